@@ -1,0 +1,292 @@
+"""The shapes of data a run consists of, and one line of its log: encode and decode. Imported by both sides; knows neither torch nor textual.
+
+A line is one JSON object whose last member is the CRC-32 of the bytes before it:
+`{"type":"scalars","step":20,"epoch":0.4,"time":1.76e9,"clock":12.5,"values":{"train/loss":0.61},"crc":"8d3f09aa"}`.
+Tags are `split/metric[/series]`: the same metric is the same chart, the rest names the series.
+"""
+
+import math
+import re
+import zlib
+from typing import Any, TypeVar
+
+import msgspec
+
+from workbench.problems import clean
+
+FORMAT = "dlwb-events"
+VERSION = 1
+LINE_LIMIT = 64 * 1024
+"""Longest line in bytes; what is bigger goes to the run's artifacts/ first."""
+
+
+class Event(msgspec.Struct, tag_field="type", tag=str.lower, kw_only=True):
+    """One thing that happened. A project makes them with their data alone; the loop fills in where and when."""
+
+    step: int = 0
+    epoch: float = 0.0
+    time: float = 0.0
+    """Seconds since the Unix epoch. For people: order is by line, never by the clock."""
+    clock: float = 0.0
+    """Monotonic seconds of the machine; differences inside one attempt are durations."""
+
+
+class Scalars(Event):
+    """All scalars of one step, by tag."""
+
+    values: dict[str, float]
+
+
+class Text(Event):
+    """A piece of text; a generated one with its prompt."""
+
+    tag: str
+    text: str
+    prompt: str = ""
+
+
+class Images(Event):
+    """One PNG that holds a grid of pictures, `columns` to a row, with a caption each (row by row; or none)."""
+
+    tag: str
+    png: bytes = b""
+    captions: list[str] = []
+    columns: int = 1
+    file: str = ""
+    """In a log: where the PNG lies, below the run directory; `png` is then empty."""
+
+
+class Curve(Event):
+    """A whole curve at one moment (a ROC, a forecast): y over x, and the names of the two axes."""
+
+    tag: str
+    x: list[float] = []
+    y: list[float] = []
+    labels: tuple[str, str] = ("", "")
+    file: str = ""
+    """In a log, where the arrays are too big for a line: a .npy of shape (2, points) below the run directory."""
+
+
+class Matrix(Event):
+    """A table of numbers, `values[row][column]` (a confusion matrix: rows are the truth, columns the prediction; an attention map)."""
+
+    tag: str
+    values: list[list[float]] = []
+    rows: list[str] = []
+    columns: list[str] = []
+    file: str = ""
+    """In a log, where the array is too big for a line: a .npy of shape (rows, columns) below the run directory."""
+
+
+class Scatter(Event):
+    """Points in the plane, with a label (its class, its word) for each, or none."""
+
+    tag: str
+    x: list[float] = []
+    y: list[float] = []
+    labels: list[str] = []
+    file: str = ""
+    """In a log, where the arrays are too big for a line: a .npy of shape (2, points) below the run directory."""
+
+
+class Table(Event):
+    """Rows of words and numbers under named columns (nearest neighbours, translations, the most wrong reviews)."""
+
+    tag: str
+    columns: list[str]
+    rows: list[list[str | float]]
+
+
+class Status(Event):
+    """The run's life cycle. `running` with `from_step` rewinds: everything after that step is dropped from the folded history."""
+
+    state: str
+    """queued, starting, running, paused, finished, stopped or failed."""
+    cause: str = ""
+    """Why it ended; one of CAUSES."""
+    message: str = ""
+    hint: str = ""
+    attempt: int = 1
+    from_step: int = 0
+    steps: int = 0
+    """Planned training steps in all; 0 when not known."""
+    steps_per_epoch: int = 0
+    pending: list[dict[str, Any]] = []
+    """Live changes made after `from_step` in an earlier attempt, `{"step", "settings"}` each, that will be applied again at their steps."""
+
+
+class Mark(Event):
+    """What a person (or the loop) changed at this step: a line for people, and the settings with their new values."""
+
+    text: str
+    settings: dict[str, Any] = {}
+    command: str = ""
+
+
+class Answer(Event):
+    """What became of a command."""
+
+    command: str
+    ok: bool = True
+    message: str = ""
+
+
+AnyEvent = Scalars | Text | Images | Curve | Matrix | Scatter | Table | Status | Mark | Answer
+Tagged = Text | Images | Curve | Matrix | Scatter | Table
+
+CAUSES = {
+    "steps": "all its steps done",
+    "patience": "no improvement for as long as its patience",
+    "person": "stopped by a person",
+    "sigterm": "asked to end by SIGTERM",
+    "killed": "killed by a person",
+    "signal": "killed by a signal from outside",
+    "memory": "out of memory: the kernel ended it",
+    "device-memory": "the device's memory is full",
+    "disk-full": "the disk is full",
+    "not-finite": "a value became NaN or infinite",
+    "data": "its data cannot be used",
+    "import": "its code cannot be imported",
+    "exception": "an error in its code",
+    "error": "something a person can mend",
+    "restart": "the machine was restarted",
+    "vanished": "it ended without a word",
+}
+
+Split = tuple[str, str, str]
+
+
+def split_tag(tag: str) -> Split:
+    """`train/loss/generator` → ("train", "loss", "generator"); a missing part is ""."""
+    split, _, rest = tag.partition("/")
+    metric, _, series = rest.partition("/")
+    return (split, metric, series) if metric else ("", split, "")
+
+
+EventType = TypeVar("EventType", bound=Event)
+
+
+def placed(event: EventType, step: int, epoch: float, split: str = "") -> EventType:
+    """The same event at a step, its tags under `split/`."""
+    event.step, event.epoch = step, epoch
+    if split:
+        if isinstance(event, Scalars):
+            event.values = {f"{split}/{tag}": value for tag, value in event.values.items()}
+        elif isinstance(event, Tagged):
+            event.tag = f"{split}/{event.tag}"
+    return event
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyEvent)
+_END = re.compile(rb',"crc":"([0-9a-f]{8})"\}')
+_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def _spelled(value: Any) -> Any:
+    """NaN and infinity as words, as JSON has no numbers for them and msgspec would write null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _spelled(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spelled(item) for item in value]
+    return value
+
+
+def _unspelled(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SPECIAL.get(value, value)
+    if isinstance(value, dict):
+        return {key: _unspelled(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unspelled(item) for item in value]
+    return value
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {clean(key): _cleaned(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    return value
+
+
+def seal(body: bytes) -> bytes:
+    """One JSON object as a line of the log: with its CRC as last member, and the newline."""
+    body = body[:-1]
+    return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
+
+
+def encode(event: Event) -> bytes:
+    """The event as one line of the log, newline included."""
+    body = _encoder.encode(event)
+    if b"null" in body:
+        body = _encoder.encode(_spelled(msgspec.to_builtins(event)))
+    return seal(body)
+
+
+def version_line() -> bytes:
+    """The first line of every log."""
+    return seal(_encoder.encode({"format": FORMAT, "version": VERSION}))
+
+
+def whole(line: bytes) -> bytes | None:
+    """The line's body without its CRC, or None where the CRC does not agree with it."""
+    if line[-18:-10] != b',"crc":"' or line[-2:] != b'"}':
+        return None
+    body = line[:-18]
+    return body if b"%08x" % zlib.crc32(body) == line[-10:-2] else None
+
+
+def pieces(line: bytes) -> list[bytes]:
+    """A damaged line cut again after each CRC, for where the newline itself was damaged: at most one foreign byte stands between two records."""
+    ends = [found.end() for found in _END.finditer(line)]
+    cuts = [line[start:end] for start, end in zip([0, *ends], [*ends, len(line)], strict=True)]
+    return [cut if cut.startswith(b"{") else cut[1:] for cut in cuts if cut]
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """A record of a type that this version does not know: whole, counted, and skipped."""
+
+    type: str
+
+
+def decode(body: bytes) -> AnyEvent | Unknown | None:
+    """The event of a whole line's body (what `whole` returned), with foreign text cleaned; None where it is no event at all."""
+    line = body + b"}"
+    plain = b"\\" not in line and line.isascii() and b"\x7f" not in line
+    try:
+        if plain:
+            return _decoder.decode(line)
+    except msgspec.ValidationError:
+        pass
+    except msgspec.DecodeError:
+        return None
+    try:
+        value = msgspec.json.decode(line)
+        if not isinstance(value, dict):
+            return None
+        if not plain:
+            value = _cleaned(value)
+        return _converted(value)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+_types = {kind.__struct_config__.tag: kind for kind in AnyEvent.__args__}  # type: ignore[attr-defined]
+
+
+def _converted(value: dict[str, Any]) -> AnyEvent | Unknown | None:
+    kind = _types.get(value.get("type", ""))
+    if kind is None:
+        return Unknown(str(value["type"])) if "type" in value else None
+    for name in ("values", "x", "y", "rows"):
+        if name in value and (name != "rows" or kind is Table):
+            value[name] = _unspelled(value[name])
+    try:
+        return msgspec.convert(value, AnyEvent)  # type: ignore[no-any-return,call-overload]
+    except msgspec.ValidationError:
+        return Unknown(str(value["type"]))

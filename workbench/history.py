@@ -1,0 +1,173 @@
+"""Folds a log's events into series and latest values: what every panel, export and comparison looks at. A rewind drops what came after it."""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import Any
+
+from workbench.events import Answer, AnyEvent, Mark, Scalars, Status, Tagged, split_tag
+
+BETTER_HIGH = ("accuracy", "auc", "f1", "precision", "recall", "r2", "bleu", "score")
+
+
+def higher_is_better(tag: str) -> bool:
+    """Whether more is better for this metric: by the field's words (accuracy, AUC, …); everything else is a loss."""
+    metric = split_tag(tag)[1].lower()
+    return any(word in metric for word in BETTER_HIGH)
+
+
+class Series:
+    """One scalar over time: `steps` and `values` grow together. `version` changes when points were dropped, so that caches start anew."""
+
+    __slots__ = ("epochs", "steps", "values", "version")
+
+    def __init__(self) -> None:
+        self.steps = array("d")
+        self.values = array("d")
+        self.epochs = array("d")
+        self.version = 0
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def rewind(self, step: float) -> None:
+        """Drop every point after `step`."""
+        keep = bisect_right(self.steps, step)
+        if keep < len(self.steps):
+            del self.steps[keep:], self.values[keep:], self.epochs[keep:]
+            self.version += 1
+
+
+class Samples:
+    """The events of one tag (pictures, texts, a matrix) in their order: `latest` is shown, the rest can be scrubbed through."""
+
+    __slots__ = ("events",)
+
+    def __init__(self) -> None:
+        self.events: list[Tagged] = []
+
+    @property
+    def latest(self) -> Tagged:
+        return self.events[-1]
+
+
+class History:
+    """What a run's log amounts to. Feed it events in the order of their lines."""
+
+    def __init__(self) -> None:
+        self.series: dict[str, Series] = {}
+        self.samples: dict[str, Samples] = {}
+        self.marks: list[Mark] = []
+        self.answers: list[Answer] = []
+        self.status = Status(state="")
+        self.statuses: list[Status] = []
+        self.step = 0
+        self.epoch = 0.0
+        self.started = 0.0
+        """Wall time of the first record."""
+        self.updated = 0.0
+        """Wall time of the newest record."""
+        self.steps = 0
+        self.steps_per_epoch = 0
+        self.attempt = 0
+        self.version = 0
+        """Changes with every event; panels redraw when it does."""
+        self.rewinds = 0
+        self._seconds = 0.0
+        self._clock = (0, 0.0)
+
+    @property
+    def seconds(self) -> float:
+        """Time that was worked on this run, over all attempts (monotonic, so that neither sleep nor a changed clock counts)."""
+        return self._seconds
+
+    def fold(self, events: Iterable[AnyEvent]) -> int:
+        """Take in events; returns how many there were."""
+        series = self.series
+        count = 0
+        for event in events:
+            count += 1
+            step = event.step
+            if type(event) is Scalars:
+                epoch = event.epoch
+                for tag, value in event.values.items():
+                    try:
+                        one = series[tag]
+                    except KeyError:
+                        one = series[tag] = Series()
+                    one.steps.append(step)
+                    one.values.append(value)
+                    one.epochs.append(epoch)
+            elif isinstance(event, Tagged):
+                self.samples.setdefault(event.tag, Samples()).events.append(event)
+            elif isinstance(event, Status):
+                self._turn(event)
+            elif isinstance(event, Mark):
+                self.marks.append(event)
+            elif isinstance(event, Answer):
+                self.answers.append(event)
+            if step >= self.step:
+                self.step, self.epoch = step, event.epoch
+            attempt, clock = self._clock
+            if attempt == self.attempt and event.clock > clock:
+                self._seconds += event.clock - clock
+            self._clock = (self.attempt, event.clock)
+            self.updated = event.time
+            if not self.started:
+                self.started = event.time
+        self.version += count
+        return count
+
+    def _turn(self, status: Status) -> None:
+        if status.state == "running" and status.attempt > self.attempt:
+            if self.attempt:
+                self._rewind(status.from_step)
+            self.attempt = status.attempt
+        if status.steps:
+            self.steps = status.steps
+        if status.steps_per_epoch:
+            self.steps_per_epoch = status.steps_per_epoch
+        self.status = status
+        self.statuses.append(status)
+
+    def _rewind(self, step: int) -> None:
+        for series in self.series.values():
+            series.rewind(step)
+        for tag in [tag for tag, series in self.series.items() if not series]:
+            del self.series[tag]
+        for tag, samples in list(self.samples.items()):
+            samples.events = [event for event in samples.events if event.step <= step]
+            if not samples.events:
+                del self.samples[tag]
+        self.marks = [mark for mark in self.marks if mark.step <= step]
+        self.step = min(self.step, step)
+        self.rewinds += 1
+
+    def last(self, tag: str) -> float | None:
+        """The newest value of a scalar."""
+        series = self.series.get(tag)
+        return series.values[-1] if series else None
+
+    def best(self, tag: str) -> float | None:
+        """The best finite value of a scalar so far, by `higher_is_better`."""
+        series = self.series.get(tag)
+        finite = [value for value in series.values if value - value == 0] if series else []
+        if not finite:
+            return None
+        return max(finite) if higher_is_better(tag) else min(finite)
+
+    def charts(self) -> dict[str, list[str]]:
+        """Scalar tags by chart: the same metric is the same chart, the machine's meters aside."""
+        found: dict[str, list[str]] = {}
+        for tag in self.series:
+            split, metric, _ = split_tag(tag)
+            if split != "system":
+                found.setdefault(metric, []).append(tag)
+        return found
+
+    def settings(self) -> dict[str, Any]:
+        """Every live change so far, newest value by name."""
+        changed: dict[str, Any] = {}
+        for mark in self.marks:
+            changed.update(mark.settings)
+        return changed

@@ -1,0 +1,238 @@
+"""The run's log: EventLog appends (one writer, the worker), Tail reads in slices with a time budget (the terminal program, the shell)."""
+
+import array
+import errno
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from workbench import events
+from workbench.events import AnyEvent, Curve, Event, Images, Matrix, Scatter, Unknown
+from workbench.problems import Problem
+
+SLICE = 1 << 18
+"""Bytes read at a time: a slice of them is decoded in a few milliseconds."""
+
+
+class EventLog:
+    """Appends events to `events.jsonl`; pictures and big arrays go to `artifacts/` first, then the line that names them.
+
+    A record whose `write` has returned is in the kernel's hands: it survives the death of this process. A thread syncs to the disk once
+    a second, so that it survives a power failure too, and the training never waits for the disk.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._artifacts = folder / "artifacts"
+        self._count = 0
+        self._file = os.open(folder / "events.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        size = os.fstat(self._file).st_size
+        self._torn = size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
+        if size == 0:
+            self._append(events.version_line())
+        self._dirty = threading.Event()
+        self._closed = False
+        self._syncer = threading.Thread(target=self._sync, name="log-sync", daemon=True)
+        self._syncer.start()
+
+    def write(self, event: Event) -> None:
+        """Append one event, stamped with the time. Raises Problem (cause disk-full) when it cannot be kept whole."""
+        event.time, event.clock = time.time(), time.monotonic()
+        try:
+            if isinstance(event, Images) and event.png:
+                event = msgspec.structs.replace(event, png=b"", file=self._keep(event.png, ".png"))
+            line = events.encode(event)
+            if len(line) > events.LINE_LIMIT:
+                line = events.encode(self._shortened(event))
+            self._append(line)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise disk_full(self.folder) from error
+            raise
+        self._dirty.set()
+
+    def close(self) -> None:
+        """Sync and close; the last record is on the disk afterwards."""
+        self._closed = True
+        self._dirty.set()
+        self._syncer.join()
+        os.close(self._file)
+
+    def _append(self, line: bytes) -> None:
+        if self._torn:
+            line = b"\n" + line
+        self._torn = True
+        written = 0
+        while written < len(line):
+            written += os.write(self._file, line[written:])
+        self._torn = False
+
+    def _keep(self, data: bytes, suffix: str) -> str:
+        """Write an artifact under a name of its own; a later attempt never overwrites an earlier one's."""
+        self._artifacts.mkdir(exist_ok=True)
+        while True:
+            self._count += 1
+            path = self._artifacts / f"{self._count:06d}{suffix}"
+            try:
+                file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            except FileExistsError:
+                self._count = max(self._count, _highest(self._artifacts))
+                continue
+            try:
+                written = 0
+                while written < len(data):
+                    written += os.write(file, data[written:])
+            finally:
+                os.close(file)
+            return f"artifacts/{path.name}"
+
+    def _shortened(self, event: Event) -> Event:
+        """The event with what makes it too long for a line moved to an artifact, or, for text, cut."""
+        replace = msgspec.structs.replace
+        if isinstance(event, Matrix):
+            return replace(event, values=[], file=self._keep(_npy(event.values), ".npy"))
+        if isinstance(event, Curve):
+            return replace(event, x=[], y=[], file=self._keep(_npy([event.x, event.y]), ".npy"))
+        if isinstance(event, Scatter):
+            labels = event.labels if len(events.encode(replace(event, x=[], y=[]))) < events.LINE_LIMIT else []
+            return replace(event, x=[], y=[], labels=labels, file=self._keep(_npy([event.x, event.y]), ".npy"))
+        if isinstance(event, events.Text):
+            return replace(event, text=event.text[: events.LINE_LIMIT // 8] + "\n… (cut)", prompt=event.prompt[:1000])
+        if isinstance(event, events.Table):
+            kept = event.rows
+            while len(kept) > 1 and len(events.encode(replace(event, rows=kept))) > events.LINE_LIMIT:
+                kept = kept[: len(kept) // 2]
+            return replace(event, rows=kept)
+        if isinstance(event, events.Status | events.Mark):
+            return event
+        raise Problem(f"A {type(event).__name__} event is longer than a line of the log may be.", "Return fewer values.", cause="data")
+
+    def _sync(self) -> None:
+        while not self._closed:
+            self._dirty.wait()
+            self._dirty.clear()
+            try:
+                os.fsync(self._file)
+            except OSError:
+                pass  # the next write meets the same trouble and names it
+            if not self._closed:
+                time.sleep(1)
+
+
+
+def disk_full(folder: Path) -> Problem:
+    """The one sentence for a disk without room."""
+    return Problem(
+        f"The disk that holds {folder} is full.",
+        "Free some space (old runs: `dlwb runs`), then `dlwb resume` this run.",
+        cause="disk-full",
+    )
+
+
+def _highest(folder: Path) -> int:
+    return max((int(path.stem) for path in folder.iterdir() if path.stem.isdigit()), default=0)
+
+
+def _npy(rows: list[list[float]]) -> bytes:
+    """A two-dimensional array of doubles in NumPy's format 1.0 (numpy.lib.format), without NumPy."""
+    shape = (len(rows), len(rows[0]) if rows else 0)
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    flat = array.array("d")
+    for row in rows:
+        flat.extend(row)
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + flat.tobytes()
+
+
+class Tail:
+    """Reads a log from where it stopped last; an unfinished last line is "not yet".
+
+    `damaged` counts the lines, or parts of lines, that no CRC vouches for; `unknown` the whole records of unknown type. Every other
+    record is read, whatever happened to its neighbours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.damaged = 0
+        self.unknown = 0
+        self.caught_up = False
+        """True when the last `read` reached the end of the file."""
+        self._offset = 0
+        self._rest = b""
+        self._taken_early = b""
+
+    def read(self, budget: float | None = None) -> Iterator[AnyEvent]:
+        """Yield the new events; stop at the end of the file, or between slices once `budget` seconds are over."""
+        deadline = None if budget is None else time.perf_counter() + budget
+        self.caught_up = False
+        try:
+            file = self.path.open("rb", buffering=0)
+        except FileNotFoundError:
+            self.caught_up = True
+            return
+        with file:
+            file.seek(self._offset)
+            while True:
+                data = file.read(SLICE)
+                self._offset += len(data)
+                if not data:
+                    self.caught_up = True
+                    yield from self._unfinished()
+                    return
+                lines = (self._rest + data).split(b"\n")
+                self._rest = lines.pop()
+                for line in lines:
+                    yield from self._line(line)
+                if deadline is not None and time.perf_counter() > deadline:
+                    return
+
+    def _unfinished(self) -> Iterator[AnyEvent]:
+        """A last line without its newline is read once its CRC says that it is whole."""
+        if self._rest and self._rest != self._taken_early and events.whole(self._rest) is not None:
+            yield from self._line(self._rest)
+            self._taken_early = self._rest
+
+    def _line(self, line: bytes) -> Iterator[AnyEvent]:
+        if self._taken_early:
+            line, self._taken_early = line.removeprefix(self._taken_early), b""
+        if not line:
+            return
+        body = events.whole(line)
+        if body is None:
+            parts = events.pieces(line)
+            bodies = [events.whole(part) for part in parts]
+            self.damaged += 1 if len(parts) <= 1 else sum(each is None for each in bodies) or 1
+        else:
+            bodies = [body]
+        for each in bodies:
+            if each is not None:
+                event = events.decode(each)
+                if isinstance(event, Unknown):
+                    self.unknown += 1
+                elif event is not None:
+                    yield event
+                else:
+                    self._version(each)
+
+    def _version(self, body: bytes) -> None:
+        try:
+            head = msgspec.json.decode(body + b"}")
+        except msgspec.DecodeError:
+            head = None
+        if not isinstance(head, dict) or head.get("format") != events.FORMAT:
+            self.damaged += 1
+        elif head.get("version") != events.VERSION:
+            raise Problem(
+                f"{self.path} is written in version {head.get('version')} of the log's format; this dlwb reads version {events.VERSION}.",
+                "Upgrade dlwb to open it.",
+            )
+
+
+def read_all(path: Path) -> tuple[list[AnyEvent], Tail]:
+    """All events of a log that can be read, and the Tail with its counts."""
+    tail = Tail(path)
+    return list(tail.read()), tail

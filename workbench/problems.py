@@ -1,0 +1,50 @@
+"""The one exception for what a person can mend, and the cleaning of foreign text; everything may import this."""
+
+import re
+
+
+class Problem(Exception):
+    """Something a person can mend: one sentence saying what and where, and a hint that says how.
+
+    `cause` is a short machine-readable word for the way a run ended (see `workbench.events.CAUSES`).
+    """
+
+    def __init__(self, message: str, hint: str = "", cause: str = "error") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+# An escape sequence with its body: CSI, the string kinds (OSC, DCS, SOS, PM, APC, up to BEL or ST, or the end of the line), or two to
+# three characters; the C1 forms of the same. ECMA-48, sections 5.4 and 5.6. No body crosses a newline, so text may be cleaned line by line.
+_SEQUENCES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[PX\]^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_BIDI = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def clean(text: str) -> str:
+    """Foreign text made safe to show: escape sequences with their bodies and control characters removed, bidi controls made visible.
+
+    Newlines and tabs stay; a carriage return (alone or before a newline) becomes a newline; lone surrogates become question marks.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.replace("\r\n", "\n")
+    text = _SEQUENCES.sub("", text).replace("\r", "\n")
+    text = _CONTROLS.sub("", text)
+    text = _BIDI.sub(lambda found: f"<U+{ord(found[0]):04X}>", text)
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """The cleaned text on one line, cut to `limit` characters with an ellipsis."""
+    line = " ".join(clean(text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,298 @@
+"""What a course project writes: class Project. It never draws, logs or writes files: it returns numbers and yields events. No torch here.
+
+The loop (`workbench.training.fit`) calls, in this order: build_data, build_model, then for every epoch batches and for every batch
+train_step; on its cadences evaluate and sample; predict when somebody tries the model.
+"""
+
+import contextlib
+import copy
+import math
+import random
+import types
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from workbench.events import Event
+from workbench.problems import Problem
+from workbench.recipe import Compute, Train
+
+__all__ = ["Batches", "Field", "Project", "Request", "Settings", "live"]
+
+
+class Settings(BaseModel):
+    """Base of every Config and Request: frozen, unknown keys refused, every field described."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class Request(Settings):
+    """What a person asks of `sample`: a project adds its prompt, temperature, drawn digit."""
+
+
+def live(default: Any, **rules: Any) -> Any:
+    """A Config field that may change while the run goes on: `live(0.01, gt=0)`. The project's `changed` is told."""
+    return Field(default, json_schema_extra={"live": True}, **rules)
+
+
+class Batches:
+    """Batches of arrays that are held in memory: index arithmetic over the first axis, shuffled by the generator that `batches` is given.
+
+    Yields a tuple with one array per array, each of shape (batch, …). Works on anything that can be indexed by an integer array.
+    """
+
+    def __init__(
+        self,
+        arrays: Sequence[Any],
+        batch_size: int,
+        rng: np.random.Generator | None,
+        *,
+        drop_last: bool = False,
+        index: Callable[[np.ndarray], Any] = lambda order: order,
+    ) -> None:
+        """`rng` None keeps the order; `index` turns the epoch's permutation into what the arrays are indexed with (a tensor on the device)."""
+        self.arrays = tuple(arrays)
+        self.batch_size = batch_size
+        self._examples = len(self.arrays[0])
+        self._length = self._examples // batch_size if drop_last else math.ceil(self._examples / batch_size)
+        order = np.arange(self._examples) if rng is None else rng.permutation(self._examples)
+        self._order = index(order)
+        self._skipped = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def skip(self, count: int) -> None:
+        """Begin after `count` batches, without making them."""
+        self._skipped = count
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        size = self.batch_size
+        for start in range(self._skipped * size, self._length * size, size):
+            chosen = self._order[start : start + size]
+            yield tuple(array[chosen] for array in self.arrays)
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """Modules, optimizers, schedulers, scalers, and whatever of a project's own keeps to the same two words."""
+
+    def state_dict(self) -> Any: ...
+    def load_state_dict(self, state: Any) -> Any: ...
+
+
+class Project:
+    """Base of every course project. Attributes made in build_data are data; what build_model makes is the state that checkpoints hold."""
+
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    """Kinds of device that it can train on."""
+    can_answer: ClassVar[bool] = False
+    """Whether `predict` is there: "try it" and serving ask."""
+    suffix: ClassVar[str] = ".npz"
+    """How its checkpoint files end."""
+
+    class Config(Settings):
+        """The project's own settings: the recipe's `config:`."""
+
+    class Request(Request):
+        """What a person may ask of `sample`."""
+
+    def __init__(self, config: Settings, train: Train, compute: Compute, seed: int, folder: Path = Path()) -> None:
+        """`folder` is the recipe's: relative paths in the config start there. Do the work in build_data and build_model."""
+        self.config: Any = config
+        self.train = train
+        self.compute = compute
+        self.seed = seed
+        self.folder = folder
+        self.variant = ""
+        """What the data is called: build_data sets it where a stand-in or a variant is used ("CIFAR-10 as JPEG"); shown with every figure."""
+        self.demo = ""
+        """Why this run counts for nothing ("random weights"): build_data or build_model sets it; bars are then not judged."""
+        self._base = frozenset({*vars(self), "_base", "_data"})
+
+    # -- what a project writes ---------------------------------------------------------------------------------------------------
+
+    def build_data(self) -> None:
+        """Read the data into attributes. They are not part of checkpoints: don't change them later."""
+
+    def build_model(self) -> None:
+        """Make modules, optimizers, arrays: every attribute made here, and later, is saved and restored."""
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterable[Any]:
+        """The batches of an epoch, `Batches` or any iterable. Draw from `rng` alone: it depends on seed and epoch, which is how a run resumes exactly."""
+        raise Problem(f"{type(self).__name__} does not say what its batches are.", "Write batches(self, epoch, rng).")
+
+    def train_step(self, batch: Any) -> dict[str, Any]:
+        """Forward, backward, every optimizer's step. Returns named numbers (`loss`, `loss/generator`); tensors stay on the device."""
+        raise Problem(f"{type(self).__name__} has no training step.", "Write train_step(self, batch).")
+
+    def evaluate(self, split: str) -> Iterator[Event]:
+        """Yield what can be measured on "valid" (on the cadence) or "test" (once, with the best weights); tags without the split."""
+        return iter(())
+
+    def sample(self, request: Any) -> Iterator[Event]:
+        """Yield what can be shown: texts, pictures, neighbours; `request` carries what a person typed."""
+        return iter(())
+
+    def predict(self, inputs: Any) -> Any:
+        """Answer one input, JSON in and JSON out."""
+        raise Problem(f"{type(self).__name__} cannot be asked.")
+
+    def changed(self, config: Settings) -> None:
+        """Called at a step boundary after live settings changed: pass them on to optimizers. `self.config` is the new one already."""
+
+    # -- what TorchProject replaces -----------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Set threads and flags of this process; called once, before build_data."""
+
+    def floats(self, values: list[Any]) -> list[float]:
+        """Numbers that train_step returned, as floats: the one place where the loop waits for the device."""
+        return [float(value) for value in values]
+
+    def keep(self, value: Any) -> Any:
+        """A number of train_step as it may be held until the window closes."""
+        return value
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Around evaluate, sample and predict."""
+        yield
+
+    def seed_all(self, seed: int) -> None:
+        """Seed every global generator."""
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+
+    def random_state(self) -> dict[str, Any]:
+        """All random states: Python's, NumPy's, and of every generator found on self."""
+        version, internal, gauss = random.getstate()
+        legacy: Any = np.random.get_state(legacy=False)
+        state: dict[str, Any] = {
+            "python": [version, list(internal), gauss],
+            "numpy": {**legacy, "state": {"key": legacy["state"]["key"].tolist(), "pos": legacy["state"]["pos"]}},
+        }
+        for name, value in vars(self).items():
+            if isinstance(value, np.random.Generator):
+                state[f"self.{name}"] = _plain(value.bit_generator.state)
+            elif isinstance(value, random.Random):
+                version, internal, gauss = value.getstate()
+                state[f"self.{name}"] = [version, list(internal), gauss]
+        return state
+
+    def set_random_state(self, state: dict[str, Any]) -> None:
+        """Put back what `random_state` returned."""
+        version, internal, gauss = state["python"]
+        random.setstate((version, tuple(internal), gauss))
+        legacy = state["numpy"]
+        np.random.set_state({**legacy, "state": {**legacy["state"], "key": np.array(legacy["state"]["key"], np.uint32)}})
+        for name, value in vars(self).items():
+            if f"self.{name}" in state:
+                if isinstance(value, np.random.Generator):
+                    value.bit_generator.state = state[f"self.{name}"]
+                elif isinstance(value, random.Random):
+                    version, internal, gauss = state[f"self.{name}"]
+                    value.setstate((version, tuple(internal), gauss))
+
+    def array_state(self, value: Any) -> Any:
+        """A copy of an attribute that checkpoints can hold, or NotImplemented for a kind that this class does not know."""
+        return value.copy() if isinstance(value, np.ndarray) else NotImplemented
+
+    def load_array(self, value: Any, saved: Any) -> Any:
+        """Write `saved` into `value` in place where it has the same shape; returns the attribute's new value."""
+        if isinstance(value, np.ndarray) and value.shape == np.shape(saved):
+            value[...] = saved
+            return value
+        return saved
+
+    def write_state(self, path: Path, tree: dict[str, Any]) -> None:
+        """Write a tree of plain values and arrays to a file, without pickle."""
+        from workbench.checkpoint import write_npz
+
+        write_npz(path, tree)
+
+    def read_state(self, path: Path) -> dict[str, Any]:
+        """Read what `write_state` wrote."""
+        from workbench.checkpoint import read_npz
+
+        return read_npz(path)
+
+    # -- state -----------------------------------------------------------------------------------------------------------------------
+
+    def build(self) -> None:
+        """build_data and build_model, telling their attributes apart."""
+        self.prepare()
+        self.seed_all(self.seed)
+        self.build_data()
+        self._data = {name: value for name, value in vars(self).items() if name not in self._base}
+        self.build_model()
+
+    _base: frozenset[str] = frozenset()
+    _data: dict[str, Any] = {}
+
+    def state(self) -> dict[str, Any]:
+        """Copies of everything that training changes, found on self by kind; a mutable thing of another kind is refused by name."""
+        state = {}
+        for name, value in vars(self).items():
+            if name in self._data:
+                if value is not self._data[name]:
+                    raise Problem(
+                        f"self.{name} was made in build_data, whose attributes no checkpoint holds, but it was changed since.",
+                        "Make it in build_model.",
+                    )
+            elif name not in self._base and not isinstance(value, _STATELESS):
+                state[name] = self._saved(name, value)
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Write a state back in place."""
+        for name, saved in state.items():
+            value = getattr(self, name, None)
+            if isinstance(value, Stateful):
+                value.load_state_dict(copy.deepcopy(saved))
+            elif isinstance(value, tuple):
+                setattr(self, name, tuple(saved))
+            else:
+                setattr(self, name, self.load_array(value, saved))
+
+    def _saved(self, name: str, value: Any) -> Any:
+        if isinstance(value, Stateful):
+            return self.copied(value.state_dict())
+        array = self.array_state(value)
+        if array is not NotImplemented:
+            return array
+        try:
+            return _plain(value)
+        except TypeError:
+            raise Problem(
+                f"self.{name} is a {type(value).__name__}, which a checkpoint cannot hold, so this run could not resume exactly.",
+                "Make it in build_data if it never changes; else give it state_dict and load_state_dict, or keep it in an array or a module.",
+            ) from None
+
+    def copied(self, tree: Any) -> Any:
+        """A deep copy of a state_dict that later training cannot change."""
+        return copy.deepcopy(tree)
+
+
+_STATELESS = (np.random.Generator, random.Random, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType, type)
+
+
+def _plain(value: Any) -> Any:
+    """A copy of plain data; TypeError for anything else."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str | int) for key in value):
+        return {key: _plain(item) for key, item in value.items()}
+    raise TypeError
+
+
+def planned(batches: Iterable[Any]) -> int:
+    """How many batches an epoch has, or 0 where its iterable does not say."""
+    return len(batches) if isinstance(batches, Sized) else 0
