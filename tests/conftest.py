@@ -1,0 +1,23 @@
+"""Every test has a home of its own; the real data sets are used where $DLWB_MIRROR names them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh $DLWB_HOME."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("DLWB_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def mirror() -> Path:
+    """The folder with the real data sets; skips where there is none."""
+    given = os.environ.get("DLWB_MIRROR")
+    if not given:
+        pytest.skip("needs the real data sets: set DLWB_MIRROR")
+    return Path(given).absolute()
