@@ -111,6 +111,12 @@ class Status(Event):
     steps: int = 0
     """Planned training steps in all; 0 when not known."""
     steps_per_epoch: int = 0
+    device: str = ""
+    """What it trains on, as `cuda:0 NVIDIA H200`."""
+    variant: str = ""
+    """Which variant of the data, where it is not the course's own."""
+    demo: str = ""
+    """Why the result counts for nothing (`random weights`); bars are then not judged."""
     pending: list[dict[str, Any]] = []
     """Live changes made after `from_step` in an earlier attempt, `{"step", "settings"}` each, that will be applied again at their steps."""
 

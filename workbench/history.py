@@ -70,6 +70,9 @@ class History:
         self.steps = 0
         self.steps_per_epoch = 0
         self.attempt = 0
+        self.device = ""
+        self.variant = ""
+        self.demo = ""
         self.version = 0
         """Changes with every event; panels redraw when it does."""
         self.rewinds = 0
@@ -127,6 +130,9 @@ class History:
             self.steps = status.steps
         if status.steps_per_epoch:
             self.steps_per_epoch = status.steps_per_epoch
+        self.device = status.device or self.device
+        self.variant = status.variant or self.variant
+        self.demo = status.demo or self.demo
         self.status = status
         self.statuses.append(status)
 

@@ -109,7 +109,11 @@ class EventLog:
             return replace(event, rows=kept)
         if isinstance(event, events.Status | events.Mark):
             return event
-        raise Problem(f"A {type(event).__name__} event is longer than a line of the log may be.", "Return fewer values.", cause="data")
+        raise Problem(
+            f"A {type(event).__name__} event is longer than a line of the log may be.",
+            "Return fewer values.",
+            cause="data",
+        )
 
     def _sync(self) -> None:
         while not self._closed:
@@ -121,7 +125,6 @@ class EventLog:
                 pass  # the next write meets the same trouble and names it
             if not self._closed:
                 time.sleep(1)
-
 
 
 def disk_full(folder: Path) -> Problem:

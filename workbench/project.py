@@ -188,7 +188,9 @@ class Project:
         version, internal, gauss = state["python"]
         random.setstate((version, tuple(internal), gauss))
         legacy = state["numpy"]
-        np.random.set_state({**legacy, "state": {**legacy["state"], "key": np.array(legacy["state"]["key"], np.uint32)}})
+        np.random.set_state(
+            {**legacy, "state": {**legacy["state"], "key": np.array(legacy["state"]["key"], np.uint32)}}
+        )
         for name, value in vars(self).items():
             if f"self.{name}" in state:
                 if isinstance(value, np.random.Generator):
@@ -277,7 +279,15 @@ class Project:
         return copy.deepcopy(tree)
 
 
-_STATELESS = (np.random.Generator, random.Random, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType, type)
+_STATELESS = (
+    np.random.Generator,
+    random.Random,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    types.ModuleType,
+    type,
+)
 
 
 def _plain(value: Any) -> Any:
