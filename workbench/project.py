@@ -93,6 +93,16 @@ class Project:
     """Whether `predict` is there: "try it" and serving ask."""
     suffix: ClassVar[str] = ".npz"
     """How its checkpoint files end."""
+    stateless: ClassVar[tuple[type, ...]] = (
+        np.random.Generator,
+        random.Random,
+        types.FunctionType,
+        types.BuiltinFunctionType,
+        types.MethodType,
+        types.ModuleType,
+        type,
+    )
+    """Kinds of attribute that `state` leaves out: what never changes, and generators, which belong to `random_state`."""
 
     class Config(Settings):
         """The project's own settings: the recipe's `config:`."""
@@ -245,7 +255,7 @@ class Project:
                         f"self.{name} was made in build_data, whose attributes no checkpoint holds, but it was changed since.",
                         "Make it in build_model.",
                     )
-            elif name not in self._base and not isinstance(value, _STATELESS):
+            elif name not in self._base and not isinstance(value, self.stateless):
                 state[name] = self._saved(name, value)
         return state
 

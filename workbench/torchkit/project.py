@@ -1,0 +1,151 @@
+"""TorchProject, the base of every PyTorch project: device, precision, random states, and how its parts are saved."""
+
+import contextlib
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from workbench.project import Project, Settings
+from workbench.recipe import Compute, Train
+
+_ARRAY_KINDS: list[Any] = [
+    np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+    np.ndarray,
+    np.dtype,
+    *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdFD"},
+]
+
+
+class TorchProject(Project):
+    """A Project whose numbers are tensors. `self.device` is the run's device: move modules and data there."""
+
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+    suffix: ClassVar[str] = ".pt"
+    stateless: ClassVar[tuple[type, ...]] = (*Project.stateless, torch.Generator, torch.device, torch.dtype)
+
+    def __init__(self, config: Settings, train: Train, compute: Compute, seed: int, folder: Path = Path()) -> None:
+        super().__init__(config, train, compute, seed, folder)
+        name = compute.device
+        self.device = torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+        self._base |= {"device"}
+
+    def prepare(self) -> None:
+        """Set the number of threads and what CUDA may trade for speed, as the recipe's `compute:` says."""
+        torch.set_num_threads(self.compute.threads or len(os.sched_getaffinity(0)))
+        torch.backends.cuda.matmul.allow_tf32 = self.compute.tf32
+        torch.backends.cudnn.allow_tf32 = self.compute.tf32
+        torch.backends.cudnn.benchmark = not self.compute.deterministic
+        if self.compute.deterministic:
+            # cuBLAS reads this once, when it first makes a workspace.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(self.compute.deterministic)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Around a forward pass and its loss: bfloat16 on CUDA where `compute.precision` says so, else nothing."""
+        if self.device.type == "cuda" and self.compute.precision == "bfloat16":
+            return torch.autocast("cuda", dtype=torch.bfloat16)
+        return contextlib.nullcontext()
+
+    def floats(self, values: list[Any]) -> list[float]:
+        """Numbers and tensors of one element as floats; all tensors are read in one wait for the device."""
+        tensors = [value.detach().reshape(()).to(self.device) for value in values if isinstance(value, torch.Tensor)]
+        read = iter(torch.stack(tensors).tolist() if tensors else [])
+        return [float(next(read) if isinstance(value, torch.Tensor) else value) for value in values]
+
+    def keep(self, value: Any) -> Any:
+        """The number without its graph."""
+        return value.detach() if isinstance(value, torch.Tensor) else value
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Without gradients, every module found on self in eval mode; each submodule gets its own mode back."""
+        modules = [part for value in vars(self).values() if isinstance(value, nn.Module) for part in value.modules()]
+        modes = [(part, part.training) for part in modules]
+        try:
+            for part in modules:
+                part.training = False
+            # Not inference_mode: features that a project caches here could then never be trained on.
+            with torch.no_grad():
+                yield
+        finally:
+            for part, mode in modes:
+                part.training = mode
+
+    def seed_all(self, seed: int) -> None:
+        """Seed Python, NumPy, and PyTorch on every device."""
+        super().seed_all(seed)
+        torch.manual_seed(seed)
+
+    def random_state(self) -> dict[str, Any]:
+        """As Project's, and PyTorch's: CPU, every CUDA device once CUDA is in use, each torch.Generator on self."""
+        state = super().random_state()
+        state["torch"] = torch.get_rng_state()
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            state["cuda"] = torch.cuda.get_rng_state_all()
+        for name, value in vars(self).items():
+            if isinstance(value, torch.Generator):
+                state[f"self.{name}"] = value.get_state()
+        return state
+
+    def set_random_state(self, state: dict[str, Any]) -> None:
+        """Put back what `random_state` returned."""
+        super().set_random_state(state)
+        torch.set_rng_state(state["torch"])
+        if self.device.type == "cuda":
+            for index, saved in enumerate(state.get("cuda", [])[: torch.cuda.device_count()]):
+                torch.cuda.set_rng_state(saved, index)
+        for name, value in vars(self).items():
+            if isinstance(value, torch.Generator) and f"self.{name}" in state:
+                value.set_state(state[f"self.{name}"])
+
+    def array_state(self, value: Any) -> Any:
+        """A copy of a tensor on the CPU, or of a NumPy array."""
+        return _on_cpu(value) if isinstance(value, torch.Tensor) else super().array_state(value)
+
+    def load_array(self, value: Any, saved: Any) -> Any:
+        """Write into the tensor that is there, so that an optimizer goes on with the same one."""
+        if not isinstance(saved, torch.Tensor):
+            return super().load_array(value, saved)
+        if isinstance(value, torch.Tensor) and value.shape == saved.shape and value.dtype == saved.dtype:
+            with torch.no_grad():
+                value.copy_(saved)
+            return value
+        like = value if isinstance(value, torch.Tensor) else torch.empty(0, device=self.device)
+        return saved.to(like.device, copy=True).requires_grad_(like.requires_grad)
+
+    def copied(self, tree: Any) -> Any:
+        """A deep copy of a state_dict with its tensors on the CPU."""
+        if isinstance(tree, torch.Tensor):
+            return _on_cpu(tree)
+        if isinstance(tree, dict):
+            pairs = ((key, self.copied(value)) for key, value in tree.items())
+            copy: dict[Any, Any] = OrderedDict(pairs) if isinstance(tree, OrderedDict) else dict(pairs)
+            if hasattr(tree, "_metadata"):
+                # The versions of each module's format, which load_state_dict looks at.
+                copy._metadata = super().copied(tree._metadata)  # type: ignore[attr-defined]
+            return copy
+        if type(tree) in (list, tuple):
+            return type(tree)(self.copied(value) for value in tree)
+        return super().copied(tree)
+
+    def write_state(self, path: Path, tree: dict[str, Any]) -> None:
+        """Write a checkpoint's tree of tensors, arrays and plain values to a file."""
+        torch.save(tree, path)
+
+    def read_state(self, path: Path) -> dict[str, Any]:
+        """Read what `write_state` wrote, onto the CPU; plain data only, no object of any other kind is made."""
+        with torch.serialization.safe_globals(_ARRAY_KINDS):
+            tree: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return tree
+
+
+def _on_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().to("cpu", copy=True)
