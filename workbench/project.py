@@ -220,17 +220,17 @@ class Project:
             return value
         return saved
 
-    def write_state(self, path: Path, tree: dict[str, Any]) -> None:
-        """Write a tree of plain values and arrays to a file, without pickle."""
-        from workbench.checkpoint import write_npz
+    def encode_state(self, tree: dict[str, Any]) -> bytes:
+        """A tree of plain values and arrays as the bytes of a checkpoint file, without pickle."""
+        from workbench.checkpoint import encode_npz
 
-        write_npz(path, tree)
+        return encode_npz(tree)
 
-    def read_state(self, path: Path) -> dict[str, Any]:
-        """Read what `write_state` wrote."""
-        from workbench.checkpoint import read_npz
+    def decode_state(self, data: bytes) -> dict[str, Any]:
+        """The tree that `encode_state` was given."""
+        from workbench.checkpoint import decode_npz
 
-        return read_npz(path)
+        return decode_npz(data)
 
     # -- state -----------------------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """TorchProject, the base of every PyTorch project: device, precision, random states, and how its parts are saved."""
 
 import contextlib
+import io
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -136,14 +137,16 @@ class TorchProject(Project):
             return type(tree)(self.copied(value) for value in tree)
         return super().copied(tree)
 
-    def write_state(self, path: Path, tree: dict[str, Any]) -> None:
-        """Write a checkpoint's tree of tensors, arrays and plain values to a file."""
-        torch.save(tree, path)
+    def encode_state(self, tree: dict[str, Any]) -> bytes:
+        """A checkpoint's tree of tensors, arrays and plain values as the bytes of a .pt file."""
+        file = io.BytesIO()
+        torch.save(tree, file)
+        return file.getvalue()
 
-    def read_state(self, path: Path) -> dict[str, Any]:
-        """Read what `write_state` wrote, onto the CPU; plain data only, no object of any other kind is made."""
+    def decode_state(self, data: bytes) -> dict[str, Any]:
+        """The tree again, on the CPU; plain data only, no object of any other kind is made."""
         with torch.serialization.safe_globals(_ARRAY_KINDS):
-            tree: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            tree: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         return tree
 
 

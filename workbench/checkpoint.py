@@ -1,0 +1,174 @@
+"""Checkpoints are generations: a data file and, written last, a sealed note with its hash. Damage in one leaves the one before.
+
+The loop saves them; resume and answers load them.
+"""
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from workbench import atomic, events
+from workbench.problems import Problem
+
+Tree = dict[str, Any]
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
+    """One saved moment of a run."""
+
+    file: str
+    step: int
+    sha256: str
+    time: float
+    metrics: dict[str, float | str] = {}
+    best: bool = False
+    pinned: bool = False
+
+
+class Checkpoints:
+    """The checkpoints/ folder of a run. The newest two, the best, and the pinned ones are kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.damaged: list[str] = []
+        """File names of generations that were passed over because their hash, or their note, was wrong."""
+
+    def generations(self) -> list[Generation]:
+        """All whose note is whole, oldest first."""
+        found = []
+        for note in sorted(self.folder.glob("step-*.json")):
+            body = events.whole(note.read_bytes().rstrip(b"\n"))
+            try:
+                if body is None:
+                    raise msgspec.DecodeError
+                found.append(msgspec.json.decode(body + b"}", type=Generation))
+            except msgspec.MsgspecError:
+                self._passed_over(note.name)
+        return sorted(found, key=lambda each: (each.step, each.time))
+
+    def save(
+        self,
+        data: bytes,
+        suffix: str,
+        *,
+        step: int,
+        metrics: dict[str, float] | None = None,
+        best: bool = False,
+        pinned: bool = False,
+    ) -> Generation:
+        """Write one generation, then drop those no longer kept. An error (a full disk) leaves all earlier ones as they were."""
+        name = f"step-{step:08d}"
+        number = 1
+        while (self.folder / f"{name}.json").exists() or (self.folder / f"{name}{suffix}").exists():
+            number += 1
+            name = f"step-{step:08d}-{number}"
+        path = self.folder / f"{name}{suffix}"
+        atomic.write(path, data)
+        spelled = {tag: value if value - value == 0 else str(value) for tag, value in (metrics or {}).items()}
+        made = Generation(file=path.name, step=step, sha256=hashlib.sha256(data).hexdigest(), time=time.time(), metrics=spelled, best=best, pinned=pinned)
+        self._note(made)
+        self._tidy()
+        return made
+
+    def load(self, generation: Generation, decode: Callable[[bytes], Tree]) -> Tree | None:
+        """What a generation holds, or None where a single bit of it is not as it was written."""
+        try:
+            data = (self.folder / generation.file).read_bytes()
+        except FileNotFoundError:
+            data = b""
+        if hashlib.sha256(data).hexdigest() == generation.sha256:
+            return decode(data)
+        self._passed_over(generation.file)
+        return None
+
+    def newest(self, decode: Callable[[bytes], Tree]) -> tuple[Generation, Tree] | None:
+        """The newest generation that is whole."""
+        for generation in reversed(self.generations()):
+            tree = self.load(generation, decode)
+            if tree is not None:
+                return generation, tree
+        return None
+
+    def best(self, decode: Callable[[bytes], Tree]) -> tuple[Generation, Tree] | None:
+        """The best generation, or the newest where none is marked best or it is damaged."""
+        for generation in reversed(self.generations()):
+            if generation.best:
+                tree = self.load(generation, decode)
+                if tree is not None:
+                    return generation, tree
+        return self.newest(decode)
+
+    def rewind(self, step: int) -> None:
+        """Drop what is newer than `step`: a run resumed from there makes it again. Pinned ones stay."""
+        for generation in self.generations():
+            if generation.step > step and not generation.pinned:
+                self._drop(generation)
+
+    def _note(self, generation: Generation) -> None:
+        atomic.write((self.folder / generation.file).with_suffix(".json"), events.seal(msgspec.json.encode(generation)))
+
+    def _tidy(self) -> None:
+        all_of_them = self.generations()
+        newest = all_of_them[-2:]
+        best = [each for each in all_of_them if each.best][-1:]
+        for generation in all_of_them:
+            if generation not in newest and generation not in best and not generation.pinned:
+                self._drop(generation)
+
+    def _drop(self, generation: Generation) -> None:
+        path = self.folder / generation.file
+        path.with_suffix(".json").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+    def _passed_over(self, name: str) -> None:
+        if name not in self.damaged:
+            self.damaged.append(name)
+
+
+def encode_npz(tree: Tree) -> bytes:
+    """Plain values and NumPy arrays as .npz, without pickle; what no checkpoint can hold is a Problem."""
+    arrays: dict[str, np.ndarray] = {}
+    packed = json.dumps(_packed(tree, arrays)).encode()
+    file = io.BytesIO()
+    np.savez(file, tree=np.frombuffer(packed, np.uint8), **arrays)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def decode_npz(data: bytes) -> Tree:
+    """The tree that `encode_npz` was given."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        tree = _unpacked(json.loads(arrays["tree"].tobytes()), arrays)
+    assert isinstance(tree, dict)
+    return tree
+
+
+def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """JSON with `{"array": name}` for arrays and pairs for dictionaries, whose keys may be numbers."""
+    if isinstance(value, np.ndarray):
+        name = f"array{len(arrays)}"
+        arrays[name] = value
+        return {"array": name}
+    if isinstance(value, dict):
+        return {"pairs": [[key, _packed(item, arrays)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_packed(item, arrays) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise Problem(f"A checkpoint cannot hold a {type(value).__name__}.", "Keep it in an array or in plain numbers.")
+
+
+def _unpacked(value: Any, arrays: Any) -> Any:
+    if isinstance(value, list):
+        return [_unpacked(item, arrays) for item in value]
+    if isinstance(value, dict):
+        if "array" in value:
+            return arrays[value["array"]]
+        return {key: _unpacked(item, arrays) for key, item in value["pairs"]}
+    return value

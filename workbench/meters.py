@@ -1,0 +1,65 @@
+"""The machine's meters as scalars under system/: the worker samples them every few seconds, the terminal program shows them."""
+
+import contextlib
+import time
+from typing import Any
+
+import psutil
+
+EVERY = 2.0
+"""Seconds between two readings."""
+
+
+class Meters:
+    """Reads this process and, on CUDA, its device."""
+
+    def __init__(self, device: str) -> None:
+        self._process = psutil.Process()
+        self._process.cpu_percent()
+        self._due = time.monotonic()
+        self._gpu = _handle(device)
+
+    def read(self) -> dict[str, float]:
+        """The readings by tag, or {} where the last ones are still fresh. CPU in % of one core; memory in GiB; GPU in %, GiB, °C, W."""
+        now = time.monotonic()
+        if now < self._due:
+            return {}
+        self._due = now + EVERY
+        memory = psutil.virtual_memory()
+        values = {
+            "system/cpu": self._process.cpu_percent(),
+            "system/memory": self._process.memory_info().rss / 2**30,
+            "system/memory_free": memory.available / 2**30,
+        }
+        if self._gpu is not None:
+            values.update(_gpu_values(self._gpu))
+        return values
+
+
+def _handle(device: str) -> Any:
+    if not device.startswith("cuda"):
+        return None
+    try:
+        import pynvml
+
+        from workbench.devices import visible
+
+        pynvml.nvmlInit()
+        _, _, number = device.partition(":")
+        return pynvml.nvmlDeviceGetHandleByIndex(visible(pynvml.nvmlDeviceGetCount())[int(number or 0)])
+    except Exception:
+        return None  # a driver without NVML trains all the same, without meters
+
+
+def _gpu_values(handle: Any) -> dict[str, float]:
+    import pynvml
+
+    values: dict[str, float] = {}
+    with contextlib.suppress(pynvml.NVMLError):
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        values["system/gpu_memory"] = int(memory.used) / 2**30
+        values["system/gpu_memory_total"] = int(memory.total) / 2**30
+        values["system/gpu"] = float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+        values["system/gpu_temperature"] = float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU))
+        values["system/gpu_power"] = pynvml.nvmlDeviceGetPowerUsage(handle) / 1000
+    return values
