@@ -1,0 +1,70 @@
+"""The catalogue of data sets, data/catalog.yaml, for `fetch` and for whoever lists what there is."""
+
+from functools import cache
+from typing import Annotated
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from workbench import paths
+from workbench.problems import Problem
+
+
+class Unpack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The most that an archive may hold."""
+
+    members: int
+    bytes: int
+
+
+class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One file: where from, how long, and its SHA-256."""
+
+    bytes: Annotated[int, Meta(gt=0)]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{8,64}$")]
+    """Whole, or as many of its first characters as the publisher states (torchvision: 8, in the name of its weights)."""
+    url: str = ""
+    """https; empty: only a mirror has it."""
+    mirror: str = ""
+    """Its place below $DLWB_MIRROR."""
+    unpack: Unpack | None = None
+    """Given for an archive: `fetch` then returns the folder that it was unpacked into."""
+
+
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Files of one kind of a data set."""
+
+    title: str
+    licence: str
+    source: str
+    about: str = ""
+    stand_in_for: str = ""
+    """What this is used in place of; empty where it is the real thing."""
+    files: dict[str, File] = {}
+
+
+class DataSet(Variant, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A data set, which is its own first variant."""
+
+    variants: dict[str, Variant] = {}
+
+
+@cache
+def catalog() -> dict[str, DataSet]:
+    """Every data set by name."""
+    path = paths.shipped("data") / "catalog.yaml"
+    return msgspec.convert(yaml.load(path.read_bytes(), yaml.CSafeLoader), dict[str, DataSet])
+
+
+def find(name: str, variant: str = "") -> Variant:
+    """One data set, or a variant of it; Problem where the catalogue has none of that name."""
+    known = catalog()
+    if name not in known:
+        raise Problem(f"There is no data set {name!r}.", f"There are: {', '.join(known)}.", "data")
+    if not variant:
+        return known[name]
+    variants = known[name].variants
+    if variant not in variants:
+        raise Problem(f"The data set {name} has no variant {variant!r}.", f"It has: {', '.join(variants) or 'none'}.", "data")
+    return variants[variant]
