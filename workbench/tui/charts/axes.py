@@ -1,0 +1,142 @@
+"""Ranges that step instead of crawling, round tick marks, short numbers. Pure functions and one small type; used by `plot` and `matrix`."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+HUGE = 1e300
+"""Larger values are drawn at the edge, so that spans stay finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """One axis: its two ends, and whether it is logarithmic."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def fraction(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Where values lie: 0 at the low end, 1 at the high end, clipped to that; NaN stays NaN. On a log scale what is not positive lies at 0."""
+        given = np.clip(np.asarray(values, np.float64), -HUGE, HUGE)
+        low, high = self.low, self.high
+        if self.log:
+            low, high = math.log10(low), math.log10(high)
+            given = np.log10(np.maximum(given, self.low))
+        return np.clip((given - low) / (high - low), 0.0, 1.0)
+
+
+def step_for(span: float, parts: float) -> float:
+    """The round step (1, 2, 2.5 or 5 times a power of ten) that cuts `span` into at most `parts`."""
+    raw = span / max(parts, 1)
+    power = 10.0 ** math.floor(math.log10(raw))
+    for factor in (1.0, 2.0, 2.5, 5.0, 10.0):
+        if factor * power >= raw * (1 - 1e-9):
+            return factor * power
+    return 10.0 * power
+
+
+def widened(low: float, high: float) -> tuple[float, float]:
+    """Two finite ends that are far enough apart to draw on: a single value gets room on both sides, zero being one end of it."""
+    low, high = max(low, -HUGE), min(high, HUGE)
+    size = max(abs(low), abs(high))
+    if high - low > size * 1e-9 and high - low > 1e-290:
+        return low, high
+    if size < 1e-290:
+        return 0.0, 1.0
+    return (0.0, 2 * high) if high > 0 else (2 * low, 0.0)
+
+
+def y_scale(low: float, high: float, parts: float, log: bool = False) -> Scale:
+    """The range for values between `low` and `high`: ends at round numbers, so that it steps; near zero it begins there. `log` needs low > 0."""
+    if log:
+        return _log_scale(max(low, 1e-300), min(max(high, low, 1e-300), HUGE))
+    low, high = widened(low, high)
+    if 0 < low < 0.35 * high:
+        low = 0.0
+    elif low < 0 and 0.35 * low < high < 0:
+        high = 0.0
+    step = step_for(high - low, parts)
+    return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step)
+
+
+def _log_scale(low: float, high: float) -> Scale:
+    first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
+    if last - first > 2:
+        return Scale(10.0**first, 10.0**last, log=True)
+    bottom = max(factor * 10.0**first for factor in (1, 2, 5) if factor * 10.0**first <= low * (1 + 1e-9))
+    tops = [factor * 10.0**power for power in (first, first + 1, last) for factor in (1, 2, 5, 10)]
+    top = min(value for value in tops if value >= high * (1 - 1e-9))
+    return Scale(bottom, top if top > bottom else 2 * bottom, log=True)
+
+
+def x_end(largest: float) -> float:
+    """Where an x-axis without a planned end stops: the next of 1, 1.5, 2, 3, 4, 6, 8 times a power of ten, so that it grows in steps."""
+    if not largest > 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(min(largest, HUGE)))
+    return next(factor * power for factor in (1, 1.5, 2, 3, 4, 6, 8, 10, 20) if factor * power >= largest * (1 - 1e-9))
+
+
+def ticks(scale: Scale, parts: float) -> list[float]:
+    """Round numbers within the scale, at most about `parts` + 1."""
+    if scale.log:
+        first, last = math.log10(scale.low), math.log10(scale.high)
+        if last - first > 1.999:
+            stride = max(1, math.ceil((last - first) / max(parts, 1) - 1e-9))
+            return [10.0**power for power in range(math.ceil(first - 1e-9), math.floor(last + 1e-9) + 1, stride)]
+        powers = range(math.floor(first), math.ceil(last) + 1)
+        found = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+        found = [value for value in found if scale.low * (1 - 1e-9) <= value <= scale.high * (1 + 1e-9)]
+        return found if len(found) <= parts + 1 else [found[0], found[-1]]
+    step = step_for(scale.high - scale.low, parts)
+    first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]
+
+
+def tick_label(value: float, step: float = 0.0) -> str:
+    """A tick's number, short: 0, 0.25, 500, 10k, 1.2M, 1e-4. `step` is the distance to the next tick, and says how many digits count."""
+    size = abs(value)
+    if size == 0 or not math.isfinite(value):
+        return "0" if size == 0 else str(value)
+    step = abs(step) or size
+    if size >= 1e15 or max(size, step) < 1e-3:
+        digits = max(0, math.floor(math.log10(size) + 1e-9) - _last_digit(step))
+        mantissa, _, exponent = f"{value:.{min(digits, 6)}e}".partition("e")
+        return f"{mantissa}e{int(exponent)}"
+    for unit, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if size >= unit and step >= unit / 1000:
+            return f"{value / unit:.{_decimals(step / unit)}f}{suffix}"
+    return f"{value:.{_decimals(step)}f}"
+
+
+def _last_digit(step: float) -> int:
+    """The power of ten of the last digit that a multiple of `step` needs (2.5 needs its second)."""
+    power = math.floor(math.log10(step) + 1e-9)
+    return power if abs(step / 10.0**power - round(step / 10.0**power)) < 1e-6 else power - 1
+
+
+def _decimals(step: float) -> int:
+    return min(max(0, -_last_digit(step)), 9)
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A value to read, with four digits that count: 0.3124, 12.30, 1234, 12.3k, 1.23e-5, nan, inf."""
+    size = abs(value)
+    if math.isnan(value) or math.isinf(value):
+        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    if size == 0:
+        return "0"
+    if size < 1e-3 or size >= 1e15:
+        mantissa, _, exponent = f"{value:.{digits - 2}e}".partition("e")
+        return f"{mantissa}e{int(exponent)}"
+    if size >= 10.0**digits:
+        for unit, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+            if size >= unit:
+                return f"{number(value / unit, digits - 1)}{suffix}"
+    if value == int(value) and size < 10.0**digits:
+        return str(int(value))
+    before = max(1, math.floor(math.log10(size)) + 1)
+    return f"{value:.{max(0, digits - before)}f}"

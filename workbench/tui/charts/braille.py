@@ -1,0 +1,124 @@
+"""Arrays to braille dots, two columns and four rows to a cell. Pure functions; used by `plot`."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.tui.charts.axes import Scale
+from workbench.tui.charts.pyramid import Columns
+
+Dots = NDArray[np.bool_]
+Rows = NDArray[np.int64]
+
+BLANK = 0x2800
+# The bit of each dot in a cell, row by row (Unicode 15, section 21.1: dots 1-3 and 7 on the left, 4-6 and 8 on the right).
+BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+_LONGEST = 500_000
+"""Most dots that one free polyline may take; a longer one is thinned."""
+
+
+def pack(dots: Dots) -> NDArray[np.uint8]:
+    """Dots of shape (4 * rows, 2 * columns) as braille patterns of shape (rows, columns); 0 is an empty cell."""
+    ink = dots.view(np.uint8)
+    codes = np.zeros((dots.shape[0] // 4, dots.shape[1] // 2), np.uint8)
+    for row, pair in enumerate(BITS):
+        for column, bit in enumerate(pair):
+            codes |= ink[row::4, column::2] * np.uint8(bit)
+    return codes
+
+
+def rows_of(values: NDArray[np.float64], scale: Scale, height: int) -> Rows:
+    """The dot row of each value, 0 at the top of `height`; the ends of the scale are the middles of the outermost rows."""
+    return (height - 1) - np.rint(scale.fraction(values) * (height - 1)).astype(np.int64)
+
+
+def line(columns: Columns, x: Scale, y: Scale, height: int) -> Dots:
+    """One series as dots of shape (height, columns): per column one vertical span from its smallest to its largest value.
+
+    Neighbours are joined, empty columns between two points bridged by a straight line, unless a value there is not finite:
+    that is a gap. A lone point is drawn as four dots.
+    """
+    width = len(columns.count)
+    top, bottom = np.full(width, height, np.int64), np.full(width, -1, np.int64)
+    filled = np.flatnonzero(columns.low == columns.low)
+    if len(filled):
+        top[filled] = rows_of(columns.high[filled], y, height)
+        bottom[filled] = rows_of(columns.low[filled], y, height)
+    joined = _bridge(columns, x, y, top, bottom, height)
+    low, high = bottom[:-1].copy(), top[1:].copy()
+    falls = joined & (low < high - 1)
+    low_up, high_up = top[:-1].copy(), bottom[1:].copy()
+    rises = joined & (low_up > high_up + 1)
+    middle = (low + high) // 2
+    np.copyto(bottom[:-1], np.maximum(bottom[:-1], middle), where=falls)
+    np.copyto(top[1:], np.minimum(top[1:], middle + 1), where=falls)
+    middle = (low_up + high_up) // 2
+    np.copyto(bottom[1:], np.maximum(bottom[1:], middle), where=rises)
+    np.copyto(top[:-1], np.minimum(top[:-1], middle + 1), where=rises)
+    level = np.arange(height)[:, None]
+    dots: Dots = (level >= top) & (level <= bottom)
+    alone = filled[~np.concatenate([joined, [False]])[filled] & ~np.concatenate([[False], joined])[filled]]
+    for column in alone[top[alone] == bottom[alone]].tolist():
+        block(dots, int(top[column]), column)
+    return dots
+
+
+def block(dots: Dots, row: int, column: int) -> None:
+    """Make one dot a square of four inside its cell, so that a single point is seen."""
+    rows, columns = (row, row ^ 1), (column, column ^ 1)
+    for one in rows:
+        for other in columns:
+            if one < dots.shape[0] and other < dots.shape[1]:
+                dots[one, other] = True
+
+
+def _bridge(columns: Columns, x: Scale, y: Scale, top: Rows, bottom: Rows, height: int) -> Dots:
+    """Fill the empty columns between points that are joined; returns, for each column but the last, whether it is joined to the next."""
+    width = len(columns.count)
+    used = np.flatnonzero(columns.count)
+    # The points next to the window count as columns -1 and `width`.
+    place = np.concatenate([[-1], used, [width]])
+    first_x = np.concatenate([[columns.before[0]], columns.first_x[used], [columns.after[0]]])
+    last_x = np.concatenate([[columns.before[0]], columns.last_x[used], [columns.after[0]]])
+    first_y = np.concatenate([[columns.before[1]], columns.first[used], [columns.after[1]]])
+    last_y = np.concatenate([[columns.before[1]], columns.last[used], [columns.after[1]]])
+    whole = np.isfinite(last_y[:-1]) & np.isfinite(first_y[1:])
+    every = np.arange(width)
+    pair = np.searchsorted(place, every, "right") - 1
+    joined: Dots = whole[pair]
+    empty = every[(columns.count == 0) & joined]
+    if len(empty):
+        pairs = pair[empty]
+        centre = x.low + (x.high - x.low) * ((empty + 0.5) / width)
+        span = first_x[pairs + 1] - last_x[pairs]
+        share = np.clip((centre - last_x[pairs]) / np.where(span > 0, span, 1.0), 0.0, 1.0)
+        start, end = y.fraction(last_y[pairs]), y.fraction(first_y[pairs + 1])
+        top[empty] = bottom[empty] = (height - 1) - np.rint((start + (end - start) * share) * (height - 1)).astype(int)
+    return joined[:-1]
+
+
+def points(x_values: NDArray[np.float64], y_values: NDArray[np.float64], x: Scale, y: Scale, width: int, height: int) -> Dots:
+    """Single points as dots of shape (height, width); what is not finite is left out."""
+    dots: Dots = np.zeros((height, width), np.bool_)
+    finite = np.isfinite(x_values) & np.isfinite(y_values)
+    columns = np.minimum((x.fraction(x_values[finite]) * width).astype(int), width - 1)
+    dots[rows_of(y_values[finite], y, height), columns] = True
+    return dots
+
+
+def polyline(x_values: NDArray[np.float64], y_values: NDArray[np.float64], x: Scale, y: Scale, width: int, height: int) -> Dots:
+    """Points joined in their order, whatever way x goes, as dots of shape (height, width); what is not finite is a gap."""
+    dots = points(x_values, y_values, x, y, width, height)
+    across = x.fraction(x_values) * (width - 1)
+    down = (1.0 - y.fraction(y_values)) * (height - 1)
+    whole = np.flatnonzero(np.isfinite(across[:-1] + across[1:] + down[:-1] + down[1:]))
+    if not len(whole):
+        return dots
+    run, fall = across[whole + 1] - across[whole], down[whole + 1] - down[whole]
+    lengths = np.ceil(np.maximum(np.abs(run), np.abs(fall))).astype(np.int64) + 1
+    if lengths.sum() > _LONGEST:
+        lengths = np.minimum(lengths, max(1, _LONGEST // len(lengths)))
+    segment = np.repeat(np.arange(len(whole)), lengths)
+    share = (np.arange(len(segment)) - np.repeat(np.cumsum(lengths) - lengths, lengths)) / lengths[segment]
+    columns = np.rint(across[whole[segment]] + run[segment] * share).astype(int)
+    dots[np.rint(down[whole[segment]] + fall[segment] * share).astype(int), columns] = True
+    return dots

@@ -1,0 +1,138 @@
+"""A picture made of terminal cells: a character and a style key each; what changed between two of them; rows as Strips. Used by every chart widget."""
+
+import unicodedata
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import get_character_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.strip import Strip
+
+SPACE = 32
+CONTINUED = 0
+"""The code of a cell that the wide character before it covers."""
+BRIDGE = 8
+"""Changed spans nearer than this are sent as one: to move the cursor and set a colour costs as much."""
+
+
+class Cells:
+    """`height` rows of `width` cells: `codes` are code points, `keys` numbers that the widget turns into styles (0 = its own)."""
+
+    __slots__ = ("codes", "keys")
+
+    def __init__(self, width: int, height: int) -> None:
+        self.codes: NDArray[np.uint32] = np.full((max(height, 0), max(width, 0)), SPACE, np.uint32)
+        self.keys: NDArray[np.uint64] = np.zeros((max(height, 0), max(width, 0)), np.uint64)
+
+    @property
+    def width(self) -> int:
+        return self.codes.shape[1]
+
+    @property
+    def height(self) -> int:
+        return self.codes.shape[0]
+
+    def write(self, x: int, y: int, text: str, key: int = 0, end: int | None = None) -> int:
+        """Put text into row `y` from column `x`, cut at column `end` and the edges; returns the column after it."""
+        end = self.width if end is None else min(end, self.width)
+        if not 0 <= y < self.height:
+            return x
+        if not text.isascii():
+            return self._write_wide(x, y, text, key, end)
+        if x < 0:
+            text, x = text[-x:], 0
+        text = text[: max(0, end - x)]
+        if text:
+            self.codes[y, x : x + len(text)] = np.frombuffer(text.encode("latin-1"), np.uint8)
+            self.keys[y, x : x + len(text)] = key
+        return x + len(text)
+
+    def _write_wide(self, x: int, y: int, text: str, key: int, end: int) -> int:
+        for character in unicodedata.normalize("NFC", text):
+            size = get_character_cell_size(character)
+            if size <= 0:
+                continue
+            if x + size > end:
+                break
+            if x >= 0:
+                self.codes[y, x : x + size] = CONTINUED
+                self.codes[y, x] = ord(character)
+                self.keys[y, x : x + size] = key
+            x += size
+        return x
+
+    def text(self) -> str:
+        """The characters alone, row by row: what tests compare."""
+        return "\n".join(_characters(row).rstrip() for row in self.codes)
+
+    def strip(self, y: int, style_for: Callable[[int], Style], join_blanks: bool) -> Strip:
+        """One row as a Strip. With `join_blanks` a space takes the style before it, which makes segments fewer (for styles without backgrounds)."""
+        codes, keys = self.codes[y], self.keys[y]
+        width = len(codes)
+        if not width:
+            return Strip([], 0)
+        if join_blanks:
+            inked = np.where(codes != SPACE, np.arange(width), 0)
+            keys = keys[np.maximum.accumulate(inked)]
+        cuts = [0, *(np.flatnonzero(keys[1:] != keys[:-1]) + 1).tolist(), width]
+        text = codes.astype("<u4", copy=False).tobytes().decode("utf-32-le")
+        segments = []
+        for start, end in zip(cuts, cuts[1:], strict=False):
+            piece = text[start:end].replace("\0", "")
+            if piece:
+                segments.append(Segment(piece, style_for(int(keys[start]))))
+        return Strip(segments, width)
+
+
+def _characters(codes: NDArray[np.uint32]) -> str:
+    return codes.astype("<u4", copy=False).tobytes().decode("utf-32-le").replace("\0", "")
+
+
+def cut(text: str, width: int) -> str:
+    """The text cut to `width` cells, with an ellipsis where something is missing."""
+    sizes = [get_character_cell_size(character) for character in text]
+    if sum(sizes) <= width:
+        return text
+    used, kept = 1, []
+    for character, size in zip(text, sizes, strict=True):
+        if used + size > width:
+            break
+        kept.append(character)
+        used += size
+    return "".join(kept).rstrip() + "…" if width > 0 else ""
+
+
+def text_width(text: str) -> int:
+    """How many cells the text takes."""
+    return len(text) if text.isascii() else sum(get_character_cell_size(character) for character in text)
+
+
+def changed(old: Cells, new: Cells) -> list[Region]:
+    """The spans of cells, one row high, in which two pictures of the same size differ; a space's style counts only where it shows."""
+    differs = (old.codes != new.codes) | ((old.keys != new.keys) & (new.codes != SPACE))
+    return _regions(differs, old, new)
+
+
+def changed_anywhere(old: Cells, new: Cells) -> list[Region]:
+    """The same for pictures with backgrounds: a space's style counts too."""
+    return _regions((old.codes != new.codes) | (old.keys != new.keys), old, new)
+
+
+def _regions(differs: NDArray[np.bool_], old: Cells, new: Cells) -> list[Region]:
+    regions = []
+    for y in np.flatnonzero(differs.any(axis=1)).tolist():
+        places = np.flatnonzero(differs[y])
+        breaks = np.flatnonzero(np.diff(places) > BRIDGE)
+        starts = places[np.concatenate([[0], breaks + 1])].tolist()
+        ends = places[np.concatenate([breaks, [len(places) - 1]])].tolist()
+        for start, end in zip(starts, ends, strict=True):
+            # A wide character is sent whole.
+            while start and CONTINUED in (old.codes[y, start], new.codes[y, start]):
+                start -= 1
+            while end + 1 < new.width and CONTINUED in (old.codes[y, end + 1], new.codes[y, end + 1]):
+                end += 1
+            regions.append(Region(start, y, end + 1 - start, 1))
+    return regions

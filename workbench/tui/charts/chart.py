@@ -1,0 +1,172 @@
+"""The chart widget: series over steps, curves and scatters as braille lines. The run's screen shows one per metric."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from rich.style import Style
+from textual.geometry import Region
+from textual.reactive import reactive
+
+from workbench.events import Curve, Scatter
+from workbench.history import Series
+from workbench.tui.charts.canvas import Canvas
+from workbench.tui.charts.cells import Cells
+from workbench.tui.charts.plot import (
+    AXIS,
+    BAD,
+    LABEL,
+    MARK,
+    REFERENCE,
+    SERIES,
+    SLOTS,
+    TITLE,
+    Moment,
+    Plot,
+    Reference,
+    Trace,
+    draw,
+)
+from workbench.tui.charts.pyramid import Pyramid, monotonic
+
+__all__ = ["Chart", "Line", "Moment", "Reference", "curve_line", "scatter_lines"]
+
+_PARTS = {TITLE: "title", LABEL: "label", AXIS: "axis", REFERENCE: "reference", MARK: "mark", BAD: "bad"}
+_OWN_SLOTS = {"train": 0, "valid": 1, "test": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series to show: its name in the legend, its data, and a colour slot from 0 (None: by its name, and then for good)."""
+
+    name: str
+    data: Series | tuple[ArrayLike, ArrayLike]
+    slot: int | None = None
+    points: bool = False
+
+
+def curve_line(name: str, event: Curve, slot: int | None = None) -> Line:
+    """A Curve as a line; forecast and truth are two of them in one chart."""
+    return Line(name, (event.x, event.y), slot)
+
+
+def scatter_lines(event: Scatter) -> list[Line]:
+    """A Scatter as points, one colour per label in the order of first appearance."""
+    if len(event.labels) != len(event.x):
+        return [Line("", (event.x, event.y), points=True)]
+    labels = np.array(event.labels)
+    x, y = np.asarray(event.x, np.float64), np.asarray(event.y, np.float64)
+    return [Line(label, (x[labels == label], y[labels == label]), points=True) for label in dict.fromkeys(event.labels)]
+
+
+class Chart(Canvas):
+    """Series over one x-axis, with title, legend and axes. `show` it as often as there is something new: only changed cells are repainted."""
+
+    COMPONENT_CLASSES = {
+        "chart--title",
+        "chart--label",
+        "chart--axis",
+        "chart--reference",
+        "chart--mark",
+        "chart--bad",
+        *(f"chart--series-{slot}" for slot in range(1, SLOTS + 1)),
+    }
+    DEFAULT_CSS = """
+    Chart {
+        height: 1fr; width: 1fr; min-height: 1;
+        & > .chart--title { color: $foreground; text-style: bold; }
+        & > .chart--label { color: $foreground 60%; }
+        & > .chart--axis { color: $foreground 30%; }
+        & > .chart--reference { color: $foreground 55%; }
+        & > .chart--mark { color: $foreground 45%; }
+        & > .chart--bad { color: #ff5c57; text-style: bold; }
+        & > .chart--series-1 { color: #57a5f2; }
+        & > .chart--series-2 { color: #f2a65a; }
+        & > .chart--series-3 { color: #7fc96b; }
+        & > .chart--series-4 { color: #c78ff0; }
+        & > .chart--series-5 { color: #f06f9b; }
+        & > .chart--series-6 { color: #e3d158; }
+        & > .chart--series-7 { color: #4fd1c5; }
+        & > .chart--series-8 { color: #aab4c2; }
+    }
+    """
+
+    log_y: reactive[bool] = reactive(False, init=False)
+
+    def __init__(self, title: str = "", *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._plot = Plot(title=title)
+        self._pyramids: dict[str, tuple[object, Pyramid]] = {}
+        self._slots: dict[str, int] = {}
+
+    def show(
+        self,
+        lines: Sequence[Line],
+        *,
+        title: str | None = None,
+        end: float | None = 0.0,
+        references: Sequence[Reference] = (),
+        moments: Sequence[Moment] = (),
+        labels: tuple[str, str] = ("", ""),
+    ) -> list[Region]:
+        """Show these lines, later ones on top, and repaint what changed; returns the repainted regions.
+
+        `end` is the planned last x (0: not known, None: as far as the data go, for curves and scatters). A Series is read from where the
+        last call left off, and stays the caller's; other data are compared by identity, so give new arrays for new content.
+        """
+        old = self._plot
+        self._plot = Plot(
+            [self._trace(line) for line in lines],
+            old.title if title is None else title,
+            end,
+            tuple(references),
+            tuple(moments),
+            labels,
+            self.log_y,
+        )
+        names = {line.name for line in lines}
+        self._pyramids = {name: kept for name, kept in self._pyramids.items() if name in names}
+        return self.redraw()
+
+    def draw(self, width: int, height: int) -> Cells:
+        return draw(self._plot, width, height)
+
+    def style_for(self, key: int) -> Style:
+        part = _PARTS.get(key) or f"series-{key - SERIES + 1}"
+        return self.get_component_rich_style(f"chart--{part}") if key else self.rich_style
+
+    def watch_log_y(self, log_y: bool) -> None:
+        self._plot.log_y = log_y
+        self.redraw()
+
+    def _trace(self, line: Line) -> Trace:
+        slot = self._slot(line)
+        if isinstance(line.data, Series):
+            known, pyramid = self._pyramids.get(line.name, (None, None))
+            if known is not line.data or pyramid is None:
+                pyramid = Pyramid()
+                self._pyramids[line.name] = (line.data, pyramid)
+            pyramid.follow(line.data)
+            return Trace(line.name, slot, pyramid, value=float(line.data.values[-1]) if len(line.data) else None)
+        x, y = (np.asarray(values, np.float64).ravel() for values in line.data)
+        size = min(len(x), len(y))
+        x, y = x[:size], y[:size]
+        if not line.points and monotonic(x):
+            known, pyramid = self._pyramids.get(line.name, (None, None))
+            if known is not line.data or pyramid is None:
+                pyramid = Pyramid(x, y)
+                self._pyramids[line.name] = (line.data, pyramid)
+            return Trace(line.name, slot, pyramid)
+        return Trace(line.name, slot, None, x, y, line.points)
+
+    def _slot(self, line: Line) -> int:
+        """The line's colour: asked for, its split's own, or the next free one; once given it stays."""
+        if line.slot is not None:
+            return line.slot % SLOTS
+        if line.name not in self._slots:
+            taken = set(self._slots.values())
+            wanted = _OWN_SLOTS.get(line.name)
+            free = [slot for slot in range(SLOTS) if slot not in taken]
+            self._slots[line.name] = wanted if wanted is not None else free[0] if free else len(self._slots) % SLOTS
+        return self._slots[line.name]

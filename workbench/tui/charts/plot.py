@@ -1,0 +1,283 @@
+"""Draws one whole chart as cells: title, legend, axes, series, bars, changes. Pure functions; used by the Chart widget and by tests."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.tui.charts import braille
+from workbench.tui.charts.axes import Scale, number, tick_label, ticks, widened, x_end, y_scale
+from workbench.tui.charts.cells import SPACE, Cells, cut, text_width
+from workbench.tui.charts.pyramid import Columns, Pyramid
+
+TITLE, LABEL, AXIS, REFERENCE, MARK, BAD, SERIES = 1, 2, 3, 4, 5, 6, 8
+SLOTS = 8
+"""Colours of series; keys SERIES + 0 … SERIES + SLOTS - 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A horizontal line at a value: a bar to pass, what the course got."""
+
+    value: float
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A vertical line at an x: a live change, the step that was kept."""
+
+    x: float
+    label: str = ""
+
+
+@dataclass(slots=True)
+class Trace:
+    """One series as it is drawn: a pyramid where x never falls, else the arrays; `slot` is its colour, from 0."""
+
+    name: str
+    slot: int
+    pyramid: Pyramid | None = None
+    x: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    y: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    points: bool = False
+    value: float | None = None
+    """The latest value, for the legend."""
+
+
+@dataclass(slots=True)
+class Plot:
+    """Everything that one chart shows."""
+
+    traces: Sequence[Trace] = ()
+    title: str = ""
+    end: float | None = 0.0
+    """Where x ends: the planned length; 0 = not known, grows in steps; None = as far as the data go (curves, scatters)."""
+    references: Sequence[Reference] = ()
+    moments: Sequence[Moment] = ()
+    labels: tuple[str, str] = ("", "")
+    log_y: bool = False
+
+
+def draw(plot: Plot, width: int, height: int) -> Cells:
+    """The chart in `width` x `height` cells; whatever does not fit is left out, the curve last of all."""
+    cells = Cells(width, height)
+    if width < 1 or height < 1:
+        return cells
+    header = 1 if height >= 3 or height == 1 else 0
+    if header:
+        _header(cells, plot)
+    footer = 0 if height < 5 or width < 12 else 1
+    rows = height - header - footer
+    if rows < 1:
+        return cells
+    parts = max(1.0, rows / 3)
+    x = _x_scale(plot)
+    # The labels' width depends on the range, and the range on what lies in the columns: the first is found on the whole width.
+    y = _y_scale(plot, x, parts)
+    marks = ticks(y, parts)
+    step = marks[1] - marks[0] if len(marks) > 1 and not y.log else 0.0
+    labels = [tick_label(mark, step) for mark in marks]
+    gutter = max(4, *(len(label) for label in labels)) if width >= 20 else 0
+    left = gutter + 1 if gutter else 0
+    area = _Area(cells, left, header, width - left, rows, x, y)
+    if gutter:
+        for row in range(rows):
+            cells.write(gutter, header + row, "│", AXIS)
+        for mark, label in zip(marks, labels, strict=True):
+            row = header + area.row(mark)
+            cells.write(gutter - len(label), row, label, LABEL)
+            cells.write(gutter, row, "┤", AXIS)
+    if footer:
+        _x_axis(area, gutter, plot.labels[0])
+    _reference_lines(area, plot)
+    for moment in plot.moments:
+        _moment(area, moment)
+    drawn = False
+    for trace in plot.traces:
+        drawn = _trace(area, trace, footer) or drawn
+    if not drawn and not any(len(trace.pyramid or trace.x) for trace in plot.traces):
+        text = cut("no values yet", area.width)
+        cells.write(left + (area.width - len(text)) // 2, header + rows // 2, text, LABEL)
+    return cells
+
+
+@dataclass(slots=True)
+class _Area:
+    """The part of the cells that the curves may use, and its two scales."""
+
+    cells: Cells
+    left: int
+    top: int
+    width: int
+    rows: int
+    x: Scale
+    y: Scale
+
+    def row(self, value: float) -> int:
+        """The cell row of a value, from the top of the area."""
+        return int(braille.rows_of(np.array([value]), self.y, self.rows * 4)[0]) // 4
+
+    def column(self, value: float) -> int:
+        """The cell column of an x, from the left of the area."""
+        return min(int(self.x.fraction(value) * self.width), self.width - 1)
+
+    def ink(self, dots: braille.Dots, key: int) -> None:
+        """Lay dots over what is there: a cell that gets a dot belongs to them alone, so that colours do not bleed."""
+        codes = braille.pack(dots)
+        used = codes != 0
+        area = (slice(self.top, self.top + self.rows), slice(self.left, self.left + self.width))
+        self.cells.codes[area][used] = codes[used].astype(np.uint32) + braille.BLANK
+        self.cells.keys[area][used] = key
+
+    def free(self, x: int, y: int, width: int) -> bool:
+        """Whether so many cells of a row are still empty."""
+        return x >= 0 and x + width <= self.cells.width and bool((self.cells.codes[y, x : x + width] == SPACE).all())
+
+
+def _header(cells: Cells, plot: Plot) -> None:
+    """Title on the left, names with their latest values on the right; what is too long gives up values first, then names."""
+    entries = [(trace.name, "" if trace.value is None else number(trace.value), trace) for trace in plot.traces]
+    room = cells.width - min(text_width(plot.title), max(8, cells.width // 3)) - 2
+    forms = [[f"{name} {value}".strip() for name, value, _ in entries], [value or name for name, value, _ in entries]]
+    words = next((form for form in forms if sum(text_width(word) + 2 for word in form) - 2 <= room), None)
+    if words is None:
+        words, used = [], 0
+        for word in forms[1]:
+            if used + text_width(word) + 2 > room:
+                break
+            words.append(word)
+            used += text_width(word) + 2
+    x = cells.width - sum(text_width(word) + 2 for word in words) + 2
+    cells.write(0, 0, cut(plot.title, max(0, min(x - 2, cells.width) if words else cells.width)), TITLE)
+    for word, (_, _, trace) in zip(words, entries, strict=False):
+        key = BAD if trace.value is not None and not math.isfinite(trace.value) else SERIES + trace.slot
+        x = cells.write(x, 0, word, key) + 2
+
+
+def _x_scale(plot: Plot) -> Scale:
+    ends = [(float(xs[0]), float(xs[-1])) for trace in plot.traces if trace.pyramid and len(xs := trace.pyramid.x)]
+    for trace in plot.traces:
+        finite = trace.x[np.isfinite(trace.x)]
+        if len(finite):
+            ends.append((float(finite.min()), float(finite.max())))
+    low = min((start for start, _ in ends), default=0.0)
+    high = max((end for _, end in ends), default=0.0)
+    if plot.end is None:
+        if any(trace.points for trace in plot.traces):
+            low, high = widened(low, high)
+            return Scale(low - 0.03 * (high - low), high + 0.03 * (high - low))
+        return Scale(*widened(low, high))
+    return Scale(*widened(min(0.0, low), plot.end if 0 < high <= plot.end or (plot.end and not high) else x_end(high)))
+
+
+def _y_scale(plot: Plot, x: Scale, parts: float) -> Scale:
+    low, high, least = math.inf, -math.inf, math.inf
+    for trace in plot.traces:
+        if trace.pyramid is not None:
+            found = trace.pyramid.bounds(x.low, x.high)
+            if found:
+                low, high = min(low, found[0]), max(high, found[1])
+                if plot.log_y and found[0] <= 0:
+                    values = trace.pyramid.y
+                    least = min(least, float(values[values > 0].min(initial=math.inf)))
+        else:
+            finite = trace.y[np.isfinite(trace.y)]
+            if len(finite):
+                low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+                least = min(least, float(finite[finite > 0].min(initial=math.inf)))
+    if low > high:
+        values = [reference.value for reference in plot.references if math.isfinite(reference.value)]
+        low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    if plot.log_y:
+        low = min(low if low > 0 else math.inf, least)
+        if not 0 < low < math.inf:
+            return y_scale(0.1, 1.0, parts, log=True)
+        high = max(high, low)
+        for reference in plot.references:
+            if low / 100 <= reference.value <= high * 100:
+                low, high = min(low, reference.value), max(high, reference.value)
+        return y_scale(low, high, parts, log=True)
+    if plot.references:
+        low, high = widened(low, high)
+        span = high - low
+        for reference in plot.references:
+            if low - span <= reference.value <= high + span:
+                low, high = min(low, reference.value), max(high, reference.value)
+    return y_scale(low, high, parts)
+
+
+def _x_axis(area: _Area, gutter: int, label: str) -> None:
+    cells, y = area.cells, area.top + area.rows
+    start = gutter if gutter else 0
+    cells.write(start, y, ("└" if gutter else "") + "─" * area.width, AXIS)
+    marks = ticks(area.x, max(1.0, area.width / 12))
+    step = marks[1] - marks[0] if len(marks) > 1 else 0.0
+    end = area.left + area.width
+    free = area.left
+    name_start = end - text_width(label) - 1 if label else end
+    for mark in marks:
+        text = tick_label(mark, step)
+        x = area.left + area.column(mark) - (len(text) - 1) // 2
+        x = max(area.left, min(x, end - len(text)))
+        if x >= free and x + len(text) <= name_start:
+            cells.write(x, y, text, LABEL)
+            free = x + len(text) + 1
+    if label and name_start > free:
+        cells.write(name_start, y, f" {label}", LABEL)
+
+
+def _reference_lines(area: _Area, plot: Plot) -> None:
+    for reference in plot.references:
+        if not math.isfinite(reference.value):
+            continue
+        label = f"{reference.label} {number(reference.value)}".strip()
+        inside = area.y.low <= reference.value <= area.y.high
+        row = area.row(reference.value)
+        if inside:
+            dots: braille.Dots = np.zeros((area.rows * 4, area.width * 2), np.bool_)
+            line = braille.rows_of(np.array([reference.value]), area.y, area.rows * 4)[0]
+            dots[line] = np.arange(area.width * 2) % 4 < 2
+            area.ink(dots, REFERENCE)
+        else:
+            label = ("↑ " if reference.value > area.y.high else "↓ ") + label
+        label = cut(label, max(0, area.width - 2))
+        area.cells.write(area.left + area.width - text_width(label), area.top + row, label, REFERENCE)
+
+
+def _moment(area: _Area, moment: Moment) -> None:
+    if not area.x.low <= moment.x <= area.x.high:
+        return
+    x = area.left + area.column(moment.x)
+    for row in range(area.rows):
+        if area.free(x, area.top + row, 1):
+            area.cells.write(x, area.top + row, "┊", MARK)
+    label = cut(moment.label, 24)
+    width = text_width(label)
+    if label and area.free(x + 1, area.top, width + 1):
+        area.cells.write(x + 1, area.top, label, MARK)
+
+
+def _trace(area: _Area, trace: Trace, footer: int) -> bool:
+    """Draw one series; returns whether anything is seen of it."""
+    width, height = area.width * 2, area.rows * 4
+    key = SERIES + trace.slot
+    if trace.pyramid is None:
+        draw_dots = braille.points if trace.points else braille.polyline
+        dots = draw_dots(trace.x, trace.y, area.x, area.y, width, height)
+        area.ink(dots, key)
+        return bool(dots.any())
+    columns = trace.pyramid.columns(area.x.low, area.x.high, width)
+    area.ink(braille.line(columns, area.x, area.y, height), key)
+    _not_finite(area, columns, footer)
+    return bool(columns.count.any())
+
+
+def _not_finite(area: _Area, columns: Columns, footer: int) -> None:
+    """A cross where values are not finite: on the axis for NaN, at the top or bottom edge for an infinity."""
+    bottom = area.top + area.rows - 1
+    for places, row in ((columns.missing, bottom + footer), (columns.above, area.top), (columns.below, bottom)):
+        for column in np.unique(np.flatnonzero(places) // 2).tolist():
+            area.cells.write(area.left + column, row, "×", BAD)

@@ -1,0 +1,196 @@
+"""Points of one series with minima and maxima at several levels, so that drawing a million costs what drawing a thousand does. Used by `plot`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from workbench.history import Series
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+FACTOR = 8
+"""How many entries of one level become one of the next."""
+_OFFSETS = np.arange(FACTOR - 1)
+
+
+@dataclass(slots=True)
+class Columns:
+    """What lies in each of a number of equally wide columns of x: arrays of one value per column."""
+
+    count: NDArray[np.int64]
+    """How many points, those that are not finite included."""
+    low: Floats
+    high: Floats
+    """Smallest and largest finite value; NaN where there is none."""
+    first: Floats
+    last: Floats
+    """First and last value, finite or not; NaN where there is none."""
+    first_x: Floats
+    last_x: Floats
+    missing: Flags
+    above: Flags
+    below: Flags
+    """Whether there is a NaN, a positive or a negative infinity."""
+    before: tuple[float, float]
+    after: tuple[float, float]
+    """The points (x, y) next to the window on both sides; NaN where there is none."""
+
+
+class Pyramid:
+    """A growing series of points, x never falling, that answers per column of x what the smallest and largest values are.
+
+    Level 0 holds (value, -value) of each point, level k the minima of FACTOR**k points, so that one minimum serves both ends.
+    """
+
+    def __init__(self, x: ArrayLike = (), y: ArrayLike = ()) -> None:
+        self._source: Series | None = None
+        self._version = 0
+        self.clear()
+        self.append(x, y)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def clear(self) -> None:
+        """Forget every point."""
+        self._length = 0
+        self._x: Floats = np.empty(0)
+        self._y: Floats = np.empty(0)
+        self._levels: list[Floats] = [np.empty((2, 0))]
+        self._odd = {kind: np.empty(0, np.int64) for kind in ("missing", "above", "below")}
+
+    def follow(self, series: Series) -> None:
+        """Take in what is new in `series`; start anew where it is another one, or was rewound. Keeps no view of its arrays."""
+        if series is not self._source or series.version != self._version or len(series) < self._length:
+            self.clear()
+            self._source, self._version = series, series.version
+        start = self._length
+        if len(series) > start:
+            # A slice of an array.array is a copy: a view of the array itself would forbid it to grow.
+            self.append(np.frombuffer(series.steps[start:]), np.frombuffer(series.values[start:]))
+
+    def append(self, x: ArrayLike, y: ArrayLike) -> None:
+        """Add points at the end; an x that is not a number, or falls, takes the place of the one before it."""
+        new_x, new_y = np.asarray(x, np.float64).ravel(), np.asarray(y, np.float64).ravel()
+        added = min(len(new_x), len(new_y))
+        if not added:
+            return
+        new_x, new_y = new_x[:added], new_y[:added]
+        start, end = self._length, self._length + added
+        floor = self._x[start - 1] if start else -np.inf
+        new_x = np.maximum.accumulate(np.maximum(np.where(np.isfinite(new_x), new_x, -np.inf), floor))
+        new_x = np.where(np.isfinite(new_x), new_x, 0.0)
+        self._x, self._y = _room(self._x, start, end), _room(self._y, start, end)
+        self._x[start:end], self._y[start:end] = new_x, new_y
+        finite = np.isfinite(new_y)
+        level = self._levels[0] = _room(self._levels[0], start, end)
+        level[0, start:end], level[1, start:end] = new_y, -new_y
+        if not finite.all():
+            level[:, start:end][:, ~finite] = np.inf
+            for kind, found in (("missing", np.isnan(new_y)), ("above", new_y == np.inf), ("below", new_y == -np.inf)):
+                self._odd[kind] = np.concatenate([self._odd[kind], np.flatnonzero(found) + start])
+        self._length = end
+        self._raise_levels(start, end)
+
+    def _raise_levels(self, start: int, end: int) -> None:
+        """Complete the groups of every level that the points from `start` to `end` filled."""
+        depth = 1
+        while (complete := end // FACTOR) > 0:
+            known = start // FACTOR
+            if depth == len(self._levels):
+                self._levels.append(np.empty((2, 0)))
+            below, level = self._levels[depth - 1], _room(self._levels[depth], known, complete)
+            self._levels[depth] = level
+            if complete > known:
+                groups = below[:, known * FACTOR : complete * FACTOR].reshape(2, complete - known, FACTOR)
+                level[:, known:complete] = groups.min(axis=2)
+            start, end, depth = known, complete, depth + 1
+
+    @property
+    def x(self) -> Floats:
+        """Every x; a view, valid until the next append."""
+        return self._x[: self._length]
+
+    @property
+    def y(self) -> Floats:
+        """Every value; a view, valid until the next append."""
+        return self._y[: self._length]
+
+    def bounds(self, start: float = -np.inf, end: float = np.inf) -> tuple[float, float] | None:
+        """Smallest and largest finite value between two x, ends included; None where there is none."""
+        found = self._extremes(
+            np.searchsorted(self.x, [start], "left"),
+            np.searchsorted(self.x, [end], "right"),
+        )
+        low, high = float(found[0, 0]), -float(found[1, 0])
+        return (low, high) if low <= high else None
+
+    def columns(self, start: float, end: float, width: int) -> Columns:
+        """What lies in each of `width` columns between two x; the last column includes `end`."""
+        edges = np.empty(width + 1, np.int64)
+        edges[:-1] = np.searchsorted(self.x, start + (end - start) * (np.arange(width) / width), "left")
+        edges[-1] = np.searchsorted(self.x, end, "right")
+        left, right = edges[:-1], edges[1:]
+        low, high = self._extremes(left, right)
+        count = right - left
+        filled = count > 0
+        first, last, first_x, last_x = np.full((4, width), np.nan)
+        if self._length:
+            chosen, ends = left[filled], right[filled] - 1
+            first[filled], last[filled] = self._y[chosen], self._y[ends]
+            first_x[filled], last_x[filled] = self._x[chosen], self._x[ends]
+        none = low == np.inf
+        low[none] = high[none] = np.nan
+        odd = {kind: np.diff(np.searchsorted(places, edges)) > 0 for kind, places in self._odd.items()}
+        return Columns(
+            count, low, -high, first, last, first_x, last_x, odd["missing"], odd["above"], odd["below"],
+            self._point(edges[0] - 1), self._point(edges[-1]),
+        )  # fmt: skip
+
+    def _point(self, index: int) -> tuple[float, float]:
+        if 0 <= index < self._length:
+            return float(self._x[index]), float(self._y[index])
+        return np.nan, np.nan
+
+    def _extremes(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> Floats:
+        """Minima of (value, -value) in the ranges start..end of points, of shape (2, ranges); infinity where there is none.
+
+        Of each range the ends that fill no whole group are looked at, at most FACTOR - 1 entries each, then the groups between them in the same way one level up.
+        """
+        found = np.full((2, len(start)), np.inf)
+        for level in self._levels:
+            up, down = -(-start // FACTOR), end // FACTOR
+            head_end = np.minimum(up * FACTOR, end)
+            tail_start = np.maximum(down * FACTOR, head_end)
+            starts, ends = np.concatenate([start, tail_start]), np.concatenate([head_end, end])
+            index = starts[:, None] + _OFFSETS
+            outside = index >= ends[:, None]
+            index[outside] = 0
+            if level.shape[1]:
+                values = level.take(index, axis=1)
+                values[:, outside] = np.inf
+                ends_found = values.min(axis=2).reshape(2, 2, -1)
+                np.minimum(found, ends_found.min(axis=1), out=found)
+            inner = up < down
+            if not inner.any():
+                break
+            start, end = np.where(inner, up, 0), np.where(inner, down, 0)
+        return found
+
+
+def _room(array: Floats, used: int, needed: int) -> Floats:
+    """The same array with space for `needed` entries along its last axis; doubled when it is too small."""
+    if needed <= array.shape[-1]:
+        return array
+    grown = np.empty((*array.shape[:-1], max(64, needed, 2 * array.shape[-1])))
+    grown[..., :used] = array[..., :used]
+    return grown
+
+
+def monotonic(x: Sequence[float] | Floats) -> bool:
+    """Whether x never falls, and is all numbers: what a Pyramid needs."""
+    values = np.asarray(x, np.float64)
+    return bool(np.isfinite(values).all() and (np.diff(values) >= 0).all())
