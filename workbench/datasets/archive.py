@@ -68,7 +68,9 @@ def _extract(archive: Path, folder: Path, limits: Unpack) -> None:
 
 def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
     """Name, size and stream of each member in turn; no stream for a folder. Anything but those two is refused."""
-    if zipfile.is_zipfile(archive):
+    with archive.open("rb") as stream:
+        zip_magic = stream.read(2) == b"PK"
+    if zip_magic:
         with zipfile.ZipFile(archive) as zipped:
             for info in zipped.infolist():
                 if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):

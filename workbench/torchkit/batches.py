@@ -25,9 +25,7 @@ class InMemory(Batches):
     ) -> None:
         """`rng` None keeps the order."""
         device = tensors[0].device
-        super().__init__(
-            tensors, batch_size, rng, drop_last=drop_last, index=lambda order: torch.from_numpy(order).to(device)
-        )
+        super().__init__(tensors, batch_size, rng, drop_last=drop_last, index=lambda order: torch.from_numpy(order).to(device))
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         # index_select takes 2 µs where tensor[index] takes 5, of a step that may be 100.

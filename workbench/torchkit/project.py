@@ -89,7 +89,7 @@ class TorchProject(Project):
         """As Project's, and PyTorch's: CPU, every CUDA device once CUDA is in use, each torch.Generator on self."""
         state = super().random_state()
         state["torch"] = torch.get_rng_state()
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        if torch.cuda.is_initialized():
             state["cuda"] = torch.cuda.get_rng_state_all()
         for name, value in vars(self).items():
             if isinstance(value, torch.Generator):
