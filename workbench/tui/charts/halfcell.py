@@ -1,0 +1,238 @@
+"""Pictures as half cells (▀: the front colour above, the back colour below). The Picture widget shows an Images event; `matrix` shares the colours."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.style import Style
+from textual.geometry import Region
+
+from workbench.problems import Problem, one_line
+from workbench.tui.charts.canvas import Canvas
+from workbench.tui.charts.cells import Cells, cut, text_width
+
+Pixels = NDArray[np.uint8]
+"""Red, green, blue: shape (height, width, 3)."""
+
+PIXEL_LIMIT = 16_000_000
+"""More pixels than this are not decoded."""
+UPPER_HALF = 0x2580
+COLORED = 1 << 63
+"""Keys with this bit are a front colour (bits 24-47) on a back colour (bits 0-23)."""
+OPEN = 1 << 62
+"""… and with this one the back is the widget's own."""
+CAPTION, NOTE = 1, 2
+_SMALLEST = 8
+"""Tiles with captions are not made narrower than so many pixels: fewer are shown instead."""
+
+# Bayer's ordered dither, 4 x 4, as offsets in -0.5 … 0.5.
+_BAYER = (np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) + 0.5) / 16 - 0.5
+
+
+def decode(png: bytes) -> Pixels:
+    """The pixels of a PNG. Raises Problem where it is none, is damaged, or is too large."""
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(png), formats=("PNG",)) as picture:
+            width, height = picture.size
+            if width * height > PIXEL_LIMIT:
+                raise Problem(f"The picture is too large to show: {width} x {height} pixels.", f"At most {PIXEL_LIMIT:,} are shown.")
+            return np.asarray(picture.convert("RGB"))
+    except Problem:
+        raise
+    except MemoryError:
+        raise Problem("The picture is too large to show.") from None
+    except Exception as error:
+        # Pillow raises a dozen kinds for damaged files, SyntaxError and struct.error among them.
+        raise Problem("The picture cannot be read.", one_line(str(error) or type(error).__name__, 80)) from error
+
+
+def as_pixels(array: NDArray[np.generic]) -> Pixels:
+    """An array of shape (height, width), (height, width, 1) or (height, width, 3) as pixels; numbers are taken as 0 … 255."""
+    values = np.asarray(array)
+    if values.ndim == 2:
+        values = values[:, :, None]
+    if values.ndim != 3 or values.shape[2] not in (1, 3):
+        raise Problem(f"A picture has the shape (height, width, 3), not {values.shape}.")
+    if values.dtype != np.uint8:
+        values = np.clip(np.nan_to_num(values.astype(np.float64)), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))
+
+
+def scaled(pixels: Pixels, width: int, height: int) -> Pixels:
+    """The picture as large as fits into `width` x `height` pixels: whole multiples when it grows, averaged areas when it shrinks."""
+    tall, wide = pixels.shape[:2]
+    if not (tall and wide and width > 0 and height > 0):
+        return pixels[:0, :0]
+    share = min(width / wide, height / tall)
+    if share >= 1:
+        return pixels.repeat(int(share), axis=0).repeat(int(share), axis=1)
+    from PIL import Image
+
+    size = max(1, round(wide * share)), max(1, round(tall * share))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+
+
+def half_cells(pixels: Pixels) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+    """Codes and keys of the cells that show these pixels, two rows of pixels to a row of cells."""
+    tall, wide = pixels.shape[:2]
+    packed = pixels.astype(np.uint64) @ np.array([1 << 16, 1 << 8, 1], np.uint64)
+    if tall % 2:
+        packed = np.concatenate([packed, np.zeros((1, wide), np.uint64)])
+    keys = np.uint64(COLORED) | packed[0::2] << np.uint64(24) | packed[1::2]
+    if tall % 2:
+        keys[-1] |= np.uint64(OPEN)
+    return np.full(keys.shape, UPPER_HALF, np.uint32), keys
+
+
+def color_style(key: int, ground: Style) -> Style:
+    """The style of a key with COLORED set; `ground` gives the back of a half-open one."""
+    front, back = key >> 24 & 0xFFFFFF, key & 0xFFFFFF
+    if key & OPEN:
+        return ground + Style(color=f"#{front:06x}")
+    return _pair(front, back)
+
+
+@lru_cache(1 << 14)
+def _pair(front: int, back: int) -> Style:
+    return Style(color=f"#{front:06x}", bgcolor=f"#{back:06x}")
+
+
+def reduced(pixels: Pixels, colors: str | None) -> Pixels:
+    """The picture prepared for a terminal's colours: dithered where there are few; 6 bits a channel otherwise, which nobody sees and which keeps runs long."""
+    if colors in ("truecolor", "256"):
+        return pixels & np.uint8(0xFC) | pixels >> np.uint8(6)
+    tall, wide = pixels.shape[:2]
+    noise = np.tile(_BAYER, (tall // 4 + 1, wide // 4 + 1))[:tall, :wide, None]
+    grey = np.ptp(pixels.astype(int), axis=2, keepdims=True).max(initial=0) < 24
+    if grey:
+        # Four greys are what 16 colours have.
+        return (np.rint(np.clip(pixels / 85.0 + noise * 0.9, 0, 3)) * 85).astype(np.uint8)
+    return (np.rint(np.clip(pixels / 85.0 + noise, 0, 3)) * 85).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How tiles are laid out: how many are shown, in how many columns, each in so many cells (the caption's row not counted)."""
+
+    shown: int
+    columns: int
+    width: int
+    height: int
+
+
+def lay_out(count: int, tile: tuple[int, int], columns: int, captions: bool, width: int, height: int) -> Layout:
+    """The layout of `count` tiles of (height, width) pixels in `width` x `height` cells that shows them largest.
+
+    Without captions a row of the grid means something, and `columns` is kept. With captions tiles flow anew where that makes them half
+    as large again, and the last ones are left out where all would become too small to recognise.
+    """
+    tall, wide = tile
+
+    def share(shown: int, across: int) -> float:
+        down = -(-shown // across)
+        room = (width - (across - 1)) // across, (height - down * captions) // down * 2
+        return min(room[0] / wide, room[1] / tall)
+
+    def best(shown: int) -> int:
+        kept = min(columns, shown)
+        if not captions:
+            return kept
+        other = max(range(1, shown + 1), key=lambda across: share(shown, across))
+        return other if share(shown, other) > 1.5 * max(share(shown, kept), 0) else kept
+
+    shown, across = count, best(count)
+    if captions:
+        while shown > 1 and share(shown, across) * wide < min(wide, _SMALLEST):
+            shown -= 1
+            across = best(shown)
+    down = -(-shown // across)
+    return Layout(shown, across, max(0, (width - (across - 1)) // across), max(0, (height - down * captions) // down))
+
+
+def tiles(pixels: Pixels, columns: int, captions: Sequence[str]) -> list[Pixels]:
+    """The pictures of a grid, row by row; without captions they are taken to be square."""
+    tall, wide = pixels.shape[:2]
+    columns = max(1, min(columns, wide))
+    rows = -(-len(captions) // columns) if captions else max(1, round(tall / (wide / columns)))
+    rows = min(rows, tall)
+    found = [part for row in np.array_split(pixels, rows, axis=0) for part in np.array_split(row, columns, axis=1)]
+    return found[: len(captions)] if captions else found
+
+
+def draw(pixels: Pixels, columns: int, captions: Sequence[str], width: int, height: int, colors: str | None) -> Cells:
+    """A grid of pictures with a caption under each, in `width` x `height` cells."""
+    cells = Cells(width, height)
+    if not (pixels.size and width > 0 and height > 0):
+        return cells
+    named = any(captions) and height >= 3
+    found = tiles(pixels, columns, captions)
+    layout = lay_out(len(found), found[0].shape[:2], columns, named, width, height)
+    first = scaled(found[0], layout.width, layout.height * 2)
+    pitch = max(first.shape[1] + 1, min(layout.width + 1, 14 if named else 0)), -(-first.shape[0] // 2) + named
+    for number, tile in enumerate(found[: layout.shown]):
+        left, top = number % layout.columns * pitch[0], number // layout.columns * pitch[1]
+        codes, keys = half_cells(reduced(scaled(tile, layout.width, layout.height * 2), colors))
+        rows, across = codes.shape
+        place = (slice(top, min(top + rows, height)), slice(left, min(left + across, width)))
+        cells.codes[place], cells.keys[place] = codes[: height - top, : width - left], keys[: height - top, : width - left]
+        if named and number < len(captions):
+            cells.write(left, top + rows, cut(captions[number], min(pitch[0] - 1, width - left)), CAPTION)
+    if layout.shown < len(found):
+        note = f"+{len(found) - layout.shown}"
+        cells.write(width - text_width(note), height - 1, note, NOTE)
+    return cells
+
+
+class Picture(Canvas):
+    """One picture, or a grid of them with captions. `show` takes PNG bytes or an array; what cannot be shown is said in words."""
+
+    BACKGROUNDS = True
+    COMPONENT_CLASSES = {"picture--caption", "picture--note"}
+    DEFAULT_CSS = """
+    Picture {
+        height: 1fr; width: 1fr; min-height: 1;
+        & > .picture--caption { color: $foreground 75%; }
+        & > .picture--note { color: $foreground 55%; }
+    }
+    """
+
+    def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._pixels: Pixels = np.zeros((0, 0, 3), np.uint8)
+        self._columns = 1
+        self._captions: Sequence[str] = ()
+        self._message = ""
+
+    def show(self, picture: bytes | NDArray[np.generic], *, columns: int = 1, captions: Sequence[str] = ()) -> list[Region]:
+        """Show a PNG, or an array of shape (height, width[, 3]), holding a grid of `columns` pictures a row; returns the repainted regions."""
+        try:
+            self._pixels = decode(picture) if isinstance(picture, bytes) else as_pixels(picture)
+            self._message = ""
+        except Problem as problem:
+            return self.say(str(problem))
+        self._columns, self._captions = columns, tuple(captions)
+        return self.redraw()
+
+    def say(self, message: str) -> list[Region]:
+        """Show words in place of a picture."""
+        self._message = message
+        return self.redraw()
+
+    def draw(self, width: int, height: int) -> Cells:
+        if self._message:
+            cells = Cells(width, height)
+            for row, start in enumerate(range(0, len(self._message), max(1, width))):
+                cells.write(0, row, self._message[start : start + width], NOTE)
+            return cells
+        return draw(self._pixels, self._columns, self._captions, width, height, self.app.console.color_system)
+
+    def style_for(self, key: int) -> Style:
+        if key & COLORED:
+            return color_style(key, self.rich_style)
+        names = {CAPTION: "picture--caption", NOTE: "picture--note"}
+        return self.get_component_rich_style(names[key]) if key in names else self.rich_style

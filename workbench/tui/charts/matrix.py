@@ -1,0 +1,203 @@
+"""A matrix as shaded cells: a confusion matrix with names and counts, an attention map. Pure `draw`, and the widget that shows a Matrix event."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from rich.style import Style
+from textual.color import Color
+from textual.geometry import Region
+
+from workbench.tui.charts.axes import number
+from workbench.tui.charts.canvas import Canvas
+from workbench.tui.charts.cells import Cells, cut, text_width
+from workbench.tui.charts.halfcell import COLORED, color_style, half_cells
+
+TITLE, NAME, NOTE = 1, 2, 3
+LEGEND = "rows: truth, columns: prediction"
+
+Floats = NDArray[np.float64]
+Rgb = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Shades:
+    """Colours: of an empty cell, of a full one on the diagonal (or anywhere, where there is no diagonal), and of a full one beside it."""
+
+    ground: Rgb = (15, 19, 24)
+    right: Rgb = (66, 148, 224)
+    wrong: Rgb = (226, 130, 60)
+
+
+def shares(values: Floats) -> Floats:
+    """How strongly each cell is shaded, 0 … 1: its share of its row; where there are negative values, its place between smallest and largest."""
+    known = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    if known.size and known.min() < 0:
+        low, high = float(known.min()), float(known.max())
+        return (known / 2 - low / 2) / max(high / 2 - low / 2, 1e-300)
+    largest = known.max(axis=1, keepdims=True, initial=0.0)
+    known = known / np.where(largest > 0, largest, 1.0)
+    total = known.sum(axis=1, keepdims=True)
+    return np.asarray(known / np.where(total > 0, total, 1.0))
+
+
+def pooled(values: Floats, height: int, width: int) -> Floats:
+    """Blocks of neighbouring rows and columns summed, so that at most `height` x `width` are left."""
+    for axis, limit in ((0, height), (1, width)):
+        size = values.shape[axis]
+        if size > limit:
+            values = np.add.reduceat(values, np.arange(0, size, -(-size // limit)), axis=axis)
+    return values
+
+
+def colors(values: Floats, diagonal: bool, shades: Shades) -> NDArray[np.uint8]:
+    """The colour of each cell, shape (rows, columns, 3)."""
+    strength = shares(values)
+    if not diagonal and strength.size and values.min() >= 0:
+        strength = strength / max(strength.max(), 1e-300)
+    full = np.broadcast_to(np.array(shades.right, float), (*values.shape, 3)).copy()
+    if diagonal:
+        full[~np.eye(*values.shape, dtype=bool)] = shades.wrong
+    ground = np.array(shades.ground, float)
+    # Small shares are what one looks for: the square root lifts them.
+    return np.asarray(np.rint(ground + (full - ground) * np.sqrt(strength)[:, :, None]), np.uint8)
+
+
+def draw(
+    values: Floats, rows: Sequence[str], columns: Sequence[str], title: str, legend: str, shades: Shades, width: int, height: int
+) -> Cells:
+    """The matrix in `width` x `height` cells. Where it does not fit it gives up numbers, then names, then single rows and columns."""
+    cells = Cells(width, height)
+    if width < 1 or height < 1:
+        return cells
+    if values.ndim != 2 or not values.size:
+        cells.write(0, 0, cut("no values yet", width), NOTE)
+        return cells
+    tall, wide = values.shape
+    diagonal = tall == wide and list(rows) == list(columns)
+    top = 0
+    if (title or legend) and height >= 4:
+        end = cells.write(0, 0, cut(title, width), TITLE)
+        if text_width(legend) + end + 2 <= width:
+            cells.write(width - text_width(legend), 0, legend, NOTE)
+        top = 1
+    shaded = colors(values, diagonal, shades)
+    words = _numbers(values)
+    longest = max(len(word) for row in words for word in row)
+    names = max((text_width(name) for name in rows), default=0)
+    heads = bool(columns) and height - top > tall
+    for name_width in (min(names, max(6, width // 5)), min(names, 4)):
+        cell = (
+            min((width - name_width - 1) // wide, max(longest, *(text_width(name) for name in columns), 1) + 2) if columns else longest + 2
+        )
+        if cell >= 2 and height - top >= tall:
+            _table(cells, shaded, words if cell >= longest else [], rows, columns if heads and cell >= 2 else (), name_width, cell, top)
+            return cells
+    room = height - top
+    across = 2 if wide * 2 <= width and tall <= room else 1
+    if across == 2:
+        picture = shaded.repeat(2, axis=0).repeat(2, axis=1)
+    else:
+        fewer = pooled(values, room * 2, width)
+        picture = colors(fewer, diagonal, shades)
+        if fewer.shape != values.shape and top:
+            note = f" {-(-tall // fewer.shape[0])} x {-(-wide // fewer.shape[1])} to a cell"
+            cells.write(max(0, width - len(note)), 0, note, NOTE)
+    codes, keys = half_cells(picture)
+    cells.codes[top : top + codes.shape[0], : codes.shape[1]] = codes[:room]
+    cells.keys[top : top + codes.shape[0], : codes.shape[1]] = keys[:room]
+    return cells
+
+
+def _numbers(values: Floats) -> list[list[str]]:
+    """Counts as they are, or shortened when large; other numbers with two digits."""
+    whole = bool((values == np.rint(values)).all()) if np.isfinite(values).all() else False
+    if whole:
+        return [[str(int(value)) if abs(value) < 10_000 else number(value, 2) for value in row] for row in values.tolist()]
+    return [[f"{value:.2f}" if abs(value) < 100 else number(value, 3) for value in row] for row in values.tolist()]
+
+
+def _table(
+    cells: Cells,
+    shaded: NDArray[np.uint8],
+    words: list[list[str]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    names: int,
+    cell: int,
+    top: int,
+) -> None:
+    left = names + 1 if names else 0
+    for number_, name in enumerate(columns):
+        text = cut(name, cell - 1)
+        cells.write(left + number_ * cell + cell - text_width(text), top, text, NAME)
+    top += bool(columns)
+    packed = shaded.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    light = shaded @ np.array([0.299, 0.587, 0.114]) > 120
+    for row in range(shaded.shape[0]):
+        if row < len(rows):
+            text = cut(rows[row], names)
+            cells.write(left - 1 - text_width(text), top + row, text, NAME)
+        for column in range(shaded.shape[1]):
+            front = 0x101010 if light[row, column] else 0xE6E6E6
+            key = COLORED | front << 24 | int(packed[row, column])
+            word = words[row][column] if words else ""
+            cells.write(left + column * cell, top + row, word.rjust(cell - 1).ljust(cell) if len(word) < cell else word, key)
+
+
+class MatrixView(Canvas):
+    """One matrix. `show` takes what a Matrix event holds; counts right on the diagonal and wrong ones beside it have colours of their own."""
+
+    BACKGROUNDS = True
+    COMPONENT_CLASSES = {"matrix--title", "matrix--name", "matrix--note", "matrix--right", "matrix--wrong"}
+    DEFAULT_CSS = """
+    MatrixView {
+        height: 1fr; width: 1fr; min-height: 1;
+        & > .matrix--title { color: $foreground; text-style: bold; }
+        & > .matrix--name { color: $foreground 75%; }
+        & > .matrix--note { color: $foreground 55%; }
+        & > .matrix--right { color: #4294e0; }
+        & > .matrix--wrong { color: #e2823c; }
+    }
+    """
+
+    def __init__(self, title: str = "", *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._values: Floats = np.zeros((0, 0))
+        self._rows: Sequence[str] = ()
+        self._columns: Sequence[str] = ()
+        self._title = title
+        self._legend = ""
+
+    def show(
+        self,
+        values: ArrayLike,
+        rows: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        *,
+        title: str | None = None,
+        legend: str | None = None,
+    ) -> list[Region]:
+        """Show `values[row][column]` with names; returns the repainted regions. `legend` None: said for a confusion matrix (equal names) alone."""
+        self._values = np.asarray(values, np.float64)
+        self._rows, self._columns = tuple(rows), tuple(columns)
+        self._title = self._title if title is None else title
+        confusion = self._rows == self._columns and len(self._rows) > 0
+        self._legend = legend if legend is not None else LEGEND if confusion else ""
+        return self.redraw()
+
+    def draw(self, width: int, height: int) -> Cells:
+        _, background = self.background_colors
+        shades = Shades(background.rgb, self._rgb("matrix--right"), self._rgb("matrix--wrong"))
+        return draw(self._values, self._rows, self._columns, self._title, self._legend, shades, width, height)
+
+    def style_for(self, key: int) -> Style:
+        if key & COLORED:
+            return color_style(key, self.rich_style)
+        names = {TITLE: "matrix--title", NAME: "matrix--name", NOTE: "matrix--note"}
+        return self.get_component_rich_style(names[key]) if key in names else self.rich_style
+
+    def _rgb(self, name: str) -> Rgb:
+        color: Color = self.get_component_styles(name).color
+        return color.rgb
