@@ -21,11 +21,11 @@ class Series:
 
     __slots__ = ("epochs", "steps", "values", "version")
 
-    def __init__(self) -> None:
+    def __init__(self, version: int = 0) -> None:
         self.steps = array("d")
         self.values = array("d")
         self.epochs = array("d")
-        self.version = 0
+        self.version = version
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -77,7 +77,8 @@ class History:
         """Changes with every event; panels redraw when it does."""
         self.rewinds = 0
         self._seconds = 0.0
-        self._clock = (0, 0.0)
+        self._clock = 0.0
+        self._worked = False
 
     @property
     def seconds(self) -> float:
@@ -97,7 +98,7 @@ class History:
                     try:
                         one = series[tag]
                     except KeyError:
-                        one = series[tag] = Series()
+                        one = series[tag] = Series(self.rewinds)
                     one.steps.append(step)
                     one.values.append(value)
                     one.epochs.append(epoch)
@@ -111,10 +112,10 @@ class History:
                 self.answers.append(event)
             if step >= self.step:
                 self.step, self.epoch = step, event.epoch
-            attempt, clock = self._clock
-            if attempt == self.attempt and event.clock > clock:
-                self._seconds += event.clock - clock
-            self._clock = (self.attempt, event.clock)
+            clock = event.clock
+            if clock > self._clock and self._worked:
+                self._seconds += clock - self._clock
+            self._clock, self._worked = clock, self.status.state != "paused"
             self.updated = event.time
             if not self.started:
                 self.started = event.time
@@ -122,6 +123,8 @@ class History:
         return count
 
     def _turn(self, status: Status) -> None:
+        if status.attempt != self.status.attempt:
+            self._worked = False
         if status.state == "running" and status.attempt > self.attempt:
             if self.attempt:
                 self._rewind(status.from_step)
@@ -137,16 +140,17 @@ class History:
         self.statuses.append(status)
 
     def _rewind(self, step: int) -> None:
-        for series in self.series.values():
-            series.rewind(step)
+        for tag, series in self.series.items():
+            # What was tested came after every checkpoint.
+            series.rewind(-1 if tag.startswith("test/") else step)
         for tag in [tag for tag, series in self.series.items() if not series]:
             del self.series[tag]
         for tag, samples in list(self.samples.items()):
-            samples.events = [event for event in samples.events if event.step <= step]
+            samples.events = [event for event in samples.events if event.step <= step and not tag.startswith("test/")]
             if not samples.events:
                 del self.samples[tag]
         self.marks = [mark for mark in self.marks if mark.step <= step]
-        self.step = min(self.step, step)
+        self.step = max(0, min(self.step, step))
         self.rewinds += 1
 
     def last(self, tag: str) -> float | None:

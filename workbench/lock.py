@@ -21,7 +21,10 @@ class Lock:
 
     @classmethod
     def take(cls, path: Path, *, wait: bool = False) -> "Lock | None":
-        """Take the lock, or return None when somebody holds it (with `wait`: block until it is free; a signal handler that raises ends the wait)."""
+        """Take the lock, or return None when somebody holds it.
+
+        With `wait`, block until it is free; a signal handler that raises ends the wait.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -78,7 +81,7 @@ def content(path: Path) -> dict[str, Any]:
 
 
 def start_ticks(pid: int) -> int:
-    """When a process began, in clock ticks since boot (field 22 of /proc/PID/stat); 0 if there is none. With the pid, it names a process for good."""
+    """When a process began, in clock ticks since boot (proc_pid_stat(5), field 22); 0 if there is none. With the pid it names it for good."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:

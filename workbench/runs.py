@@ -1,4 +1,4 @@
-"""Run directories: create, list, find, launch, ask after, command. Both the shell and the terminal program work through this; no torch, no textual."""
+"""Run directories: create, list, find, launch, ask after, command. The shell and the terminal program work through this."""
 
 import json
 import os
@@ -7,21 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from workbench import atomic, lock, paths
+from workbench import atomic, control, lock, paths, trust, yaml_reader
 from workbench.events import Status
 from workbench.history import History
 from workbench.log import Tail
 from workbench.problems import Problem, one_line
 from workbench.recipe import Loaded, Recipe, dump
 
-COMMAND_LIMIT = 4096
-"""Longest line of control.jsonl in bytes: shorter appends are never torn or mixed."""
 ENDED = ("finished", "stopped", "failed")
 
 
@@ -110,19 +107,25 @@ class Run:
 
     def recipe(self) -> Recipe:
         """Its recipe, every default filled in; live changes are in the log."""
-        import yaml
-
-        return msgspec.convert(
-            yaml.load((self.path / "recipe.yaml").read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)), Recipe
-        )
+        data, _, faults = yaml_reader.read(self.path / "recipe.yaml")
+        try:
+            if faults:
+                raise msgspec.ValidationError(faults[0].text)
+            return msgspec.convert(data, Recipe)
+        except msgspec.ValidationError as error:
+            raise Problem(f"{self.path / 'recipe.yaml'} is damaged: {one_line(str(error))}.") from None
 
     def about(self) -> dict[str, Any]:
         """Where it came from: recipe file, its folder, mirror, versions."""
         return _json(self.path / "run.json")
 
-    def is_own_code(self) -> bool:
-        """Whether a person's own Python file trains it, not a shipped project."""
-        return bool(self.about().get("own_code"))
+    def code_has_changed(self) -> bool:
+        """Whether a shipped project's source is not what trained this run. A person's own file is always the run's copy."""
+        try:
+            name = self.recipe().project
+            return not name.endswith(".py") and (paths.projects() / f"{name}.py").read_bytes() != self.project_copy.read_bytes()
+        except (OSError, Problem):
+            return True
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -136,8 +139,13 @@ def _json(path: Path) -> dict[str, Any]:
 def create(loaded: Loaded, device: str) -> Run:
     """Make the run directory of a recipe that was read; nothing runs yet. `device` is resolved: cpu or cuda:N."""
     source = loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py"
+    if loaded.project_file and not trust.is_trusted(loaded.project_file):
+        raise Problem(
+            f"{loaded.project_file} is not trusted, so it was not run.", f"`dlwb trust {loaded.project_file}` if you know what it does."
+        )
     recipe = msgspec.structs.replace(
         loaded.recipe,
+        project="./project.py" if loaded.project_file else loaded.recipe.project,
         compute=msgspec.structs.replace(
             loaded.recipe.compute, device=device, threads=loaded.recipe.compute.threads or len(os.sched_getaffinity(0))
         ),
@@ -158,7 +166,6 @@ def create(loaded: Loaded, device: str) -> Run:
         mirror = paths.mirror()
         about = {
             "recipe": str(loaded.path.absolute()),
-            "own_code": loaded.project_file is not None,
             "mirror": str(mirror) if mirror else "",
             "created": time.time(),
         }
@@ -176,32 +183,38 @@ def create(loaded: Loaded, device: str) -> Run:
     return Run(path)
 
 
-def launch(run: Run) -> None:
-    """Start, or resume, a run in the background; returns once its parent process holds the lock."""
+def launch(run: Run, *, anyway: bool = False) -> None:
+    """Start, or resume, a run in the background; returns once its parent process holds the lock.
+
+    `anyway` resumes although the project's code is not what it was.
+    """
+    current = state(run)
+    if current.state == "away":
+        raise Problem(f"{run.id} is {current.message}.", f"Resume it from {current.host}.")
+    if current.attempt and not current.alive and run.code_has_changed():
+        if not anyway:
+            raise Problem(
+                f"The code of {run.recipe().project} has changed since {run.id} was trained, so it might not resume exactly.",
+                "`dlwb resume --anyway` goes on with the new code.",
+            )
+        run.project_copy.replace(run.path / f"project.attempt{current.attempt}.py")
+        shutil.copyfile(paths.projects() / f"{run.recipe().project}.py", run.project_copy)
     offset = run.control.stat().st_size if run.control.exists() else 0
     environment = dict(os.environ)
     mirror = run.about().get("mirror")
     if mirror and "DLWB_MIRROR" not in environment:
         environment["DLWB_MIRROR"] = mirror
     command = [*_scope(), sys.executable, "-P", "-m", "workbench.parent", str(run.path.absolute()), str(offset)]
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False
-    )
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False)
     if done.returncode == 3:
         raise Problem(f"{run.id} is running already.", f"`dlwb run {run.stem}` starts another one.")
     if done.returncode:
-        raise Problem(
-            f"{run.id} could not be started: {one_line(done.stderr.strip().rpartition(chr(10))[2]) or done.returncode}."
-        )
+        raise Problem(f"{run.id} could not be started: {one_line(done.stderr.strip().rpartition(chr(10))[2]) or done.returncode}.")
 
 
 def _scope() -> list[str]:
-    """logind may end all of a person's processes at logout; a scope of its own under the user's service manager outlives that (systemd-run(1))."""
-    if (
-        not kills_at_logout()
-        or not shutil.which("systemd-run")
-        or not Path(f"/run/user/{os.getuid()}/systemd/private").exists()
-    ):
+    """logind may end all of a person's processes at logout; a scope under the user's service manager outlives that (systemd-run(1))."""
+    if not kills_at_logout() or not shutil.which("systemd-run") or not Path(f"/run/user/{os.getuid()}/systemd/private").exists():
         return []
     return ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--"]
 
@@ -359,22 +372,11 @@ def summarize(history: History, size: int) -> Summary:
     )
 
 
-def command(run: Run, verb: str, **payload: Any) -> str:
+def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
     """Ask a live run to do something at its next step; returns the command's id, which its Answer names."""
     if not state(run).alive:
         raise Problem(f"{run.id} is not running, so it cannot {verb}.", "`dlwb resume` starts it again.")
-    identity = uuid.uuid4().hex[:12]
-    line = json.dumps({"id": identity, "verb": verb, "time": time.time(), **payload}).encode() + b"\n"
-    if len(line) > COMMAND_LIMIT:
-        raise Problem(
-            f"What you typed is too long: {len(line)} bytes, and a command may have {COMMAND_LIMIT}.", "Shorten it."
-        )
-    file = os.open(run.control, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(file, line)
-    finally:
-        os.close(file)
-    return identity
+    return control.append(run.control, verb, request)
 
 
 def stop(run: Run) -> None:

@@ -1,0 +1,74 @@
+"""Commands to a live run, a JSON line each in control.jsonl: append() on the person's side, Inbox in the worker."""
+
+import json
+import os
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workbench.problems import Problem
+
+LINE_LIMIT = 4096
+"""Longest line in bytes: shorter appends are never torn or mixed."""
+VERBS = ("stop", "pause", "resume", "sample", "set", "checkpoint", "kill")
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person asked of a run."""
+
+    id: str
+    verb: str
+    time: float = 0.0
+    request: dict[str, Any] = {}
+    """sample: the project's Request. set: the new values, `config.learning_rate` and the like."""
+
+
+def append(path: Path, verb: str, request: dict[str, Any] | None = None) -> str:
+    """Add a command; returns its id, which its Answer will name."""
+    identity = uuid.uuid4().hex[:12]
+    line = json.dumps({"id": identity, "verb": verb, "time": time.time(), "request": request or {}}).encode() + b"\n"
+    if len(line) > LINE_LIMIT:
+        raise Problem(f"What you typed is too long: {len(line)} bytes, and a command may have {LINE_LIMIT}.", "Shorten it.")
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(file, line)
+    finally:
+        os.close(file)
+    return identity
+
+
+class Inbox:
+    """Reads the commands that arrive after `offset` bytes, each once, whatever its line looks like."""
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self.path = path
+        self._offset = offset
+        self._seen: set[str] = set()
+
+    def poll(self) -> list[Command]:
+        """The new ones, in their order; a line that is no command is passed over, an unfinished one waits."""
+        try:
+            if self.path.stat().st_size <= self._offset:
+                return []
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read(1 << 20)
+        except OSError:
+            return []
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        return [found for found in commands(data[:end]) if found.id not in self._seen and not self._seen.add(found.id)]  # type: ignore[func-returns-value]
+
+
+def commands(data: bytes) -> list[Command]:
+    """The commands in whole lines."""
+    found = []
+    for line in data.splitlines():
+        try:
+            found.append(msgspec.json.decode(line, type=Command))
+        except msgspec.MsgspecError:
+            continue
+    return found

@@ -1,0 +1,542 @@
+"""fit(): the only training loop. The whole step is the project's; here are counting, logging, evaluating, saving, obeying, resuming."""
+
+import math
+import time
+import traceback
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+from pydantic import ValidationError
+
+from workbench.checkpoint import Checkpoints, Tree
+from workbench.control import Command, Inbox
+from workbench.events import Answer, Event, Mark, Scalars, Status, placed
+from workbench.history import History, higher_is_better
+from workbench.log import EventLog
+from workbench.meters import Meters
+from workbench.problems import Problem, one_line
+from workbench.project import Project, Settings, planned
+from workbench.recipe import Recipe, Train
+
+POLL = 0.05
+"""Seconds between two looks at the commands."""
+MEASURED_STEPS = 50
+SAVE_EVERY, SAVE_SHARE = 5.0, 50
+"""By the clock: at least 5 s between two checkpoints, and 50 times what one takes, so that they cost under 2 %."""
+LIVE_TRAIN = ("epochs", "steps", "log_every", "evaluate_every", "sample_every", "checkpoint_every", "patience")
+
+
+class Window:
+    """The numbers of the steps since the last logged line: kept where they are, read and averaged when it closes."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._values: dict[str, list[Any]] = {}
+
+    def add(self, numbers: dict[str, Any]) -> None:
+        """Take what train_step returned."""
+        keep, values = self._project.keep, self._values
+        for name, value in numbers.items():
+            try:
+                values[name].append(keep(value))
+            except KeyError:
+                values[name] = [keep(value)]
+
+    def floats(self) -> dict[str, list[float]]:
+        """All numbers so far as floats, read in one go; the window stays open."""
+        read = iter(self._project.floats([value for values in self._values.values() for value in values]))
+        self._values = {name: [next(read) for _ in values] for name, values in self._values.items()}
+        return {name: list(values) for name, values in self._values.items()}
+
+    def load(self, values: dict[str, list[float]]) -> None:
+        """Go on with a window that a checkpoint held open."""
+        self._values = {name: list(numbers) for name, numbers in values.items()}
+
+    def close(self) -> dict[str, float]:
+        """The means, and an empty window."""
+        values = self.floats()
+        self._values = {}
+        return {f"train/{name}": _mean(numbers) for name, numbers in values.items()}
+
+
+def _mean(numbers: list[float]) -> float:
+    try:
+        return math.fsum(numbers) / len(numbers)
+    except (OverflowError, ValueError):  # inf and -inf together
+        return math.nan
+
+
+class Training:
+    """One attempt at a run: where it is, and what surrounds it."""
+
+    def __init__(
+        self,
+        project: Project,
+        recipe: Recipe,
+        log: EventLog,
+        checkpoints: Checkpoints,
+        *,
+        inbox: Inbox | None = None,
+        meters: Meters | None = None,
+        announce: Callable[[str], None] = lambda state: None,
+        past: History | None = None,
+        attempt: int = 1,
+        device: str = "",
+    ) -> None:
+        """`project` is built; `past` is the folded log of earlier attempts; `announce` is told each new state."""
+        self.project = project
+        self.recipe = recipe
+        self.train = recipe.train
+        self.log = log
+        self.checkpoints = checkpoints
+        self.inbox = inbox
+        self.meters = meters
+        self.announce = announce
+        self.past = past or History()
+        self.attempt = attempt
+        self.device = device
+        self.step = 0
+        self.epoch = 0
+        self.position = 0
+        """Batches of the open epoch that are done."""
+        self.per_epoch = 0
+        self.terminate = False
+        """Set by the SIGTERM handler: finish the step, save, end."""
+        self._ending: Status | None = None
+        self._window = Window(project)
+        self._log_every = recipe.train.log_every
+        self._settings: dict[str, Any] = {}
+        self._pending: list[dict[str, Any]] = []
+        self._best: float | None = None
+        self._best_tree: Tree | None = None
+        self._stale = 0
+        self._metrics: dict[str, float] = {}
+        self._durations: list[float] = []
+        self._due = 0
+        self._look_at = 0.0
+        self._save_at = 0.0
+        self._saved_step = -1
+        self._batch: Any = None
+
+    # -- the loop -----------------------------------------------------------------------------------------------------------------
+
+    def fit(self) -> Status:
+        """Train to the end, or to where somebody stops it; returns how it ended, which is also the log's last line."""
+        from_step, last_batch = self._resume()
+        batches = self._batches()
+        self._say(Status(state="running", from_step=from_step, pending=self._pending, **self._plan()))
+        self.announce("running")
+        self._apply_pending()
+        if from_step < 0:
+            self._evaluate("valid")
+            self._sample()
+        self._save_at = time.monotonic() + SAVE_EVERY
+        self._ending = self._ending or self._reached()
+        while not self._ending:
+            began = self.step
+            stream = self._stream(batches, last_batch)
+            last_batch = None
+            before = time.perf_counter()
+            for batch, last in stream:
+                self._window.add(self.project.train_step(batch))
+                self.step += 1
+                if last:
+                    self.epoch, self.position = self.epoch + 1, 0
+                else:
+                    self.position += 1
+                now = time.perf_counter()
+                if self._log_every == 0:
+                    self._durations.append(now - before)
+                before = now
+                if last or self.step >= self._due or now >= self._look_at or self.terminate:
+                    self._batch = batch
+                    self._boundary(last)
+                    before = time.perf_counter()
+                    if self._ending:
+                        break
+            if self.step == began:
+                raise Problem(f"Epoch {self.epoch + 1} has no batch.", "Is the data empty, or smaller than train.batch_size?", cause="data")
+            if not self._ending:
+                batches = self._batches()
+        return self._end(self._ending)
+
+    def _boundary(self, last: bool) -> None:
+        """Between two steps: log, evaluate, sample, obey, save, and see whether it is over, each where it is due."""
+        train, step = self.train, self.step
+        reached = self._reached()
+        if reached or step % (self._log_every or 1) == 0:
+            self._log_window()
+        known = any("train.log_every" in change["settings"] for change in self._pending)
+        if self._log_every == 0 and step >= MEASURED_STEPS and not known:
+            self._choose_log_every()
+        evaluated = reached or (step % train.evaluate_every == 0 if train.evaluate_every else last)
+        if evaluated:
+            self._evaluate("valid")
+        if step % train.sample_every == 0 if train.sample_every else evaluated:
+            self._sample()
+        self._apply_pending()
+        if train.patience and self._stale >= train.patience:
+            reached = Status(state="finished", cause="patience", message=f"No better {train.keep_best} in {train.patience} evaluations.")
+        self._ending = reached
+        self._obey()
+        if self.terminate and not self._ending:
+            self._ending = Status(state="stopped", cause="sigterm", message="Asked to end by SIGTERM; saved.")
+        due = step % train.checkpoint_every == 0 if train.checkpoint_every else time.monotonic() >= self._save_at
+        if due or self._ending:
+            self._save()
+        self._look_at = time.perf_counter() + POLL
+        cadences = (self._log_every or 1, train.evaluate_every, train.sample_every, train.checkpoint_every)
+        upcoming = [step - step % every + every for every in cadences if every]
+        upcoming += [self._total() or step + 1_000_000, *(change["step"] for change in self._pending[:1])]
+        self._due = min(upcoming)
+
+    def _reached(self) -> Status | None:
+        total = self._total()
+        done = self.step >= total if total else self.epoch >= self.train.epochs
+        return Status(state="finished", cause="steps") if done else None
+
+    def _total(self) -> int:
+        return self.train.steps or self.train.epochs * self.per_epoch
+
+    def _plan(self) -> dict[str, Any]:
+        return {
+            "steps": self._total(),
+            "steps_per_epoch": self.per_epoch,
+            "device": self.device,
+            "variant": self.project.variant,
+            "demo": self.project.demo,
+        }
+
+    def _end(self, ending: Status) -> Status:
+        """Save, measure the best weights on the test data where it ran to its end, and say how it ended."""
+        if self._saved_step != self.step:
+            self._save()
+        if ending.state == "finished":
+            if self.train.keep_best:
+                best = self.checkpoints.best(self.project.decode_state)
+                if best:
+                    self.project.load_state(best[1]["state"])
+                    ending.message = f"Tested with the weights of step {best[0].step}, the best by {self.train.keep_best}."
+            self._evaluate("test")
+        self._say(ending)
+        return ending
+
+    # -- batches -------------------------------------------------------------------------------------------------------------------
+
+    def _batches(self) -> Iterable[Any]:
+        batches = self.project.batches(self.epoch, np.random.default_rng([self.project.seed, self.epoch]))
+        self.per_epoch = planned(batches) or self.per_epoch
+        return batches
+
+    def _stream(self, batches: Iterable[Any], last_batch: int | None) -> Iterator[tuple[Any, bool]]:
+        """The open epoch's batches from where it stands, each with whether it is the last; `last_batch`: the fingerprint of the one before."""
+        length = planned(batches)
+        behind = self.position
+        if behind and hasattr(batches, "skip"):
+            batches.skip(behind - 1)
+            behind = 1
+        iterator = iter(batches)
+        replayed = [next(iterator, None) for _ in range(behind)]
+        if replayed and last_batch is not None and fingerprint(replayed[-1]) != last_batch:
+            raise Problem(
+                f"Epoch {self.epoch + 1} does not give the same batches again, so this run cannot resume exactly.",
+                "Has the data changed? batches(epoch, rng) must draw from rng alone.",
+                cause="data",
+            )
+        if length:
+            for place in range(self.position, length):
+                try:
+                    batch = next(iterator)
+                except StopIteration:
+                    return
+                yield batch, place == length - 1
+            return
+        nothing = object()
+        following = next(iterator, nothing)
+        while following is not nothing:
+            batch, following = following, next(iterator, nothing)
+            if following is nothing:
+                self.per_epoch = self.position + 1
+            yield batch, following is nothing
+
+    # -- logging, evaluating, sampling -----------------------------------------------------------------------------------------------
+
+    def _say(self, event: Event, split: str = "") -> None:
+        if isinstance(event, Status):
+            event.attempt = self.attempt
+        self.log.write(placed(event, self.step, self._epochs(), split))
+
+    def _epochs(self) -> float:
+        return self.epoch + (self.position / self.per_epoch if self.per_epoch else 0.0)
+
+    def _log_window(self) -> None:
+        means = self._window.close()
+        if not means:
+            return
+        self._say(Scalars(means))
+        if self.meters and (readings := self.meters.read()):
+            self._say(Scalars(readings))
+        self._refuse_not_finite(means)
+
+    def _refuse_not_finite(self, values: dict[str, float]) -> None:
+        if not self.train.stop_when_not_finite:
+            return
+        for tag, value in values.items():
+            if not math.isfinite(value):
+                raise Problem(
+                    f"{tag} became {value} at or before step {self.step}.",
+                    "A lower learning rate often helps; the last good checkpoint is kept.",
+                    cause="not-finite",
+                )
+
+    def _choose_log_every(self) -> None:
+        """So many steps a line that logging stays under 1 %, that a line comes at least each 0.1 s, and that a run has some 500 lines."""
+        usual = sorted(self._durations)[len(self._durations) // 2] if self._durations else 1.0
+        wanted = min(max((self._total() or 50_000) / 500, 0.01 / usual), max(1.0, 0.1 / usual))
+        power = 10 ** math.floor(math.log10(max(wanted, 1)))
+        chosen = int(max(factor * power for factor in (1, 2, 5) if factor * power <= max(wanted, 1)))
+        self._change({"train.log_every": chosen}, f"one line each {chosen} steps from here on")
+
+    def _drained(self, source: Callable[[], Iterable[Event]], kind: str) -> list[Event]:
+        """All events of an evaluation or a sample, made under random state of their own, so that looking never changes the training."""
+        state = self.project.random_state()
+        self.project.seed_all(zlib.crc32(f"{self.project.seed}/{kind}/{self.step}".encode()))
+        try:
+            with self.project.evaluating():
+                return list(source())
+        finally:
+            self.project.set_random_state(state)
+
+    def _evaluate(self, split: str) -> None:
+        values: dict[str, float] = {}
+        for event in self._drained(lambda: self.project.evaluate(split), split):
+            self._say(event, split)
+            if isinstance(event, Scalars):
+                values.update(event.values)
+        if split == "valid" and self.step:
+            self._judge(values)
+        self._metrics.update(values)
+        self._refuse_not_finite({tag: value for tag, value in values.items() if tag == "valid/loss"} if split == "valid" else {})
+
+    def _judge(self, values: dict[str, float]) -> None:
+        """Whether this is the best yet; then its state is kept, and written with the next checkpoint."""
+        metric = self.train.keep_best
+        if not metric:
+            return
+        if metric not in values:
+            raise Problem(f"train.keep_best names {metric}, which is not measured.", f"Measured are: {', '.join(values) or 'none'}.")
+        value = values[metric]
+        better = math.isfinite(value) and (self._best is None or (value > self._best if higher_is_better(metric) else value < self._best))
+        if better:
+            self._best, self._stale = value, 0
+            self._best_tree = {"step": self.step, "metrics": {**self._metrics, **values}}
+            self._best_tree["tree"] = self._tree(check=False)
+        else:
+            self._stale += 1
+
+    def _sample(self, request: Settings | None = None) -> None:
+        wanted = request or self.project.Request()
+        for event in self._drained(lambda: self.project.sample(wanted), "sample"):
+            self._say(event, "sample")
+
+    # -- checkpoints ----------------------------------------------------------------------------------------------------------------
+
+    def _tree(self, *, check: bool = True) -> Tree:
+        window = self._window.floats()
+        if check:
+            self._refuse_not_finite({f"train/{name}": _mean(values) for name, values in window.items()})
+        return {
+            "version": 1,
+            "step": self.step,
+            "epoch": self.epoch,
+            "position": self.position,
+            "batch": fingerprint(self._batch) if self.position and self._batch is not None else None,
+            "log_every": self._log_every,
+            "window": window,
+            "settings": dict(self._settings),
+            "best": self._best,
+            "stale": self._stale,
+            "metrics": dict(self._metrics),
+            "random": self.project.random_state(),
+            "state": self.project.state(),
+        }
+
+    def _save(self, *, pinned: bool = False) -> None:
+        """Write a generation, after the best one that waits to be written."""
+        began = time.monotonic()
+        tree = self._tree()
+        encode, suffix = self.project.encode_state, self.project.suffix
+        best, self._best_tree = self._best_tree, None
+        if best and best["step"] != self.step:
+            self.checkpoints.save(encode(best["tree"]), suffix, step=best["step"], metrics=best["metrics"], best=True)
+        self.checkpoints.save(
+            encode(tree), suffix, step=self.step, metrics=self._metrics, best=bool(best and best["step"] == self.step), pinned=pinned
+        )
+        self._saved_step = self.step
+        now = time.monotonic()
+        self._save_at = now + max(SAVE_EVERY, SAVE_SHARE * (now - began))
+
+    def _resume(self) -> tuple[int, int | None]:
+        """Put the newest whole checkpoint back; returns its step and the fingerprint of its last batch, or -1 to begin anew."""
+        found = self.checkpoints.newest(self.project.decode_state) if self.attempt > 1 else None
+        from_step = found[0].step if found else -1
+        marks = [mark for mark in self.past.marks if mark.settings]
+        self._pending = [{"step": mark.step, "settings": mark.settings, "text": mark.text} for mark in marks if mark.step > from_step]
+        if self.past.statuses:
+            started = [status for status in self.past.statuses if status.state == "running" and status.attempt == self.past.attempt]
+            self._pending += [
+                change for change in (started[0].pending if started else []) if change["step"] > max(from_step, self.past.step)
+            ]
+        self.checkpoints.rewind(from_step)
+        if not found:
+            return -1, None
+        tree = found[1]
+        self.step, self.epoch, self.position = tree["step"], tree["epoch"], tree["position"]
+        self._log_every, self._best, self._stale = tree["log_every"], tree["best"], tree["stale"]
+        self._metrics = dict(tree["metrics"])
+        self._settings = dict(tree["settings"])
+        self._configure(self._settings)
+        self.project.load_state(tree["state"])
+        self._window.load(tree["window"])
+        self._saved_step = self.step
+        wanted: dict[str, Any] = {}
+        for mark in marks:
+            if mark.step <= from_step:
+                wanted.update(mark.settings)
+        late = {name: value for name, value in wanted.items() if self._settings.get(name) != value}
+        if late:
+            self._configure(late)
+            self.project.changed(self.project.config)
+        self.project.set_random_state(tree["random"])
+        return from_step, tree["batch"]
+
+    # -- what people ask ------------------------------------------------------------------------------------------------------------
+
+    def _obey(self) -> None:
+        for command in self.inbox.poll() if self.inbox else []:
+            self._do(command)
+
+    def _do(self, command: Command) -> None:
+        """Apply one command at this step, and answer it."""
+        ok, message = True, ""
+        try:
+            if command.verb == "stop":
+                self._ending = self._ending or Status(state="stopped", cause="person", message="Stopped by a person; saved.")
+            elif command.verb == "pause":
+                self._say(Answer(command=command.id, message="paused"))
+                self._pause()
+                return
+            elif command.verb == "resume":
+                message = "It is not paused."
+            elif command.verb == "sample":
+                self._sample(self.project.Request.model_validate(command.request))
+            elif command.verb == "set":
+                self._change(command.request, command=command.id)
+            elif command.verb == "checkpoint":
+                self._save(pinned=True)
+                message = f"kept: step {self.step}"
+            elif command.verb != "kill":
+                ok, message = False, f"{one_line(command.verb, 40)} is not a command."
+        except Problem as problem:
+            if problem.cause == "disk-full":
+                raise
+            ok, message = False, str(problem)
+        except ValidationError as error:
+            first = error.errors()[0]
+            ok, message = False, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        except Exception as error:
+            if command.verb != "sample":
+                raise
+            traceback.print_exc()
+            ok, message = False, f"{type(error).__name__}: {one_line(str(error))}"
+        self._say(Answer(command=command.id, ok=ok, message=message))
+
+    def _pause(self) -> None:
+        self._save()
+        self._say(Status(state="paused", **self._plan()))
+        self.announce("paused")
+        while not self._ending and not self.terminate:
+            for command in self.inbox.poll() if self.inbox else []:
+                if command.verb == "resume":
+                    self._say(Answer(command=command.id, message="goes on"))
+                    self._say(Status(state="running", from_step=self.step, **self._plan()))
+                    self.announce("running")
+                    return
+                if command.verb == "pause":
+                    self._say(Answer(command=command.id, message="It is paused already."))
+                else:
+                    self._do(command)
+            time.sleep(POLL)
+
+    def _apply_pending(self) -> None:
+        while self._pending and self._pending[0]["step"] <= self.step:
+            change = self._pending.pop(0)
+            self._change(change["settings"], change["text"])
+
+    def _change(self, settings: dict[str, Any], text: str = "", command: str = "") -> None:
+        """Set live settings from here on; a Problem leaves everything as it was."""
+        before = {name: self._value(name) for name in settings}
+        self._configure(settings)
+        self._settings.update(settings)
+        if any(name.startswith("config.") for name in settings):
+            self.project.changed(self.project.config)
+        listed = ", ".join(f"{name.partition('.')[2]} {before[name]} → {value}" for name, value in settings.items())
+        self._say(Mark(text=text or listed, settings=settings, command=command))
+        if "train.epochs" in settings or "train.steps" in settings:
+            self._say(Status(state="running", **self._plan()))
+
+    def _value(self, name: str) -> Any:
+        section, _, key = name.partition(".")
+        return getattr(self.project.config if section == "config" else self.train, key, None)
+
+    def _configure(self, settings: dict[str, Any]) -> None:
+        """Check settings and make them the project's config and the loop's cadence."""
+        config, train = {}, {}
+        for name, value in settings.items():
+            section, _, key = name.partition(".")
+            field = type(self.project.config).model_fields.get(key) if section == "config" else None
+            extra = field.json_schema_extra if field else None
+            if section == "config" and isinstance(extra, dict) and extra.get("live"):
+                config[key] = value
+            elif section == "train" and key in LIVE_TRAIN:
+                train[key] = value
+            else:
+                raise Problem(f"{one_line(name, 80)} cannot be changed while the run goes on.", f"These can: {', '.join(self._live())}.")
+        try:
+            made = msgspec.convert({**msgspec.structs.asdict(self.train), **train}, Train)
+        except msgspec.ValidationError as error:
+            raise Problem(f"train: {error}.") from None
+        self.project.config = type(self.project.config).model_validate({**self.project.config.model_dump(), **config})
+        self.train = made
+        if "log_every" in train:
+            self._log_every = made.log_every
+
+    def _live(self) -> list[str]:
+        fields = type(self.project.config).model_fields.items()
+        own = [
+            f"config.{name}" for name, field in fields if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("live")
+        ]
+        return [*own, *(f"train.{name}" for name in LIVE_TRAIN)]
+
+
+def fingerprint(batch: Any) -> int:
+    """CRC-32 over every array and number of a batch: the same batch again has the same one."""
+    if isinstance(batch, dict):
+        parts: Iterable[Any] = batch.values()
+    elif isinstance(batch, list | tuple):
+        parts = batch
+    else:
+        array = batch.detach().cpu() if hasattr(batch, "detach") else batch
+        return zlib.crc32(np.ascontiguousarray(array if not hasattr(array, "numpy") else array.float().numpy()).tobytes())
+    crc = 0
+    for part in parts:
+        crc = zlib.crc32(fingerprint(part).to_bytes(4, "little"), crc)
+    return crc
+
+
+def fit(project: Project, recipe: Recipe, log: EventLog, checkpoints: Checkpoints, **surroundings: Any) -> Status:
+    """Train `project`, built, by `recipe`; see Training for what may surround it."""
+    return Training(project, recipe, log, checkpoints, **surroundings).fit()

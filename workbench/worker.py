@@ -1,0 +1,339 @@
+"""The process that trains: `python -m workbench.worker RUN`; also `--answer RUN` (JSON lines both ways) and `--describe PROJECT`."""
+
+import contextlib
+import errno
+import faulthandler
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import signal
+import sys
+import traceback
+import types
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+
+from workbench import control, lock, trust
+from workbench.checkpoint import Checkpoints
+from workbench.control import Inbox
+from workbench.events import Answer, Status
+from workbench.history import History
+from workbench.log import EventLog, Tail, disk_full
+from workbench.meters import Meters
+from workbench.problems import Problem, one_line
+from workbench.project import Project
+from workbench.recipe import Recipe
+from workbench.runs import Run
+from workbench.training import Training
+
+
+def find_project(source: str | Path) -> type[Project]:
+    """The one Project class that a shipped project (by name) or a file defines; a Problem, cause import, where there is none."""
+    try:
+        module = _module(source)
+    except Problem:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise Problem(
+            f"{source} cannot be imported: {type(error).__name__}: {one_line(str(error))} ({Path(where.filename).name}:{where.lineno}).",
+            "The whole traceback is in the run's output.",
+            cause="import",
+        ) from error
+    own = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Project)
+        and value.__module__ == module.__name__
+        and not value.__name__.startswith("_")
+    ]
+    if len(own) != 1:
+        names = ", ".join(each.__name__ for each in own) or "none"
+        raise Problem(f"{source} must define one class derived from Project; it has {names}.", "Prefix the others with _.", cause="import")
+    return own[0]
+
+
+def _module(source: str | Path) -> types.ModuleType:
+    if isinstance(source, str):
+        return importlib.import_module(f"workbench.projects.{source}")
+    if not trust.is_trusted(source):
+        raise Problem(f"{source} is not trusted, so it was not run.", f"`dlwb trust {source}` if you know what it does.", cause="import")
+    spec = importlib.util.spec_from_file_location("own_project", source)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["own_project"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def source_of(run: Run, recipe: Recipe) -> str | Path:
+    """What to import: a shipped project's name, or the run's trusted copy of a person's own file."""
+    return run.project_copy if recipe.project.endswith(".py") else recipe.project
+
+
+def make_project(run: Run, recipe: Recipe) -> Project:
+    """The run's project, with its config checked, not built yet."""
+    kind = find_project(source_of(run, recipe))
+    try:
+        config = kind.Config.model_validate(recipe.config)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Problem(f"recipe.yaml: config.{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    folder = Path(run.about().get("recipe") or run.path).parent
+    return kind(config, recipe.train, recipe.compute, recipe.seed, folder)
+
+
+def named(error: BaseException, run: Run) -> Problem:
+    """Any error as a Problem with the cause by which `dlwb runs` and the screen name it."""
+    if isinstance(error, Problem):
+        return error
+    text = one_line(str(error))
+    where = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(where[-1].filename).name}:{where[-1].lineno})" if where else ""
+    if type(error).__name__ == "OutOfMemoryError":
+        return Problem(f"The device's memory is full: {text}", _smaller(run), cause="device-memory")
+    if isinstance(error, MemoryError) or "can't allocate memory" in text:
+        return Problem(f"Out of memory{place}: {text}", _smaller(run), cause="memory")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return disk_full(Path(error.filename or run.path))
+    if isinstance(error, ImportError):
+        return Problem(f"{type(error).__name__}: {text}{place}.", cause="import")
+    return Problem(f"{type(error).__name__}: {text}{place}.", "The traceback is in its output (`dlwb logs`).", cause="exception")
+
+
+def _smaller(run: Run) -> str:
+    try:
+        size = run.recipe().train.batch_size
+    except Exception:
+        return "Use a smaller batch."
+    return f"Use a smaller batch: --set train.batch_size={max(1, size // 2)}."
+
+
+class Stopped(BaseException):
+    """SIGTERM before the loop began."""
+
+
+class Worker:
+    """One attempt at a run, from taking over the lock to the report to the parent."""
+
+    def __init__(self, path: Path) -> None:
+        self.run = Run(path)
+        self.lock, self.holder = _take_over(self.run)
+        self.attempt = int(self.holder["attempt"])
+        self.offset = int(os.environ.pop("DLWB_CONTROL_OFFSET", "0"))
+        self.training: Training | None = None
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+
+    def work(self) -> Status:
+        """Train; never raises for what can be named."""
+        log: EventLog | None = None
+        try:
+            log = EventLog(self.run.path)
+            ending = self._train(log)
+        except Stopped:
+            ending = Status(state="stopped", cause="sigterm", message="Asked to end before its first step.", attempt=self.attempt)
+        except BaseException as error:
+            problem = named(error, self.run)
+            if not isinstance(error, Problem):
+                traceback.print_exc()
+            ending = Status(state="failed", cause=problem.cause, message=problem.message, hint=problem.hint, attempt=self.attempt)
+        else:
+            log.close()
+            return ending
+        if log is not None:
+            step, epoch = (self.training.step, self.training.epoch) if self.training else (0, 0)
+            ending.step, ending.epoch = step, epoch
+            with contextlib.suppress(Exception):  # a full disk: the parent's exit.json has room of its own
+                log.write(ending)
+                log.close()
+        return ending
+
+    def _train(self, log: EventLog) -> Status:
+        past = History()
+        past.fold(Tail(self.run.events).read())
+        recipe = self.run.recipe()
+        self._turn("starting", f"importing {recipe.project}")
+        step = past.step if past.attempt else 0
+        log.write(Status(state="starting", attempt=self.attempt, message=f"importing {recipe.project}", step=step))
+        project = make_project(self.run, recipe)
+        self._turn("starting", "reading its data")
+        log.write(Status(state="starting", attempt=self.attempt, message="reading its data", step=step))
+        project.build()
+        for command in self._unanswered(past):
+            log.write(Answer(command=command.id, ok=False, message="The run ended before this could be done.", step=step))
+        self.training = Training(
+            project,
+            recipe,
+            log,
+            Checkpoints(self.run.path / "checkpoints"),
+            inbox=Inbox(self.run.control, self.offset),
+            meters=Meters(recipe.compute.device),
+            announce=self._turn,
+            past=past,
+            attempt=self.attempt,
+            device=_title(recipe.compute.device),
+        )
+        return self.training.fit()
+
+    def _unanswered(self, past: History) -> list[control.Command]:
+        answered = {answer.command for answer in past.answers} | {mark.command for mark in past.marks}
+        data = self.run.control.read_bytes()[: self.offset] if self.run.control.exists() else b""
+        return [each for each in control.commands(data) if each.id not in answered and each.verb not in ("stop", "kill")]
+
+    def _turn(self, state: str, message: str = "") -> None:
+        """Say in the lock file what this run is doing, for lists that do not read its log."""
+        self.holder.update(state=state, message=message, worker={"pid": os.getpid(), "ticks": lock.start_ticks(os.getpid())})
+        self.lock.write(self.holder)
+
+    def _on_sigterm(self, number: int, frame: types.FrameType | None) -> None:
+        if self.training is None:
+            raise Stopped
+        self.training.terminate = True
+
+
+def _take_over(run: Run) -> tuple[lock.Lock, dict[str, Any]]:
+    """The lock that the parent handed down, or one taken here where the worker was started by hand."""
+    device = os.environ.pop("DLWB_DEVICE_LOCK", "")
+    if device:
+        os.set_inheritable(int(device), False)
+        lock.Lock(int(device))
+    handed = os.environ.pop("DLWB_LOCK", "")
+    if handed:
+        os.set_inheritable(int(handed), False)
+        return lock.Lock(int(handed)), lock.content(run.lock)
+    held = lock.Lock.take(run.lock)
+    if held is None:
+        raise Problem(f"{run.id} is running already.")
+    attempt = int(lock.content(run.lock).get("attempt", 0)) + 1
+    return held, {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempt}
+
+
+def _title(device: str) -> str:
+    if device.startswith("cuda") and "torch" in sys.modules:
+        return f"{device} {sys.modules['torch'].cuda.get_device_name(device)}"
+    return device
+
+
+class _Unbreakable:
+    """stdout that goes on when nobody reads it any more: the parent may be killed, the training must not be."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
+def train(path: Path) -> int:
+    """Train a run; 0 when it ended as it should, 1 when it failed. The report goes to the parent's pipe."""
+    report = int(os.environ.pop("DLWB_REPORT", "-1"))
+    if report >= 0:
+        os.set_inheritable(report, False)
+    faulthandler.enable()
+    sys.stdout, sys.stderr = _Unbreakable(sys.stdout), _Unbreakable(sys.stderr)
+    try:
+        ending = Worker(path).work()
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    if report >= 0:
+        with contextlib.suppress(OSError):
+            os.write(report, msgspec.json.encode(ending))
+    if ending.state == "failed":
+        print(f"{ending.message} {ending.hint}".strip(), file=sys.stderr)
+    return 1 if ending.state == "failed" else 0
+
+
+def describe(name: str) -> int:
+    """Print what a project's settings and requests may be, as one JSON object."""
+    try:
+        kind = find_project(Path(name) if name.endswith(".py") else name)
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    said = {
+        "config": kind.Config.model_json_schema(),
+        "request": kind.Request.model_json_schema(),
+        "devices": kind.devices,
+        "can_answer": kind.can_answer,
+        "about": (inspect.getdoc(kind) or "").partition("\n")[0],
+    }
+    print(json.dumps(said))
+    return 0
+
+
+def answer(path: Path) -> int:
+    """Load a run's best weights and answer JSON lines: `{"id", "predict": inputs}` or `{"id", "sample": request}` → `{"id", "ok", …}`."""
+    run = Run(path)
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what the project prints must not stand between the answers
+    try:
+        recipe = run.recipe()
+        recipe = msgspec.structs.replace(recipe, compute=msgspec.structs.replace(recipe.compute, device="cpu"))
+        project = make_project(run, recipe)
+        project.build()
+        found = Checkpoints(run.path / "checkpoints").best(project.decode_state)
+        if found is None:
+            raise Problem(f"{run.id} has no checkpoint to answer from.", "Let it train until its first one.")
+        project.load_state(found[1]["state"])
+    except BaseException as error:
+        print(json.dumps({"ok": False, "message": str(named(error, run))}), file=out)
+        return 1
+    print(json.dumps({"ok": True, "ready": True, "step": found[0].step, "demo": project.demo, "variant": project.variant}), file=out)
+    for line in sys.stdin:
+        print(json.dumps(_answered(project, line, run)), file=out)
+    return 0
+
+
+def _answered(project: Project, line: str, run: Run) -> dict[str, Any]:
+    try:
+        asked = json.loads(line)
+        identity = asked.get("id")
+    except (ValueError, AttributeError):
+        return {"ok": False, "message": "A request is one JSON object on one line."}
+    try:
+        with project.evaluating():
+            if "predict" in asked:
+                return {"id": identity, "ok": True, "outputs": project.predict(asked["predict"])}
+            request = project.Request.model_validate(asked.get("sample") or {})
+            shown = [msgspec.to_builtins(event) for event in project.sample(request)]
+            return {"id": identity, "ok": True, "events": shown}
+    except ValidationError as error:
+        first = error.errors()[0]
+        return {"id": identity, "ok": False, "message": f"{'.'.join(map(str, first['loc']))}: {first['msg']}"}
+    except Exception as error:
+        if not isinstance(error, Problem):
+            traceback.print_exc()
+        return {"id": identity, "ok": False, "message": str(named(error, run))}
+
+
+def main(words: list[str]) -> int:
+    """See the module's docstring."""
+    if len(words) == 2 and words[0] == "--describe":
+        return describe(words[1])
+    if len(words) == 2 and words[0] == "--answer":
+        return answer(Path(words[1]))
+    if len(words) == 1:
+        return train(Path(words[0]))
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
