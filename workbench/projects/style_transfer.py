@@ -1,0 +1,163 @@
+"""Style transfer (Gatys, Ecker and Bethge 2016): the pixels of a picture are what is trained. Recipes: style-transfer, style-transfer-squeezenet."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from workbench.datasets.catalog import find
+from workbench.datasets.fetch import fetch
+from workbench.datasets.pictures import read_picture
+from workbench.events import Event, Table
+from workbench.problems import Problem, one_line
+from workbench.project import Field, Settings, live
+from workbench.torchkit import pretrained
+from workbench.torchkit.images import pictures
+from workbench.torchkit.project import TorchProject
+
+STEPS_PER_EPOCH = 100
+"""There is no data to pass over: an epoch is so many steps."""
+NARROWEST = 8
+"""Most that a picture may be longer than it is wide: made to fit, a sliver would be huge."""
+
+
+class StyleTransfer(TorchProject):
+    """A picture with the content of one and the style of another, both measured by a frozen network that knows photographs."""
+
+    class Config(Settings):
+        content: str = "octopus"
+        """The picture whose content is kept: a name in the catalogue (octopus, space_needle …) or your own PNG or JPEG file."""
+        style: str = "hockney"
+        """The picture whose style is taken: a name in the catalogue (hockney, delaunay …) or your own PNG or JPEG file."""
+        size: int = Field(400, ge=64, le=2048)
+        """The short side in pixels, but no more than the content's own long side."""
+        network: Literal["vgg19", "squeezenet1_0"] = "vgg19"
+        """The network that looks at the pictures."""
+        weights: str = "published"
+        """Its weights: published, random (a demonstration that counts for nothing), or a file with a state_dict of torchvision's network."""
+        content_layer: str = "conv4_2"
+        """Whose outputs are to stay the content picture's."""
+        style_layers: dict[str, float] = {"conv1_1": 1.0, "conv2_1": 0.75, "conv3_1": 0.2, "conv4_1": 0.2, "conv5_1": 0.2}
+        """Whose Gram matrices are to become the style picture's, and how much each counts."""
+        content_weight: float = live(1.0, ge=0)
+        """What the content loss is multiplied by."""
+        style_weight: float = live(1e6, ge=0)
+        """What the style loss is multiplied by."""
+        learning_rate: float = live(0.003, gt=0)
+        """Adam's learning rate, for pixels scaled by ImageNet's mean and deviation."""
+        report_every: int = Field(400, ge=1)
+        """Steps between two rows of the table of losses."""
+
+    def build_data(self) -> None:
+        config = self.config
+        known = pretrained.layers(config.network)
+        for name in (config.content_layer, *config.style_layers):
+            if name not in known:
+                raise Problem(f"{config.network} has no layer {one_line(name, 40)!r}.", f"It has: {', '.join(known)}.")
+        self.tapped = {known[name]: name for name in (config.content_layer, *config.style_layers)}
+        weights = config.weights if config.weights in ("published", "random") else self.found(config.weights)
+        self.network = pretrained.frozen(config.network, weights, max(self.tapped)).to(self.device)
+
+        content = self.opened(config.content)
+        # As the course resizes: its "at most 400" is torchvision's Resize, which makes the short side so long; and the style is squeezed to fit.
+        scale = min(config.size, max(content.size)) / min(content.size)
+        size = (int(content.width * scale), int(content.height * scale))
+        self.mean, self.deviation = (
+            torch.tensor(values).view(3, 1, 1).to(self.device) for values in (pretrained.MEAN, pretrained.DEVIATION)
+        )
+        self.content, self.style = (
+            self.as_input(picture.resize(size, Image.Resampling.BILINEAR)) for picture in (content, self.opened(config.style))
+        )
+        with torch.no_grad():
+            self.content_features = self.features(self.content)[config.content_layer]
+            of_style = self.features(self.style)
+            self.style_grams = {name: gram(of_style[name]) for name in config.style_layers}
+
+        others = [pretrained.variant(config.network, config.weights)]
+        others += [
+            f"{what} {one_line(given, 60)}"
+            for what, given in (("content", config.content), ("style", config.style))
+            if given not in ("octopus", "hockney")
+        ]
+        self.variant = ", ".join(filter(None, others))
+        self.demo = "random weights" if config.weights == "random" else ""
+
+    def found(self, given: str) -> Path:
+        """A person's own file: from the recipe's folder, else from the working directory."""
+        path = Path(given).expanduser()
+        return self.folder / path if (self.folder / path).exists() else path
+
+    def opened(self, given: str) -> Image.Image:
+        """A picture by its name in the catalogue, or a person's own file; Problem where it cannot be used."""
+        ours = find("style-pictures").files
+        path = fetch("style-pictures")[given] if given in ours else self.found(given)
+        if given not in ours and not path.exists():
+            raise Problem(f"There is no picture {one_line(given)}.", f"Give a PNG or JPEG file, or one of: {', '.join(ours)}.", "data")
+        picture = read_picture(path)
+        if max(picture.size) > NARROWEST * min(picture.size):
+            raise Problem(
+                f"{one_line(given)} is too narrow: {picture.width} x {picture.height} pixels.", f"At most {NARROWEST} to 1.", "data"
+            )
+        return picture
+
+    def as_input(self, picture: Image.Image) -> Tensor:
+        """A picture as the network takes it: (1, 3, height, width), each colour scaled by ImageNet's mean and deviation."""
+        pixels = torch.from_numpy(np.array(picture)).to(self.device).permute(2, 0, 1) / 255
+        return ((pixels - self.mean) / self.deviation).unsqueeze(0)
+
+    def build_model(self) -> None:
+        self.picture = self.content.clone().requires_grad_()
+        self.optimizer = torch.optim.Adam([self.picture], self.config.learning_rate)
+        self.steps_done = 0
+        self.losses: list[list[float]] = []
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterable[Any]:
+        return range(STEPS_PER_EPOCH)
+
+    def features(self, picture: Tensor) -> dict[str, Tensor]:
+        """What the tapped layers say of a picture, (1, channels, height, width) each."""
+        found = {}
+        for index, module in enumerate(self.network):
+            picture = module(picture)
+            if index in self.tapped:
+                found[self.tapped[index]] = picture
+        return found
+
+    def train_step(self, batch: Any) -> dict[str, Any]:
+        config = self.config
+        with self.autocast():
+            features = self.features(self.picture)
+            content_loss = config.content_weight * (features[config.content_layer] - self.content_features).square().mean()
+            style_loss = torch.zeros((), device=self.device)
+            for name, weight in config.style_layers.items():
+                # Of this layer, (channels, channels), divided by the number of its outputs, as in the course.
+                apart = (gram(features[name]) - self.style_grams[name]).square().mean() / features[name].numel()
+                style_loss = style_loss + config.style_weight * weight * apart
+            total = content_loss + style_loss
+        self.optimizer.zero_grad()
+        total.backward()
+        self.optimizer.step()
+        self.steps_done += 1
+        if self.steps_done % config.report_every == 0:
+            self.losses.append([self.steps_done, *self.floats([content_loss, style_loss, total])])
+        return {"loss/content": content_loss, "loss/style": style_loss, "loss/total": total}
+
+    def changed(self, config: Settings) -> None:
+        self.optimizer.param_groups[0]["lr"] = self.config.learning_rate
+
+    def sample(self, request: Any) -> Iterator[Event]:
+        """Content, picture and style side by side, and the weighted losses at every so many steps."""
+        shown = torch.cat((self.content, self.picture.detach(), self.style)) * self.deviation + self.mean
+        yield pictures("picture", shown, ["content", "picture", "style"], columns=3)
+        if self.losses:
+            yield Table(tag="losses", columns=["step", "content", "style", "total"], rows=[list(row) for row in self.losses])
+
+
+def gram(features: Tensor) -> Tensor:
+    """How strongly each two channels speak at the same places, wherever that is: (channels, channels) from (1, channels, height, width)."""
+    flat = features.squeeze(0).flatten(1)
+    return flat @ flat.T
