@@ -326,26 +326,44 @@ def _age(run: Run) -> str:
 
 def summary(run: Run) -> Summary:
     """The log in a few numbers; kept in summary.json, and made anew only when the log has grown."""
-    try:
-        size = run.events.stat().st_size
-    except FileNotFoundError:
-        return Summary(size=0)
-    file = run.path / "summary.json"
-    try:
-        kept = msgspec.json.decode(file.read_bytes(), type=Summary)
-        if kept.size == size:
-            return kept
-    except (OSError, msgspec.MsgspecError):
-        pass
+    kept = kept_summary(run)
+    if kept is not None:
+        return kept
+    size = log_size(run)
     history = History()
     history.fold(Tail(run.events).read())
     made = summarize(history, size)
     if not lock.is_held(run.lock):
-        try:
-            atomic.write(file, msgspec.json.encode(made), sync=False)
-        except OSError:
-            pass  # a list is no reason to fail on a full disk
+        keep_summary(run, made)
     return made
+
+
+def log_size(run: Run) -> int:
+    """Bytes of the log; 0 where there is none yet."""
+    try:
+        return run.events.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def kept_summary(run: Run) -> Summary | None:
+    """What summary.json says, or None where the log has grown since; an empty summary where there is no log."""
+    size = log_size(run)
+    if not size:
+        return Summary(size=0)
+    try:
+        kept = msgspec.json.decode((run.path / "summary.json").read_bytes(), type=Summary)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return kept if kept.size == size else None
+
+
+def keep_summary(run: Run, made: Summary) -> None:
+    """Write summary.json, for the next list."""
+    try:
+        atomic.write(run.path / "summary.json", msgspec.json.encode(made), sync=False)
+    except OSError:
+        pass  # a list is no reason to fail on a full disk
 
 
 def summarize(history: History, size: int) -> Summary:
