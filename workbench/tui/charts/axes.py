@@ -12,14 +12,18 @@ HUGE = 1e300
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """One axis: its two ends, and whether it is logarithmic."""
+    """One axis: its two ends, whether it is logarithmic, and how far its ticks are apart (0: not decided yet)."""
 
     low: float
     high: float
     log: bool = False
+    step: float = 0.0
 
     def fraction(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Where values lie: 0 at the low end, 1 at the high end, clipped to that; NaN stays NaN. On a log scale what is not positive lies at 0."""
+        """Where values lie: 0 at the low end, 1 at the high end, clipped to that; NaN stays NaN.
+
+        On a log scale what is not positive lies at 0.
+        """
         given = np.clip(np.asarray(values, np.float64), -HUGE, HUGE)
         low, high = self.low, self.high
         if self.log:
@@ -50,7 +54,10 @@ def widened(low: float, high: float) -> tuple[float, float]:
 
 
 def y_scale(low: float, high: float, parts: float, log: bool = False) -> Scale:
-    """The range for values between `low` and `high`: ends at round numbers, so that it steps; near zero it begins there. `log` needs low > 0."""
+    """The range for values between `low` and `high`: ends at ticks, so that it steps; where low is near zero it begins there.
+
+    It has about `parts` ticks. `log` needs low > 0.
+    """
     if log:
         return _log_scale(max(low, 1e-300), min(max(high, low, 1e-300), HUGE))
     low, high = widened(low, high)
@@ -59,7 +66,9 @@ def y_scale(low: float, high: float, parts: float, log: bool = False) -> Scale:
     elif low < 0 and 0.35 * low < high < 0:
         high = 0.0
     step = step_for(high - low, parts)
-    return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step)
+    if math.ceil(high / step - 1e-9) - math.floor(low / step + 1e-9) > parts:
+        step = step_for(step * 1.01, 1)
+    return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, step=step)
 
 
 def _log_scale(low: float, high: float) -> Scale:
@@ -91,7 +100,7 @@ def ticks(scale: Scale, parts: float) -> list[float]:
         found = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
         found = [value for value in found if scale.low * (1 - 1e-9) <= value <= scale.high * (1 + 1e-9)]
         return found if len(found) <= parts + 1 else [found[0], found[-1]]
-    step = step_for(scale.high - scale.low, parts)
+    step = scale.step or step_for(scale.high - scale.low, parts)
     first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
     return [number * step for number in range(first, last + 1)]
 

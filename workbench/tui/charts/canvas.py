@@ -9,7 +9,10 @@ from workbench.tui.charts.cells import Cells, changed, changed_anywhere
 
 
 class Canvas(Widget):
-    """A widget whose content is `draw(width, height)`. Call `redraw()` when what it shows has changed; size and theme it follows by itself."""
+    """A widget whose content is `draw(width, height)`.
+
+    Call `redraw()` when what it shows has changed; size and theme it follows by itself.
+    """
 
     BACKGROUNDS = False
     """Whether its styles have backgrounds of their own."""

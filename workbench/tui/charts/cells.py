@@ -1,7 +1,11 @@
-"""A picture made of terminal cells: a character and a style key each; what changed between two of them; rows as Strips. Used by every chart widget."""
+"""Drawings made of terminal cells, a character and a style key each; what changed between two of them; rows as Strips.
+
+Used by every chart widget.
+"""
 
 import unicodedata
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +33,11 @@ class Cells:
 
     @property
     def width(self) -> int:
-        return self.codes.shape[1]
+        return int(self.codes.shape[1])
 
     @property
     def height(self) -> int:
-        return self.codes.shape[0]
+        return int(self.codes.shape[0])
 
     def write(self, x: int, y: int, text: str, key: int = 0, end: int | None = None) -> int:
         """Put text into row `y` from column `x`, cut at column `end` and the edges; returns the column after it."""
@@ -69,7 +73,7 @@ class Cells:
         return "\n".join(_characters(row).rstrip() for row in self.codes)
 
     def strip(self, y: int, style_for: Callable[[int], Style], join_blanks: bool) -> Strip:
-        """One row as a Strip. With `join_blanks` a space takes the style before it, which makes segments fewer (for styles without backgrounds)."""
+        """One row as a Strip. With `join_blanks` a space takes the style before it: fewer segments, where no style has a background."""
         codes, keys = self.codes[y], self.keys[y]
         width = len(codes)
         if not width:
@@ -80,7 +84,7 @@ class Cells:
         cuts = [0, *(np.flatnonzero(keys[1:] != keys[:-1]) + 1).tolist(), width]
         text = codes.astype("<u4", copy=False).tobytes().decode("utf-32-le")
         segments = []
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in pairwise(cuts):
             piece = text[start:end].replace("\0", "")
             if piece:
                 segments.append(Segment(piece, style_for(int(keys[start]))))

@@ -61,7 +61,7 @@ def scatter_lines(event: Scatter) -> list[Line]:
 
 
 class Chart(Canvas):
-    """Series over one x-axis, with title, legend and axes. `show` it as often as there is something new: only changed cells are repainted."""
+    """Series over one x-axis, with title, legend and axes. `show` as often as there is something new: only changed cells are repainted."""
 
     COMPONENT_CLASSES = {
         "chart--title",

@@ -1,4 +1,4 @@
-"""Pictures as half cells (▀: the front colour above, the back colour below). The Picture widget shows an Images event; `matrix` shares the colours."""
+"""Pictures as half cells (▀: front colour above, back colour below); the Picture widget shows an Images event."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,7 +103,10 @@ def _pair(front: int, back: int) -> Style:
 
 
 def reduced(pixels: Pixels, colors: str | None) -> Pixels:
-    """The picture prepared for a terminal's colours: dithered where there are few; 6 bits a channel otherwise, which nobody sees and which keeps runs long."""
+    """The picture prepared for a terminal's colours: dithered where there are few, else with 6 bits a channel.
+
+    Nobody sees the difference, and runs of one colour grow longer.
+    """
     if colors in ("truecolor", "256"):
         return pixels & np.uint8(0xFC) | pixels >> np.uint8(6)
     tall, wide = pixels.shape[:2]
@@ -143,11 +146,13 @@ def lay_out(count: int, tile: tuple[int, int], columns: int, captions: bool, wid
         if not captions:
             return kept
         other = max(range(1, shown + 1), key=lambda across: share(shown, across))
-        return other if share(shown, other) > 1.5 * max(share(shown, kept), 0) else kept
+        small = share(shown, kept) * wide < smallest or share(shown, other) > 1.5 * share(shown, kept)
+        return other if small else kept
 
+    smallest = min(wide, _SMALLEST)
     shown, across = count, best(count)
     if captions:
-        while shown > 1 and share(shown, across) * wide < min(wide, _SMALLEST):
+        while shown > 1 and share(shown, across) * wide < smallest:
             shown -= 1
             across = best(shown)
     down = -(-shown // across)
@@ -209,7 +214,7 @@ class Picture(Canvas):
         self._message = ""
 
     def show(self, picture: bytes | NDArray[np.generic], *, columns: int = 1, captions: Sequence[str] = ()) -> list[Region]:
-        """Show a PNG, or an array of shape (height, width[, 3]), holding a grid of `columns` pictures a row; returns the repainted regions."""
+        """Show a PNG, or an array of shape (height, width[, 3]), that holds `columns` pictures a row; returns the repainted regions."""
         try:
             self._pixels = decode(picture) if isinstance(picture, bytes) else as_pixels(picture)
             self._message = ""

@@ -1,4 +1,4 @@
-"""A matrix as shaded cells: a confusion matrix with names and counts, an attention map. Pure `draw`, and the widget that shows a Matrix event."""
+"""A matrix as shaded cells: a confusion matrix with names and counts, an attention map. The MatrixView widget shows a Matrix event."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Shades:
 
 
 def shares(values: Floats) -> Floats:
-    """How strongly each cell is shaded, 0 … 1: its share of its row; where there are negative values, its place between smallest and largest."""
+    """How strongly each cell is shaded, 0 … 1: its share of its row; with negative values, its place between smallest and largest."""
     known = np.nan_to_num(values, posinf=0.0, neginf=0.0)
     if known.size and known.min() < 0:
         low, high = float(known.min()), float(known.max())
@@ -58,7 +58,7 @@ def colors(values: Floats, diagonal: bool, shades: Shades) -> NDArray[np.uint8]:
         strength = strength / max(strength.max(), 1e-300)
     full = np.broadcast_to(np.array(shades.right, float), (*values.shape, 3)).copy()
     if diagonal:
-        full[~np.eye(*values.shape, dtype=bool)] = shades.wrong
+        full[np.eye(len(values)) == 0] = shades.wrong
     ground = np.array(shades.ground, float)
     # Small shares are what one looks for: the square root lifts them.
     return np.asarray(np.rint(ground + (full - ground) * np.sqrt(strength)[:, :, None]), np.uint8)
@@ -114,7 +114,10 @@ def _numbers(values: Floats) -> list[list[str]]:
     """Counts as they are, or shortened when large; other numbers with two digits."""
     whole = bool((values == np.rint(values)).all()) if np.isfinite(values).all() else False
     if whole:
-        return [[str(int(value)) if abs(value) < 10_000 else number(value, 2) for value in row] for row in values.tolist()]
+        return [
+            [("·" if not value else str(int(value)) if abs(value) < 10_000 else number(value, 2)) for value in row]
+            for row in values.tolist()
+        ]
     return [[f"{value:.2f}" if abs(value) < 100 else number(value, 3) for value in row] for row in values.tolist()]
 
 
@@ -130,7 +133,7 @@ def _table(
 ) -> None:
     left = names + 1 if names else 0
     for number_, name in enumerate(columns):
-        text = cut(name, cell - 1)
+        text = cut(name, cell - 1) if cell > 5 else name[: cell - 1]
         cells.write(left + number_ * cell + cell - text_width(text), top, text, NAME)
     top += bool(columns)
     packed = shaded.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
@@ -140,14 +143,14 @@ def _table(
             text = cut(rows[row], names)
             cells.write(left - 1 - text_width(text), top + row, text, NAME)
         for column in range(shaded.shape[1]):
-            front = 0x101010 if light[row, column] else 0xE6E6E6
-            key = COLORED | front << 24 | int(packed[row, column])
             word = words[row][column] if words else ""
+            front = 0x101010 if light[row, column] else 0x6C7784 if word == "·" else 0xE6E6E6
+            key = COLORED | front << 24 | int(packed[row, column])
             cells.write(left + column * cell, top + row, word.rjust(cell - 1).ljust(cell) if len(word) < cell else word, key)
 
 
 class MatrixView(Canvas):
-    """One matrix. `show` takes what a Matrix event holds; counts right on the diagonal and wrong ones beside it have colours of their own."""
+    """One matrix. `show` takes what a Matrix event holds; the diagonal and what lies beside it have colours of their own."""
 
     BACKGROUNDS = True
     COMPONENT_CLASSES = {"matrix--title", "matrix--name", "matrix--note", "matrix--right", "matrix--wrong"}
@@ -179,7 +182,10 @@ class MatrixView(Canvas):
         title: str | None = None,
         legend: str | None = None,
     ) -> list[Region]:
-        """Show `values[row][column]` with names; returns the repainted regions. `legend` None: said for a confusion matrix (equal names) alone."""
+        """Show `values[row][column]` with names; returns the repainted regions.
+
+        `legend` None: the usual one for a confusion matrix, which is one whose rows and columns have the same names; else none.
+        """
         self._values = np.asarray(values, np.float64)
         self._rows, self._columns = tuple(rows), tuple(columns)
         self._title = self._title if title is None else title

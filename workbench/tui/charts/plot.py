@@ -78,8 +78,7 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
     # The labels' width depends on the range, and the range on what lies in the columns: the first is found on the whole width.
     y = _y_scale(plot, x, parts)
     marks = ticks(y, parts)
-    step = marks[1] - marks[0] if len(marks) > 1 and not y.log else 0.0
-    labels = [tick_label(mark, step) for mark in marks]
+    labels = [tick_label(mark, y.step) for mark in marks]
     gutter = max(4, *(len(label) for label in labels)) if width >= 20 else 0
     left = gutter + 1 if gutter else 0
     area = _Area(cells, left, header, width - left, rows, x, y)
@@ -91,13 +90,15 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
             cells.write(gutter - len(label), row, label, LABEL)
             cells.write(gutter, row, "┤", AXIS)
     if footer:
-        _x_axis(area, gutter, plot.labels[0])
+        cells.write(gutter, header + rows, ("└" if gutter else "") + "─" * area.width, AXIS)
     _reference_lines(area, plot)
     for moment in plot.moments:
         _moment(area, moment)
     drawn = False
     for trace in plot.traces:
         drawn = _trace(area, trace, footer) or drawn
+    if footer:
+        _x_labels(area, plot.labels[0])
     if not drawn and not any(len(trace.pyramid or trace.x) for trace in plot.traces):
         text = cut("no values yet", area.width)
         cells.write(left + (area.width - len(text)) // 2, header + rows // 2, text, LABEL)
@@ -139,22 +140,32 @@ class _Area:
 
 def _header(cells: Cells, plot: Plot) -> None:
     """Title on the left, names with their latest values on the right; what is too long gives up values first, then names."""
-    entries = [(trace.name, "" if trace.value is None else number(trace.value), trace) for trace in plot.traces]
+    values = ["" if trace.value is None else number(trace.value) for trace in plot.traces]
+    names = [trace.name for trace in plot.traces]
     room = cells.width - min(text_width(plot.title), max(8, cells.width // 3)) - 2
-    forms = [[f"{name} {value}".strip() for name, value, _ in entries], [value or name for name, value, _ in entries]]
-    words = next((form for form in forms if sum(text_width(word) + 2 for word in form) - 2 <= room), None)
-    if words is None:
-        words, used = [], 0
-        for word in forms[1]:
-            if used + text_width(word) + 2 > room:
-                break
-            words.append(word)
-            used += text_width(word) + 2
-    x = cells.width - sum(text_width(word) + 2 for word in words) + 2
+    short = (room - sum(text_width(value) + 3 for value in values) + 2) // max(1, len(names))
+    forms = (
+        [names]
+        + ([[cut(name, short) for name in names]] if short >= 3 else [])
+        + [["" if value else name for name, value in zip(names, values, strict=True)]]
+    )
+    words: list[str] = []
+    for form in forms:
+        words = [f"{name} {value}".strip() for name, value in zip(form, values, strict=True)]
+        if _wide(words) <= room:
+            break
+    while words and _wide(words) > room:
+        words.pop()
+    x = cells.width - _wide(words)
     cells.write(0, 0, cut(plot.title, max(0, min(x - 2, cells.width) if words else cells.width)), TITLE)
-    for word, (_, _, trace) in zip(words, entries, strict=False):
+    for word, trace in zip(words, plot.traces, strict=False):
         key = BAD if trace.value is not None and not math.isfinite(trace.value) else SERIES + trace.slot
         x = cells.write(x, 0, word, key) + 2
+
+
+def _wide(words: Sequence[str]) -> int:
+    """The cells that words take, two spaces between them."""
+    return sum(text_width(word) + 2 for word in words) - 2
 
 
 def _x_scale(plot: Plot) -> Scale:
@@ -189,8 +200,8 @@ def _y_scale(plot: Plot, x: Scale, parts: float) -> Scale:
                 low, high = min(low, float(finite.min())), max(high, float(finite.max()))
                 least = min(least, float(finite[finite > 0].min(initial=math.inf)))
     if low > high:
-        values = [reference.value for reference in plot.references if math.isfinite(reference.value)]
-        low, high = (min(values), max(values)) if values else (0.0, 1.0)
+        known = [reference.value for reference in plot.references if math.isfinite(reference.value)]
+        low, high = (min(known), max(known)) if known else (0.0, 1.0)
     if plot.log_y:
         low = min(low if low > 0 else math.inf, least)
         if not 0 < low < math.inf:
@@ -209,11 +220,10 @@ def _y_scale(plot: Plot, x: Scale, parts: float) -> Scale:
     return y_scale(low, high, parts)
 
 
-def _x_axis(area: _Area, gutter: int, label: str) -> None:
+def _x_labels(area: _Area, label: str) -> None:
+    """The numbers below, and the axis' name; a number gives way to a cross that stands there."""
     cells, y = area.cells, area.top + area.rows
-    start = gutter if gutter else 0
-    cells.write(start, y, ("└" if gutter else "") + "─" * area.width, AXIS)
-    marks = ticks(area.x, max(1.0, area.width / 12))
+    marks = ticks(area.x, max(1.0, area.width / 9))
     step = marks[1] - marks[0] if len(marks) > 1 else 0.0
     end = area.left + area.width
     free = area.left
@@ -222,7 +232,7 @@ def _x_axis(area: _Area, gutter: int, label: str) -> None:
         text = tick_label(mark, step)
         x = area.left + area.column(mark) - (len(text) - 1) // 2
         x = max(area.left, min(x, end - len(text)))
-        if x >= free and x + len(text) <= name_start:
+        if x >= free and x + len(text) <= name_start and (cells.keys[y, x : x + len(text)] == AXIS).all():
             cells.write(x, y, text, LABEL)
             free = x + len(text) + 1
     if label and name_start > free:

@@ -1,4 +1,4 @@
-"""Points of one series with minima and maxima at several levels, so that drawing a million costs what drawing a thousand does. Used by `plot`."""
+"""Points of one series with minima and maxima at several levels: drawing a million costs what drawing a thousand does. Used by `plot`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -158,7 +158,8 @@ class Pyramid:
     def _extremes(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> Floats:
         """Minima of (value, -value) in the ranges start..end of points, of shape (2, ranges); infinity where there is none.
 
-        Of each range the ends that fill no whole group are looked at, at most FACTOR - 1 entries each, then the groups between them in the same way one level up.
+        Of each range the ends that fill no whole group are looked at, at most FACTOR - 1 entries each, then the groups between them in
+        the same way one level up.
         """
         found = np.full((2, len(start)), np.inf)
         for level in self._levels:
