@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from workbench import atomic, control, lock, paths, trust, yaml_reader
+from workbench import atomic, control, devices, lock, paths, trust, yaml_reader
+from workbench import recipe as recipes
 from workbench.events import Status
 from workbench.history import History
 from workbench.log import Tail
@@ -134,6 +136,15 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
+    """Read a recipe, choose its device, make a run of it and launch it: what `dlwb run` and Enter do."""
+    loaded = recipes.load(recipes.find(name), settings)
+    kinds = loaded.schema.devices if loaded.schema else ("cpu",)
+    run = create(loaded, devices.best_device(kinds, device or loaded.recipe.compute.device))
+    launch(run)
+    return run
 
 
 def create(loaded: Loaded, device: str) -> Run:

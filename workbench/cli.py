@@ -1,0 +1,258 @@
+"""The shell: `dlwb` alone opens the terminal program; the commands do the same from scripts. Results on stdout, everything else on stderr.
+
+Exit codes: 0 done (wait, follow: the run finished), 1 a problem that a person can mend (the run failed), 2 wrong usage,
+3 the run was stopped, 130 let go with Ctrl-C.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from workbench.problems import Problem, clean
+
+if TYPE_CHECKING:
+    from workbench.runs import Run
+
+
+def main() -> None:
+    """Entry point of `dlwb`."""
+    try:
+        if len(sys.argv) == 1:
+            from workbench.tui.app import run
+
+            sys.exit(run())
+        _shell()()
+    except Problem as problem:
+        _tell(clean(problem.message))
+        if problem.hint:
+            _tell(clean(problem.hint))
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our results has gone (`dlwb runs | head`); nothing is left to say.
+        sys.stdout = None  # type: ignore[assignment]
+        sys.exit(0)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)
+
+
+def _shell() -> Any:
+    import typer
+
+    shell = typer.Typer(
+        name="dlwb", no_args_is_help=False, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
+    )
+    Recipe = Annotated[str, typer.Argument(help="A recipe's name, as in `dlwb list`, or a path to a .yaml file.")]
+    Reference = Annotated[str, typer.Argument(help="A run: its id, a part of it, a recipe's name (its newest run), or `last`.")]
+    AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+    Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: config.learning_rate=0.1")]
+
+    @shell.command(name="list")
+    def list_(as_json: AsJson = False) -> None:
+        """List the recipes, by part."""
+        from workbench import listing
+
+        listing.show_recipes(as_json)
+
+    @shell.command()
+    def show(recipe: Recipe, settings: Settings = None, as_json: AsJson = False) -> None:
+        """Show a recipe, every default filled in."""
+        from workbench import listing
+
+        listing.show_recipe(recipe, settings or [], as_json)
+
+    @shell.command()
+    def check(recipes: Annotated[list[str], typer.Argument(help="Recipes to check; none: all.")] = []) -> None:  # noqa: B006
+        """Check recipes: every problem, with its line; nothing of theirs is run."""
+        from workbench import listing
+
+        if not listing.check(recipes):
+            raise typer.Exit(1)
+
+    @shell.command()
+    def trust(file: Annotated[Path, typer.Argument(help="A Python file with a project of your own.")]) -> None:
+        """Let dlwb run a Python file of your own, as it is now."""
+        from workbench import trust as trusting
+
+        _tell(f"Trusted: {file}, SHA-256 {trusting.trust(file)}.")
+
+    @shell.command()
+    def run(
+        recipe: Recipe,
+        settings: Settings = None,
+        device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "",
+        follow: Annotated[bool, typer.Option("--follow", "-f", help="Show how it goes until it ends.")] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Train a recipe in the background; prints the run's id."""
+        from workbench import runs
+        from workbench.follow import follow as follow_run
+        from workbench.listing import print_json
+
+        made = runs.start(recipe, settings or [], device)
+        if not (follow and as_json):
+            print_json({"run": made.id}) if as_json else _print(made.id)
+        if follow:
+            raise typer.Exit(follow_run(made, as_json))
+
+    @shell.command(name="runs")
+    def runs_(as_json: AsJson = False) -> None:
+        """List the runs, newest first."""
+        from workbench import listing
+
+        listing.show_runs(as_json)
+
+    @shell.command()
+    def logs(
+        run: Reference,
+        follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
+        events: Annotated[bool, typer.Option("--events", help="Its events, not what it printed.")] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Print what a run printed, or its events."""
+        from workbench import follow as following
+
+        found = _run(run)
+        if events or as_json:
+            raise typer.Exit(following.follow(found, as_json, to_its_end=follow))
+        following.output(found, follow)
+
+    def _command(reference: str, verb: str, request: dict[str, Any] | None = None) -> None:
+        from workbench import follow, runs
+
+        found = _run(reference)
+        ok, message = follow.answer(found, runs.command(found, verb, request))
+        _tell(f"{found.id}: {message or verb + ': done'}")
+        if not ok:
+            raise typer.Exit(1)
+
+    @shell.command()
+    def stop(run: Reference) -> None:
+        """Ask a run to finish its step, save a checkpoint, and end."""
+        from workbench import runs
+
+        found = _run(run)
+        runs.stop(found)
+        _tell(f"{found.id} ends after its step; `dlwb wait {found.id}` waits for it.")
+
+    @shell.command()
+    def pause(run: Reference) -> None:
+        """Pause a run: it saves a checkpoint and keeps its memory."""
+        _command(run, "pause")
+
+    @shell.command()
+    def resume(
+        run: Reference,
+        anyway: Annotated[bool, typer.Option("--anyway", help="Although its project's code has changed.")] = False,
+    ) -> None:
+        """Go on with a paused run, or with one that ended, from its last checkpoint."""
+        from workbench import runs
+
+        found = _run(run)
+        if runs.state(found).alive:
+            _command(run, "resume")
+            return
+        runs.launch(found, anyway=anyway)
+        _print(found.id)
+
+    @shell.command()
+    def kill(run: Reference) -> None:
+        """End a run at once, without a checkpoint; what was saved before stays."""
+        from workbench import runs
+
+        found = _run(run)
+        runs.kill(found)
+        _tell(f"{found.id} was killed; `dlwb resume {found.id}` goes on from its last checkpoint.")
+
+    @shell.command()
+    def sample(
+        run: Reference,
+        settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="What is asked: prompt='Anna'")] = None,
+    ) -> None:
+        """Sample now from a live run's weights."""
+        _command(run, "sample", _request(settings or []))
+
+    @shell.command(name="set")
+    def set_(run: Reference, settings: Annotated[list[str], typer.Argument(help="KEY=VALUE, as config.learning_rate=0.01")]) -> None:
+        """Change live settings of a run, from its next step on."""
+        _command(run, "set", _request(settings))
+
+    @shell.command()
+    def checkpoint(run: Reference) -> None:
+        """Save a live run's state now, and keep it."""
+        _command(run, "checkpoint")
+
+    @shell.command()
+    def wait(runs: Annotated[list[str], typer.Argument(help="Runs to wait for.")]) -> None:
+        """Wait until runs have ended; exit code 0 when all finished, 1 when one failed, 3 when one was stopped."""
+        from workbench import follow
+
+        codes = [follow.wait(_run(each)) for each in runs]
+        raise typer.Exit(1 if 1 in codes else max(codes))
+
+    @shell.command()
+    def delete(run: Reference) -> None:
+        """Move an ended run to the trash (runs/.trash)."""
+        from workbench import runs
+
+        found = _run(run)
+        runs.delete(found)
+        _tell(f"{found.id} is in {found.path.parent / '.trash'}.")
+
+    @shell.command()
+    def export(
+        run: Reference,
+        to: Annotated[str, typer.Option(help="json, csv or tensorboard")],
+        out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write (tensorboard: folder); else stdout.")] = None,
+    ) -> None:
+        """Write a run's log for another program."""
+        from workbench import export as exporting
+
+        found = _run(run)
+        if to == "tensorboard":
+            folder = out or Path(f"{found.id}-tensorboard")
+            count = exporting.to_tensorboard(found, folder)
+            _tell(f"{count} records; tensorboard --logdir {folder}")
+            return
+        if to not in exporting.FORMATS:
+            raise Problem(f"{to} is not a format.", f"Formats: {', '.join(exporting.FORMATS)}.")
+        pieces = exporting.to_json(found) if to == "json" else exporting.to_csv(found)
+        if out is None:
+            for piece in pieces:
+                sys.stdout.write(piece)
+            sys.stdout.flush()
+        else:
+            with out.open("w", encoding="utf-8") as file:
+                file.writelines(pieces)
+
+    return shell
+
+
+def _run(reference: str) -> "Run":
+    from workbench import runs
+
+    return runs.find(reference)
+
+
+def _request(settings: list[str]) -> dict[str, Any]:
+    """KEY=VALUE words as a dictionary, values read as in a recipe."""
+    from workbench.yaml_reader import flow_value
+
+    request: dict[str, Any] = {}
+    for word in settings:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise Problem(f"{word} is not KEY=VALUE.")
+        request[key.strip()], wrong = flow_value(value)
+        if wrong:
+            raise Problem(f"{key}: {wrong}.")
+    return request
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""A run's log for other programs: JSON (every record that could be read), CSV (the folded scalars), TensorBoard event files."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workbench.events import Images, Text, spelled
+from workbench.history import History
+from workbench.log import Tail
+from workbench.problems import Problem
+from workbench.runs import Run
+
+FORMATS = ("csv", "json", "tensorboard")
+
+
+def to_json(run: Run) -> Iterator[str]:
+    """A JSON list with one record for each line of the log that could be read, in pieces. NaN and infinity are words, as in the log."""
+    before = "[\n"
+    for event in Tail(run.events).read():
+        yield before + msgspec.json.encode(spelled(msgspec.to_builtins(event))).decode()
+        before = ",\n"
+    yield "\n]\n" if before.startswith(",") else "[]\n"
+
+
+def to_csv(run: Run) -> Iterator[str]:
+    """Step, epoch, tag and value of every scalar in the folded history: what a rewind dropped is not there."""
+    history = History()
+    history.fold(Tail(run.events).read())
+    line = io.StringIO()
+    writer = csv.writer(line, lineterminator="\n")
+    writer.writerow(("step", "epoch", "tag", "value"))
+    for tag, series in history.series.items():
+        for step, epoch, value in zip(series.steps, series.epochs, series.values, strict=True):
+            writer.writerow((int(step), epoch, tag, value))
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
+
+
+def to_tensorboard(run: Run, folder: Path) -> int:
+    """Write an event file that TensorBoard opens: scalars, pictures and texts of the folded history; returns how many records."""
+    try:
+        from tensorboard.compat.proto.event_pb2 import Event as Record
+        from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+        from tensorboard.compat.proto.tensor_pb2 import TensorProto
+        from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    except ImportError:
+        raise Problem("TensorBoard's own package writes this format, and it is not installed.", "pip install tensorboard") from None
+
+    history = History()
+    times: dict[int, float] = {}
+
+    def noted() -> Iterator[Any]:
+        for event in Tail(run.events).read():
+            times[event.step] = event.time
+            yield event
+
+    history.fold(noted())
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = EventFileWriter(str(folder), max_queue_size=1000)
+    count = 0
+    for tag, series in history.series.items():
+        for step, value in zip(series.steps, series.values, strict=True):
+            summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+            writer.add_event(Record(wall_time=times[int(step)], step=int(step), summary=summary))
+            count += 1
+    for tag, samples in history.samples.items():
+        for event in samples.events:
+            if isinstance(event, Images) and event.file:
+                value = Summary.Value(tag=tag, image=_picture(run.path / event.file, Summary))
+            elif isinstance(event, Text):
+                text = TensorProto(dtype="DT_STRING", string_val=[event.text.encode()], tensor_shape=TensorShapeProto())
+                data = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+                value = Summary.Value(tag=tag, tensor=text, metadata=data)
+            else:
+                continue
+            writer.add_event(Record(wall_time=event.time, step=event.step, summary=Summary(value=[value])))
+            count += 1
+    writer.close()
+    return count
+
+
+def _picture(file: Path, summary: Any) -> Any:
+    data = file.read_bytes()
+    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")  # PNG, 11.2.2 IHDR
+    return summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)

@@ -1,0 +1,141 @@
+"""Following a run from the shell: its events as lines, what it printed, the answer to a command, its end. Letting go never stops it."""
+
+import sys
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from workbench import runs
+from workbench.events import Answer, AnyEvent, Images, Mark, Scalars, Status, Tagged, Text, spelled
+from workbench.listing import words
+from workbench.log import Tail
+from workbench.problems import Problem, clean
+from workbench.runs import Run
+from workbench.words import number
+
+EVERY = 0.2
+"""Seconds between two looks at a log."""
+ANSWER_PATIENCE = 60.0
+FINISHED, FAILED, STOPPED, LET_GO = 0, 1, 3, 130
+
+
+def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True) -> int:
+    """Print a run's events: JSON lines on stdout, or lines for people on stderr; returns the exit code of how it ended."""
+    tail = Tail(run.events)
+    try:
+        while True:
+            alive = runs.state(run).alive  # asked before reading, so that nothing written before its end is missed
+            for event in tail.read():
+                if as_json:
+                    print(msgspec.json.encode(spelled(msgspec.to_builtins(event))).decode(), flush=True)
+                elif line := described(event):
+                    print(line, file=sys.stderr, flush=True)
+            if not (alive and to_its_end):
+                break
+            time.sleep(EVERY)
+    except KeyboardInterrupt:
+        print(
+            f"\n{run.id} goes on in the background. `dlwb stop {run.id}` ends it, `dlwb logs -f {run.id}` shows what it prints.",
+            file=sys.stderr,
+        )
+        return LET_GO
+    return _ended(run) if to_its_end else FINISHED
+
+
+def wait(run: Run) -> int:
+    """Wait for a run's end."""
+    try:
+        while runs.state(run).alive:
+            time.sleep(EVERY)
+    except KeyboardInterrupt:
+        print(f"\n{run.id} goes on.", file=sys.stderr)
+        return LET_GO
+    return _ended(run)
+
+
+def _ended(run: Run) -> int:
+    state = runs.state(run)
+    print(f"{run.id} {words(state)}. {state.message} {state.hint}".rstrip(), file=sys.stderr)
+    if state.state == "finished":
+        for tag, value in sorted(runs.summary(run).last.items()):
+            if tag.startswith("test/"):
+                print(f"{tag} {number(float(value))}", flush=True)
+    return {"finished": FINISHED, "stopped": STOPPED}.get(state.state, FAILED)
+
+
+def described(event: AnyEvent) -> str:
+    """An event as one line for people; texts keep theirs."""
+    place = f"step {event.step:>7}  epoch {event.epoch:6.2f}  "
+    if isinstance(event, Scalars):
+        shown = [f"{tag} {number(value)}" for tag, value in event.values.items() if not tag.startswith("system/")]
+        return place + "  ".join(shown) if shown else ""
+    if isinstance(event, Status):
+        return f"{place}{event.state}{': ' + event.message if event.message else ''}"
+    if isinstance(event, Mark):
+        return f"{place}{event.text}"
+    if isinstance(event, Text):
+        return f"{place}{event.tag}\n{event.prompt}{event.text}"
+    if isinstance(event, Answer):
+        return f"{place}{event.message}" if event.message else ""
+    if isinstance(event, Images):
+        return f"{place}{event.tag}  {event.file}"
+    return f"{place}{event.tag}" if isinstance(event, Tagged) else ""
+
+
+def output(run: Run, to_its_end: bool) -> None:
+    """Print what a run printed, cleaned; with `to_its_end` go on until it ends."""
+    position = 0
+    rest = ""
+    try:
+        while True:
+            alive = runs.state(run).alive
+            for data in _more(run, position):
+                position += len(data)
+                *lines, rest = (rest + data.decode("utf-8", "replace")).split("\n")
+                for line in lines:
+                    print(clean(line))
+            if position and _size(run) < position:
+                position = 0  # a new output.log has begun, see parent.OUTPUT_LIMIT
+            if not (alive and to_its_end):
+                break
+            time.sleep(EVERY)
+    except KeyboardInterrupt:
+        return
+    if rest:
+        print(clean(rest))
+    sys.stdout.flush()
+
+
+def _more(run: Run, position: int) -> Iterator[bytes]:
+    try:
+        with run.output.open("rb") as file:
+            file.seek(position)
+            while data := file.read(1 << 16):
+                yield data
+    except FileNotFoundError:
+        return
+
+
+def _size(run: Run) -> int:
+    try:
+        return run.output.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def answer(run: Run, command: str) -> tuple[bool, str]:
+    """Wait for the answer to a command: whether it was done, and what the run said."""
+    tail = Tail(run.events)
+    deadline = time.monotonic() + ANSWER_PATIENCE
+    while time.monotonic() < deadline:
+        alive = runs.state(run).alive
+        for event in tail.read():
+            if isinstance(event, Answer) and event.command == command:
+                return event.ok, event.message
+        if not alive:
+            return False, "The run ended before this could be done."
+        time.sleep(EVERY / 4)
+    raise Problem(
+        f"{run.id} has not answered for {ANSWER_PATIENCE:.0f} s.", "It does what it is asked between two steps; it may be in a long one."
+    )

@@ -1,0 +1,121 @@
+"""What `dlwb list`, `show`, `check` and `runs` print: tables for people, JSON for programs."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workbench import recipe as recipes
+from workbench import runs, verdict
+from workbench.events import CAUSES, spelled
+from workbench.problems import Problem, one_line
+from workbench.recipe import Loaded
+from workbench.words import count, duration, number
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout; NaN and infinity as words."""
+    print(msgspec.json.format(msgspec.json.encode(spelled(msgspec.to_builtins(value, str_keys=True))), indent=2).decode(), flush=True)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    for row in [header, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _read(path: Path) -> Loaded | Problem:
+    try:
+        return recipes.load(path, describe=False)
+    except Problem as problem:
+        return problem
+
+
+def show_recipes(as_json: bool) -> None:
+    """All recipes by part; one that cannot be read stands there with its problems."""
+    found = {path: _read(path) for path in recipes.shipped_and_own()}
+    if as_json:
+        print_json([_described(path, each) for path, each in found.items()])
+        return
+    part = ""
+    for path, each in found.items():
+        if isinstance(each, Problem):
+            print(f"  ✗ {path.stem}: {each}", file=sys.stderr)
+            continue
+        if each.recipe.part != part:
+            part = each.recipe.part
+            print(f"{part or 'Own recipes'}")
+        print(f"  {path.stem:<24} {one_line(each.recipe.title)}")
+
+
+def _described(path: Path, each: Loaded | Problem) -> dict[str, Any]:
+    if isinstance(each, Problem):
+        return {"name": path.stem, "path": str(path), "problems": str(each).splitlines()}
+    return {"name": path.stem, "path": str(path), "recipe": msgspec.to_builtins(each.recipe)}
+
+
+def show_recipe(name: str, settings: Sequence[str], as_json: bool) -> None:
+    """One recipe with every default filled in."""
+    path = recipes.find(name)
+    loaded = recipes.load(path, settings)
+    if as_json:
+        print_json(_described(path, loaded))
+        return
+    print(f"# {path}")
+    if loaded.unchecked:
+        print(f"# {loaded.unchecked}")
+    print(recipes.dump(loaded.recipe), end="")
+
+
+def check(names: Sequence[str]) -> bool:
+    """Report on each recipe (all where none is named); whether all are right."""
+    right = True
+    for path in [recipes.find(name) for name in names] or recipes.shipped_and_own():
+        try:
+            loaded = recipes.load(path)
+            print(f"{recipes.shown(path)}: {loaded.unchecked or 'right'}")
+        except Problem as problem:
+            right = False
+            print(problem, file=sys.stderr)
+    return right
+
+
+def show_runs(as_json: bool) -> None:
+    """All runs, newest first: state, progress, and their figure against the recipe's bar."""
+    rows = []
+    for run in runs.list_runs():
+        state, summary = runs.state(run), runs.summary(run)
+        try:
+            recipe = run.recipe()
+        except Problem:
+            recipe = None
+        bars = verdict.judge(recipe, summary) if recipe else []
+        if as_json:
+            passed = [{"metric": each.bar.metric, "value": each.value, "passed": each.passed} for each in bars]
+            rows.append({"id": run.id, "state": state, "summary": summary, "bars": passed})
+            continue
+        metric = verdict.headline(recipe, summary) if recipe else ""
+        value = verdict.figure(summary, metric) if metric else None
+        figure = f"{metric} {number(value)}" if value is not None else ""
+        marks = "".join({True: "✓", False: "✗", None: "·"}[each.passed] for each in bars)
+        progress = f"{count(summary.step)}/{count(summary.steps)}" if summary.steps else count(summary.step)
+        took = duration(summary.seconds if not state.alive else time.time() - summary.started if summary.started else 0)
+        rows.append([run.id, words(state), summary.device, progress, took, figure, marks + (" DEMO" if summary.demo else "")])
+    if as_json:
+        print_json(rows)
+    elif rows:
+        _table(["RUN", "STATE", "DEVICE", "STEP", "TIME", "FIGURE", "BARS"], rows)
+    else:
+        print("No runs yet: `dlwb run digits-mlp` starts one.", file=sys.stderr)
+
+
+def words(state: runs.State) -> str:
+    """A state with its cause: `failed: the disk is full`."""
+    if state.state == "away":
+        return state.message
+    if state.cause and state.cause != "steps":
+        return f"{state.state}: {CAUSES.get(state.cause, state.cause)}"
+    return state.state + (f": {state.message}" if state.state in ("queued", "starting") and state.message else "")
