@@ -1,0 +1,204 @@
+"""The mnist-gan project: its settings, its loss, what it is judged by, and that it learns and resumes exactly."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import sqrtm
+
+from workbench import recipe
+from workbench.datasets.images import ImageData, LabelledImages
+from workbench.paths import shipped
+from workbench.projects import mnist_gan
+from workbench.projects.mnist_gan import MnistGan, frechet_distance, moments
+from workbench.recipe import Compute, Train
+
+Make = Callable[..., MnistGan]
+
+
+def scikit_digits() -> ImageData:
+    """Scikit-learn's 8x8 digits, enlarged to MNIST's 28x28: real handwriting that needs no download."""
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    enlarged = np.kron(pixels.reshape(-1, 8, 8) / 16, np.ones((3, 3))).astype(np.float32)
+    images = np.pad(enlarged, ((0, 0), (2, 2), (2, 2)))[:, None]
+    parts = [LabelledImages(images[part], labels[part].astype(np.int64)) for part in (slice(900), slice(900, 1000), slice(1000, None))]
+    return ImageData(*parts, [str(digit) for digit in range(10)])
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Make:
+    """A built project on scikit-learn's digits."""
+    data = scikit_digits()
+    monkeypatch.setattr(mnist_gan.images, "read", lambda name: data)
+
+    def made(seed: int = 1, **config: object) -> MnistGan:
+        project = MnistGan(MnistGan.Config(**config), Train(batch_size=64), Compute(device="cpu", threads=1), seed)
+        project.build()
+        return project
+
+    return made
+
+
+def run(project: MnistGan, steps: int, skip: int = 0) -> list[dict[str, float]]:
+    """Steps `skip` to `steps` of the run, epoch after epoch, as the loop makes them."""
+    values: list[dict[str, float]] = []
+    step, epoch = 0, 0
+    while step < steps:
+        for batch in project.batches(epoch, np.random.default_rng((project.seed, epoch))):
+            if skip <= step < steps:
+                returned = project.train_step(batch)
+                values.append(dict(zip(returned, project.floats(list(returned.values())), strict=True)))
+            step += 1
+        epoch += 1
+    return values
+
+
+def distances(project: MnistGan, split: str = "valid") -> dict[str, float]:
+    with project.evaluating():
+        scalars, _ = list(project.evaluate(split))
+    return scalars.values
+
+
+def test_the_networks_have_the_course_s_parameters(make: Make) -> None:
+    project = make()
+    counts = [sum(each.numel() for each in network.parameters()) for network in (project.discriminator, project.generator)]
+    assert counts == [110_849, 114_800]
+
+
+def test_the_recipe_says_what_the_course_s_notebook_says() -> None:
+    given = recipe.load(shipped("recipes") / "5-gans" / "mnist-gan.yaml").recipe
+    assert MnistGan.Config.model_validate(given.config) == MnistGan.Config()
+    assert (given.train.epochs, given.train.batch_size) == (100, 64)
+
+
+def test_the_losses_at_known_answers(make: Make) -> None:
+    project = make(dropout=0.0)
+    last = project.discriminator[-1]
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.fill_(2.0)
+        # Before its step the discriminator says 2 to everything; kept from moving, it says so to the generator, too.
+        project.discriminator_optimizer.param_groups[0]["lr"] = 0.0
+    [values] = run(project, 1)
+    on_real, on_fake = math.log1p(math.exp(-2)), math.log1p(math.exp(2))
+    assert values["loss/discriminator"] == pytest.approx(0.9 * on_real + 0.1 * on_fake + on_fake, rel=1e-5)
+    assert values["loss/generator"] == pytest.approx(on_real, rel=1e-5)
+    assert values["probability/real"] == pytest.approx(1 / (1 + math.exp(-2)), rel=1e-5)
+    assert values["probability/fake"] == pytest.approx(1 / (1 + math.exp(-2)), rel=1e-5)
+
+
+@pytest.mark.parametrize(("still", "moves"), [("generator", "discriminator"), ("discriminator", "generator")])
+def test_each_optimizer_moves_its_own_network(make: Make, still: str, moves: str) -> None:
+    project = make()
+    getattr(project, f"{still}_optimizer").param_groups[0]["lr"] = 0.0
+    before = {name: [each.detach().clone() for each in getattr(project, name).parameters()] for name in (still, moves)}
+    run(project, 2)
+    same = {name: [torch.equal(*pair) for pair in zip(before[name], getattr(project, name).parameters(), strict=True)] for name in before}
+    assert all(same[still])
+    assert not any(same[moves])
+
+
+def test_frechet_distance_by_hand() -> None:
+    def normal(mean: list[float], covariance: list[list[float]]) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.tensor(mean, dtype=torch.float64), torch.tensor(covariance, dtype=torch.float64)
+
+    # (3 - 0)² + 1 + 4 - 2 · √(1 · 4)
+    assert frechet_distance(normal([0.0], [[1.0]]), normal([3.0], [[4.0]])) == pytest.approx(10)
+    one, other = normal([1.0, 2.0], [[2.0, 0.5], [0.5, 1.0]]), normal([0.0, 2.0], [[1.0, -0.7], [-0.7, 3.0]])
+    expected = 1 + 3 + 4 - 2 * np.trace(sqrtm(one[1].numpy() @ other[1].numpy()).real)
+    assert frechet_distance(one, other) == pytest.approx(expected)
+    assert frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
+
+
+def test_moments_are_mean_and_covariance() -> None:
+    mean, covariance = moments(torch.tensor([[0.0, 2.0], [2.0, 2.0], [4.0, 5.0]]))
+    assert mean.tolist() == [2, 3]
+    assert covariance.tolist() == [[4, 3], [3, 3]]
+
+
+def test_the_judge_is_the_same_in_each_run(make: Make) -> None:
+    assert torch.equal(make(seed=1).held_out["valid"][1][1], make(seed=2).held_out["valid"][1][1])
+
+
+def learns(project: MnistGan, steps: int) -> bool:
+    """Whether training brings what is drawn nearer to held-out digits: by half halfway, and further to the end; real ones stay nearest."""
+    found = [distances(project)["frechet_distance"]]
+    run(project, steps // 2)
+    found.append(distances(project)["frechet_distance"])
+    run(project, steps - steps // 2)
+    found.append(distances(project)["frechet_distance"])
+    untrained, early, late = found
+    return untrained / 2 > early > late > distances(project)["frechet_distance/real"]
+
+
+def test_it_learns_and_a_dead_generator_is_told(make: Make) -> None:
+    assert learns(make(), 600)
+    dead = make()
+    dead.generator_optimizer.param_groups[0]["lr"] = 0.0
+    assert not learns(dead, 600)
+
+
+def test_it_learns_on_mnist(mirror: object) -> None:
+    project = MnistGan(MnistGan.Config(), Train(batch_size=64), Compute(device="cpu", threads=1), 1)
+    project.build()
+    noise = torch.rand(2000, 784) * 2 - 1
+    held_out = project.held_out["valid"][1]
+    assert len(project.digits) == 60_000
+    assert frechet_distance(moments(project.features(noise)), held_out) > 100
+    untrained = distances(project)
+    run(project, 400)
+    early = distances(project)
+    assert untrained["frechet_distance"] > 1.3 * early["frechet_distance"]
+    assert early["frechet_distance"] > 20 * early["frechet_distance/real"]
+    assert distances(project, "test")["frechet_distance"] == pytest.approx(early["frechet_distance"], rel=0.1)
+
+
+def test_the_same_sixteen_digits_over_time(make: Make) -> None:
+    project = make()
+
+    def shown() -> bytes:
+        with project.evaluating():
+            [images] = project.sample(project.Request())
+        return images.png
+
+    before = shown()
+    assert before == shown()
+    noise = project.fixed_noise.clone()
+    run(project, 5)
+    assert shown() != before
+    assert torch.equal(project.fixed_noise, noise)
+    other = make(seed=2)
+    other.load_state(project.state())
+    project = other
+    assert torch.equal(other.fixed_noise, noise)
+
+
+def test_the_learning_rate_can_be_changed_while_it_runs(make: Make) -> None:
+    project = make()
+    project.config = project.config.model_copy(update={"learning_rate": 0.5})
+    project.changed(project.config)
+    for optimizer in (project.generator_optimizer, project.discriminator_optimizer):
+        assert [group["lr"] for group in optimizer.param_groups] == [0.5]
+
+
+@pytest.mark.parametrize("forgotten", ["", "generator_optimizer", "discriminator_optimizer", "random"])
+def test_it_resumes_exactly(make: Make, forgotten: str) -> None:
+    # 17 steps cross the end of an epoch, which has 16 of them here.
+    whole = make()
+    run(whole, 12)
+    state, random = whole.state(), whole.random_state()
+    expected = run(whole, 17, skip=12)
+
+    resumed = make(seed=1)
+    run(resumed, 3)
+    state.pop(forgotten, None)
+    resumed.load_state(state)
+    if forgotten != "random":
+        resumed.set_random_state(random)
+    same = run(resumed, 17, skip=12) == expected
+    weights = [torch.equal(*pair) for pair in zip(whole.generator.parameters(), resumed.generator.parameters(), strict=True)]
+    assert same == all(weights) == (not forgotten)
