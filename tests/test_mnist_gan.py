@@ -124,22 +124,25 @@ def test_the_judge_is_the_same_in_each_run(make: Make) -> None:
     assert torch.equal(make(seed=1).held_out["valid"][1][1], make(seed=2).held_out["valid"][1][1])
 
 
-def learns(project: MnistGan, steps: int) -> bool:
-    """Whether training brings what is drawn nearer to held-out digits: by half halfway, and further to the end; real ones stay nearest."""
-    found = [distances(project)["frechet_distance"]]
-    run(project, steps // 2)
-    found.append(distances(project)["frechet_distance"])
-    run(project, steps - steps // 2)
-    found.append(distances(project)["frechet_distance"])
-    untrained, early, late = found
-    return untrained / 2 > early > late > distances(project)["frechet_distance/real"]
+def learns(project: MnistGan) -> bool:
+    """Whether training brings what is drawn nearer to held-out digits: at 100 steps, to under a third at 600; real ones stay nearest."""
+    untrained = distances(project)["frechet_distance"]
+    run(project, 100)
+    early = distances(project)["frechet_distance"]
+    run(project, 500)
+    late = distances(project)
+    return (
+        untrained > 1.2 * early
+        and untrained > 3 * late["frechet_distance"] > 3 * late["frechet_distance/real"]
+        and early > late["frechet_distance"]
+    )
 
 
 def test_it_learns_and_a_dead_generator_is_told(make: Make) -> None:
-    assert learns(make(), 600)
+    assert learns(make())
     dead = make()
     dead.generator_optimizer.param_groups[0]["lr"] = 0.0
-    assert not learns(dead, 600)
+    assert not learns(dead)
 
 
 def test_it_learns_on_mnist(mirror: object) -> None:
