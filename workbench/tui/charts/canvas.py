@@ -24,6 +24,15 @@ class Canvas(Widget):
         self._strips: dict[int, Strip] = {}
         self._styles_by_key: dict[int, Style] = {}
 
+    def on_mount(self) -> None:
+        # Few terminals have no more than 16 colours; there the stylesheets name those that stay apart.
+        self.set_class(self.terminal_colors not in ("truecolor", "256"), "-sixteen")
+
+    @property
+    def terminal_colors(self) -> str | None:
+        """What the terminal can show: truecolor, 256, standard (16), or None for none at all."""
+        return self.app.console.color_system
+
     def draw(self, width: int, height: int) -> Cells:
         """The whole content as cells. Pure: it looks at what the widget shows, and changes nothing."""
         raise NotImplementedError

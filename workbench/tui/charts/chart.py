@@ -89,6 +89,28 @@ class Chart(Canvas):
         & > .chart--series-6 { color: #e3d158; }
         & > .chart--series-7 { color: #4fd1c5; }
         & > .chart--series-8 { color: #aab4c2; }
+        &:light > .chart--bad { color: #c4231c; }
+        &:light > .chart--series-1 { color: #1668b8; }
+        &:light > .chart--series-2 { color: #b3590b; }
+        &:light > .chart--series-3 { color: #2f7d1f; }
+        &:light > .chart--series-4 { color: #8136b3; }
+        &:light > .chart--series-5 { color: #bd2560; }
+        &:light > .chart--series-6 { color: #7a6a00; }
+        &:light > .chart--series-7 { color: #0b7d72; }
+        &:light > .chart--series-8 { color: #56606d; }
+        &.-sixteen > .chart--label { color: #aaaaaa; }
+        &.-sixteen > .chart--axis { color: #555555; }
+        &.-sixteen > .chart--reference { color: #aaaaaa; }
+        &.-sixteen > .chart--mark { color: #555555; }
+        &.-sixteen > .chart--bad { color: #ff5555; }
+        &.-sixteen > .chart--series-1 { color: #55ffff; }
+        &.-sixteen > .chart--series-2 { color: #ffff55; }
+        &.-sixteen > .chart--series-3 { color: #55ff55; }
+        &.-sixteen > .chart--series-4 { color: #ff55ff; }
+        &.-sixteen > .chart--series-5 { color: #5555ff; }
+        &.-sixteen > .chart--series-6 { color: #aa5500; }
+        &.-sixteen > .chart--series-7 { color: #00aaaa; }
+        &.-sixteen > .chart--series-8 { color: #ffffff; }
     }
     """
 

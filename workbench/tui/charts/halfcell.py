@@ -28,6 +28,10 @@ CAPTION, NOTE = 1, 2
 _SMALLEST = 8
 """Tiles with captions are not made narrower than so many pixels: fewer are shown instead."""
 
+_CUBE = np.array([0, 95, 135, 175, 215, 255], np.float32)
+# What Rich takes a terminal's 16 colours for: the dark ones, yellow being brown, and the bright ones.
+_DARK = [[red, green, blue] for blue in (0, 170) for green in (0, 170) for red in (0, 170)]
+_SIXTEEN = np.array([*_DARK[:3], [170, 85, 0], *_DARK[4:], *([min(255, c + 85) for c in color] for color in _DARK)], np.float32)
 # Bayer's ordered dither, 4 x 4, as offsets in -0.5 … 0.5.
 _BAYER = (np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) + 0.5) / 16 - 0.5
 
@@ -102,20 +106,28 @@ def _pair(front: int, back: int) -> Style:
     return Style(color=f"#{front:06x}", bgcolor=f"#{back:06x}")
 
 
-def reduced(pixels: Pixels, colors: str | None) -> Pixels:
-    """The picture prepared for a terminal's colours: dithered where there are few, else with 6 bits a channel.
+def reduced(pixels: Pixels, colors: str | None, dither: bool = True) -> Pixels:
+    """The picture in colours that a terminal of this kind has, the nearest of them; dithered where there are few.
 
-    Nobody sees the difference, and runs of one colour grow longer.
+    For true colour 6 bits a channel are kept: nobody sees the difference, and runs of one colour grow longer.
     """
-    if colors in ("truecolor", "256"):
+    if colors == "truecolor":
         return pixels & np.uint8(0xFC) | pixels >> np.uint8(6)
     tall, wide = pixels.shape[:2]
-    noise = np.tile(_BAYER, (tall // 4 + 1, wide // 4 + 1))[:tall, :wide, None]
-    grey = np.ptp(pixels.astype(int), axis=2, keepdims=True).max(initial=0) < 24
-    if grey:
-        # Four greys are what 16 colours have.
-        return (np.rint(np.clip(pixels / 85.0 + noise * 0.9, 0, 3)) * 85).astype(np.uint8)
-    return (np.rint(np.clip(pixels / 85.0 + noise, 0, 3)) * 85).astype(np.uint8)
+    given = pixels.astype(np.float32)
+    if dither:
+        noise = np.tile(_BAYER, (tall // 4 + 1, wide // 4 + 1))[:tall, :wide, None]
+        # 256 colours have greys enough.
+        strength = np.where(np.ptp(given, axis=2, keepdims=True) > 24, 24, 0) if colors == "256" else 80
+        given = np.clip(given + noise * strength, 0, 255)
+    if colors == "256":
+        # The cube's levels and the ramp of greys, as xterm has them; each channel of the cube is nearest by itself.
+        cube = _CUBE[np.abs(given[..., None] - _CUBE).argmin(axis=-1)]
+        grey = np.clip(np.rint((given.mean(axis=2, keepdims=True) - 8) / 10), 0, 23) * 10 + 8
+        nearer = ((given - grey) ** 2).sum(axis=2) < ((given - cube) ** 2).sum(axis=2)
+        return np.asarray(np.where(nearer[..., None], grey, cube), np.uint8)
+    distance = ((given[:, :, None, :] - _SIXTEEN) ** 2).sum(axis=3)
+    return np.asarray(_SIXTEEN[distance.argmin(axis=2)], np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +246,7 @@ class Picture(Canvas):
             for row, start in enumerate(range(0, len(self._message), max(1, width))):
                 cells.write(0, row, self._message[start : start + width], NOTE)
             return cells
-        return draw(self._pixels, self._columns, self._captions, width, height, self.app.console.color_system)
+        return draw(self._pixels, self._columns, self._captions, width, height, self.terminal_colors)
 
     def style_for(self, key: int) -> Style:
         if key & COLORED:

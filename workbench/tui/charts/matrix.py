@@ -12,7 +12,7 @@ from textual.geometry import Region
 from workbench.tui.charts.axes import number
 from workbench.tui.charts.canvas import Canvas
 from workbench.tui.charts.cells import Cells, cut, text_width
-from workbench.tui.charts.halfcell import COLORED, color_style, half_cells
+from workbench.tui.charts.halfcell import COLORED, color_style, half_cells, reduced
 
 TITLE, NAME, NOTE = 1, 2, 3
 LEGEND = "rows: truth, columns: prediction"
@@ -28,6 +28,8 @@ class Shades:
     ground: Rgb = (15, 19, 24)
     right: Rgb = (66, 148, 224)
     wrong: Rgb = (226, 130, 60)
+    terminal: str | None = "truecolor"
+    """The kind of terminal that has to show them."""
 
 
 def shares(values: Floats) -> Floats:
@@ -61,7 +63,8 @@ def colors(values: Floats, diagonal: bool, shades: Shades) -> NDArray[np.uint8]:
         full[np.eye(len(values)) == 0] = shades.wrong
     ground = np.array(shades.ground, float)
     # Small shares are what one looks for: the square root lifts them.
-    return np.asarray(np.rint(ground + (full - ground) * np.sqrt(strength)[:, :, None]), np.uint8)
+    shaded = np.rint(ground + (full - ground) * np.sqrt(strength)[:, :, None]).astype(np.uint8)
+    return reduced(shaded, shades.terminal, dither=False)
 
 
 def draw(
@@ -162,6 +165,8 @@ class MatrixView(Canvas):
         & > .matrix--note { color: $foreground 55%; }
         & > .matrix--right { color: #4294e0; }
         & > .matrix--wrong { color: #e2823c; }
+        &.-sixteen > .matrix--right { color: #0000aa; }
+        &.-sixteen > .matrix--wrong { color: #aa5500; }
     }
     """
 
@@ -195,7 +200,7 @@ class MatrixView(Canvas):
 
     def draw(self, width: int, height: int) -> Cells:
         _, background = self.background_colors
-        shades = Shades(background.rgb, self._rgb("matrix--right"), self._rgb("matrix--wrong"))
+        shades = Shades(background.rgb, self._rgb("matrix--right"), self._rgb("matrix--wrong"), self.terminal_colors)
         return draw(self._values, self._rows, self._columns, self._title, self._legend, shades, width, height)
 
     def style_for(self, key: int) -> Style:

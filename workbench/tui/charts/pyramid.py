@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,8 +13,10 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 FACTOR = 8
-"""How many entries of one level become one of the next."""
-_OFFSETS = np.arange(FACTOR - 1)
+"""How many entries of one level become one of the next; a power of two."""
+_OFFSETS = np.arange(1, FACTOR)[:, None]
+_BLOCK = 1 << 16
+"""Points taken in at once: their temporary arrays stay in the processor's cache."""
 
 
 @dataclass(slots=True)
@@ -27,7 +30,7 @@ class Columns:
     """Smallest and largest finite value; NaN where there is none."""
     first: Floats
     last: Floats
-    """First and last value, finite or not; NaN where there is none."""
+    """First and last value, infinity where it is not finite; NaN where there is none."""
     first_x: Floats
     last_x: Floats
     missing: Flags
@@ -42,7 +45,8 @@ class Columns:
 class Pyramid:
     """A growing series of points, x never falling, that answers per column of x what the smallest and largest values are.
 
-    Level 0 holds (value, -value) of each point, level k the minima of FACTOR**k points, so that one minimum serves both ends.
+    Level 0 holds (value, -value) of each point, level k the minima of FACTOR**k points, so that one minimum serves both ends. What is
+    not finite counts as infinity there, and so does entry 0 of each level, which stands for "no point": point i is entry i + 1.
     """
 
     def __init__(self, x: ArrayLike = (), y: ArrayLike = ()) -> None:
@@ -57,20 +61,21 @@ class Pyramid:
     def clear(self) -> None:
         """Forget every point."""
         self._length = 0
+        self._whole = np.inf, -np.inf
         self._x: Floats = np.empty(0)
-        self._y: Floats = np.empty(0)
-        self._levels: list[Floats] = [np.empty((2, 0))]
-        self._odd = {kind: np.empty(0, np.int64) for kind in ("missing", "above", "below")}
+        self._levels: list[Floats] = [_EMPTY]
+        self._odd = {kind: (np.empty(0, np.int64), 0) for kind in ("missing", "above", "below")}
 
     def follow(self, series: Series) -> None:
         """Take in what is new in `series`; start anew where it is another one, or was rewound. Keeps no view of its arrays."""
         if series is not self._source or series.version != self._version or len(series) < self._length:
             self.clear()
             self._source, self._version = series, series.version
-        start = self._length
-        if len(series) > start:
+        self._reserve(len(series))
+        for start in range(self._length, len(series), _BLOCK):
             # A slice of an array.array is a copy: a view of the array itself would forbid it to grow.
-            self.append(np.frombuffer(series.steps[start:]), np.frombuffer(series.values[start:]))
+            end = start + _BLOCK
+            self.append(np.frombuffer(series.steps[start:end]), np.frombuffer(series.values[start:end]))
 
     def append(self, x: ArrayLike, y: ArrayLike) -> None:
         """Add points at the end; an x that is not a number, or falls, takes the place of the one before it."""
@@ -81,19 +86,30 @@ class Pyramid:
         new_x, new_y = new_x[:added], new_y[:added]
         start, end = self._length, self._length + added
         floor = self._x[start - 1] if start else -np.inf
-        new_x = np.maximum.accumulate(np.maximum(np.where(np.isfinite(new_x), new_x, -np.inf), floor))
-        new_x = np.where(np.isfinite(new_x), new_x, 0.0)
-        self._x, self._y = _room(self._x, start, end), _room(self._y, start, end)
-        self._x[start:end], self._y[start:end] = new_x, new_y
+        if not (np.isfinite(new_x[-1]) and new_x[0] >= floor and (new_x[1:] >= new_x[:-1]).all()):
+            new_x = np.maximum.accumulate(np.maximum(np.where(np.isfinite(new_x), new_x, -np.inf), floor))
+            new_x = np.where(np.isfinite(new_x), new_x, 0.0)
+        self._reserve(end)
+        self._x[start:end] = new_x
         finite = np.isfinite(new_y)
-        level = self._levels[0] = _room(self._levels[0], start, end)
-        level[0, start:end], level[1, start:end] = new_y, -new_y
+        level = self._levels[0]
+        level[0, start + 1 : end + 1], level[1, start + 1 : end + 1] = new_y, -new_y
         if not finite.all():
-            level[:, start:end][:, ~finite] = np.inf
+            level[:, start + 1 : end + 1][:, ~finite] = np.inf
             for kind, found in (("missing", np.isnan(new_y)), ("above", new_y == np.inf), ("below", new_y == -np.inf)):
-                self._odd[kind] = np.concatenate([self._odd[kind], np.flatnonzero(found) + start])
+                known, count = self._odd[kind]
+                places = np.flatnonzero(found) + start
+                known = _room(known, count, count + len(places))
+                known[count : count + len(places)] = places
+                self._odd[kind] = known, count + len(places)
         self._length = end
+        low, negative = level[:, start + 1 : end + 1].min(axis=1).tolist()
+        self._whole = min(self._whole[0], low), max(self._whole[1], -negative)
         self._raise_levels(start, end)
+
+    def _reserve(self, needed: int) -> None:
+        self._x = _room(self._x, self._length, needed)
+        self._levels[0] = _room(self._levels[0], self._length + 1, needed + 1)
 
     def _raise_levels(self, start: int, end: int) -> None:
         """Complete the groups of every level that the points from `start` to `end` filled."""
@@ -101,12 +117,15 @@ class Pyramid:
         while (complete := end // FACTOR) > 0:
             known = start // FACTOR
             if depth == len(self._levels):
-                self._levels.append(np.empty((2, 0)))
-            below, level = self._levels[depth - 1], _room(self._levels[depth], known, complete)
+                self._levels.append(_EMPTY)
+            below, level = self._levels[depth - 1], _room(self._levels[depth], known + 1, complete + 1)
             self._levels[depth] = level
             if complete > known:
-                groups = below[:, known * FACTOR : complete * FACTOR].reshape(2, complete - known, FACTOR)
-                level[:, known:complete] = groups.min(axis=2)
+                groups = below[:, known * FACTOR + 1 : complete * FACTOR + 1]
+                while groups.shape[1] > complete - known:
+                    # Pair by pair: numpy is slow at the minimum of many short rows.
+                    groups = np.minimum(groups[:, 0::2], groups[:, 1::2])
+                level[:, known + 1 : complete + 1] = groups
             start, end, depth = known, complete, depth + 1
 
     @property
@@ -116,11 +135,14 @@ class Pyramid:
 
     @property
     def y(self) -> Floats:
-        """Every value; a view, valid until the next append."""
-        return self._y[: self._length]
+        """Every value, infinity where it is not finite; a view, valid until the next append."""
+        return self._levels[0][0, 1 : self._length + 1]
 
     def bounds(self, start: float = -np.inf, end: float = np.inf) -> tuple[float, float] | None:
         """Smallest and largest finite value between two x, ends included; None where there is none."""
+        if self._length and start <= self._x[0] and end >= self._x[self._length - 1]:
+            low, high = self._whole
+            return (low, high) if low <= high else None
         found = self._extremes(
             np.searchsorted(self.x, [start], "left"),
             np.searchsorted(self.x, [end], "right"),
@@ -140,11 +162,11 @@ class Pyramid:
         first, last, first_x, last_x = np.full((4, width), np.nan)
         if self._length:
             chosen, ends = left[filled], right[filled] - 1
-            first[filled], last[filled] = self._y[chosen], self._y[ends]
+            first[filled], last[filled] = self.y[chosen], self.y[ends]
             first_x[filled], last_x[filled] = self._x[chosen], self._x[ends]
         none = low == np.inf
         low[none] = high[none] = np.nan
-        odd = {kind: np.diff(np.searchsorted(places, edges)) > 0 for kind, places in self._odd.items()}
+        odd = {kind: np.diff(np.searchsorted(places[:known], edges)) > 0 for kind, (places, known) in self._odd.items()}
         return Columns(
             count, low, -high, first, last, first_x, last_x, odd["missing"], odd["above"], odd["below"],
             self._point(edges[0] - 1), self._point(edges[-1]),
@@ -152,7 +174,7 @@ class Pyramid:
 
     def _point(self, index: int) -> tuple[float, float]:
         if 0 <= index < self._length:
-            return float(self._x[index]), float(self._y[index])
+            return float(self._x[index]), float(self.y[index])
         return np.nan, np.nan
 
     def _extremes(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> Floats:
@@ -167,14 +189,10 @@ class Pyramid:
             head_end = np.minimum(up * FACTOR, end)
             tail_start = np.maximum(down * FACTOR, head_end)
             starts, ends = np.concatenate([start, tail_start]), np.concatenate([head_end, end])
-            index = starts[:, None] + _OFFSETS
-            outside = index >= ends[:, None]
-            index[outside] = 0
-            if level.shape[1]:
-                values = level.take(index, axis=1)
-                values[:, outside] = np.inf
-                ends_found = values.min(axis=2).reshape(2, 2, -1)
-                np.minimum(found, ends_found.min(axis=1), out=found)
+            index = starts + _OFFSETS
+            index *= index <= ends
+            both_ends = level.take(index, axis=1).min(axis=1).reshape(2, 2, -1)
+            np.minimum(found, both_ends.min(axis=1), out=found)
             inner = up < down
             if not inner.any():
                 break
@@ -182,13 +200,17 @@ class Pyramid:
         return found
 
 
-def _room(array: Floats, used: int, needed: int) -> Floats:
+_EMPTY: Floats = np.full((2, 1), np.inf)
+Array = TypeVar("Array", bound=NDArray[Any])
+
+
+def _room(array: Array, used: int, needed: int) -> Array:
     """The same array with space for `needed` entries along its last axis; doubled when it is too small."""
     if needed <= array.shape[-1]:
         return array
-    grown = np.empty((*array.shape[:-1], max(64, needed, 2 * array.shape[-1])))
+    grown = np.empty((*array.shape[:-1], max(64, needed, 2 * array.shape[-1])), array.dtype)
     grown[..., :used] = array[..., :used]
-    return grown
+    return cast(Array, grown)
 
 
 def monotonic(x: Sequence[float] | Floats) -> bool:

@@ -1,0 +1,111 @@
+"""Time to draw nine charts in a 200 x 60 terminal, two series each, at 1k to 1M points; and to draw again after 100 more points each.
+
+    python tests/bench/charts.py
+
+"whole" draws everything anew, Strips included; "100 more" takes in 100 points a series, draws, compares with what is shown and builds the
+Strips of the rows that changed, as the run's screen does once a second.
+"""
+
+import gc
+import statistics
+import time
+from array import array
+
+import numpy as np
+from rich.style import Style
+
+from workbench.history import Series
+from workbench.tui.charts.cells import Cells, changed
+from workbench.tui.charts.plot import Plot, Trace, draw
+from workbench.tui.charts.pyramid import Pyramid
+
+CHARTS, SERIES, WIDTH, HEIGHT, REPEATS = 9, 2, 66, 19, 15
+STYLES = [Style(color=f"#{number * 9:02x}ffff") for number in range(16)]
+
+
+def series(points: int, seed: int) -> Series:
+    """A noisy falling loss, one point a step."""
+    found = Series()
+    random = np.random.default_rng(seed)
+    steps = np.arange(points, dtype=float)
+    values = 2.3 * np.exp(-3 * steps / points) + 0.2 + random.normal(0, 0.05, points)
+    found.steps, found.values = array("d", steps.tobytes()), array("d", values.tobytes())
+    return found
+
+
+def grow(one: Series, points: int) -> None:
+    start = len(one.steps)
+    one.steps.extend(range(start, start + points))
+    one.values.extend([0.3 + 0.01 * (number % 7) for number in range(points)])
+
+
+def style_for(key: int) -> Style:
+    return STYLES[key]
+
+
+def plot(pyramids: list[Pyramid], points: int) -> Plot:
+    traces = [Trace(f"series {slot}", slot, one, value=float(one.y[-1])) for slot, one in enumerate(pyramids)]
+    return Plot(traces, "loss", end=points * 1.5)
+
+
+def milliseconds(work) -> float:
+    gc.disable()
+    start = time.perf_counter()
+    work()
+    taken = time.perf_counter() - start
+    gc.enable()
+    return taken * 1000
+
+
+def measure(points: int) -> tuple[float, float, float]:
+    """Milliseconds, medians over the repeats: nine charts whole, nine after 100 more points a series, filling the pyramids at first."""
+    data = [[series(points, 10 * chart + one) for one in range(SERIES)] for chart in range(CHARTS)]
+    pyramids = [[Pyramid() for _ in range(SERIES)] for _ in range(CHARTS)]
+
+    def follow() -> None:
+        for ones, owners in zip(pyramids, data, strict=True):
+            for one, owner in zip(ones, owners, strict=True):
+                one.follow(owner)
+
+    first = milliseconds(follow)
+    shown: list[Cells] = []
+
+    def whole() -> None:
+        shown.clear()
+        for ones in pyramids:
+            cells = draw(plot(ones, points), WIDTH, HEIGHT)
+            for y in range(HEIGHT):
+                cells.strip(y, style_for, True)
+            shown.append(cells)
+
+    def more() -> None:
+        follow()
+        for number, ones in enumerate(pyramids):
+            cells = draw(plot(ones, points), WIDTH, HEIGHT)
+            for y in {region.y for region in changed(shown[number], cells)}:
+                cells.strip(y, style_for, True)
+            shown[number] = cells
+
+    whole()
+    whole_times = [milliseconds(whole) for _ in range(REPEATS)]
+    more_times = []
+    for _ in range(REPEATS):
+        for owners in data:
+            for owner in owners:
+                grow(owner, 100)
+        more_times.append(milliseconds(more))
+    return statistics.median(whole_times), statistics.median(more_times), first
+
+
+def main() -> None:
+    print(f"{CHARTS} charts of {WIDTH} x {HEIGHT} cells, {SERIES} series each; milliseconds for all, medians of {REPEATS}")
+    print(f"{'points a series':>16}{'whole':>9}{'ratio':>7}{'100 more':>10}{'ratio':>7}{'first reading':>15}")
+    base = None
+    for points in (1_000, 10_000, 100_000, 1_000_000):
+        whole, more, first = measure(points)
+        base = base or (whole, more)
+        print(f"{points:>16,}{whole:>9.1f}{whole / base[0]:>7.2f}{more:>10.1f}{more / base[1]:>7.2f}{first:>15.1f}")
+
+
+if __name__ == "__main__":
+    main()
