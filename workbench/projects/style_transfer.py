@@ -1,4 +1,7 @@
-"""Style transfer (Gatys, Ecker and Bethge 2016): the pixels of a picture are what is trained. Recipes: style-transfer, style-transfer-squeezenet."""
+"""Style transfer: the pixels of a picture are what is trained (Gatys, Ecker and Bethge 2016).
+
+Recipes: style-transfer, and style-transfer-squeezenet where the course's network is not at hand.
+"""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -38,7 +41,7 @@ class StyleTransfer(TorchProject):
         network: Literal["vgg19", "squeezenet1_0"] = "vgg19"
         """The network that looks at the pictures."""
         weights: str = "published"
-        """Its weights: published, random (a demonstration that counts for nothing), or a file with a state_dict of torchvision's network."""
+        """Its weights: published, random (counts for nothing), or a file with a state_dict of torchvision's network."""
         content_layer: str = "conv4_2"
         """Whose outputs are to stay the content picture's."""
         style_layers: dict[str, float] = {"conv1_1": 1.0, "conv2_1": 0.75, "conv3_1": 0.2, "conv4_1": 0.2, "conv5_1": 0.2}
@@ -63,7 +66,8 @@ class StyleTransfer(TorchProject):
         self.network = pretrained.frozen(config.network, weights, max(self.tapped)).to(self.device)
 
         content = self.opened(config.content)
-        # As the course resizes: its "at most 400" is torchvision's Resize, which makes the short side so long; and the style is squeezed to fit.
+        # As the course resizes: its "at most 400" goes to torchvision's Resize, which makes the short side so long, and the style is
+        # squeezed to the same shape.
         scale = min(config.size, max(content.size)) / min(content.size)
         size = (int(content.width * scale), int(content.height * scale))
         self.mean, self.deviation = (
@@ -77,13 +81,10 @@ class StyleTransfer(TorchProject):
             of_style = self.features(self.style)
             self.style_grams = {name: gram(of_style[name]) for name in config.style_layers}
 
-        others = [pretrained.variant(config.network, config.weights)]
-        others += [
-            f"{what} {one_line(given, 60)}"
-            for what, given in (("content", config.content), ("style", config.style))
-            if given not in ("octopus", "hockney")
-        ]
-        self.variant = ", ".join(filter(None, others))
+        used = [pretrained.variant(config.network, config.weights)]
+        used += [f"content {one_line(config.content, 60)}"] if config.content != "octopus" else []
+        used += [f"style {one_line(config.style, 60)}"] if config.style != "hockney" else []
+        self.variant = ", ".join(filter(None, used))
         self.demo = "random weights" if config.weights == "random" else ""
 
     def found(self, given: str) -> Path:

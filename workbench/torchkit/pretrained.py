@@ -50,7 +50,7 @@ def frozen(network: str, weights: str | Path, last: int) -> nn.Sequential:
     if weights == "random":
         cut.to_empty(device="cpu")
         for module in cut.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.zeros_(module.bias)
     else:
