@@ -1,7 +1,7 @@
 """Names what is in small pictures: a multilayer perceptron on digits, MNIST or Fashion-MNIST."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ class ImageClassifier(TorchProject):
         """which labelled pictures"""
         model: Literal["mlp"] = "mlp"
         """kind of network: mlp, fully connected layers"""
-        hidden: list[int] = Field([128, 64], min_length=1)
+        hidden: list[Annotated[int, Field(ge=1)]] = Field([128, 64], min_length=1)
         """units in each hidden layer"""
         dropout: float = Field(0.2, ge=0, lt=1)
         """share of hidden units left out in each training step"""

@@ -1,0 +1,112 @@
+"""Forecasts bike rentals with a network of one hidden layer in NumPy alone, its gradients written out by hand."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from workbench.datasets import bike_sharing
+from workbench.events import Curve, Event, Scalars, Table
+from workbench.project import Batches, Field, Project, Settings, live
+
+HOLIDAYS = 22.0
+"""22 December: from here on the hours of the test are unlike those of the year before."""
+
+
+class BikeSharing(Project):
+    """Forecasts the riders of an hour from its weather and calendar."""
+
+    class Config(Settings):
+        hidden: int = Field(20, ge=1)
+        """units in the hidden layer"""
+        learning_rate: float = live(0.5, gt=0)
+        """length of a step down the gradient"""
+
+    def build_data(self) -> None:
+        self.data = bike_sharing.read()
+
+    def build_model(self) -> None:
+        inputs, hidden = self.data.train.features.shape[1], self.config.hidden
+        # Without biases, as the course has it.
+        self.input_to_hidden = np.random.normal(0.0, inputs**-0.5, (inputs, hidden))
+        self.hidden_to_output = np.random.normal(0.0, hidden**-0.5, (hidden, 1))
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Batches:
+        train = self.data.train
+        # Drawn with replacement: an hour may come twice in an epoch, or not at all.
+        return Batches(
+            (train.features, train.target),
+            self.train.batch_size,
+            None,
+            drop_last=True,
+            index=lambda order: rng.integers(len(order), size=len(order)),
+        )
+
+    def train_step(self, batch: Any) -> dict[str, Any]:
+        features, target = batch  # (batch, 56), (batch, 1)
+        hidden, output = self.forward(features)
+        error = target - output
+        # Down the gradient of half the mean squared error. The output unit is linear, so its derivative is 1;
+        # the sigmoid's is hidden * (1 - hidden).
+        hidden_error = error @ self.hidden_to_output.T * hidden * (1 - hidden)  # (batch, hidden)
+        rate = self.config.learning_rate / len(features)
+        self.hidden_to_output += rate * hidden.T @ error
+        self.input_to_hidden += rate * features.T @ hidden_error
+        return {"loss": np.mean(error**2)}
+
+    def evaluate(self, split: str) -> Iterator[Event]:
+        hours = self.data.valid if split == "valid" else self.data.test
+        riders = self.riders(hours)
+        values = {"loss": self.loss(hours), "rmse": rmse(riders, hours.riders)}
+        if split == "valid":
+            # The course's bar is on all training hours at once; train/loss is of the batches, before each step.
+            values["loss/training_hours"] = self.loss(self.data.train)
+        yield Scalars(values=values)
+        if split == "test":
+            yield from self.forecast()
+            before = hours.days < HOLIDAYS
+            mean = np.full(len(riders), self.data.mean)
+            yield Table(
+                tag="compared",
+                columns=["forecast of the last 21 days", "error in riders (RMSE)"],
+                rows=[
+                    ["the network", values["rmse"]],
+                    ["the network, to 21 December", rmse(riders[before], hours.riders[before])],
+                    ["the network, from 22 December", rmse(riders[~before], hours.riders[~before])],
+                    ["the same hour a week earlier", rmse(hours.week_before, hours.riders)],
+                    ["always the mean", rmse(mean, hours.riders)],
+                ],
+            )
+
+    def sample(self, request: Any) -> Iterator[Event]:
+        yield from self.forecast()
+
+    def forecast(self) -> Iterator[Curve]:
+        """What the network says of the last 21 days, over what came."""
+        hours = self.data.test
+        x, labels = hours.days.round(3).tolist(), ("day of December 2012", "riders in an hour")
+        yield Curve(tag="forecast/truth", x=x, y=hours.riders.tolist(), labels=labels)
+        yield Curve(tag="forecast/network", x=x, y=self.riders(hours).round(1).tolist(), labels=labels)
+
+    def forward(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(batch, inputs) → the hidden units' activations (batch, hidden), and the output (batch, 1)."""
+        hidden = sigmoid(features @ self.input_to_hidden)
+        return hidden, hidden @ self.hidden_to_output
+
+    def loss(self, hours: bike_sharing.Hours) -> float:
+        """Mean squared error, in squared deviations of the training target."""
+        return float(np.mean((hours.target - self.forward(hours.features)[1]) ** 2))
+
+    def riders(self, hours: bike_sharing.Hours) -> np.ndarray:
+        """The forecast in riders, (hours,)."""
+        return self.forward(hours.features)[1][:, 0] * self.data.scale + self.data.mean
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), without overflow where x is far below zero."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def rmse(forecast: np.ndarray, truth: np.ndarray) -> float:
+    """Root of the mean squared error."""
+    return float(np.sqrt(np.mean((forecast - truth) ** 2)))
