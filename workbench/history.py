@@ -79,6 +79,7 @@ class History:
         self._seconds = 0.0
         self._clock = 0.0
         self._worked = False
+        self._paused = False
 
     @property
     def seconds(self) -> float:
@@ -91,9 +92,10 @@ class History:
         count = 0
         for event in events:
             count += 1
-            step = event.step
+            step, epoch, clock = event.step, event.epoch, event.clock
             if type(event) is Scalars:
-                epoch = event.epoch
+                if step < self.step:
+                    self._step_back(event)
                 for tag, value in event.values.items():
                     try:
                         one = series[tag]
@@ -102,31 +104,40 @@ class History:
                     one.steps.append(step)
                     one.values.append(value)
                     one.epochs.append(epoch)
-            elif isinstance(event, Tagged):
-                self.samples.setdefault(event.tag, Samples()).events.append(event)
-            elif isinstance(event, Status):
-                self._turn(event)
-            elif isinstance(event, Mark):
-                self.marks.append(event)
-            elif isinstance(event, Answer):
-                self.answers.append(event)
+            else:
+                self._take(event)
             if step >= self.step:
-                self.step, self.epoch = step, event.epoch
-            clock = event.clock
+                self.step, self.epoch = step, epoch
             if clock > self._clock and self._worked:
                 self._seconds += clock - self._clock
-            self._clock, self._worked = clock, self.status.state != "paused"
+            self._clock, self._worked = clock, not self._paused
             self.updated = event.time
             if not self.started:
                 self.started = event.time
         self.version += count
         return count
 
+    def _take(self, event: AnyEvent) -> None:
+        if isinstance(event, Tagged):
+            self.samples.setdefault(event.tag, Samples()).events.append(event)
+        elif isinstance(event, Status):
+            self._turn(event)
+        elif isinstance(event, Mark):
+            self.marks.append(event)
+        elif isinstance(event, Answer):
+            self.answers.append(event)
+
+    def _step_back(self, event: Scalars) -> None:
+        """Steps only grow within an attempt: a point before the newest means that the line that rewinds was damaged."""
+        for tag in event.values:
+            if tag in self.series:
+                self.series[tag].rewind(event.step - 1)
+
     def _turn(self, status: Status) -> None:
         if status.attempt != self.status.attempt:
             self._worked = False
         if status.state == "running" and status.attempt > self.attempt:
-            if self.attempt:
+            if status.attempt > 1:
                 self._rewind(status.from_step)
             self.attempt = status.attempt
         if status.steps:
@@ -137,6 +148,7 @@ class History:
         self.variant = status.variant or self.variant
         self.demo = status.demo or self.demo
         self.status = status
+        self._paused = status.state == "paused"
         self.statuses.append(status)
 
     def _rewind(self, step: int) -> None:

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import msgspec
 
 from workbench import events
-from workbench.events import AnyEvent, Curve, Event, Images, Matrix, Scatter, Unknown
+from workbench.events import AnyEvent, Curve, Event, Images, Matrix, Scatter, Unknown, decode_plain
 from workbench.problems import Problem
 
 SLICE = 1 << 18
@@ -35,7 +36,7 @@ class EventLog:
         if size == 0:
             self._append(events.version_line())
         self._dirty = threading.Event()
-        self._closed = False
+        self._closed = threading.Event()
         self._syncer = threading.Thread(target=self._sync, name="log-sync", daemon=True)
         self._syncer.start()
 
@@ -57,9 +58,10 @@ class EventLog:
 
     def close(self) -> None:
         """Sync and close; the last record is on the disk afterwards."""
-        self._closed = True
+        self._closed.set()
         self._dirty.set()
         self._syncer.join()
+        os.fsync(self._file)
         os.close(self._file)
 
     def _append(self, line: bytes) -> None:
@@ -116,15 +118,14 @@ class EventLog:
         )
 
     def _sync(self) -> None:
-        while not self._closed:
+        while not self._closed.is_set():
             self._dirty.wait()
             self._dirty.clear()
             try:
                 os.fsync(self._file)
             except OSError:
                 pass  # the next write meets the same trouble and names it
-            if not self._closed:
-                time.sleep(1)
+            self._closed.wait(1)
 
 
 def disk_full(folder: Path) -> Problem:
@@ -166,7 +167,9 @@ class Tail:
         """True when the last `read` reached the end of the file."""
         self._offset = 0
         self._rest = b""
-        self._taken_early = b""
+        """The last line, as long as its newline has not come."""
+        self._taken = 0
+        """How many of its bytes have been read already."""
 
     def read(self, budget: float | None = None) -> Iterator[AnyEvent]:
         """Yield the new events; stop at the end of the file, or between slices once `budget` seconds are over."""
@@ -179,47 +182,70 @@ class Tail:
             return
         with file:
             file.seek(self._offset)
-            while True:
-                data = file.read(SLICE)
+            while data := file.read(SLICE):
                 self._offset += len(data)
-                if not data:
-                    self.caught_up = True
-                    yield from self._unfinished()
-                    return
-                lines = (self._rest + data).split(b"\n")
-                self._rest = lines.pop()
-                for line in lines:
-                    yield from self._line(line)
+                first, *lines = (self._rest + data).split(b"\n")
+                if lines:
+                    self._rest = lines.pop()
+                    yield from self._line(first[self._taken :])
+                    self._taken = 0
+                    if not events.is_plain(data):
+                        for line in lines:
+                            yield from self._line(line)
+                        lines = []
+                    for line in lines:
+                        # Plain lines, nearly all there are, take the shortest way: `whole` and `decode` written out, in half their time.
+                        if line.endswith(b',"crc":"%08x"}' % crc32(line[:-18])):
+                            try:
+                                yield decode_plain(line)
+                                continue
+                            except msgspec.DecodeError:
+                                pass
+                        yield from self._line(line)
+                else:
+                    self._rest = first
+                if len(self._rest) > SLICE:
+                    yield from self._overlong()
                 if deadline is not None and time.perf_counter() > deadline:
                     return
+            self.caught_up = True
+            yield from self._unfinished()
 
     def _unfinished(self) -> Iterator[AnyEvent]:
-        """A last line without its newline is read once its CRC says that it is whole."""
-        if self._rest and self._rest != self._taken_early and events.whole(self._rest) is not None:
-            yield from self._line(self._rest)
-            self._taken_early = self._rest
+        """In a last line without its newline, read every record that its CRC says is whole."""
+        end = events.last_end(self._rest)
+        if end > self._taken:
+            whole = [events.whole(piece) for piece in events.pieces(self._rest[self._taken : end])]
+            yield from self._events([body for body in whole if body is not None])
+            self._taken = end
+
+    def _overlong(self) -> Iterator[AnyEvent]:
+        """No line is that long: take what is whole in it, and keep only as much as a record may still need to end."""
+        yield from self._unfinished()
+        self._rest = self._rest[max(self._taken, len(self._rest) - events.LINE_LIMIT) :]
+        self._taken = 0
+        self.damaged += 1
 
     def _line(self, line: bytes) -> Iterator[AnyEvent]:
-        if self._taken_early:
-            line, self._taken_early = line.removeprefix(self._taken_early), b""
         if not line:
             return
         body = events.whole(line)
-        if body is None:
-            parts = events.pieces(line)
-            bodies = [events.whole(part) for part in parts]
-            self.damaged += 1 if len(parts) <= 1 else sum(each is None for each in bodies) or 1
-        else:
-            bodies = [body]
-        for each in bodies:
-            if each is not None:
-                event = events.decode(each)
-                if isinstance(event, Unknown):
-                    self.unknown += 1
-                elif event is not None:
-                    yield event
-                else:
-                    self._version(each)
+        if body is not None:
+            yield from self._events([body])
+            return
+        bodies = [events.whole(piece) for piece in events.pieces(line)]
+        self.damaged += bodies.count(None) or 1
+        yield from self._events([body for body in bodies if body is not None])
+
+    def _events(self, bodies: list[bytes]) -> Iterator[AnyEvent]:
+        for body in bodies:
+            event = events.decode(body)
+            if isinstance(event, Unknown):
+                self.unknown += 1
+            elif event is not None:
+                yield event
+            else:
+                self._version(body)
 
     def _version(self, body: bytes) -> None:
         try:
@@ -229,6 +255,7 @@ class Tail:
         if not isinstance(head, dict) or head.get("format") != events.FORMAT:
             self.damaged += 1
         elif head.get("version") != events.VERSION:
+            self._offset, self._rest = 0, b""  # so that it is refused again
             raise Problem(
                 f"{self.path} is written in version {head.get('version')} of the log's format; this dlwb reads version {events.VERSION}.",
                 "Upgrade dlwb to open it.",

@@ -24,8 +24,8 @@ from workbench.runs import Run
 
 OUTPUT_LIMIT = 4 << 20
 """Bytes of output.log; when it would grow longer it becomes output.log.1, and the one before that goes."""
-KILLS_EVERY = 2.0
-"""Seconds between two looks at the kernel's count of kills, so that only a recent one is blamed."""
+LOOK_EVERY, KILLS_EVERY = 0.5, 2.0
+"""Seconds between two looks at the worker, and at the kernel's count of kills."""
 EXIT_ROOM = 4096
 """Bytes that exit.json takes from the start, so that a full disk cannot keep the ending from being written."""
 
@@ -45,6 +45,7 @@ class Parent:
         self.worker: subprocess.Popen[bytes] | None = None
         self.device: lock.Lock | None = None
         self._kills = [_oom_kills()] * 2
+        self._looked = time.monotonic()
         me = {"pid": os.getpid(), "ticks": lock.start_ticks(os.getpid())}
         self.holder: dict[str, Any] = {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempt, "parent": me, "state": "queued"}
         self.lock.write(self.holder)
@@ -105,8 +106,12 @@ class Parent:
         self.lock.write(self.holder)
         last = self._copy_output()
         code = self.worker.wait()
-        with os.fdopen(report_end, "rb") as pipe:
-            said = pipe.read()
+        said = b""
+        # A child of the project may still hold the other end, so only what is there is read.
+        os.set_blocking(report_end, False)
+        with contextlib.suppress(BlockingIOError):
+            said = os.read(report_end, 1 << 16)
+        os.close(report_end)
         try:
             report = json.loads(said)
         except ValueError:
@@ -122,8 +127,11 @@ class Parent:
         file = os.open(self.run.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         size = os.fstat(file).st_size
         while True:
-            if not select.select([stream], [], [], KILLS_EVERY)[0]:
-                self._kills = [self._kills[1], _oom_kills()]
+            gone = self.worker.poll() is not None
+            if not select.select([stream], [], [], 0 if gone else LOOK_EVERY)[0]:
+                if gone:
+                    break  # a child of the project may hold the pipe open for as long as it likes
+                self._look()
                 continue
             data = os.read(stream, 1 << 16)
             if not data:
@@ -139,6 +147,13 @@ class Parent:
         os.close(file)
         lines = [line for line in last.decode("utf-8", "replace").splitlines() if line.strip()]
         return lines[-1] if lines else ""
+
+    def _look(self) -> None:
+        """Remember the kernel's count of kills for a moment, so that only a recent one is blamed."""
+        now = time.monotonic()
+        if now > self._looked + KILLS_EVERY:
+            self._looked = now
+            self._kills = [self._kills[1], _oom_kills()]
 
     def _named(self, code: int, last: str) -> dict[str, Any]:
         """The ending of a worker that could not report it itself."""

@@ -353,6 +353,7 @@ class Training:
             "step": self.step,
             "epoch": self.epoch,
             "position": self.position,
+            "per_epoch": self.per_epoch,
             "batch": fingerprint(self._batch) if self.position and self._batch is not None else None,
             "log_every": self._log_every,
             "window": window,
@@ -394,7 +395,7 @@ class Training:
         if not found:
             return -1, None
         tree = found[1]
-        self.step, self.epoch, self.position = tree["step"], tree["epoch"], tree["position"]
+        self.step, self.epoch, self.position, self.per_epoch = (tree[name] for name in ("step", "epoch", "position", "per_epoch"))
         self._log_every, self._best, self._stale = tree["log_every"], tree["best"], tree["stale"]
         self._metrics = dict(tree["metrics"])
         self._settings = dict(tree["settings"])

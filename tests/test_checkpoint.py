@@ -1,0 +1,104 @@
+"""Checkpoints: kept generations, damage noticed bit by bit, a full disk, values that survive exactly."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from workbench import atomic
+from workbench.checkpoint import Checkpoints, decode_npz, encode_npz
+from workbench.problems import Problem
+
+
+def save(checkpoints: Checkpoints, step: int, **how: Any) -> None:
+    checkpoints.save(encode_npz({"step": step, "weights": np.full(3, step)}), ".npz", step=step, **how)
+
+
+def steps(checkpoints: Checkpoints) -> list[int]:
+    return [generation.step for generation in checkpoints.generations()]
+
+
+def test_the_newest_two_the_best_and_the_pinned_are_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in range(1, 10):
+        save(checkpoints, step, best=step in (2, 4), pinned=step == 3)
+    assert steps(checkpoints) == [3, 4, 8, 9]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json"] * 4 + [".npz"] * 4
+    found = checkpoints.best(decode_npz)
+    assert found and found[0].step == 4 and found[1]["step"] == 4
+
+
+def test_every_flipped_bit_is_noticed_and_the_generation_before_is_used(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    save(checkpoints, 1)
+    save(checkpoints, 2)
+    checked = 0
+    for path in sorted(tmp_path.glob("step-00000002.*")):
+        whole = path.read_bytes()
+        for place in range(len(whole)):
+            for bit in range(8):
+                damaged = bytearray(whole)
+                damaged[place] ^= 1 << bit
+                path.write_bytes(damaged)
+                fresh = Checkpoints(tmp_path)
+                found = fresh.newest(decode_npz)
+                # A note that ends in another white space, or in none, says the same.
+                unharmed = path.suffix == ".json" and place == len(whole) - 1 and found is not None and found[0].step == 2
+                assert unharmed or (found is not None and found[1]["step"] == 1 and fresh.damaged == [path.name]), (path.name, place, bit)
+                checked += 1
+        path.write_bytes(whole)
+    assert checked > 8 * 500
+
+
+def test_a_rewind_drops_what_is_newer_but_for_the_pinned(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    save(checkpoints, 1, pinned=True)
+    save(checkpoints, 5, best=True)
+    save(checkpoints, 7, pinned=True)
+    save(checkpoints, 9)
+    checkpoints.rewind(5)
+    assert steps(checkpoints) == [1, 5, 7]
+
+
+def test_the_same_step_twice_overwrites_nothing(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    save(checkpoints, 5)
+    first = (tmp_path / "step-00000005.npz").read_bytes()
+    save(checkpoints, 5)
+    assert steps(checkpoints) == [5, 5]
+    assert (tmp_path / "step-00000005.npz").read_bytes() == first
+
+
+def test_a_full_disk_leaves_the_earlier_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    save(checkpoints, 1)
+
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(atomic.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(checkpoints, 2)
+    assert steps(checkpoints) == [1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001.json", "step-00000001.npz"]
+
+
+def test_values_survive_exactly() -> None:
+    tree = {
+        "plain": [1, 2.5, "x", None, True, float("inf")],
+        "numbers": {1: "one", 2: {"deep": np.arange(6, dtype=np.float32).reshape(2, 3)}},
+        "float": 0.1 + 0.2,
+        "empty": {},
+    }
+    back = decode_npz(encode_npz(tree))
+    assert back["plain"] == tree["plain"] and back["float"] == 0.1 + 0.2 and back["empty"] == {}
+    assert back["numbers"][1] == "one"
+    assert back["numbers"][2]["deep"].dtype == np.float32 and np.array_equal(back["numbers"][2]["deep"], tree["numbers"][2]["deep"])
+
+
+def test_an_object_is_refused() -> None:
+    with pytest.raises(Problem, match="cannot hold a set"):
+        encode_npz({"x": {1, 2}})

@@ -1,0 +1,374 @@
+"""Real workers in the background: they are paused, steered, killed and resumed, and every way to die has its name."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lines import LINE, comparable, created, folded, start
+
+from workbench import control, follow, lock, runs
+from workbench.checkpoint import Checkpoints, decode_npz
+from workbench.problems import Problem
+from workbench.runs import Run
+
+SLOW = "{sleep: 0.01}"
+LONG = "{epochs: 500, batch_size: 10, log_every: 5, checkpoint_every: 8}"
+
+
+def until(what: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Wait until something is true; fails the test when it never is."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = what()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it never came")
+
+
+def ended(run: Run) -> runs.State:
+    until(lambda: not runs.state(run).alive)
+    return runs.state(run)
+
+
+def at_step(run: Run, step: int) -> None:
+    until(lambda: folded(run).step >= step or not runs.state(run).alive)
+
+
+def send(run: Run, which: str, number: int) -> None:
+    process = lock.content(run.lock)[which]
+    assert lock.send(process["pid"], process["ticks"], number)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """End whatever a failed test left running."""
+    yield
+    for run in runs.list_runs():
+        if runs.state(run).alive:
+            runs.kill(run)
+
+
+def test_a_run_from_start_to_end(tmp_path: Path) -> None:
+    run = start(tmp_path)
+    state = ended(run)
+    assert (state.state, state.cause, state.attempt) == ("finished", "steps", 1)
+    history = folded(run)
+    assert history.step == history.steps == 100
+    assert history.last("test/loss") is not None
+    assert runs.summary(run).last["test/loss"] == history.last("test/loss")
+    assert (run.path / "project.py").read_text() == LINE
+    assert not lock.is_held(run.lock)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_after_any_kill_it_resumes_to_the_same_run(tmp_path: Path, seed: int) -> None:
+    train = "{epochs: 10, batch_size: 10, log_every: 7, checkpoint_every: 16, keep_best: valid/loss}"
+    never = start(tmp_path, "{sleep: 0.003}", train)
+    killed = start(tmp_path, "{sleep: 0.003}", train)
+    chance = random.Random(seed)
+    deaths = 0
+    for _ in range(3):
+        at_step(killed, folded(killed).step + chance.randrange(1, 60))
+        time.sleep(chance.uniform(0, 0.05))
+        if not runs.state(killed).alive:
+            break
+        before = folded(killed).step
+        send(killed, "worker", signal.SIGKILL)
+        deaths += 1
+        assert ended(killed).cause == "signal"
+        assert folded(killed).step >= before
+        runs.launch(killed)
+        redone = until(lambda: [status for status in folded(killed).statuses if status.state == "running" and status.attempt == deaths + 1])
+        assert before - redone[0].from_step <= 16 + 1
+    assert deaths
+    assert ended(killed).state == ended(never).state == "finished"
+    assert comparable(folded(killed)) == comparable(folded(never))
+    weights = [Checkpoints(run.path / "checkpoints").newest(decode_npz)[1]["state"]["weights"] for run in (killed, never)]  # type: ignore[index]
+    assert weights[0].tobytes() == weights[1].tobytes()
+
+
+DEATHS = {
+    "exception": ("failed", "exception", "ValueError: the dog ate it [/]"),
+    "cuda": ("failed", "device-memory", "CUDA out of memory"),
+    "memory": ("failed", "memory", "Unable to allocate 9 TiB"),
+    "data": ("failed", "data", "points.csv:7"),
+    "nan": ("failed", "not-finite", "train/loss became nan"),
+    "segv": ("failed", "signal", "SIGSEGV"),
+    "exit": ("failed", "exception", "exit code 7"),
+}
+
+
+@pytest.mark.parametrize("event", DEATHS)
+def test_ways_to_die_have_names(tmp_path: Path, event: str) -> None:
+    run = start(tmp_path, f"{{event: {event}}}", "{epochs: 5, batch_size: 10, log_every: 1}")
+    state = ended(run)
+    assert (state.state, state.cause) == DEATHS[event][:2]
+    assert DEATHS[event][2] in state.message
+    assert "\x1b" not in state.message
+    if event == "exception":
+        assert "Traceback" in run.output.read_text()
+        assert "Traceback" not in state.message
+
+
+def test_an_import_error_has_a_name(tmp_path: Path) -> None:
+    run = start(tmp_path, source=LINE + "\n\ndef broken():\n    pass\n", train="{epochs: 1}")
+    ended(run)
+    source = LINE.replace("import random\n", "import a_module_that_is_not_there\n")
+    from lines import write
+
+    from workbench import recipe as recipes
+    from workbench import schemas, trust
+
+    path = write(tmp_path / "x")
+    loaded = recipes.load(path)
+    (tmp_path / "x" / "line.py").write_text(source)
+    trust.trust(tmp_path / "x" / "line.py")
+    with pytest.raises(Problem, match="a_module_that_is_not_there"):
+        schemas.describe(tmp_path / "x" / "line.py")
+    run = runs.create(loaded, "cpu")
+    runs.launch(run)
+    state = ended(run)
+    assert (state.state, state.cause) == ("failed", "import")
+    assert "No module named 'a_module_that_is_not_there'" in state.message
+
+
+def test_sigterm_saves_and_resumes(tmp_path: Path) -> None:
+    run = start(tmp_path, SLOW, LONG)
+    at_step(run, 20)
+    send(run, "worker", signal.SIGTERM)
+    state = ended(run)
+    assert (state.state, state.cause) == ("stopped", "sigterm")
+    step = folded(run).step
+    newest = Checkpoints(run.path / "checkpoints").newest(decode_npz)
+    assert newest and newest[0].step >= step
+    runs.launch(run)
+    at_step(run, step + 10)
+    runs.stop(run)
+    assert ended(run).cause == "person"
+
+
+def test_sigterm_to_the_parent_is_passed_on(tmp_path: Path) -> None:
+    run = start(tmp_path, SLOW, LONG)
+    at_step(run, 10)
+    send(run, "parent", signal.SIGTERM)
+    assert ended(run).cause == "sigterm"
+
+
+def test_a_person_stops_and_kills(tmp_path: Path) -> None:
+    stopped, killed = start(tmp_path, SLOW, LONG), start(tmp_path, SLOW, LONG)
+    at_step(stopped, 5)
+    at_step(killed, 5)
+    runs.stop(stopped)
+    runs.kill(killed)
+    assert (ended(stopped).state, ended(stopped).cause) == ("stopped", "person")
+    assert (ended(killed).state, ended(killed).cause) == ("stopped", "killed")
+
+
+def test_its_parent_may_die_and_it_goes_on(tmp_path: Path) -> None:
+    run = start(tmp_path, SLOW, "{epochs: 10, batch_size: 10, log_every: 5}")
+    at_step(run, 10)
+    send(run, "parent", signal.SIGKILL)
+    time.sleep(0.1)
+    assert runs.state(run).alive
+    assert ended(run).state == "finished"
+    assert folded(run).step == 200
+
+
+def test_when_both_die_it_vanished_and_after_a_restart_that_is_said(tmp_path: Path) -> None:
+    run = start(tmp_path, SLOW, LONG)
+    at_step(run, 10)
+    send(run, "parent", signal.SIGKILL)
+    send(run, "worker", signal.SIGKILL)
+    assert ended(run).cause == "vanished"
+    content = {**lock.content(run.lock), "boot": "another"}
+    run.lock.write_text(json.dumps(content))
+    assert runs.state(run).cause == "restart"
+    run.lock.write_text(json.dumps({**content, "host": "gpu07"}))
+    state = runs.state(run)
+    assert state.state == "away" and state.message.startswith("on gpu07, last line ")
+    with pytest.raises(Problem, match="gpu07"):
+        runs.launch(run)
+    with pytest.raises(Problem, match="gpu07"):
+        runs.delete(run)
+
+
+def memory_cgroup() -> Path | None:
+    """A cgroup with 300 MB that a test may put a process in; None where this machine lends none."""
+    for base, limit in ((Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"), (Path("/sys/fs/cgroup"), "memory.max")):
+        folder = base / f"dlwb-test-{os.getpid()}"
+        try:
+            folder.mkdir()
+            (folder / limit).write_text(str(300 << 20))
+            return folder
+        except OSError:
+            if folder.is_dir():
+                folder.rmdir()
+    return None
+
+
+def test_the_kernels_out_of_memory_has_a_name(tmp_path: Path) -> None:
+    folder = memory_cgroup()
+    if folder is None:
+        pytest.skip("needs the right to make a memory cgroup")
+    try:
+        run = created(tmp_path, "{event: eat}")
+        script = "import os,sys;open(sys.argv[1]+'/cgroup.procs','w').write(str(os.getpid()));from workbench import runs;runs.launch(runs.find('last'))"
+        subprocess.run([sys.executable, "-c", script, str(folder)], check=True)
+        state = ended(run)
+        assert (state.state, state.cause) == ("failed", "memory")
+        assert "the kernel killed it" in state.message
+    finally:
+        time.sleep(0.2)
+        folder.rmdir()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_has_a_name_and_the_run_resumes(tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLWB_HOME", str(small_disk))
+    run = start(tmp_path, "{sleep: 0.002}", LONG)
+    at_step(run, 20)
+    try:
+        (small_disk / "ballast").write_bytes(bytes(1 << 20))
+    except OSError:
+        pass
+    state = ended(run)
+    assert (state.state, state.cause) == ("failed", "disk-full")
+    read = len(list(folded(run).series["train/loss"].steps))
+    (small_disk / "ballast").unlink()
+    runs.launch(run)
+    at_step(run, folded(run).step + 20)
+    runs.stop(run)
+    assert ended(run).state == "stopped"
+    assert len(folded(run).series["train/loss"]) >= min(read, 1)
+
+
+def test_pausing_steering_and_asking(tmp_path: Path) -> None:
+    run = start(tmp_path, "{sleep: 0.002}", LONG)
+    at_step(run, 5)
+    assert follow.answer(run, runs.command(run, "pause")) == (True, "paused")
+    until(lambda: runs.state(run).state == "paused")
+    step = folded(run).step
+    assert follow.answer(run, runs.command(run, "set", {"config.learning_rate": 0.01})) == (True, "")
+    ok, message = follow.answer(run, runs.command(run, "set", {"config.sleep": 1}))
+    assert not ok and "config.sleep cannot be changed while the run goes on" in message
+    ok, message = follow.answer(run, runs.command(run, "set", {"config.learning_rate": -1}))
+    assert not ok and "learning_rate" in message
+    assert follow.answer(run, runs.command(run, "sample", {"at": 3}))[0]
+    ok, message = follow.answer(run, runs.command(run, "sample", {"att": 3}))
+    assert not ok and "att" in message
+    assert folded(run).step <= step + 3  # the window that was open may have closed at the pause
+    assert folded(run).samples["sample/line"].latest.text.startswith("y(3.0) = ")  # type: ignore[union-attr]
+    assert follow.answer(run, runs.command(run, "resume"))[0]
+    at_step(run, step + 20)
+    assert follow.answer(run, runs.command(run, "checkpoint"))[0]
+    assert [mark.settings for mark in folded(run).marks] == [{"config.learning_rate": 0.01}]
+    assert any(generation.pinned for generation in Checkpoints(run.path / "checkpoints").generations())
+    runs.stop(run)
+    assert ended(run).state == "stopped"
+    with pytest.raises(Problem, match="is not running"):
+        runs.command(run, "pause")
+
+
+def test_a_command_is_done_once_whatever_its_line_looks_like(tmp_path: Path) -> None:
+    run = start(tmp_path, SLOW, LONG)
+    at_step(run, 5)
+    identity = control.append(run.control, "sample", {"at": 2})
+    line = run.control.read_bytes()
+    with run.control.open("ab") as file:
+        file.write(b"nonsense\n{}\n" + line + line[:20])
+    assert follow.answer(run, identity)[0]
+    at_step(run, folded(run).step + 20)
+    texts = [event for event in folded(run).samples["sample/line"].events if event.text.startswith("y(2.0)")]  # type: ignore[union-attr]
+    assert len(texts) == 1
+
+
+def test_only_one_parent_at_a_time(tmp_path: Path) -> None:
+    run = start(tmp_path, SLOW, LONG)
+    with pytest.raises(Problem, match="is running already"):
+        runs.launch(run)
+    with pytest.raises(Problem, match="is running"):
+        runs.delete(run)
+    at_step(run, 1)
+    runs.stop(run)
+    ended(run)
+    runs.delete(run)
+    assert run not in runs.list_runs()
+
+
+def test_children_of_the_project_do_not_keep_the_run_alive(tmp_path: Path) -> None:
+    run = start(tmp_path, "{event: fork}")
+    until(lambda: not runs.state(run).alive, 20)
+    assert runs.state(run).state == "finished"
+
+
+def test_changed_code_is_said_and_wants_anyway(tmp_path: Path) -> None:
+    run = start(tmp_path, SLOW, LONG)
+    at_step(run, 5)
+    runs.stop(run)
+    ended(run)
+    recipe = (run.path / "recipe.yaml").read_text()
+    shipped = next(name for name in ("bike_sharing", "image_classifier") if (Path(runs.paths.projects()) / f"{name}.py").exists())
+    (run.path / "recipe.yaml").write_text(recipe.replace("project: ./project.py", f"project: {shipped}"))
+    with pytest.raises(Problem, match=f"The code of {shipped} has changed"):
+        runs.launch(run)
+
+
+def test_code_that_nobody_trusted_never_runs(tmp_path: Path) -> None:
+    run = created(tmp_path)
+    (run.path / "project.py").write_text(LINE + f"\nopen({str(tmp_path / 'ran')!r}, 'w')\n")
+    runs.launch(run)
+    state = ended(run)
+    assert (state.state, state.cause) == ("failed", "import")
+    assert "is not trusted" in state.message
+    assert not (tmp_path / "ran").exists()
+
+
+def test_answers_from_the_best_weights(tmp_path: Path) -> None:
+    run = start(tmp_path)
+    ended(run)
+    asked = '{"id": 1, "predict": {"x": 0.5}}\nnonsense\n{"id": 2, "sample": {"at": 1}}\n{"id": 3, "sample": {"wrong": 1}}\n'
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench.worker", "--answer", str(run.path)], input=asked, capture_output=True, text=True, check=True
+    )
+    ready, first, second, third, fourth = [json.loads(line) for line in done.stdout.splitlines()]
+    assert ready["ready"] and ready["step"] == 100
+    assert abs(first["outputs"]["y"] - 2) < 0.3
+    assert not second["ok"] and "JSON" in second["message"]
+    assert third["events"][0]["text"].startswith("y(1.0) = ")
+    assert not fourth["ok"] and "wrong" in fourth["message"]
+
+
+def test_output_is_bounded(tmp_path: Path) -> None:
+    source = LINE.replace("self.steps_done += 1", "self.steps_done += 1\n        print('x' * 200_000)")
+    run = start(tmp_path, source=source)
+    assert ended(run).state == "finished"
+    sizes = [path.stat().st_size for path in run.path.glob("output.log*")]
+    assert len(sizes) == 2 and sum(sizes) <= 2 * (4 << 20)
+
+
+def test_logind_is_read(tmp_path: Path) -> None:
+    (tmp_path / "logind.conf").write_text("#KillUserProcesses=yes\n[Login]\nKillUserProcesses=no\n")
+    assert not runs.kills_at_logout(tmp_path)
+    (tmp_path / "logind.conf.d").mkdir()
+    (tmp_path / "logind.conf.d" / "10-site.conf").write_text("[Login]\nKillUserProcesses = yes\n")
+    assert runs.kills_at_logout(tmp_path)
+    shutil.rmtree(tmp_path / "logind.conf.d")
