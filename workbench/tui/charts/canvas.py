@@ -14,6 +14,7 @@ class Canvas(Widget):
     Call `redraw()` when what it shows has changed; size and theme it follows by itself.
     """
 
+    ALLOW_SELECT = False
     BACKGROUNDS = False
     """Whether its styles have backgrounds of their own."""
 
@@ -74,6 +75,9 @@ class Canvas(Widget):
         return strip
 
     def notify_style_update(self) -> None:
+        if self.BACKGROUNDS:
+            # Colours may be worked into the cells themselves.
+            self._cells = None
         self._strips.clear()
         self._styles_by_key.clear()
         super().notify_style_update()

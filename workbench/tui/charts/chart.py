@@ -60,6 +60,10 @@ def scatter_lines(event: Scatter) -> list[Line]:
     return [Line(label, (x[labels == label], y[labels == label]), points=True) for label in dict.fromkeys(event.labels)]
 
 
+def _identity(line: Line) -> tuple[int, ...]:
+    return (id(line.data),) if isinstance(line.data, Series) else (id(line.data[0]), id(line.data[1]))
+
+
 class Chart(Canvas):
     """Series over one x-axis, with title, legend and axes. `show` as often as there is something new: only changed cells are repainted."""
 
@@ -119,7 +123,8 @@ class Chart(Canvas):
     def __init__(self, title: str = "", *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes)
         self._plot = Plot(title=title)
-        self._pyramids: dict[str, tuple[object, Pyramid]] = {}
+        self._pyramids: dict[tuple[int, ...], tuple[object, Pyramid]] = {}
+        """By the identity of the data, which are held so that it stays theirs."""
         self._slots: dict[str, int] = {}
 
     def show(
@@ -147,8 +152,8 @@ class Chart(Canvas):
             labels,
             self.log_y,
         )
-        names = {line.name for line in lines}
-        self._pyramids = {name: kept for name, kept in self._pyramids.items() if name in names}
+        shown = {_identity(line) for line in lines}
+        self._pyramids = {key: kept for key, kept in self._pyramids.items() if key in shown}
         return self.redraw()
 
     def draw(self, width: int, height: int) -> Cells:
@@ -163,23 +168,18 @@ class Chart(Canvas):
         self.redraw()
 
     def _trace(self, line: Line) -> Trace:
-        slot = self._slot(line)
+        slot, key = self._slot(line), _identity(line)
         if isinstance(line.data, Series):
-            known, pyramid = self._pyramids.get(line.name, (None, None))
-            if known is not line.data or pyramid is None:
-                pyramid = Pyramid()
-                self._pyramids[line.name] = (line.data, pyramid)
+            _, pyramid = self._pyramids.setdefault(key, (line.data, Pyramid()))
             pyramid.follow(line.data)
             return Trace(line.name, slot, pyramid, value=float(line.data.values[-1]) if len(line.data) else None)
         x, y = (np.asarray(values, np.float64).ravel() for values in line.data)
         size = min(len(x), len(y))
         x, y = x[:size], y[:size]
         if not line.points and monotonic(x):
-            known, pyramid = self._pyramids.get(line.name, (None, None))
-            if known is not line.data or pyramid is None:
-                pyramid = Pyramid(x, y)
-                self._pyramids[line.name] = (line.data, pyramid)
-            return Trace(line.name, slot, pyramid)
+            if key not in self._pyramids:
+                self._pyramids[key] = (line.data, Pyramid(x, y))
+            return Trace(line.name, slot, self._pyramids[key][1])
         return Trace(line.name, slot, None, x, y, line.points)
 
     def _slot(self, line: Line) -> int:

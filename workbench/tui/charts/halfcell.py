@@ -141,10 +141,9 @@ class Layout:
 
 
 def lay_out(count: int, tile: tuple[int, int], columns: int, captions: bool, width: int, height: int) -> Layout:
-    """The layout of `count` tiles of (height, width) pixels in `width` x `height` cells that shows them largest.
+    """The layout of `count` tiles of (height, width) pixels in `width` x `height` cells, `captions` with a row for the caption of each.
 
-    Without captions a row of the grid means something, and `columns` is kept. With captions tiles flow anew where that makes them half
-    as large again, and the last ones are left out where all would become too small to recognise.
+    Tiles flow anew where that makes them half as large again; the last ones are left out where all would be too small to recognise.
     """
     tall, wide = tile
 
@@ -155,30 +154,27 @@ def lay_out(count: int, tile: tuple[int, int], columns: int, captions: bool, wid
 
     def best(shown: int) -> int:
         kept = min(columns, shown)
-        if not captions:
-            return kept
         other = max(range(1, shown + 1), key=lambda across: share(shown, across))
         small = share(shown, kept) * wide < smallest or share(shown, other) > 1.5 * share(shown, kept)
         return other if small else kept
 
     smallest = min(wide, _SMALLEST)
     shown, across = count, best(count)
-    if captions:
-        while shown > 1 and share(shown, across) * wide < smallest:
-            shown -= 1
-            across = best(shown)
+    while shown > 1 and share(shown, across) * wide < smallest:
+        shown -= 1
+        across = best(shown)
     down = -(-shown // across)
     return Layout(shown, across, max(0, (width - (across - 1)) // across), max(0, (height - down * captions) // down))
 
 
 def tiles(pixels: Pixels, columns: int, captions: Sequence[str]) -> list[Pixels]:
-    """The pictures of a grid, row by row; without captions they are taken to be square."""
-    tall, wide = pixels.shape[:2]
-    columns = max(1, min(columns, wide))
-    rows = -(-len(captions) // columns) if captions else max(1, round(tall / (wide / columns)))
-    rows = min(rows, tall)
+    """The pictures of a grid that captions stand for, row by row; without captions the grid is one picture."""
+    if not captions:
+        return [pixels]
+    columns = max(1, min(columns, pixels.shape[1]))
+    rows = min(-(-len(captions) // columns), pixels.shape[0])
     found = [part for row in np.array_split(pixels, rows, axis=0) for part in np.array_split(row, columns, axis=1)]
-    return found[: len(captions)] if captions else found
+    return found[: len(captions)]
 
 
 def draw(pixels: Pixels, columns: int, captions: Sequence[str], width: int, height: int, colors: str | None) -> Cells:

@@ -44,13 +44,17 @@ def shares(values: Floats) -> Floats:
     return np.asarray(known / np.where(total > 0, total, 1.0))
 
 
-def pooled(values: Floats, height: int, width: int) -> Floats:
-    """Blocks of neighbouring rows and columns summed, so that at most `height` x `width` are left."""
-    for axis, limit in ((0, height), (1, width)):
-        size = values.shape[axis]
-        if size > limit:
-            values = np.add.reduceat(values, np.arange(0, size, -(-size // limit)), axis=axis)
-    return values
+def pooled(values: Floats, height: int, width: int, diagonal: bool) -> tuple[Floats, int, int]:
+    """Blocks of neighbouring rows and columns summed, so that at most `height` x `width` are left; and how many rows and columns make one.
+
+    Where the diagonal means something the blocks are square, so that it stays one.
+    """
+    sizes = [max(1, -(-size // limit)) for size, limit in zip(values.shape, (height, width), strict=True)]
+    down, across = [max(sizes)] * 2 if diagonal else sizes
+    for axis, block in ((0, down), (1, across)):
+        if block > 1:
+            values = np.add.reduceat(values, np.arange(0, values.shape[axis], block), axis=axis)
+    return values, down, across
 
 
 def colors(values: Floats, diagonal: bool, shades: Shades) -> NDArray[np.uint8]:
@@ -102,10 +106,10 @@ def draw(
     if across == 2:
         picture = shaded.repeat(2, axis=0).repeat(2, axis=1)
     else:
-        fewer = pooled(values, room * 2, width)
+        fewer, down, beside = pooled(values, room * 2, width, diagonal)
         picture = colors(fewer, diagonal, shades)
-        if fewer.shape != values.shape and top:
-            note = f" {-(-tall // fewer.shape[0])} x {-(-wide // fewer.shape[1])} to a cell"
+        if top and down * beside > 1:
+            note = f" {down} x {beside} to a square"
             cells.write(max(0, width - len(note)), 0, note, NOTE)
     codes, keys = half_cells(picture)
     cells.codes[top : top + codes.shape[0], : codes.shape[1]] = codes[:room]

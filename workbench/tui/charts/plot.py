@@ -227,6 +227,7 @@ def _x_labels(area: _Area, label: str) -> None:
     step = marks[1] - marks[0] if len(marks) > 1 else 0.0
     end = area.left + area.width
     free = area.left
+    label = label if 3 * text_width(label) < area.width else ""
     name_start = end - text_width(label) - 1 if label else end
     for mark in marks:
         text = tick_label(mark, step)
