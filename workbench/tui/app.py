@@ -1,0 +1,100 @@
+"""The terminal program: `run()` opens it. It starts runs and shows them; closing it changes nothing about any run."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
+
+from textual.app import App
+
+from workbench.problems import Problem
+from workbench.recipe import Loaded
+from workbench.runs import Run
+from workbench.tui import steer
+from workbench.tui.library import Library
+from workbench.tui.screens.home import HomeScreen
+
+
+class DlwbApp(App[None], inherit_bindings=False):
+    """Screens ask it for everything that starts, steers or opens a run."""
+
+    TITLE = "dlwb"
+    CSS_PATH = "dlwb.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.library = Library()
+
+    def get_default_screen(self) -> HomeScreen:
+        return HomeScreen()
+
+    def start(self, loaded: Loaded) -> None:
+        """Make a run of a recipe and open it; a person's own code is asked about first."""
+        file = loaded.project_file
+        if file is not None:
+            from workbench import trust
+
+            if not trust.is_trusted(file):
+                from workbench.tui.screens.question import trust_question
+
+                self.push_screen(trust_question(file), partial(self._trusted, loaded))
+                return
+        self._in_thread(lambda: self._create(loaded))
+
+    def _trusted(self, loaded: Loaded, answer: bool | None) -> None:
+        if answer and loaded.project_file:
+            from workbench import trust
+
+            trust.trust(loaded.project_file)
+            self._in_thread(lambda: self._create(loaded))
+
+    def _create(self, loaded: Loaded) -> None:
+        from workbench import recipe, runs
+        from workbench.devices import best_device
+
+        if loaded.schema is None:
+            loaded = recipe.load(loaded.path)
+        kinds = loaded.schema.devices if loaded.schema else ("cpu", "cuda")
+        run = runs.create(loaded, best_device(kinds, loaded.recipe.compute.device))
+        self.call_from_thread(self.open_run, run)
+        runs.launch(run)
+
+    def open_run(self, run: Run) -> None:
+        """Show a run."""
+        from workbench.tui.screens.run import RunScreen
+
+        self.push_screen(RunScreen(self.library.feed(run)))
+
+    def steer(self, run: Run, verb: str) -> None:
+        """Tell a run something; killing it is asked about first."""
+        if verb == "kill":
+            from workbench.tui.screens.question import kill_question
+
+            self.push_screen(kill_question(run), lambda answer: self._steer(run, verb) if answer else None)
+        else:
+            self._steer(run, verb)
+
+    def _steer(self, run: Run, verb: str) -> None:
+        def ask() -> None:
+            self.call_from_thread(self.say, steer.ask(run, verb))
+
+        self._in_thread(ask)
+
+    def say(self, text: str, *, warning: bool = False) -> None:
+        """A line in the corner for a few seconds; foreign text is fine."""
+        self.notify(text, severity="warning" if warning else "information", markup=False, timeout=8 if warning else 4)
+
+    def _in_thread(self, work: Callable[[], None]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except Problem as problem:
+                self.call_from_thread(self.say, str(problem), warning=True)
+
+        self.run_worker(guarded, thread=True, exit_on_error=True)
+
+
+def run() -> None:
+    """Open the terminal program and wait until it is closed."""
+    DlwbApp().run()

@@ -1,0 +1,63 @@
+"""The key table: each screen's KEYS drives what a key does, the footer and the help, so none of the three can drift from the others."""
+
+from typing import ClassVar, NamedTuple
+
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+
+class Key(NamedTuple):
+    """One row of a table."""
+
+    keys: str
+    """Textual's names, comma-separated: `enter`, `p`, `ctrl+q`."""
+    name: str
+    """What it does: the screen's method `do_<name>`, refused where `refusal(name)` says why."""
+    label: str
+    """A word or two for the footer; "" keeps it out of the footer."""
+    help: str
+    """A sentence for the help."""
+    shown: str = ""
+    """How the key is written, where not as in `keys`."""
+
+    @property
+    def cap(self) -> str:
+        """The key as a person reads it on the keyboard."""
+        return self.shown or self.keys.replace("ctrl+", "^").replace(",", " ").replace("escape", "esc")
+
+
+def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
+    """The table as Textual wants it."""
+    return [Binding(key.keys, f"press('{key.name}')", key.help, show=False) for key in keys]
+
+
+ALWAYS = (
+    Key("question_mark,f1", "help", "help", "Show every key that works here", "? F1"),
+    Key("q,ctrl+q,ctrl+c", "quit", "quit", "Leave; runs go on without this program", "q"),
+)
+
+
+class KeyScreen(Screen[None]):
+    """A screen whose keys come from a table."""
+
+    KEYS: ClassVar[tuple[Key, ...]] = ALWAYS
+
+    def refusal(self, name: str) -> str:
+        """Why a key cannot be used now; "" when it can."""
+        return ""
+
+    def action_press(self, name: str) -> None:
+        """What every key and every click on the footer comes to."""
+        reason = self.refusal(name)
+        if reason:
+            self.notify(reason, severity="warning", markup=False, timeout=4)
+        else:
+            getattr(self, f"do_{name}")()
+
+    def do_help(self) -> None:
+        from workbench.tui.screens.help import HelpScreen
+
+        self.app.push_screen(HelpScreen(self.KEYS))
+
+    def do_quit(self) -> None:
+        self.app.exit()

@@ -1,0 +1,143 @@
+"""The recipes and runs that the home screen lists: read in small pieces, so that no list, however long, holds up a key."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from workbench import recipe as recipes
+from workbench import runs
+from workbench.problems import Problem, one_line
+from workbench.recipe import Loaded, Recipe
+from workbench.runs import Run, State, Summary
+from workbench.tui.feed import Feed
+
+KEPT = 4
+"""Feeds of ended runs that stay in memory after their screens were left."""
+
+
+class Shelved(NamedTuple):
+    """A recipe of the list: read, or with what is wrong with it."""
+
+    path: Path
+    loaded: Loaded | None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return one_line(self.loaded.recipe.title) if self.loaded else one_line(self.path.name)
+
+    @property
+    def part(self) -> str:
+        """The heading that it stands under: its part, or the folder that a broken one lies in."""
+        if self.loaded:
+            return one_line(self.loaded.recipe.part) or "Own recipes"
+        number, _, words = self.path.parent.name.partition("-")
+        return f"{number}. {words.replace('-', ' ').capitalize()}" if number.isdigit() and words else "Own recipes"
+
+
+class Entry:
+    """A run of the list."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.state = State(state="created")
+        self.summary = Summary(size=-1)
+        self.recipe: Recipe | None = None
+        self.quiet: tuple[float, float] | None = None
+
+    @property
+    def title(self) -> str:
+        return one_line(self.recipe.title) if self.recipe else self.run.stem
+
+
+def shelve(path: Path) -> Shelved:
+    """Read a recipe for the list; whatever is wrong with it stands in the list too."""
+    try:
+        return Shelved(path, recipes.load(path, describe=False))
+    except recipes.RecipeProblem as problem:
+        return Shelved(path, None, problem.problems)
+    except Problem as problem:
+        return Shelved(path, None, (str(problem),))
+    except OSError as error:
+        return Shelved(path, None, (f"{recipes.shown(path)} cannot be read: {error.strerror}.",))
+
+
+class Library:
+    """What the screens share."""
+
+    def __init__(self) -> None:
+        self.shelf: list[Shelved] = []
+        self.entries: dict[str, Entry] = {}
+        self._feeds: dict[str, Feed] = {}
+        self._opened: list[str] = []
+
+    def load_recipes(self) -> None:
+        """Read every recipe, by part and in the folders' order."""
+        shelf = [shelve(path) for path in recipes.shipped_and_own()]
+        order = {part: place for place, part in enumerate(sorted({each.part for each in shelf}, key=_part_order))}
+        self.shelf = sorted(shelf, key=lambda each: order[each.part])
+
+    def feed(self, run: Run) -> Feed:
+        """The run's feed, for a screen that opens; it is kept when the screen is left."""
+        if run.id in self._opened:
+            self._opened.remove(run.id)
+        self._opened.append(run.id)
+        for old in self._opened[:-KEPT]:
+            self._opened.remove(old)
+            feed = self._feeds.get(old)
+            if feed and not feed.state.alive:
+                del self._feeds[old]
+        return self._feeds.setdefault(run.id, Feed(run))
+
+    def of(self, stem: str) -> list[Entry]:
+        """The past runs of a recipe, newest first."""
+        return [entry for entry in self.entries.values() if entry.run.stem == stem]
+
+    def live(self) -> int:
+        """How many runs are alive."""
+        return sum(entry.state.alive for entry in self.entries.values())
+
+    def refresh(self) -> Iterator[None]:
+        """Look at every run again; a generator that stops after each small piece of work."""
+        found = runs.list_runs()
+        self.entries = {run.id: self.entries.get(run.id) or Entry(run) for run in found}
+        yield
+        for entry in list(self.entries.values()):
+            yield from self._look(entry)
+            yield
+
+    def _look(self, entry: Entry) -> Iterator[None]:
+        run = entry.run
+        if entry.recipe is None:
+            try:
+                entry.recipe = run.recipe()
+            except (OSError, ValueError, msgspec.MsgspecError):
+                entry.recipe = Recipe(title=run.stem, project="?")
+        entry.state = runs.state(run)
+        feed = self._feeds.get(run.id)
+        if feed is None and not entry.state.alive:
+            kept = entry.summary if entry.summary.size == runs.log_size(run) else runs.kept_summary(run)
+            if kept is not None:
+                entry.summary, entry.quiet = kept, None
+                return
+        feed = feed or self._feeds.setdefault(run.id, Feed(run))
+        feed.state = entry.state
+        size = runs.log_size(run)
+        if size == entry.summary.size and feed.caught_up:
+            entry.quiet = feed.quiet()
+            return
+        while feed.read() or not feed.caught_up:
+            yield
+        entry.summary = runs.summarize(feed.history, size)
+        entry.quiet = feed.quiet()
+        if not entry.state.alive:
+            runs.keep_summary(run, entry.summary)
+            if run.id not in self._opened:
+                del self._feeds[run.id]
+
+
+def _part_order(part: str) -> tuple[int, str]:
+    number = part.partition(".")[0]
+    return (int(number) if number.isdigit() else 99, part)

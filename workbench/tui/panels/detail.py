@@ -1,0 +1,95 @@
+"""The pane beside the lists: what a recipe is about, its numbers, what to watch for and its past runs; how a run stands and why it ended."""
+
+from textual.strip import Strip
+
+from workbench import verdict, words
+from workbench.problems import one_line
+from workbench.tui import palette, states, strips
+from workbench.tui.library import Entry, Library, Shelved
+
+LABEL = 10
+
+
+def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
+    """All there is to say about a recipe before it runs."""
+    blank = strips.line(width, [])
+    if not shelved.loaded:
+        lines = [strips.line(width, [(shelved.title, palette.bad)]), blank]
+        for problem in shelved.problems:
+            lines += strips.paragraph(problem, width, palette.plain, "  ")
+        return [*lines, blank, *strips.paragraph(f"Mend {shelved.path} and open dlwb again.", width, palette.dim)]
+    loaded, recipe = shelved.loaded, shelved.loaded.recipe
+    lines = strips.paragraph(recipe.title, width, palette.bold)
+    lines.append(strips.line(width, [(shelved.path.stem, palette.accent), (f"  {recipe.lesson}", palette.dim)]))
+    if recipe.about:
+        lines += [blank, *strips.paragraph(" ".join(recipe.about.split()), width, palette.plain)]
+    if loaded.unchecked:
+        lines += [blank, *strips.paragraph(f"{loaded.unchecked[:1].upper()}{loaded.unchecked[1:]}.", width, palette.warn)]
+    lines.append(blank)
+    train = recipe.train
+    length = f"{train.steps:,} steps" if train.steps else f"{train.epochs:,} epoch{'s' * (train.epochs != 1)}"
+    facts = [("project", recipe.project), ("data", str(recipe.config["data"]) if "data" in recipe.config else "")]
+    facts.append(("training", f"{length}, batches of {train.batch_size:,}"))
+    for name, text in facts:
+        if text:
+            lines += _labelled(name, one_line(text), width)
+    for reference in recipe.reference:
+        figure = f"{verdict.short_name(reference.metric)} {words.number(reference.value)}"
+        lines += _labelled("course", f"{figure}  ({reference.source})", width)
+    for bar in recipe.bar:
+        lines += _labelled("to pass", f"{verdict.short_name(bar.metric)} {verdict.wanted(bar)}", width)
+    for place, note in enumerate(recipe.watch):
+        lines += _labelled("watch for" if not place else "", note, width)
+    past = library.of(shelved.path.stem)
+    if past:
+        lines.append(blank)
+        lines += [_past_run(entry, width) for entry in past[:8]]
+    return lines
+
+
+def _labelled(label: str, text: str, width: int) -> list[Strip]:
+    body = strips.wrap(text, max(8, width - LABEL))
+    return [
+        strips.line(width, [(strips.fit(label if not place else "", LABEL), palette.faint), (each, palette.plain)]) for place, each in enumerate(body)
+    ]
+
+
+def _past_run(entry: Entry, width: int) -> Strip:
+    symbol, text, style = states.state_words(entry.state)
+    recipe, summary = entry.recipe, entry.summary
+    metric = verdict.headline(recipe, summary) if recipe else ""
+    value = verdict.figure(summary, metric) if metric else None
+    right: list[strips.Part] = []
+    if value is not None:
+        right = [(f"  {verdict.short_name(metric)} ", palette.faint), (words.number(value), palette.plain), (_mark(entry), palette.good)]
+    return strips.line(width, [(f"{symbol} {text}", style), (f"  {words.when(summary.started)}", palette.faint)], right)
+
+
+def _mark(entry: Entry) -> str:
+    judged = verdict.judge(entry.recipe, entry.summary) if entry.recipe else []
+    return " ✓" if judged and all(each.passed for each in judged) else "  "
+
+
+def run_lines(entry: Entry, width: int) -> list[Strip]:
+    """A run in a few lines: how it stands, why it ended, what it reached."""
+    symbol, text, style = states.state_words(entry.state)
+    summary, recipe = entry.summary, entry.recipe
+    lines = [strips.line(width, [(f"{symbol} {text}", style), (f"   {entry.run.id}", palette.faint)])]
+    if entry.quiet:
+        silence, usual = entry.quiet
+        lines += strips.paragraph(f"No step for {words.short(silence)}, usually {words.short(usual)}. It lives; it may be waiting.", width, palette.warn)
+    for sentence, look in ((entry.state.message, palette.plain), (entry.state.hint, palette.dim)):
+        if sentence and sentence != text:
+            lines += strips.paragraph(one_line(sentence, 1000), width, look)
+    if summary.demo or summary.variant:
+        why = f"DEMO: {summary.demo}" if summary.demo else f"Data: {summary.variant}"
+        lines += strips.paragraph(f"{why}. Nothing is judged.", width, palette.warn)
+    groups: list[list[strips.Part]] = []
+    for each in verdict.judge(recipe, summary) if recipe else []:
+        look = palette.dim if each.passed is None else palette.good if each.passed else palette.bad
+        mark = "" if each.passed is None else " ✓" if each.passed else " ✗"
+        value = "not measured yet" if each.value is None else words.number(each.value)
+        groups.append([(f"{verdict.short_name(each.bar.metric)} ", palette.dim), (value + mark, look), (f" {verdict.wanted(each.bar)}", palette.faint)])
+    if groups:
+        lines.append(strips.line(width, strips.joined(groups, ("   ", palette.plain))))
+    return lines

@@ -1,0 +1,109 @@
+"""Figures: every metric's last and best value, what is to pass, the machine's meters, and what to watch for. At the side, or a tab."""
+
+import math
+
+from textual.strip import Strip
+
+from workbench import verdict, words
+from workbench.history import History
+from workbench.problems import one_line
+from workbench.recipe import Recipe
+from workbench.runs import Summary
+from workbench.tui import palette, strips
+from workbench.tui.panels.lines import Lines
+
+NUMBER = 9
+
+
+class Figures(Lines):
+    """The panel; `follow` gives it what to write."""
+
+    def __init__(self) -> None:
+        super().__init__(name="figures")
+        self._source: tuple[Recipe, Summary, History] | None = None
+
+    def follow(self, recipe: Recipe, summary: Summary, history: History) -> None:
+        """Write these."""
+        self._source = (recipe, summary, history)
+        self.rebuild()
+
+    def lines(self, width: int) -> list[Strip]:
+        return figure_lines(*self._source, width - 1) if self._source else []
+
+
+def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int) -> list[Strip]:
+    """All of it, for a width."""
+    blank = strips.line(width, [])
+    lines: list[Strip] = []
+    if summary.last:
+        heads = "".join(strips.fit(word, NUMBER, "right") for word in ("last", "best"))
+        lines.append(strips.line(width, [("figures", palette.bold)], [(heads, palette.faint)]))
+        for tag in summary.last:
+            numbers: list[strips.Part] = []
+            for values, style in ((summary.last, palette.plain), (summary.best, palette.dim)):
+                figure = float("nan") if values[tag] == "None" else float(values[tag])
+                look = style if math.isfinite(figure) else palette.bad
+                numbers.append((strips.fit(words.number(figure), NUMBER, "right"), look))
+            lines.append(strips.line(width, [(verdict.short_name(tag), palette.dim)], numbers))
+        lines.append(blank)
+    judged = verdict.judge(recipe, summary)
+    if judged or recipe.reference:
+        lines.append(strips.line(width, [("to reach", palette.bold)]))
+        for each in judged:
+            mark, style = ("·", palette.dim) if each.passed is None else ("✓", palette.good) if each.passed else ("✗", palette.warn)
+            value = "" if each.value is None else words.number(each.value)
+            lines.append(
+                strips.line(
+                    width,
+                    [(f"{mark} ", style), (verdict.short_name(each.bar.metric), palette.dim), (f" {verdict.wanted(each.bar)}", palette.plain)],
+                    [(value, style)],
+                )
+            )
+        for known in recipe.reference:
+            lines.append(
+                strips.line(
+                    width,
+                    [("  ", palette.plain), (verdict.short_name(known.metric), palette.dim), (" in the course", palette.faint)],
+                    [(words.number(known.value), palette.dim)],
+                )
+            )
+        if not verdict.is_judged(summary):
+            lines += strips.paragraph("Not judged: " + (f"DEMO, {summary.demo}" if summary.demo else summary.variant), width, palette.warn)
+        lines.append(blank)
+    meters = _meters(history, width)
+    if meters:
+        lines += [strips.line(width, [("machine", palette.bold)]), *meters, blank]
+    if recipe.watch:
+        lines.append(strips.line(width, [("watch for", palette.bold)]))
+        for note in recipe.watch:
+            body = strips.wrap(one_line(note, 1000), max(8, width - 2))
+            lines += [strips.line(width, [("· " if not place else "  ", palette.accent), (text, palette.dim)]) for place, text in enumerate(body)]
+    return lines
+
+
+def _meters(history: History, width: int) -> list[Strip]:
+    """The newest readings; percentages and shares of memory as bars."""
+    read = {tag.removeprefix("system/"): history.last(tag) or 0.0 for tag in history.series if tag.startswith("system/")}
+    rows: list[tuple[str, str, float | None]] = []
+    if "cpu" in read:
+        rows.append(("cpu", f"{read['cpu']:.0f} %", None))
+    if "memory" in read:
+        total = read["memory"] + read.get("memory_free", 0.0)
+        rows.append(("memory", f"{read['memory']:.1f} GiB", read["memory"] / total if total else None))
+    if "gpu" in read:
+        rows.append(("gpu", f"{read['gpu']:.0f} %", read["gpu"] / 100))
+    if "gpu_memory" in read:
+        total = read.get("gpu_memory_total", 0.0)
+        rows.append(("gpu memory", f"{read['gpu_memory']:.1f} GiB", read["gpu_memory"] / total if total else None))
+    if "gpu_temperature" in read:
+        power = f", {read['gpu_power']:.0f} W" if "gpu_power" in read else ""
+        rows.append(("gpu heat", f"{read['gpu_temperature']:.0f} °C{power}", None))
+    lines = []
+    for name, text, share in rows:
+        room = width - 12 - 11
+        bar = round(max(0.0, min(1.0, share)) * room) if share is not None and room >= 4 else 0
+        drawn: list[strips.Part] = []
+        if share is not None and room >= 4:
+            drawn = [("━" * bar, palette.accent), ("─" * (room - bar), palette.faint)]
+        lines.append(strips.line(width, [(strips.fit(name, 12), palette.dim), *drawn], [(strips.fit(text, 11, "right"), palette.plain)]))
+    return lines

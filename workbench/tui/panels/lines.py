@@ -1,0 +1,93 @@
+"""Lines: a widget that shows lines of cells, scrolls, and repaints only what changed. The base of every panel made of text."""
+
+from collections.abc import Sequence
+
+from rich.segment import Segment
+from textual import events
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from workbench.tui import palette, strips
+
+
+class Lines(Widget):
+    """Shows what `show` was last given. With more lines than rows it scrolls, and a bar at the right edge says where it is."""
+
+    DEFAULT_CSS = "Lines { width: 1fr; height: 1fr; background: #0f1318; }"
+
+    def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(name=name, id=id, classes=classes, markup=False)
+        self._lines: list[Strip] = []
+        self._painted: list[Strip] = []
+        self.top = 0
+
+    def lines(self, width: int) -> Sequence[Strip]:
+        """The content for a width; what a panel overrides to follow its size. The base keeps what `show` gave it."""
+        return self._lines
+
+    def rebuild(self) -> None:
+        """Ask `lines` anew and repaint what differs."""
+        self.show(self.lines(self.size.width))
+
+    def show(self, lines: Sequence[Strip]) -> None:
+        """Replace the content; only changed spans go to the terminal."""
+        self._lines = list(lines)
+        self.top = min(self.top, self.bottom)
+        self._paint()
+
+    @property
+    def bottom(self) -> int:
+        """The largest `top`: where the last line stands on the last row."""
+        return max(0, len(self._lines) - self.size.height)
+
+    def scroll_by(self, rows: int) -> None:
+        """Move the view."""
+        self.top = max(0, min(self.bottom, self.top + rows))
+        self._paint()
+
+    def row(self, index: int, width: int) -> Strip:
+        """One line of content as it is painted."""
+        return self._lines[index] if index < len(self._lines) else Strip.blank(width, palette.plain)
+
+    def _paint(self) -> None:
+        width, height = self.size
+        if not width or not height:
+            return
+        before, self._painted = self._painted, self._visible(width, height)
+        if len(before) != height:
+            self.refresh()
+            return
+        regions = [
+            Region(start, y, end - start, 1)
+            for y, (old, new) in enumerate(zip(before, self._painted, strict=True))
+            for start, end in strips.changed(old, new)
+        ]
+        if regions:
+            self.refresh(*regions)
+
+    def _visible(self, width: int, height: int) -> list[Strip]:
+        shown = [self.row(self.top + y, width).adjust_cell_length(width, palette.plain) for y in range(height)]
+        if self.bottom and width > 4:
+            size = max(1, height * height // len(self._lines))
+            first = (height - size) * self.top // self.bottom
+            for y in range(height):
+                mark = Segment("▐" if first <= y < first + size else " ", palette.faint)
+                shown[y] = Strip([*shown[y].crop(0, width - 1), mark], width)
+        return shown
+
+    def render_line(self, y: int) -> Strip:
+        self._dirty_regions.clear()
+        return self._painted[y] if y < len(self._painted) else Strip.blank(self.size.width, palette.plain)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._painted = []
+        self.rebuild()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.scroll_by(3)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.scroll_by(-3)

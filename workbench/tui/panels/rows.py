@@ -1,0 +1,114 @@
+"""Rows: a list under a cursor, with headings between the rows. The lists of recipes and of runs are made of it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rich.segment import Segment
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+
+from workbench.tui import palette
+from workbench.tui.panels.lines import Lines
+
+
+class Row(NamedTuple):
+    """One line of the list; without a key it is a heading."""
+
+    key: str
+    strip: Strip
+
+
+class Rows(Lines):
+    """The cursor stays on its key when rows come, go and move."""
+
+    class Moved(Message):
+        """The cursor is on another row."""
+
+        def __init__(self, rows: "Rows", key: str) -> None:
+            super().__init__()
+            self.rows = rows
+            self.key = key
+
+    class Chosen(Message):
+        """A row was clicked that had the cursor already."""
+
+        def __init__(self, rows: "Rows", key: str) -> None:
+            super().__init__()
+            self.rows = rows
+            self.key = key
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._rows: list[Row] = []
+        self.cursor = -1
+
+    @property
+    def key(self) -> str:
+        """The row under the cursor; "" in an empty list."""
+        return self._rows[self.cursor].key if 0 <= self.cursor < len(self._rows) else ""
+
+    def fill(self, rows: Sequence[Row]) -> None:
+        """Replace the rows."""
+        before, place = self.key, self.cursor
+        self._rows = list(rows)
+        keys = [row.key for row in rows]
+        if before and before in keys:
+            self.cursor = keys.index(before)
+        else:
+            self.cursor = self._nearest(max(0, place))
+        self._follow()
+        self.show([row.strip for row in rows])
+        if self.key != before:
+            self.post_message(self.Moved(self, self.key))
+
+    def move(self, rows: int) -> None:
+        """Move the cursor by so many rows that can be chosen."""
+        choices = [index for index, row in enumerate(self._rows) if row.key]
+        if not choices:
+            return
+        place = choices.index(self.cursor) if self.cursor in choices else 0
+        self._to(choices[max(0, min(len(choices) - 1, place + rows))])
+
+    def select(self, key: str) -> None:
+        """Put the cursor on a key, where there is such a row."""
+        for index, row in enumerate(self._rows):
+            if key and row.key == key:
+                self._to(index)
+
+    def row(self, index: int, width: int) -> Strip:
+        strip = super().row(index, width)
+        if index != self.cursor:
+            return strip
+        mark = Segment("▌", palette.accent + palette.chosen)
+        rest = strip.adjust_cell_length(width, palette.plain).crop(1)
+        return Strip([mark, *(Segment(text, (style or palette.plain) + palette.chosen) for text, style, _ in rest)], width)
+
+    def _nearest(self, place: int) -> int:
+        choices = [index for index, row in enumerate(self._rows) if row.key]
+        return min(choices, key=lambda index: abs(index - place), default=-1)
+
+    def _to(self, index: int) -> None:
+        if index != self.cursor:
+            self.cursor = index
+            self._follow()
+            self._paint()
+            self.post_message(self.Moved(self, self.key))
+
+    def _follow(self) -> None:
+        height = self.size.height
+        if self.cursor < 0 or not height:
+            return
+        above = self.cursor - 1 if self.cursor and not self._rows[self.cursor - 1].key else self.cursor
+        if above < self.top:
+            self.top = above if above > 1 else 0
+        elif self.cursor >= self.top + height:
+            self.top = self.cursor - height + 1
+
+    def on_click(self, event: events.Click) -> None:
+        index = self.top + event.y
+        if index < len(self._rows) and self._rows[index].key:
+            if index == self.cursor:
+                self.post_message(self.Chosen(self, self.key))
+            else:
+                self._to(index)

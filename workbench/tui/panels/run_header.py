@@ -1,0 +1,131 @@
+"""The top of a run's screen: what it is, how it stands and how far it is; at its end, why it ended and what it reached."""
+
+import time
+
+from textual.strip import Strip
+
+from workbench import verdict, words
+from workbench.events import CAUSES
+from workbench.problems import one_line
+from workbench.recipe import Recipe
+from workbench.runs import Summary
+from workbench.tui import palette, states, strips
+from workbench.tui.feed import Feed
+from workbench.tui.panels.lines import Lines
+
+SPACE: strips.Part = ("   ", palette.plain)
+
+
+class RunHeader(Lines):
+    """The panel; as tall as what it has to say."""
+
+    DEFAULT_CSS = "RunHeader { height: 2; }"
+
+    def __init__(self, feed: Feed, recipe: Recipe) -> None:
+        super().__init__()
+        self.feed = feed
+        self.recipe = recipe
+        self.summary = Summary(size=0)
+
+    def follow(self, summary: Summary) -> None:
+        """Write it anew."""
+        self.summary = summary
+        height = len(self.lines(self.size.width))
+        if height != self.size.height:
+            self.styles.height = height
+        self.rebuild()
+
+    def lines(self, width: int) -> list[Strip]:
+        lines = [title_line(self.feed, self.recipe, width), progress_line(self.feed, self.recipe, width, time.time())]
+        return lines + (ending_lines(self.feed, self.recipe, self.summary, width) if self.feed.caught_up else [])
+
+
+def title_line(feed: Feed, recipe: Recipe, width: int) -> Strip:
+    """Title, badges, device, state."""
+    symbol, text, style = states.state_words(feed.state)
+    history = feed.history
+    left: list[strips.Part] = [(f" {one_line(recipe.title)}", palette.bold), ("  ", palette.plain)]
+    if history.demo:
+        left += [(f" DEMO: {one_line(history.demo)} ", palette.badge), ("  ", palette.plain)]
+    if history.variant:
+        left += [(f" {one_line(history.variant)} ", palette.badge), ("  ", palette.plain)]
+    left.append((feed.run.id.partition("_")[0] if width >= 100 else "", palette.faint))
+    quiet = feed.quiet()
+    if quiet:
+        symbol, text, style = "●", f"no step for {words.short(quiet[0])}, usually {words.short(quiet[1])}", palette.warn
+    elif feed.state.state in ("starting", "queued", "created") and feed.state.message:
+        text = f"{text}: {one_line(feed.state.message, 60)}"
+    elif not feed.state.alive and feed.state.state != "away":
+        text = feed.state.state
+    device = one_line(history.device or recipe.compute.device, 40)
+    return strips.line(width, left, [(f" {device}", palette.dim), ("  ", palette.plain), (f"{symbol} {text} ", style)])
+
+
+def progress_line(feed: Feed, recipe: Recipe, width: int, now: float) -> Strip:
+    """A bar with step, epoch, rate, time and time left."""
+    history = feed.history
+    rate = feed.rate()
+    groups: list[list[strips.Part]] = []
+    steps = words.count(history.step) + (f"/{words.count(history.steps)}" if history.steps else "")
+    groups.append([("step ", palette.faint), (steps, palette.plain)])
+    if history.steps_per_epoch:
+        epochs = f"{history.epoch:.1f}" if history.epoch < 100 else f"{history.epoch:.0f}"
+        groups.append([("epoch ", palette.faint), (epochs + f"/{recipe.train.epochs}" * (not recipe.train.steps), palette.plain)])
+    if rate:
+        groups.append([(words.rate(rate), palette.plain)])
+        if width >= 110 and rate * recipe.train.batch_size >= 1 and history.steps_per_epoch:
+            groups.append([(f"{words.count(rate * recipe.train.batch_size)} examples/s", palette.dim)])
+    groups.append([(words.duration(feed.elapsed(now)), palette.plain)])
+    left = feed.left()
+    if left is not None:
+        groups.append([(words.duration(left), palette.accent), (" left", palette.faint)])
+    parts = strips.joined(groups, SPACE if width >= 100 else ("  ", palette.plain))
+    room = width - 4 - sum(len(text) for text, _ in parts)
+    share = min(1.0, history.step / history.steps) if history.steps else 0.0
+    bar = _bar(share, room, states.STATES.get(feed.state.state, ("", palette.dim))[1]) if room >= 6 and history.steps else []
+    return strips.line(width, [(" ", palette.plain), *bar, ("  " if bar else "", palette.plain), *parts])
+
+
+def _bar(share: float, width: int, style: object) -> list[strips.Part]:
+    full = int(share * width)
+    return [("━" * full, style), ("─" * (width - full), palette.faint)]  # type: ignore[list-item]
+
+
+def ending_lines(feed: Feed, recipe: Recipe, summary: Summary, width: int) -> list[Strip]:
+    """Why it ended and what can be done; its figures against the course's and the bars."""
+    state = feed.state
+    if feed.problem:
+        return strips.paragraph(f" {feed.problem}", width, palette.bad, " ")
+    if state.alive or state.state in ("created", "away"):
+        return []
+    _, _, style = states.state_words(state)
+    cause = CAUSES.get(state.cause, state.cause)
+    sentence = f"{state.state.capitalize()}: {cause}." if cause else f"{state.state.capitalize()}."
+    message = one_line(state.message, 600)
+    if message and message.rstrip(".").casefold() not in sentence.casefold():
+        sentence += f" {message}"
+    lines = strips.paragraph(f" {sentence}", width, style, " ")
+    if state.hint:
+        lines += strips.paragraph(f" {one_line(state.hint, 300)}", width, palette.dim, " ")
+    reached = _reached(recipe, summary)
+    if reached:
+        lines.append(strips.line(width, [(" ", palette.plain), *reached]))
+    return lines[:5]
+
+
+def _reached(recipe: Recipe, summary: Summary) -> list[strips.Part]:
+    if not verdict.is_judged(summary):
+        why = "a DEMO" if summary.demo else "on stand-in data"
+        return [(f"Nothing is judged: this run is {why}.", palette.warn)] if recipe.bar else []
+    groups: list[list[strips.Part]] = []
+    for each in verdict.judge(recipe, summary):
+        mark, style = ("", palette.dim) if each.passed is None else ("✓ ", palette.good) if each.passed else ("✗ ", palette.bad)
+        value = "not measured" if each.value is None else words.number(each.value)
+        course = [words.number(known.value) for known in recipe.reference if known.metric == each.bar.metric]
+        groups.append(
+            [
+                (f"{mark}{verdict.short_name(each.bar.metric)} {value}", style),
+                (f"  to pass {verdict.wanted(each.bar)}" + (f", course {course[0]}" if course else ""), palette.dim),
+            ]
+        )
+    return strips.joined(groups, SPACE)

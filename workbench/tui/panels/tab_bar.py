@@ -1,0 +1,49 @@
+"""The line between charts and samples: the names of all panels below; those on the screen are bright. A click shows one."""
+
+from rich.cells import cell_len
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+
+from workbench.tui import palette, strips
+from workbench.tui.panels.lines import Lines
+
+
+class TabBar(Lines):
+    """`follow` says what there is."""
+
+    class Chosen(Message):
+        """A name was clicked."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.tab = name
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self._tabs: list[tuple[str, str]] = []
+        self._shown: frozenset[str] = frozenset()
+        self._focus = ""
+        self._note = ""
+
+    def follow(self, tabs: list[tuple[str, str]], shown: frozenset[str], focus: str, note: str = "") -> None:
+        """(name, label) of every tab, the names that are on the screen, the one in focus, and a note for the right edge."""
+        self._tabs, self._shown, self._focus, self._note = tabs, shown, focus, note
+        self.rebuild()
+
+    def lines(self, width: int) -> list[Strip]:
+        parts: list[strips.Part] = [("─", palette.faint)]
+        for name, label in self._tabs:
+            style = palette.heading if name == self._focus else palette.bold if name in self._shown else palette.faint
+            parts += [(f" {label} ", style), ("─", palette.faint)]
+        note = f" {self._note} ─" if self._note else "─"
+        used = sum(cell_len(text) for text, _ in parts) + len(note)
+        return [strips.line(width, [*parts, ("─" * max(0, width - used), palette.faint)], [(note, palette.faint)])]
+
+    def on_click(self, event: events.Click) -> None:
+        column = 1
+        for name, label in self._tabs:
+            column += cell_len(label) + 3
+            if event.x < column:
+                self.post_message(self.Chosen(name))
+                return

@@ -1,0 +1,1 @@
+"""The screens: home, one run, help, questions."""

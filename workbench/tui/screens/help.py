@@ -1,0 +1,56 @@
+"""The help: every key of the screen it was asked on, from the same table that the keys are dispatched by."""
+
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.screen import ModalScreen
+
+from workbench.tui import keys, palette, strips
+from workbench.tui.keys import Key
+from workbench.tui.panels.lines import Lines
+
+CAP_WIDTH = 12
+
+
+class HelpScreen(ModalScreen[None]):
+    """Lists a key table."""
+
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; background: #0f1318 60%; }
+    HelpScreen > Lines {
+        width: 76; max-width: 96%; height: auto; max-height: 96%; padding: 0 2; background: #0f1318; border: round #62b6ea;
+    }
+    """
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        Key("escape,enter,question_mark,f1,q,ctrl+c", "close", "close", "Close this help", "Esc ? q"),
+        Key("up", "up", "", "Scroll up", "↑"),
+        Key("down", "down", "", "Scroll down", "↓"),
+    )
+    BINDINGS = keys.bindings(KEYS)
+
+    def __init__(self, table: tuple[Key, ...]) -> None:
+        super().__init__()
+        self.table = table
+
+    def compose(self) -> ComposeResult:
+        yield Lines()
+
+    def on_resize(self, event: events.Resize) -> None:
+        panel = self.query_one(Lines)
+        width = min(76, event.size.width * 96 // 100) - 6
+        lines = [strips.line(width, [("Keys", palette.heading), ("   the footer and the mouse do the same", palette.faint)]), strips.line(width, [])]
+        for key in (*self.table, self.KEYS[0]):
+            for place, text in enumerate(strips.wrap(key.help, width - CAP_WIDTH)):
+                cap = strips.fit(key.cap if not place else "", CAP_WIDTH)
+                lines.append(strips.line(width, [(cap, palette.accent), (text, palette.plain)]))
+        panel.border_title = "help"
+        panel.styles.height = len(lines) + 2
+        panel.show(lines)
+
+    def action_press(self, name: str) -> None:
+        """A key."""
+        if name == "close":
+            self.dismiss(None)
+        else:
+            self.query_one(Lines).scroll_by(-1 if name == "up" else 1)

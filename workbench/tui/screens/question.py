@@ -1,0 +1,74 @@
+"""A question with two answers, over whatever screen asks it: kill this run? trust this file?"""
+
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.screen import ModalScreen
+
+from workbench.problems import one_line
+from workbench.runs import Run
+from workbench.tui import keys, palette, strips
+from workbench.tui.keys import Key
+from workbench.tui.panels.lines import Lines
+
+
+class QuestionScreen(ModalScreen[bool]):
+    """Dismisses with the answer."""
+
+    DEFAULT_CSS = """
+    QuestionScreen { align: center middle; background: #0f1318 60%; }
+    QuestionScreen > Lines {
+        width: 76; max-width: 96%; height: auto; max-height: 90%; padding: 1 2; background: #0f1318; border: round #e5c06e;
+    }
+    """
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        Key("y,enter", "yes", "yes", "Yes", "y ⏎"),
+        Key("n,escape,q", "no", "no", "No", "n Esc"),
+    )
+    BINDINGS = keys.bindings(KEYS)
+
+    def __init__(self, title: str, text: list[tuple[str, bool]], yes: str) -> None:
+        """`text` is paragraphs, each with whether it is emphasised; `yes` says what yes does."""
+        super().__init__()
+        self._title = title
+        self._text = text
+        self._yes = yes
+
+    def compose(self) -> ComposeResult:
+        yield Lines()
+
+    def on_resize(self, event: events.Resize) -> None:
+        panel = self.query_one(Lines)
+        width = min(76, event.size.width * 96 // 100) - 6
+        lines = [strips.line(width, [(self._title, palette.heading)])]
+        for text, strong in self._text:
+            lines += [strips.line(width, []), *strips.paragraph(text, width, palette.bold if strong else palette.plain)]
+        answers = [(" y ", palette.badge), (f" {self._yes}    ", palette.plain), (" n ", palette.heading), (" no", palette.dim)]
+        lines += [strips.line(width, []), strips.line(width, answers)]
+        panel.styles.height = len(lines) + 4
+        panel.show(lines)
+
+    def action_press(self, name: str) -> None:
+        """A key or a click."""
+        self.dismiss(name == "yes")
+
+    def on_click(self, event: events.Click) -> None:
+        panel = self.query_one(Lines)
+        if event.screen_y == panel.content_region.bottom - 1:
+            self.dismiss(event.screen_x - panel.content_region.x < 5 + len(self._yes))
+
+
+def kill_question(run: Run) -> QuestionScreen:
+    """Before a run is killed."""
+    text = "It ends at once, without saving: the work since its last checkpoint is lost. Stopping (s) saves first."
+    return QuestionScreen("Kill this run?", [(run.id, True), (text, False)], "kill it")
+
+
+def trust_question(file: Path) -> QuestionScreen:
+    """Before a person's own code runs for the first time."""
+    from workbench import trust
+
+    text = "This recipe runs Python code that is not part of dlwb. It can do whatever you can. Trust it if you know what it does; a later change asks again."
+    return QuestionScreen("Trust this file?", [(one_line(str(file.absolute())), True), (f"SHA-256 {trust.sha256(file)}", False), (text, False)], "trust and start")

@@ -1,0 +1,184 @@
+"""One run: its curves and samples while it trains, and after. Everything comes from its log; closing the screen changes nothing."""
+
+import time
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+from textual import events, on
+from textual.app import ComposeResult
+
+from workbench import runs
+from workbench.recipe import Recipe
+from workbench.tui import keys, steer
+from workbench.tui.feed import Feed
+from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.panels.key_bar import KeyBar
+from workbench.tui.panels.run_board import RunBoard
+from workbench.tui.panels.run_header import RunHeader
+from workbench.tui.panels.samples import SamplePanel
+from workbench.tui.panels.tab_bar import TabBar
+
+if TYPE_CHECKING:
+    from workbench.tui.app import DlwbApp
+
+POLL = 0.25
+"""Seconds between two looks at a live run's log and state."""
+REST = 2.0
+"""The same for one that has ended: somebody may resume it."""
+DRAW = 1.0
+"""Seconds between two drawings, so that a run that logs fast costs no more over SSH than one that logs slowly."""
+FIRST = 0.3
+"""Seconds between two drawings while an old log is read."""
+
+
+class RunScreen(KeyScreen):
+    """Opened from either list."""
+
+    app: "DlwbApp"
+
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        Key("escape", "back", "back", "From a panel on the whole screen back to all, from there back to the lists", "Esc"),
+        Key("p", "pause", "pause", "Pause it at its next step"),
+        Key("r", "resume", "resume", "Go on: a paused run at once, an ended one from its last checkpoint"),
+        Key("s", "stop", "stop", "Stop it: it finishes its step and saves a checkpoint"),
+        Key("k", "kill", "kill", "Kill it, after asking: what was not saved is lost"),
+        Key("n", "sample", "sample", "Sample now"),
+        Key("y", "log_y", "log y", "Logarithmic y-axes, and back"),
+        Key("tab", "next", "panel", "The next panel", "Tab"),
+        Key("enter", "full", "full", "The panel in focus on the whole screen, and back", "⏎"),
+        Key("left", "older", "", "An older sample of the panel in focus", "←"),
+        Key("right", "newer", "", "A newer sample", "→"),
+        Key("up", "up", "", "Scroll the panel in focus up", "↑"),
+        Key("down", "down", "", "Scroll it down", "↓"),
+        *keys.ALWAYS,
+    )
+    BINDINGS = keys.bindings(KEYS)
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
+        self.feed = feed
+        try:
+            self.recipe = feed.run.recipe()
+        except (OSError, ValueError, msgspec.MsgspecError):
+            self.recipe = Recipe(title=feed.run.stem, project="?")
+        self.board = RunBoard(feed, self.recipe)
+        self.header = RunHeader(feed, self.recipe)
+        self._drawn_at = 0.0
+        self._drawn: tuple[object, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        yield self.header
+        yield self.board
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.call_after_refresh(self._look)
+
+    # -- the path from the log to the screen ---------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Read a slice; go on at once while there is more, else look again in a while."""
+        if not self.is_attached:
+            return
+        feed, before = self.feed, self.feed.state
+        feed.ask()
+        feed.read()
+        since = time.monotonic() - self._drawn_at
+        if not feed.caught_up:
+            if since > FIRST:
+                self.draw()
+            self.set_timer(0.0005, self._look)
+            return
+        if feed.state != before or since >= DRAW or not self._drawn:
+            self.draw()
+        self.set_timer(POLL if feed.state.alive else REST, self._look)
+
+    def draw(self) -> None:
+        """Bring everything up to date; only what changed is painted, and an ended run, where nothing changes, is not even looked at."""
+        feed, board = self.feed, self.board
+        self._drawn_at = time.monotonic()
+        now = (feed.history.version, feed.caught_up, feed.state, feed.problem, self.size, board.focused, board.full, board.log_y)
+        # Textual repaints the whole terminal when a screen below the top one changes.
+        if (now == self._drawn and not feed.state.alive) or not self.is_active:
+            return
+        self._drawn = now
+        summary = runs.summarize(feed.history, 0)
+        with self.app.batch_update():
+            self.header.follow(summary)
+            board.follow(summary)
+            self.query_one(KeyBar).rebuild()
+
+    def on_screen_resume(self) -> None:
+        self._drawn = ()
+        if self.is_mounted:
+            self.draw()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._drawn = ()
+        self.call_after_refresh(self.draw)
+
+    @on(TabBar.Chosen)
+    def _chosen(self, event: TabBar.Chosen) -> None:
+        self.board.focused = event.tab
+        self.draw()
+
+    # -- keys ------------------------------------------------------------------------------------------------------------------
+
+    def refusal(self, name: str) -> str:
+        if name in steer.VERBS:
+            return steer.refusal(self.feed.state, name)
+        if name in ("older", "newer") and not isinstance(self.board.target(), SamplePanel):
+            return "This panel has no samples: tab goes to the next one."
+        return ""
+
+    def do_back(self) -> None:
+        if self.board.full:
+            self.do_full()
+        else:
+            self.app.pop_screen()
+
+    def do_pause(self) -> None:
+        self.app.steer(self.feed.run, "pause")
+
+    def do_resume(self) -> None:
+        self.app.steer(self.feed.run, "resume")
+
+    def do_stop(self) -> None:
+        self.app.steer(self.feed.run, "stop")
+
+    def do_kill(self) -> None:
+        self.app.steer(self.feed.run, "kill")
+
+    def do_sample(self) -> None:
+        self.app.steer(self.feed.run, "sample")
+
+    def do_log_y(self) -> None:
+        self.board.log_y = not self.board.log_y
+        self.draw()
+
+    def do_next(self) -> None:
+        self.board.focus_next()
+        self.draw()
+
+    def do_full(self) -> None:
+        if not self.board.focused:
+            self.board.focus_next()
+        self.board.full = not self.board.full
+        self.draw()
+
+    def do_older(self) -> None:
+        self._scrub(1)
+
+    def do_newer(self) -> None:
+        self._scrub(-1)
+
+    def _scrub(self, steps: int) -> None:
+        target = self.board.target()
+        if isinstance(target, SamplePanel):
+            target.back(steps)
+
+    def do_up(self) -> None:
+        self.board.scroll_target(-1)
+
+    def do_down(self) -> None:
+        self.board.scroll_target(1)

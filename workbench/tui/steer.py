@@ -1,0 +1,44 @@
+"""What a person may ask of a run, when, and how it is asked. Both screens' keys come here."""
+
+from workbench import runs
+from workbench.runs import Run, State
+
+VERBS = ("pause", "resume", "stop", "kill", "sample")
+
+
+def refusal(state: State, verb: str) -> str:
+    """Why a run in this state cannot be told that; "" when it can."""
+    if verb == "resume":
+        if state.state == "paused" or state.state in ("stopped", "failed", "created"):
+            return ""
+        if state.state == "finished":
+            return "All its work is done; a new run of its recipe starts from the beginning."
+        if state.state == "away":
+            return f"It is {state.message}: resume it there."
+        return f"It is {state.state} already."
+    if not state.alive:
+        if state.state == "away":
+            return f"It is {state.message}: ask it there."
+        return f"It has ended ({state.state}), so it cannot {verb}." + (" r resumes it." if state.state in ("stopped", "failed") else "")
+    if verb in ("pause", "sample") and state.state in ("queued", "starting"):
+        return f"It is {state.state}: it can {verb} once it trains."
+    if verb == "pause" and state.state == "paused":
+        return "It is paused already; r goes on."
+    if verb in ("pause", "sample", "stop") and state.state == "stopping":
+        return "It is stopping already."
+    return ""
+
+
+def ask(run: Run, verb: str) -> str:
+    """Do it; returns what to tell the person. Raises Problem. May wait for a process to start: call it from a thread."""
+    if verb == "stop":
+        runs.stop(run)
+        return "Stopping: it finishes its step and saves a checkpoint."
+    if verb == "kill":
+        runs.kill(run)
+        return "Killed. What was logged and saved stays; r resumes from there."
+    if verb == "resume" and not runs.state(run).alive:
+        runs.launch(run)
+        return "It goes on from its last checkpoint."
+    runs.command(run, verb)
+    return {"pause": "Pausing at its next step.", "resume": "It goes on.", "sample": "A sample comes after its next step."}[verb]
