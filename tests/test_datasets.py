@@ -295,6 +295,7 @@ def unpack(tmp_path: Path, content: bytes) -> Path:
         tar((member("a", tarfile.DIRTYPE), b""), (member("a/b.txt"), b"here")),
         zipped(("a/", b""), ("a/b.txt", b"here")),
     ],
+    ids=["tar", "zip"],
 )
 def test_a_good_archive_is_unpacked_once(tmp_path: Path, content: bytes) -> None:
     folder = unpack(tmp_path, content)
@@ -310,7 +311,6 @@ def test_a_good_archive_is_unpacked_once(tmp_path: Path, content: bytes) -> None
     [
         (tar((member("../out.txt"), b"x")), "outside its folder"),
         (tar((member("a/../../out.txt"), b"x")), "outside its folder"),
-        (tar((member("/tmp/dlwb-out.txt"), b"x")), "outside its folder"),
         (tar((member("link", tarfile.SYMTYPE, "/etc"), b"")), "neither a file nor a folder"),
         (tar((member("link", tarfile.LNKTYPE, "/etc/passwd"), b"")), "neither a file nor a folder"),
         (tar((member("pipe", tarfile.FIFOTYPE), b"")), "neither a file nor a folder"),
@@ -319,18 +319,26 @@ def test_a_good_archive_is_unpacked_once(tmp_path: Path, content: bytes) -> None
         (tar((member("a"), b"1"), (member("a"), b"2")), "twice"),
         (tar((member("a"), bytes(range(256)) * 30))[:-200], "damaged"),
         (zipped(("../out.txt", b"x")), "outside its folder"),
-        (zipped(("/tmp/dlwb-out.txt", b"x")), "outside its folder"),
         (zipped(("bomb", bytes(10_001))), "holds more than"),
         (zipped_link(), "neither a file nor a folder"),
         (zipped(("a", b"x"))[:-30], "damaged"),
         (b"no archive at all", "damaged"),
     ],
+    ids=lambda value: "" if isinstance(value, bytes) else None,
 )
 def test_a_bad_archive_leaves_nothing(tmp_path: Path, content: bytes, says: str) -> None:
     with pytest.raises(Problem, match=says):
         unpack(tmp_path, content)
     assert list((tmp_path / "to").iterdir()) == []
-    assert not (tmp_path / "out.txt").exists() and not Path("/tmp/dlwb-out.txt").exists()
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_an_absolute_name_is_refused(tmp_path: Path) -> None:
+    outside = tmp_path / "out.txt"
+    for content in (tar((member(str(outside)), b"x")), zipped((str(outside), b"x"))):
+        with pytest.raises(Problem, match="outside its folder"):
+            unpack(tmp_path, content)
+        assert not outside.exists()
 
 
 def idx(*shape: int, values: bytes | None = None, kind: int = 8) -> bytes:
@@ -357,6 +365,7 @@ def test_idx_is_read_as_it_was_written(tmp_path: Path) -> None:
         (gzip.compress(idx(2, 3, values=bytes(5))), "fewer values"),
         (gzip.compress(idx(2, 3, values=bytes(10_000_000))), "more values"),
     ],
+    ids=lambda value: "" if isinstance(value, bytes) else None,
 )
 def test_a_bad_idx_file_gives_one_sentence(tmp_path: Path, content: bytes, says: str) -> None:
     file = tmp_path / "it.gz"
