@@ -59,7 +59,7 @@ def y_scale(low: float, high: float, parts: float, log: bool = False) -> Scale:
     It has about `parts` ticks. `log` needs low > 0.
     """
     if log:
-        return _log_scale(max(low, 1e-300), min(max(high, low, 1e-300), HUGE))
+        return _log_scale(*(min(max(end, 1e-300), HUGE) for end in (low, max(low, high))))
     low, high = widened(low, high)
     if 0 < low < 0.35 * high:
         low = 0.0
@@ -147,5 +147,5 @@ def number(value: float, digits: int = 4) -> str:
                 return f"{number(value / unit, digits - 1)}{suffix}"
     if value == int(value) and size < 10.0**digits:
         return str(int(value))
-    before = max(1, math.floor(math.log10(size)) + 1)
+    before = math.floor(math.log10(size)) + 1
     return f"{value:.{max(0, digits - before)}f}"

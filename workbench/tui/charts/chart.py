@@ -143,6 +143,7 @@ class Chart(Canvas):
         last call left off, and stays the caller's; other data are compared by identity, so give new arrays for new content.
         """
         old = self._plot
+        self._choose_slots(lines)
         self._plot = Plot(
             [self._trace(line) for line in lines],
             old.title if title is None else title,
@@ -168,7 +169,8 @@ class Chart(Canvas):
         self.redraw()
 
     def _trace(self, line: Line) -> Trace:
-        slot, key = self._slot(line), _identity(line)
+        slot = self._slots[line.name] if line.slot is None else line.slot % SLOTS
+        key = _identity(line)
         if isinstance(line.data, Series):
             _, pyramid = self._pyramids.setdefault(key, (line.data, Pyramid()))
             pyramid.follow(line.data)
@@ -182,13 +184,11 @@ class Chart(Canvas):
             return Trace(line.name, slot, self._pyramids[key][1])
         return Trace(line.name, slot, None, x, y, line.points)
 
-    def _slot(self, line: Line) -> int:
-        """The line's colour: asked for, its split's own, or the next free one; once given it stays."""
-        if line.slot is not None:
-            return line.slot % SLOTS
-        if line.name not in self._slots:
+    def _choose_slots(self, lines: Sequence[Line]) -> None:
+        """Give each new name a colour for good: its split's own if that is free, else the next free one."""
+        new = dict.fromkeys(line.name for line in lines if line.slot is None and line.name not in self._slots)
+        for name in sorted(new, key=lambda name: name not in _OWN_SLOTS):
             taken = set(self._slots.values())
-            wanted = _OWN_SLOTS.get(line.name)
-            free = [slot for slot in range(SLOTS) if slot not in taken]
-            self._slots[line.name] = wanted if wanted is not None else free[0] if free else len(self._slots) % SLOTS
-        return self._slots[line.name]
+            free = [slot for slot in range(SLOTS) if slot not in taken] or [len(self._slots) % SLOTS]
+            wanted = _OWN_SLOTS.get(name, -1)
+            self._slots[name] = wanted if wanted in free else free[0]

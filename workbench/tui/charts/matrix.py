@@ -34,7 +34,7 @@ class Shades:
 
 def shares(values: Floats) -> Floats:
     """How strongly each cell is shaded, 0 … 1: its share of its row; with negative values, its place between smallest and largest."""
-    known = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    known = _known(values)
     if known.size and known.min() < 0:
         low, high = float(known.min()), float(known.max())
         return (known / 2 - low / 2) / max(high / 2 - low / 2, 1e-300)
@@ -44,6 +44,11 @@ def shares(values: Floats) -> Floats:
     return np.asarray(known / np.where(total > 0, total, 1.0))
 
 
+def _known(values: Floats) -> Floats:
+    """The values with 0 for what is not finite, and small enough to be summed."""
+    return np.clip(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0), -1e290, 1e290)
+
+
 def pooled(values: Floats, height: int, width: int, diagonal: bool) -> tuple[Floats, int, int]:
     """Blocks of neighbouring rows and columns summed, so that at most `height` x `width` are left; and how many rows and columns make one.
 
@@ -51,6 +56,7 @@ def pooled(values: Floats, height: int, width: int, diagonal: bool) -> tuple[Flo
     """
     sizes = [max(1, -(-size // limit)) for size, limit in zip(values.shape, (height, width), strict=True)]
     down, across = [max(sizes)] * 2 if diagonal else sizes
+    values = _known(values)
     for axis, block in ((0, down), (1, across)):
         if block > 1:
             values = np.add.reduceat(values, np.arange(0, values.shape[axis], block), axis=axis)
@@ -68,7 +74,7 @@ def colors(values: Floats, diagonal: bool, shades: Shades) -> NDArray[np.uint8]:
     ground = np.array(shades.ground, float)
     # Small shares are what one looks for: the square root lifts them.
     shaded = np.rint(ground + (full - ground) * np.sqrt(strength)[:, :, None]).astype(np.uint8)
-    return reduced(shaded, shades.terminal, dither=False)
+    return shaded if shades.terminal == "truecolor" else reduced(shaded, shades.terminal, dither=False)
 
 
 def draw(
@@ -140,7 +146,7 @@ def _table(
 ) -> None:
     left = names + 1 if names else 0
     for number_, name in enumerate(columns):
-        text = cut(name, cell - 1) if cell > 5 else name[: cell - 1]
+        text = cut(name, cell - 1) if cell > 7 else name[: cell - 1]
         cells.write(left + number_ * cell + cell - text_width(text), top, text, NAME)
     top += bool(columns)
     packed = shaded.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])

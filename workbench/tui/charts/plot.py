@@ -139,16 +139,18 @@ class _Area:
 
 
 def _header(cells: Cells, plot: Plot) -> None:
-    """Title on the left, names with their latest values on the right; what is too long gives up values first, then names."""
+    """Title on the left, names with their latest values on the right; for want of room they give up shared words, then names, then series."""
     values = ["" if trace.value is None else number(trace.value) for trace in plot.traces]
     names = [trace.name for trace in plot.traces]
     room = cells.width - min(text_width(plot.title), max(8, cells.width // 3)) - 2
+    bare = names
+    while len(bare) > 1 and all(" " in name for name in bare) and len({name.split(" ", 1)[0] for name in bare}) == 1:
+        bare = [name.split(" ", 1)[1] for name in bare]
     short = (room - sum(text_width(value) + 3 for value in values) + 2) // max(1, len(names))
-    forms = (
-        [names]
-        + ([[cut(name, short) for name in names]] if short >= 3 else [])
-        + [["" if value else name for name, value in zip(names, values, strict=True)]]
-    )
+    forms = [names, bare]
+    if short >= 3:
+        forms.append([cut(name, short) for name in bare])
+    forms.append(["" if value else name for name, value in zip(bare, values, strict=True)])
     words: list[str] = []
     for form in forms:
         words = [f"{name} {value}".strip() for name, value in zip(form, values, strict=True)]
@@ -244,7 +246,7 @@ def _reference_lines(area: _Area, plot: Plot) -> None:
     for reference in plot.references:
         if not math.isfinite(reference.value):
             continue
-        label = f"{reference.label} {number(reference.value)}".strip()
+        label = f" {reference.label} {reference.value:.6g}"
         inside = area.y.low <= reference.value <= area.y.high
         row = area.row(reference.value)
         if inside:
@@ -253,7 +255,7 @@ def _reference_lines(area: _Area, plot: Plot) -> None:
             dots[line] = np.arange(area.width * 2) % 4 < 2
             area.ink(dots, REFERENCE)
         else:
-            label = ("↑ " if reference.value > area.y.high else "↓ ") + label
+            label = (" ↑" if reference.value > area.y.high else " ↓") + label
         label = cut(label, max(0, area.width - 2))
         area.cells.write(area.left + area.width - text_width(label), area.top + row, label, REFERENCE)
 

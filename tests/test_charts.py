@@ -1,0 +1,389 @@
+"""Charts: the pure functions' text, properties that must hold for any data, and the sparing repaint."""
+
+import math
+import random
+from array import array
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from painted import Shown, frame, patched
+from rich.color import ColorSystem
+from textual.geometry import Region
+
+from workbench.events import Curve, Scatter
+from workbench.history import Series
+from workbench.tui.charts import braille
+from workbench.tui.charts.axes import Scale, number, tick_label, ticks, x_end, y_scale
+from workbench.tui.charts.cells import Cells, changed, cut, text_width
+from workbench.tui.charts.chart import Chart, Line, Moment, Reference, curve_line, scatter_lines
+from workbench.tui.charts.plot import BAD, SERIES, Plot, Trace, draw
+from workbench.tui.charts.pyramid import Pyramid
+
+
+def series(steps: list[float], values: list[float]) -> Series:
+    found = Series()
+    found.steps, found.values, found.epochs = array("d", steps), array("d", values), array("d", steps)
+    return found
+
+
+def picture(*lines: str) -> str:
+    return "\n".join(lines)
+
+
+# ── Numbers and axes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "text"),
+    [(0, 5, "0"), (0.25, 0.25, "0.25"), (500, 500, "500"), (1500, 500, "1.5k"), (10_000, 5_000, "10k"), (1_200_000, 2e5, "1.2M"),
+     (1e-4, 1e-4, "1e-4"), (2.5e-4, 2.5e-4, "2.5e-4"), (-250, 250, "-250"), (1e20, 1e20, "1e20"), (0.1, 0, "0.1"), (1.0, 0.5, "1.0")],
+)  # fmt: skip
+def test_tick_labels(value: float, step: float, text: str) -> None:
+    assert tick_label(value, step) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.31239, "0.3124"), (12.3, "12.30"), (1234, "1234"), (12_345, "12.3k"), (1.234e-5, "1.23e-5"), (0, "0"), (-2.5, "-2.500"),
+     (math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf"), (1e300, "1.00e300"), (3, "3")],
+)  # fmt: skip
+def test_values_to_read(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(finite, finite, st.integers(1, 12), st.booleans())
+def test_a_range_holds_its_values_and_few_round_ticks(one: float, other: float, parts: int, log: bool) -> None:
+    low, high = min(one, other), max(one, other)
+    if log:
+        low, high = abs(low) or 1.0, max(abs(high), abs(low)) or 1.0
+        low = min(low, high)
+    scale = y_scale(low, high, parts, log)
+    assert scale.low < scale.high and math.isfinite(scale.high - scale.low)
+    marks = ticks(scale, parts)
+    assert len(marks) <= parts + 2 and all(math.isfinite(mark) for mark in marks)
+    if abs(low) < 1e299 and abs(high) < 1e299 and (not log or low > 1e-299):
+        slack = 1e-6 * (scale.high - scale.low)
+        assert scale.low <= low + slack and high - slack <= scale.high
+
+
+def test_axes_step_and_do_not_crawl() -> None:
+    values = np.abs(np.cumsum(np.random.default_rng(0).normal(0, 1, 5_000)))
+    ranges = [y_scale(values[:count].min(), values[:count].max(), 5) for count in range(1, 5_001, 5)]
+    assert sum(one != other for one, other in pairwise(ranges)) < 25
+    assert len({x_end(count) for count in range(1, 100_000, 7)}) < 50
+
+
+# ── The pyramid ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+values_of_any_kind = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([math.nan, math.inf, -math.inf]))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), values_of_any_kind), max_size=700), st.integers(1, 40), st.integers(1, 300))
+def test_columns_are_what_a_plain_count_finds(points: list[tuple[int, float]], width: int, chunk: int) -> None:
+    """Whatever the chunks it came in, and however uneven x is, each column has exactly its own points."""
+    x, y = np.cumsum([step for step, _ in points]).astype(float), np.array([value for _, value in points])
+    pyramid = Pyramid()
+    for start in range(0, len(x), chunk):
+        pyramid.append(x[start : start + chunk], y[start : start + chunk])
+    low, high = 0.0, float(x[-1] if len(x) else 0) * 0.9 + 1
+    found = pyramid.columns(low, high, width)
+    edges = [*(low + (high - low) * (np.arange(width) / width)), math.nextafter(high, math.inf)]
+    for column in range(width):
+        inside = y[(x >= edges[column]) & (x < edges[column + 1])]
+        numbers = inside[np.isfinite(inside)]
+        assert found.count[column] == len(inside)
+        assert found.missing[column] == np.isnan(inside).any() and found.above[column] == (inside == np.inf).any()
+        if len(numbers):
+            assert (found.low[column], found.high[column]) == (numbers.min(), numbers.max())
+        else:
+            assert math.isnan(found.low[column])
+    window = y[(x >= 3) & (x <= high / 2) & np.isfinite(y)]
+    assert pyramid.bounds(3, high / 2) == ((window.min(), window.max()) if len(window) else None)
+
+
+def test_a_series_may_grow_while_it_is_followed_and_its_rewind_is_seen() -> None:
+    one = series([1, 2, 3], [0.1, 0.2, 9.0])
+    pyramid = Pyramid()
+    pyramid.follow(one)
+    for step in range(4, 400):
+        one.steps.append(step)  # would raise BufferError if a view of it were kept
+        one.values.append(0.5)
+        one.epochs.append(0.0)
+        pyramid.follow(one)
+    assert len(pyramid) == 399 and pyramid.bounds() == (0.1, 9.0)
+    one.rewind(2)
+    pyramid.follow(one)
+    assert len(pyramid) == 2 and pyramid.bounds() == (0.1, 0.2)
+    pyramid.follow(series([7], [7.0]))
+    assert pyramid.x.tolist() == [7.0]
+
+
+def test_only_new_points_are_taken_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, taken = series(list(range(1000)), [0.0] * 1000), []
+    pyramid = Pyramid()
+    pyramid.follow(one)
+    append = pyramid.append
+    monkeypatch.setattr(pyramid, "append", lambda x, y: (taken.append(len(x)), append(x, y)))
+    one.steps.extend([1000, 1001])
+    one.values.extend([0, 0])
+    pyramid.follow(one)
+    pyramid.follow(one)
+    assert taken == [2]
+
+
+# ── Braille ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def dots(pyramid: Pyramid, x: Scale, y: Scale, width: int, height: int) -> np.ndarray:
+    return braille.line(pyramid.columns(x.low, x.high, width), x, y, height)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 50), values_of_any_kind), min_size=1, max_size=300), st.booleans())
+def test_every_finite_point_has_its_dot(points: list[tuple[float, float]], log: bool) -> None:
+    x_values = np.array([across for across, _ in points]).cumsum()
+    y_values = np.array([value for _, value in points])
+    known = y_values[np.isfinite(y_values)]
+    x = Scale(0.0, max(float(x_values[-1]), 1.0))
+    positive = known[known > 0]
+    y = (
+        y_scale(min(positive, default=1), max(positive, default=1), 4, True)
+        if log
+        else y_scale(min(known, default=0), max(known, default=0), 4)
+    )
+    found = dots(Pyramid(x_values, y_values), x, y, 60, 40)
+    columns = np.searchsorted(x.low + (x.high - x.low) * (np.arange(60) / 60), x_values, "right") - 1
+    for column, value in zip(columns, y_values, strict=True):
+        if math.isfinite(value):
+            assert found[braille.rows_of(np.array([value]), y, 40)[0], column]
+        elif math.isnan(value) and np.isnan(y_values[(columns == column) | (columns == column ^ 1)]).all():
+            assert not found[:, column].any(), "a column of NaN alone is a gap (but for the other half of a lone point's cell)"
+
+
+def test_a_spike_among_a_million_points_is_seen() -> None:
+    y_values = np.full(1_000_000, 0.5)
+    for place in (0, 1, 499_999, 654_321, 999_999):
+        y_values[:] = 0.5
+        y_values[place] = 1.0
+        found = dots(Pyramid(np.arange(1e6), y_values), Scale(0, 1e6), Scale(0, 1), 120, 40)
+        assert found[0].nonzero()[0].tolist() == [place * 120 // 1_000_000]
+
+
+def test_pack_sets_the_bits_of_unicode_braille() -> None:
+    for row in range(4):
+        for column in range(2):
+            one = np.zeros((4, 2), bool)
+            one[row, column] = True
+            assert chr(0x2800 + int(braille.pack(one)[0, 0])) == "⠁⠂⠄⡀⠈⠐⠠⢀"[row + 4 * column]
+
+
+def test_a_free_polyline_and_its_gaps() -> None:
+    scale = Scale(0, 1)
+    square = np.array([0, 1, 1, 0, 0.0]), np.array([0, 0, 1, 1, 0.0])
+    found = braille.polyline(*square, scale, scale, 20, 20)
+    assert found[0].all() and found[-1].all() and found[:, 0].all() and found[:, -1].all() and not found[5:-5, 5:-5].any()
+    square[1][2] = math.nan
+    assert braille.polyline(*square, scale, scale, 20, 20).sum() < 45
+
+
+# ── Whole charts, as text (each was looked at) ────────────────────────────────────────────────────────────────────────
+
+
+def falling(count: int) -> Trace:
+    x = np.arange(count, dtype=float)
+    return Trace("train", 0, Pyramid(x, 2.0 * np.exp(-x / 30)), value=0.0312)
+
+
+def test_a_chart_with_a_bar_and_a_change() -> None:
+    plot = Plot([falling(100)], "loss", 150, [Reference(0.5, "bar")], [Moment(50, "rate 0.1")])
+    assert draw(plot, 46, 10).text() == picture(*GOLDEN_CHART)
+
+
+def test_few_points_are_joined_and_a_gap_is_not() -> None:
+    valid = Trace("valid", 1, Pyramid([0, 20, 40, 60, 80, 100], [1.0, 0.5, 0.4, math.nan, 0.3, 0.2]), value=0.2)
+    assert draw(Plot([valid], "loss", 100), 40, 9).text() == picture(*GOLDEN_SPARSE)
+
+
+def test_a_single_point_is_four_dots() -> None:
+    cells = draw(Plot([Trace("valid", 1, Pyramid([50], [0.5]))], "", 100), 40, 9)
+    [place] = np.argwhere((cells.codes >= 0x2800) & (cells.codes < 0x2900)).tolist()
+    assert int(cells.codes[tuple(place)] - 0x2800).bit_count() == 4
+
+
+def test_a_diverging_loss_is_seen() -> None:
+    values = np.ones(100)
+    values[50:], values[20], values[30] = math.nan, math.inf, -math.inf
+    cells = draw(Plot([Trace("train", 0, Pyramid(np.arange(100.0), values), value=math.nan)], "loss", 100), 60, 12)
+    crosses = cells.codes == ord("×")
+    rows = sorted(set(np.argwhere(crosses)[:, 0].tolist()))
+    assert rows == [1, 10, 11], "infinities at the edges, NaN on the axis"
+    assert crosses[11].sum() >= 25 and (cells.keys[crosses] == BAD).all()
+    start = cells.text().splitlines()[0].index("train")
+    assert (cells.keys[0, start : start + 9] == BAD).all()
+
+
+def test_a_later_series_owns_its_cells() -> None:
+    flat = [Trace(str(slot), slot, Pyramid(np.arange(100.0), np.full(100, 0.5))) for slot in range(2)]
+    cells = draw(Plot(flat, "", 100), 60, 12)
+    inked = (cells.codes >= 0x2800) & (cells.codes < 0x2900)
+    assert inked.any() and (cells.keys[inked] == SERIES + 1).all()
+
+
+def test_a_long_legend_gives_up_names_before_values() -> None:
+    traces = [Trace(name, slot, falling(9).pyramid, value=0.25) for slot, name in enumerate(("train generator", "train discriminator"))]
+    first = [draw(Plot(traces, "loss"), width, 8).text().splitlines()[0].split("  ") for width in (62, 46, 40, 20, 12)]
+    assert [[word.strip() for word in words if word] for words in first] == [
+        ["loss", "train generator 0.2500", "train discriminator 0.2500"],
+        ["loss", "generator 0.2500", "discriminator 0.2500"],
+        ["loss", "generator 0.2500", "discrimi… 0.2500"],
+        ["loss", "0.2500", "0.2500"],
+        ["loss", "0.2500"],
+    ]
+
+
+awkward = [[], [math.nan] * 5, [math.inf, -math.inf], [0.0] * 4, [1e308, -1e308], [5e-324, 0], [1e9, 1e9 + 1e-6], [-3.0, -2.0], [7.0]]
+
+
+@pytest.mark.parametrize("values", awkward)
+@pytest.mark.parametrize("end", [0, 100, None])
+def test_any_data_at_any_size(values: list[float], end: float | None) -> None:
+    x = np.arange(len(values), dtype=float)
+    kinds = [
+        Trace("line", 0, Pyramid(x, values), value=values[-1] if values else None),
+        Trace("free", 1, None, x[::-1].copy(), np.array(values, float)),
+        Trace("points", 2, None, x, np.array(values, float), points=True),
+    ]
+    for log in (False, True):
+        for width, height in ((0, 0), (1, 1), (2, 3), (3, 2), (7, 1), (12, 5), (19, 4), (20, 40), (200, 60)):
+            for traces in ([kinds[0]], [kinds[1]], [kinds[2]], kinds, []):
+                references, moments = [Reference(0.5, "bar"), Reference(math.inf)], [Moment(1, "x"), Moment(math.nan)]
+                cells = draw(Plot(traces, "a title", end, references, moments, ("step", ""), log), width, height)
+                assert (cells.width, cells.height) == (width, height)
+
+
+# ── Cells ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_wide_characters_are_written_and_sent_whole() -> None:
+    old, new = Cells(10, 1), Cells(10, 1)
+    old.write(0, 0, "日本語abc")
+    new.write(0, 0, "日木語abc")
+    assert old.text() == "日本語abc" and old.strip(0, lambda key: None, False).cell_length == 10  # type: ignore[arg-type,return-value]
+    assert changed(old, new) == [Region(2, 0, 2, 1)]
+    assert old.write(9, 0, "語") == 9, "no half of a character at the edge"
+    assert cut("日本語", 5) == "日本…" and text_width("日本…") == 5 and cut("abc", 0) == ""
+
+
+# ── The sparing repaint ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (30, 8)])
+async def test_the_repainted_regions_make_the_new_frame_of_the_old(size: tuple[int, int]) -> None:
+    train, valid = series([], []), series([], [])
+    chart = Chart()
+    dice = random.Random(1)
+    async with Shown(chart).run_test(size=size) as pilot:
+        lines = [Line("train", train), Line("valid", valid)]
+        chart.show(lines, title="loss", end=2_000)
+        await pilot.pause()
+        before, cells_sent, rounds = frame(chart), 0, 0
+        for step in range(0, 2_400, 40):
+            for one in range(step, step + 40, 4):
+                train.steps.append(one)
+                train.values.append(dice.choice([math.nan, math.inf]) if dice.random() < 0.01 else 2 / (1 + one / 99) + dice.random() / 9)
+            if step % 200 == 0:
+                valid.steps.append(step)
+                valid.values.append(2 / (1 + step / 99))
+            if step == 1_200:
+                train.rewind(600)
+                valid.rewind(600)
+            regions = chart.show(lines, title="loss", end=2_000, moments=[Moment(900)] if step > 900 else [])
+            after = frame(chart)
+            assert patched(before, after, regions) == after
+            cells_sent += sum(region.area for region in regions)
+            rounds, before = rounds + 1, after
+        assert chart.show(lines, title="loss", end=2_000, moments=[Moment(900)]) == [], "nothing new, nothing sent"
+        assert cells_sent / rounds < 0.12 * chart.size.area
+
+
+async def test_size_and_theme_are_followed() -> None:
+    chart = Chart("loss")
+    app = Shown(chart)
+    async with app.run_test(size=(60, 20)) as pilot:
+        chart.show([Line("train", series([1, 2, 3], [3, 2, 1]))], end=3)
+        await pilot.pause()
+        dark = frame(chart)
+        app.theme = "textual-light"
+        await pilot.pause()
+        assert frame(chart) != dark
+        assert chart._cells is not None and chart._cells.width == 60
+        await pilot.resize_terminal(31, 9)
+        await pilot.pause()
+        assert len(frame(chart)) == 9 and chart._cells.width == 31
+        straight = frame(chart)
+        chart.log_y = True
+        await pilot.pause()
+        assert frame(chart) != straight
+
+
+async def test_colours_of_series_are_stable_and_apart_in_every_terminal() -> None:
+    chart = Chart()
+    async with Shown(chart).run_test() as pilot:
+        one = series([1], [1])
+        chart.show([Line("valid", one), Line("generator", one), Line("train", one)])
+        first = dict(chart._slots)
+        chart.show([Line("train", one), Line("valid", one)])
+        assert first["train"] == 0 and first["valid"] == 1 and len(set(first.values())) == 3 and chart._slots == first
+        for kind, sixteen in ((ColorSystem.EIGHT_BIT, False), (ColorSystem.STANDARD, True)):
+            chart.set_class(sixteen, "-sixteen")
+            await pilot.pause()
+            styles = [chart.style_for(SERIES + slot) for slot in range(8)]
+            assert len({style.color.downgrade(kind).number for style in styles if style.color}) == 8
+            grounds = {style.bgcolor.downgrade(kind).number for style in styles if style.bgcolor}
+            assert not grounds & {style.color.downgrade(kind).number for style in styles if style.color}
+
+
+async def test_curves_and_scatters_are_charts_too() -> None:
+    chart = Chart()
+    async with Shown(chart).run_test(size=(60, 20)) as pilot:
+        roc = Curve(tag="roc", x=[0, 0, 0.5, 1], y=[0, 0.6, 0.9, 1])
+        chart.show([curve_line("ROC", roc)], end=None, labels=("false", "true"))
+        await pilot.pause()
+        assert "ROC" in chart.draw(60, 20).text()
+        cloud = Scatter(tag="e", x=[1, 2, 3], y=[1, 5, 2], labels=["cat", "dog", "cat"])
+        chart.show(scatter_lines(cloud), title="embedding", end=None)
+        cells = chart.draw(60, 20)
+        inked = cells.keys[(cells.codes >= 0x2800) & (cells.codes < 0x2900)].tolist()
+        assert sorted(inked) == [SERIES + chart._slots["cat"]] * 2 + [SERIES + chart._slots["dog"]]
+
+
+GOLDEN_CHART = [
+    "loss                             train 0.03120",
+    "   2┤⢣            ┊rate 0.1",
+    "    │ ⠣⡀          ┊",
+    "    │  ⠑⢄         ┊",
+    "   1┤   ⠈⠳⡀       ┊",
+    "    │     ⠈⠳⢄     ┊",
+    "    │⣀ ⣀ ⣀ ⣀ ⠉⠲⢄⡀⣀┊⣀ ⣀ ⣀ ⣀ ⣀ ⣀ ⣀ ⣀ ⣀ ⣀ bar 0.5",
+    "    │           ⠈⠙⠒⠤⢤⣀⣀",
+    "   0┤             ┊    ⠉⠉⠙⠒⠒⠒⠲⠤⠤⠄",
+    "    └0────────────50───────────100─────────150",
+]
+GOLDEN_SPARSE = [
+    "loss                        valid 0.2000",
+    " 1.0┤⠑⢄",
+    "    │  ⠑⢄",
+    "    │    ⠑⢄",
+    " 0.5┤      ⠑⠢⠤⢄⣀⣀",
+    "    │            ⠉⠉⠁             ⣀⡀",
+    "    │                             ⠈⠉⠉⠒⠒⠢",
+    "   0┤",
+    "    └0────────────────50──×──────────100",
+]
