@@ -1,0 +1,160 @@
+"""The image classifier on its real data: it learns what is there to learn, and says what it does."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from workbench.events import Event, Images, Matrix, Scalars, Table
+from workbench.problems import Problem
+from workbench.projects.image_classifier import ImageClassifier
+from workbench.recipe import Compute, Train
+
+
+def built(batch_size: int = 32, **config: Any) -> ImageClassifier:
+    settings = ImageClassifier.Config(**{"learning_rate": 0.02, "momentum": 0.9, **config})
+    project = ImageClassifier(settings, Train(batch_size=batch_size), Compute(device="cpu", threads=1), seed=1)
+    project.build()
+    return project
+
+
+def train(project: ImageClassifier, steps: int) -> None:
+    done = 0
+    for epoch in range(1000):
+        for batch in project.batches(epoch, np.random.default_rng([project.seed, epoch])):
+            if done == steps:
+                return
+            project.train_step(batch)
+            done += 1
+
+
+def measured(project: ImageClassifier, split: str) -> list[Event]:
+    with project.evaluating():
+        return list(project.evaluate(split))
+
+
+def scalars(project: ImageClassifier, split: str = "valid") -> dict[str, float]:
+    return next(event.values for event in measured(project, split) if isinstance(event, Scalars))
+
+
+def shuffled(project: ImageClassifier) -> ImageClassifier:
+    pixels, labels = project.splits["train"]
+    project.splits["train"] = (pixels, labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))])
+    return project
+
+
+def test_it_learns_digits_and_nothing_from_shuffled_labels() -> None:
+    untrained = scalars(built())
+    assert untrained["loss"] == pytest.approx(np.log(10), abs=0.05)
+    learnt, misled = built(), shuffled(built())
+    for project in (learnt, misled):
+        train(project, 200)
+    assert scalars(learnt)["loss"] < untrained["loss"] - 1.5
+    assert scalars(learnt)["accuracy"] > 0.9
+    assert scalars(misled)["loss"] > untrained["loss"] - 0.1
+    assert scalars(misled)["accuracy"] < 0.3
+
+
+def test_it_learns_mnist_and_nothing_from_shuffled_labels(mirror: Any) -> None:
+    settings = {"data": "mnist", "hidden": [512, 512], "learning_rate": 0.01, "momentum": 0.0, "batch_size": 20}
+    learnt = built(**settings)
+    untrained = scalars(learnt)["loss"]
+    misled = shuffled(built(**settings))
+    for project in (learnt, misled):
+        train(project, 400)
+    assert scalars(learnt)["loss"] < untrained - 0.3
+    assert scalars(misled)["loss"] > untrained - 0.1
+
+
+def test_all_events_tell_of_the_same_answers() -> None:
+    project = built()
+    train(project, 60)
+    for split, number in (("valid", 359), ("test", 360)):
+        events = measured(project, split)
+        assert [type(event) for event in events] == [Scalars, Matrix, Table, Images]
+        values, matrix, table, mistakes = events
+        assert isinstance(values, Scalars) and isinstance(matrix, Matrix)
+        assert isinstance(table, Table) and isinstance(mistakes, Images)
+        assert sum(map(sum, matrix.values)) == number
+        right = sum(row[index] for index, row in enumerate(matrix.values))
+        assert values.values["accuracy"] == pytest.approx(right / number)
+        assert sum(float(row[2]) for row in table.rows) == right
+        assert len(mistakes.captions) == min(24, number - right)
+
+
+def test_the_surest_mistakes_come_first_with_their_own_pictures() -> None:
+    project = built()
+    train(project, 60)
+    event = measured(project, "valid")[-1]
+    assert isinstance(event, Images)
+    chances = [int(caption.split()[1].rstrip("%")) for caption in event.captions]
+    assert chances == sorted(chances, reverse=True) and chances[0] > chances[-1]
+    sheet = np.asarray(Image.open(io.BytesIO(event.png)))
+    pixels, labels = project.splits["valid"]
+    sheets = (pixels * 255).round().to(torch.uint8)[:, 0]
+    for place, caption in enumerate(event.captions[:8]):
+        tile = torch.from_numpy(sheet[:8, place * 8 : place * 8 + 8].copy())
+        which = (sheets == tile).all(2).all(1).nonzero().item()
+        truth, _, answer = caption.split()[0].partition("→")
+        assert truth == str(labels[which].item()) != answer
+        assert project_answer(project, pixels[which, 0]) == answer
+
+
+def project_answer(project: ImageClassifier, pixels: torch.Tensor) -> str:
+    with project.evaluating():
+        reply = project.predict({"pixels": pixels.tolist()})
+    assert sum(reply["probabilities"].values()) == pytest.approx(1)
+    assert max(reply["probabilities"], key=reply["probabilities"].get) == reply["answer"]
+    return str(reply["answer"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({}, "no picture"),
+        ([], "no picture"),
+        ({"pixels": "seven"}, "no picture"),
+        ({"pixels": [[0.0] * 8] * 7 + [[0.0]]}, "no picture"),
+        ({"pixels": [[0.0] * 28] * 28}, r"is \[28, 28\], where \[8, 8\] is right"),
+        ({"pixels": [[1.5] * 8] * 8}, "not from 0 to 1"),
+        ({"pixels": [[float("nan")] * 8] * 8}, "not from 0 to 1"),
+    ],
+)
+def test_what_is_no_picture_is_refused(inputs: Any, says: str) -> None:
+    project = built()
+    with project.evaluating(), pytest.raises(Problem, match=says):
+        project.predict(inputs)
+
+
+def test_looking_changes_nothing() -> None:
+    looked, straight = built(dropout=0.5), built(dropout=0.5)
+    for project in (looked, straight):
+        project.seed_all(9)
+        train(project, 5)
+        if project is looked:
+            state = project.random_state()
+            measured(project, "valid")
+            with project.evaluating():
+                shown = list(project.sample(project.Request()))
+            assert isinstance(shown[0], Images) and len(shown[0].captions) == 24
+            torch.rand(1)
+            project.set_random_state(state)
+        train(project, 5)
+    for mine, theirs in zip(looked.network.parameters(), straight.network.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_live_learning_rate_reaches_the_optimizer(optimizer: str) -> None:
+    project = built(optimizer=optimizer, dropout=0.0)
+    train(project, 3)
+    project.config = project.config.model_copy(update={"learning_rate": 1e-30})
+    project.changed(project.config)
+    before = [weight.detach().clone() for weight in project.network.parameters()]
+    for group in project.optimizer.param_groups:
+        assert group["lr"] == 1e-30
+    train(project, 3)
+    assert all(torch.equal(old, new) for old, new in zip(before, project.network.parameters(), strict=True))
