@@ -1,4 +1,4 @@
-"""The shapes of data a run consists of, and one line of its log: encode and decode. Imported by both sides; knows neither torch nor textual.
+"""The shapes of data a run consists of, and one line of its log: encode and decode. Both sides import it; knows neither torch nor textual.
 
 A line is one JSON object whose last member is the CRC-32 of the bytes before it:
 `{"type":"scalars","step":20,"epoch":0.4,"time":1.76e9,"clock":12.5,"values":{"train/loss":0.61},"crc":"8d3f09aa"}`.
@@ -8,6 +8,7 @@ Tags are `split/metric[/series]`: the same metric is the same chart, the rest na
 import math
 import re
 import zlib
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,7 +21,7 @@ LINE_LIMIT = 64 * 1024
 """Longest line in bytes; what is bigger goes to the run's artifacts/ first."""
 
 
-class Event(msgspec.Struct, tag_field="type", tag=str.lower, kw_only=True):
+class Event(msgspec.Struct, tag_field="type", tag=str.lower, kw_only=True, gc=False):
     """One thing that happened. A project makes them with their data alone; the loop fills in where and when."""
 
     step: int = 0
@@ -29,6 +30,23 @@ class Event(msgspec.Struct, tag_field="type", tag=str.lower, kw_only=True):
     """Seconds since the Unix epoch. For people: order is by line, never by the clock."""
     clock: float = 0.0
     """Monotonic seconds of the machine; differences inside one attempt are durations."""
+
+
+_ARTIFACT = re.compile(r"artifacts/[A-Za-z0-9_-]+\.(png|npy)")
+
+
+class Filed(Event, kw_only=True):
+    """What may be too big for a line: an artifact then holds it, and its own lists, or its PNG, are empty."""
+
+    file: str = ""
+    """In a log, where it lies below the run directory: a PNG, or a .npy: a matrix's values, or x and y as its two rows.
+
+    A name that leads anywhere else is dropped.
+    """
+
+    def __post_init__(self) -> None:
+        if self.file and not _ARTIFACT.fullmatch(self.file):
+            self.file = ""
 
 
 class Scalars(Event):
@@ -45,48 +63,40 @@ class Text(Event):
     prompt: str = ""
 
 
-class Images(Event):
+class Images(Filed):
     """One PNG that holds a grid of pictures, `columns` to a row, with a caption each (row by row; or none)."""
 
     tag: str
     png: bytes = b""
     captions: list[str] = []
     columns: int = 1
-    file: str = ""
-    """In a log: where the PNG lies, below the run directory; `png` is then empty."""
 
 
-class Curve(Event):
+class Curve(Filed):
     """A whole curve at one moment (a ROC, a forecast): y over x, and the names of the two axes."""
 
     tag: str
     x: list[float] = []
     y: list[float] = []
     labels: tuple[str, str] = ("", "")
-    file: str = ""
-    """In a log, where the arrays are too big for a line: a .npy of shape (2, points) below the run directory."""
 
 
-class Matrix(Event):
+class Matrix(Filed):
     """A table of numbers, `values[row][column]` (a confusion matrix: rows are the truth, columns the prediction; an attention map)."""
 
     tag: str
     values: list[list[float]] = []
     rows: list[str] = []
     columns: list[str] = []
-    file: str = ""
-    """In a log, where the array is too big for a line: a .npy of shape (rows, columns) below the run directory."""
 
 
-class Scatter(Event):
+class Scatter(Filed):
     """Points in the plane, with a label (its class, its word) for each, or none."""
 
     tag: str
     x: list[float] = []
     y: list[float] = []
     labels: list[str] = []
-    file: str = ""
-    """In a log, where the arrays are too big for a line: a .npy of shape (2, points) below the run directory."""
 
 
 class Table(Event):
@@ -183,20 +193,29 @@ def placed(event: EventType, step: int, epoch: float, split: str = "") -> EventT
     return event
 
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(AnyEvent)
-_END = re.compile(rb',"crc":"([0-9a-f]{8})"\}')
+def _listed(value: Any) -> Any:
+    """Arrays and numbers of NumPy and torch, which a project may well put into an event, as plain lists and numbers."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise NotImplementedError
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_listed)
+CRC_MEMBER = b',"crc":"'
+_END = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
+decode_plain: Callable[[bytes], AnyEvent] = msgspec.json.Decoder(AnyEvent).decode
+"""Decodes a whole line that `is_plain`; msgspec.DecodeError where `decode` must look closer."""
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-def _spelled(value: Any) -> Any:
+def spelled(value: Any) -> Any:
     """NaN and infinity as words, as JSON has no numbers for them and msgspec would write null."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
-        return {key: _spelled(item) for key, item in value.items()}
+        return {key: spelled(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_spelled(item) for item in value]
+        return [spelled(item) for item in value]
     return value
 
 
@@ -228,9 +247,12 @@ def seal(body: bytes) -> bytes:
 
 def encode(event: Event) -> bytes:
     """The event as one line of the log, newline included."""
-    body = _encoder.encode(event)
-    if b"null" in body:
-        body = _encoder.encode(_spelled(msgspec.to_builtins(event)))
+    try:
+        body = _encoder.encode(event)
+        if b"null" in body:
+            body = _encoder.encode(spelled(msgspec.to_builtins(event, enc_hook=_listed)))
+    except UnicodeEncodeError:  # half a surrogate pair, as in a file name that is not UTF-8
+        body = _encoder.encode(spelled(_cleaned(msgspec.to_builtins(event, enc_hook=_listed))))
     return seal(body)
 
 
@@ -241,17 +263,33 @@ def version_line() -> bytes:
 
 def whole(line: bytes) -> bytes | None:
     """The line's body without its CRC, or None where the CRC does not agree with it."""
-    if line[-18:-10] != b',"crc":"' or line[-2:] != b'"}':
+    if line[-18:-10] != CRC_MEMBER or line[-2:] != b'"}':
         return None
     body = line[:-18]
     return body if b"%08x" % zlib.crc32(body) == line[-10:-2] else None
 
 
 def pieces(line: bytes) -> list[bytes]:
-    """A damaged line cut again after each CRC, for where the newline itself was damaged: at most one foreign byte stands between two records."""
+    """A damaged line cut again after each CRC, for where the newline was damaged: then one foreign byte stands between two records."""
     ends = [found.end() for found in _END.finditer(line)]
     cuts = [line[start:end] for start, end in zip([0, *ends], [*ends, len(line)], strict=True)]
     return [cut if cut.startswith(b"{") else cut[1:] for cut in cuts if cut]
+
+
+def last_end(data: bytes) -> int:
+    """Where the last thing that looks like a record's end ends; 0 where there is none."""
+    start = data.rfind(CRC_MEMBER)
+    while start >= 0:
+        found = _END.match(data, start)
+        if found:
+            return found.end()
+        start = data.rfind(CRC_MEMBER, 0, start)
+    return 0
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether nothing in it can need cleaning, and no word stands for a number."""
+    return b"\\" not in data and data.isascii() and b"\x7f" not in data and b'"NaN"' not in data and b'Infinity"' not in data
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -263,13 +301,13 @@ class Unknown(msgspec.Struct, frozen=True):
 def decode(body: bytes) -> AnyEvent | Unknown | None:
     """The event of a whole line's body (what `whole` returned), with foreign text cleaned; None where it is no event at all."""
     line = body + b"}"
-    plain = b"\\" not in line and line.isascii() and b"\x7f" not in line
+    plain = is_plain(line)
     try:
         if plain:
-            return _decoder.decode(line)
+            return decode_plain(line)
     except msgspec.ValidationError:
         pass
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     try:
         value = msgspec.json.decode(line)
@@ -282,17 +320,20 @@ def decode(body: bytes) -> AnyEvent | Unknown | None:
         return None
 
 
-_types = {kind.__struct_config__.tag: kind for kind in AnyEvent.__args__}  # type: ignore[attr-defined]
+_types = {kind.__struct_config__.tag: kind for kind in AnyEvent.__args__}
 
 
 def _converted(value: dict[str, Any]) -> AnyEvent | Unknown | None:
-    kind = _types.get(value.get("type", ""))
+    name = value.get("type")
+    if not isinstance(name, str):
+        return None
+    kind = _types.get(name)
     if kind is None:
-        return Unknown(str(value["type"])) if "type" in value else None
-    for name in ("values", "x", "y", "rows"):
-        if name in value and (name != "rows" or kind is Table):
-            value[name] = _unspelled(value[name])
+        return Unknown(name)
+    for member in ("values", "x", "y", "rows"):
+        if member in value and (member != "rows" or kind is Table):
+            value[member] = _unspelled(value[member])
     try:
-        return msgspec.convert(value, AnyEvent)  # type: ignore[no-any-return,call-overload]
+        return msgspec.convert(value, AnyEvent)  # type: ignore[no-any-return]
     except msgspec.ValidationError:
-        return Unknown(str(value["type"]))
+        return Unknown(name)

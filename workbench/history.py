@@ -1,4 +1,4 @@
-"""Folds a log's events into series and latest values: what every panel, export and comparison looks at. A rewind drops what came after it."""
+"""Folds a log's events into series and latest values: what panels, exports and comparisons look at. A rewind drops what came after it."""
 
 from array import array
 from bisect import bisect_right

@@ -13,7 +13,7 @@ import msgspec
 
 from workbench import events
 from workbench.events import AnyEvent, Curve, Event, Images, Matrix, Scatter, Unknown, decode_plain
-from workbench.problems import Problem
+from workbench.problems import Problem, one_line
 
 SLICE = 1 << 18
 """Bytes read at a time: a slice of them is decoded in a few milliseconds."""
@@ -33,7 +33,7 @@ class EventLog:
         self._file = os.open(folder / "events.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         size = os.fstat(self._file).st_size
         self._torn = size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
-        if size == 0:
+        if size < len(events.version_line()):
             self._append(events.version_line())
         self._dirty = threading.Event()
         self._closed = threading.Event()
@@ -49,6 +49,8 @@ class EventLog:
             line = events.encode(event)
             if len(line) > events.LINE_LIMIT:
                 line = events.encode(self._shortened(event))
+                if len(line) > events.LINE_LIMIT:
+                    raise _too_long(event)
             self._append(line)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -88,6 +90,9 @@ class EventLog:
                 written = 0
                 while written < len(data):
                     written += os.write(file, data[written:])
+            except OSError:
+                path.unlink()
+                raise
             finally:
                 os.close(file)
             return f"artifacts/{path.name}"
@@ -102,30 +107,43 @@ class EventLog:
         if isinstance(event, Scatter):
             labels = event.labels if len(events.encode(replace(event, x=[], y=[]))) < events.LINE_LIMIT else []
             return replace(event, x=[], y=[], labels=labels, file=self._keep(_npy([event.x, event.y]), ".npy"))
+        if isinstance(event, Images):
+            captions = [caption[:40] for caption in event.captions]
+            return replace(event, captions=captions if len(captions) <= 200 else [])
         if isinstance(event, events.Text):
-            return replace(event, text=event.text[: events.LINE_LIMIT // 8] + "\n… (cut)", prompt=event.prompt[:1000])
+            return replace(event, text=_cut(event.text), prompt=event.prompt[:1000])
         if isinstance(event, events.Table):
-            kept = event.rows
+            kept = [[cell[:1000] if isinstance(cell, str) else cell for cell in row] for row in event.rows]
             while len(kept) > 1 and len(events.encode(replace(event, rows=kept))) > events.LINE_LIMIT:
                 kept = kept[: len(kept) // 2]
             return replace(event, rows=kept)
-        if isinstance(event, events.Status | events.Mark):
-            return event
-        raise Problem(
-            f"A {type(event).__name__} event is longer than a line of the log may be.",
-            "Return fewer values.",
-            cause="data",
-        )
+        if isinstance(event, events.Status | events.Answer):
+            return replace(event, message=_cut(event.message))
+        if isinstance(event, events.Mark):
+            return replace(event, text=_cut(event.text))
+        return event
 
     def _sync(self) -> None:
-        while not self._closed.is_set():
+        last = False
+        while not last:
             self._dirty.wait()
+            last = self._closed.is_set()  # asked before the sync, so that one always follows close()
             self._dirty.clear()
             try:
                 os.fsync(self._file)
             except OSError:
                 pass  # the next write meets the same trouble and names it
             self._closed.wait(1)
+
+
+def _cut(text: str) -> str:
+    """Text that fits in a line, even where JSON needs six bytes for each character."""
+    return text if len(text) <= events.LINE_LIMIT // 8 else text[: events.LINE_LIMIT // 8] + "\n… (cut)"
+
+
+def _too_long(event: Event) -> Problem:
+    tag = one_line(getattr(event, "tag", ""), 100)
+    return Problem(f"A {type(event).__name__} event {tag} is longer than a line of the log may be.", "Return less in it.", cause="data")
 
 
 def disk_full(folder: Path) -> Problem:
@@ -143,7 +161,9 @@ def _highest(folder: Path) -> int:
 
 def _npy(rows: list[list[float]]) -> bytes:
     """A two-dimensional array of doubles in NumPy's format 1.0 (numpy.lib.format), without NumPy."""
-    shape = (len(rows), len(rows[0]) if rows else 0)
+    shape = (len(rows), len(rows[0]) if len(rows) else 0)
+    if any(len(row) != shape[1] for row in rows):
+        raise Problem("An event has rows, or x and y, of different lengths.", "Give as many values to each.", cause="data")
     header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode()
     header += b" " * (-(len(header) + 11) % 64) + b"\n"
     flat = array.array("d")
@@ -180,6 +200,8 @@ class Tail:
         except FileNotFoundError:
             self.caught_up = True
             return
+        except OSError as error:
+            raise Problem(f"The log {self.path} cannot be read: {error.strerror}.") from error
         with file:
             file.seek(self._offset)
             while data := file.read(SLICE):
@@ -199,7 +221,7 @@ class Tail:
                             try:
                                 yield decode_plain(line)
                                 continue
-                            except msgspec.DecodeError:
+                            except (msgspec.DecodeError, RecursionError):
                                 pass
                         yield from self._line(line)
                 else:
