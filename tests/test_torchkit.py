@@ -98,6 +98,16 @@ def test_state_is_written_into_the_tensors_that_optimizers_hold() -> None:
     assert not torch.equal(before, project.picture)
 
 
+def test_a_tensor_of_another_shape_is_made_anew_and_can_go_on_learning() -> None:
+    project = built()
+    saved = project.state()
+    project.picture = torch.zeros(5, requires_grad=True)
+    project.load_state(saved)
+    assert torch.equal(project.picture, saved["picture"]) and project.picture.requires_grad
+    project.picture.sum().backward()
+    assert not saved["picture"].requires_grad
+
+
 def test_a_state_is_a_copy() -> None:
     project = built()
     steps(project, 1)
