@@ -139,7 +139,7 @@ class _Area:
 
 
 def _header(cells: Cells, plot: Plot) -> None:
-    """Title on the left, names with their latest values on the right; for want of room they give up shared words, then names, then series."""
+    """Title on the left, names with latest values on the right; for want of room they give up shared words, then names, then series."""
     values = ["" if trace.value is None else number(trace.value) for trace in plot.traces]
     names = [trace.name for trace in plot.traces]
     room = cells.width - min(text_width(plot.title), max(8, cells.width // 3)) - 2
