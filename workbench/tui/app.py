@@ -4,7 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
+from rich.console import RenderableType
+from textual._compositor import CompositorUpdate
 from textual.app import App
+from textual.screen import Screen
 
 from workbench.problems import Problem
 from workbench.recipe import Loaded
@@ -12,6 +15,7 @@ from workbench.runs import Run
 from workbench.tui import steer
 from workbench.tui.library import Library
 from workbench.tui.screens.home import HomeScreen
+from workbench.tui.sparing import Frame, Ready
 
 
 class DlwbApp(App[None], inherit_bindings=False):
@@ -25,6 +29,15 @@ class DlwbApp(App[None], inherit_bindings=False):
     def __init__(self) -> None:
         super().__init__()
         self.library = Library()
+        self.frame = Frame()
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        """Textual's way to the terminal, narrowed to the cells that differ from what stands there."""
+        if isinstance(renderable, CompositorUpdate) and not self._batch_count and not self.is_headless:
+            text = self.frame.output(renderable, self.size, self.console)
+            cursor = self.screen.outer_size.clamp_offset(self.cursor_position)
+            renderable = Ready(text) if text or cursor != self._previous_cursor_position else None
+        super()._display(screen, renderable)
 
     def get_default_screen(self) -> HomeScreen:
         return HomeScreen()
