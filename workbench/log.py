@@ -33,7 +33,7 @@ class EventLog:
         self._file = os.open(folder / "events.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         size = os.fstat(self._file).st_size
         self._torn = size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
-        if size < len(events.version_line()):
+        if size < len(events.version_line()) - 1:
             self._append(events.version_line())
         self._dirty = threading.Event()
         self._closed = threading.Event()
@@ -272,7 +272,7 @@ class Tail:
     def _version(self, body: bytes) -> None:
         try:
             head = msgspec.json.decode(body + b"}")
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             head = None
         if not isinstance(head, dict) or head.get("format") != events.FORMAT:
             self.damaged += 1
