@@ -76,6 +76,7 @@ class History:
         self.version = 0
         """Changes with every event; panels redraw when it does."""
         self.rewinds = 0
+        """Never behind any series' version, so that a series made anew has one that its tag never had."""
         self._seconds = 0.0
         self._clock = 0.0
         self._worked = False
@@ -132,6 +133,7 @@ class History:
         for tag in event.values:
             if tag in self.series:
                 self.series[tag].rewind(event.step - 1)
+        self.rewinds += 1
 
     def _turn(self, status: Status) -> None:
         if status.attempt != self.status.attempt:
