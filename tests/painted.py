@@ -1,7 +1,10 @@
 """A widget alone in an app, and what it paints: for the tests of charts and pictures."""
 
+from collections.abc import Iterable
+
 from textual.app import App, ComposeResult
 from textual.geometry import Region
+from textual.strip import Strip
 
 from workbench.tui.charts.canvas import Canvas
 
@@ -17,10 +20,20 @@ class Shown(App[None]):
 
 def frame(widget: Canvas) -> list[list[tuple[str, object]]]:
     """What the widget would paint whole, cell by cell; a space's front colour does not show."""
+    return _cells(widget.render_line(y) for y in range(widget.size.height))
+
+
+def fresh(widget: Canvas) -> list[list[tuple[str, object]]]:
+    """What it would paint if it had never painted before."""
+    cells = widget.draw(*widget.size).mend()
+    return _cells(cells.strip(y, widget.style_for, not widget.BACKGROUNDS) for y in range(cells.height))
+
+
+def _cells(strips: Iterable[Strip]) -> list[list[tuple[str, object]]]:
     rows = []
-    for y in range(widget.size.height):
+    for strip in strips:
         row = []
-        for text, style, _ in widget.render_line(y):
+        for text, style, _ in strip:
             for character in text:
                 row.append((character, style.bgcolor if character == " " else style))
         rows.append(row)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from painted import Shown, frame, patched
+from painted import Shown, frame, fresh, patched
 from rich.color import ColorSystem
 from textual.geometry import Region
 
@@ -121,6 +121,12 @@ def test_a_series_may_grow_while_it_is_followed_and_its_rewind_is_seen() -> None
     one.rewind(2)
     pyramid.follow(one)
     assert len(pyramid) == 2 and pyramid.bounds() == (0.1, 0.2)
+    one.rewind(1)
+    for step in range(2, 9):
+        one.steps.append(step)
+        one.values.append(5.0)
+    pyramid.follow(one)
+    assert pyramid.y.tolist() == [0.1] + [5.0] * 7, "rewound and grown past its old length between two looks"
     pyramid.follow(series([7], [7.0]))
     assert pyramid.x.tolist() == [7.0]
 
@@ -277,6 +283,9 @@ def test_wide_characters_are_written_and_sent_whole() -> None:
     new.write(0, 0, "日木語abc")
     assert old.text() == "日本語abc" and old.strip(0, lambda key: None, False).cell_length == 10  # type: ignore[arg-type,return-value]
     assert changed(old, new) == [Region(2, 0, 2, 1)]
+    old.write(1, 0, "x")
+    old.write(4, 0, "x")
+    assert old.mend().text() == " x本x abc", "no half of a character that was drawn over"
     assert old.write(9, 0, "語") == 9, "no half of a character at the edge"
     assert cut("日本語", 5) == "日本…" and text_width("日本…") == 5 and cut("abc", 0) == ""
 
@@ -306,7 +315,7 @@ async def test_the_repainted_regions_make_the_new_frame_of_the_old(size: tuple[i
                 valid.rewind(600)
             regions = chart.show(lines, title="loss", end=2_000, moments=[Moment(900)] if step > 900 else [])
             after = frame(chart)
-            assert patched(before, after, regions) == after
+            assert patched(before, after, regions) == after == fresh(chart)
             cells_sent += sum(region.area for region in regions)
             rounds, before = rounds + 1, after
         assert chart.show(lines, title="loss", end=2_000, moments=[Moment(900)]) == [], "nothing new, nothing sent"

@@ -61,9 +61,9 @@ def y_scale(low: float, high: float, parts: float, log: bool = False) -> Scale:
     if log:
         return _log_scale(*(min(max(end, 1e-300), HUGE) for end in (low, max(low, high))))
     low, high = widened(low, high)
-    if 0 < low < 0.35 * high:
+    if 0 < low < 0.5 * high:
         low = 0.0
-    elif low < 0 and 0.35 * low < high < 0:
+    elif low < 0 and 0.5 * low < high < 0:
         high = 0.0
     step = step_for(high - low, parts)
     if math.ceil(high / step - 1e-9) - math.floor(low / step + 1e-9) > parts:

@@ -50,7 +50,7 @@ class Canvas(Widget):
             self._cells = None
             self.refresh()
             return []
-        new = self.draw(width, height)
+        new = self.draw(width, height).mend()
         regions = (changed_anywhere if self.BACKGROUNDS else changed)(old, new)
         self._cells = new
         for region in regions:
@@ -65,7 +65,7 @@ class Canvas(Widget):
         width, height = self.size
         cells = self._cells
         if cells is None or (cells.width, cells.height) != (width, height):
-            cells = self._cells = self.draw(width, height)
+            cells = self._cells = self.draw(width, height).mend()
             self._strips.clear()
         if y >= cells.height:
             return Strip.blank(width, self.rich_style)

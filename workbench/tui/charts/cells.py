@@ -25,11 +25,12 @@ BRIDGE = 8
 class Cells:
     """`height` rows of `width` cells: `codes` are code points, `keys` numbers that the widget turns into styles (0 = its own)."""
 
-    __slots__ = ("codes", "keys")
+    __slots__ = ("_wide", "codes", "keys")
 
     def __init__(self, width: int, height: int) -> None:
         self.codes: NDArray[np.uint32] = np.full((max(height, 0), max(width, 0)), SPACE, np.uint32)
         self.keys: NDArray[np.uint64] = np.zeros((max(height, 0), max(width, 0)), np.uint64)
+        self._wide: list[tuple[int, int]] = []
 
     @property
     def width(self) -> int:
@@ -65,8 +66,22 @@ class Cells:
                 self.codes[y, x : x + size] = CONTINUED
                 self.codes[y, x] = ord(character)
                 self.keys[y, x : x + size] = key
+                if size > 1:
+                    self._wide.append((y, x))
             x += size
         return x
+
+    def mend(self) -> "Cells":
+        """Blank what is left of wide characters that something was drawn over; to be called when the drawing is done."""
+        if self._wide:
+            second = np.zeros(self.codes.shape, np.bool_)
+            for y, x in self._wide:
+                whole = self.codes[y, x + 1] == CONTINUED and get_character_cell_size(chr(self.codes[y, x])) == 2
+                if not whole and get_character_cell_size(chr(self.codes[y, x])) == 2:
+                    self.codes[y, x] = SPACE
+                second[y, x + 1] |= whole
+            self.codes[(self.codes == CONTINUED) & ~second] = SPACE
+        return self
 
     def text(self) -> str:
         """The characters alone, row by row: what tests compare."""
@@ -133,9 +148,7 @@ def _regions(differs: NDArray[np.bool_], old: Cells, new: Cells) -> list[Region]
         starts = places[np.concatenate([[0], breaks + 1])].tolist()
         ends = places[np.concatenate([breaks, [len(places) - 1]])].tolist()
         for start, end in zip(starts, ends, strict=True):
-            # A wide character is sent whole.
-            while start and CONTINUED in (old.codes[y, start], new.codes[y, start]):
-                start -= 1
+            # A wide character is sent whole; where its second half differs, so does the first.
             while end + 1 < new.width and CONTINUED in (old.codes[y, end + 1], new.codes[y, end + 1]):
                 end += 1
             regions.append(Region(start, y, end + 1 - start, 1))
