@@ -98,6 +98,7 @@ def test_few_colours_are_the_terminals_own(colors: str, allowed: set[int]) -> No
         (b"not a picture", "cannot be read"),
         (png(np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8))[:2000], "cannot be read"),
         (claims(60_000), "too large"),
+        (claims(10_000), "too large"),
         (claims(5_000), "too large"),
     ],
 )

@@ -1,5 +1,6 @@
 """Pictures as half cells (▀: front colour above, back colour below); the Picture widget shows an Images event."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,14 +42,14 @@ def decode(png: bytes) -> Pixels:
     from PIL import Image
 
     try:
-        with Image.open(BytesIO(png), formats=("PNG",)) as picture:
+        with warnings.catch_warnings(action="error"), Image.open(BytesIO(png), formats=("PNG",)) as picture:
             width, height = picture.size
             if width * height > PIXEL_LIMIT:
                 raise Problem(f"The picture is too large to show: {width} x {height} pixels.", f"At most {PIXEL_LIMIT:,} are shown.")
             return np.asarray(picture.convert("RGB"))
     except Problem:
         raise
-    except MemoryError:
+    except (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Problem("The picture is too large to show.") from None
     except Exception as error:
         # Pillow raises a dozen kinds for damaged files, SyntaxError and struct.error among them.
