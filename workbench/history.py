@@ -1,5 +1,6 @@
 """Folds a log's events into series and latest values: what panels, exports and comparisons look at. A rewind drops what came after it."""
 
+import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -19,13 +20,15 @@ def higher_is_better(tag: str) -> bool:
 class Series:
     """One scalar over time: `steps` and `values` grow together. `version` changes when points were dropped, so that caches start anew."""
 
-    __slots__ = ("epochs", "steps", "values", "version")
+    __slots__ = ("_range", "_ranged", "epochs", "steps", "values", "version")
 
     def __init__(self, version: int = 0) -> None:
         self.steps = array("d")
         self.values = array("d")
         self.epochs = array("d")
         self.version = version
+        self._range = (math.inf, -math.inf)
+        self._ranged = (version, 0)
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -36,6 +39,17 @@ class Series:
         if keep < len(self.steps):
             del self.steps[keep:], self.values[keep:], self.epochs[keep:]
             self.version += 1
+
+    def extremes(self) -> tuple[float, float] | None:
+        """Its smallest and largest finite value; only points that are new since the last call are looked at."""
+        version, seen = self._ranged
+        low, high = self._range
+        if version != self.version or seen > len(self.values):
+            seen, low, high = 0, math.inf, -math.inf
+        new = list(filter(math.isfinite, self.values[seen:]))
+        self._range = (min(low, min(new, default=low)), max(high, max(new, default=high)))
+        self._ranged = (self.version, len(self.values))
+        return self._range if self._range[0] <= self._range[1] else None
 
 
 class Samples:
@@ -175,10 +189,8 @@ class History:
     def best(self, tag: str) -> float | None:
         """The best finite value of a scalar so far, by `higher_is_better`."""
         series = self.series.get(tag)
-        finite = [value for value in series.values if value - value == 0] if series else []
-        if not finite:
-            return None
-        return max(finite) if higher_is_better(tag) else min(finite)
+        found = series.extremes() if series else None
+        return None if found is None else found[higher_is_better(tag)]
 
     def charts(self) -> dict[str, list[str]]:
         """Scalar tags by chart: the same metric is the same chart, the machine's meters aside."""
