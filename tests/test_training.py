@@ -17,7 +17,8 @@ from workbench.log import EventLog, Tail
 from workbench.problems import Problem
 from workbench.project import Project
 from workbench.recipe import Compute, Recipe, Train
-from workbench.training import Training, fingerprint
+from workbench.batches import fingerprint
+from workbench.training import Training
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,16 @@ train_step; on its cadences evaluate and sample; predict when somebody tries the
 
 import contextlib
 import copy
-import math
 import random
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from workbench.batches import Batches
 from workbench.events import Event
 from workbench.problems import Problem
 from workbench.recipe import Compute, Train
@@ -36,44 +36,6 @@ class Request(Settings):
 def live(default: Any, **rules: Any) -> Any:
     """A Config field that may change while the run goes on: `live(0.01, gt=0)`. The project's `changed` is told."""
     return Field(default, json_schema_extra={"live": True}, **rules)
-
-
-class Batches:
-    """Batches of arrays that are held in memory: index arithmetic over the first axis, shuffled by the generator that `batches` is given.
-
-    Yields a tuple with one array per array, each of shape (batch, …). Works on anything that can be indexed by an integer array.
-    """
-
-    def __init__(
-        self,
-        arrays: Sequence[Any],
-        batch_size: int,
-        rng: np.random.Generator | None,
-        *,
-        drop_last: bool = False,
-        index: Callable[[np.ndarray], Any] = lambda order: order,
-    ) -> None:
-        """`rng` None keeps the order; `index` turns the epoch's permutation into what the arrays are indexed with (a tensor on the device)."""
-        self.arrays = tuple(arrays)
-        self.batch_size = batch_size
-        self._examples = len(self.arrays[0])
-        self._length = self._examples // batch_size if drop_last else math.ceil(self._examples / batch_size)
-        order = np.arange(self._examples) if rng is None else rng.permutation(self._examples)
-        self._order = index(order)
-        self._skipped = 0
-
-    def __len__(self) -> int:
-        return self._length
-
-    def skip(self, count: int) -> None:
-        """Begin after `count` batches, without making them."""
-        self._skipped = count
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        size = self.batch_size
-        for start in range(self._skipped * size, self._length * size, size):
-            chosen = self._order[start : start + size]
-            yield tuple(array[chosen] for array in self.arrays)
 
 
 @runtime_checkable
@@ -118,7 +80,7 @@ class Project:
         self.seed = seed
         self.folder = folder
         self.variant = ""
-        """What the data is called: build_data sets it where a stand-in or a variant is used ("CIFAR-10 as JPEG"); shown with every figure."""
+        """What the data is called where a variant is used ("CIFAR-10 as JPEG"): build_data sets it; shown with every figure."""
         self.demo = ""
         """Why this run counts for nothing ("random weights"): build_data or build_model sets it; bars are then not judged."""
         self._base = frozenset({*vars(self), "_base", "_data"})
@@ -132,7 +94,7 @@ class Project:
         """Make modules, optimizers, arrays: every attribute made here, and later, is saved and restored."""
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterable[Any]:
-        """The batches of an epoch, `Batches` or any iterable. Draw from `rng` alone: it depends on seed and epoch, which is how a run resumes exactly."""
+        """The batches of an epoch, `Batches` or any iterable. Draw from `rng` alone: it depends on seed and epoch, so that a run resumes exactly."""
         raise Problem(f"{type(self).__name__} does not say what its batches are.", "Write batches(self, epoch, rng).")
 
     def train_step(self, batch: Any) -> dict[str, Any]:
@@ -198,9 +160,7 @@ class Project:
         version, internal, gauss = state["python"]
         random.setstate((version, tuple(internal), gauss))
         legacy = state["numpy"]
-        np.random.set_state(
-            {**legacy, "state": {**legacy["state"], "key": np.array(legacy["state"]["key"], np.uint32)}}
-        )
+        np.random.set_state({**legacy, "state": {**legacy["state"], "key": np.array(legacy["state"]["key"], np.uint32)}})
         for name, value in vars(self).items():
             if f"self.{name}" in state:
                 if isinstance(value, np.random.Generator):
@@ -281,7 +241,7 @@ class Project:
         except TypeError:
             raise Problem(
                 f"self.{name} is a {type(value).__name__}, which a checkpoint cannot hold, so this run could not resume exactly.",
-                "Make it in build_data if it never changes; else give it state_dict and load_state_dict, or keep it in an array or a module.",
+                "Make it in build_data if it never changes; else give it state_dict and load_state_dict, or keep it in an array.",
             ) from None
 
     def copied(self, tree: Any) -> Any:
@@ -311,8 +271,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict) and all(isinstance(key, str | int) for key in value):
         return {key: _plain(item) for key, item in value.items()}
     raise TypeError
-
-
-def planned(batches: Iterable[Any]) -> int:
-    """How many batches an epoch has, or 0 where its iterable does not say."""
-    return len(batches) if isinstance(batches, Sized) else 0

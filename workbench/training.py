@@ -4,69 +4,30 @@ import math
 import time
 import traceback
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
 import numpy as np
 from pydantic import ValidationError
 
+from workbench.batches import fingerprint, planned, stream
 from workbench.checkpoint import Checkpoints, Tree
 from workbench.control import Command, Inbox
 from workbench.events import Answer, Event, Mark, Scalars, Status, placed
 from workbench.history import History, higher_is_better
+from workbench.live import LiveSettings
 from workbench.log import EventLog
 from workbench.meters import Meters
 from workbench.problems import Problem, one_line
-from workbench.project import Project, Settings, planned
-from workbench.recipe import Recipe, Train
+from workbench.project import Project, Settings
+from workbench.recipe import Recipe
+from workbench.window import Window, mean
 
 POLL = 0.05
 """Seconds between two looks at the commands."""
 MEASURED_STEPS = 50
 SAVE_EVERY, SAVE_SHARE = 5.0, 50
 """By the clock: at least 5 s between two checkpoints, and 50 times what one takes, so that they cost under 2 %."""
-LIVE_TRAIN = ("epochs", "steps", "log_every", "evaluate_every", "sample_every", "checkpoint_every", "patience")
-
-
-class Window:
-    """The numbers of the steps since the last logged line: kept where they are, read and averaged when it closes."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._values: dict[str, list[Any]] = {}
-
-    def add(self, numbers: dict[str, Any]) -> None:
-        """Take what train_step returned."""
-        keep, values = self._project.keep, self._values
-        for name, value in numbers.items():
-            try:
-                values[name].append(keep(value))
-            except KeyError:
-                values[name] = [keep(value)]
-
-    def floats(self) -> dict[str, list[float]]:
-        """All numbers so far as floats, read in one go; the window stays open."""
-        read = iter(self._project.floats([value for values in self._values.values() for value in values]))
-        self._values = {name: [next(read) for _ in values] for name, values in self._values.items()}
-        return {name: list(values) for name, values in self._values.items()}
-
-    def load(self, values: dict[str, list[float]]) -> None:
-        """Go on with a window that a checkpoint held open."""
-        self._values = {name: list(numbers) for name, numbers in values.items()}
-
-    def close(self) -> dict[str, float]:
-        """The means, and an empty window."""
-        values = self.floats()
-        self._values = {}
-        return {f"train/{name}": _mean(numbers) for name, numbers in values.items()}
-
-
-def _mean(numbers: list[float]) -> float:
-    try:
-        return math.fsum(numbers) / len(numbers)
-    except (OverflowError, ValueError):  # inf and -inf together
-        return math.nan
 
 
 class Training:
@@ -89,7 +50,7 @@ class Training:
         """`project` is built; `past` is the folded log of earlier attempts; `announce` is told each new state."""
         self.project = project
         self.recipe = recipe
-        self.train = recipe.train
+        self.live = LiveSettings(project, recipe.train)
         self.log = log
         self.checkpoints = checkpoints
         self.inbox = inbox
@@ -107,8 +68,6 @@ class Training:
         """Set by the SIGTERM handler: finish the step, save, end."""
         self._ending: Status | None = None
         self._window = Window(project)
-        self._log_every = recipe.train.log_every
-        self._settings: dict[str, Any] = {}
         self._pending: list[dict[str, Any]] = []
         self._best: float | None = None
         self._best_tree: Tree | None = None
@@ -137,18 +96,17 @@ class Training:
         self._ending = self._ending or self._reached()
         while not self._ending:
             began = self.step
-            stream = self._stream(batches, last_batch)
-            last_batch = None
             before = time.perf_counter()
-            for batch, last in stream:
+            for batch, last in stream(batches, self.position, last_batch):
                 self._window.add(self.project.train_step(batch))
                 self.step += 1
                 if last:
+                    self.per_epoch = self.position + 1
                     self.epoch, self.position = self.epoch + 1, 0
                 else:
                     self.position += 1
                 now = time.perf_counter()
-                if self._log_every == 0:
+                if self.live.train.log_every == 0:
                     self._durations.append(now - before)
                 before = now
                 if last or self.step >= self._due or now >= self._look_at or self.terminate:
@@ -159,18 +117,19 @@ class Training:
                         break
             if self.step == began:
                 raise Problem(f"Epoch {self.epoch + 1} has no batch.", "Is the data empty, or smaller than train.batch_size?", cause="data")
+            last_batch = None
             if not self._ending:
                 batches = self._batches()
         return self._end(self._ending)
 
     def _boundary(self, last: bool) -> None:
         """Between two steps: log, evaluate, sample, obey, save, and see whether it is over, each where it is due."""
-        train, step = self.train, self.step
+        train, step = self.live.train, self.step
         reached = self._reached()
-        if reached or step % (self._log_every or 1) == 0:
+        if reached or step % (self.live.train.log_every or 1) == 0:
             self._log_window()
         known = any("train.log_every" in change["settings"] for change in self._pending)
-        if self._log_every == 0 and step >= MEASURED_STEPS and not known:
+        if self.live.train.log_every == 0 and step >= MEASURED_STEPS and not known:
             self._choose_log_every()
         evaluated = reached or (step % train.evaluate_every == 0 if train.evaluate_every else last)
         if evaluated:
@@ -188,18 +147,18 @@ class Training:
         if due or self._ending:
             self._save()
         self._look_at = time.perf_counter() + POLL
-        cadences = (self._log_every or 1, train.evaluate_every, train.sample_every, train.checkpoint_every)
+        cadences = (self.live.train.log_every or 1, train.evaluate_every, train.sample_every, train.checkpoint_every)
         upcoming = [step - step % every + every for every in cadences if every]
         upcoming += [self._total() or step + 1_000_000, *(change["step"] for change in self._pending[:1])]
         self._due = min(upcoming)
 
     def _reached(self) -> Status | None:
         total = self._total()
-        done = self.step >= total if total else self.epoch >= self.train.epochs
+        done = self.step >= total if total else self.epoch >= self.live.train.epochs
         return Status(state="finished", cause="steps") if done else None
 
     def _total(self) -> int:
-        return self.train.steps or self.train.epochs * self.per_epoch
+        return self.live.train.steps or self.live.train.epochs * self.per_epoch
 
     def _plan(self) -> dict[str, Any]:
         return {
@@ -215,11 +174,11 @@ class Training:
         if self._saved_step != self.step:
             self._save()
         if ending.state == "finished":
-            if self.train.keep_best:
+            if self.live.train.keep_best:
                 best = self.checkpoints.best(self.project.decode_state)
                 if best:
                     self.project.load_state(best[1]["state"])
-                    ending.message = f"Tested with the weights of step {best[0].step}, the best by {self.train.keep_best}."
+                    ending.message = f"Tested with the weights of step {best[0].step}, the best by {self.live.train.keep_best}."
             self._evaluate("test")
         self._say(ending)
         return ending
@@ -230,37 +189,6 @@ class Training:
         batches = self.project.batches(self.epoch, np.random.default_rng([self.project.seed, self.epoch]))
         self.per_epoch = planned(batches) or self.per_epoch
         return batches
-
-    def _stream(self, batches: Iterable[Any], last_batch: int | None) -> Iterator[tuple[Any, bool]]:
-        """The open epoch's batches from where it stands, each with whether it is the last; `last_batch`: the fingerprint of the one before."""
-        length = planned(batches)
-        behind = self.position
-        if behind and hasattr(batches, "skip"):
-            batches.skip(behind - 1)
-            behind = 1
-        iterator = iter(batches)
-        replayed = [next(iterator, None) for _ in range(behind)]
-        if replayed and last_batch is not None and fingerprint(replayed[-1]) != last_batch:
-            raise Problem(
-                f"Epoch {self.epoch + 1} does not give the same batches again, so this run cannot resume exactly.",
-                "Has the data changed? batches(epoch, rng) must draw from rng alone.",
-                cause="data",
-            )
-        if length:
-            for place in range(self.position, length):
-                try:
-                    batch = next(iterator)
-                except StopIteration:
-                    return
-                yield batch, place == length - 1
-            return
-        nothing = object()
-        following = next(iterator, nothing)
-        while following is not nothing:
-            batch, following = following, next(iterator, nothing)
-            if following is nothing:
-                self.per_epoch = self.position + 1
-            yield batch, following is nothing
 
     # -- logging, evaluating, sampling -----------------------------------------------------------------------------------------------
 
@@ -282,7 +210,7 @@ class Training:
         self._refuse_not_finite(means)
 
     def _refuse_not_finite(self, values: dict[str, float]) -> None:
-        if not self.train.stop_when_not_finite:
+        if not self.live.train.stop_when_not_finite:
             return
         for tag, value in values.items():
             if not math.isfinite(value):
@@ -323,7 +251,7 @@ class Training:
 
     def _judge(self, values: dict[str, float]) -> None:
         """Whether this is the best yet; then its state is kept, and written with the next checkpoint."""
-        metric = self.train.keep_best
+        metric = self.live.train.keep_best
         if not metric:
             return
         if metric not in values:
@@ -347,7 +275,7 @@ class Training:
     def _tree(self, *, check: bool = True) -> Tree:
         window = self._window.floats()
         if check:
-            self._refuse_not_finite({f"train/{name}": _mean(values) for name, values in window.items()})
+            self._refuse_not_finite({f"train/{name}": mean(values) for name, values in window.items()})
         return {
             "version": 1,
             "step": self.step,
@@ -355,9 +283,8 @@ class Training:
             "position": self.position,
             "per_epoch": self.per_epoch,
             "batch": fingerprint(self._batch) if self.position and self._batch is not None else None,
-            "log_every": self._log_every,
             "window": window,
-            "settings": dict(self._settings),
+            "settings": dict(self.live.settings),
             "best": self._best,
             "stale": self._stale,
             "metrics": dict(self._metrics),
@@ -396,10 +323,9 @@ class Training:
             return -1, None
         tree = found[1]
         self.step, self.epoch, self.position, self.per_epoch = (tree[name] for name in ("step", "epoch", "position", "per_epoch"))
-        self._log_every, self._best, self._stale = tree["log_every"], tree["best"], tree["stale"]
+        self._best, self._stale = tree["best"], tree["stale"]
         self._metrics = dict(tree["metrics"])
-        self._settings = dict(tree["settings"])
-        self._configure(self._settings)
+        self.live.change(tree["settings"])
         self.project.load_state(tree["state"])
         self._window.load(tree["window"])
         self._saved_step = self.step
@@ -407,9 +333,9 @@ class Training:
         for mark in marks:
             if mark.step <= from_step:
                 wanted.update(mark.settings)
-        late = {name: value for name, value in wanted.items() if self._settings.get(name) != value}
+        late = {name: value for name, value in wanted.items() if self.live.settings.get(name) != value}
         if late:
-            self._configure(late)
+            self.live.change(late)
             self.project.changed(self.project.config)
         self.project.set_random_state(tree["random"])
         return from_step, tree["batch"]
@@ -479,63 +405,14 @@ class Training:
 
     def _change(self, settings: dict[str, Any], text: str = "", command: str = "") -> None:
         """Set live settings from here on; a Problem leaves everything as it was."""
-        before = {name: self._value(name) for name in settings}
-        self._configure(settings)
-        self._settings.update(settings)
+        before = {name: self.live.value(name) for name in settings}
+        self.live.change(settings)
         if any(name.startswith("config.") for name in settings):
             self.project.changed(self.project.config)
         listed = ", ".join(f"{name.partition('.')[2]} {before[name]} → {value}" for name, value in settings.items())
         self._say(Mark(text=text or listed, settings=settings, command=command))
         if "train.epochs" in settings or "train.steps" in settings:
             self._say(Status(state="running", **self._plan()))
-
-    def _value(self, name: str) -> Any:
-        section, _, key = name.partition(".")
-        return getattr(self.project.config if section == "config" else self.train, key, None)
-
-    def _configure(self, settings: dict[str, Any]) -> None:
-        """Check settings and make them the project's config and the loop's cadence."""
-        config, train = {}, {}
-        for name, value in settings.items():
-            section, _, key = name.partition(".")
-            field = type(self.project.config).model_fields.get(key) if section == "config" else None
-            extra = field.json_schema_extra if field else None
-            if section == "config" and isinstance(extra, dict) and extra.get("live"):
-                config[key] = value
-            elif section == "train" and key in LIVE_TRAIN:
-                train[key] = value
-            else:
-                raise Problem(f"{one_line(name, 80)} cannot be changed while the run goes on.", f"These can: {', '.join(self._live())}.")
-        try:
-            made = msgspec.convert({**msgspec.structs.asdict(self.train), **train}, Train)
-        except msgspec.ValidationError as error:
-            raise Problem(f"train: {error}.") from None
-        self.project.config = type(self.project.config).model_validate({**self.project.config.model_dump(), **config})
-        self.train = made
-        if "log_every" in train:
-            self._log_every = made.log_every
-
-    def _live(self) -> list[str]:
-        fields = type(self.project.config).model_fields.items()
-        own = [
-            f"config.{name}" for name, field in fields if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("live")
-        ]
-        return [*own, *(f"train.{name}" for name in LIVE_TRAIN)]
-
-
-def fingerprint(batch: Any) -> int:
-    """CRC-32 over every array and number of a batch: the same batch again has the same one."""
-    if isinstance(batch, dict):
-        parts: Iterable[Any] = batch.values()
-    elif isinstance(batch, list | tuple):
-        parts = batch
-    else:
-        array = batch.detach().cpu() if hasattr(batch, "detach") else batch
-        return zlib.crc32(np.ascontiguousarray(array if not hasattr(array, "numpy") else array.float().numpy()).tobytes())
-    crc = 0
-    for part in parts:
-        crc = zlib.crc32(fingerprint(part).to_bytes(4, "little"), crc)
-    return crc
 
 
 def fit(project: Project, recipe: Recipe, log: EventLog, checkpoints: Checkpoints, **surroundings: Any) -> Status:
