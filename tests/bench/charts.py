@@ -19,7 +19,7 @@ from workbench.tui.charts.cells import Cells, changed
 from workbench.tui.charts.plot import Plot, Trace, draw
 from workbench.tui.charts.pyramid import Pyramid
 
-CHARTS, SERIES, WIDTH, HEIGHT, REPEATS = 9, 2, 66, 19, 15
+CHARTS, SERIES, WIDTH, HEIGHT, REPEATS = 9, 2, 66, 19, 31
 STYLES = [Style(color=f"#{number * 9:02x}ffff") for number in range(16)]
 
 
@@ -57,54 +57,54 @@ def milliseconds(work) -> float:
     return taken * 1000
 
 
-def measure(points: int) -> tuple[float, float, float]:
-    """Milliseconds, medians over the repeats: nine charts whole, nine after 100 more points a series, filling the pyramids at first."""
-    data = [[series(points, 10 * chart + one) for one in range(SERIES)] for chart in range(CHARTS)]
-    pyramids = [[Pyramid() for _ in range(SERIES)] for _ in range(CHARTS)]
+class Nine:
+    """Nine charts over as many points."""
 
-    def follow() -> None:
-        for ones, owners in zip(pyramids, data, strict=True):
+    def __init__(self, points: int) -> None:
+        self.points = points
+        self.data = [[series(points, 10 * chart + one) for one in range(SERIES)] for chart in range(CHARTS)]
+        self.pyramids = [[Pyramid() for _ in range(SERIES)] for _ in range(CHARTS)]
+        self.shown = [Cells(WIDTH, HEIGHT) for _ in range(CHARTS)]
+
+    def follow(self) -> None:
+        for ones, owners in zip(self.pyramids, self.data, strict=True):
             for one, owner in zip(ones, owners, strict=True):
                 one.follow(owner)
 
-    first = milliseconds(follow)
-    shown: list[Cells] = []
-
-    def whole() -> None:
-        shown.clear()
-        for ones in pyramids:
-            cells = draw(plot(ones, points), WIDTH, HEIGHT)
+    def whole(self) -> None:
+        for number, ones in enumerate(self.pyramids):
+            cells = self.shown[number] = draw(plot(ones, self.points), WIDTH, HEIGHT)
             for y in range(HEIGHT):
                 cells.strip(y, style_for, True)
-            shown.append(cells)
 
-    def more() -> None:
-        follow()
-        for number, ones in enumerate(pyramids):
-            cells = draw(plot(ones, points), WIDTH, HEIGHT)
-            for y in {region.y for region in changed(shown[number], cells)}:
+    def more(self) -> None:
+        self.follow()
+        for number, ones in enumerate(self.pyramids):
+            cells = draw(plot(ones, self.points), WIDTH, HEIGHT)
+            for y in {region.y for region in changed(self.shown[number], cells)}:
                 cells.strip(y, style_for, True)
-            shown[number] = cells
-
-    whole()
-    whole_times = [milliseconds(whole) for _ in range(REPEATS)]
-    more_times = []
-    for _ in range(REPEATS):
-        for owners in data:
-            for owner in owners:
-                grow(owner, 100)
-        more_times.append(milliseconds(more))
-    return statistics.median(whole_times), statistics.median(more_times), first
+            self.shown[number] = cells
 
 
 def main() -> None:
-    print(f"{CHARTS} charts of {WIDTH} x {HEIGHT} cells, {SERIES} series each; milliseconds for all, medians of {REPEATS}")
+    print(f"{CHARTS} charts of {WIDTH} x {HEIGHT} cells, {SERIES} series each; milliseconds for all, medians of {REPEATS} interleaved")
     print(f"{'points a series':>16}{'whole':>9}{'ratio':>7}{'100 more':>10}{'ratio':>7}{'first reading':>15}")
-    base = None
-    for points in (1_000, 10_000, 100_000, 1_000_000):
-        whole, more, first = measure(points)
-        base = base or (whole, more)
-        print(f"{points:>16,}{whole:>9.1f}{whole / base[0]:>7.2f}{more:>10.1f}{more / base[1]:>7.2f}{first:>15.1f}")
+    sets = [Nine(points) for points in (1_000, 10_000, 100_000, 1_000_000)]
+    first = {each.points: milliseconds(each.follow) for each in sets}
+    whole: dict[int, list[float]] = {each.points: [] for each in sets}
+    more: dict[int, list[float]] = {each.points: [] for each in sets}
+    for each in sets:
+        each.whole()
+    for _ in range(REPEATS):
+        for each in sets:
+            whole[each.points].append(milliseconds(each.whole))
+            for owner in (one for owners in each.data for one in owners):
+                grow(owner, 100)
+            more[each.points].append(milliseconds(each.more))
+    for points in first:
+        times = [(statistics.median(found[points]), statistics.median(found[1_000])) for found in (whole, more)]
+        row = "".join(f"{time:>{width}.1f}{time / base:>7.2f}" for (time, base), width in zip(times, (9, 10), strict=True))
+        print(f"{points:>16,}{row}{first[points]:>15.1f}")
 
 
 if __name__ == "__main__":

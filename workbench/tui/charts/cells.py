@@ -55,6 +55,11 @@ class Cells:
             self.keys[y, x : x + len(text)] = key
         return x + len(text)
 
+    def fill(self, x: int, y: int, width: int, height: int, character: str, key: int) -> None:
+        """Fill a rectangle with one character that is one cell wide."""
+        self.codes[y : y + height, x : x + width] = ord(character)
+        self.keys[y : y + height, x : x + width] = key
+
     def _write_wide(self, x: int, y: int, text: str, key: int, end: int) -> int:
         for character in unicodedata.normalize("NFC", text):
             size = get_character_cell_size(character)

@@ -42,7 +42,10 @@ def decode(png: bytes) -> Pixels:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings(action="error"), Image.open(BytesIO(png), formats=("PNG",)) as picture:
+        with (
+            warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+            Image.open(BytesIO(png), formats=("PNG",)) as picture,
+        ):
             width, height = picture.size
             if width * height > PIXEL_LIMIT:
                 raise Problem(f"The picture is too large to show: {width} x {height} pixels.", f"At most {PIXEL_LIMIT:,} are shown.")

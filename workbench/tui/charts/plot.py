@@ -83,14 +83,15 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
     left = gutter + 1 if gutter else 0
     area = _Area(cells, left, header, width - left, rows, x, y)
     if gutter:
-        for row in range(rows):
-            cells.write(gutter, header + row, "│", AXIS)
+        cells.fill(gutter, header, 1, rows, "│", AXIS)
         for mark, label in zip(marks, labels, strict=True):
             row = header + area.row(mark)
             cells.write(gutter - len(label), row, label, LABEL)
             cells.write(gutter, row, "┤", AXIS)
     if footer:
-        cells.write(gutter, header + rows, ("└" if gutter else "") + "─" * area.width, AXIS)
+        cells.fill(left, header + rows, area.width, 1, "─", AXIS)
+        if gutter:
+            cells.write(gutter, header + rows, "└", AXIS)
     _reference_lines(area, plot)
     for moment in plot.moments:
         _moment(area, moment)
