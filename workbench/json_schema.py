@@ -5,7 +5,6 @@ additionalProperties, anyOf, oneOf, allOf and $ref.
 """
 
 import copy
-import difflib
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -37,6 +36,8 @@ def complete(value: Any, schema: Schema, owner: str) -> tuple[Any, list[Fault]]:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean …?`, or "" where nothing is near."""
+    import difflib  # only needed where something is wrong
+
     choices = [each for each in known if isinstance(each, str)]
     found = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     found = found or [each for each in choices if word.lower() == each.lower()]

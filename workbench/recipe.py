@@ -31,9 +31,10 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         int, Meta(ge=0, description="steps between two checkpoints; 0: by the clock, so that they cost under 2 %")
     ] = 0
     patience: Annotated[int, Meta(ge=0, description="evaluations without improvement of keep_best after which it ends; 0: never")] = 0
-    keep_best: Annotated[str, Meta(description="metric whose best weights are kept and tested, as valid/loss; empty: the last weights")] = (
-        ""
-    )
+    keep_best: Annotated[
+        str,
+        Meta(pattern=r"^$|^[^/]+/.", description="metric whose best weights are kept and tested, as valid/loss; empty: the last weights"),
+    ] = ""
     stop_when_not_finite: Annotated[bool, Meta(description="end the run when a training value becomes NaN or infinite")] = True
 
 
@@ -150,14 +151,28 @@ def load(path: Path | str, overrides: Sequence[str] = (), *, describe: bool = Tr
         owner = file.name if file else str(project)
         checked["config"], more = json_schema.complete(data.get("config", {}), schema.config, owner)
         faults += [Fault(("config", *where), text) for where, text, _ in more]
+    faults = [_under_its_section(fault, data, schema) for fault in faults]
     bars = data.get("bar")
     for index, bar in enumerate(bars if isinstance(bars, list) else []):
-        if isinstance(bar, dict) and bar.get("at_least") is None and bar.get("at_most") is None:
+        unbounded = isinstance(bar, dict) and bar.get("at_least") is None and bar.get("at_most") is None
+        if unbounded and not any(fault.where[:2] == ("bar", index) and len(fault.where) > 2 for fault in faults):
             faults.append(Fault(("bar", index), "needs at_least or at_most"))
     if faults:
         raise RecipeProblem(_report(name, faults, lines, typed))
     recipe = msgspec.convert(checked, Recipe)
     return Loaded(recipe=recipe, path=path, project_file=file, schema=schema, unchecked=unchecked)
+
+
+def _under_its_section(fault: Fault, data: dict[str, Any], schema: ProjectSchema | None) -> Fault:
+    """An unknown key of the recipe that one of its sections knows is a matter of indentation."""
+    if len(fault.where) != 1 or fault.where[0] not in data or fault.where[0] in Recipe.__struct_fields__:
+        return fault
+    sections = {"train": Train.__struct_fields__, "compute": Compute.__struct_fields__}
+    sections["config"] = tuple(schema.config.get("properties", ())) if schema else ()
+    for section, fields in sections.items():
+        if fault.where[0] in fields:
+            return fault._replace(text=f"not a setting of a recipe; it belongs under {section}")
+    return fault
 
 
 def _override(data: dict[str, Any], text: str, faults: list[Fault]) -> Key | None:

@@ -3,7 +3,6 @@
 `python -m workbench.schemas` writes the committed file anew for all shipped projects.
 """
 
-import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -93,6 +92,8 @@ def _committed(file: Path, stamp: tuple[int, int]) -> dict[str, _Shipped]:
 
 def run_describe(project: str | Path) -> ProjectSchema:
     """Ask the project itself, in a process of its own."""
+    import subprocess  # rarely needed, and slow to import
+
     name = project if isinstance(project, str) else str(project.absolute())
     if isinstance(project, Path) and not trust.is_trusted(project):
         raise Problem(f"{one_line(name)} is not trusted, so it was not run.", f"`dlwb trust {one_line(name)}` if you know what it does.")

@@ -40,7 +40,7 @@ class Fault(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A file's data, the line of every key and item in it, and what was wrong with it."""
+    """A file's data (None where the text cannot be read to its end), the line of every key and item in it, and what was wrong with it."""
 
     value: Any
     lines: dict[Key, int]
@@ -135,13 +135,14 @@ def parse(text: str) -> Document:
     try:
         for event in _events(text):
             builder.take(event)
+        return Document(builder.root, builder.lines, builder.faults)
     except _Stop:
         pass
     except yaml.MarkedYAMLError as error:
         builder.faults.append(_syntax(error, text.splitlines()))
     except yaml.YAMLError as error:
         builder.faults.append(Fault((), f"is not YAML: {one_line(str(error))}"))
-    return Document(builder.root, builder.lines, builder.faults)
+    return Document(None, builder.lines, builder.faults)
 
 
 def _events(text: str) -> Iterator[Event]:
@@ -265,8 +266,8 @@ def _syntax(error: yaml.MarkedYAMLError, lines: list[str]) -> Fault:
         return Fault((), "is indented with a tab; YAML wants spaces", number)
     if "mapping values are not allowed" in words:
         return Fault((), 'has a colon too many; put text that contains ": " in quotes', number)
-    if "cannot start any token" in words:
-        character = line[mark.column : mark.column + 1] if mark else ""
+    if "cannot start any token" in words or "alphabetic or numeric" in words:
+        character = line[opened.column : opened.column + 1] if opened else ""
         where = "a tab" if character == "\t" else one_line(character)
         return Fault((), f"a value cannot begin with {where}; put it in quotes", number)
     if "end of stream" in words and "scalar" in (error.context or ""):
