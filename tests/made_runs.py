@@ -59,9 +59,7 @@ def alive(run: Run, state: str = "running", attempt: int = 1, **more: Any) -> lo
 def ended(run: Run, state: str, cause: str = "", message: str = "", hint: str = "", attempt: int = 1) -> None:
     """Leave the run as a parent does that saw it end."""
     alive(run, attempt=attempt).release()
-    (run.path / "exit.json").write_text(
-        json.dumps({"state": state, "cause": cause, "message": message, "hint": hint, "attempt": attempt})
-    )
+    (run.path / "exit.json").write_text(json.dumps({"state": state, "cause": cause, "message": message, "hint": hint, "attempt": attempt}))
 
 
 def losses(step: int, steps: int, rng: random.Random) -> dict[str, float]:
@@ -90,7 +88,9 @@ def digits(share: float, rng: np.random.Generator) -> bytes:
     return buffer.getvalue()
 
 
-def train(run: Run, steps: int = 1000, upto: int | None = None, *, log: EventLog | None = None, every: int = 10, rich: bool = True) -> EventLog:
+def train(
+    run: Run, steps: int = 1000, upto: int | None = None, *, log: EventLog | None = None, every: int = 10, rich: bool = True
+) -> EventLog:
     """Write the log of a run that trains from step 0 to `upto`; the caller closes the log."""
     rng, noise = random.Random(1), np.random.default_rng(1)
     log = log or EventLog(run.path)
@@ -106,7 +106,9 @@ def train(run: Run, steps: int = 1000, upto: int | None = None, *, log: EventLog
             if rich:
                 samples(log, step, epoch, step / steps, noise)
         if step == 400 and rich:
-            log.write(Mark(text="learning_rate 0.01 → 0.003", settings={"config.learning_rate": 0.003}, command="c1", step=step, epoch=epoch))
+            log.write(
+                Mark(text="learning_rate 0.01 → 0.003", settings={"config.learning_rate": 0.003}, command="c1", step=step, epoch=epoch)
+            )
     return log
 
 
@@ -115,12 +117,16 @@ def samples(log: EventLog, step: int, epoch: float, share: float, noise: np.rand
     at = {"step": step, "epoch": epoch}
     x = [float(hour) for hour in range(120)]
     log.write(Matrix(tag="valid/confusion", values=confusion(share, noise), rows=NAMES, columns=NAMES, **at))
-    log.write(Images(tag="sample/digits", png=digits(share, noise), columns=4, captions=[f"{n % 10} → {n * 3 % 10}" for n in range(16)], **at))
+    log.write(
+        Images(tag="sample/digits", png=digits(share, noise), columns=4, captions=[f"{n % 10} → {n * 3 % 10}" for n in range(16)], **at)
+    )
     log.write(Text(tag="sample/text", prompt="The old man", text="and the sea said nothing, as the sea does when it is asked. " * 3, **at))
     log.write(Curve(tag="sample/forecast/truth", x=x, y=[math.sin(hour / 9) for hour in x], labels=("hour", "riders"), **at))
     log.write(Curve(tag="sample/forecast/model", x=x, y=[share * math.sin(hour / 9 + 0.3) for hour in x], labels=("hour", "riders"), **at))
     points = noise.normal(size=(2, 60)) + np.repeat([[0, 4, 8], [0, 3, -2]], 20, axis=1)
-    log.write(Scatter(tag="valid/embedding", x=points[0].tolist(), y=points[1].tolist(), labels=["cat"] * 20 + ["dog"] * 20 + ["bird"] * 20, **at))
+    log.write(
+        Scatter(tag="valid/embedding", x=points[0].tolist(), y=points[1].tolist(), labels=["cat"] * 20 + ["dog"] * 20 + ["bird"] * 20, **at)
+    )
     rows: list[list[str | float]] = [["king", "queen", 0.71], ["man", "woman", 0.69], ["paris", "france", 0.64]]
     log.write(Table(tag="valid/neighbours", columns=["word", "nearest", "cosine"], rows=rows, **at))
 

@@ -73,6 +73,12 @@ class DlwbApp(App[None], inherit_bindings=False):
         self.call_from_thread(self.open_run, run)
         runs.launch(run)
 
+    def warm_up(self) -> None:
+        """Import what a run's screen needs, while the person reads the list."""
+        import importlib
+
+        self.run_worker(lambda: importlib.import_module("workbench.tui.screens.run"), thread=True, exit_on_error=False)
+
     def open_run(self, run: Run) -> None:
         """Show a run."""
         from workbench.tui.screens.run import RunScreen

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterator
+from itertools import pairwise
 from statistics import median
 
 from workbench import runs
@@ -12,7 +13,7 @@ from workbench.log import Tail
 from workbench.problems import Problem
 from workbench.runs import Run, State
 
-SLICE = 0.008
+SLICE = 0.012
 """Seconds of one slice: short enough that a key pressed meanwhile is answered at once."""
 QUIET = 30.0
 """Seconds without a step before anything is said about it."""
@@ -92,10 +93,10 @@ class Feed:
         return missing / rate if rate > 0 and missing > 0 and self.state.alive else None
 
     def quiet(self, now: float | None = None) -> tuple[float, float] | None:
-        """(seconds since the last step, seconds between two usually) where a running run has been silent for long; else None. Not a death."""
+        """(seconds since the last step, seconds between two usually) of a run that has been silent for long; else None. Not a death."""
         if self.state.state != "running" or not self._stepped or len(self._pace) < 3:
             return None
         clocks = [clock for clock, _ in self._pace]
-        usual = median(after - before for before, after in zip(clocks, clocks[1:], strict=False))
+        usual = median(after - before for before, after in pairwise(clocks))
         silence = (time.time() if now is None else now) - self._stepped
         return (silence, usual) if silence > max(QUIET, 20 * usual) else None

@@ -1,9 +1,13 @@
 """The key table: each screen's KEYS drives what a key does, the footer and the help, so none of the three can drift from the others."""
 
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+
+if TYPE_CHECKING:
+    from workbench.tui.app import DlwbApp
 
 
 class Key(NamedTuple):
@@ -33,14 +37,24 @@ def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
 
 ALWAYS = (
     Key("question_mark,f1", "help", "help", "Show every key that works here", "? F1"),
+    Key("ctrl+l", "redraw", "", "Draw the whole screen anew", "^l"),
     Key("q,ctrl+q,ctrl+c", "quit", "quit", "Leave; runs go on without this program", "q"),
 )
+
+
+TALL = 32
+"""Rows from which there is room for empty ones."""
 
 
 class KeyScreen(Screen[None]):
     """A screen whose keys come from a table."""
 
+    app: "DlwbApp"
+
     KEYS: ClassVar[tuple[Key, ...]] = ALWAYS
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.height >= TALL, "tall")
 
     def refusal(self, name: str) -> str:
         """Why a key cannot be used now; "" when it can."""
@@ -58,6 +72,10 @@ class KeyScreen(Screen[None]):
         from workbench.tui.screens.help import HelpScreen
 
         self.app.push_screen(HelpScreen(self.KEYS))
+
+    def do_redraw(self) -> None:
+        self.app.frame.forget()
+        self.refresh()
 
     def do_quit(self) -> None:
         self.app.exit()

@@ -91,6 +91,14 @@ class Library:
                 del self._feeds[old]
         return self._feeds.setdefault(run.id, Feed(run))
 
+    def ahead(self, key: str) -> Iterator[None]:
+        """Read the log of the run under the cursor, in small pieces, so that it opens at once."""
+        entry = self.entries.get(key)
+        if entry:
+            feed = self.feed(entry.run)
+            while feed.read() or not feed.caught_up:
+                yield
+
     def of(self, stem: str) -> list[Entry]:
         """The past runs of a recipe, newest first."""
         return [entry for entry in self.entries.values() if entry.run.stem == stem]

@@ -98,7 +98,7 @@ def _columns(width: int) -> list[Column]:
         if sum(size + 2 for _, size, _ in kept) + 24 > width:
             kept = [column for column in kept if column[0] != name]
     free = width - 2 - sum(size + 2 for _, size, _ in kept)
-    title = min(free, TITLE_WIDTH)
+    title = min(TITLE_WIDTH, max(22, free * 2 // 3))
     return [(name, size + (free - title if name == "state" else title if name == "recipe" else 0), align) for name, size, align in kept]
 
 
@@ -113,6 +113,8 @@ def run_rows(library: Library, width: int, filtered: str = "") -> list[Row]:
             parts: list[strips.Part] = [("  ", palette.plain)]
             for name, size, align in columns:
                 text, style = cells[name]
+                if name == "state" and len(text) > size:
+                    text = text.partition(":")[0]
                 parts += [(strips.fit(text, size, align), style), ("  ", palette.plain)]
             rows.append(Row(entry.run.id, strips.line(width, parts)))
     return rows
@@ -139,11 +141,16 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
         "step": (steps if summary.size > 0 else "", quiet),
         "time": (words.duration(summary.seconds) if summary.size > 0 else "", quiet),
         "figure": (words.number(value) if value is not None else "", quiet),
-        "bars": (f"{sum(passed)}/{len(judged)}" + ("✓" if all(passed) else "") if passed else "", palette.good if all(passed) else palette.warn),
+        "bars": (
+            f"{sum(passed)}/{len(judged)}" + ("✓" if all(passed) else "") if passed else "",
+            palette.good if all(passed) else palette.warn,
+        ),
         "started": (words.when(summary.started), palette.dim),
     }
 
 
 def no_runs(width: int) -> Sequence[Strip]:
     """What the pane says where there is no run."""
-    return strips.paragraph("No runs yet. Press 1, choose a recipe, and press Enter: it starts, and goes on when you leave.", width, palette.dim)
+    return strips.paragraph(
+        "No runs yet. Press 1, choose a recipe, and press Enter: it starts, and goes on when you leave.", width, palette.dim
+    )

@@ -25,7 +25,7 @@ def fit(text: str, width: int, align: str = "left") -> str:
 
 
 def line(width: int, parts: Sequence[Part], right: Sequence[Part] = ()) -> Strip:
-    """Parts from the left and parts that end at the right edge, in `width` cells; where both do not fit, the left is cut with an ellipsis."""
+    """Parts from the left and parts that end at the right edge, in `width` cells; where both do not fit, the left is cut."""
     tail = [(fit(text, min(cell_len(text), width)), style) for text, style in right]
     room = max(0, width - sum(cell_len(text) for text, _ in tail))
     segments: list[Segment] = []
@@ -66,9 +66,9 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
     return lines
 
 
-def paragraph(text: str, width: int, style: Style, indent: str = "") -> list[Strip]:
-    """Wrapped text in one style."""
-    return [line(width, [(each, style)]) for each in wrap(text, width, indent)]
+def paragraph(text: str, width: int, style: Style, indent: str = "", margin: int = 0) -> list[Strip]:
+    """Wrapped text in one style, with so many empty cells before it."""
+    return [line(width, [(" " * margin + each, style)]) for each in wrap(text, width - margin, indent)]
 
 
 def cells(strip: Strip) -> list[tuple[str, Style | None]]:

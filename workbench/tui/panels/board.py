@@ -11,8 +11,10 @@ WIDE = (110, 28)
 """Columns and rows of the board from which figures stand at the side, not among the tabs."""
 CHART = (36, 7)
 """What a chart needs to be read."""
-SLOT = 42
+SLOT = 38
 """Columns that a panel below the charts wants."""
+SLOT_ROWS = 11
+"""Rows that it wants; with twice as many there are two rows of panels."""
 GAP = 2
 
 
@@ -41,7 +43,7 @@ def is_wide(size: Size) -> bool:
 
 
 def plan(size: Size, wanted: Wanted) -> Plan:
-    """Place panels: charts above, tabs below, figures at the side where it is wide; of what does not fit, the page with the focus is shown."""
+    """Charts above, tabs below, figures at the side where it is wide; of what does not fit, the page with the focus is shown."""
     width, height = size
     wide = is_wide(size)
     tabs = tuple(wanted.tabs) if wide else (*wanted.tabs, "figures")
@@ -49,7 +51,7 @@ def plan(size: Size, wanted: Wanted) -> Plan:
     if wanted.full:
         return Plan({wanted.focus: Region(0, 0, width, height)}, tabs)
     if wide:
-        side = max(32, min(46, width // 4))
+        side = max(34, min(46, width // 4))
         regions["figures"] = Region(width - side, 0, side, height)
         width -= side + 1
     samples = len([tab for tab in tabs if tab not in ("console", "figures")])
@@ -60,11 +62,16 @@ def plan(size: Size, wanted: Wanted) -> Plan:
     regions.update(_grid(charts, wanted.focus, width, above))
     if below:
         regions["tabs"] = Region(0, above, width, 1)
-        slots = max(1, min(len(tabs), width // SLOT))
+        across = max(1, min(len(tabs), width // SLOT))
+        rows = 2 if len(tabs) > across and below - 1 >= 2 * SLOT_ROWS else 1
+        slots = min(len(tabs), across * rows)
         place = tabs.index(wanted.focus) if wanted.focus in tabs else 0
         first = max(0, min(place // slots * slots, len(tabs) - slots))
-        for tab, (x, size_x) in zip(tabs[first : first + slots], _split(width, slots), strict=True):
-            regions[tab] = Region(x, above + 1, size_x, below - 1)
+        seen = list(tabs[first : first + slots])
+        for y, size_y in _split(below - 1, rows, 0):
+            here, seen = seen[: -(-slots // rows)], seen[-(-slots // rows) :]
+            for tab, (x, size_x) in zip(here, _split(width, len(here)), strict=True):
+                regions[tab] = Region(x, above + 1 + y, size_x, size_y)
     return Plan(regions, tabs)
 
 

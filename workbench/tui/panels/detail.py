@@ -1,4 +1,4 @@
-"""The pane beside the lists: what a recipe is about, its numbers, what to watch for and its past runs; how a run stands and why it ended."""
+"""The pane of the lists: what a recipe is about, its numbers, what to watch for, past runs; how a run stands and why it ended."""
 
 from textual.strip import Strip
 
@@ -50,7 +50,8 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
 def _labelled(label: str, text: str, width: int) -> list[Strip]:
     body = strips.wrap(text, max(8, width - LABEL))
     return [
-        strips.line(width, [(strips.fit(label if not place else "", LABEL), palette.faint), (each, palette.plain)]) for place, each in enumerate(body)
+        strips.line(width, [(strips.fit(label if not place else "", LABEL), palette.faint), (each, palette.plain)])
+        for place, each in enumerate(body)
     ]
 
 
@@ -77,7 +78,9 @@ def run_lines(entry: Entry, width: int) -> list[Strip]:
     lines = [strips.line(width, [(f"{symbol} {text}", style), (f"   {entry.run.id}", palette.faint)])]
     if entry.quiet:
         silence, usual = entry.quiet
-        lines += strips.paragraph(f"No step for {words.short(silence)}, usually {words.short(usual)}. It lives; it may be waiting.", width, palette.warn)
+        lines += strips.paragraph(
+            f"No step for {words.short(silence)}, usually {words.short(usual)}. It lives; it may be waiting.", width, palette.warn
+        )
     for sentence, look in ((entry.state.message, palette.plain), (entry.state.hint, palette.dim)):
         if sentence and sentence != text:
             lines += strips.paragraph(one_line(sentence, 1000), width, look)
@@ -89,7 +92,13 @@ def run_lines(entry: Entry, width: int) -> list[Strip]:
         look = palette.dim if each.passed is None else palette.good if each.passed else palette.bad
         mark = "" if each.passed is None else " ✓" if each.passed else " ✗"
         value = "not measured yet" if each.value is None else words.number(each.value)
-        groups.append([(f"{verdict.short_name(each.bar.metric)} ", palette.dim), (value + mark, look), (f" {verdict.wanted(each.bar)}", palette.faint)])
+        groups.append(
+            [
+                (f"{verdict.short_name(each.bar.metric)} ", palette.dim),
+                (value + mark, look),
+                (f" {verdict.wanted(each.bar)}", palette.faint),
+            ]
+        )
     if groups:
         lines.append(strips.line(width, strips.joined(groups, ("   ", palette.plain))))
     return lines

@@ -12,7 +12,7 @@ from workbench.runs import Summary
 from workbench.tui import palette, strips
 from workbench.tui.panels.lines import Lines
 
-NUMBER = 9
+NUMBER = 8
 
 
 class Figures(Lines):
@@ -55,7 +55,11 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
             lines.append(
                 strips.line(
                     width,
-                    [(f"{mark} ", style), (verdict.short_name(each.bar.metric), palette.dim), (f" {verdict.wanted(each.bar)}", palette.plain)],
+                    [
+                        (f"{mark} ", style),
+                        (verdict.short_name(each.bar.metric), palette.dim),
+                        (f" {verdict.wanted(each.bar)}", palette.plain),
+                    ],
                     [(value, style)],
                 )
             )
@@ -63,7 +67,7 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
             lines.append(
                 strips.line(
                     width,
-                    [("  ", palette.plain), (verdict.short_name(known.metric), palette.dim), (" in the course", palette.faint)],
+                    [("  ", palette.plain), (verdict.short_name(known.metric), palette.dim), (" course", palette.faint)],
                     [(words.number(known.value), palette.dim)],
                 )
             )
@@ -77,7 +81,9 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
         lines.append(strips.line(width, [("watch for", palette.bold)]))
         for note in recipe.watch:
             body = strips.wrap(one_line(note, 1000), max(8, width - 2))
-            lines += [strips.line(width, [("· " if not place else "  ", palette.accent), (text, palette.dim)]) for place, text in enumerate(body)]
+            lines += [
+                strips.line(width, [("· " if not place else "  ", palette.accent), (text, palette.dim)]) for place, text in enumerate(body)
+            ]
     return lines
 
 

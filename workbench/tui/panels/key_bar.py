@@ -1,39 +1,66 @@
 """The footer: the keys that work here, from the screen's table; a click does what the key does. Keys that cannot be used now are faint."""
 
+from typing import NamedTuple
+
 from rich.cells import cell_len
 from textual import events
 from textual.strip import Strip
 
-from workbench.tui import palette, strips
+from workbench.tui import keys, palette, strips
 from workbench.tui.keys import Key, KeyScreen
 from workbench.tui.panels.lines import Lines
 
 
-class KeyBar(Lines):
-    """One line."""
+class _Place(NamedTuple):
+    key: Key
+    start: int
+    cap: str
 
-    def _shown(self) -> list[tuple[Key, str]]:
+    @property
+    def end(self) -> int:
+        return self.start + cell_len(self.cap) + cell_len(self.key.label) + 1
+
+
+class KeyBar(Lines):
+    """One line; help and quit stand at the right and are never left out."""
+
+    DEFAULT_CSS = "KeyBar { height: 1; }"
+
+    def _places(self, width: int) -> list[_Place]:
         screen = self.screen
-        if not isinstance(screen, KeyScreen):
-            return []
-        return [(key, f" {key.cap} ") for key in screen.KEYS if key.label]
+        table = [key for key in screen.KEYS if key.label] if isinstance(screen, KeyScreen) else []
+        right = [key for key in table if key in keys.ALWAYS]
+        places: list[_Place] = []
+        column = 0
+        end = width - sum(cell_len(key.label) + 4 for key in right)
+        for key in table:
+            if key not in right:
+                place = _Place(key, column, f" {key.cap.split(' ')[0]} ")
+                if place.end <= end:
+                    places.append(place)
+                    column = place.end
+        for key in right:
+            places.append(_Place(key, end, f" {key.cap.split(' ')[0]} "))
+            end = places[-1].end
+        return places
 
     def lines(self, width: int) -> list[Strip]:
+        screen = self.screen
         parts: list[strips.Part] = []
-        used = 0
-        for key, cap in self._shown():
-            refused = bool(self.screen.refusal(key.name))  # type: ignore[attr-defined]
-            used += cell_len(cap) + cell_len(key.label) + 1
-            if used > width:
-                break
-            parts += [(cap, palette.faint if refused else palette.heading), (key.label, palette.faint if refused else palette.dim)]
-            parts.append((" ", palette.plain))
+        column = 0
+        for place in self._places(width):
+            refused = isinstance(screen, KeyScreen) and bool(screen.refusal(place.key.name))
+            parts.append((" " * (place.start - column), palette.plain))
+            parts += [
+                (place.cap, palette.faint if refused else palette.heading),
+                (place.key.label, palette.faint if refused else palette.dim),
+            ]
+            column = place.end - 1
         return [strips.line(width, parts)]
 
     def on_click(self, event: events.Click) -> None:
-        column = 0
-        for key, cap in self._shown():
-            column += cell_len(cap) + cell_len(key.label) + 1
-            if event.x < column:
-                self.screen.action_press(key.name)  # type: ignore[attr-defined]
+        screen = self.screen
+        for place in self._places(self.size.width):
+            if place.start <= event.x < place.end and isinstance(screen, KeyScreen):
+                screen.action_press(place.key.name)
                 return

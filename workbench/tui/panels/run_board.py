@@ -1,4 +1,4 @@
-"""The panels of a run: one for everything its log has, and no other. It draws those that are on the screen and knows which has the focus."""
+"""The panels of a run, one for everything its log has. It draws those that are on the screen and knows which has the focus."""
 
 from textual.app import ComposeResult
 from textual.widget import Widget
@@ -57,7 +57,7 @@ class RunBoard(Board):
         return [*self.wanted.charts, *self.place(self.size).tabs]
 
     def on_resize(self) -> None:
-        self.follow(self._summary)
+        self._draw_panels()
 
     def follow(self, summary: Summary) -> None:
         """Make and remove panels, lay them out, and draw the ones that are seen."""
@@ -77,7 +77,8 @@ class RunBoard(Board):
             self.focused, self.full = "", False
         if self.rearrange(Wanted(tuple(charts), (*samples, "console"), self.focused, self.full)):
             self.call_after_refresh(self._draw_panels)
-        self._draw_panels()
+        else:
+            self._draw_panels()
 
     def _draw_panels(self) -> None:
         if not self.size:
@@ -130,7 +131,9 @@ class RunBoard(Board):
         symbol, text, style = states.state_words(self.feed.state)
         message = self.feed.state.message if self.feed.state.alive else ""
         if self.feed.state.alive and not message:
-            message = {"starting": "importing, then reading data", "running": "the first values are on their way"}.get(self.feed.state.state, "")
+            message = {"starting": "importing, then reading data", "running": "the first values are on their way"}.get(
+                self.feed.state.state, ""
+            )
         if not self.feed.caught_up:
             symbol, text, message = "◌", "reading its log", ""
         shown = strips.fit(f"{symbol} {text}" + (f": {message}" if message else ""), max(1, min(width, 72)))

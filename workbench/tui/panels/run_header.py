@@ -2,6 +2,7 @@
 
 import time
 
+from rich.cells import cell_len
 from textual.strip import Strip
 
 from workbench import verdict, words
@@ -95,7 +96,7 @@ def ending_lines(feed: Feed, recipe: Recipe, summary: Summary, width: int) -> li
     """Why it ended and what can be done; its figures against the course's and the bars."""
     state = feed.state
     if feed.problem:
-        return strips.paragraph(f" {feed.problem}", width, palette.bad, " ")
+        return strips.paragraph(feed.problem, width, palette.bad, margin=1)
     if state.alive or state.state in ("created", "away"):
         return []
     _, _, style = states.state_words(state)
@@ -104,10 +105,12 @@ def ending_lines(feed: Feed, recipe: Recipe, summary: Summary, width: int) -> li
     message = one_line(state.message, 600)
     if message and message.rstrip(".").casefold() not in sentence.casefold():
         sentence += f" {message}"
-    lines = strips.paragraph(f" {sentence}", width, style, " ")
-    if state.hint:
-        lines += strips.paragraph(f" {one_line(state.hint, 300)}", width, palette.dim, " ")
     reached = _reached(recipe, summary)
+    if reached and cell_len(sentence) + sum(cell_len(text) for text, _ in reached) + 5 <= width and not state.hint:
+        return [strips.line(width, [(f" {sentence}", style), SPACE, *reached])]
+    lines = strips.paragraph(sentence, width, style, margin=1)
+    if state.hint:
+        lines += strips.paragraph(one_line(state.hint, 300), width, palette.dim, margin=1)
     if reached:
         lines.append(strips.line(width, [(" ", palette.plain), *reached]))
     return lines[:5]

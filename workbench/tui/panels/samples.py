@@ -1,4 +1,4 @@
-"""A panel for what a run shows of itself besides scalars: pictures, a matrix, text, curves, points, a table. The newest, or an older one."""
+"""A panel for what a run shows besides scalars: pictures, a matrix, text, curves, points, a table. The newest, or an older one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,9 +91,13 @@ class SamplePanel(Vertical):
         split = "" if split == "sample" else f"{split} · "
         place = f"  {self.count - self.behind} of {self.count}" if self.count > 1 else ""
         legend = "rows: truth" if isinstance(event, Matrix) and event.rows == event.columns and event.rows else ""
-        parts: list[strips.Part] = [(self._title, palette.heading if self._focused else palette.bold), (f"  {split}step {words.count(event.step)}", palette.dim)]
+        parts: list[strips.Part] = [
+            (self._title, palette.heading if self._focused else palette.bold),
+            (f"  {split}step {words.count(event.step)}", palette.dim),
+        ]
         parts.append((place, palette.warn if self.behind else palette.faint))
-        head.show([strips.line(head.size.width, parts, [(legend, palette.faint)])])
+        room = head.size.width - sum(len(text) for text, _ in parts) - 2
+        head.show([strips.line(head.size.width, parts, [(legend, palette.faint)] if len(legend) <= room else [])])
 
     def _body(self, chosen: Sequence[Tagged]) -> None:
         event = chosen[0]

@@ -33,16 +33,25 @@ class TabBar(Lines):
 
     def lines(self, width: int) -> list[Strip]:
         parts: list[strips.Part] = [("─", palette.faint)]
-        for name, label in self._tabs:
+        for name, label in self._fitting(width):
             style = palette.heading if name == self._focus else palette.bold if name in self._shown else palette.faint
             parts += [(f" {label} ", style), ("─", palette.faint)]
         note = f" {self._note} ─" if self._note else "─"
         used = sum(cell_len(text) for text, _ in parts) + len(note)
         return [strips.line(width, [*parts, ("─" * max(0, width - used), palette.faint)], [(note, palette.faint)])]
 
+    def _fitting(self, width: int) -> list[tuple[str, str]]:
+        """The tabs from the first one that leaves room for those on the screen."""
+        tabs = list(self._tabs)
+        while len(tabs) > 1 and tabs[0][0] not in self._shown:
+            if sum(cell_len(label) + 3 for _, label in tabs) + 2 <= width:
+                break
+            tabs.pop(0)
+        return tabs
+
     def on_click(self, event: events.Click) -> None:
         column = 1
-        for name, label in self._tabs:
+        for name, label in self._fitting(self.size.width):
             column += cell_len(label) + 3
             if event.x < column:
                 self.post_message(self.Chosen(name))

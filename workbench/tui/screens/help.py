@@ -39,7 +39,10 @@ class HelpScreen(ModalScreen[None]):
     def on_resize(self, event: events.Resize) -> None:
         panel = self.query_one(Lines)
         width = min(76, event.size.width * 96 // 100) - 6
-        lines = [strips.line(width, [("Keys", palette.heading), ("   the footer and the mouse do the same", palette.faint)]), strips.line(width, [])]
+        lines = [
+            strips.line(width, [("Keys", palette.heading), ("   the footer and the mouse do the same", palette.faint)]),
+            strips.line(width, []),
+        ]
         for key in (*self.table, self.KEYS[0]):
             for place, text in enumerate(strips.wrap(key.help, width - CAP_WIDTH)):
                 cap = strips.fit(key.cap if not place else "", CAP_WIDTH)

@@ -19,26 +19,25 @@ from workbench.tui.panels.rows import Rows
 if TYPE_CHECKING:
     from textual.widgets import Input
 
-    from workbench.tui.app import DlwbApp
     from workbench.tui.library import Entry, Library, Shelved
 
 SLICE = 0.01
 """Seconds of one piece of reading, so that keys are answered in between."""
 PAUSE = 1.5
 """Seconds between two looks at all runs."""
+REST = 0.3
+"""Seconds that the cursor rests on a run before its log is read ahead."""
 NARROW = 100
 
 
 class HomeScreen(KeyScreen):
     """Shown first."""
 
-    app: "DlwbApp"
-
     KEYS: ClassVar[tuple[Key, ...]] = (
-        Key("enter", "open", "start/open", "Start the recipe on the best device, or open the run", "⏎"),
-        Key("1", "recipes", "recipes", "The list of recipes"),
-        Key("2", "runs", "runs", "The list of runs, live and ended"),
-        Key("tab", "switch", "", "The other list"),
+        Key("enter", "open", "open", "Start the recipe on the best device, or open the run", "⏎"),
+        Key("1", "recipes", "", "The list of recipes"),
+        Key("2", "runs", "", "The list of runs, live and ended"),
+        Key("tab", "switch", "other list", "The other list", "Tab"),
         Key("slash", "filter", "filter", "Show only rows with these words", "/"),
         Key("s", "stop", "stop", "Stop the run under the cursor: it finishes its step and saves"),
         Key("k", "kill", "kill", "Kill the run under the cursor, after asking"),
@@ -61,6 +60,8 @@ class HomeScreen(KeyScreen):
         self.words = ""
         self._work: Iterator[None] = iter(())
         self._timer: Timer | None = None
+        self._idle: Timer | None = None
+        self._ahead: Iterator[None] = iter(())
 
     @property
     def library(self) -> "Library":
@@ -95,10 +96,13 @@ class HomeScreen(KeyScreen):
         if self.is_active:
             self.fill()
             self._timer = self.set_timer(PAUSE, self._look)
+            if not self._idle:
+                self._idle = self.set_timer(0.05, self.app.warm_up)
 
     # -- what stands where -----------------------------------------------------------------------------------------------------
 
     def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
         self._arrange()
 
     def on_screen_resume(self) -> None:
@@ -149,6 +153,14 @@ class HomeScreen(KeyScreen):
         self.query_one("#pane", Lines).top = 0
         self._fill_pane()
         self.query_one(KeyBar).rebuild()
+        if self.view == "runs":
+            self._ahead = self.library.ahead(self.rows.key)
+            self.set_timer(REST, self._read_ahead)
+
+    def _read_ahead(self) -> None:
+        """The log of the run that the cursor rests on is read before it is asked for."""
+        if self.is_active and next(self._ahead, self) is None:
+            self.set_timer(0.002, self._read_ahead)
 
     @on(Rows.Chosen)
     def _clicked(self) -> None:

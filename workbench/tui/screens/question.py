@@ -70,5 +70,9 @@ def trust_question(file: Path) -> QuestionScreen:
     """Before a person's own code runs for the first time."""
     from workbench import trust
 
-    text = "This recipe runs Python code that is not part of dlwb. It can do whatever you can. Trust it if you know what it does; a later change asks again."
-    return QuestionScreen("Trust this file?", [(one_line(str(file.absolute())), True), (f"SHA-256 {trust.sha256(file)}", False), (text, False)], "trust and start")
+    text = "This recipe runs Python code that is not part of dlwb, and it can do whatever you can. A later change of the file asks again."
+    return QuestionScreen(
+        "Trust this file?",
+        [(one_line(str(file.absolute())), True), (f"SHA-256 {trust.sha256(file)}", False), (text, False)],
+        "trust and start",
+    )

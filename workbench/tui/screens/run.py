@@ -1,7 +1,7 @@
 """One run: its curves and samples while it trains, and after. Everything comes from its log; closing the screen changes nothing."""
 
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import msgspec
 from textual import events, on
@@ -18,9 +18,6 @@ from workbench.tui.panels.run_header import RunHeader
 from workbench.tui.panels.samples import SamplePanel
 from workbench.tui.panels.tab_bar import TabBar
 
-if TYPE_CHECKING:
-    from workbench.tui.app import DlwbApp
-
 POLL = 0.25
 """Seconds between two looks at a live run's log and state."""
 REST = 2.0
@@ -33,8 +30,6 @@ FIRST = 0.3
 
 class RunScreen(KeyScreen):
     """Opened from either list."""
-
-    app: "DlwbApp"
 
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("escape", "back", "back", "From a panel on the whole screen back to all, from there back to the lists", "Esc"),
@@ -63,7 +58,7 @@ class RunScreen(KeyScreen):
             self.recipe = Recipe(title=feed.run.stem, project="?")
         self.board = RunBoard(feed, self.recipe)
         self.header = RunHeader(feed, self.recipe)
-        self._drawn_at = 0.0
+        self._drawn_at = time.monotonic()
         self._drawn: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -81,7 +76,6 @@ class RunScreen(KeyScreen):
         if not self.is_attached:
             return
         feed, before = self.feed, self.feed.state
-        feed.ask()
         feed.read()
         since = time.monotonic() - self._drawn_at
         if not feed.caught_up:
@@ -89,6 +83,7 @@ class RunScreen(KeyScreen):
                 self.draw()
             self.set_timer(0.0005, self._look)
             return
+        feed.ask()
         if feed.state != before or since >= DRAW or not self._drawn:
             self.draw()
         self.set_timer(POLL if feed.state.alive else REST, self._look)
@@ -99,23 +94,22 @@ class RunScreen(KeyScreen):
         self._drawn_at = time.monotonic()
         now = (feed.history.version, feed.caught_up, feed.state, feed.problem, self.size, board.focused, board.full, board.log_y)
         # Textual repaints the whole terminal when a screen below the top one changes.
-        if (now == self._drawn and not feed.state.alive) or not self.is_active:
+        if (now == self._drawn and not feed.state.alive) or not (self.is_active and self.header.size):
             return
         self._drawn = now
         summary = runs.summarize(feed.history, 0)
-        with self.app.batch_update():
-            self.header.follow(summary)
-            board.follow(summary)
-            self.query_one(KeyBar).rebuild()
+        self.header.follow(summary)
+        board.follow(summary)
+        self.query_one(KeyBar).rebuild()
 
     def on_screen_resume(self) -> None:
-        self._drawn = ()
-        if self.is_mounted:
+        if self._drawn:
             self.draw()
 
     def on_resize(self, event: events.Resize) -> None:
-        self._drawn = ()
-        self.call_after_refresh(self.draw)
+        super().on_resize(event)
+        if self._drawn:
+            self.call_after_refresh(self.draw)
 
     @on(TabBar.Chosen)
     def _chosen(self, event: TabBar.Chosen) -> None:
