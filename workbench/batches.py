@@ -25,7 +25,7 @@ class Batches:
         drop_last: bool = False,
         index: Callable[[np.ndarray], Any] = lambda order: order,
     ) -> None:
-        """`rng` None keeps the order; `index` makes of the epoch's permutation what the arrays are indexed with (a tensor on the device)."""
+        """`rng` None keeps the order; `index` makes of the permutation what the arrays are indexed with (a tensor on the device)."""
         self.arrays = tuple(arrays)
         self.batch_size = batch_size
         self._examples = len(self.arrays[0])
