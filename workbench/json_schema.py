@@ -171,8 +171,6 @@ class _Check:
         if not least <= len(value) <= most:
             wanted = str(least) if least == most else f"{least} or more" if len(value) < least else f"{most} or fewer"
             self.fault(where, f"must have {wanted} items, not {len(value)}")
-        if schema.get("uniqueItems") and any(each in value[:index] for index, each in enumerate(value)):
-            self.fault(where, "must not have the same item twice")
         first = schema.get("prefixItems", [])
         rest = schema.get("items", {})
         schemas = [*first, *[rest if isinstance(rest, dict) else {}] * (len(value) - len(first))]
