@@ -94,7 +94,7 @@ class Project:
         """Make modules, optimizers, arrays: every attribute made here, and later, is saved and restored."""
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterable[Any]:
-        """The batches of an epoch, `Batches` or any iterable. Draw from `rng` alone: its seed is the run's and the epoch, so a run resumes exactly."""
+        """The batches of an epoch, `Batches` or any iterable. Draw from `rng` alone (seeded by run and epoch): so it resumes exactly."""
         raise Problem(f"{type(self).__name__} does not say what its batches are.", "Write batches(self, epoch, rng).")
 
     def train_step(self, batch: Any) -> dict[str, Any]:
