@@ -12,12 +12,11 @@ HUGE = 1e300
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """One axis: its two ends, whether it is logarithmic, and how far its ticks are apart (0: not decided yet)."""
+    """One axis: its two ends, and whether it is logarithmic."""
 
     low: float
     high: float
     log: bool = False
-    step: float = 0.0
 
     def fraction(self, values: ArrayLike) -> NDArray[np.float64]:
         """Where values lie: 0 at the low end, 1 at the high end, clipped to that; NaN stays NaN.
@@ -53,10 +52,10 @@ def widened(low: float, high: float) -> tuple[float, float]:
     return (0.0, 2 * high) if high > 0 else (2 * low, 0.0)
 
 
-def y_scale(low: float, high: float, parts: float, log: bool = False) -> Scale:
-    """The range for values between `low` and `high`: ends at ticks, so that it steps; where low is near zero it begins there.
+def y_scale(low: float, high: float, log: bool = False) -> Scale:
+    """The range for values between `low` and `high`: it ends at round numbers, so that it steps, and begins at zero where low is near that.
 
-    It has about `parts` ticks. `log` needs low > 0.
+    It does not depend on the chart's height. `log` needs low > 0.
     """
     if log:
         return _log_scale(*(min(max(end, 1e-300), HUGE) for end in (low, max(low, high))))
@@ -65,10 +64,8 @@ def y_scale(low: float, high: float, parts: float, log: bool = False) -> Scale:
         low = 0.0
     elif low < 0 and 0.5 * low < high < 0:
         high = 0.0
-    step = step_for(high - low, parts)
-    if math.ceil(high / step - 1e-9) - math.floor(low / step + 1e-9) > parts:
-        step = step_for(step * 1.01, 1)
-    return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, step=step)
+    step = step_for(high - low, 6)
+    return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step)
 
 
 def _log_scale(low: float, high: float) -> Scale:
@@ -90,7 +87,7 @@ def x_end(largest: float) -> float:
 
 
 def ticks(scale: Scale, parts: float) -> list[float]:
-    """Round numbers within the scale, at most about `parts` + 1."""
+    """Round numbers within the scale, two at least and at most about `parts` + 1."""
     if scale.log:
         first, last = math.log10(scale.low), math.log10(scale.high)
         if last - first > 1.999:
@@ -100,9 +97,12 @@ def ticks(scale: Scale, parts: float) -> list[float]:
         found = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
         found = [value for value in found if scale.low * (1 - 1e-9) <= value <= scale.high * (1 + 1e-9)]
         return found if len(found) <= parts + 1 else [found[0], found[-1]]
-    step = scale.step or step_for(scale.high - scale.low, parts)
-    first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
-    return [number * step for number in range(first, last + 1)]
+    for more in (1.0, 2.0, 4.0):
+        step = step_for(scale.high - scale.low, parts * more)
+        numbers = range(math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9) + 1)
+        if len(numbers) > 1:
+            break
+    return [number * step for number in numbers]
 
 
 def tick_label(value: float, step: float = 0.0) -> str:

@@ -75,10 +75,10 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
         return cells
     parts = max(1.0, rows / 3)
     x = _x_scale(plot)
-    # The labels' width depends on the range, and the range on what lies in the columns: the first is found on the whole width.
-    y = _y_scale(plot, x, parts)
+    y = _y_scale(plot, x)
     marks = ticks(y, parts)
-    labels = [tick_label(mark, y.step) for mark in marks]
+    step = marks[1] - marks[0] if len(marks) > 1 and not y.log else 0.0
+    labels = [tick_label(mark, step) for mark in marks]
     gutter = max(4, *(len(label) for label in labels)) if width >= 20 else 0
     left = gutter + 1 if gutter else 0
     area = _Area(cells, left, header, width - left, rows, x, y)
@@ -187,7 +187,7 @@ def _x_scale(plot: Plot) -> Scale:
     return Scale(*widened(min(0.0, low), plot.end if 0 < high <= plot.end or (plot.end and not high) else x_end(high)))
 
 
-def _y_scale(plot: Plot, x: Scale, parts: float) -> Scale:
+def _y_scale(plot: Plot, x: Scale) -> Scale:
     low, high, least = math.inf, -math.inf, math.inf
     for trace in plot.traces:
         if trace.pyramid is not None:
@@ -208,19 +208,19 @@ def _y_scale(plot: Plot, x: Scale, parts: float) -> Scale:
     if plot.log_y:
         low = min(low if low > 0 else math.inf, least)
         if not 0 < low < math.inf:
-            return y_scale(0.1, 1.0, parts, log=True)
+            return y_scale(0.1, 1.0, log=True)
         high = max(high, low)
         for reference in plot.references:
             if low / 100 <= reference.value <= high * 100:
                 low, high = min(low, reference.value), max(high, reference.value)
-        return y_scale(low, high, parts, log=True)
+        return y_scale(low, high, log=True)
     if plot.references:
         low, high = widened(low, high)
         span = high - low
         for reference in plot.references:
             if low - span <= reference.value <= high + span:
                 low, high = min(low, reference.value), max(high, reference.value)
-    return y_scale(low, high, parts)
+    return y_scale(low, high)
 
 
 def _x_labels(area: _Area, label: str) -> None:
