@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import resource
 import socket
 import tarfile
 import threading
@@ -204,6 +205,46 @@ def test_no_room_is_found_before_the_first_byte(monkeypatch: pytest.MonkeyPatch,
         fetch.fetch("made")
     assert caught.value.cause == "disk-full"
     assert server.asked == []
+
+
+def test_a_disk_that_fills_up_while_it_is_written(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    offer_from(monkeypatch, server, "good")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, before[1]))
+    try:
+        with pytest.raises(Problem, match="no room") as caught:
+            fetch.fetch("made")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.cause == "disk-full"
+    assert left() == []
+
+
+def test_a_home_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: Server) -> None:
+    (tmp_path / "a-file").touch()
+    monkeypatch.setenv("DLWB_HOME", str(tmp_path / "a-file"))
+    offer_from(monkeypatch, server, "good")
+    with pytest.raises(Problem, match="a-file/data/made cannot be written: Not a directory"):
+        fetch.fetch("made")
+
+
+def test_progress_is_told_on_the_console(monkeypatch: pytest.MonkeyPatch, server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    offer_from(monkeypatch, server, "good")
+    fetch.fetch("made")
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[-1] == "Fetching made it: 1.0 of 1.0 MB"
+    assert 2 <= len(lines) <= 11
+
+
+def test_two_that_want_the_same_file_download_it_once(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    offer_from(monkeypatch, server, "good")
+    found: list[Path] = []
+    threads = [threading.Thread(target=lambda: found.append(fetch.fetch("made")["it"])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 and server.asked == ["/good"]
 
 
 def test_the_mirror_is_looked_in_first_and_checked(monkeypatch: pytest.MonkeyPatch, server: Server, tmp_path: Path) -> None:

@@ -182,6 +182,6 @@ def _offline(file: File) -> str:
 
 
 def _unwritten(error: OSError, folder: Path) -> Problem:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return Problem(f"There is no room for the data in {folder}.", "Free some, or set DLWB_HOME elsewhere.", "disk-full")
     return Problem(f"{folder} cannot be written: {error.strerror}.", "Set DLWB_HOME to a folder of yours.", "data")
