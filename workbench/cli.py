@@ -20,7 +20,8 @@ def main() -> None:
         if len(sys.argv) == 1:
             from workbench.tui.app import run
 
-            sys.exit(run())
+            run()
+            return
         _shell()()
     except Problem as problem:
         _tell(clean(problem.message))
@@ -29,7 +30,7 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         # Whoever read our results has gone (`dlwb runs | head`); nothing is left to say.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         sys.exit(0)
 
 

@@ -85,7 +85,8 @@ def check(names: Sequence[str]) -> bool:
 
 def show_runs(as_json: bool) -> None:
     """All runs, newest first: state, progress, and their figure against the recipe's bar."""
-    rows = []
+    rows: list[list[str]] = []
+    described: list[dict[str, Any]] = []
     for run in runs.list_runs():
         state, summary = runs.state(run), runs.summary(run)
         try:
@@ -95,7 +96,7 @@ def show_runs(as_json: bool) -> None:
         bars = verdict.judge(recipe, summary) if recipe else []
         if as_json:
             passed = [{"metric": each.bar.metric, "value": each.value, "passed": each.passed} for each in bars]
-            rows.append({"id": run.id, "state": state, "summary": summary, "bars": passed})
+            described.append({"id": run.id, "state": state, "summary": summary, "bars": passed})
             continue
         metric = verdict.headline(recipe, summary) if recipe else ""
         value = verdict.figure(summary, metric) if metric else None
@@ -105,7 +106,7 @@ def show_runs(as_json: bool) -> None:
         took = duration(summary.seconds if not state.alive else time.time() - summary.started if summary.started else 0)
         rows.append([run.id, words(state), summary.device, progress, took, figure, marks + (" DEMO" if summary.demo else "")])
     if as_json:
-        print_json(rows)
+        print_json(described)
     elif rows:
         _table(["RUN", "STATE", "DEVICE", "STEP", "TIME", "FIGURE", "BARS"], rows)
     else:
