@@ -372,3 +372,12 @@ def test_logind_is_read(tmp_path: Path) -> None:
     (tmp_path / "logind.conf.d" / "10-site.conf").write_text("[Login]\nKillUserProcesses = yes\n")
     assert runs.kills_at_logout(tmp_path)
     shutil.rmtree(tmp_path / "logind.conf.d")
+
+
+def test_the_threads_of_the_recipe_are_what_numpy_has(tmp_path: Path) -> None:
+    source = LINE.replace("self.steps_done = 0", "self.steps_done = 0\n        import os\n        print('threads', os.environ['OPENBLAS_NUM_THREADS'])")
+    from lines import write
+
+    run = runs.start(str(write(tmp_path, source=source)), ["compute.threads=1"])
+    assert ended(run).state == "finished"
+    assert "threads 1\n" in run.output.read_text()

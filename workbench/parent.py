@@ -88,6 +88,9 @@ class Parent:
         environment = dict(os.environ)
         environment.update(DLWB_LOCK=str(self.lock.file), DLWB_REPORT=str(report_start), DLWB_CONTROL_OFFSET=str(self.offset))
         environment.update(PYTHONUNBUFFERED="1")
+        # NumPy's BLAS reads these once, when it is imported: 1 and 2 threads give different bits.
+        threads = str(self.run.recipe().compute.threads)
+        environment.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
         shared = [self.lock.file, report_start]
         if self.device:
             environment["DLWB_DEVICE_LOCK"] = str(self.device.file)
