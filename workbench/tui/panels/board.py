@@ -56,22 +56,24 @@ def plan(size: Size, wanted: Wanted) -> Plan:
         width -= side + 1
     samples = len([tab for tab in tabs if tab not in ("console", "figures")])
     share = 0.5 if samples else 0.34
-    below = max(min(6, height // 2), round(height * share)) if height >= 8 else 0
+    if height < 8:
+        # Room for one panel alone.
+        return Plan({wanted.focus or next(iter(wanted.charts), "notice"): Region(0, 0, width, height)}, tabs)
+    below = max(min(6, height // 2), round(height * share))
     above = height - below
     charts = wanted.charts or ["notice"]
     regions.update(_grid(charts, wanted.focus, width, above))
-    if below:
-        regions["tabs"] = Region(0, above, width, 1)
-        across = max(1, min(len(tabs), width // SLOT))
-        rows = 2 if len(tabs) > across and below - 1 >= 2 * SLOT_ROWS else 1
-        slots = min(len(tabs), across * rows)
-        place = tabs.index(wanted.focus) if wanted.focus in tabs else 0
-        first = max(0, min(place // slots * slots, len(tabs) - slots))
-        seen = list(tabs[first : first + slots])
-        for y, size_y in _split(below - 1, rows, 0):
-            here, seen = seen[: -(-slots // rows)], seen[-(-slots // rows) :]
-            for tab, (x, size_x) in zip(here, _split(width, len(here)), strict=True):
-                regions[tab] = Region(x, above + 1 + y, size_x, size_y)
+    regions["tabs"] = Region(0, above, width, 1)
+    across = max(1, min(len(tabs), width // SLOT))
+    rows = 2 if len(tabs) > across and below - 1 >= 2 * SLOT_ROWS else 1
+    slots = min(len(tabs), across * rows)
+    place = tabs.index(wanted.focus) if wanted.focus in tabs else 0
+    first = max(0, min(place // slots * slots, len(tabs) - slots))
+    seen = list(tabs[first : first + slots])
+    for y, size_y in _split(below - 1, rows, 0):
+        here, seen = seen[: -(-slots // rows)], seen[-(-slots // rows) :]
+        for tab, (x, size_x) in zip(here, _split(width, len(here)), strict=True):
+            regions[tab] = Region(x, above + 1 + y, size_x, size_y)
     return Plan(regions, tabs)
 
 
@@ -133,6 +135,7 @@ class Board(Widget):
         if wanted == self.wanted:
             return False
         self.wanted = wanted
+        self._clear_arrangement_cache()  # its key knows sizes and children, not what is wanted
         self.refresh(layout=True)
         return True
 

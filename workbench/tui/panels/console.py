@@ -54,9 +54,12 @@ class Console(Lines):
         return [strips.line(width, [(piece, palette.dim)]) for each in text for piece in strips.wrap(each, width - 1, "  ")]
 
     def rebuild(self) -> None:
-        super().rebuild()
-        if self.follows:
-            self.scroll_by(len(self._lines))
+        self._lines = self.lines(self.size.width)
+        self.settle()
+        self._paint()
+
+    def settle(self) -> None:
+        self.top = self.bottom if self.follows else min(self.top, self.bottom)
 
     def scroll_by(self, rows: int) -> None:
         super().scroll_by(rows)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.segment import Segment
 from textual import events
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -20,6 +20,7 @@ class Lines(Widget):
         super().__init__(name=name, id=id, classes=classes, markup=False)
         self._lines: list[Strip] = []
         self._painted: list[Strip] = []
+        self._painted_size = Size(0, 0)
         self.top = 0
 
     def lines(self, width: int) -> Sequence[Strip]:
@@ -51,11 +52,12 @@ class Lines(Widget):
         return self._lines[index] if index < len(self._lines) else Strip.blank(width, palette.plain)
 
     def _paint(self) -> None:
-        width, height = self.size
+        width, height = size = self.size
         if not width or not height:
             return
         before, self._painted = self._painted, self._visible(width, height)
-        if len(before) != height:
+        if size != self._painted_size:
+            self._painted_size = size
             self.refresh()
             return
         regions = [
@@ -78,11 +80,17 @@ class Lines(Widget):
 
     def render_line(self, y: int) -> Strip:
         self._dirty_regions.clear()
+        if self.size != self._painted_size:
+            # The first line that is asked for after a change of size makes all of them; no Resize is waited for.
+            self._painted_size = self.size
+            self._lines = list(self.lines(self.size.width))
+            self.settle()
+            self._painted = self._visible(*self.size)
         return self._painted[y] if y < len(self._painted) else Strip.blank(self.size.width, palette.plain)
 
-    def on_resize(self, event: events.Resize) -> None:
-        self._painted = []
-        self.rebuild()
+    def settle(self) -> None:
+        """Bring the view into the content's range; what a panel overrides to keep its place when the size changes."""
+        self.top = min(self.top, self.bottom)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()

@@ -84,6 +84,10 @@ class Rows(Lines):
         rest = strip.adjust_cell_length(width, palette.plain).crop(1)
         return Strip([mark, *(Segment(text, (style or palette.plain) + palette.chosen) for text, style, _ in rest)], width)
 
+    def settle(self) -> None:
+        super().settle()
+        self._follow()
+
     def _nearest(self, place: int) -> int:
         choices = [index for index, row in enumerate(self._rows) if row.key]
         return min(choices, key=lambda index: abs(index - place), default=-1)

@@ -38,7 +38,7 @@ class SamplePanel(Vertical):
     """`follow` says what to show; `back` and `forth` go through the older ones."""
 
     DEFAULT_CSS = """
-    SamplePanel > .head { height: 1; }
+    SamplePanel > Head { height: 1; }
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -50,9 +50,10 @@ class SamplePanel(Vertical):
         self._samples: list[Samples] = []
         self._shown: tuple[object, ...] = ()
         self._focused = False
+        self._event: Tagged | None = None
 
     def compose(self) -> ComposeResult:
-        yield Lines(classes="head")
+        yield Head()
 
     def on_mount(self) -> None:
         self.update()
@@ -80,24 +81,26 @@ class SamplePanel(Vertical):
         chosen = [each.events[max(0, len(each.events) - 1 - self.behind)] for each in self._samples]
         if not isinstance(chosen[0], Curve):
             chosen = [max(chosen, key=lambda event: event.step)]
-        self._head(chosen[0])
+        self._event = chosen[0]
+        self.query_one(Head).rebuild()
         if tuple(map(id, chosen)) != self._shown:
             self._shown = tuple(map(id, chosen))
             self._body(chosen)
 
-    def _head(self, event: Tagged) -> None:
-        head = self.query_one(".head", Lines)
+    def head(self, width: int) -> Strip:
+        """Name, split, step, and which of how many."""
+        parts: list[strips.Part] = [(self._title, palette.heading if self._focused else palette.bold)]
+        event = self._event
+        if event is None:
+            return strips.line(width, parts)
         split = split_tag(event.tag)[0]
         split = "" if split == "sample" else f"{split} · "
-        place = f"  {self.count - self.behind} of {self.count}" if self.count > 1 else ""
+        parts.append((f"  {split}step {words.count(event.step)}", palette.dim))
+        if self.count > 1:
+            parts.append((f"  {self.count - self.behind} of {self.count}", palette.warn if self.behind else palette.faint))
         legend = "rows: truth" if isinstance(event, Matrix) and event.rows == event.columns and event.rows else ""
-        parts: list[strips.Part] = [
-            (self._title, palette.heading if self._focused else palette.bold),
-            (f"  {split}step {words.count(event.step)}", palette.dim),
-        ]
-        parts.append((place, palette.warn if self.behind else palette.faint))
-        room = head.size.width - sum(len(text) for text, _ in parts) - 2
-        head.show([strips.line(head.size.width, parts, [(legend, palette.faint)] if len(legend) <= room else [])])
+        room = width - sum(len(text) for text, _ in parts) - 2
+        return strips.line(width, parts, [(legend, palette.faint)] if len(legend) <= room else [])
 
     def _body(self, chosen: Sequence[Tagged]) -> None:
         event = chosen[0]
@@ -138,6 +141,14 @@ class SamplePanel(Vertical):
         made = kind()
         self.mount(made)
         return made
+
+
+class Head(Lines):
+    """The first line of a sample panel."""
+
+    def lines(self, width: int) -> list[Strip]:
+        panel = self.parent
+        return [panel.head(width)] if isinstance(panel, SamplePanel) else []
 
 
 def _inside(file: str) -> Path:

@@ -1,0 +1,375 @@
+"""The terminal program's screens over real run directories, at three sizes: what stands on them, what keys do, what dies how."""
+
+import json
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from made_runs import RECIPE, alive, ended, finish, holder, make_run, printed, touch_epoch, train
+
+from workbench import lock, paths, runs
+from workbench.events import CAUSES, Scalars, Status, Text
+from workbench.log import EventLog
+from workbench.tui.app import DlwbApp
+from workbench.tui.keys import KeyScreen
+from workbench.tui.panels.board import Wanted, plan
+from workbench.tui.screens.help import HelpScreen
+from workbench.tui.screens.home import HomeScreen
+from workbench.tui.screens.question import QuestionScreen
+from workbench.tui.screens.run import RunScreen
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+def seen(app: DlwbApp) -> str:
+    """The screen's characters, row by row."""
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+async def settle(pilot, condition, seconds: float = 10.0) -> None:
+    """Wait until it holds; fails where it never does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, seen(pilot.app)
+        await pilot.pause(0.05)
+
+
+async def open_run(pilot, words: str) -> RunScreen:
+    """Press Enter on the first run in the list that has these words, and wait until it is drawn."""
+    await pilot.press("2")
+    await settle(pilot, lambda: words in seen(pilot.app))
+    await pilot.press("slash", *[key if key != "-" else "minus" for key in words], "enter")
+    await pilot.press("enter")
+    await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen) and pilot.app.screen._drawn)
+    await pilot.pause(0.1)
+    return pilot.app.screen
+
+
+def commands(run: runs.Run) -> list[str]:
+    return [json.loads(line)["verb"] for line in run.control.read_text().splitlines()]
+
+
+# -- the lists ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_recipes_stand_under_their_parts_with_their_past_runs(size) -> None:
+    finish(make_run())
+    async with DlwbApp().run_test(size=size) as pilot:
+        await settle(pilot, lambda: "0.9780 ✓" in seen(pilot.app))
+        text = seen(pilot.app)
+        assert "3. Convolutional networks" in text and "Handwritten digits" in text
+        assert "1 run " in text
+        assert "q quit" in text and "? help" in text
+
+
+async def test_a_broken_recipe_is_a_red_row_with_its_mistakes_in_the_pane() -> None:
+    folder = paths.home() / "recipes"
+    folder.mkdir(parents=True)
+    (folder / "broken.yaml").write_text("title: Broken\nproject: image_classifier\nconfig: {learning_rat: 1}\nseeds: 3\n")
+    (folder / "hostile.yaml").write_bytes(b"title: '[/] \x1b]52;c;aGk=\x07 [bold'\nproject: nothing\n")
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await settle(pilot, lambda: "✗ broken.yaml" in seen(pilot.app))
+        await pilot.press("end")
+        home = pilot.app.screen
+        for _ in range(20):
+            if home.rows.key.endswith("broken.yaml"):
+                break
+            await pilot.press("up")
+        assert "learning_rat" in seen(pilot.app) and "did you mean" in seen(pilot.app)
+        await pilot.press("enter")
+        assert pilot.app.screen is home and "has mistakes" in " ".join(str(note.message) for note in pilot.app._notifications)
+        assert "\x1b" not in seen(pilot.app) and "\x07" not in seen(pilot.app)
+
+
+ENDINGS = [
+    ("failed", "exception", "ValueError: bad [/] thing"),
+    ("stopped", "sigterm", "Asked to end by SIGTERM; saved."),
+    ("failed", "signal", "Killed from outside: SIGKILL."),
+    ("failed", "memory", "Out of memory: the kernel killed it."),
+    ("failed", "device-memory", "The device's memory is full."),
+    ("failed", "disk-full", "The disk is full."),
+    ("failed", "not-finite", "train/loss became nan."),
+    ("failed", "data", "hour.csv ends too soon."),
+    ("failed", "import", "No module named nowhere."),
+    ("stopped", "person", "Stopped by a person; saved."),
+    ("stopped", "killed", "Killed by a person."),
+]
+
+
+@pytest.mark.parametrize(("state", "cause", "message"), ENDINGS)
+async def test_every_way_to_die_has_its_name_in_the_list_and_on_the_screen(state, cause, message) -> None:
+    run = make_run()
+    train(run, upto=200, rich=False).close()
+    ended(run, state, cause, message, "Do this next.")
+    async with DlwbApp().run_test(size=(200, 60)) as pilot:
+        await pilot.press("2")
+        await settle(pilot, lambda: message in seen(pilot.app))
+        row = next(line for line in seen(pilot.app).splitlines() if "200/1,000" in line)
+        assert ("✗ failed: " + CAUSES[cause] in row) if state == "failed" else "■ stopped" in row
+        await pilot.press("enter")
+        await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen) and "Do this next." in seen(pilot.app))
+        text = seen(pilot.app)
+        assert f"{state.capitalize()}: {CAUSES[cause]}" in text and message.rstrip(".").casefold() in text.casefold()
+
+
+async def test_a_run_without_a_last_word_and_one_on_another_host() -> None:
+    vanished, away = make_run(stamp="2026-11-23_010000"), make_run("far-run", stamp="2026-11-23_020000")
+    for run in (vanished, away):
+        train(run, upto=200, rich=False).close()
+    alive(vanished).release()
+    held = lock.Lock.take(away.lock)
+    assert held
+    held.write({**holder(), "host": "gpu07"})
+    held.release()
+    async with DlwbApp().run_test(size=(200, 60)) as pilot:
+        await pilot.press("2")
+        await settle(pilot, lambda: "on gpu07, last line" in seen(pilot.app))
+        assert CAUSES["vanished"] in seen(pilot.app)
+        await pilot.press("k")
+        assert "on gpu07" in " ".join(str(note.message) for note in pilot.app._notifications)
+
+
+async def test_a_silent_run_is_quiet_not_dead() -> None:
+    run = make_run()
+    train(run, upto=500, rich=False).close()
+    touch_epoch(run, 90)
+    held = alive(run)
+    async with DlwbApp().run_test(size=(200, 60)) as pilot:
+        screen = await open_run(pilot, "no step for 9")
+        assert "no step for 9" in seen(pilot.app) and "usually" in seen(pilot.app)
+        assert screen.feed.state.state == "running"
+    held.release()
+
+
+async def test_the_filter_keeps_rows_with_the_words_and_escape_gives_them_back() -> None:
+    finish(make_run())
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
+        await pilot.press("slash", "g", "a", "n", "enter")
+        await settle(pilot, lambda: "Handwritten digits" not in seen(pilot.app))
+        assert "MNIST GAN" in seen(pilot.app)
+        await pilot.press("escape")
+        await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
+
+
+async def test_a_click_chooses_and_a_second_one_opens() -> None:
+    finish(make_run(stamp="2026-11-23_010000"))
+    finish(make_run("other", msgspec.structs.replace(RECIPE, title="Another one"), stamp="2026-11-23_020000"))
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await pilot.press("2")
+        await settle(pilot, lambda: "Another one" in seen(pilot.app))
+        row = next(y for y, line in enumerate(seen(pilot.app).splitlines()) if "Handwritten" in line)
+        await pilot.click(offset=(20, row))
+        assert pilot.app.screen.rows.key.endswith("digits-mlp")
+        await pilot.click(offset=(20, row))
+        await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen))
+
+
+# -- one run -----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_finished_run_shows_curves_samples_figures_and_what_it_reached(size) -> None:
+    run = make_run()
+    finish(run)
+    printed(run, "epoch 1 of 10\n 10%|#\r 50%|#####\r100%|##########\n\x1b[31mdone\x1b[0m [/] now\n")
+    async with DlwbApp().run_test(size=size) as pilot:
+        screen = await open_run(pilot, "finished")
+        text = seen(pilot.app)
+        assert "Handwritten digits" in text and "✓ finished" in text and "1,000/1,000" in text
+        assert (
+            "loss" in text
+            and "accuracy" in text
+            and "confusion" in text
+            and "⣀" in text.translate(dict.fromkeys(range(0x2801, 0x28FF), "⣀"))
+        )
+        assert "✓ test accuracy 0.9780" in text and "to pass ≥ 0.95, course 0.9831" in text
+        names = ("chart loss", "chart accuracy", "sample confusion", "sample digits", "sample text", "sample forecast", "sample embedding")
+        for name in (*names, "sample neighbours", "console"):
+            for _ in range(20):
+                if screen.board.focused == name:
+                    break
+                await pilot.press("tab")
+            assert screen.board.shows(name), name
+            panel = screen.board.panel(name)
+            await settle(pilot, lambda panel=panel: panel.size.width > 20 and panel.size.height >= 5)
+            if name == "sample text":
+                await settle(pilot, lambda: "› The old man" in seen(pilot.app))
+            if name == "sample neighbours":
+                await settle(pilot, lambda: "queen" in seen(pilot.app))
+        await pilot.press("enter")
+        await settle(pilot, lambda: "100%|##########" in seen(pilot.app))
+        assert " 50%|" not in seen(pilot.app) and "done [/] now" in seen(pilot.app)
+        await pilot.press("escape")
+        assert isinstance(pilot.app.screen, RunScreen), "escape leaves the whole screen first"
+        await pilot.press("escape")
+        assert isinstance(pilot.app.screen, HomeScreen)
+
+
+async def test_older_samples_can_be_looked_at() -> None:
+    finish(make_run())
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await open_run(pilot, "finished")
+        assert "20 of 20" in seen(pilot.app)
+        await pilot.press("left", "left")
+        await settle(pilot, lambda: "18 of 20" in seen(pilot.app) and "step 900" in seen(pilot.app))
+        await pilot.press("right")
+        await settle(pilot, lambda: "19 of 20" in seen(pilot.app))
+
+
+async def test_what_is_logged_while_it_is_open_arrives_and_a_rewind_takes_it_away() -> None:
+    run = make_run()
+    held = alive(run)
+    log = train(run, upto=500, rich=False)
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        screen = await open_run(pilot, "running")
+        assert "500/1,000" in seen(pilot.app)
+        log.write(Scalars({"train/loss": 0.125, "train/novelty": 7.0}, step=510, epoch=5.1))
+        await settle(pilot, lambda: "510/1,000" in seen(pilot.app) and "novelty" in seen(pilot.app))
+        held.write(holder(attempt=2))
+        log.write(Status(state="running", attempt=2, from_step=300, steps=1000, steps_per_epoch=100))
+        await settle(pilot, lambda: "300/1,000" in seen(pilot.app))
+        assert "novelty" not in seen(pilot.app), "the chart of a metric that the rewind took away is gone"
+        assert max(screen.feed.history.series["train/loss"].steps) == 300
+    log.close()
+    held.release()
+
+
+async def test_two_programs_and_a_later_one_show_the_same() -> None:
+    finish(make_run())
+    screens = []
+    for _ in range(2):
+        async with DlwbApp().run_test(size=(120, 40)) as pilot:
+            await open_run(pilot, "finished")
+            await pilot.pause(0.3)
+            screens.append(seen(pilot.app))
+    assert screens[0] == screens[1]
+
+
+async def test_keys_do_what_the_table_says() -> None:
+    run = make_run()
+    train(run, upto=500, rich=False).close()
+    held = alive(run)
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        screen = await open_run(pilot, "running")
+        await pilot.press("p", "n")
+        await settle(pilot, lambda: commands(run) == ["pause", "sample"])
+        await pilot.press("r")
+        assert commands(run) == ["pause", "sample"]
+        assert "running already" in " ".join(str(note.message) for note in pilot.app._notifications)
+        held.write(holder("paused"))
+        await settle(pilot, lambda: "‖ paused" in seen(pilot.app))
+        await pilot.press("r")
+        await settle(pilot, lambda: commands(run)[-1] == "resume")
+        await pilot.press("k")
+        assert isinstance(pilot.app.screen, QuestionScreen)
+        await pilot.press("n")
+        assert "kill" not in commands(run)
+        await pilot.press("y")
+        assert screen.board.log_y
+        await pilot.press("s")
+        await settle(pilot, lambda: commands(run)[-1] == "stop")
+        await pilot.press("q")
+    assert runs.state(run).alive, "quitting ends no run"
+    held.release()
+
+
+async def test_the_footer_can_be_clicked() -> None:
+    run = make_run()
+    train(run, upto=500, rich=False).close()
+    held = alive(run)
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await open_run(pilot, "running")
+        footer = seen(pilot.app).splitlines()[-1]
+        await pilot.click(offset=(footer.index("pause"), 39))
+        await settle(pilot, lambda: commands(run) == ["pause"])
+    held.release()
+
+
+@pytest.mark.parametrize("kind", [HomeScreen, RunScreen])
+async def test_help_lists_every_binding(kind) -> None:
+    finish(make_run())
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        if kind is RunScreen:
+            await open_run(pilot, "finished")
+        screen = pilot.app.screen
+        assert isinstance(screen, kind) and isinstance(screen, KeyScreen)
+        bound = {key for key in screen._bindings.key_to_bindings if screen._bindings.key_to_bindings[key][0].action.startswith("press")}
+        assert bound == {name for key in screen.KEYS for name in key.keys.split(",")}
+        await pilot.press("question_mark")
+        assert isinstance(pilot.app.screen, HelpScreen)
+        await pilot.pause(0.1)
+        for key in screen.KEYS:
+            assert key.help.split()[0] in seen(pilot.app) and key.cap in seen(pilot.app), key
+            assert hasattr(screen, f"do_{key.name}")
+        await pilot.press("escape")
+        assert pilot.app.screen is screen
+
+
+async def test_foreign_text_stays_text() -> None:
+    evil = "[/] [bold red]x[/nope] \x1b]52;c;aGVsbG8=\x07\x1bc\x9b31m \u202egnp.exe ${x}"
+    run = make_run("evil", msgspec.structs.replace(RECIPE, title=evil, watch=[evil], about=evil, lesson=evil))
+    log = EventLog(run.path)
+    log.write(Status(state="running", steps=10, device=evil, demo=evil, variant=evil))
+    log.write(Scalars({f"train/{evil}": 1.0}, step=1))
+    log.write(Text(tag=f"sample/{evil}", text=evil, prompt=evil, step=1))
+    log.close()
+    printed(run, evil)
+    ended(run, "failed", "exception", evil, evil)
+    async with DlwbApp().run_test(size=(200, 60)) as pilot:
+        await settle(pilot, lambda: "2 Runs 1" in seen(pilot.app))
+        await pilot.press("2")
+        await settle(pilot, lambda: "failed" in seen(pilot.app))
+        await pilot.press("enter")
+        await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen) and "[bold red]x[/nope]" in seen(pilot.app))
+        for _ in range(6):
+            text = seen(pilot.app)
+            assert not set(text) & {"\x1b", "\x07", "\x9b", "\u202e"}
+            await pilot.press("tab")
+            await pilot.pause(0.05)
+
+
+async def test_a_demo_is_loud_and_not_judged() -> None:
+    run = make_run()
+    finish(run, demo="random weights")
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await open_run(pilot, "finished")
+        text = seen(pilot.app)
+        assert "DEMO: random weights" in text and "Nothing is judged" in text and "✓ test accuracy" not in text
+
+
+async def test_a_damaged_log_and_a_missing_one_open_all_the_same(tmp_path: Path) -> None:
+    damaged, empty = make_run(stamp="2026-11-23_010000"), make_run("empty-one", stamp="2026-11-23_020000")
+    finish(damaged)
+    data = bytearray(damaged.events.read_bytes())
+    data[5000] ^= 4
+    damaged.events.write_bytes(bytes(data))
+    async with DlwbApp().run_test(size=(80, 24)) as pilot:
+        screen = await open_run(pilot, "finished")
+        assert screen.feed.tail.damaged == 1 and "1,000/1,000" in seen(pilot.app)
+        await pilot.press("escape", "escape")
+        await open_run(pilot, "created")
+        assert "never started" in seen(pilot.app)
+    assert not empty.events.exists()
+
+
+# -- the board ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(20, 6), (40, 10), (78, 20), (118, 35), (118, 24), (198, 55), (300, 90)])
+@pytest.mark.parametrize("charts", [0, 1, 2, 5, 12])
+@pytest.mark.parametrize("tabs", [1, 3, 9])
+def test_panels_fill_the_board_without_overlapping(size, charts, tabs) -> None:
+    from textual.geometry import Region, Size
+
+    names = [f"chart {number}" for number in range(charts)], [*(f"sample {number}" for number in range(tabs - 1)), "console"]
+    for focus in ("", *names[0], *names[1]):
+        found = plan(Size(*size), Wanted(*names, focus)).regions
+        board = Region(0, 0, *size)
+        places = list(found.values())
+        assert all(board.contains_region(place) for place in places), found
+        assert not any(one.overlaps(other) for at, one in enumerate(places) for other in places[at + 1 :]), found
+        assert not focus or focus in found, "what has the focus is seen"
+        assert size[1] < 8 or any(name.startswith("chart") or name == "notice" for name in found)
