@@ -188,9 +188,12 @@ def test_numbers_that_json_lacks(tmp_path: Path, no_sync: None) -> None:
     log.write(Matrix("m", [odd, odd]))
     log.write(Scatter("s", odd, odd))
     log.write(Table("t", ["a"], [[value] for value in odd]))
+    for value in odd:
+        log.write(Table("t", ["a", "b"], [[value, "word"]]))
     log.close()
     assert b"null" not in (tmp_path / "events.jsonl").read_bytes()
-    scalars, curve, matrix, scatter, table = read_all(tmp_path / "events.jsonl")[0]
+    scalars, curve, matrix, scatter, table, *tables = read_all(tmp_path / "events.jsonl")[0]
+    assert [repr(each.rows) for each in tables] == [repr([[value, "word"]]) for value in odd]
     want = np.array(odd).tobytes()
     for values in (scalars.values.values(), curve.x, curve.y, *matrix.values, scatter.y, [row[0] for row in table.rows]):
         assert np.array(list(values), float).tobytes() == want
@@ -357,10 +360,9 @@ def test_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
 def test_garbage_without_newlines_is_read_in_bounded_memory(tmp_path: Path) -> None:
     record = encode(Mark("m"))
     (tmp_path / "log").write_bytes(bytes(3_000_000) + b"\n" + record[:-1] + bytes(1_000_000) + b"\n" + record)
-    tail, longest = Tail(tmp_path / "log"), 0
-    found = []
-    for event in tail.read():
-        found.append(event)
+    tail, longest, found = Tail(tmp_path / "log"), 0, []
+    while not tail.caught_up:
+        found += tail.read(0.0)
         longest = max(longest, len(tail._rest))
     assert keys(found) == [record, record]
     assert longest < 1 << 20

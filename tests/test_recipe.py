@@ -256,6 +256,10 @@ def test_a_missing_file_a_folder_and_a_big_file() -> None:
         file.truncate(10_000_000)
     with pytest.raises(Problem, match=r"big\.yaml is larger than 256 KiB"):
         load("big.yaml")
+    os.mkfifo("pipe.yaml")
+    for name in ("pipe.yaml", "/dev/zero", "/dev/null"):
+        with pytest.raises(Problem, match=f"{name} is not a plain file"):
+            load(name)
     with pytest.raises(Problem, match="cannot be read: File name too long"):
         load("x" * 300 + ".yaml")
     with pytest.raises(Problem, match="cannot be read: embedded null byte"):
@@ -277,6 +281,8 @@ def test_nothing_hangs_or_eats_memory() -> None:
     write("a: " + "9" * 200_000, "digits.yaml")
     write("a: '" + "''" * 100_000, "quotes.yaml")
     write("a" * 250_000, "word.yaml")
+    with Path("sparse.yaml").open("wb") as file:
+        file.truncate(1 << 36)
     script = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
@@ -289,7 +295,7 @@ for name in sys.argv[1:]:
         print(name)
 """
     names = sorted(str(each) for each in Path().glob("*.yaml"))
-    assert len(names) == 10
+    assert len(names) == 11
     process = subprocess.Popen([sys.executable, "-c", script, *names], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         # Standard input stays open and empty: reading it would wait for ever.
@@ -512,6 +518,12 @@ def test_what_is_dumped_reads_back_the_same(title: str, watch: list[str], config
     assert document.faults == []
     assert msgspec.convert(document.value, Recipe) == made
     assert msgspec.convert(yaml.safe_load(text), Recipe) == made, "and any other reader of YAML sees the same"
+
+
+def test_a_list_that_stands_twice_is_written_twice() -> None:
+    sizes = [64, 32]
+    text = dump(Recipe(title="a", project="mnist_gan", config={"generator": sizes, "discriminator": sizes}))
+    assert yaml_reader.parse(text).faults == []
 
 
 def test_a_dumped_recipe_loads() -> None:

@@ -106,6 +106,10 @@ class Table(Event):
     columns: list[str]
     rows: list[list[str | float]]
 
+    def __post_init__(self) -> None:
+        # Unlike a number's place, a cell may hold a word: here the words for NaN and infinity always are the numbers.
+        self.rows = [[_SPECIAL.get(cell, cell) if isinstance(cell, str) else cell for cell in row] for row in self.rows]
+
 
 class Status(Event):
     """The run's life cycle. `running` with `from_step` rewinds: everything after that step is dropped from the folded history."""
@@ -288,8 +292,8 @@ def last_end(data: bytes) -> int:
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether nothing in it can need cleaning, and no word stands for a number."""
-    return b"\\" not in data and data.isascii() and b"\x7f" not in data and b'"NaN"' not in data and b'Infinity"' not in data
+    """Whether nothing in it can need cleaning."""
+    return b"\\" not in data and data.isascii() and b"\x7f" not in data
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -330,8 +334,8 @@ def _converted(value: dict[str, Any]) -> AnyEvent | Unknown | None:
     kind = _types.get(name)
     if kind is None:
         return Unknown(name)
-    for member in ("values", "x", "y", "rows"):
-        if member in value and (member != "rows" or kind is Table):
+    for member in ("values", "x", "y"):
+        if member in value:
             value[member] = _unspelled(value[member])
     try:
         return msgspec.convert(value, AnyEvent)  # type: ignore[no-any-return]

@@ -63,7 +63,7 @@ class EventLog:
         self._closed.set()
         self._dirty.set()
         self._syncer.join()
-        os.fsync(self._file)
+        self._fsync()
         os.close(self._file)
 
     def _append(self, line: bytes) -> None:
@@ -124,16 +124,17 @@ class EventLog:
         return event
 
     def _sync(self) -> None:
-        last = False
-        while not last:
+        while not self._closed.is_set():
             self._dirty.wait()
-            last = self._closed.is_set()  # asked before the sync, so that one always follows close()
             self._dirty.clear()
-            try:
-                os.fsync(self._file)
-            except OSError:
-                pass  # the next write meets the same trouble and names it
+            self._fsync()
             self._closed.wait(1)
+
+    def _fsync(self) -> None:
+        try:
+            os.fsync(self._file)
+        except OSError:
+            pass  # the next write meets the same trouble and names it
 
 
 def _cut(text: str) -> str:

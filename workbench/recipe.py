@@ -287,8 +287,7 @@ def dump(recipe: Recipe) -> str:
     import yaml
 
     class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
+        """Of its own, so that how it writes text changes for nobody else."""
 
     def text(dumper: Any, value: str) -> Any:
         try:
