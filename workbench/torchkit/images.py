@@ -33,9 +33,9 @@ def grid_png(images: Any, columns: int) -> bytes:
 
 
 def pictures(tag: str, images: Any, captions: Sequence[str] = (), columns: int = 8) -> Images:
-    """The event that shows pictures, as `grid_png` takes them, with a caption each or none."""
+    """The event that shows pictures, as `grid_png` takes them, with a caption each, which may be empty."""
     columns = min(columns, len(images))
-    return Images(tag=tag, png=grid_png(images, columns), captions=list(captions), columns=columns)
+    return Images(tag=tag, png=grid_png(images, columns), captions=list(captions) or [""] * len(images), columns=columns)
 
 
 def confusion(targets: Any, predictions: Any, classes: Sequence[str], tag: str = "confusion") -> Matrix:

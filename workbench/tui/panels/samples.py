@@ -20,6 +20,9 @@ from workbench.tui.charts.halfcell import Picture
 from workbench.tui.charts.matrix import MatrixView
 from workbench.tui.panels.lines import Lines
 
+ORDER = (Matrix, Images, Curve, Text, Scatter, Table)
+"""What tells most stands first."""
+
 
 def group(history: History) -> dict[str, list[str]]:
     """Tags by panel: the same metric is the same panel whatever its split; the curves of one metric share one."""
@@ -28,7 +31,7 @@ def group(history: History) -> dict[str, list[str]]:
         _, metric, series = split_tag(tag)
         name = metric if isinstance(samples.latest, Curve) or not series else f"{metric} {series}"
         found.setdefault(one_line(name, 40), []).append(tag)
-    return found
+    return dict(sorted(found.items(), key=lambda panel: ORDER.index(type(history.samples[panel[1][0]].latest))))
 
 
 Body = TypeVar("Body", bound=Widget)
@@ -188,8 +191,16 @@ class Sheet(Lines):
 
 
 def _table(table: Table, width: int) -> list[Strip]:
-    rows = [[words.number(value) if isinstance(value, float) else one_line(str(value), 200) for value in row] for row in table.rows]
-    numeric = [all(isinstance(row[place], float) for row in table.rows if place < len(row)) for place in range(len(table.columns))]
+    columns = [[row[place] for row in table.rows if place < len(row)] for place in range(len(table.columns))]
+    numeric = [all(isinstance(value, float) for value in column) for column in columns]
+    whole = [all(isinstance(value, float) and value % 1 == 0 for value in column) for column in columns]
+
+    def cell(value: str | float, place: int) -> str:
+        if isinstance(value, str):
+            return one_line(value, 200)
+        return f"{value:.4f}" if numeric[place] and not whole[place] and 1e-3 <= abs(value) < 10 else words.number(value)
+
+    rows = [[cell(value, place) for place, value in enumerate(row[: len(columns)])] for row in table.rows]
     sizes = [max([len(name), *(len(row[place]) for row in rows if place < len(row))]) for place, name in enumerate(table.columns)]
     room = width - 1 - 2 * (len(sizes) - 1)
     while sizes and sum(sizes) > room and max(sizes) > 4:
