@@ -177,7 +177,7 @@ def test_patience_ends_it(line: type[Project], tmp_path: Path) -> None:
 
 
 def test_not_a_number_ends_it_before_a_checkpoint_holds_it(line: type[Project], tmp_path: Path) -> None:
-    with pytest.raises(Problem, match="train/loss became nan at or before step 21") as raised:
+    with pytest.raises(Problem, match=r"train/loss became nan at or before step 21") as raised:
         attempt(line, tmp_path / "run", TRAIN, {"event": "nan"})
     assert raised.value.cause == "not-finite"
     history = History()

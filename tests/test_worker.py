@@ -88,7 +88,9 @@ def test_after_any_kill_it_resumes_to_the_same_run(tmp_path: Path, seed: int) ->
         assert ended(killed).cause == "signal"
         assert folded(killed).step >= before
         runs.launch(killed)
-        redone = until(lambda: [status for status in folded(killed).statuses if status.state == "running" and status.attempt == deaths + 1])
+        redone = until(
+            lambda number=deaths + 1: [each for each in folded(killed).statuses if (each.state, each.attempt) == ("running", number)]
+        )
         assert before - redone[0].from_step <= 16 + 1
     assert deaths
     assert ended(killed).state == ended(never).state == "finished"
@@ -222,7 +224,8 @@ def test_the_kernels_out_of_memory_has_a_name(tmp_path: Path) -> None:
         pytest.skip("needs the right to make a memory cgroup")
     try:
         run = created(tmp_path, "{event: eat}")
-        script = "import os,sys;open(sys.argv[1]+'/cgroup.procs','w').write(str(os.getpid()));from workbench import runs;runs.launch(runs.find('last'))"
+        join = "import os,sys;open(sys.argv[1]+'/cgroup.procs','w').write(str(os.getpid()))"
+        script = f"{join};from workbench import runs;runs.launch(runs.find('last'))"
         subprocess.run([sys.executable, "-c", script, str(folder)], check=True)
         state = ended(run)
         assert (state.state, state.cause) == ("failed", "memory")
@@ -375,7 +378,8 @@ def test_logind_is_read(tmp_path: Path) -> None:
 
 
 def test_the_threads_of_the_recipe_are_what_numpy_has(tmp_path: Path) -> None:
-    source = LINE.replace("self.steps_done = 0", "self.steps_done = 0\n        import os\n        print('threads', os.environ['OPENBLAS_NUM_THREADS'])")
+    said = "self.steps_done = 0\n        import os\n        print('threads', os.environ['OPENBLAS_NUM_THREADS'])"
+    source = LINE.replace("self.steps_done = 0", said)
     from lines import write
 
     run = runs.start(str(write(tmp_path, source=source)), ["compute.threads=1"])

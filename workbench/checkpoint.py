@@ -72,7 +72,8 @@ class Checkpoints:
         path = self.folder / f"{name}{suffix}"
         atomic.write(path, data)
         spelled = {tag: value if value - value == 0 else str(value) for tag, value in (metrics or {}).items()}
-        made = Generation(file=path.name, step=step, sha256=hashlib.sha256(data).hexdigest(), time=time.time(), metrics=spelled, best=best, pinned=pinned)
+        digest = hashlib.sha256(data).hexdigest()
+        made = Generation(file=path.name, step=step, sha256=digest, time=time.time(), metrics=spelled, best=best, pinned=pinned)
         self._note(made)
         self._tidy()
         return made

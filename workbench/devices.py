@@ -74,5 +74,5 @@ def best_device(kinds: Sequence[str] = ("cpu", "cuda"), wanted: str = "auto") ->
     name = "cuda:0" if wanted == "cuda" else wanted
     if name not in [device.name for device in accelerators]:
         have = ", ".join(device.name for device in accelerators) or "none"
-        raise Problem(f"There is no device {wanted} here; accelerators: {have}.", "Use --device cpu; nvidia-smi shows what the driver finds.")
+        raise Problem(f"There is no device {wanted} here; accelerators: {have}.", "Use --device cpu; nvidia-smi shows what there is.")
     return name

@@ -81,7 +81,7 @@ def content(path: Path) -> dict[str, Any]:
 
 
 def start_ticks(pid: int) -> int:
-    """When a process began, in clock ticks since boot (proc_pid_stat(5), field 22); 0 if there is none. With the pid it names it for good."""
+    """When a process began, in clock ticks since boot (proc_pid_stat(5)); 0 if there is none. With the pid it names it for good."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a run reached, against what its recipe says the course got and what counts as passing. Nothing is judged on a DEMO or on stand-in data."""
+"""What a run reached, against what the course got and what counts as passing. Nothing is judged on a DEMO or on stand-in data."""
 
 from typing import NamedTuple
 
