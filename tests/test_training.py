@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from lines import LINE, comparable
 
+from workbench.batches import fingerprint
 from workbench.checkpoint import Checkpoints
 from workbench.control import Inbox, append
 from workbench.events import Mark, Scalars
@@ -17,7 +18,6 @@ from workbench.log import EventLog, Tail
 from workbench.problems import Problem
 from workbench.project import Project
 from workbench.recipe import Compute, Recipe, Train
-from workbench.batches import fingerprint
 from workbench.training import Training
 
 
@@ -160,7 +160,7 @@ def test_it_learns_and_does_not_from_shuffled_targets(line: type[Project], tmp_p
 
 def test_the_untrained_model_is_measured_and_the_best_is_tested(line: type[Project], tmp_path: Path) -> None:
     train = Train(epochs=3, batch_size=10, log_every=5, keep_best="valid/loss", evaluate_every=3)
-    history, project = attempt(line, tmp_path / "run", train, {"learning_rate": 1.9})
+    history, _ = attempt(line, tmp_path / "run", train, {"learning_rate": 1.9})
     valid = history.series["valid/loss"]
     assert valid.steps[0] == 0
     best = min(valid.values[1:])
@@ -208,7 +208,7 @@ def test_an_epoch_without_a_batch_is_an_error(line: type[Project], tmp_path: Pat
 
 
 def test_a_metric_that_is_not_measured_cannot_be_kept_best(line: type[Project], tmp_path: Path) -> None:
-    with pytest.raises(Problem, match="train.keep_best names valid/lost"):
+    with pytest.raises(Problem, match=r"train\.keep_best names valid/lost"):
         attempt(line, tmp_path / "run", Train(epochs=1, batch_size=10, keep_best="valid/lost"))
 
 
