@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from made_runs import RECIPE, alive, ended, finish, holder, make_run, printed, touch_epoch, train
 
-from workbench import lock, paths, runs
+from workbench import lock, paths, runs, trust
 from workbench.events import CAUSES, Scalars, Status, Text
 from workbench.log import EventLog
 from workbench.tui.app import DlwbApp
@@ -373,3 +373,51 @@ def test_panels_fill_the_board_without_overlapping(size, charts, tabs) -> None:
         assert not any(one.overlaps(other) for at, one in enumerate(places) for other in places[at + 1 :]), found
         assert not focus or focus in found, "what has the focus is seen"
         assert size[1] < 8 or any(name.startswith("chart") or name == "notice" for name in found)
+
+
+# -- starting ----------------------------------------------------------------------------------------------------------------------
+
+
+async def test_enter_starts_one_run_which_is_watched_and_killed() -> None:
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
+        home = pilot.app.screen
+        for _ in range(20):
+            if home.rows.key.endswith("digits-mlp.yaml"):
+                break
+            await pilot.press("down")
+        await pilot.press("enter", "enter")
+        await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen) and "Handwritten digits" in seen(pilot.app))
+        assert "starting" in seen(pilot.app)
+        [run] = runs.list_runs()
+        try:
+            await settle(pilot, lambda: "● running" in seen(pilot.app) and "train 0." in seen(pilot.app), 60)
+            await pilot.press("k")
+            await settle(pilot, lambda: isinstance(pilot.app.screen, QuestionScreen))
+            await pilot.press("y")
+            await settle(pilot, lambda: f"Stopped: {CAUSES['killed']}" in seen(pilot.app), 20)
+        finally:
+            if runs.state(run).alive:
+                runs.kill(run)
+    assert [run.stem] == ["digits-mlp"] and runs.state(run).cause == "killed"
+
+
+async def test_own_code_is_asked_about_with_its_path_and_hash() -> None:
+    folder = paths.home() / "recipes"
+    folder.mkdir(parents=True)
+    (folder / "mine.py").write_text("raise SystemExit('it was run')\n")
+    (folder / "mine.yaml").write_text("title: My own idea\nproject: ./mine.py\n")
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await settle(pilot, lambda: "My own idea" in seen(pilot.app))
+        home = pilot.app.screen
+        for _ in range(20):
+            if home.rows.key.endswith("mine.yaml"):
+                break
+            await pilot.press("down")
+        assert "unchecked until you trust" in " ".join(seen(pilot.app).split())
+        await pilot.press("enter")
+        await settle(pilot, lambda: isinstance(pilot.app.screen, QuestionScreen) and "SHA-256" in seen(pilot.app))
+        assert trust.sha256(folder / "mine.py")[:40] in seen(pilot.app) and "mine.py" in seen(pilot.app)
+        await pilot.press("n")
+        await settle(pilot, lambda: pilot.app.screen is home)
+        assert not trust.is_trusted(folder / "mine.py") and not runs.list_runs()

@@ -30,6 +30,8 @@ class DlwbApp(App[None], inherit_bindings=False):
         super().__init__()
         self.library = Library()
         self.frame = Frame()
+        self.starting = False
+        """Set from Enter on a recipe until its run's screen is there."""
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         """Textual's way to the terminal, narrowed to the cells that differ from what stands there."""
@@ -53,6 +55,12 @@ class DlwbApp(App[None], inherit_bindings=False):
 
                 self.push_screen(trust_question(file), partial(self._trusted, loaded))
                 return
+        self._begin(loaded)
+
+    def _begin(self, loaded: Loaded) -> None:
+        if self.starting:
+            return  # Enter twice in a hurry is one run
+        self.starting = True
         self._in_thread(lambda: self._create(loaded))
 
     def _trusted(self, loaded: Loaded, answer: bool | None) -> None:
@@ -60,18 +68,26 @@ class DlwbApp(App[None], inherit_bindings=False):
             from workbench import trust
 
             trust.trust(loaded.project_file)
-            self._in_thread(lambda: self._create(loaded))
+            self._begin(loaded)
 
     def _create(self, loaded: Loaded) -> None:
         from workbench import recipe, runs
         from workbench.devices import best_device
 
-        if loaded.schema is None:
-            loaded = recipe.load(loaded.path)
-        kinds = loaded.schema.devices if loaded.schema else ("cpu", "cuda")
-        run = runs.create(loaded, best_device(kinds, loaded.recipe.compute.device))
-        self.call_from_thread(self.open_run, run)
-        runs.launch(run)
+        try:
+            if loaded.schema is None:
+                loaded = recipe.load(loaded.path)
+            kinds = loaded.schema.devices if loaded.schema else ("cpu", "cuda")
+            run = runs.create(loaded, best_device(kinds, loaded.recipe.compute.device))
+            feed = self.library.feed(run)
+            feed.launching = True
+            self.call_from_thread(self.open_run, run)
+        finally:
+            self.starting = False
+        try:
+            runs.launch(run)
+        finally:
+            feed.launching = False
 
     def warm_up(self) -> None:
         """Import what a run's screen needs, while the person reads the list."""
@@ -83,7 +99,9 @@ class DlwbApp(App[None], inherit_bindings=False):
         """Show a run."""
         from workbench.tui.screens.run import RunScreen
 
-        self.push_screen(RunScreen(self.library.feed(run)))
+        feed = self.library.feed(run)
+        feed.ask()
+        self.push_screen(RunScreen(feed))
 
     def steer(self, run: Run, verb: str) -> None:
         """Tell a run something; killing it is asked about first."""

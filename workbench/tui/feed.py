@@ -27,6 +27,8 @@ class Feed:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.state = runs.state(run)
+        self.launching = False
+        """Set while this program starts its process."""
         self.problem = ""
         """Why the log cannot be read, if it cannot."""
         self._restart()
@@ -65,11 +67,15 @@ class Feed:
     def ask(self) -> State:
         """Look at the run's lock again."""
         self.state = runs.state(self.run)
+        if self.launching and self.state.state == "created":
+            self.state = State(state="starting", message="starting its process")
         return self.state
 
     def rate(self) -> float:
         """Steps in a second: lately while it lives, over all its time when it has ended; 0 when not known."""
         history = self.history
+        if self.state.state == "paused":
+            return 0.0
         if not self.state.alive:
             return history.step / history.seconds if history.seconds > 0 else 0.0
         if len(self._pace) < 2:

@@ -98,7 +98,7 @@ def _columns(width: int) -> list[Column]:
         if sum(size + 2 for _, size, _ in kept) + 24 > width:
             kept = [column for column in kept if column[0] != name]
     free = width - 2 - sum(size + 2 for _, size, _ in kept)
-    title = min(TITLE_WIDTH, max(22, free * 2 // 3))
+    title = min(TITLE_WIDTH, max(22, free - 6))
     return [(name, size + (free - title if name == "state" else title if name == "recipe" else 0), align) for name, size, align in kept]
 
 

@@ -31,6 +31,11 @@ class Figures(Lines):
         return figure_lines(*self._source, width - 1) if self._source else []
 
 
+def by_split(tag: str) -> int:
+    """Train, valid, test, then everything else: a key to sort tags by."""
+    return next((place for place, split in enumerate(("train/", "valid/", "test/")) if tag.startswith(split)), 3)
+
+
 def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int) -> list[Strip]:
     """All of it, for a width."""
     blank = strips.line(width, [])
@@ -38,7 +43,7 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
     if summary.last:
         heads = "".join(strips.fit(word, NUMBER, "right") for word in ("last", "best"))
         lines.append(strips.line(width, [("figures", palette.bold)], [(heads, palette.faint)]))
-        for tag in summary.last:
+        for tag in sorted(summary.last, key=by_split):
             numbers: list[strips.Part] = []
             for values, style in ((summary.last, palette.plain), (summary.best, palette.dim)):
                 figure = float("nan") if values[tag] == "None" else float(values[tag])

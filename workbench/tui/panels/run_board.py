@@ -12,7 +12,7 @@ from workbench.tui.charts.chart import Chart, Line, Moment, Reference
 from workbench.tui.feed import Feed
 from workbench.tui.panels.board import Board, Wanted
 from workbench.tui.panels.console import Console
-from workbench.tui.panels.figures import Figures
+from workbench.tui.panels.figures import Figures, by_split
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.samples import SamplePanel, group
 from workbench.tui.panels.tab_bar import TabBar
@@ -28,7 +28,7 @@ class RunBoard(Board):
     RunBoard { padding: 0 1; }
     RunBoard Chart { background: #0f1318; }
     RunBoard Chart.focused > .chart--title { color: #62b6ea; }
-    RunBoard Figures { border-left: solid #364250; padding: 0 0 0 1; }
+    RunBoard Figures { border-left: solid #3a424b; padding: 0 0 0 1; }
     RunBoard Figures.tab { border-left: none; padding: 0; }
     """
 
@@ -62,9 +62,7 @@ class RunBoard(Board):
     def follow(self, summary: Summary) -> None:
         """Make and remove panels, lay them out, and draw the ones that are seen."""
         self._summary = summary
-        history = self.feed.history
-        charts = {CHART + metric: tags for metric, tags in history.charts().items()}
-        samples = {SAMPLE + name: tags for name, tags in group(history).items()}
+        charts, samples = self._content()
         present = {child.name for child in self.children}
         for child in list(self.children):
             if child.name and child.name.startswith((CHART, SAMPLE)) and child.name not in charts and child.name not in samples:
@@ -80,12 +78,17 @@ class RunBoard(Board):
         else:
             self._draw_panels()
 
+    def _content(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """Tags by panel: of the charts, and of the samples."""
+        history = self.feed.history
+        charts = {CHART + metric: sorted(tags, key=by_split) for metric, tags in history.charts().items()}
+        return charts, {SAMPLE + name: tags for name, tags in group(history).items()}
+
     def _draw_panels(self) -> None:
         if not self.size:
             return
         history, summary = self.feed.history, self._summary
-        charts = {CHART + metric: tags for metric, tags in history.charts().items()}
-        samples = {SAMPLE + name: tags for name, tags in group(history).items()}
+        charts, samples = self._content()
         shown = self.place(self.size)
         for child in self.children:
             if child.name not in shown.regions:

@@ -50,7 +50,9 @@ def title_line(feed: Feed, recipe: Recipe, width: int) -> Strip:
         left += [(f" DEMO: {one_line(history.demo)} ", palette.badge), ("  ", palette.plain)]
     if history.variant:
         left += [(f" {one_line(history.variant)} ", palette.badge), ("  ", palette.plain)]
-    left.append((feed.run.id.partition("_")[0] if width >= 100 else "", palette.faint))
+    if width >= 100:
+        day, _, clock = feed.run.id[:17].partition("_")
+        left.append((f"{day} {clock[:2]}:{clock[2:4]}", palette.faint))
     quiet = feed.quiet()
     if quiet:
         symbol, text, style = "●", f"no step for {words.short(quiet[0])}, usually {words.short(quiet[1])}", palette.warn

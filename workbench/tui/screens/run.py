@@ -86,7 +86,7 @@ class RunScreen(KeyScreen):
         feed.ask()
         if feed.state != before or since >= DRAW or not self._drawn:
             self.draw()
-        self.set_timer(POLL if feed.state.alive else REST, self._look)
+        self.set_timer(POLL if feed.state.alive or feed.launching else REST, self._look)
 
     def draw(self) -> None:
         """Bring everything up to date; only what changed is painted, and an ended run, where nothing changes, is not even looked at."""
@@ -123,6 +123,8 @@ class RunScreen(KeyScreen):
             return steer.refusal(self.feed.state, name)
         if name in ("older", "newer") and not isinstance(self.board.target(), SamplePanel):
             return "This panel has no samples: tab goes to the next one."
+        if name == "full" and not self.board.focused:
+            return "Tab chooses a panel first; Enter then shows it on the whole screen."
         return ""
 
     def do_back(self) -> None:
@@ -155,8 +157,6 @@ class RunScreen(KeyScreen):
         self.draw()
 
     def do_full(self) -> None:
-        if not self.board.focused:
-            self.board.focus_next()
         self.board.full = not self.board.full
         self.draw()
 
