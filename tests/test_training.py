@@ -248,3 +248,25 @@ def test_history_has_no_record_beyond_the_rewind(line: type[Project], tmp_path: 
     resumed, _ = attempt(line, tmp_path / "run", TRAIN, number=2)
     assert 99.0 not in resumed.series["train/loss"].values
     assert not resumed.marks
+
+
+def test_what_a_kill_left_half_written_is_cleared_away(line: type[Project], tmp_path: Path) -> None:
+    attempt(line, tmp_path / "run", TRAIN, die_at=41)
+    folder = tmp_path / "run" / "checkpoints"
+    whole = sorted(folder.iterdir())
+    for name in (".step-00000045.npz.77.part", ".step-00000045.json.77.part", "step-00000045.npz"):
+        (folder / name).write_bytes(b"half")
+    Checkpoints(folder).rewind(36)
+    assert sorted(folder.iterdir()) == whole
+
+
+def test_a_checkpoint_has_the_metrics_of_its_own_step(line: type[Project], tmp_path: Path) -> None:
+    train = Train(epochs=2, batch_size=10, log_every=5, checkpoint_every=9, evaluate_every=5, keep_best="valid/loss")
+    history, project = attempt(line, tmp_path / "run", train, die_at=38)
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
+    measured = dict(zip(history.series["valid/loss"].steps, history.series["valid/loss"].values, strict=True))
+    generations = checkpoints.generations()
+    assert any(each.step % 9 for each in generations)  # the best one, which was kept for the next save
+    for generation in generations:
+        tree = checkpoints.load(generation, project.decode_state)
+        assert tree and tree["metrics"]["valid/loss"] == generation.metrics["valid/loss"] == measured[generation.step // 5 * 5]

@@ -107,10 +107,13 @@ class Checkpoints:
         return self.newest(decode)
 
     def rewind(self, step: int) -> None:
-        """Drop what is newer than `step`: a run resumed from there makes it again. Pinned ones stay."""
+        """Drop what is newer than `step`: a run resumed from there makes it again. Pinned ones stay; what a death left half-written goes."""
         for generation in self.generations():
             if generation.step > step and not generation.pinned:
                 self._drop(generation)
+        for path in [*self.folder.glob(".step-*.part"), *self.folder.glob("step-*")]:
+            if path.suffix == ".part" or not path.with_suffix(".json").exists():
+                path.unlink()
 
     def _note(self, generation: Generation) -> None:
         atomic.write((self.folder / generation.file).with_suffix(".json"), events.seal(msgspec.json.encode(generation)))

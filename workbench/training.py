@@ -244,9 +244,9 @@ class Training:
             self._say(event, split)
             if isinstance(event, Scalars):
                 values.update(event.values)
+        self._metrics.update(values)
         if split == "valid" and self.step:
             self._judge(values)
-        self._metrics.update(values)
         self._refuse_not_finite({tag: value for tag, value in values.items() if tag == "valid/loss"} if split == "valid" else {})
 
     def _judge(self, values: dict[str, float]) -> None:
@@ -260,8 +260,7 @@ class Training:
         better = math.isfinite(value) and (self._best is None or (value > self._best if higher_is_better(metric) else value < self._best))
         if better:
             self._best, self._stale = value, 0
-            self._best_tree = {"step": self.step, "metrics": {**self._metrics, **values}}
-            self._best_tree["tree"] = self._tree(check=False)
+            self._best_tree = {"step": self.step, "metrics": dict(self._metrics), "tree": self._tree(check=False)}
         else:
             self._stale += 1
 
