@@ -21,6 +21,7 @@ _ARRAY_KINDS: list[Any] = [
     np.dtype,
     *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdFD"},
 ]
+_NOTHING = contextlib.nullcontext()
 
 
 class TorchProject(Project):
@@ -53,7 +54,7 @@ class TorchProject(Project):
         """Around a forward pass and its loss: bfloat16 on CUDA where `compute.precision` says so, else nothing."""
         if self.device.type == "cuda" and self.compute.precision == "bfloat16":
             return torch.autocast("cuda", dtype=torch.bfloat16)
-        return contextlib.nullcontext()
+        return _NOTHING
 
     def floats(self, values: list[Any]) -> list[float]:
         """Numbers and tensors of one element as floats; all tensors are read in one wait for the device."""
@@ -62,8 +63,10 @@ class TorchProject(Project):
         return [float(next(read) if isinstance(value, torch.Tensor) else value) for value in values]
 
     def keep(self, value: Any) -> Any:
-        """The number without its graph."""
-        return value.detach() if isinstance(value, torch.Tensor) else value
+        """The number without its graph: on the CPU, where nothing has to be waited for, read at once, which is cheaper than to hold it."""
+        if not isinstance(value, torch.Tensor):
+            return value
+        return value.item() if value.is_cpu else value.detach()
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -81,9 +84,12 @@ class TorchProject(Project):
                 part.training = mode
 
     def seed_all(self, seed: int) -> None:
-        """Seed Python, NumPy, and PyTorch on every device."""
+        """Seed Python, NumPy, and PyTorch on the CPU and every CUDA device."""
         super().seed_all(seed)
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
+        # torch.manual_seed would seed CUDA on the CPU's runs too: until CUDA is in use, each call then keeps a trace of the stack, for 0.3 ms.
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed_all(seed)
 
     def random_state(self) -> dict[str, Any]:
         """As Project's, and PyTorch's: CPU, every CUDA device once CUDA is in use, each torch.Generator on self."""
