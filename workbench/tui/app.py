@@ -1,8 +1,10 @@
 """The terminal program: `run()` opens it. It starts runs and shows them; closing it changes nothing about any run."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import RenderableType
 from textual._compositor import CompositorUpdate
@@ -11,11 +13,12 @@ from textual.screen import Screen
 
 from workbench.problems import Problem
 from workbench.recipe import Loaded
-from workbench.runs import Run
-from workbench.tui import steer
 from workbench.tui.library import Library
 from workbench.tui.screens.home import HomeScreen
 from workbench.tui.sparing import Frame, Ready
+
+if TYPE_CHECKING:
+    from workbench.runs import Run
 
 
 class DlwbApp(App[None], inherit_bindings=False):
@@ -113,6 +116,8 @@ class DlwbApp(App[None], inherit_bindings=False):
             self._steer(run, verb)
 
     def _steer(self, run: Run, verb: str) -> None:
+        from workbench.tui import steer
+
         def ask() -> None:
             self.call_from_thread(self.say, steer.ask(run, verb))
 

@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from itertools import pairwise
-from statistics import median
 
 from workbench import runs
 from workbench.events import AnyEvent, Scalars
@@ -103,6 +102,6 @@ class Feed:
         if self.state.state != "running" or not self._stepped or len(self._pace) < 3:
             return None
         clocks = [clock for clock, _ in self._pace]
-        usual = median(after - before for before, after in pairwise(clocks))
+        usual = sorted(after - before for before, after in pairwise(clocks))[len(clocks) // 2 - 1]
         silence = (time.time() if now is None else now) - self._stepped
         return (silence, usual) if silence > max(QUIET, 20 * usual) else None

@@ -1,17 +1,21 @@
 """The recipes and runs that the home screen lists: read in small pieces, so that no list, however long, holds up a key."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from workbench import recipe as recipes
-from workbench import runs
 from workbench.problems import Problem, one_line
 from workbench.recipe import Loaded, Recipe
-from workbench.runs import Run, State, Summary
-from workbench.tui.feed import Feed
+
+# What reads runs is imported where it is used: the list of recipes is painted before.
+if TYPE_CHECKING:
+    from workbench.runs import Run
+    from workbench.tui.feed import Feed
 
 KEPT = 4
 """Feeds of ended runs that stay in memory after their screens were left."""
@@ -41,6 +45,8 @@ class Entry:
     """A run of the list."""
 
     def __init__(self, run: Run) -> None:
+        from workbench.runs import State, Summary
+
         self.run = run
         self.state = State(state="created")
         self.summary = Summary(size=-1)
@@ -81,6 +87,8 @@ class Library:
 
     def feed(self, run: Run) -> Feed:
         """The run's feed, for a screen that opens; it is kept when the screen is left."""
+        from workbench.tui.feed import Feed
+
         if run.id in self._opened:
             self._opened.remove(run.id)
         self._opened.append(run.id)
@@ -109,6 +117,8 @@ class Library:
 
     def refresh(self) -> Iterator[None]:
         """Look at every run again; a generator that stops after each small piece of work."""
+        from workbench import runs
+
         found = runs.list_runs()
         self.entries = {run.id: self.entries.get(run.id) or Entry(run) for run in found}
         yield
@@ -117,6 +127,9 @@ class Library:
             yield
 
     def _look(self, entry: Entry) -> Iterator[None]:
+        from workbench import runs
+        from workbench.tui.feed import Feed
+
         run = entry.run
         if entry.recipe is None:
             try:

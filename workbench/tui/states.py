@@ -1,10 +1,16 @@
 """How the states of a run are written on screen: symbol, words, colour."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from rich.style import Style
 
 from workbench.events import CAUSES
-from workbench.runs import State
 from workbench.tui import palette
+
+if TYPE_CHECKING:
+    from workbench.runs import State
 
 STATES: dict[str, tuple[str, Style]] = {
     "created": ("·", palette.dim),

@@ -1,7 +1,11 @@
 """What a person may ask of a run, when, and how it is asked. Both screens' keys come here."""
 
-from workbench import runs
-from workbench.runs import Run, State
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench.runs import Run, State
 
 VERBS = ("pause", "resume", "stop", "kill", "sample")
 
@@ -31,6 +35,8 @@ def refusal(state: State, verb: str) -> str:
 
 def ask(run: Run, verb: str) -> str:
     """Do it; returns what to tell the person. Raises Problem. May wait for a process to start: call it from a thread."""
+    from workbench import runs
+
     if verb == "stop":
         runs.stop(run)
         return "Stopping: it finishes its step and saves a checkpoint."

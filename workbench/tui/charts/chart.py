@@ -118,7 +118,7 @@ class Chart(Canvas):
     }
     """
 
-    log_y: reactive[bool] = reactive(False, init=False)
+    log_y: reactive[bool | None] = reactive(False, init=False)
 
     def __init__(self, title: str = "", *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes)
@@ -164,7 +164,7 @@ class Chart(Canvas):
         part = _PARTS.get(key) or f"series-{key - SERIES + 1}"
         return self.get_component_rich_style(f"chart--{part}") if key else self.rich_style
 
-    def watch_log_y(self, log_y: bool) -> None:
+    def watch_log_y(self, log_y: bool | None) -> None:
         self._plot.log_y = log_y
         self.redraw()
 

@@ -58,7 +58,8 @@ class Plot:
     references: Sequence[Reference] = ()
     moments: Sequence[Moment] = ()
     labels: tuple[str, str] = ("", "")
-    log_y: bool = False
+    log_y: bool | None = False
+    """Whether the y-axis is logarithmic; None: where all values are positive and the largest is LOG_FROM times the smallest."""
 
 
 def draw(plot: Plot, width: int, height: int) -> Cells:
@@ -187,6 +188,10 @@ def _x_scale(plot: Plot) -> Scale:
     return Scale(*widened(min(0.0, low), plot.end if 0 < high <= plot.end or (plot.end and not high) else x_end(high)))
 
 
+LOG_FROM = 100
+"""A range so wide would hide all but its largest values on a linear axis."""
+
+
 def _y_scale(plot: Plot, x: Scale) -> Scale:
     low, high, least = math.inf, -math.inf, math.inf
     for trace in plot.traces:
@@ -205,7 +210,7 @@ def _y_scale(plot: Plot, x: Scale) -> Scale:
     if low > high:
         known = [reference.value for reference in plot.references if math.isfinite(reference.value)]
         low, high = (min(known), max(known)) if known else (0.0, 1.0)
-    if plot.log_y:
+    if plot.log_y or (plot.log_y is None and 0 < low * LOG_FROM < high):
         low = min(low if low > 0 else math.inf, least)
         if not 0 < low < math.inf:
             return y_scale(0.1, 1.0, log=True)

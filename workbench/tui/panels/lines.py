@@ -1,6 +1,6 @@
 """Lines: a widget that shows lines of cells, scrolls, and repaints only what changed. The base of every panel made of text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.segment import Segment
 from textual import events
@@ -21,11 +21,12 @@ class Lines(Widget):
         self._lines: list[Strip] = []
         self._painted: list[Strip] = []
         self._painted_size = Size(0, 0)
+        self.source: Callable[[int], Sequence[Strip]] | None = None
         self.top = 0
 
     def lines(self, width: int) -> Sequence[Strip]:
-        """The content for a width; what a panel overrides to follow its size. The base keeps what `show` gave it."""
-        return self._lines
+        """The content for a width: what `source` makes, or what `show` was given; or a panel overrides it."""
+        return self.source(width) if self.source else self._lines
 
     def rebuild(self) -> None:
         """Ask `lines` anew and repaint what differs."""

@@ -1,6 +1,6 @@
 """Rows: a list under a cursor, with headings between the rows. The lists of recipes and of runs are made of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rich.segment import Segment
@@ -42,14 +42,20 @@ class Rows(Lines):
         super().__init__(id=id)
         self._rows: list[Row] = []
         self.cursor = -1
+        self.make: Callable[[int], Sequence[Row]] | None = None
+        """Makes the rows for a width."""
+
+    def lines(self, width: int) -> list[Strip]:
+        if self.make:
+            self._take(self.make(width))
+        return [row.strip for row in self._rows]
 
     @property
     def key(self) -> str:
         """The row under the cursor; "" in an empty list."""
         return self._rows[self.cursor].key if 0 <= self.cursor < len(self._rows) else ""
 
-    def fill(self, rows: Sequence[Row]) -> None:
-        """Replace the rows."""
+    def _take(self, rows: Sequence[Row]) -> None:
         before, place = self.key, self.cursor
         self._rows = list(rows)
         keys = [row.key for row in rows]
@@ -58,7 +64,6 @@ class Rows(Lines):
         else:
             self.cursor = self._nearest(max(0, place))
         self._follow()
-        self.show([row.strip for row in rows])
         if self.key != before:
             self.post_message(self.Moved(self, self.key))
 

@@ -38,7 +38,8 @@ class RunBoard(Board):
         self.recipe = recipe
         self.focused = ""
         self.full = False
-        self.log_y = False
+        self.log_y: bool | None = None
+        """All y-axes logarithmic, or linear; None: each as its values are."""
         self._summary = Summary(size=0)
 
     def compose(self) -> ComposeResult:

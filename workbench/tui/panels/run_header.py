@@ -76,7 +76,7 @@ def progress_line(feed: Feed, recipe: Recipe, width: int, now: float) -> Strip:
         groups.append([("epoch ", palette.faint), (epochs + f"/{recipe.train.epochs}" * (not recipe.train.steps), palette.plain)])
     if rate:
         groups.append([(words.rate(rate), palette.plain)])
-        if width >= 110 and rate * recipe.train.batch_size >= 1 and history.steps_per_epoch:
+        if width >= 110 and recipe.train.batch_size > 1 and rate * recipe.train.batch_size >= 1 and history.steps_per_epoch:
             groups.append([(f"{words.count(rate * recipe.train.batch_size)} examples/s", palette.dim)])
     groups.append([(words.duration(feed.elapsed(now)), palette.plain)])
     left = feed.left()

@@ -1,12 +1,13 @@
 """The home screen: the list of recipes and the list of runs, one at a time, with a pane about what is under the cursor."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container
+from textual.strip import Strip
 from textual.timer import Timer
 
 from workbench.tui import keys, listing, steer
@@ -77,6 +78,10 @@ class HomeScreen(KeyScreen):
 
     def on_mount(self) -> None:
         self.library.load_recipes()
+        self.query_one("#recipes", Rows).make = lambda width: listing.recipe_rows(self.library, width, self.words)
+        self.query_one("#runs", Rows).make = lambda width: listing.run_rows(self.library, width, self.words)
+        self.query_one("#pane", Lines).source = self._pane_lines
+        self.query_one("#top", Lines).source = lambda width: [listing.top_line(self.library, self.view, self.words, width)]
         self._arrange()
         # The past runs are read once the list of recipes stands on the screen.
         self.call_after_refresh(self._look)
@@ -116,7 +121,7 @@ class HomeScreen(KeyScreen):
         views.set_class(self.view == "runs", "runs")
         for name in ("recipes", "runs"):
             self.query_one(f"#{name}").display = name == self.view
-        self.call_after_refresh(self.fill)
+        self.fill()
 
     @property
     def rows(self) -> Rows:
@@ -124,23 +129,17 @@ class HomeScreen(KeyScreen):
 
     def fill(self) -> None:
         """Write both the list and the pane anew; only what changed is painted."""
-        rows = self.rows
-        width = rows.size.width
-        make = listing.recipe_rows if self.view == "recipes" else listing.run_rows
-        rows.fill(make(self.library, width, self.words))
-        self._fill_pane()
-        top = self.query_one("#top", Lines)
-        top.show([listing.top_line(self.library, self.view, self.words, top.size.width)])
+        self.rows.rebuild()
+        self.query_one("#pane", Lines).rebuild()
+        self.query_one("#top", Lines).rebuild()
         self.query_one(KeyBar).rebuild()
 
-    def _fill_pane(self) -> None:
-        pane = self.query_one("#pane", Lines)
-        width = max(8, pane.size.width - 1)
+    def _pane_lines(self, width: int) -> Sequence[Strip]:
         recipe, entry = self._chosen()
+        width = max(8, width - 1)
         if self.view == "recipes":
-            pane.show(recipe_lines(recipe, self.library, width) if recipe else [])
-        else:
-            pane.show(run_lines(entry, width) if entry else listing.no_runs(width))
+            return recipe_lines(recipe, self.library, width) if recipe else []
+        return run_lines(entry, width) if entry else listing.no_runs(width)
 
     def _chosen(self) -> "tuple[Shelved | None, Entry | None]":
         key = self.rows.key
@@ -150,8 +149,9 @@ class HomeScreen(KeyScreen):
 
     @on(Rows.Moved)
     def _moved(self) -> None:
-        self.query_one("#pane", Lines).top = 0
-        self._fill_pane()
+        pane = self.query_one("#pane", Lines)
+        pane.top = 0
+        pane.rebuild()
         self.query_one(KeyBar).rebuild()
         if self.view == "runs":
             self._ahead = self.library.ahead(self.rows.key)

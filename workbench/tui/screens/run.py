@@ -38,7 +38,7 @@ class RunScreen(KeyScreen):
         Key("s", "stop", "stop", "Stop it: it finishes its step and saves a checkpoint"),
         Key("k", "kill", "kill", "Kill it, after asking: what was not saved is lost"),
         Key("n", "sample", "sample", "Sample now"),
-        Key("y", "log_y", "log y", "Logarithmic y-axes, and back"),
+        Key("y", "log_y", "log y", "All y-axes logarithmic, all linear, or each as its values are"),
         Key("tab", "next", "panel", "The next panel", "Tab"),
         Key("enter", "full", "full", "The panel in focus on the whole screen, and back", "⏎"),
         Key("left", "older", "", "An older sample of the panel in focus", "←"),
@@ -149,7 +149,9 @@ class RunScreen(KeyScreen):
         self.app.steer(self.feed.run, "sample")
 
     def do_log_y(self) -> None:
-        self.board.log_y = not self.board.log_y
+        self.board.log_y = {None: True, True: False, False: None}[self.board.log_y]
+        kind = {None: "each as its values are", True: "all logarithmic", False: "all linear"}[self.board.log_y]
+        self.notify(f"y-axes: {kind}", timeout=2)
         self.draw()
 
     def do_next(self) -> None:
