@@ -1,11 +1,15 @@
 """What a run reached, against what the course got and what counts as passing. Nothing is judged on a DEMO or on stand-in data."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 from workbench.events import split_tag
 from workbench.history import higher_is_better
 from workbench.recipe import Bar, Recipe
-from workbench.runs import Summary
+
+if TYPE_CHECKING:
+    from workbench.runs import Summary
 
 
 class Judged(NamedTuple):

@@ -27,6 +27,8 @@ class Wanted(NamedTuple):
     focus: str
     full: bool = False
     """The panel in focus fills the board."""
+    pictures: frozenset[str] = frozenset()
+    """Tabs that get twice the columns of the others beside them: pictures need them."""
 
 
 class Plan(NamedTuple):
@@ -70,9 +72,10 @@ def plan(size: Size, wanted: Wanted) -> Plan:
     place = tabs.index(wanted.focus) if wanted.focus in tabs else 0
     first = max(0, min(place // slots * slots, len(tabs) - slots))
     seen = list(tabs[first : first + slots])
-    for y, size_y in _split(below - 1, rows, 0):
+    for y, size_y in _split(below - 1, [1] * rows, 0):
         here, seen = seen[: -(-slots // rows)], seen[-(-slots // rows) :]
-        for tab, (x, size_x) in zip(here, _split(width, len(here)), strict=True):
+        shares = [1 + (tab in wanted.pictures) for tab in here]
+        for tab, (x, size_x) in zip(here, _split(width, shares), strict=True):
             regions[tab] = Region(x, above + 1 + y, size_x, size_y)
     return Plan(regions, tabs)
 
@@ -85,19 +88,19 @@ def _grid(names: Sequence[str], focus: str, width: int, height: int) -> dict[str
     rows = min(most[1], -(-len(shown) // most[0]))
     regions = {}
     taken = 0
-    for row, (y, size_y) in enumerate(_split(height, rows, 0)):
+    for row, (y, size_y) in enumerate(_split(height, [1] * rows, 0)):
         across = -(-(len(shown) - taken) // (rows - row))
-        for name, (x, size_x) in zip(shown[taken : taken + across], _split(width, across), strict=True):
+        for name, (x, size_x) in zip(shown[taken : taken + across], _split(width, [1] * across), strict=True):
             regions[name] = Region(x, y, size_x, size_y)
         taken += across
     return regions
 
 
-def _split(length: int, parts: int, gap: int = GAP) -> list[tuple[int, int]]:
-    """(start, size) of `parts` pieces of a length, with gaps between them."""
-    free = length - gap * (parts - 1)
-    edges = [round(free * part / parts) for part in range(parts + 1)]
-    return [(edges[part] + gap * part, edges[part + 1] - edges[part]) for part in range(parts)]
+def _split(length: int, shares: Sequence[int], gap: int = GAP) -> list[tuple[int, int]]:
+    """(start, size) of the pieces of a length, by their shares, with gaps between them."""
+    free = length - gap * (len(shares) - 1)
+    edges = [round(free * sum(shares[:part]) / max(1, sum(shares))) for part in range(len(shares) + 1)]
+    return [(edges[part] + gap * part, edges[part + 1] - edges[part]) for part in range(len(shares))]
 
 
 class _BoardLayout(Layout):

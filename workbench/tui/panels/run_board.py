@@ -3,7 +3,7 @@
 from textual.app import ComposeResult
 from textual.widget import Widget
 
-from workbench.events import split_tag
+from workbench.events import Images, split_tag
 from workbench.history import History
 from workbench.recipe import Recipe
 from workbench.runs import Summary
@@ -74,7 +74,8 @@ class RunBoard(Board):
             self.mount_all(new)
         if self.focused and self.focused not in (*charts, *samples, "console", "figures"):
             self.focused, self.full = "", False
-        if self.rearrange(Wanted(tuple(charts), (*samples, "console"), self.focused, self.full)):
+        pictures = frozenset(name for name, tags in samples.items() if isinstance(history.samples[tags[0]].latest, Images))
+        if self.rearrange(Wanted(tuple(charts), (*samples, "console"), self.focused, self.full, pictures)):
             self.call_after_refresh(self._draw_panels)
         else:
             self._draw_panels()
