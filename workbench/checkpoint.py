@@ -107,7 +107,7 @@ class Checkpoints:
         return self.newest(decode)
 
     def rewind(self, step: int) -> None:
-        """Drop what is newer than `step`: a run resumed from there makes it again. Pinned ones stay; what a death left half-written goes."""
+        """Drop what is newer than `step`: a run resumed from there makes it again. Pinned ones stay; what a death left torn goes."""
         for generation in self.generations():
             if generation.step > step and not generation.pinned:
                 self._drop(generation)

@@ -1,0 +1,49 @@
+"""Each of the four recipes that bend the core is killed twice and resumed, and is then, bit by bit, the run that was never killed."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from killing import Victim, Whole
+
+from workbench import runs
+
+SETTINGS = {
+    "digits-mlp": ["train.epochs=40", "train.log_every=20", "train.checkpoint_every=90"],
+    "bike-sharing": ["train.steps=3000", "train.log_every=20", "train.checkpoint_every=170", 'train.keep_best="valid/loss"'],
+    "mnist-gan": ["train.steps=100", "train.log_every=7", "train.checkpoint_every=9", "train.evaluate_every=25"],
+    "style-transfer-squeezenet": [
+        "train.steps=40",
+        "train.log_every=2",
+        "train.checkpoint_every=7",
+        "train.sample_every=15",
+        "config.size=64",
+        "config.report_every=10",
+    ],
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """End whatever a failed test left running."""
+    yield
+    for run in runs.list_runs():
+        if runs.state(run).alive:
+            runs.kill(run)
+
+
+@pytest.mark.parametrize("recipe", SETTINGS)
+def test_killed_twice_it_becomes_the_run_that_was_never_killed(recipe: str, request: pytest.FixtureRequest) -> None:
+    if recipe != "digits-mlp":
+        mirror: Path = request.getfixturevalue("mirror")
+        assert mirror.is_dir()
+    settings = [*SETTINGS[recipe], "compute.threads=1", "compute.device=cpu"]
+    whole = Whole(runs.start(recipe, settings))
+    victim = Victim(runs.start(recipe, settings), whole)
+    chance = random.Random(recipe)
+    for moment in ("saving", "evaluating"):
+        assert victim.kill(moment, chance), "it came to its end before it was killed"
+        victim.resume()
+    assert victim.finish() == []
+    assert len(victim.phases) == 2
