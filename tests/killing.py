@@ -53,6 +53,11 @@ def bits(tree: Any) -> Any:
     return type(tree), repr(tree)
 
 
+def logged(run: Run) -> bytes:
+    """The bytes of a run's log; none where it was killed before it had one."""
+    return run.events.read_bytes() if run.events.exists() else b""
+
+
 def fold(run: Run) -> History:
     """The run's whole log, folded."""
     history = History()
@@ -179,13 +184,13 @@ class Victim:
             self.redone.append(max(steps) - max(saved, 0))
         self.phases.append(self._phase(mine))
         self._from_step = saved
-        self._left = self.run.events.read_bytes()
+        self._left = logged(self.run)
         self._torn += bool(self._left) and not self._left.endswith(b"\n")
 
     def _check_log(self, events: list[AnyEvent]) -> None:
         """Whatever was read while it lived, and every byte that an earlier death left, is still there."""
         self._seen += self._tail.read()
-        assert self.run.events.read_bytes().startswith(self._left), "the log of an earlier attempt was changed"
+        assert logged(self.run).startswith(self._left), "the log of an earlier attempt was changed"
         assert [msgspec.to_builtins(event) for event in self._seen] == [msgspec.to_builtins(event) for event in events[: len(self._seen)]]
 
     def _attempt(self, events: list[AnyEvent], attempt: int) -> list[AnyEvent]:
