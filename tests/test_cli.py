@@ -174,6 +174,7 @@ def test_queued_runs_wait_for_their_device(tmp_path: Path, home: Path) -> None:
     recipe = write(tmp_path)
     from workbench import recipe as recipes
 
+    Path(devices.device_lock("cuda:0")).parent.mkdir(parents=True, exist_ok=True)
     held = lock.Lock.take(Path(devices.device_lock("cuda:0")))
     assert held
     run = runs.create(recipes.load(recipe), "cuda:0")
@@ -183,6 +184,7 @@ def test_queued_runs_wait_for_their_device(tmp_path: Path, home: Path) -> None:
     assert state.state == "queued" and state.message == "waiting for cuda:0"
     held.release()
     assert ended(run).state == "finished"
+    Path(devices.device_lock("cuda:0")).parent.mkdir(parents=True, exist_ok=True)
     held = lock.Lock.take(Path(devices.device_lock("cuda:0")))
     assert held
     second = runs.create(recipes.load(recipe), "cuda:0")

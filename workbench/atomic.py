@@ -1,7 +1,15 @@
-"""Files that are whole or not there: write beside, sync, rename."""
+"""Small files: written whole or not at all (beside, synced, renamed), and read whatever somebody has put there."""
 
 import os
+import stat
 from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workbench.problems import cleaned
+
+READ_LIMIT = 1 << 20
 
 
 def write(path: Path, data: bytes, *, sync: bool = True) -> None:
@@ -23,3 +31,20 @@ def write(path: Path, data: bytes, *, sync: bool = True) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a small file, every text in it cleaned; {} where there is none, whatever stands there instead."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not be waited for
+    except (OSError, ValueError):
+        return {}
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            return {}
+        value = cleaned(msgspec.json.decode(os.read(file, READ_LIMIT)))
+    except (OSError, ValueError, msgspec.MsgspecError, RecursionError):
+        return {}
+    finally:
+        os.close(file)
+    return value if isinstance(value, dict) else {}

@@ -4,6 +4,7 @@ Exit codes: 0 done (wait, follow: the run finished), 1 a problem that a person c
 3 the run was stopped, 130 let go with Ctrl-C.
 """
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Entry point of `dlwb`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our signs is no reason to fail
     try:
         if len(sys.argv) == 1:
             from workbench.tui.app import run
@@ -23,6 +27,8 @@ def main() -> None:
             run()
             return
         _shell()()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except Problem as problem:
         _tell(clean(problem.message))
         if problem.hint:
@@ -32,6 +38,12 @@ def main() -> None:
         # Whoever read our results has gone (`dlwb runs | head`); nothing is left to say.
         sys.stdout = None
         sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        # Full or read-only disks, files that may not be read: nothing that a traceback would help with.
+        _tell(clean(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"))
+        sys.exit(1)
 
 
 def _tell(text: str) -> None:

@@ -1,5 +1,6 @@
 """Commands to a live run, a JSON line each in control.jsonl: append() on the person's side, Inbox in the worker."""
 
+import errno
 import json
 import os
 import time
@@ -13,6 +14,7 @@ from workbench.problems import Problem
 
 LINE_LIMIT = 4096
 """Longest line in bytes: shorter appends are never torn or mixed."""
+READ_LIMIT = 1 << 20
 VERBS = ("stop", "pause", "resume", "sample", "set", "checkpoint", "kill")
 
 
@@ -27,14 +29,18 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def append(path: Path, verb: str, request: dict[str, Any] | None = None) -> str:
-    """Add a command; returns its id, which its Answer will name."""
+    """Add a command; returns its id, which its Answer will name. OSError where the disk has no room for it."""
     identity = uuid.uuid4().hex[:12]
     line = json.dumps({"id": identity, "verb": verb, "time": time.time(), "request": request or {}}).encode() + b"\n"
     if len(line) > LINE_LIMIT:
         raise Problem(f"What you typed is too long: {len(line)} bytes, and a command may have {LINE_LIMIT}.", "Shorten it.")
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        os.write(file, line)
+        size = os.fstat(file).st_size
+        if size and os.pread(file, 1, size - 1) != b"\n":
+            line = b"\n" + line  # after one that a full disk cut short
+        if os.write(file, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(file)
     return identity
@@ -51,14 +57,16 @@ class Inbox:
     def poll(self) -> list[Command]:
         """The new ones, in their order; a line that is no command is passed over, an unfinished one waits."""
         try:
-            if self.path.stat().st_size <= self._offset:
+            size = self.path.stat().st_size
+            self._offset = min(self._offset, size)  # somebody may have made it anew
+            if size == self._offset:
                 return []
             with self.path.open("rb") as file:
                 file.seek(self._offset)
-                data = file.read(1 << 20)
+                data = file.read(READ_LIMIT)
         except OSError:
             return []
-        end = data.rfind(b"\n") + 1
+        end = data.rfind(b"\n") + 1 or (len(data) if len(data) == READ_LIMIT else 0)
         self._offset += end
         return [found for found in commands(data[:end]) if found.id not in self._seen and not self._seen.add(found.id)]  # type: ignore[func-returns-value]
 
@@ -69,6 +77,6 @@ def commands(data: bytes) -> list[Command]:
     for line in data.splitlines():
         try:
             found.append(msgspec.json.decode(line, type=Command))
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
     return found

@@ -9,11 +9,12 @@ import math
 import re
 import zlib
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec import Meta
 
-from workbench.problems import clean
+from workbench.problems import cleaned
 
 FORMAT = "dlwb-events"
 VERSION = 1
@@ -21,10 +22,14 @@ LINE_LIMIT = 64 * 1024
 """Longest line in bytes; what is bigger goes to the run's artifacts/ first."""
 
 
+Steps = Annotated[int, Meta(ge=-1, le=2**53)]
+"""A count of steps: no more than a double holds exactly."""
+
+
 class Event(msgspec.Struct, tag_field="type", tag=str.lower, kw_only=True, gc=False):
     """One thing that happened. A project makes them with their data alone; the loop fills in where and when."""
 
-    step: int = 0
+    step: Steps = 0
     epoch: float = 0.0
     time: float = 0.0
     """Seconds since the Unix epoch. For people: order is by line, never by the clock."""
@@ -120,11 +125,11 @@ class Status(Event):
     """Why it ended; one of CAUSES."""
     message: str = ""
     hint: str = ""
-    attempt: int = 1
-    from_step: int = 0
-    steps: int = 0
+    attempt: Steps = 1
+    from_step: Steps = 0
+    steps: Steps = 0
     """Planned training steps in all; 0 when not known."""
-    steps_per_epoch: int = 0
+    steps_per_epoch: Steps = 0
     device: str = ""
     """What it trains on, as `cuda:0 NVIDIA H200`."""
     variant: str = ""
@@ -233,16 +238,6 @@ def _unspelled(value: Any) -> Any:
     return value
 
 
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, dict):
-        return {clean(key): _cleaned(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_cleaned(item) for item in value]
-    return value
-
-
 def seal(body: bytes) -> bytes:
     """One JSON object as a line of the log: with its CRC as last member, and the newline."""
     body = body[:-1]
@@ -256,7 +251,7 @@ def encode(event: Event) -> bytes:
         if b"null" in body:
             body = _encoder.encode(spelled(msgspec.to_builtins(event, enc_hook=_listed)))
     except UnicodeEncodeError:  # half a surrogate pair, as in a file name that is not UTF-8
-        body = _encoder.encode(spelled(_cleaned(msgspec.to_builtins(event, enc_hook=_listed))))
+        body = _encoder.encode(spelled(cleaned(msgspec.to_builtins(event, enc_hook=_listed))))
     return seal(body)
 
 
@@ -318,7 +313,7 @@ def decode(body: bytes) -> AnyEvent | Unknown | None:
         if not isinstance(value, dict):
             return None
         if not plain:
-            value = _cleaned(value)
+            value = cleaned(value)
         return _converted(value)
     except (msgspec.DecodeError, RecursionError):
         return None

@@ -124,7 +124,7 @@ class History:
             if step >= self.step:
                 self.step, self.epoch = step, epoch
             if clock > self._clock and self._worked:
-                self._seconds += clock - self._clock
+                self._seconds += min(clock - self._clock, 1e12)
             self._clock, self._worked = clock, not self._paused
             self.updated = event.time
             if not self.started:

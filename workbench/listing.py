@@ -11,7 +11,7 @@ import msgspec
 from workbench import recipe as recipes
 from workbench import runs, verdict
 from workbench.events import CAUSES, spelled
-from workbench.problems import Problem, one_line
+from workbench.problems import Problem, clean, one_line
 from workbench.recipe import Loaded
 from workbench.words import count, duration, number
 
@@ -43,18 +43,18 @@ def show_recipes(as_json: bool) -> None:
     part = ""
     for path, each in found.items():
         if isinstance(each, Problem):
-            print(f"  ✗ {path.stem}: {each}", file=sys.stderr)
+            print(f"  ✗ {one_line(path.stem)}: {clean(str(each))}", file=sys.stderr)
             continue
         if each.recipe.part != part:
             part = each.recipe.part
-            print(f"{part or 'Own recipes'}")
-        print(f"  {path.stem:<24} {one_line(each.recipe.title)}")
+            print(one_line(part) or "Own recipes")
+        print(f"  {one_line(path.stem):<24} {one_line(each.recipe.title)}")
 
 
 def _described(path: Path, each: Loaded | Problem) -> dict[str, Any]:
     if isinstance(each, Problem):
-        return {"name": path.stem, "path": str(path), "problems": str(each).splitlines()}
-    return {"name": path.stem, "path": str(path), "recipe": msgspec.to_builtins(each.recipe)}
+        return {"name": clean(path.stem), "path": clean(str(path)), "problems": str(each).splitlines()}
+    return {"name": clean(path.stem), "path": clean(str(path)), "recipe": msgspec.to_builtins(each.recipe)}
 
 
 def show_recipe(name: str, settings: Sequence[str], as_json: bool) -> None:
@@ -64,7 +64,7 @@ def show_recipe(name: str, settings: Sequence[str], as_json: bool) -> None:
     if as_json:
         print_json(_described(path, loaded))
         return
-    print(f"# {path}")
+    print(f"# {one_line(str(path), 1000)}")
     if loaded.unchecked:
         print(f"# {loaded.unchecked}")
     print(recipes.dump(loaded.recipe), end="")
@@ -79,7 +79,7 @@ def check(names: Sequence[str]) -> bool:
             print(f"{recipes.shown(path)}: {loaded.unchecked or 'right'}")
         except Problem as problem:
             right = False
-            print(problem, file=sys.stderr)
+            print(clean(str(problem)), file=sys.stderr)
     return right
 
 
@@ -88,11 +88,12 @@ def show_runs(as_json: bool) -> None:
     rows: list[list[str]] = []
     described: list[dict[str, Any]] = []
     for run in runs.list_runs():
-        state, summary = runs.state(run), runs.summary(run)
+        state, summary, recipe = runs.state(run), runs.Summary(size=0), None
         try:
+            summary = runs.summary(run)
             recipe = run.recipe()
-        except Problem:
-            recipe = None
+        except Problem as problem:
+            print(f"{run.id}: {clean(problem.message)}", file=sys.stderr)
         bars = verdict.judge(recipe, summary) if recipe else []
         if as_json:
             passed = [{"metric": each.bar.metric, "value": each.value, "passed": each.passed} for each in bars]

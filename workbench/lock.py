@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from workbench import atomic
+
 _FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid; l_pid must be 0 for OFD locks (fcntl(2))
 
 
@@ -25,7 +27,6 @@ class Lock:
 
         With `wait`, block until it is free; a signal handler that raises ends the wait.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.fcntl(
@@ -61,8 +62,8 @@ class Lock:
 def is_held(path: Path) -> bool:
     """Whether anybody holds the lock, without taking it."""
     try:
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # the disk may be read-only
+    except OSError:
         return False
     try:
         answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
@@ -73,11 +74,7 @@ def is_held(path: Path) -> bool:
 
 def content(path: Path) -> dict[str, Any]:
     """What the file says about its holder, the last one if it is free; {} where it says nothing."""
-    try:
-        value = json.loads(path.read_bytes().decode("utf-8", "replace"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return atomic.read_object(path)
 
 
 def start_ticks(pid: int) -> int:

@@ -5,6 +5,7 @@ ended, so that deaths have names.
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -19,8 +20,8 @@ from typing import Any
 
 from workbench import control, lock
 from workbench.devices import device_lock
-from workbench.problems import one_line
-from workbench.runs import Run
+from workbench.problems import Problem, one_line
+from workbench.runs import Run, attempts
 
 OUTPUT_LIMIT = 4 << 20
 """Bytes of output.log; when it would grow longer it becomes output.log.1, and the one before that goes."""
@@ -46,10 +47,11 @@ class Parent:
         self.device: lock.Lock | None = None
         self._kills = [_oom_kills()] * 2
         self._looked = time.monotonic()
+        self._queued = self._told = False
+        signal.signal(signal.SIGTERM, self._on_sigterm)
         me = {"pid": os.getpid(), "ticks": lock.start_ticks(os.getpid())}
         self.holder: dict[str, Any] = {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempt, "parent": me, "state": "queued"}
         self.lock.write(self.holder)
-        signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def watch(self) -> None:
         """Wait for the device, run the worker to its end, write exit.json."""
@@ -57,7 +59,14 @@ class Parent:
             self._queue()
             report = self._work()
         except Ended:
-            report = {"state": "stopped", "cause": "person", "message": "Stopped while it waited for its device."}
+            cause = "person" if self._asked_to("stop") or self._asked_to("kill") else "sigterm"
+            report = {"state": "stopped", "cause": cause, "message": "Stopped while it waited for its device."}
+        except Problem as problem:
+            report = {"state": "failed", "cause": problem.cause, "message": problem.message, "hint": problem.hint}
+        except OSError as error:
+            cause = "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "error"
+            message = f"Its worker could not be started: {error.strerror}{f' ({error.filename})' if error.filename else ''}."
+            report = {"state": "failed", "cause": cause, "message": message}
         self.write_exit(report)
 
     def write_exit(self, report: dict[str, Any]) -> None:
@@ -77,11 +86,16 @@ class Parent:
         if not device.startswith("cuda"):
             return
         path = Path(device_lock(device))
+        path.parent.mkdir(parents=True, exist_ok=True)
         self.device = lock.Lock.take(path)
         if self.device is None:
             self.holder["message"] = f"waiting for {device}"
             self.lock.write(self.holder)
+            self._queued = True  # from here on SIGTERM ends the wait
+            if self._told:
+                raise Ended
             self.device = lock.Lock.take(path, wait=True)
+            self._queued = False
 
     def _work(self) -> dict[str, Any]:
         report_end, report_start = os.pipe()
@@ -104,6 +118,8 @@ class Parent:
             env=environment,
         )
         os.close(report_start)
+        if self._told:
+            self.worker.send_signal(signal.SIGTERM)
         worker = {"pid": self.worker.pid, "ticks": lock.start_ticks(self.worker.pid)}
         self.holder.update(state="starting", message="", worker=worker)
         self.lock.write(self.holder)
@@ -127,7 +143,7 @@ class Parent:
         assert self.worker and self.worker.stdout
         last = b""
         stream = self.worker.stdout.fileno()
-        file = os.open(self.run.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = self._open_output()
         size = os.fstat(file).st_size
         while True:
             gone = self.worker.poll() is not None
@@ -144,12 +160,18 @@ class Parent:
                 os.close(file)
                 with contextlib.suppress(OSError):
                     self.run.output.replace(self.run.output.with_name("output.log.1"))
-                file, size = os.open(self.run.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644), 0
+                file, size = self._open_output(), 0
             with contextlib.suppress(OSError):  # a full disk must not block the worker's pipe
                 size += os.write(file, data)
         os.close(file)
         lines = [line for line in last.decode("utf-8", "replace").splitlines() if line.strip()]
         return lines[-1] if lines else ""
+
+    def _open_output(self) -> int:
+        try:
+            return os.open(self.run.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError:  # no room for a file: what it prints is lost, how it ends is not
+            return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
     def _look(self) -> None:
         """Remember the kernel's count of kills for a moment, so that only a recent one is blamed."""
@@ -162,12 +184,15 @@ class Parent:
         """The ending of a worker that could not report it itself."""
         again = "`dlwb resume` goes on from its last checkpoint."
         if code >= 0:
-            message = last or f"Its worker ended with exit code {code}."
+            message = f"Its worker ended with exit code {code}" + (f": {last}" if last else ".")
             return {"state": "failed", "cause": "exception", "message": message, "hint": "`dlwb logs` shows more.", "code": code}
-        name = signal.Signals(-code).name
+        if -code == signal.SIGTERM and self._told:  # before the worker could take it as a wish
+            cause = "person" if self._asked_to("stop") else "sigterm"
+            return {"state": "stopped", "cause": cause, "message": "Asked to end before its first step."}
+        name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
         ending = {"state": "failed", "signal": -code, "hint": again}
         if -code == signal.SIGKILL:
-            if self._asked_to_kill():
+            if self._asked_to("kill"):
                 return {**ending, "state": "stopped", "cause": "killed", "message": "Killed by a person."}
             if _oom_kills() > self._kills[0]:
                 smaller = "Use a smaller train.batch_size, or a machine with more memory."
@@ -175,14 +200,16 @@ class Parent:
         crashed = -code in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
         return {**ending, "cause": "signal", "message": f"{'Its worker crashed' if crashed else 'Killed from outside'}: {name}."}
 
-    def _asked_to_kill(self) -> bool:
+    def _asked_to(self, verb: str) -> bool:
         data = self.run.control.read_bytes()[self.offset :] if self.run.control.exists() else b""
-        return any(each.verb == "kill" for each in control.commands(data))
+        return any(each.verb == verb for each in control.commands(data))
 
     def _on_sigterm(self, number: int, frame: types.FrameType | None) -> None:
-        if self.worker is None:
+        self._told = True
+        if self.worker is not None:
+            self.worker.send_signal(signal.SIGTERM)
+        elif self._queued:
             raise Ended
-        self.worker.send_signal(signal.SIGTERM)
 
 
 def _oom_kills() -> int:
@@ -198,13 +225,14 @@ def _keep_room(file: Path) -> None:
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         os.pwrite(handle, b" " * (EXIT_ROOM - 1) + b"\n", 0)
+        os.ftruncate(handle, EXIT_ROOM)
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
 def main(words: list[str]) -> int:
-    """Fork; the child takes the lock, says so, and watches. Exit code 3: somebody holds the lock."""
+    """Fork; the child takes the lock, says so, and watches. Exit code 3: somebody holds the lock; 4: this is no run (any more)."""
     run, offset = Run(Path(words[0])), int(words[1])
     told, tell = os.pipe()
     if os.fork():
@@ -213,12 +241,24 @@ def main(words: list[str]) -> int:
         return answer[0] if answer else 1
     os.close(told)
     os.setsid()
-    held = lock.Lock.take(run.lock)
+    try:
+        held = lock.Lock.take(run.lock)
+        # While the lock was asked for the run may have been moved into the trash, with the file that is locked.
+        if held and not (os.path.samestat(os.fstat(held.file), os.stat(run.lock)) and (run.path / "recipe.yaml").exists()):  # noqa: PTH116
+            raise FileNotFoundError
+    except FileNotFoundError:
+        os.write(tell, b"\x04")
+        return 4
     if held is None:
         os.write(tell, b"\x03")
         return 3
-    _keep_room(run.path / "exit.json")
-    parent = Parent(run, offset, held, int(lock.content(run.lock).get("attempt", 0)) + 1)
+    before = attempts(run)
+    parent = Parent(run, offset, held, before + 1)
+    try:
+        _keep_room(run.path / "exit.json")
+    except OSError:
+        held.write({**parent.holder, "attempt": before})  # it was never started
+        raise
     os.write(tell, b"\x00")
     os.close(tell)
     nothing = os.open(os.devnull, os.O_RDWR)

@@ -1,6 +1,7 @@
 """The one exception for what a person can mend, and the cleaning of foreign text; everything may import this."""
 
 import re
+from typing import Any
 
 
 class Problem(Exception):
@@ -42,6 +43,17 @@ def clean(text: str) -> str:
     text = _CONTROLS.sub("", text)
     text = _BIDI.sub(lambda found: f"<U+{ord(found[0]):04X}>", text)
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def cleaned(value: Any) -> Any:
+    """Plain data with every text in it, keys too, made safe to show."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {clean(key): cleaned(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [cleaned(item) for item in value]
+    return value
 
 
 def one_line(text: str, limit: int = 300) -> str:

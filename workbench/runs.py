@@ -1,5 +1,6 @@
 """Run directories: create, list, find, launch, ask after, command. The shell and the terminal program work through this."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -22,6 +23,13 @@ from workbench.problems import Problem, one_line
 from workbench.recipe import Loaded, Recipe, dump
 
 ENDED = ("finished", "stopped", "failed")
+LIVE = ("queued", "starting", "running", "paused")
+Figure = float | Literal["nan", "inf", "-inf", "None"]
+"""A number as JSON can hold it; None where there is no finite one."""
+
+
+PATIENCE = 5.0
+"""Seconds that a run's processes may take to say who they are."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +60,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     device: str = ""
     variant: str = ""
     demo: str = ""
-    last: dict[str, float | str] = {}
-    best: dict[str, float | str] = {}
+    last: dict[str, Figure] = {}
+    best: dict[str, Figure] = {}
     status: Status | None = None
 
 
@@ -119,7 +127,7 @@ class Run:
 
     def about(self) -> dict[str, Any]:
         """Where it came from: recipe file, its folder, mirror, versions."""
-        return _json(self.path / "run.json")
+        return atomic.read_object(self.path / "run.json")
 
     def code_has_changed(self) -> bool:
         """Whether a shipped project's source is not what trained this run. A person's own file is always the run's copy."""
@@ -128,14 +136,6 @@ class Run:
             return not name.endswith(".py") and (paths.projects() / f"{name}.py").read_bytes() != self.project_copy.read_bytes()
         except (OSError, Problem):
             return True
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes().decode("utf-8", "replace"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
@@ -149,11 +149,8 @@ def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
 
 def create(loaded: Loaded, device: str) -> Run:
     """Make the run directory of a recipe that was read; nothing runs yet. `device` is resolved: cpu or cuda:N."""
-    source = loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py"
-    if loaded.project_file and not trust.is_trusted(loaded.project_file):
-        raise Problem(
-            f"{loaded.project_file} is not trusted, so it was not run.", f"`dlwb trust {loaded.project_file}` if you know what it does."
-        )
+    file = loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py"
+    source = trust.read(file) if loaded.project_file else file.read_bytes()
     recipe = msgspec.structs.replace(
         loaded.recipe,
         project="./project.py" if loaded.project_file else loaded.recipe.project,
@@ -161,7 +158,8 @@ def create(loaded: Loaded, device: str) -> Run:
             loaded.recipe.compute, device=device, threads=loaded.recipe.compute.threads or len(os.sched_getaffinity(0))
         ),
     )
-    base = f"{time.strftime('%Y-%m-%d_%H%M%S')}_{loaded.stem}"
+    stem = "".join(letter if letter.isprintable() else "-" for letter in loaded.stem)
+    base = f"{time.strftime('%Y-%m-%d_%H%M%S')}_{stem}"
     path = paths.runs() / base
     number = 1
     try:
@@ -181,7 +179,7 @@ def create(loaded: Loaded, device: str) -> Run:
             "created": time.time(),
         }
         (path / "run.json").write_text(json.dumps(about))
-        shutil.copyfile(source, path / "project.py")
+        (path / "project.py").write_bytes(source)
         (path / "control.jsonl").touch()
         # Last, because a directory with a recipe is a run.
         atomic.write(path / "recipe.yaml", dump(recipe).encode(), sync=False)
@@ -202,25 +200,39 @@ def launch(run: Run, *, anyway: bool = False) -> None:
     current = state(run)
     if current.state == "away":
         raise Problem(f"{run.id} is {current.message}.", f"Resume it from {current.host}.")
+    if current.state == "finished":
+        raise Problem(f"{run.id} has finished, so there is nothing left to go on with.", f"`dlwb run {run.stem}` starts another one.")
     if current.attempt and not current.alive and run.code_has_changed():
         if not anyway:
             raise Problem(
                 f"The code of {run.recipe().project} has changed since {run.id} was trained, so it might not resume exactly.",
                 "`dlwb resume --anyway` goes on with the new code.",
             )
-        run.project_copy.replace(run.path / f"project.attempt{current.attempt}.py")
-        shutil.copyfile(paths.projects() / f"{run.recipe().project}.py", run.project_copy)
+        _take_new_code(run, current.attempt)
     offset = run.control.stat().st_size if run.control.exists() else 0
     environment = dict(os.environ)
     mirror = run.about().get("mirror")
-    if mirror and "DLWB_MIRROR" not in environment:
+    if mirror and isinstance(mirror, str) and "DLWB_MIRROR" not in environment:
         environment["DLWB_MIRROR"] = mirror
     command = [*_scope(), sys.executable, "-P", "-m", "workbench.parent", str(run.path.absolute()), str(offset)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False)
     if done.returncode == 3:
         raise Problem(f"{run.id} is running already.", f"`dlwb run {run.stem}` starts another one.")
+    if done.returncode == 4:
+        raise Problem(f"{run.path} is no run directory any more.", "Was it deleted? `dlwb runs` lists what there is.")
     if done.returncode:
         raise Problem(f"{run.id} could not be started: {one_line(done.stderr.strip().rpartition(chr(10))[2]) or done.returncode}.")
+
+
+def _take_new_code(run: Run, attempt: int) -> None:
+    """Keep the code that trained it so far under another name, and copy what it goes on with."""
+    try:
+        code = (paths.projects() / f"{run.recipe().project}.py").read_bytes()
+        if run.project_copy.exists():
+            run.project_copy.replace(run.path / f"project.attempt{attempt}.py")
+        atomic.write(run.project_copy, code)
+    except OSError as error:
+        raise Problem(f"The code of {run.id} cannot be replaced: {error.strerror} ({error.filename}).") from error
 
 
 def _scope() -> list[str]:
@@ -251,8 +263,11 @@ def list_runs() -> list[Run]:
         names = os.listdir(paths.runs())
     except FileNotFoundError:
         return []
-    found = [Run(paths.runs() / name) for name in sorted(names, reverse=True) if not name.startswith(".")]
-    return [run for run in found if (run.path / "recipe.yaml").exists()]
+    except OSError as error:
+        raise Problem(f"{paths.runs()} cannot be read: {error.strerror}.", "Set DLWB_HOME to a folder of yours.") from error
+    # What was not named by `create` might do anything to a terminal.
+    found = [Run(paths.runs() / name) for name in sorted(names, reverse=True) if name.isprintable() and not name.startswith(".")]
+    return [run for run in found if os.path.exists(run.path / "recipe.yaml")]  # noqa: PTH110 - Path.exists raises for a folder that may not be read
 
 
 def find(reference: str) -> Run:
@@ -280,23 +295,28 @@ def find(reference: str) -> Run:
 def state(run: Run) -> State:
     """How a run is now: alive is that its lock is held; how it ended is what its parent wrote."""
     holder = lock.content(run.lock)
-    attempt = int(holder.get("attempt", 0))
-    elsewhere = holder.get("host", "") if holder.get("host", lock.host()) != lock.host() else ""
+    attempt = attempts(run)
+    host = one_line(str(holder.get("host") or lock.host()), 80)
+    elsewhere = host if host != lock.host() else ""
     if lock.is_held(run.lock):
+        said = holder.get("state")
         return State(
-            state=str(holder.get("state", "starting")),
+            state=said if said in LIVE else "starting",
             alive=True,
             attempt=attempt,
             host=elsewhere,
-            message=str(holder.get("message", "")),
+            message=one_line(str(holder.get("message", ""))),
         )
+    if not run.path.is_dir():
+        return State(state="failed", cause="vanished", message="Its directory is gone.")
     if not attempt:
         return State(state="created", message="never started")
-    ended = _json(run.path / "exit.json")
+    ended = atomic.read_object(run.path / "exit.json")
     if ended.get("attempt") == attempt:
+        said = ended.get("state")
         return State(
-            state=str(ended.get("state", "failed")),
-            cause=str(ended.get("cause", "")),
+            state=said if said in ENDED else "failed",
+            cause=one_line(str(ended.get("cause", "")), 40),
             message=one_line(str(ended.get("message", "")), 1000),
             hint=one_line(str(ended.get("hint", "")), 1000),
             attempt=attempt,
@@ -306,9 +326,12 @@ def state(run: Run) -> State:
             state="away",
             attempt=attempt,
             host=elsewhere,
-            message=f"on {one_line(elsewhere)}, last line {_age(run)} ago",
+            message=f"on {elsewhere}, last line {_age(run)} ago",
         )
-    status = summary(run).status
+    try:
+        status = summary(run).status
+    except Problem:
+        status = None  # a log that cannot be read says nothing about the end
     if status and status.state in ENDED and status.attempt == attempt:
         return State(state=status.state, cause=status.cause, message=status.message, hint=status.hint, attempt=attempt)
     if holder.get("boot") != lock.boot_id():
@@ -326,6 +349,22 @@ def state(run: Run) -> State:
         hint="`dlwb resume` goes on from its last checkpoint; `dlwb doctor` looks for logind's KillUserProcesses.",
         attempt=attempt,
     )
+
+
+def attempts(run: Run) -> int:
+    """How often it was started; from what else is there when the lock file is damaged, since two attempts of one number would mix."""
+    said = _whole(lock.content(run.lock).get("attempt"))
+    if said or not run.events.exists():
+        return said
+    try:
+        status = summary(run).status
+    except Problem:
+        status = None
+    return max(_whole(atomic.read_object(run.path / "exit.json").get("attempt")), status.attempt if status else 0)
+
+
+def _whole(value: Any) -> int:
+    return value if type(value) is int else 0
 
 
 def _age(run: Run) -> str:
@@ -353,7 +392,7 @@ def log_size(run: Run) -> int:
     """Bytes of the log; 0 where there is none yet."""
     try:
         return run.events.stat().st_size
-    except FileNotFoundError:
+    except OSError:
         return 0
 
 
@@ -363,8 +402,8 @@ def kept_summary(run: Run) -> Summary | None:
     if not size:
         return Summary(size=0)
     try:
-        kept = msgspec.json.decode((run.path / "summary.json").read_bytes(), type=Summary)
-    except (OSError, msgspec.MsgspecError):
+        kept = msgspec.convert(atomic.read_object(run.path / "summary.json"), Summary)
+    except msgspec.ValidationError:
         return None
     return kept if kept.size == size else None
 
@@ -380,8 +419,8 @@ def keep_summary(run: Run, made: Summary) -> None:
 def summarize(history: History, size: int) -> Summary:
     """A folded history in a few numbers."""
 
-    def finite(value: float | None) -> float | str:
-        return value if value is not None and value - value == 0 else str(value)
+    def finite(value: float | None) -> Figure:
+        return value if value is not None and value - value == 0 else str(value)  # type: ignore[return-value]
 
     tags = [tag for tag in history.series if not tag.startswith("system/")]
     return Summary(
@@ -403,31 +442,47 @@ def summarize(history: History, size: int) -> Summary:
 
 def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
     """Ask a live run to do something at its next step; returns the command's id, which its Answer names."""
-    if not state(run).alive:
+    current = state(run)
+    if not current.alive:
         raise Problem(f"{run.id} is not running, so it cannot {verb}.", "`dlwb resume` starts it again.")
+    if current.state == "queued" and verb not in ("stop", "kill"):
+        raise Problem(f"{run.id} is {current.message or 'queued'}, so it cannot {verb} yet.", "It can only be stopped now.")
     return control.append(run.control, verb, request)
 
 
 def stop(run: Run) -> None:
     """Ask it to finish its step, save a checkpoint, and end."""
-    command(run, "stop")
-    if state(run).state in ("queued", "starting"):
+    try:
+        command(run, "stop")
+    except OSError:  # a full disk has no room for a word
         _signal(run, "parent", signal.SIGTERM)
+    if state(run).state in ("queued", "starting"):
+        _until(run, lambda: _signal(run, "parent", signal.SIGTERM))
 
 
 def kill(run: Run) -> None:
     """End it at once, without a checkpoint; what was logged and saved stays."""
-    command(run, "kill")
-    if not _signal(run, "worker", signal.SIGKILL):
-        _signal(run, "parent", signal.SIGTERM)
+    with contextlib.suppress(OSError):  # then its end is named as if it came from outside
+        command(run, "kill")
+    _until(run, lambda: _signal(run, "worker", signal.SIGKILL) or _signal(run, "parent", signal.SIGTERM))
+
+
+def _until(run: Run, reached: Callable[[], bool]) -> None:
+    """Signal it until a process of it was there to take it: just after its start the lock file names none yet."""
+    deadline = time.monotonic() + PATIENCE
+    while not reached() and state(run).alive:
+        if time.monotonic() > deadline:
+            raise Problem(f"{run.id} lives, but its lock file names no process of it.", "Look for `workbench.worker` with ps.")
+        time.sleep(0.05)
 
 
 def _signal(run: Run, which: str, number: int) -> bool:
     holder = lock.content(run.lock)
-    if holder.get("host") != lock.host():
+    if holder.get("host", lock.host()) != lock.host():
         raise Problem(f"{run.id} runs on {one_line(str(holder.get('host')))}.", "Signal it from there.")
-    process = holder.get(which) or {}
-    return bool(process) and lock.send(int(process["pid"]), int(process["ticks"]), number)
+    process = holder.get(which)
+    pid, ticks = (_whole(process.get(name)) for name in ("pid", "ticks")) if isinstance(process, dict) else (0, 0)
+    return pid > 0 and ticks > 0 and lock.send(pid, ticks, number)
 
 
 def delete(run: Run) -> None:
@@ -435,12 +490,19 @@ def delete(run: Run) -> None:
     current = state(run)
     if current.state == "away":
         raise Problem(f"{run.id} is {current.message}.", f"Delete it from {current.host}.")
-    held = lock.Lock.take(run.lock)
-    if held is None:
-        raise Problem(f"{run.id} is running.", f"`dlwb stop {run.id}` first.")
+    trash = paths.runs() / ".trash"
+    place, number = trash / run.id, 1
     try:
-        trash = paths.runs() / ".trash"
-        trash.mkdir(exist_ok=True)
-        run.path.rename(trash / run.id)
-    finally:
-        held.release()
+        held = lock.Lock.take(run.lock)
+        if held is None:
+            raise Problem(f"{run.id} is running.", f"`dlwb stop {run.id}` first.")
+        try:
+            trash.mkdir(exist_ok=True)
+            while place.exists():
+                number += 1
+                place = trash / f"{run.id}~{number}"
+            run.path.rename(place)
+        finally:
+            held.release()
+    except OSError as error:
+        raise Problem(f"{run.id} cannot be deleted: {error.strerror} ({error.filename}).") from error

@@ -25,6 +25,18 @@ def is_trusted(path: Path) -> bool:
     return sha256(path) in _known()
 
 
+def read(path: Path) -> bytes:
+    """The bytes of a trusted file, for running or copying exactly what was trusted; a Problem (cause import) for any other."""
+    shown = one_line(str(path))
+    try:
+        source = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise Problem(f"{shown} cannot be read: {getattr(error, 'strerror', None) or error}.", cause="import") from None
+    if hashlib.sha256(source).hexdigest() not in _known():
+        raise Problem(f"{shown} is not trusted, so it was not run.", f"`dlwb trust {shown}` if you know what it does.", cause="import")
+    return source
+
+
 def trust(path: Path) -> str:
     """Trust the file as it is now; a later change asks again. Returns its hash."""
     digest = sha256(path)

@@ -25,7 +25,7 @@ def count(value: float) -> str:
 
 def duration(seconds: float) -> str:
     """0:07, 12:03, 1:02:03, 2 d 3 h."""
-    whole = int(max(0.0, seconds))
+    whole = int(min(max(0.0, seconds), 1e12))
     if whole >= 172800:
         return f"{whole // 86400} d {whole % 86400 // 3600} h"
     minutes, rest = divmod(whole, 60)
@@ -45,7 +45,10 @@ def when(moment: float, now: float | None = None) -> str:
     """A past moment as a person would say it: 14:05, yesterday 14:05, 3 Nov."""
     if not moment:
         return ""
-    then, today = time.localtime(moment), time.localtime(now)
+    try:
+        then, today = time.localtime(moment), time.localtime(now)
+    except (OverflowError, ValueError, OSError):
+        return "?"  # no moment that a calendar has
     days = (time.mktime((*today[:3], 12, 0, 0, 0, 0, -1)) - time.mktime((*then[:3], 12, 0, 0, 0, 0, -1))) / 86400
     if days < 0.5:
         return time.strftime("%H:%M", then)

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import faulthandler
 import importlib
-import importlib.util
 import inspect
 import json
 import os
@@ -28,7 +27,7 @@ from workbench.meters import Meters
 from workbench.problems import Problem, one_line
 from workbench.project import Project
 from workbench.recipe import Recipe
-from workbench.runs import Run
+from workbench.runs import Run, attempts
 from workbench.training import Training
 
 
@@ -41,8 +40,9 @@ def find_project(source: str | Path) -> type[Project]:
     except Exception as error:
         traceback.print_exc()
         where = traceback.extract_tb(error.__traceback__)[-1]
+        place = "" if isinstance(error, SyntaxError) else f" ({Path(where.filename).name}:{where.lineno})"  # it names its own
         raise Problem(
-            f"{source} cannot be imported: {type(error).__name__}: {one_line(str(error))} ({Path(where.filename).name}:{where.lineno}).",
+            f"{source} cannot be imported: {type(error).__name__}: {one_line(str(error))}{place}.",
             "The whole traceback is in the run's output.",
             cause="import",
         ) from error
@@ -63,13 +63,12 @@ def find_project(source: str | Path) -> type[Project]:
 def _module(source: str | Path) -> types.ModuleType:
     if isinstance(source, str):
         return importlib.import_module(f"workbench.projects.{source}")
-    if not trust.is_trusted(source):
-        raise Problem(f"{source} is not trusted, so it was not run.", f"`dlwb trust {source}` if you know what it does.", cause="import")
-    spec = importlib.util.spec_from_file_location("own_project", source)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
+    # Compiled from the bytes that were hashed: an import would read the file again, or a __pycache__ that nobody trusted.
+    code = compile(trust.read(source), str(source), "exec")
+    module = types.ModuleType("own_project")
+    module.__file__ = str(source)
     sys.modules["own_project"] = module
-    spec.loader.exec_module(module)
+    exec(code, vars(module))
     return module
 
 
@@ -129,6 +128,7 @@ class Worker:
         self.attempt = int(self.holder["attempt"])
         self.offset = int(os.environ.pop("DLWB_CONTROL_OFFSET", "0"))
         self.training: Training | None = None
+        self._ending = False
         signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def work(self) -> Status:
@@ -139,7 +139,10 @@ class Worker:
             ending = self._train(log)
         except Stopped:
             ending = Status(state="stopped", cause="sigterm", message="Asked to end before its first step.", attempt=self.attempt)
+            if any(each.verb == "stop" for each in Inbox(self.run.control, self.offset).poll()):
+                ending = Status(state="stopped", cause="person", message="Stopped by a person before its first step.", attempt=self.attempt)
         except BaseException as error:
+            self._ending = True
             problem = named(error, self.run)
             if not isinstance(error, Problem):
                 traceback.print_exc()
@@ -193,9 +196,11 @@ class Worker:
         self.lock.write(self.holder)
 
     def _on_sigterm(self, number: int, frame: types.FrameType | None) -> None:
-        if self.training is None:
+        if self.training is not None:
+            self.training.terminate = True
+        elif not self._ending:
+            self._ending = True
             raise Stopped
-        self.training.terminate = True
 
 
 def _take_over(run: Run) -> tuple[lock.Lock, dict[str, Any]]:
@@ -211,7 +216,7 @@ def _take_over(run: Run) -> tuple[lock.Lock, dict[str, Any]]:
     held = lock.Lock.take(run.lock)
     if held is None:
         raise Problem(f"{run.id} is running already.")
-    attempt = int(lock.content(run.lock).get("attempt", 0)) + 1
+    attempt = attempts(run) + 1
     return held, {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempt}
 
 
