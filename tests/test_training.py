@@ -270,3 +270,18 @@ def test_a_checkpoint_has_the_metrics_of_its_own_step(line: type[Project], tmp_p
     for generation in generations:
         tree = checkpoints.load(generation, project.decode_state)
         assert tree and tree["metrics"]["valid/loss"] == generation.metrics["valid/loss"] == measured[generation.step // 5 * 5]
+
+
+def test_a_changed_cadence_counts_from_the_next_step(line: type[Project], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+
+    class Asking(line):  # type: ignore[misc, valid-type]
+        def train_step(self, batch: Any) -> Any:
+            if self.steps_done == 12:
+                append(folder / "control.jsonl", "set", {"train.evaluate_every": 1})
+            return super().train_step(batch)
+
+    history, _ = attempt(Asking, folder, Train(steps=100, batch_size=10, log_every=500, evaluate_every=500), {"sleep": 0.005})
+    [mark] = history.marks
+    assert 12 <= mark.step < 90
+    assert list(history.series["valid/loss"].steps) == [0, *range(mark.step + 1, 101)]

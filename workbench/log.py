@@ -56,7 +56,8 @@ class EventLog:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise disk_full(self.folder) from error
             raise
-        self._dirty.set()
+        if not self._dirty.is_set():  # else the sync to come is still before its clear(), and syncs this too
+            self._dirty.set()
 
     def close(self) -> None:
         """Sync and close; the last record is on the disk afterwards."""

@@ -106,12 +106,11 @@ class Training:
                 else:
                     self.position += 1
                 now = time.perf_counter()
-                if self.live.train.log_every == 0:
-                    self._durations.append(now - before)
-                before = now
-                if last or self.step >= self._due or now >= self._look_at or self.terminate:
+                if self.step >= self._due or last or now >= self._look_at or self.terminate:
+                    if self.live.train.log_every == 0:  # then this is so after each step
+                        self._durations.append(now - before)
                     self._batch = batch
-                    self._boundary(last)
+                    self._boundary(last, look=last or now >= self._look_at)
                     before = time.perf_counter()
                     if self._ending:
                         break
@@ -122,15 +121,16 @@ class Training:
                 batches = self._batches()
         return self._end(self._ending)
 
-    def _boundary(self, last: bool) -> None:
+    def _boundary(self, last: bool, look: bool) -> None:
         """Between two steps: log, evaluate, sample, obey, save, and see whether it is over, each where it is due."""
         train, step = self.live.train, self.step
         reached = self._reached()
-        if reached or step % (self.live.train.log_every or 1) == 0:
+        if reached or step % (train.log_every or 1) == 0:
             self._log_window()
-        known = any("train.log_every" in change["settings"] for change in self._pending)
-        if self.live.train.log_every == 0 and step >= MEASURED_STEPS and not known:
-            self._choose_log_every()
+        if train.log_every == 0 and step >= MEASURED_STEPS:
+            known = any("train.log_every" in change["settings"] for change in self._pending)
+            if not known:
+                self._choose_log_every()
         evaluated = reached or (step % train.evaluate_every == 0 if train.evaluate_every else last)
         if evaluated:
             self._evaluate("valid")
@@ -140,14 +140,16 @@ class Training:
         if train.patience and self._stale >= train.patience:
             reached = Status(state="finished", cause="patience", message=f"No better {train.keep_best} in {train.patience} evaluations.")
         self._ending = reached
-        self._obey()
+        if look or reached:
+            self._obey()
+            self._look_at = time.perf_counter() + POLL
         if self.terminate and not self._ending:
             self._ending = Status(state="stopped", cause="sigterm", message="Asked to end by SIGTERM; saved.")
         due = step % train.checkpoint_every == 0 if train.checkpoint_every else time.monotonic() >= self._save_at
         if due or self._ending:
             self._save()
-        self._look_at = time.perf_counter() + POLL
-        cadences = (self.live.train.log_every or 1, train.evaluate_every, train.sample_every, train.checkpoint_every)
+        train = self.live.train  # a person may have changed it just now
+        cadences = (train.log_every or 1, train.evaluate_every, train.sample_every, train.checkpoint_every)
         upcoming = [step - step % every + every for every in cadences if every]
         upcoming += [self._total() or step + 1_000_000, *(change["step"] for change in self._pending[:1])]
         self._due = min(upcoming)

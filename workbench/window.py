@@ -34,9 +34,9 @@ class Window:
 
     def close(self) -> dict[str, float]:
         """The means, and an empty window."""
-        values = self.floats()
-        self._values = {}
-        return {f"train/{name}": mean(numbers) for name, numbers in values.items()}
+        self.floats()
+        closed, self._values = self._values, {}
+        return {f"train/{name}": mean(numbers) for name, numbers in closed.items()}
 
 
 def mean(numbers: list[float]) -> float:
