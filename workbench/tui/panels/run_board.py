@@ -74,7 +74,8 @@ class RunBoard(Board):
             self.mount_all(new)
         if self.focused and self.focused not in (*charts, *samples, "console", "figures"):
             self.focused, self.full = "", False
-        pictures = frozenset(name for name, tags in samples.items() if isinstance(history.samples[tags[0]].latest, Images))
+        latest = self.feed.history.samples
+        pictures = frozenset(name for name, tags in samples.items() if isinstance(latest[tags[0]].latest, Images))
         if self.rearrange(Wanted(tuple(charts), (*samples, "console"), self.focused, self.full, pictures)):
             self.call_after_refresh(self._draw_panels)
         else:

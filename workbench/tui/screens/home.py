@@ -26,7 +26,7 @@ SLICE = 0.01
 """Seconds of one piece of reading, so that keys are answered in between."""
 PAUSE = 1.5
 """Seconds between two looks at all runs."""
-REST = 0.3
+REST = 0.1
 """Seconds that the cursor rests on a run before its log is read ahead."""
 NARROW = 100
 
@@ -63,6 +63,7 @@ class HomeScreen(KeyScreen):
         self._timer: Timer | None = None
         self._idle: Timer | None = None
         self._ahead: Iterator[None] = iter(())
+        self._ahead_timer: Timer | None = None
 
     @property
     def library(self) -> "Library":
@@ -153,14 +154,19 @@ class HomeScreen(KeyScreen):
         pane.top = 0
         pane.rebuild()
         self.query_one(KeyBar).rebuild()
+        self._rest()
+
+    def _rest(self) -> None:
+        """The log of the run that the cursor rests on is read before it is asked for."""
+        if self._ahead_timer:
+            self._ahead_timer.stop()
         if self.view == "runs":
             self._ahead = self.library.ahead(self.rows.key)
-            self.set_timer(REST, self._read_ahead)
+            self._ahead_timer = self.set_timer(REST, self._read_ahead)
 
     def _read_ahead(self) -> None:
-        """The log of the run that the cursor rests on is read before it is asked for."""
         if self.is_active and next(self._ahead, self) is None:
-            self.set_timer(0.002, self._read_ahead)
+            self._ahead_timer = self.set_timer(0.002, self._read_ahead)
 
     @on(Rows.Chosen)
     def _clicked(self) -> None:
@@ -194,6 +200,7 @@ class HomeScreen(KeyScreen):
     def do_runs(self) -> None:
         self.view = "runs"
         self._arrange()
+        self._rest()
 
     def do_switch(self) -> None:
         self.do_runs() if self.view == "recipes" else self.do_recipes()

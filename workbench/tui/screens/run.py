@@ -24,7 +24,7 @@ REST = 2.0
 """The same for one that has ended: somebody may resume it."""
 DRAW = 1.0
 """Seconds between two drawings, so that a run that logs fast costs no more over SSH than one that logs slowly."""
-FIRST = 0.3
+FIRST = 0.5
 """Seconds between two drawings while an old log is read."""
 
 
@@ -60,6 +60,8 @@ class RunScreen(KeyScreen):
         self.header = RunHeader(feed, self.recipe)
         self._drawn_at = time.monotonic()
         self._drawn: tuple[object, ...] = ()
+        self._whole = False
+        """Whether the log has been read to its end and that was drawn."""
 
     def compose(self) -> ComposeResult:
         yield self.header
@@ -84,7 +86,7 @@ class RunScreen(KeyScreen):
             self.set_timer(0.0005, self._look)
             return
         feed.ask()
-        if feed.state != before or since >= DRAW or not self._drawn:
+        if feed.state != before or since >= DRAW or not self._whole:
             self.draw()
         self.set_timer(POLL if feed.state.alive or feed.launching else REST, self._look)
 
@@ -96,7 +98,7 @@ class RunScreen(KeyScreen):
         # Textual repaints the whole terminal when a screen below the top one changes.
         if (now == self._drawn and not feed.state.alive) or not (self.is_active and self.header.size):
             return
-        self._drawn = now
+        self._drawn, self._whole = now, feed.caught_up
         summary = runs.summarize(feed.history, 0)
         self.header.follow(summary)
         board.follow(summary)
