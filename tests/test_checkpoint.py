@@ -5,11 +5,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from workbench import atomic
-from workbench.checkpoint import Checkpoints, decode_npz, encode_npz
+from workbench import atomic, events
+from workbench.checkpoint import Checkpoints, Generation, decode_npz, encode_npz
 from workbench.problems import Problem
 
 
@@ -61,6 +62,20 @@ def test_a_rewind_drops_what_is_newer_but_for_the_pinned(tmp_path: Path) -> None
     save(checkpoints, 9)
     checkpoints.rewind(5)
     assert steps(checkpoints) == [1, 5, 7]
+
+
+def test_a_note_leads_to_no_other_file(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    checkpoints = Checkpoints(folder)
+    save(checkpoints, 1)
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine")
+    for name in (str(precious), "../precious.txt"):
+        note = Generation(file=name, step=9, sha256="", time=0.0)
+        (folder / "step-00000009.json").write_bytes(events.seal(msgspec.json.encode(note)))
+        checkpoints.rewind(1)
+        assert precious.read_text() == "mine" and steps(checkpoints) == [1]
 
 
 def test_the_same_step_twice_overwrites_nothing(tmp_path: Path) -> None:

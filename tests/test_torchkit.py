@@ -255,3 +255,19 @@ def test_confusion_has_the_truth_in_rows() -> None:
     rows = by_class(matrix).rows
     assert rows[:2] == [["a", 2, 1, 0.5], ["b", 1, 1, 1]]
     assert math.isnan(float(rows[2][3]))
+
+
+def test_numbers_of_numpy_in_a_state_dict_come_back() -> None:
+    project = built()
+    project.optimizer.param_groups[0]["lr"] = np.float64(0.25)
+    tree = project.decode_state(project.encode_state({"state": project.state()}))
+    project.optimizer.param_groups[0]["lr"] = 0.5
+    project.load_state(tree["state"])
+    assert project.optimizer.param_groups[0]["lr"] == 0.25
+
+
+def test_what_could_not_be_read_again_is_refused_at_the_first_save() -> None:
+    project = built()
+    project.optimizer.param_groups[0]["span"] = range(3)
+    with pytest.raises(Problem, match="holds a range, which a checkpoint cannot give back"):
+        project.encode_state({"state": project.state()})

@@ -64,8 +64,10 @@ def stream(batches: Iterable[Any], position: int = 0, last_batch: int | None = N
         batches.skip(behind - 1)
         behind = 1
     iterator = iter(batches)
-    replayed = [next(iterator, None) for _ in range(behind)]
-    if replayed and last_batch is not None and fingerprint(replayed[-1]) != last_batch:
+    replayed = None
+    for _ in range(behind):
+        replayed = next(iterator, None)
+    if behind and last_batch is not None and fingerprint(replayed) != last_batch:
         raise Problem(
             "The epoch does not give the same batches again, so this run cannot resume exactly.",
             "Has the data changed? batches(epoch, rng) must draw from rng alone.",

@@ -48,7 +48,10 @@ class Checkpoints:
             try:
                 if body is None:
                     raise msgspec.DecodeError
-                found.append(msgspec.json.decode(body + b"}", type=Generation))
+                made = msgspec.json.decode(body + b"}", type=Generation)
+                if made.file != note.stem + Path(made.file).suffix:
+                    raise msgspec.DecodeError  # it would lead, and delete, elsewhere
+                found.append(made)
             except msgspec.MsgspecError:
                 self._passed_over(note.name)
         return sorted(found, key=lambda each: (each.step, each.time))

@@ -149,7 +149,7 @@ class Project:
         }
         for name, value in vars(self).items():
             if isinstance(value, np.random.Generator):
-                state[f"self.{name}"] = _plain(value.bit_generator.state)
+                state[f"self.{name}"] = _plain(value.bit_generator.state, arrays=True)
             elif isinstance(value, random.Random):
                 version, internal, gauss = value.getstate()
                 state[f"self.{name}"] = [version, list(internal), gauss]
@@ -249,25 +249,16 @@ class Project:
         return copy.deepcopy(tree)
 
 
-_STATELESS = (
-    np.random.Generator,
-    random.Random,
-    types.FunctionType,
-    types.BuiltinFunctionType,
-    types.MethodType,
-    types.ModuleType,
-    type,
-)
-
-
-def _plain(value: Any) -> Any:
-    """A copy of plain data; TypeError for anything else."""
+def _plain(value: Any, *, arrays: bool = False) -> Any:
+    """A copy of plain data; TypeError for anything else. `arrays` are taken as lists, which every bit generator takes back."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, arrays=arrays) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str | int) for key in value):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item, arrays=arrays) for key, item in value.items()}
+    if arrays and isinstance(value, np.ndarray):
+        return value.tolist()
     raise TypeError

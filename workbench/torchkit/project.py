@@ -3,6 +3,8 @@
 import contextlib
 import io
 import os
+import pickle
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from workbench.problems import Problem
 from workbench.project import Project, Settings
 from workbench.recipe import Compute, Train
 
@@ -35,7 +38,9 @@ class TorchProject(Project):
         super().__init__(config, train, compute, seed, folder)
         name = compute.device
         self.device = torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-        self._base |= {"device"}
+        self._proved = False
+        """Whether a checkpoint of this run could be read again."""
+        self._base |= {"device", "_proved"}
 
     def prepare(self) -> None:
         """Set the number of threads and what CUDA may trade for speed, as the recipe's `compute:` says."""
@@ -139,6 +144,8 @@ class TorchProject(Project):
                 # The versions of each module's format, which load_state_dict looks at.
                 copy._metadata = super().copied(tree._metadata)  # type: ignore[attr-defined]
             return copy
+        if isinstance(tree, np.generic):
+            return tree.item()  # a learning rate that NumPy computed
         if type(tree) in (list, tuple):
             return type(tree)(self.copied(value) for value in tree)
         return super().copied(tree)
@@ -147,7 +154,19 @@ class TorchProject(Project):
         """A checkpoint's tree of tensors, arrays and plain values as the bytes of a .pt file."""
         file = io.BytesIO()
         torch.save(tree, file)
-        return file.getvalue()
+        data = file.getvalue()
+        if not self._proved:
+            # torch.save takes any object, torch.load gives back plain data only: that must not come out when it is resumed.
+            try:
+                self.decode_state(data)
+            except pickle.UnpicklingError as error:
+                kind = re.search(r"GLOBAL (\S+)", str(error))
+                raise Problem(
+                    f"A state_dict holds a {kind[1] if kind else 'thing'}, which a checkpoint cannot give back.",
+                    "Keep tensors, arrays and plain numbers in it.",
+                ) from error
+            self._proved = True
+        return data
 
     def decode_state(self, data: bytes) -> dict[str, Any]:
         """The tree again, on the CPU; plain data only, no object of any other kind is made."""
