@@ -176,6 +176,41 @@ def test_patience_ends_it(line: type[Project], tmp_path: Path) -> None:
     assert len(values) - values.index(min(values)) == 5
 
 
+def test_patience_is_still_over_after_a_kill_in_the_test(line: type[Project], tmp_path: Path) -> None:
+    class Deadly(line):  # type: ignore[misc, valid-type]
+        def evaluate(self, split: str) -> Any:
+            if split == "test":
+                raise Interrupted
+            return super().evaluate(split)
+
+    train = Train(epochs=500, batch_size=10, log_every=5, keep_best="valid/loss", patience=4)
+    whole, _ = attempt(line, tmp_path / "whole", train)
+    attempt(Deadly, tmp_path / "cut", train)
+    resumed, _ = attempt(line, tmp_path / "cut", train, number=2)
+    assert comparable(resumed) == comparable(whole)
+    assert resumed.status.cause == "patience"
+
+
+def test_a_change_is_made_again_after_a_kill_at_its_very_step(line: type[Project], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train = Train(epochs=4, batch_size=10, log_every=1, checkpoint_every=9)
+    attempt(line, folder, train, die_at=30)
+    log = EventLog(folder)
+    log.write(Mark("learning_rate 0.05 → 0.5", step=29, settings={"config.learning_rate": 0.5}))
+    log.close()
+    with pytest.MonkeyPatch.context() as patch:  # killed after the line of step 29, before the change
+
+        def die(training: Training, settings: Any, text: str = "", command: str = "") -> None:
+            raise Interrupted
+
+        patch.setattr(Training, "_change", die)
+        second, _ = attempt(line, folder, train, number=2)
+    assert second.step == 29 and not second.marks
+    third, project = attempt(line, folder, train, number=3)
+    assert [(mark.step, mark.settings) for mark in third.marks] == [(29, {"config.learning_rate": 0.5})]
+    assert project.config.learning_rate == 0.5
+
+
 def test_not_a_number_ends_it_before_a_checkpoint_holds_it(line: type[Project], tmp_path: Path) -> None:
     with pytest.raises(Problem, match=r"train/loss became nan at or before step 21") as raised:
         attempt(line, tmp_path / "run", TRAIN, {"event": "nan"})

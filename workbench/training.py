@@ -93,7 +93,8 @@ class Training:
             self._evaluate("valid")
             self._sample()
         self._save_at = time.monotonic() + SAVE_EVERY
-        self._ending = self._ending or self._reached()
+        # Patience too: a kill in the test that follows must not give it another epoch.
+        self._ending = self._ending or self._reached() or self._out_of_patience()
         while not self._ending:
             began = self.step
             before = time.perf_counter()
@@ -137,8 +138,7 @@ class Training:
         if step % train.sample_every == 0 if train.sample_every else evaluated:
             self._sample()
         self._apply_pending()
-        if train.patience and self._stale >= train.patience:
-            reached = Status(state="finished", cause="patience", message=f"No better {train.keep_best} in {train.patience} evaluations.")
+        reached = self._out_of_patience() or reached
         self._ending = reached
         if look or reached:
             self._obey()
@@ -158,6 +158,12 @@ class Training:
         total = self._total()
         done = self.step >= total if total else self.epoch >= self.live.train.epochs
         return Status(state="finished", cause="steps") if done else None
+
+    def _out_of_patience(self) -> Status | None:
+        train = self.live.train
+        if not train.patience or self._stale < train.patience:
+            return None
+        return Status(state="finished", cause="patience", message=f"No better {train.keep_best} in {train.patience} evaluations.")
 
     def _total(self) -> int:
         return self.live.train.steps or self.live.train.epochs * self.per_epoch
@@ -180,7 +186,8 @@ class Training:
                 best = self.checkpoints.best(self.project.decode_state)
                 if best:
                     self.project.load_state(best[1]["state"])
-                    ending.message = f"Tested with the weights of step {best[0].step}, the best by {self.live.train.keep_best}."
+                    which = f"the best by {self.live.train.keep_best}" if best[0].best else "as no better ones can be read"
+                    ending.message = f"Tested with the weights of step {best[0].step}, {which}."
             self._evaluate("test")
         self._say(ending)
         return ending
@@ -316,9 +323,14 @@ class Training:
         self._pending = [{"step": mark.step, "settings": mark.settings, "text": mark.text} for mark in marks if mark.step > from_step]
         if self.past.statuses:
             started = [status for status in self.past.statuses if status.state == "running" and status.attempt == self.past.attempt]
+            # What the last attempt was to do again and did not come to, be it at the very step where it ended.
+            done = [(mark.step, mark.settings) for mark in marks]
             self._pending += [
-                change for change in (started[0].pending if started else []) if change["step"] > max(from_step, self.past.step)
+                change
+                for change in (started[0].pending if started else [])
+                if change["step"] > from_step and (change["step"], change["settings"]) not in done
             ]
+            self._pending.sort(key=lambda change: change["step"])
         self.checkpoints.rewind(from_step)
         if not found:
             return -1, None
