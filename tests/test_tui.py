@@ -214,7 +214,7 @@ async def test_older_samples_can_be_looked_at() -> None:
         await open_run(pilot, "finished")
         assert "20 of 20" in seen(pilot.app)
         await pilot.press("left", "left")
-        await settle(pilot, lambda: "18 of 20" in seen(pilot.app) and "step 900" in seen(pilot.app))
+        await settle(pilot, lambda: "step 900  18 of 20" in seen(pilot.app))
         await pilot.press("right")
         await settle(pilot, lambda: "19 of 20" in seen(pilot.app))
 

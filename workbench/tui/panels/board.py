@@ -74,7 +74,7 @@ def plan(size: Size, wanted: Wanted) -> Plan:
     seen = list(tabs[first : first + slots])
     for y, size_y in _split(below - 1, [1] * rows, 0):
         here, seen = seen[: -(-slots // rows)], seen[-(-slots // rows) :]
-        shares = [1 + (tab in wanted.pictures) for tab in here]
+        shares = [3 if tab in wanted.pictures else 2 for tab in here]
         for tab, (x, size_x) in zip(here, _split(width, shares), strict=True):
             regions[tab] = Region(x, above + 1 + y, size_x, size_y)
     return Plan(regions, tabs)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.strip import Strip
@@ -91,18 +92,19 @@ class SamplePanel(Vertical):
             self._body(chosen)
 
     def head(self, width: int) -> Strip:
-        """Name, split, step, and which of how many."""
-        parts: list[strips.Part] = [(self._title, palette.heading if self._focused else palette.bold)]
+        """Name, split, step, and which of how many; where it is narrow, less."""
+        title: strips.Part = (self._title, palette.heading if self._focused else palette.bold)
         event = self._event
         if event is None:
-            return strips.line(width, parts)
+            return strips.line(width, [title])
         split = split_tag(event.tag)[0]
-        split = "" if split == "sample" else f"{split} · "
-        parts.append((f"  {split}step {words.count(event.step)}", palette.dim))
-        if self.count > 1:
-            parts.append((f"  {self.count - self.behind} of {self.count}", palette.warn if self.behind else palette.faint))
+        step = f"  step {words.count(event.step)}"
+        place = f"  {self.count - self.behind} of {self.count}" if self.count > 1 else ""
+        forms = [(f"  {split} ·{step[1:]}", place), (step, place), ("", place)]
+        where, place = next((form for form in forms[split == "sample" :] if cell_len(self._title + "".join(form)) <= width), forms[2])
         legend = "rows: truth" if isinstance(event, Matrix) and event.rows == event.columns and event.rows else ""
-        room = width - sum(len(text) for text, _ in parts) - 2
+        room = width - cell_len(self._title + where + place) - 2
+        parts = [title, (where, palette.dim), (place, palette.warn if self.behind else palette.faint)]
         return strips.line(width, parts, [(legend, palette.faint)] if len(legend) <= room else [])
 
     def _body(self, chosen: Sequence[Tagged]) -> None:
