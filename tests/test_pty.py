@@ -12,7 +12,7 @@ import termios
 import time
 
 import pyte
-from made_runs import finish, make_run
+from made_runs import alive, finish, make_run
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
@@ -77,6 +77,7 @@ def _known(data: bytes) -> list[bytes]:
 
 def test_the_program_opens_helps_and_leaves_the_terminal_as_it_was() -> None:
     finish(make_run())
+    held = alive(make_run("live-one", stamp="2026-11-22_000000"))
     terminal = Screen()
     try:
         terminal.wait("Recipes")
@@ -93,9 +94,11 @@ def test_the_program_opens_helps_and_leaves_the_terminal_as_it_was() -> None:
         while terminal.program.poll() is None and time.monotonic() < end:
             terminal.read(0.1)
         assert terminal.program.poll() == 0, terminal.text()
+        held.release()
         while select.select([terminal.file], [], [], 0.2)[0]:
             terminal.read(0)
         assert termios.tcgetattr(terminal.slave)[3] == terminal.before[3], "echo and line mode are back"
+        assert b"1 run goes on" in terminal.bytes[terminal.bytes.rfind(b"\x1b[?1049l") :]
         assert terminal.bytes.rfind(b"\x1b[?1049l") > terminal.bytes.rfind(b"\x1b[?1049h") >= 0, "the alternate screen was left"
         assert terminal.bytes.rfind(b"\x1b[?25h") > terminal.bytes.rfind(b"\x1b[?25l"), "the cursor is seen"
         assert terminal.bytes.rfind(b"\x1b[?1000l") > terminal.bytes.rfind(b"\x1b[?1000h"), "the mouse is the terminal's"

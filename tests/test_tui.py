@@ -355,6 +355,25 @@ async def test_a_damaged_log_and_a_missing_one_open_all_the_same(tmp_path: Path)
     assert not empty.events.exists()
 
 
+async def test_any_size_is_survived() -> None:
+    finish(make_run())
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        for size in [(80, 24), (1, 1), (10, 3), (30, 8), (200, 60), (250, 12), (20, 80)]:
+            await pilot.resize_terminal(*size)
+            await pilot.pause(0.1)
+        await open_run(pilot, "finished")
+        for size in [(80, 24), (1, 1), (10, 3), (30, 8), (250, 12), (20, 80), (120, 40)]:
+            await pilot.resize_terminal(*size)
+            await pilot.press("tab")
+            await pilot.pause(0.1)
+        await pilot.press("question_mark")
+        for size in [(10, 3), (1, 1), (120, 40)]:
+            await pilot.resize_terminal(*size)
+            await pilot.pause(0.1)
+        await pilot.press("escape")
+        await settle(pilot, lambda: "1,000/1,000" in seen(pilot.app) and "train loss" in seen(pilot.app))
+
+
 # -- the board ---------------------------------------------------------------------------------------------------------------------
 
 

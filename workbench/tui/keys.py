@@ -78,4 +78,6 @@ class KeyScreen(Screen[None]):
         self.refresh()
 
     def do_quit(self) -> None:
-        self.app.exit()
+        live = self.app.library.live()
+        words = "1 run goes on" if live == 1 else f"{live} runs go on"
+        self.app.exit(message=f"{words}; dlwb shows what they do." if live else None)

@@ -130,7 +130,7 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
     quiet = palette.dim if ended else palette.plain
     steps = f"{summary.step:,}" + (f"/{summary.steps:,}" if summary.steps else "")
     metric = verdict.headline(recipe, summary) if recipe else ""
-    value = verdict.figure(summary, metric) if metric else None
+    value = verdict.figure(recipe, summary, metric) if recipe and metric else None
     judged = verdict.judge(recipe, summary) if recipe else []
     passed = [each.passed for each in judged if each.passed is not None]
     title = entry.title + (" DEMO" if summary.demo else f" ({summary.variant})" if summary.variant else "")

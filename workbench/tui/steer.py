@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from workbench.runs import Run, State
 
+PASSIVE = {"pause": "be paused", "stop": "be stopped", "kill": "be killed", "sample": "show a sample"}
 VERBS = ("pause", "resume", "stop", "kill", "sample")
 
 
@@ -23,9 +24,11 @@ def refusal(state: State, verb: str) -> str:
     if not state.alive:
         if state.state == "away":
             return f"It is {state.message}: ask it there."
-        return f"It has ended ({state.state}), so it cannot {verb}." + (" r resumes it." if state.state in ("stopped", "failed") else "")
+        return f"It has ended ({state.state}), so it cannot {PASSIVE[verb]}." + (
+            " r resumes it." if state.state in ("stopped", "failed") else ""
+        )
     if verb in ("pause", "sample") and state.state in ("queued", "starting"):
-        return f"It is {state.state}: it can {verb} once it trains."
+        return f"It is {state.state}: it can {PASSIVE[verb]} once it trains."
     if verb == "pause" and state.state == "paused":
         return "It is paused already; r goes on."
     if verb in ("pause", "sample", "stop") and state.state == "stopping":

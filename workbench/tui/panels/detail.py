@@ -59,7 +59,7 @@ def _past_run(entry: Entry, width: int) -> Strip:
     symbol, text, style = states.state_words(entry.state)
     recipe, summary = entry.recipe, entry.summary
     metric = verdict.headline(recipe, summary) if recipe else ""
-    value = verdict.figure(summary, metric) if metric else None
+    value = verdict.figure(recipe, summary, metric) if recipe and metric else None
     right: list[strips.Part] = []
     if value is not None:
         right = [(f"  {verdict.short_name(metric)} ", palette.faint), (words.number(value), palette.plain), (_mark(entry), palette.good)]
