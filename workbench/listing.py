@@ -100,7 +100,7 @@ def show_runs(as_json: bool) -> None:
             described.append({"id": run.id, "state": state, "summary": summary, "bars": passed})
             continue
         metric = verdict.headline(recipe, summary) if recipe else ""
-        value = verdict.figure(summary, metric) if metric else None
+        value = verdict.figure(recipe, summary, metric) if recipe and metric else None
         figure = f"{metric} {number(value)}" if value is not None else ""
         marks = "".join({True: "✓", False: "✗", None: "·"}[each.passed] for each in bars)
         progress = f"{count(summary.step)}/{count(summary.steps)}" if summary.steps else count(summary.step)

@@ -57,7 +57,7 @@ class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What counts as passing: at_least or at_most, on a metric's last value (`test/…`) or its best."""
+    """What counts as passing: at_least or at_most, of the weights that the run keeps (see `verdict.figure`)."""
 
     metric: str
     at_least: float | None = None

@@ -21,9 +21,9 @@ class Judged(NamedTuple):
     """None: not measured yet, or not judged."""
 
 
-def figure(summary: Summary, metric: str) -> float | None:
-    """A run's figure for a metric: the last value of a test, the best value of everything else."""
-    value = (summary.last if metric.startswith("test/") else summary.best).get(metric)
+def figure(recipe: Recipe, summary: Summary, metric: str) -> float | None:
+    """A run's figure for a metric: of the weights that it keeps, so the best value of `keep_best`, and the last one of everything else."""
+    value = (summary.best if metric == recipe.train.keep_best else summary.last).get(metric)
     return None if value is None else float("nan") if value == "None" else float(value)
 
 
@@ -36,7 +36,7 @@ def judge(recipe: Recipe, summary: Summary) -> list[Judged]:
     """Every bar of the recipe."""
     found = []
     for bar in recipe.bar:
-        value = figure(summary, bar.metric)
+        value = figure(recipe, summary, bar.metric)
         found.append(Judged(bar, value, bar.passed(value) if value is not None and is_judged(summary) else None))
     return found
 
@@ -59,7 +59,7 @@ def best_of(recipe: Recipe, summaries: list[Summary]) -> tuple[str, float] | Non
     """The best figure of all runs of a recipe that count, for its most telling metric that any of them measured."""
     counted = [summary for summary in summaries if is_judged(summary)]
     for metric in dict.fromkeys(headline(recipe, summary) for summary in counted):
-        values = [value for summary in counted if (value := figure(summary, metric)) is not None and value == value]
+        values = [value for summary in counted if (value := figure(recipe, summary, metric)) is not None and value == value]
         if metric and values:
             return metric, (max if is_higher_better(recipe, metric) else min)(values)
     return None
