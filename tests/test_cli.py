@@ -192,3 +192,92 @@ def test_queued_runs_wait_for_their_device(tmp_path: Path, home: Path) -> None:
     runs.stop(second)
     assert ended(second).state == "stopped"
     held.release()
+
+
+def test_an_export_opens_only_plain_files(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = start(tmp_path)
+    ended(run)
+    os.mkfifo(run.path / "artifacts" / "1.png")
+    (tmp_path / "secret").write_bytes(b"a secret")
+    (run.path / "artifacts" / "2.png").symlink_to(tmp_path / "secret")
+    with run.events.open("ab") as file:
+        for number in (1, 2, 3):  # the third is not there
+            file.write(events.encode(events.Images("a/b", file=f"artifacts/{number}.png")))
+    folder = tmp_path / "board"
+    done = dlwb("export", run.id, "--to", "tensorboard", "--out", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert b"a secret" not in b"".join(path.read_bytes() for path in folder.iterdir())
+    reader = accumulator.EventAccumulator(str(folder))
+    reader.Reload()
+    assert "train/loss" in reader.Tags()["scalars"] and not reader.Tags()["images"]
+
+
+def test_stopping_at_any_moment_of_its_start(tmp_path: Path) -> None:
+    recipe = write(tmp_path, SLOW, LONG)
+    for pause in (0.0, 0.05, 0.15, 0.4):
+        run = runs.start(str(recipe))
+        time.sleep(pause)
+        runs.stop(run)
+        state = ended(run)
+        assert (state.state, state.cause) == ("stopped", "person"), (pause, state)
+        run = runs.start(str(recipe))
+        time.sleep(pause)
+        runs.kill(run)
+        state = ended(run)
+        assert (state.state, state.cause) == ("stopped", "killed"), (pause, state)
+
+
+def test_only_one_of_two_resumes_starts_it(tmp_path: Path) -> None:
+    run = start(tmp_path, SLOW, LONG)
+    at_step(run, 5)
+    runs.stop(run)
+    ended(run)
+    command = [sys.executable, "-m", "workbench.cli", "resume", run.id]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = sorted((each.wait(), each.communicate()[1]) for each in both)
+    assert [code for code, _ in said] in ([0, 1], [0, 0])  # the second may find it alive: "It is not paused."
+    assert all(words in said[1][1] for words in (run.id, "running" if said[1][0] else "not paused"))
+    assert runs.state(run).attempt == 2
+
+
+def test_a_finished_run_is_not_resumed(tmp_path: Path) -> None:
+    run = start(tmp_path, train="{epochs: 1}")
+    assert ended(run).state == "finished"
+    done = dlwb("resume", run.id)
+    assert done.returncode == 1 and "has finished" in done.stderr
+    assert runs.state(run).attempt == 1
+
+
+def test_a_queued_run_is_not_paused(tmp_path: Path) -> None:
+    from workbench import devices, lock
+    from workbench import recipe as recipes
+
+    place = devices.device_lock("cuda:0")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    held = lock.Lock.take(place)
+    assert held
+    run = runs.create(recipes.load(write(tmp_path)), "cuda:0")
+    runs.launch(run)
+    deadline = time.monotonic() + 30
+    while runs.state(run).message != "waiting for cuda:0" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    done = dlwb("pause", run.id)
+    held.release()
+    assert done.returncode == 1 and "waiting for cuda:0, so it cannot pause yet" in done.stderr
+
+
+def test_a_terminal_without_our_signs_and_streams_that_are_not_there(tmp_path: Path) -> None:
+    run = start(tmp_path)
+    ended(run)
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    listed = dlwb("runs", env=environment)  # type: ignore[arg-type]
+    assert listed.returncode == 0 and run.id in listed.stdout and "Traceback" not in listed.stderr
+    json.loads(dlwb("runs", "--json", env=environment).stdout)  # type: ignore[arg-type]
+    gone = tmp_path / "gone"
+    for words in (f"export {run.id} --to json >&-", f"runs > /dev/full; cd {gone} && rmdir {gone} && dlwb list", "runs | true"):
+        gone.mkdir(exist_ok=True)
+        script = f'dlwb() {{ {sys.executable} -m workbench.cli "$@"; }}; dlwb {words}'
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr, (words, done.stderr)
+        assert "list" not in words or "digits-mlp" in done.stdout

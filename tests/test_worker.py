@@ -385,3 +385,26 @@ def test_the_threads_of_the_recipe_are_what_numpy_has(tmp_path: Path) -> None:
     run = runs.start(str(write(tmp_path, source=source)), ["compute.threads=1"])
     assert ended(run).state == "finished"
     assert "threads 1\n" in run.output.read_text()
+
+
+def test_a_worker_that_could_not_be_started_has_a_name(tmp_path: Path, home: Path) -> None:
+    run = created(tmp_path)
+    (home / "devices").parent.mkdir(exist_ok=True)
+    (home / "devices").write_text("no folder")
+    text = (run.path / "recipe.yaml").read_text()
+    (run.path / "recipe.yaml").write_text(text.replace("device: cpu", "device: cuda:0"))
+    runs.launch(run)
+    state = ended(run)
+    assert (state.state, state.cause) == ("failed", "error") and "could not be started" in state.message
+
+
+def test_a_short_ending_after_a_long_one_can_be_read(tmp_path: Path) -> None:
+    run = start(tmp_path, SLOW, LONG)
+    at_step(run, 5)
+    runs.stop(run)
+    ended(run)
+    (run.path / "exit.json").write_text(json.dumps({"attempt": 1, "message": "é" * 4000}))
+    runs.launch(run)
+    runs.stop(run)
+    assert ended(run).state == "stopped"
+    assert json.loads((run.path / "exit.json").read_text())["attempt"] == 2

@@ -1,5 +1,6 @@
 """Small files: written whole or not at all (beside, synced, renamed), and read whatever somebody has put there."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -10,6 +11,7 @@ import msgspec
 from workbench.problems import cleaned
 
 READ_LIMIT = 1 << 20
+"""Bytes of a file of ours that are looked at."""
 
 
 def write(path: Path, data: bytes, *, sync: bool = True) -> None:
@@ -36,15 +38,16 @@ def write(path: Path, data: bytes, *, sync: bool = True) -> None:
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a small file, every text in it cleaned; {} where there is none, whatever stands there instead."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not be waited for
-    except (OSError, ValueError):
-        return {}
-    try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            return {}
-        value = cleaned(msgspec.json.decode(os.read(file, READ_LIMIT)))
+        value = cleaned(msgspec.json.decode(read_plain(path, READ_LIMIT)))
     except (OSError, ValueError, msgspec.MsgspecError, RecursionError):
         return {}
-    finally:
-        os.close(file)
     return value if isinstance(value, dict) else {}
+
+
+def read_plain(path: Path, limit: int = -1) -> bytes:
+    """The bytes of a plain file, the first `limit` of them; OSError for anything else: a pipe would be waited for, and a link leads to what its maker may not read."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    with os.fdopen(file, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "Not a plain file", str(path))
+        return opened.read(limit)

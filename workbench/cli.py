@@ -237,8 +237,7 @@ def _shell() -> Any:
         pieces = exporting.to_json(found) if to == "json" else exporting.to_csv(found)
         if out is None:
             for piece in pieces:
-                sys.stdout.write(piece)
-            sys.stdout.flush()
+                print(piece, end="")
         else:
             with out.open("w", encoding="utf-8") as file:
                 file.writelines(pieces)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from workbench import atomic
 from workbench.events import Images, Text, spelled
 from workbench.history import History
 from workbench.log import Tail
@@ -67,12 +68,15 @@ def to_tensorboard(run: Run, folder: Path) -> int:
     for tag, series in history.series.items():
         for step, value in zip(series.steps, series.values, strict=True):
             summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-            writer.add_event(Record(wall_time=times[int(step)], step=int(step), summary=summary))
+            writer.add_event(Record(wall_time=times.get(int(step), 0.0), step=int(step), summary=summary))
             count += 1
     for tag, samples in history.samples.items():
         for event in samples.events:
             if isinstance(event, Images) and event.file:
-                value = Summary.Value(tag=tag, image=_picture(run.path / event.file, Summary))
+                try:
+                    value = Summary.Value(tag=tag, image=_picture(run.path / event.file, Summary))
+                except OSError:
+                    continue  # the picture is gone, or is none
             elif isinstance(event, Text):
                 text = TensorProto(dtype="DT_STRING", string_val=[event.text.encode()], tensor_shape=TensorShapeProto())
                 data = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
@@ -86,6 +90,6 @@ def to_tensorboard(run: Run, folder: Path) -> int:
 
 
 def _picture(file: Path, summary: Any) -> Any:
-    data = file.read_bytes()
+    data = atomic.read_plain(file)
     width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")  # PNG, 11.2.2 IHDR
     return summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)

@@ -55,7 +55,9 @@ def shipped(name: str) -> Path:
 
 def recipe_folders() -> list[Path]:
     """Where recipes are looked for: shipped, the home's, and the working directory's."""
-    folders = [shipped("recipes"), home() / "recipes", Path.cwd() / "recipes"]
+    folders = [shipped("recipes"), home() / "recipes"]
+    if Path("recipes").is_dir():  # the working directory itself may have been deleted
+        folders.append(Path.cwd() / "recipes")
     found: list[Path] = []
     for folder in folders:
         if folder.is_dir() and folder.resolve() not in [each.resolve() for each in found]:

@@ -143,7 +143,13 @@ def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
     loaded = recipes.load(recipes.find(name), settings)
     kinds = loaded.schema.devices if loaded.schema else ("cpu",)
     run = create(loaded, devices.best_device(kinds, device or loaded.recipe.compute.device))
-    launch(run)
+    try:
+        launch(run)
+    except KeyboardInterrupt:
+        if state(run).alive:
+            raise Problem(f"{run.id} was started all the same.", f"`dlwb stop {run.id}` ends it.") from None
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
     return run
 
 
