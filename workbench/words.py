@@ -5,14 +5,14 @@ import time
 
 
 def number(value: float) -> str:
-    """A figure in at most seven characters that tell: 0.0183, 2.303, 1.2e-05, 12,480."""
+    """A figure in at most seven characters that tell: 0.0183, 2.303, 1.20e-5, 12,480."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
     size = abs(value)
     if value == int(value) and size < 1e6:
         return f"{int(value):,}"
     if size >= 1e6 or size < 1e-4:
-        return f"{value:.2e}"
+        return f"{value:.2e}".replace("e-0", "e-").replace("e+0", "e")
     if size >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4f}" if size < 1 else f"{value:.4g}"
