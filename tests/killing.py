@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from lines import comparable
 
-from workbench import lock, runs
+from workbench import launch, lock, runs
 from workbench.checkpoint import Checkpoints, decode_npz
 from workbench.events import AnyEvent, Scalars, Status
 from workbench.history import History
@@ -124,7 +124,7 @@ class Victim:
 
     def resume(self) -> None:
         """Start it again."""
-        runs.launch(self.run)
+        launch.launch(self.run)
 
     def finish(self) -> list[str]:
         """Let it come to its end; what is not as in the run that was never killed."""

@@ -1,11 +1,11 @@
-"""Small projects of a person's own that the tests train: a line through points, in NumPy, with every kind of randomness that a run must restore."""
+"""A project of a person's own that the tests train: a line through points, in NumPy, with every kind of randomness that a run restores."""
 
 from pathlib import Path
 
 import msgspec
 
+from workbench import launch, runs, trust
 from workbench import recipe as recipes
-from workbench import runs, trust
 from workbench.history import History
 from workbench.log import Tail
 
@@ -144,12 +144,12 @@ def write(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size
 
 def start(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size: 10, log_every: 7}", source: str = LINE) -> runs.Run:
     """Launch a run of it in the background."""
-    return runs.start(str(write(folder, config, train, source)))
+    return launch.start(str(write(folder, config, train, source)))
 
 
 def created(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size: 10, log_every: 7}", source: str = LINE) -> runs.Run:
     """A run directory of it that was not launched."""
-    return runs.create(recipes.load(write(folder, config, train, source)), "cpu")
+    return launch.create(recipes.load(write(folder, config, train, source)), "cpu")
 
 
 def folded(run: runs.Run) -> History:
@@ -167,7 +167,8 @@ def comparable(history: History) -> dict[str, object]:
         if not tag.startswith("system/")
     }
     samples = {
-        tag: [{**msgspec.to_builtins(event), "time": 0, "clock": 0, "file": ""} for event in each.events] for tag, each in history.samples.items()
+        tag: [{**msgspec.to_builtins(event), "time": 0, "clock": 0, "file": ""} for event in each.events]
+        for tag, each in history.samples.items()
     }
     marks = [(mark.step, mark.text, mark.settings) for mark in history.marks]
     return {"series": series, "samples": samples, "marks": marks, "step": history.step, "state": history.status.state}

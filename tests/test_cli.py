@@ -14,7 +14,7 @@ import pytest
 from lines import folded, start, write
 from test_worker import LONG, SLOW, at_step, ended, nothing_is_left
 
-from workbench import events, runs
+from workbench import events, launch, runs
 
 __all__ = ["nothing_is_left"]
 
@@ -177,8 +177,8 @@ def test_queued_runs_wait_for_their_device(tmp_path: Path, home: Path) -> None:
     Path(devices.device_lock("cuda:0")).parent.mkdir(parents=True, exist_ok=True)
     held = lock.Lock.take(Path(devices.device_lock("cuda:0")))
     assert held
-    run = runs.create(recipes.load(recipe), "cuda:0")
-    runs.launch(run)
+    run = launch.create(recipes.load(recipe), "cuda:0")
+    launch.launch(run)
     time.sleep(0.3)
     state = runs.state(run)
     assert state.state == "queued" and state.message == "waiting for cuda:0"
@@ -187,9 +187,9 @@ def test_queued_runs_wait_for_their_device(tmp_path: Path, home: Path) -> None:
     Path(devices.device_lock("cuda:0")).parent.mkdir(parents=True, exist_ok=True)
     held = lock.Lock.take(Path(devices.device_lock("cuda:0")))
     assert held
-    second = runs.create(recipes.load(recipe), "cuda:0")
-    runs.launch(second)
-    runs.stop(second)
+    second = launch.create(recipes.load(recipe), "cuda:0")
+    launch.launch(second)
+    launch.stop(second)
     assert ended(second).state == "stopped"
     held.release()
 
@@ -216,14 +216,14 @@ def test_an_export_opens_only_plain_files(tmp_path: Path) -> None:
 def test_stopping_at_any_moment_of_its_start(tmp_path: Path) -> None:
     recipe = write(tmp_path, SLOW, LONG)
     for pause in (0.0, 0.05, 0.15, 0.4):
-        run = runs.start(str(recipe))
+        run = launch.start(str(recipe))
         time.sleep(pause)
-        runs.stop(run)
+        launch.stop(run)
         state = ended(run)
         assert (state.state, state.cause) == ("stopped", "person"), (pause, state)
-        run = runs.start(str(recipe))
+        run = launch.start(str(recipe))
         time.sleep(pause)
-        runs.kill(run)
+        launch.kill(run)
         state = ended(run)
         assert (state.state, state.cause) == ("stopped", "killed"), (pause, state)
 
@@ -231,7 +231,7 @@ def test_stopping_at_any_moment_of_its_start(tmp_path: Path) -> None:
 def test_only_one_of_two_resumes_starts_it(tmp_path: Path) -> None:
     run = start(tmp_path, SLOW, LONG)
     at_step(run, 5)
-    runs.stop(run)
+    launch.stop(run)
     ended(run)
     command = [sys.executable, "-m", "workbench.cli", "resume", run.id]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -257,8 +257,8 @@ def test_a_queued_run_is_not_paused(tmp_path: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     held = lock.Lock.take(place)
     assert held
-    run = runs.create(recipes.load(write(tmp_path)), "cuda:0")
-    runs.launch(run)
+    run = launch.create(recipes.load(write(tmp_path)), "cuda:0")
+    launch.launch(run)
     deadline = time.monotonic() + 30
     while runs.state(run).message != "waiting for cuda:0" and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from killing import Victim, Whole
 
-from workbench import runs
+from workbench import launch, runs
 
 SETTINGS = {
     "digits-mlp": ["train.epochs=40", "train.log_every=20", "train.checkpoint_every=90"],
@@ -30,7 +30,7 @@ def nothing_is_left() -> Iterator[None]:
     yield
     for run in runs.list_runs():
         if runs.state(run).alive:
-            runs.kill(run)
+            launch.kill(run)
 
 
 @pytest.mark.parametrize("recipe", SETTINGS)
@@ -39,8 +39,8 @@ def test_killed_twice_it_becomes_the_run_that_was_never_killed(recipe: str, requ
         mirror: Path = request.getfixturevalue("mirror")
         assert mirror.is_dir()
     settings = [*SETTINGS[recipe], "compute.threads=1", "compute.device=cpu"]
-    whole = Whole(runs.start(recipe, settings))
-    victim = Victim(runs.start(recipe, settings), whole)
+    whole = Whole(launch.start(recipe, settings))
+    victim = Victim(launch.start(recipe, settings), whole)
     chance = random.Random(recipe)
     for moment in ("saving", "evaluating"):
         assert victim.kill(moment, chance), "it came to its end before it was killed"

@@ -10,7 +10,7 @@ import pytest
 from lines import created
 from test_cli import dlwb
 
-from workbench import atomic, control, events, lock, runs, trust
+from workbench import atomic, control, events, launch, lock, runs, trust
 from workbench.events import Scalars, Status
 from workbench.problems import Problem
 from workbench.runs import Run
@@ -153,15 +153,15 @@ def test_a_run_that_is_gone(run: Run) -> None:
     shutil.rmtree(run.path)
     assert runs.state(run).message == "Its directory is gone."
     with pytest.raises(Problem, match="is no run directory any more"):
-        runs.launch(run)
+        launch.launch(run)
     assert not run.path.exists()
 
 
 def test_the_same_name_is_deleted_twice(run: Run) -> None:
     shutil.copytree(run.path, run.path.with_name("kept"))
-    runs.delete(run)
+    launch.delete(run)
     run.path.with_name("kept").rename(run.path)
-    runs.delete(run)
+    launch.delete(run)
     assert sorted(each.name for each in (run.path.parent / ".trash").iterdir()) == [run.id, f"{run.id}~2"]
 
 
@@ -173,7 +173,7 @@ def test_exactly_what_was_trusted_is_copied(tmp_path: Path) -> None:
     loaded = recipes.load(write(tmp_path / "own"))
     (tmp_path / "own" / "line.py").write_text("print('somebody was quicker')")
     with pytest.raises(Problem, match="is not trusted"):
-        runs.create(loaded, "cpu")
+        launch.create(loaded, "cpu")
     assert not runs.list_runs()
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from made_runs import RECIPE, alive, ended, finish, holder, make_run, printed, touch_epoch, train
 
-from workbench import lock, paths, runs, trust
+from workbench import launch, lock, paths, runs, trust
 from workbench.events import CAUSES, Scalars, Status, Text
 from workbench.log import EventLog
 from workbench.tui.app import DlwbApp
@@ -417,7 +417,7 @@ async def test_enter_starts_one_run_which_is_watched_and_killed() -> None:
             await settle(pilot, lambda: f"Stopped: {CAUSES['killed']}" in seen(pilot.app), 20)
         finally:
             if runs.state(run).alive:
-                runs.kill(run)
+                launch.kill(run)
     assert [run.stem] == ["digits-mlp"] and runs.state(run).cause == "killed"
 
 

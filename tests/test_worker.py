@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from lines import LINE, comparable, created, folded, start
 
-from workbench import control, follow, lock, runs
+from workbench import control, follow, launch, lock, runs
 from workbench.checkpoint import Checkpoints, decode_npz
 from workbench.problems import Problem
 from workbench.runs import Run
@@ -55,7 +55,7 @@ def nothing_is_left() -> Iterator[None]:
     yield
     for run in runs.list_runs():
         if runs.state(run).alive:
-            runs.kill(run)
+            launch.kill(run)
 
 
 def test_a_run_from_start_to_end(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_after_any_kill_it_resumes_to_the_same_run(tmp_path: Path, seed: int) ->
         deaths += 1
         assert ended(killed).cause == "signal"
         assert folded(killed).step >= before
-        runs.launch(killed)
+        launch.launch(killed)
         redone = until(
             lambda number=deaths + 1: [each for each in folded(killed).statuses if (each.state, each.attempt) == ("running", number)]
         )
@@ -137,8 +137,8 @@ def test_an_import_error_has_a_name(tmp_path: Path) -> None:
     trust.trust(tmp_path / "x" / "line.py")
     with pytest.raises(Problem, match="a_module_that_is_not_there"):
         schemas.describe(tmp_path / "x" / "line.py")
-    run = runs.create(loaded, "cpu")
-    runs.launch(run)
+    run = launch.create(loaded, "cpu")
+    launch.launch(run)
     state = ended(run)
     assert (state.state, state.cause) == ("failed", "import")
     assert "No module named 'a_module_that_is_not_there'" in state.message
@@ -153,9 +153,9 @@ def test_sigterm_saves_and_resumes(tmp_path: Path) -> None:
     step = folded(run).step
     newest = Checkpoints(run.path / "checkpoints").newest(decode_npz)
     assert newest and newest[0].step >= step
-    runs.launch(run)
+    launch.launch(run)
     at_step(run, step + 10)
-    runs.stop(run)
+    launch.stop(run)
     assert ended(run).cause == "person"
 
 
@@ -170,8 +170,8 @@ def test_a_person_stops_and_kills(tmp_path: Path) -> None:
     stopped, killed = start(tmp_path, SLOW, LONG), start(tmp_path, SLOW, LONG)
     at_step(stopped, 5)
     at_step(killed, 5)
-    runs.stop(stopped)
-    runs.kill(killed)
+    launch.stop(stopped)
+    launch.kill(killed)
     assert (ended(stopped).state, ended(stopped).cause) == ("stopped", "person")
     assert (ended(killed).state, ended(killed).cause) == ("stopped", "killed")
 
@@ -199,9 +199,9 @@ def test_when_both_die_it_vanished_and_after_a_restart_that_is_said(tmp_path: Pa
     state = runs.state(run)
     assert state.state == "away" and state.message.startswith("on gpu07, last line ")
     with pytest.raises(Problem, match="gpu07"):
-        runs.launch(run)
+        launch.launch(run)
     with pytest.raises(Problem, match="gpu07"):
-        runs.delete(run)
+        launch.delete(run)
 
 
 def memory_cgroup() -> Path | None:
@@ -225,7 +225,7 @@ def test_the_kernels_out_of_memory_has_a_name(tmp_path: Path) -> None:
     try:
         run = created(tmp_path, "{event: eat}")
         join = "import os,sys;open(sys.argv[1]+'/cgroup.procs','w').write(str(os.getpid()))"
-        script = f"{join};from workbench import runs;runs.launch(runs.find('last'))"
+        script = f"{join};from workbench import launch, runs;launch.launch(runs.find('last'))"
         subprocess.run([sys.executable, "-c", script, str(folder)], check=True)
         state = ended(run)
         assert (state.state, state.cause) == ("failed", "memory")
@@ -257,9 +257,9 @@ def test_a_full_disk_has_a_name_and_the_run_resumes(tmp_path: Path, small_disk: 
     assert (state.state, state.cause) == ("failed", "disk-full")
     read = len(list(folded(run).series["train/loss"].steps))
     (small_disk / "ballast").unlink()
-    runs.launch(run)
+    launch.launch(run)
     at_step(run, folded(run).step + 20)
-    runs.stop(run)
+    launch.stop(run)
     assert ended(run).state == "stopped"
     assert len(folded(run).series["train/loss"]) >= min(read, 1)
 
@@ -267,28 +267,28 @@ def test_a_full_disk_has_a_name_and_the_run_resumes(tmp_path: Path, small_disk: 
 def test_pausing_steering_and_asking(tmp_path: Path) -> None:
     run = start(tmp_path, "{sleep: 0.002}", LONG)
     at_step(run, 5)
-    assert follow.answer(run, runs.command(run, "pause")) == (True, "paused")
+    assert follow.answer(run, launch.command(run, "pause")) == (True, "paused")
     until(lambda: runs.state(run).state == "paused")
     step = folded(run).step
-    assert follow.answer(run, runs.command(run, "set", {"config.learning_rate": 0.01})) == (True, "")
-    ok, message = follow.answer(run, runs.command(run, "set", {"config.sleep": 1}))
+    assert follow.answer(run, launch.command(run, "set", {"config.learning_rate": 0.01})) == (True, "")
+    ok, message = follow.answer(run, launch.command(run, "set", {"config.sleep": 1}))
     assert not ok and "config.sleep cannot be changed while the run goes on" in message
-    ok, message = follow.answer(run, runs.command(run, "set", {"config.learning_rate": -1}))
+    ok, message = follow.answer(run, launch.command(run, "set", {"config.learning_rate": -1}))
     assert not ok and "learning_rate" in message
-    assert follow.answer(run, runs.command(run, "sample", {"at": 3}))[0]
-    ok, message = follow.answer(run, runs.command(run, "sample", {"att": 3}))
+    assert follow.answer(run, launch.command(run, "sample", {"at": 3}))[0]
+    ok, message = follow.answer(run, launch.command(run, "sample", {"att": 3}))
     assert not ok and "att" in message
     assert folded(run).step <= step + 3  # the window that was open may have closed at the pause
     assert folded(run).samples["sample/line"].latest.text.startswith("y(3.0) = ")  # type: ignore[union-attr]
-    assert follow.answer(run, runs.command(run, "resume"))[0]
+    assert follow.answer(run, launch.command(run, "resume"))[0]
     at_step(run, step + 20)
-    assert follow.answer(run, runs.command(run, "checkpoint"))[0]
+    assert follow.answer(run, launch.command(run, "checkpoint"))[0]
     assert [mark.settings for mark in folded(run).marks] == [{"config.learning_rate": 0.01}]
     assert any(generation.pinned for generation in Checkpoints(run.path / "checkpoints").generations())
-    runs.stop(run)
+    launch.stop(run)
     assert ended(run).state == "stopped"
     with pytest.raises(Problem, match="is not running"):
-        runs.command(run, "pause")
+        launch.command(run, "pause")
 
 
 def test_a_command_is_done_once_whatever_its_line_looks_like(tmp_path: Path) -> None:
@@ -307,13 +307,13 @@ def test_a_command_is_done_once_whatever_its_line_looks_like(tmp_path: Path) -> 
 def test_only_one_parent_at_a_time(tmp_path: Path) -> None:
     run = start(tmp_path, SLOW, LONG)
     with pytest.raises(Problem, match="is running already"):
-        runs.launch(run)
+        launch.launch(run)
     with pytest.raises(Problem, match="is running"):
-        runs.delete(run)
+        launch.delete(run)
     at_step(run, 1)
-    runs.stop(run)
+    launch.stop(run)
     ended(run)
-    runs.delete(run)
+    launch.delete(run)
     assert run not in runs.list_runs()
 
 
@@ -326,19 +326,19 @@ def test_children_of_the_project_do_not_keep_the_run_alive(tmp_path: Path) -> No
 def test_changed_code_is_said_and_wants_anyway(tmp_path: Path) -> None:
     run = start(tmp_path, SLOW, LONG)
     at_step(run, 5)
-    runs.stop(run)
+    launch.stop(run)
     ended(run)
     recipe = (run.path / "recipe.yaml").read_text()
     shipped = next(name for name in ("bike_sharing", "image_classifier") if (Path(runs.paths.projects()) / f"{name}.py").exists())
     (run.path / "recipe.yaml").write_text(recipe.replace("project: ./project.py", f"project: {shipped}"))
     with pytest.raises(Problem, match=f"The code of {shipped} has changed"):
-        runs.launch(run)
+        launch.launch(run)
 
 
 def test_code_that_nobody_trusted_never_runs(tmp_path: Path) -> None:
     run = created(tmp_path)
     (run.path / "project.py").write_text(LINE + f"\nopen({str(tmp_path / 'ran')!r}, 'w')\n")
-    runs.launch(run)
+    launch.launch(run)
     state = ended(run)
     assert (state.state, state.cause) == ("failed", "import")
     assert "is not trusted" in state.message
@@ -370,10 +370,10 @@ def test_output_is_bounded(tmp_path: Path) -> None:
 
 def test_logind_is_read(tmp_path: Path) -> None:
     (tmp_path / "logind.conf").write_text("#KillUserProcesses=yes\n[Login]\nKillUserProcesses=no\n")
-    assert not runs.kills_at_logout(tmp_path)
+    assert not launch.kills_at_logout(tmp_path)
     (tmp_path / "logind.conf.d").mkdir()
     (tmp_path / "logind.conf.d" / "10-site.conf").write_text("[Login]\nKillUserProcesses = yes\n")
-    assert runs.kills_at_logout(tmp_path)
+    assert launch.kills_at_logout(tmp_path)
     shutil.rmtree(tmp_path / "logind.conf.d")
 
 
@@ -382,7 +382,7 @@ def test_the_threads_of_the_recipe_are_what_numpy_has(tmp_path: Path) -> None:
     source = LINE.replace("self.steps_done = 0", said)
     from lines import write
 
-    run = runs.start(str(write(tmp_path, source=source)), ["compute.threads=1"])
+    run = launch.start(str(write(tmp_path, source=source)), ["compute.threads=1"])
     assert ended(run).state == "finished"
     assert "threads 1\n" in run.output.read_text()
 
@@ -393,7 +393,7 @@ def test_a_worker_that_could_not_be_started_has_a_name(tmp_path: Path, home: Pat
     (home / "devices").write_text("no folder")
     text = (run.path / "recipe.yaml").read_text()
     (run.path / "recipe.yaml").write_text(text.replace("device: cpu", "device: cuda:0"))
-    runs.launch(run)
+    launch.launch(run)
     state = ended(run)
     assert (state.state, state.cause) == ("failed", "error") and "could not be started" in state.message
 
@@ -401,10 +401,10 @@ def test_a_worker_that_could_not_be_started_has_a_name(tmp_path: Path, home: Pat
 def test_a_short_ending_after_a_long_one_can_be_read(tmp_path: Path) -> None:
     run = start(tmp_path, SLOW, LONG)
     at_step(run, 5)
-    runs.stop(run)
+    launch.stop(run)
     ended(run)
     (run.path / "exit.json").write_text(json.dumps({"attempt": 1, "message": "é" * 4000}))
-    runs.launch(run)
-    runs.stop(run)
+    launch.launch(run)
+    launch.stop(run)
     assert ended(run).state == "stopped"
     assert json.loads((run.path / "exit.json").read_text())["attempt"] == 2

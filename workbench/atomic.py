@@ -45,7 +45,10 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_plain(path: Path, limit: int = -1) -> bytes:
-    """The bytes of a plain file, the first `limit` of them; OSError for anything else: a pipe would be waited for, and a link leads to what its maker may not read."""
+    """The first `limit` bytes of a plain file.
+
+    OSError for anything else: a pipe would be waited for, and a link may lead to what whoever made it may not read.
+    """
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     with os.fdopen(file, "rb") as opened:
         if not stat.S_ISREG(os.fstat(file).st_mode):

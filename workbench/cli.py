@@ -103,11 +103,11 @@ def _shell() -> Any:
         as_json: AsJson = False,
     ) -> None:
         """Train a recipe in the background; prints the run's id."""
-        from workbench import runs
+        from workbench import launch
         from workbench.follow import follow as follow_run
         from workbench.listing import print_json
 
-        made = runs.start(recipe, settings or [], device)
+        made = launch.start(recipe, settings or [], device)
         if not (follow and as_json):
             print_json({"run": made.id}) if as_json else _print(made.id)
         if follow:
@@ -136,10 +136,10 @@ def _shell() -> Any:
         following.output(found, follow)
 
     def _command(reference: str, verb: str, request: dict[str, Any] | None = None) -> None:
-        from workbench import follow, runs
+        from workbench import follow, launch
 
         found = _run(reference)
-        ok, message = follow.answer(found, runs.command(found, verb, request))
+        ok, message = follow.answer(found, launch.command(found, verb, request))
         _tell(f"{found.id}: {message or verb + ': done'}")
         if not ok:
             raise typer.Exit(1)
@@ -147,10 +147,10 @@ def _shell() -> Any:
     @shell.command()
     def stop(run: Reference) -> None:
         """Ask a run to finish its step, save a checkpoint, and end."""
-        from workbench import runs
+        from workbench import launch
 
         found = _run(run)
-        runs.stop(found)
+        launch.stop(found)
         _tell(f"{found.id} ends after its step; `dlwb wait {found.id}` waits for it.")
 
     @shell.command()
@@ -164,22 +164,22 @@ def _shell() -> Any:
         anyway: Annotated[bool, typer.Option("--anyway", help="Although its project's code has changed.")] = False,
     ) -> None:
         """Go on with a paused run, or with one that ended, from its last checkpoint."""
-        from workbench import runs
+        from workbench import launch, runs
 
         found = _run(run)
         if runs.state(found).alive:
             _command(run, "resume")
             return
-        runs.launch(found, anyway=anyway)
+        launch.launch(found, anyway=anyway)
         _print(found.id)
 
     @shell.command()
     def kill(run: Reference) -> None:
         """End a run at once, without a checkpoint; what was saved before stays."""
-        from workbench import runs
+        from workbench import launch
 
         found = _run(run)
-        runs.kill(found)
+        launch.kill(found)
         _tell(f"{found.id} was killed; `dlwb resume {found.id}` goes on from its last checkpoint.")
 
     @shell.command()
@@ -211,10 +211,10 @@ def _shell() -> Any:
     @shell.command()
     def delete(run: Reference) -> None:
         """Move an ended run to the trash (runs/.trash)."""
-        from workbench import runs
+        from workbench import launch
 
         found = _run(run)
-        runs.delete(found)
+        launch.delete(found)
         _tell(f"{found.id} is in {found.path.parent / '.trash'}.")
 
     @shell.command()

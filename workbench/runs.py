@@ -1,35 +1,23 @@
-"""Run directories: create, list, find, launch, ask after, command. The shell and the terminal program work through this."""
+"""Run directories: list them, find one, and how a run is or ended. The shell and the terminal program look through this."""
 
-import contextlib
-import json
 import os
-import shutil
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from workbench import atomic, control, devices, lock, paths, trust, yaml_reader
-from workbench import recipe as recipes
+from workbench import atomic, lock, paths, yaml_reader
 from workbench.events import Status
 from workbench.history import History
 from workbench.log import Tail
 from workbench.problems import Problem, one_line
-from workbench.recipe import Loaded, Recipe, dump
+from workbench.recipe import Recipe
 
 ENDED = ("finished", "stopped", "failed")
 LIVE = ("queued", "starting", "running", "paused")
 Figure = float | Literal["nan", "inf", "-inf", "None"]
 """A number as JSON can hold it; None where there is no finite one."""
-
-
-PATIENCE = 5.0
-"""Seconds that a run's processes may take to say who they are."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,131 +126,6 @@ class Run:
             return True
 
 
-def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
-    """Read a recipe, choose its device, make a run of it and launch it: what `dlwb run` and Enter do."""
-    loaded = recipes.load(recipes.find(name), settings)
-    kinds = loaded.schema.devices if loaded.schema else ("cpu",)
-    run = create(loaded, devices.best_device(kinds, device or loaded.recipe.compute.device))
-    try:
-        launch(run)
-    except KeyboardInterrupt:
-        if state(run).alive:
-            raise Problem(f"{run.id} was started all the same.", f"`dlwb stop {run.id}` ends it.") from None
-        shutil.rmtree(run.path, ignore_errors=True)
-        raise
-    return run
-
-
-def create(loaded: Loaded, device: str) -> Run:
-    """Make the run directory of a recipe that was read; nothing runs yet. `device` is resolved: cpu or cuda:N."""
-    file = loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py"
-    source = trust.read(file) if loaded.project_file else file.read_bytes()
-    recipe = msgspec.structs.replace(
-        loaded.recipe,
-        project="./project.py" if loaded.project_file else loaded.recipe.project,
-        compute=msgspec.structs.replace(
-            loaded.recipe.compute, device=device, threads=loaded.recipe.compute.threads or len(os.sched_getaffinity(0))
-        ),
-    )
-    stem = "".join(letter if letter.isprintable() else "-" for letter in loaded.stem)
-    base = f"{time.strftime('%Y-%m-%d_%H%M%S')}_{stem}"
-    path = paths.runs() / base
-    number = 1
-    try:
-        while True:
-            try:
-                path.mkdir(parents=True)
-                break
-            except FileExistsError:
-                number += 1
-                path = paths.runs() / f"{base}~{number}"
-        (path / "artifacts").mkdir()
-        (path / "checkpoints").mkdir()
-        mirror = paths.mirror()
-        about = {
-            "recipe": str(loaded.path.absolute()),
-            "mirror": str(mirror) if mirror else "",
-            "created": time.time(),
-        }
-        (path / "run.json").write_text(json.dumps(about))
-        (path / "project.py").write_bytes(source)
-        (path / "control.jsonl").touch()
-        # Last, because a directory with a recipe is a run.
-        atomic.write(path / "recipe.yaml", dump(recipe).encode(), sync=False)
-    except OSError as error:
-        shutil.rmtree(path, ignore_errors=True)
-        raise Problem(
-            f"The run directory {path} cannot be made: {error.strerror}.",
-            "Free some space or set DLWB_HOME to another disk.",
-        ) from error
-    return Run(path)
-
-
-def launch(run: Run, *, anyway: bool = False) -> None:
-    """Start, or resume, a run in the background; returns once its parent process holds the lock.
-
-    `anyway` resumes although the project's code is not what it was.
-    """
-    current = state(run)
-    if current.state == "away":
-        raise Problem(f"{run.id} is {current.message}.", f"Resume it from {current.host}.")
-    if current.state == "finished":
-        raise Problem(f"{run.id} has finished, so there is nothing left to go on with.", f"`dlwb run {run.stem}` starts another one.")
-    if current.attempt and not current.alive and run.code_has_changed():
-        if not anyway:
-            raise Problem(
-                f"The code of {run.recipe().project} has changed since {run.id} was trained, so it might not resume exactly.",
-                "`dlwb resume --anyway` goes on with the new code.",
-            )
-        _take_new_code(run, current.attempt)
-    offset = run.control.stat().st_size if run.control.exists() else 0
-    environment = dict(os.environ)
-    mirror = run.about().get("mirror")
-    if mirror and isinstance(mirror, str) and "DLWB_MIRROR" not in environment:
-        environment["DLWB_MIRROR"] = mirror
-    command = [*_scope(), sys.executable, "-P", "-m", "workbench.parent", str(run.path.absolute()), str(offset)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode == 3:
-        raise Problem(f"{run.id} is running already.", f"`dlwb run {run.stem}` starts another one.")
-    if done.returncode == 4:
-        raise Problem(f"{run.path} is no run directory any more.", "Was it deleted? `dlwb runs` lists what there is.")
-    if done.returncode:
-        raise Problem(f"{run.id} could not be started: {one_line(done.stderr.strip().rpartition(chr(10))[2]) or done.returncode}.")
-
-
-def _take_new_code(run: Run, attempt: int) -> None:
-    """Keep the code that trained it so far under another name, and copy what it goes on with."""
-    try:
-        code = (paths.projects() / f"{run.recipe().project}.py").read_bytes()
-        if run.project_copy.exists():
-            run.project_copy.replace(run.path / f"project.attempt{attempt}.py")
-        atomic.write(run.project_copy, code)
-    except OSError as error:
-        raise Problem(f"The code of {run.id} cannot be replaced: {error.strerror} ({error.filename}).") from error
-
-
-def _scope() -> list[str]:
-    """logind may end all of a person's processes at logout; a scope under the user's service manager outlives that (systemd-run(1))."""
-    if not kills_at_logout() or not shutil.which("systemd-run") or not Path(f"/run/user/{os.getuid()}/systemd/private").exists():
-        return []
-    return ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--"]
-
-
-def kills_at_logout(folder: Path = Path("/etc/systemd")) -> bool:
-    """Whether logind is told KillUserProcesses=yes (logind.conf(5); a later file in logind.conf.d wins)."""
-    answer = False
-    for file in [folder / "logind.conf", *sorted(folder.glob("logind.conf.d/*.conf"))]:
-        try:
-            lines = file.read_text(errors="replace").splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            name, _, value = line.partition("=")
-            if name.strip() == "KillUserProcesses":
-                answer = value.strip().lower() in ("yes", "true", "1", "on")
-    return answer
-
-
 def list_runs() -> list[Run]:
     """All runs, newest first."""
     try:
@@ -359,17 +222,18 @@ def state(run: Run) -> State:
 
 def attempts(run: Run) -> int:
     """How often it was started; from what else is there when the lock file is damaged, since two attempts of one number would mix."""
-    said = _whole(lock.content(run.lock).get("attempt"))
+    said = whole(lock.content(run.lock).get("attempt"))
     if said or not run.events.exists():
         return said
     try:
         status = summary(run).status
     except Problem:
         status = None
-    return max(_whole(atomic.read_object(run.path / "exit.json").get("attempt")), status.attempt if status else 0)
+    return max(whole(atomic.read_object(run.path / "exit.json").get("attempt")), status.attempt if status else 0)
 
 
-def _whole(value: Any) -> int:
+def whole(value: Any) -> int:
+    """The whole number that a file of a run should hold; 0 for anything else."""
     return value if type(value) is int else 0
 
 
@@ -444,71 +308,3 @@ def summarize(history: History, size: int) -> Summary:
         best={tag: finite(history.best(tag)) for tag in tags},
         status=history.status if history.statuses else None,
     )
-
-
-def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
-    """Ask a live run to do something at its next step; returns the command's id, which its Answer names."""
-    current = state(run)
-    if not current.alive:
-        raise Problem(f"{run.id} is not running, so it cannot {verb}.", "`dlwb resume` starts it again.")
-    if current.state == "queued" and verb not in ("stop", "kill"):
-        raise Problem(f"{run.id} is {current.message or 'queued'}, so it cannot {verb} yet.", "It can only be stopped now.")
-    return control.append(run.control, verb, request)
-
-
-def stop(run: Run) -> None:
-    """Ask it to finish its step, save a checkpoint, and end."""
-    try:
-        command(run, "stop")
-    except OSError:  # a full disk has no room for a word
-        _signal(run, "parent", signal.SIGTERM)
-    if state(run).state in ("queued", "starting"):
-        _until(run, lambda: _signal(run, "parent", signal.SIGTERM))
-
-
-def kill(run: Run) -> None:
-    """End it at once, without a checkpoint; what was logged and saved stays."""
-    with contextlib.suppress(OSError):  # then its end is named as if it came from outside
-        command(run, "kill")
-    _until(run, lambda: _signal(run, "worker", signal.SIGKILL) or _signal(run, "parent", signal.SIGTERM))
-
-
-def _until(run: Run, reached: Callable[[], bool]) -> None:
-    """Signal it until a process of it was there to take it: just after its start the lock file names none yet."""
-    deadline = time.monotonic() + PATIENCE
-    while not reached() and state(run).alive:
-        if time.monotonic() > deadline:
-            raise Problem(f"{run.id} lives, but its lock file names no process of it.", "Look for `workbench.worker` with ps.")
-        time.sleep(0.05)
-
-
-def _signal(run: Run, which: str, number: int) -> bool:
-    holder = lock.content(run.lock)
-    if holder.get("host", lock.host()) != lock.host():
-        raise Problem(f"{run.id} runs on {one_line(str(holder.get('host')))}.", "Signal it from there.")
-    process = holder.get(which)
-    pid, ticks = (_whole(process.get(name)) for name in ("pid", "ticks")) if isinstance(process, dict) else (0, 0)
-    return pid > 0 and ticks > 0 and lock.send(pid, ticks, number)
-
-
-def delete(run: Run) -> None:
-    """Move an ended run into .trash/; the lock is held meanwhile, so a run that lives, or is being started, stays."""
-    current = state(run)
-    if current.state == "away":
-        raise Problem(f"{run.id} is {current.message}.", f"Delete it from {current.host}.")
-    trash = paths.runs() / ".trash"
-    place, number = trash / run.id, 1
-    try:
-        held = lock.Lock.take(run.lock)
-        if held is None:
-            raise Problem(f"{run.id} is running.", f"`dlwb stop {run.id}` first.")
-        try:
-            trash.mkdir(exist_ok=True)
-            while place.exists():
-                number += 1
-                place = trash / f"{run.id}~{number}"
-            run.path.rename(place)
-        finally:
-            held.release()
-    except OSError as error:
-        raise Problem(f"{run.id} cannot be deleted: {error.strerror} ({error.filename}).") from error

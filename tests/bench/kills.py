@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from killing import Victim, Whole, differences
 
+from workbench import launch, runs
 from workbench import recipe as recipes
-from workbench import runs
 
 SETTINGS = {
     "digits-mlp": ["train.epochs=200", "train.log_every=20", "train.checkpoint_every=150"],
@@ -48,7 +48,7 @@ MOMENTS = ("any", "any", "any", "any", "any", "start-up", "saving", "saving", "e
 
 
 def start(recipe: str, *more: str) -> runs.Run:
-    return runs.start(recipe, [*SETTINGS[recipe], "compute.threads=1", "compute.device=cpu", *more])
+    return launch.start(recipe, [*SETTINGS[recipe], "compute.threads=1", "compute.device=cpu", *more])
 
 
 def campaign(recipe: str, kills: int, chance: random.Random) -> tuple[list[Victim], list[str], float]:
@@ -73,7 +73,7 @@ def campaign(recipe: str, kills: int, chance: random.Random) -> tuple[list[Victi
             wrong.append(f"{victim.run.path}: {error}")
             left -= 1
             if victim.run and runs.state(victim.run).alive:
-                runs.kill(victim.run)
+                launch.kill(victim.run)
     return victims, wrong, whole.starting + whole.training
 
 

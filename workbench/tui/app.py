@@ -74,21 +74,21 @@ class DlwbApp(App[None], inherit_bindings=False):
             self._begin(loaded)
 
     def _create(self, loaded: Loaded) -> None:
-        from workbench import recipe, runs
+        from workbench import launch, recipe
         from workbench.devices import best_device
 
         try:
             if loaded.schema is None:
                 loaded = recipe.load(loaded.path)
             kinds = loaded.schema.devices if loaded.schema else ("cpu", "cuda")
-            run = runs.create(loaded, best_device(kinds, loaded.recipe.compute.device))
+            run = launch.create(loaded, best_device(kinds, loaded.recipe.compute.device))
             feed = self.library.feed(run)
             feed.launching = True
             self.call_from_thread(self.open_run, run)
         finally:
             self.starting = False
         try:
-            runs.launch(run)
+            launch.launch(run)
         finally:
             feed.launching = False
 

@@ -38,16 +38,16 @@ def refusal(state: State, verb: str) -> str:
 
 def ask(run: Run, verb: str) -> str:
     """Do it; returns what to tell the person. Raises Problem. May wait for a process to start: call it from a thread."""
-    from workbench import runs
+    from workbench import launch, runs
 
     if verb == "stop":
-        runs.stop(run)
+        launch.stop(run)
         return "Stopping: it finishes its step and saves a checkpoint."
     if verb == "kill":
-        runs.kill(run)
+        launch.kill(run)
         return "Killed. What was logged and saved stays; r resumes from there."
     if verb == "resume" and not runs.state(run).alive:
-        runs.launch(run)
+        launch.launch(run)
         return "It goes on from its last checkpoint."
-    runs.command(run, verb)
+    launch.command(run, verb)
     return {"pause": "Pausing at its next step.", "resume": "It goes on.", "sample": "A sample comes after its next step."}[verb]
