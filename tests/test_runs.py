@@ -223,3 +223,13 @@ def test_a_stale_compiled_file_is_never_run(tmp_path: Path) -> None:
     py_compile.compile(str(evil), cached, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
     assert find_project(source).__name__ == "Mine"
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_damaged_run_does_not_empty_the_screens_list(run: Run, tmp_path: Path) -> None:
+    from workbench.tui.library import Library
+
+    (run.path / "recipe.yaml").write_text("a: [")
+    other = created(tmp_path / "other")
+    library = Library()
+    list(library.refresh())
+    assert set(library.entries) == {run.id, other.id}

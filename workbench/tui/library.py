@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from workbench import recipe as recipes
 from workbench.problems import Problem, one_line
 from workbench.recipe import Loaded, Recipe
@@ -134,7 +132,7 @@ class Library:
         if entry.recipe is None:
             try:
                 entry.recipe = run.recipe()
-            except (OSError, ValueError, msgspec.MsgspecError):
+            except Problem:
                 entry.recipe = Recipe(title=run.stem, project="?")
         entry.state = runs.state(run)
         feed = self._feeds.get(run.id)
