@@ -91,32 +91,32 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-def _columns(width: int) -> list[Column]:
-    """The columns that fit, the least telling left out first; what remains goes to the recipe's title and the state."""
+def _columns(width: int, states: int) -> list[Column]:
+    """The columns that fit, the least telling left out first; what remains goes to the title, and to the state as far as it needs it."""
     kept = list(COLUMNS)
     for name in ("started", "device", "bars", "time"):
         if sum(size + 2 for _, size, _ in kept) + 24 > width:
             kept = [column for column in kept if column[0] != name]
     free = width - 2 - sum(size + 2 for _, size, _ in kept)
-    title = min(TITLE_WIDTH, max(22, free - 6))
+    title = min(TITLE_WIDTH, max(22, free - max(0, states - COLUMNS[0][1])))
     return [(name, size + (free - title if name == "state" else title if name == "recipe" else 0), align) for name, size, align in kept]
 
 
 def run_rows(library: Library, width: int, filtered: str = "") -> list[Row]:
     """Runs, the newest first, under the names of the columns."""
-    columns = _columns(width)
+    found = [(entry.run.id, _run_cells(entry)) for entry in library.entries.values()]
+    found = [(run, cells) for run, cells in found if _matches(" ".join(text for text, _ in cells.values()) + run, filtered)]
+    columns = _columns(width, max((len(cells["state"][0]) for _, cells in found), default=0))
     names = [(strips.fit(name, size, align) + "  ", palette.faint) for name, size, align in columns]
     rows = [Row("", strips.line(width, [("  ", palette.plain), *names]))]
-    for entry in library.entries.values():
-        cells = _run_cells(entry)
-        if _matches(" ".join(text for text, _ in cells.values()) + entry.run.id, filtered):
-            parts: list[strips.Part] = [("  ", palette.plain)]
-            for name, size, align in columns:
-                text, style = cells[name]
-                if name == "state" and len(text) > size:
-                    text = text.partition(":")[0]
-                parts += [(strips.fit(text, size, align), style), ("  ", palette.plain)]
-            rows.append(Row(entry.run.id, strips.line(width, parts)))
+    for run, cells in found:
+        parts: list[strips.Part] = [("  ", palette.plain)]
+        for name, size, align in columns:
+            text, style = cells[name]
+            if name == "state" and len(text) > size:
+                text = text.partition(":")[0]
+            parts += [(strips.fit(text, size, align), style), ("  ", palette.plain)]
+        rows.append(Row(run, strips.line(width, parts)))
     return rows
 
 

@@ -68,7 +68,7 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
 
 def paragraph(text: str, width: int, style: Style, indent: str = "", margin: int = 0) -> list[Strip]:
     """Wrapped text in one style, with so many empty cells before it."""
-    return [line(width, [(" " * margin + each, style)]) for each in wrap(text, width - margin, indent)]
+    return [line(width, [(" " * margin + each, style)]) for each in wrap(text, width - 2 * margin, indent)]
 
 
 def cells(strip: Strip) -> list[tuple[str, Style | None]]:

@@ -39,7 +39,7 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     for bar in recipe.bar:
         lines += _labelled("to pass", f"{verdict.short_name(bar.metric)} {verdict.wanted(bar)}", width)
     for place, note in enumerate(recipe.watch):
-        lines += _labelled("watch for" if not place else "", note, width)
+        lines += _labelled("watch for" if not place else "", f"· {note}", width, "  ")
     past = library.of(shelved.path.stem)
     if past:
         lines.append(blank)
@@ -47,8 +47,8 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     return lines
 
 
-def _labelled(label: str, text: str, width: int) -> list[Strip]:
-    body = strips.wrap(text, max(8, width - LABEL))
+def _labelled(label: str, text: str, width: int, indent: str = "") -> list[Strip]:
+    body = strips.wrap(text, max(8, width - LABEL), indent)
     return [
         strips.line(width, [(strips.fit(label if not place else "", LABEL), palette.faint), (each, palette.plain)])
         for place, each in enumerate(body)

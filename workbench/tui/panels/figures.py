@@ -57,25 +57,11 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
         for each in judged:
             mark, style = ("·", palette.dim) if each.passed is None else ("✓", palette.good) if each.passed else ("✗", palette.warn)
             value = "" if each.value is None else words.number(each.value)
-            lines.append(
-                strips.line(
-                    width,
-                    [
-                        (f"{mark} ", style),
-                        (verdict.short_name(each.bar.metric), palette.dim),
-                        (f" {verdict.wanted(each.bar)}", palette.plain),
-                    ],
-                    [(value, style)],
-                )
-            )
+            figures = [(f"  {verdict.wanted(each.bar)}", palette.dim), (f" {value:>{NUMBER - 1}}", style)]
+            lines.append(strips.line(width, [(f"{mark} ", style), (verdict.short_name(each.bar.metric), palette.plain)], figures))
         for known in recipe.reference:
-            lines.append(
-                strips.line(
-                    width,
-                    [("  ", palette.plain), (verdict.short_name(known.metric), palette.dim), (" course", palette.faint)],
-                    [(words.number(known.value), palette.dim)],
-                )
-            )
+            figures = [("  course", palette.faint), (f" {words.number(known.value):>{NUMBER - 1}}", palette.dim)]
+            lines.append(strips.line(width, [("  ", palette.plain), (verdict.short_name(known.metric), palette.dim)], figures))
         if not verdict.is_judged(summary):
             lines += strips.paragraph("Not judged: " + (f"DEMO, {summary.demo}" if summary.demo else summary.variant), width, palette.warn)
         lines.append(blank)

@@ -1,6 +1,7 @@
 """The top of a run's screen: what it is, how it stands and how far it is; at its end, why it ended and what it reached."""
 
 import time
+from collections.abc import Sequence
 
 from rich.cells import cell_len
 from textual.strip import Strip
@@ -108,20 +109,28 @@ def ending_lines(feed: Feed, recipe: Recipe, summary: Summary, width: int) -> li
     if message and message.rstrip(".").casefold() not in sentence.casefold():
         sentence += f" {message}"
     reached = _reached(recipe, summary)
-    if reached and cell_len(sentence) + sum(cell_len(text) for text, _ in reached) + 5 <= width and not state.hint:
-        return [strips.line(width, [(f" {sentence}", style), SPACE, *reached])]
+    if not state.hint and cell_len(sentence) + sum(_width(group) + 3 for group in reached) + 2 <= width:
+        return [strips.line(width, [(f" {sentence}", style), *(part for group in reached for part in (SPACE, *group))])]
     lines = strips.paragraph(sentence, width, style, margin=1)
     if state.hint:
         lines += strips.paragraph(one_line(state.hint, 300), width, palette.dim, margin=1)
-    if reached:
-        lines.append(strips.line(width, [(" ", palette.plain), *reached]))
-    return lines[:5]
+    row: list[strips.Part] = []
+    for group in reached:
+        if row and _width(row) + 3 + _width(group) + 1 > width:
+            lines.append(strips.line(width, row))
+            row = []
+        row += [SPACE if row else (" ", palette.plain), *group]
+    return [*lines, strips.line(width, row)][:6] if row else lines[:6]
 
 
-def _reached(recipe: Recipe, summary: Summary) -> list[strips.Part]:
+def _width(parts: Sequence[strips.Part]) -> int:
+    return sum(cell_len(text) for text, _ in parts)
+
+
+def _reached(recipe: Recipe, summary: Summary) -> list[list[strips.Part]]:
     if not verdict.is_judged(summary):
         why = "a DEMO" if summary.demo else "on stand-in data"
-        return [(f"Nothing is judged: this run is {why}.", palette.warn)] if recipe.bar else []
+        return [[(f"Nothing is judged: this run is {why}.", palette.warn)]] if recipe.bar else []
     groups: list[list[strips.Part]] = []
     for each in verdict.judge(recipe, summary):
         mark, style = ("", palette.dim) if each.passed is None else ("✓ ", palette.good) if each.passed else ("✗ ", palette.bad)
@@ -133,4 +142,4 @@ def _reached(recipe: Recipe, summary: Summary) -> list[strips.Part]:
                 (f"  to pass {verdict.wanted(each.bar)}" + (f", course {course[0]}" if course else ""), palette.dim),
             ]
         )
-    return strips.joined(groups, SPACE)
+    return groups

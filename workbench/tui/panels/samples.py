@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 from rich.cells import cell_len
+from rich.style import Style
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.strip import Strip
@@ -203,14 +204,18 @@ def _table(table: Table, width: int) -> list[Strip]:
         return f"{value:.4f}" if numeric[place] and not whole[place] and 1e-3 <= abs(value) < 10 else words.number(value)
 
     rows = [[cell(value, place) for place, value in enumerate(row[: len(columns)])] for row in table.rows]
-    sizes = [max([len(name), *(len(row[place]) for row in rows if place < len(row))]) for place, name in enumerate(table.columns)]
+    sizes = [max([min(len(name), 12), *(len(row[place]) for row in rows if place < len(row))]) for place, name in enumerate(table.columns)]
     room = width - 1 - 2 * (len(sizes) - 1)
+    words_first = [place for place, number in enumerate(numeric) if not number] or list(range(len(sizes)))
     while sizes and sum(sizes) > room and max(sizes) > 4:
-        sizes[sizes.index(max(sizes))] -= 1
-    aligns = ["right" if number else "left" for number in numeric]
+        widest = max(words_first, key=lambda place: sizes[place])
+        if sizes[widest] <= 4:
+            words_first = list(range(len(sizes)))
+        else:
+            sizes[widest] -= 1
 
-    def written(cells: Sequence[str], style: object) -> Strip:
-        parts = [(strips.fit(cell, size, align) + "  ", style) for cell, size, align in zip(cells, sizes, aligns, strict=False)]
-        return strips.line(width, parts)  # type: ignore[arg-type]
+    def written(cells: Sequence[str], style: Style) -> Strip:
+        texts = [strips.fit(cell, size, "right" if number else "left") for cell, size, number in zip(cells, sizes, numeric, strict=False)]
+        return strips.line(width, [("  ".join(texts), style)])
 
     return [written(table.columns, palette.faint), *(written(row, palette.plain) for row in rows)]
