@@ -1,6 +1,7 @@
 """The terminal program's screens over real run directories, at three sizes: what stands on them, what keys do, what dies how."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -353,6 +354,19 @@ async def test_a_damaged_log_and_a_missing_one_open_all_the_same(tmp_path: Path)
         await open_run(pilot, "created")
         assert "never started" in seen(pilot.app)
     assert not empty.events.exists()
+
+
+@pytest.mark.parametrize("trick", ["pipe", "link"])
+async def test_a_pipe_or_a_link_among_its_pictures_is_not_followed(tmp_path: Path, trick: str) -> None:
+    run = make_run()
+    train(run, 400).close()
+    ended(run, "stopped", "person", "Stopped.", "")
+    for picture in run.path.joinpath("artifacts").glob("*.png"):
+        picture.replace(tmp_path / "secret.png")
+        os.mkfifo(picture) if trick == "pipe" else picture.symlink_to(tmp_path / "secret.png")
+    async with DlwbApp().run_test(size=(200, 60)) as pilot:
+        await open_run(pilot, "stopped")
+        await settle(pilot, lambda: "This cannot be shown" in seen(pilot.app))
 
 
 async def test_any_size_is_survived() -> None:

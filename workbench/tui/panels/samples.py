@@ -1,6 +1,7 @@
 """A panel for what a run shows besides scalars: pictures, a matrix, text, curves, points, a table. The newest, or an older one."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from textual.containers import Vertical
 from textual.strip import Strip
 from textual.widget import Widget
 
-from workbench import words
+from workbench import atomic, words
 from workbench.events import Curve, Images, Matrix, Scatter, Table, Tagged, Text, split_tag
 from workbench.history import History, Samples
 from workbench.problems import Problem, one_line
@@ -112,7 +113,7 @@ class SamplePanel(Vertical):
         event = chosen[0]
         try:
             if isinstance(event, Images):
-                png = event.png or (self.folder / _inside(event.file)).read_bytes()
+                png = event.png or atomic.read_plain(self.folder / _inside(event.file))
                 self._widget(Picture).show(png, columns=event.columns, captions=event.captions)
             elif isinstance(event, Matrix):
                 values = _array(self.folder, event.file) if event.file else np.array(event.values, float)
@@ -166,8 +167,7 @@ def _inside(file: str) -> Path:
 
 
 def _array(folder: Path, file: str) -> np.ndarray:
-    with (folder / _inside(file)).open("rb") as handle:
-        array: np.ndarray = np.load(handle, allow_pickle=False)
+    array: np.ndarray = np.load(BytesIO(atomic.read_plain(folder / _inside(file))), allow_pickle=False)
     if array.ndim != 2:
         raise Problem(f"{one_line(file, 80)} does not hold a two-dimensional array.")
     return array
