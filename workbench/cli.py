@@ -4,6 +4,7 @@ Exit codes: 0 done (wait, follow: the run finished), 1 a problem that a person c
 3 the run was stopped, 130 let go with Ctrl-C.
 """
 
+import gc
 import io
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal without our signs is no reason to fail
     try:
         if len(sys.argv) == 1:
+            gc.disable()  # nothing that is being imported is garbage; the program turns it on again once its list is painted
             from workbench.tui.app import run
 
             run()

@@ -94,7 +94,11 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def warm_up(self) -> None:
         """Import what a run's screen needs, while the person reads the list."""
+        import gc
         import importlib
+
+        gc.freeze()
+        gc.enable()
 
         self.run_worker(lambda: importlib.import_module("workbench.tui.screens.run"), thread=True, exit_on_error=False)
 
