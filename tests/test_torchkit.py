@@ -221,6 +221,27 @@ def test_batches_in_memory_are_those_of_the_base_class(drop_last: bool) -> None:
     assert in_order == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
 
 
+@pytest.mark.parametrize("gathered", [0, 200, 1 << 20])
+def test_batches_are_the_same_and_lie_at_the_same_place_wherever_one_begins(gathered: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.torchkit.batches.GATHERED", gathered)  # one, three, or all batches at once
+    rows, labels = torch.arange(50.0).reshape(25, 2), torch.arange(25)
+
+    def epoch(skipped: int = 0) -> list[tuple[list[int], int, bool]]:
+        batches = InMemory((rows, labels), 4, np.random.default_rng(7))
+        batches.skip(skipped)
+        return [(label.tolist(), row.storage_offset(), torch.equal(row, rows[label])) for row, label in batches]
+
+    whole = epoch()
+    order = np.random.default_rng(7).permutation(25).tolist()
+    assert [labels for labels, _, _ in whole] == [order[start : start + 4] for start in range(0, 25, 4)]
+    assert all(right for _, _, right in whole)
+    assert max(offset for _, offset, _ in whole) == {0: 0, 200: 16, 1 << 20: 48}[gathered]
+    for skipped in range(8):
+        assert epoch(skipped) == whole[skipped:]
+    for row, _ in InMemory((rows, labels), 4, None):
+        row.mul_(torch.ones(2, requires_grad=True))  # a project may change its batch in place
+
+
 @pytest.mark.parametrize("channels", [0, 1, 3])
 def test_tiles_can_be_cut_out_of_a_grid_again(channels: int) -> None:
     shape = (5, 4, 6) if not channels else (5, channels, 4, 6)

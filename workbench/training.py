@@ -230,9 +230,10 @@ class Training:
                 )
 
     def _choose_log_every(self) -> None:
-        """So many steps a line that logging stays under 1 %, that a line comes at least each 0.1 s, and that a run has some 500 lines."""
+        """So many steps a line that a run has some 500 lines, one each 0.025 to 0.1 s, so that logging stays under 1 %; at least 50."""
         usual = sorted(self._durations)[len(self._durations) // 2] if self._durations else 1.0
-        wanted = min(max((self._total() or 50_000) / 500, 0.01 / usual), max(1.0, 0.1 / usual))
+        total = self._total() or 50_000
+        wanted = min(max(total / 500, 0.025 / usual), max(1.0, 0.1 / usual), total / 50)
         power = 10 ** math.floor(math.log10(max(wanted, 1)))
         chosen = int(max(factor * power for factor in (1, 2, 5) if factor * power <= max(wanted, 1)))
         self._change({"train.log_every": chosen}, f"one line each {chosen} steps from here on")
