@@ -111,7 +111,7 @@ class Training:
                     if self.live.train.log_every == 0:  # then this is so after each step
                         self._durations.append(now - before)
                     self._batch = batch
-                    self._boundary(last, look=last or now >= self._look_at)
+                    self._boundary(last, look=now >= self._look_at)
                     before = time.perf_counter()
                     if self._ending:
                         break
