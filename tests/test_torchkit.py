@@ -56,7 +56,7 @@ def built(seed: int = 1) -> Everything:
 
 
 def steps(project: TorchProject, number: int) -> list[float]:
-    return project.floats([project.keep(project.train_step(None)["loss"]) for _ in range(number)])
+    return project.floats([project.keep(project.train_step(None))["loss"] for _ in range(number)])
 
 
 def through_a_file(project: TorchProject) -> dict[str, Any]:
@@ -191,8 +191,9 @@ def test_floats_reads_tensors_and_numbers_in_their_order() -> None:
 def test_kept_numbers_let_go_of_their_graph() -> None:
     project = built()
     loss = project.train_step(None)["loss"]
-    kept = project.keep(loss)
-    assert loss.grad_fn is not None and isinstance(kept, float) and kept == loss.item()
+    kept = project.keep({"loss": loss, "rate": 0.1})
+    assert loss.grad_fn is not None and isinstance(kept["loss"], float)
+    assert kept == {"loss": loss.item(), "rate": 0.1}
 
 
 def test_precision_only_changes_on_cuda() -> None:

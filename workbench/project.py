@@ -125,9 +125,9 @@ class Project:
         """Numbers that train_step returned, as floats: the one place where the loop waits for the device."""
         return [float(value) for value in values]
 
-    def keep(self, value: Any) -> Any:
-        """A number of train_step as it may be held until the window closes."""
-        return value
+    def keep(self, numbers: dict[str, Any]) -> dict[str, Any]:
+        """What train_step returned, as it may be held until the window closes."""
+        return numbers.copy()
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:

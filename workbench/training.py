@@ -149,10 +149,12 @@ class Training:
         if due or self._ending:
             self._save()
         train = self.live.train  # a person may have changed it just now
-        cadences = (train.log_every or 1, train.evaluate_every, train.sample_every, train.checkpoint_every)
-        upcoming = [step - step % every + every for every in cadences if every]
-        upcoming += [self._total() or step + 1_000_000, *(change["step"] for change in self._pending[:1])]
-        self._due = min(upcoming)
+        self._due = self._total() or step + 1_000_000
+        for every in (train.log_every or 1, train.evaluate_every, train.sample_every, train.checkpoint_every):
+            if every:
+                self._due = min(self._due, step - step % every + every)
+        if self._pending:
+            self._due = min(self._due, self._pending[0]["step"])
 
     def _reached(self) -> Status | None:
         total = self._total()
@@ -219,7 +221,7 @@ class Training:
         self._refuse_not_finite(means)
 
     def _refuse_not_finite(self, values: dict[str, float]) -> None:
-        if not self.live.train.stop_when_not_finite:
+        if all(map(math.isfinite, values.values())) or not self.live.train.stop_when_not_finite:
             return
         for tag, value in values.items():
             if not math.isfinite(value):

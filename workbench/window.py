@@ -11,31 +11,31 @@ class Window:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._values: dict[str, list[Any]] = {}
+        self._steps: list[dict[str, Any]] = []
+        self._read: dict[str, list[float]] = {}
+        """What was read of earlier steps, by name."""
 
     def add(self, numbers: dict[str, Any]) -> None:
         """Take what train_step returned."""
-        keep, values = self._project.keep, self._values
-        for name, value in numbers.items():
-            try:
-                values[name].append(keep(value))
-            except KeyError:
-                values[name] = [keep(value)]
+        self._steps.append(self._project.keep(numbers))
 
     def floats(self) -> dict[str, list[float]]:
-        """All numbers so far as floats, read in one go; the window stays open."""
-        read = iter(self._project.floats([value for values in self._values.values() for value in values]))
-        self._values = {name: [next(read) for _ in values] for name, values in self._values.items()}
-        return {name: list(values) for name, values in self._values.items()}
+        """All numbers so far as floats, by name, read in one go; the window stays open."""
+        steps, self._steps = self._steps, []
+        read = self._project.floats([value for numbers in steps for value in numbers.values()])
+        names = [name for numbers in steps for name in numbers]
+        for name, value in zip(names, read, strict=True):
+            self._read.setdefault(name, []).append(value)
+        return {name: list(values) for name, values in self._read.items()}
 
     def load(self, values: dict[str, list[float]]) -> None:
         """Go on with a window that a checkpoint held open."""
-        self._values = {name: list(numbers) for name, numbers in values.items()}
+        self._steps, self._read = [], {name: list(numbers) for name, numbers in values.items()}
 
     def close(self) -> dict[str, float]:
         """The means, and an empty window."""
-        self.floats()
-        closed, self._values = self._values, {}
+        closed = self.floats()
+        self._read = {}
         return {f"train/{name}": mean(numbers) for name, numbers in closed.items()}
 
 

@@ -67,11 +67,13 @@ class TorchProject(Project):
         read = iter(torch.stack(tensors).tolist() if tensors else [])
         return [float(next(read) if isinstance(value, torch.Tensor) else value) for value in values]
 
-    def keep(self, value: Any) -> Any:
-        """The number without its graph: on the CPU, where nothing has to be waited for, read at once, which is cheaper than to hold it."""
-        if not isinstance(value, torch.Tensor):
-            return value
-        return value.item() if value.is_cpu else value.detach()
+    def keep(self, numbers: dict[str, Any]) -> dict[str, Any]:
+        """The numbers without their graphs; on the CPU, where nothing has to be waited for, read at once, as that is cheaper."""
+        kept = numbers.copy()
+        for name, value in numbers.items():
+            if isinstance(value, torch.Tensor):
+                kept[name] = value.item() if value.is_cpu else value.detach()
+        return kept
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
