@@ -2,11 +2,10 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
 from itertools import pairwise
 
 from workbench import runs
-from workbench.events import AnyEvent, Scalars
+from workbench.events import AnyEvent, Scalars, Status
 from workbench.history import History
 from workbench.log import Tail
 from workbench.problems import Problem
@@ -46,22 +45,31 @@ class Feed:
     def read(self, budget: float | None = SLICE) -> int:
         """Read on for about `budget` seconds; returns how many events came."""
         try:
-            return self.history.fold(self._paced(self.tail.read(budget)))
+            events = list(self.tail.read(budget))
         except Problem as problem:
             self.problem = str(problem)
             return 0
+        self.history.fold(events)
+        self._follow_pace(events)
+        return len(events)
 
-    def _paced(self, events: Iterator[AnyEvent]) -> Iterator[AnyEvent]:
-        step = self._pace[-1][1] if self._pace else -1
-        for event in events:
-            if self._attempt != self.history.attempt:
-                self._attempt, step = self.history.attempt, -1
-                self._pace.clear()
-            if event.step != step and type(event) is Scalars:
-                step = event.step
-                self._pace.append((event.clock, step))
+    def _follow_pace(self, events: list[AnyEvent]) -> None:
+        """Note when the newest steps were; those of an earlier attempt say nothing about this one."""
+        newest: list[Scalars] = []
+        for event in reversed(events):
+            if type(event) is Scalars:
+                newest.append(event)
+                if len(newest) == self._pace.maxlen:
+                    break
+            elif isinstance(event, Status) and event.attempt != self._attempt:
+                break
+        if self._attempt != self.history.status.attempt:
+            self._attempt = self.history.status.attempt
+            self._pace.clear()
+        for event in reversed(newest):
+            if not self._pace or event.step != self._pace[-1][1]:
+                self._pace.append((event.clock, event.step))
                 self._stepped = event.time
-            yield event
 
     def ask(self) -> State:
         """Look at the run's lock again."""
