@@ -75,6 +75,8 @@ class Training:
         self._metrics: dict[str, float] = {}
         self._durations: list[float] = []
         self._due = 0
+        """The step after which there is more to do than to log."""
+        self._log_at = 0
         self._look_at = 0.0
         self._save_at = 0.0
         self._saved_step = -1
@@ -115,6 +117,8 @@ class Training:
                     before = time.perf_counter()
                     if self._ending:
                         break
+                elif self.step >= self._log_at:
+                    self._log_window()
             if self.step == began:
                 raise Problem(f"Epoch {self.epoch + 1} has no batch.", "Is the data empty, or smaller than train.batch_size?", cause="data")
             last_batch = None
@@ -150,11 +154,13 @@ class Training:
             self._save()
         train = self.live.train  # a person may have changed it just now
         self._due = self._total() or step + 1_000_000
-        for every in (train.log_every or 1, train.evaluate_every, train.sample_every, train.checkpoint_every):
+        measuring = train.log_every == 0
+        for every in (measuring, train.evaluate_every, train.sample_every, train.checkpoint_every):
             if every:
                 self._due = min(self._due, step - step % every + every)
         if self._pending:
             self._due = min(self._due, self._pending[0]["step"])
+        self._log_at = step - step % (train.log_every or 1) + (train.log_every or 1)
 
     def _reached(self) -> Status | None:
         total = self._total()
@@ -212,6 +218,7 @@ class Training:
         return self.epoch + (self.position / self.per_epoch if self.per_epoch else 0.0)
 
     def _log_window(self) -> None:
+        self._log_at = self.step + self.live.train.log_every
         means = self._window.close()
         if not means:
             return
