@@ -44,7 +44,7 @@ class Filed(Event, kw_only=True):
     """What may be too big for a line: an artifact then holds it, and its own lists, or its PNG, are empty."""
 
     file: str = ""
-    """In a log, where it lies below the run directory: a PNG, or a .npy: a matrix's values, or x and y as its two rows.
+    """In a log, where it lies below the run directory: a PNG, or a .npy: a matrix's values, or x and y as its rows, and `at` as the third.
 
     A name that leads anywhere else is dropped.
     """
@@ -75,15 +75,24 @@ class Images(Filed):
     png: bytes = b""
     captions: list[str] = []
     columns: int = 1
+    cells: list[tuple[int, int]] = []
+    """Of the examples of a matrix (its tag with the series `examples`): the (row, column) of the matrix that each picture belongs to."""
 
 
 class Curve(Filed):
-    """A whole curve at one moment (a ROC, a forecast): y over x, and the names of the two axes."""
+    """A whole curve at one moment (a ROC, a forecast): y over x, and the names of the two axes.
+
+    A ROC is x = false positive rate, y = true positive rate, `at` = the threshold of each point, falling, and `totals` = how many
+    negatives and positives there are: the 2x2 table of any threshold follows from them.
+    """
 
     tag: str
     x: list[float] = []
     y: list[float] = []
     labels: tuple[str, str] = ("", "")
+    at: list[float] = []
+    """The parameter that runs along the curve, a value for each point; empty where there is none."""
+    totals: tuple[float, float] = (0.0, 0.0)
 
 
 class Matrix(Filed):
@@ -110,6 +119,8 @@ class Table(Event):
     tag: str
     columns: list[str]
     rows: list[list[str | float]]
+    cells: list[tuple[int, int]] = []
+    """As `Images.cells`, for rows that are the examples of a matrix."""
 
     def __post_init__(self) -> None:
         # Unlike a number's place, a cell may hold a word: here the words for NaN and infinity always are the numbers.
@@ -329,7 +340,7 @@ def _converted(value: dict[str, Any]) -> AnyEvent | Unknown | None:
     kind = _types.get(name)
     if kind is None:
         return Unknown(name)
-    for member in ("values", "x", "y"):
+    for member in ("values", "x", "y", "at"):
         if member in value:
             value[member] = _unspelled(value[member])
     try:

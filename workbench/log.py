@@ -104,20 +104,21 @@ class EventLog:
         if isinstance(event, Matrix):
             return replace(event, values=[], file=self._keep(_npy(event.values), ".npy"))
         if isinstance(event, Curve):
-            return replace(event, x=[], y=[], file=self._keep(_npy([event.x, event.y]), ".npy"))
+            rows = [event.x, event.y, event.at] if event.at else [event.x, event.y]
+            return replace(event, x=[], y=[], at=[], file=self._keep(_npy(rows), ".npy"))
         if isinstance(event, Scatter):
             labels = event.labels if len(events.encode(replace(event, x=[], y=[]))) < events.LINE_LIMIT else []
             return replace(event, x=[], y=[], labels=labels, file=self._keep(_npy([event.x, event.y]), ".npy"))
         if isinstance(event, Images):
             captions = [caption[:40] for caption in event.captions]
-            return replace(event, captions=captions if len(captions) <= 200 else [])
+            return replace(event, captions=captions if len(captions) <= 400 else [])
         if isinstance(event, events.Text):
             return replace(event, text=_cut(event.text), prompt=event.prompt[:1000])
         if isinstance(event, events.Table):
             kept = [[cell[:1000] if isinstance(cell, str) else cell for cell in row] for row in event.rows]
             while len(kept) > 1 and len(events.encode(replace(event, rows=kept))) > events.LINE_LIMIT:
                 kept = kept[: len(kept) // 2]
-            return replace(event, rows=kept)
+            return replace(event, rows=kept, cells=event.cells[: len(kept)])
         if isinstance(event, events.Status | events.Answer):
             return replace(event, message=_cut(event.message))
         if isinstance(event, events.Mark):

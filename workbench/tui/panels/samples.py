@@ -134,8 +134,8 @@ class SamplePanel(Vertical):
     def _curve(self, event: Curve) -> Line:
         split, metric, series = split_tag(event.tag)
         if event.file:
-            x, y = _array(self.folder, event.file)
-            event = Curve(tag=event.tag, x=x.tolist(), y=y.tolist())
+            x, y, *at = _array(self.folder, event.file).tolist()
+            event = Curve(tag=event.tag, x=x, y=y, labels=event.labels, at=at[0] if at else [], totals=event.totals)
         return curve_line(one_line(series or split or metric, 40), event)
 
     def _widget(self, kind: type[Body]) -> Body:
