@@ -244,6 +244,41 @@ def _shell() -> Any:
             with out.open("w", encoding="utf-8") as file:
                 file.writelines(pieces)
 
+    results = typer.Typer(help="Show what the recipes were measured to reach; collect it from runs; write it into the README.")
+    shell.add_typer(results, name="results")
+
+    @results.callback(invoke_without_command=True)
+    def results_(context: typer.Context, as_json: AsJson = False) -> None:
+        from workbench import results
+
+        if context.invoked_subcommand is None:
+            results.show(as_json)
+
+    @results.command()
+    def collect(
+        references: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Finished runs.")] = None,
+        recipe: Annotated[str, typer.Option(help="Every finished run of this recipe, too.")] = "",
+    ) -> None:
+        """Put finished runs among the committed results."""
+        from workbench import results
+
+        for said in results.collect(references or [], recipe):
+            _tell(said)
+
+    @results.command()
+    def drop(references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs.")]) -> None:
+        """Take runs out of the committed results."""
+        from workbench import results
+
+        results.drop(references)
+
+    @results.command()
+    def render(check: Annotated[bool, typer.Option("--check", help="Only see whether it is right.")] = False) -> None:
+        """Write the README's table of results anew."""
+        from workbench import results
+
+        results.render(check)
+
     return shell
 
 

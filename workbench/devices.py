@@ -1,6 +1,7 @@
 """Which devices this machine offers, without torch: NVML, CUDA_VISIBLE_DEVICES respected. The start of a run chooses here."""
 
 import os
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,6 +51,15 @@ def devices() -> list[Device]:
     except Exception:
         pass  # no driver, no NVML: no such device
     return [*found, Device("cpu", f"CPU, {len(os.sched_getaffinity(0))} cores")]
+
+
+def processor() -> str:
+    """The CPU's name, as Linux has it; else its architecture."""
+    try:
+        names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    except OSError:
+        names = []
+    return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
 
 def device_lock(name: str) -> Path:

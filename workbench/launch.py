@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from workbench import atomic, control, devices, lock, paths, trust
+from workbench import __version__, atomic, control, devices, lock, paths, trust
 from workbench import recipe as recipes
 from workbench.problems import Problem, one_line
 from workbench.recipe import Loaded, dump
@@ -69,6 +70,8 @@ def create(loaded: Loaded, device: str) -> Run:
             "recipe": str(loaded.path.absolute()),
             "mirror": str(mirror) if mirror else "",
             "created": time.time(),
+            "processor": devices.processor(),
+            "versions": _versions(),
         }
         (path / "run.json").write_text(json.dumps(about))
         (path / "project.py").write_bytes(source)
@@ -82,6 +85,17 @@ def create(loaded: Loaded, device: str) -> Run:
             "Free some space or set DLWB_HOME to another disk.",
         ) from error
     return Run(path)
+
+
+def _versions() -> dict[str, str]:
+    """What the numbers depend on, without importing it."""
+    from importlib import metadata  # slow to import
+
+    found = {"python": platform.python_version(), "dlwb": __version__}
+    for name in ("torch", "numpy"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def launch(run: Run, *, anyway: bool = False) -> None:

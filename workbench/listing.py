@@ -21,7 +21,8 @@ def print_json(value: Any) -> None:
     print(msgspec.json.format(msgspec.json.encode(spelled(msgspec.to_builtins(value, str_keys=True))), indent=2).decode(), flush=True)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows under a header, each column as wide as its widest cell."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     for row in [header, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -109,7 +110,7 @@ def show_runs(as_json: bool) -> None:
     if as_json:
         print_json(described)
     elif rows:
-        _table(["RUN", "STATE", "DEVICE", "STEP", "TIME", "FIGURE", "BARS"], rows)
+        table(["RUN", "STATE", "DEVICE", "STEP", "TIME", "FIGURE", "BARS"], rows)
     else:
         print("No runs yet: `dlwb run digits-mlp` starts one.", file=sys.stderr)
 

@@ -1,6 +1,7 @@
 """The machine's meters as scalars under system/: the worker samples them every few seconds, the terminal program shows them."""
 
 import contextlib
+import os
 import time
 from typing import Any
 
@@ -20,7 +21,10 @@ class Meters:
         self._gpu = _handle(device)
 
     def read(self) -> dict[str, float]:
-        """The readings by tag, or {} where the last ones are still fresh. CPU in % of one core; memory in GiB; GPU in %, GiB, °C, W."""
+        """The readings by tag, or {} where the last ones are still fresh.
+
+        CPU in % of one core; load, the machine's average of a minute, in processes; memory in GiB; GPU in %, GiB, °C, W.
+        """
         now = time.monotonic()
         if now < self._due:
             return {}
@@ -28,6 +32,7 @@ class Meters:
         memory = psutil.virtual_memory()
         values = {
             "system/cpu": self._process.cpu_percent(),
+            "system/load": os.getloadavg()[0],
             "system/memory": self._process.memory_info().rss / 2**30,
             "system/memory_free": memory.available / 2**30,
         }
