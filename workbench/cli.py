@@ -220,6 +220,16 @@ def _shell() -> Any:
         _tell(f"{found.id} is in {found.path.parent / '.trash'}.")
 
     @shell.command()
+    def preferences(settings: Annotated[list[str] | None, typer.Argument(help="KEY=VALUE; none: show all.")] = None) -> None:
+        """Show or set what you prefer: notice=bell, …"""
+        from workbench import preferences as preferring
+
+        for word in settings or []:
+            preferring.put(*_pair(word))
+        for name, known in preferring.KNOWN.items():
+            _print(f"{name}={preferring.get(name)}  ({', '.join(known.choices)}: {known.about})")
+
+    @shell.command()
     def export(
         run: Reference,
         to: Annotated[str, typer.Option(help="json, csv or tensorboard")],
@@ -294,13 +304,18 @@ def _request(settings: list[str]) -> dict[str, Any]:
 
     request: dict[str, Any] = {}
     for word in settings:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise Problem(f"{word} is not KEY=VALUE.")
-        request[key.strip()], wrong = flow_value(value)
+        key, value = _pair(word)
+        request[key], wrong = flow_value(value)
         if wrong:
             raise Problem(f"{key}: {wrong}.")
     return request
+
+
+def _pair(word: str) -> tuple[str, str]:
+    key, equals, value = word.partition("=")
+    if not equals:
+        raise Problem(f"{word} is not KEY=VALUE.")
+    return key.strip(), value.strip()
 
 
 if __name__ == "__main__":

@@ -35,6 +35,11 @@ def trusted() -> Path:
     return home() / "trusted.json"
 
 
+def preferences() -> Path:
+    """What this person prefers: the theme, a bell when a run ends."""
+    return home() / "preferences.json"
+
+
 def device_locks() -> Path:
     """One lock per accelerator: the queue."""
     return home() / "devices"
