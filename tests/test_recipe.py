@@ -262,7 +262,10 @@ def test_set_goes_over_the_file_and_is_checked_like_it() -> None:
         ("project=./mine.py", "--set project: only config.…, train.…, compute.… and seed can be set"),
         ("config..x=3", "--set config..x=3: is not of the form config.learning_rate=0.1"),
         ("learning_rate 3", "--set learning_rate 3: is not of the form config.learning_rate=0.1"),
-        ("config.data=\x1b]52;c;x\x07mars", "--set config.data: must be digits or mnist or fashion-mnist, not 'mars'"),
+        (
+            "config.data=\x1b]52;c;x\x07mars",
+            "--set config.data: must be digits or mnist or fashion-mnist, not 'mars'; a path of your own begins with ./",
+        ),
     ],
 )
 def test_a_bad_set_is_named_as_such(override: str, report: str) -> None:

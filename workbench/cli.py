@@ -90,6 +90,22 @@ def _shell() -> Any:
             raise typer.Exit(1)
 
     @shell.command()
+    def new(
+        name: Annotated[str, typer.Argument(help="The new recipe's name.")],
+        source: Annotated[str, typer.Option("--from", metavar="RECIPE", help="The recipe to copy.")],
+        project: Annotated[bool, typer.Option("--project", help="Copy its Python file too.")] = False,
+        here: Annotated[bool, typer.Option("--here", help="Into ./recipes/, which is made if need be.")] = False,
+    ) -> None:
+        """Copy a recipe, to be edited: into ./recipes/ where there is one, else into the home's."""
+        from workbench import new as copying
+
+        made = copying.copy(name, source, project=project, here=here)
+        _print(str(made.recipe))
+        if made.project:
+            _print(str(made.project))
+            _tell(f"It is trusted as it is, being a copy. Once you have edited it: dlwb trust {made.project}")
+
+    @shell.command()
     def trust(file: Annotated[Path, typer.Argument(help="A Python file with a project of your own.")]) -> None:
         """Let dlwb run a Python file of your own, as it is now."""
         from workbench import trust as trusting

@@ -138,7 +138,8 @@ class _Check:
             tried.append((branch, faults))
         same = [faults for branch, faults in tried if "type" in branch and _is(value, branch["type"])]
         if same or len([branch for branch in branches if branch.get("type") != "null"]) == 1:
-            self.faults += sorted(same or [tried[0][1]], key=len)[0]
+            own = "; a path of your own begins with ./" if any(each.get("own") for each in branches) else ""
+            self.faults += [fault._replace(text=fault.text + own) for fault in sorted(same or [tried[0][1]], key=len)[0]]
         else:
             kinds = [_KINDS.get(str(branch.get("type")), "one of its choices") for branch in branches]
             self.fault(where, f"must be {' or '.join(dict.fromkeys(kinds))}, not {shown(value)}")

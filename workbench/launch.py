@@ -47,6 +47,7 @@ def create(loaded: Loaded, device: str) -> Run:
     recipe = msgspec.structs.replace(
         loaded.recipe,
         project="./project.py" if loaded.project_file else loaded.recipe.project,
+        config=paths.rooted(loaded.recipe.config, loaded.path.parent),
         compute=msgspec.structs.replace(
             loaded.recipe.compute, device=device, threads=loaded.recipe.compute.threads or len(os.sched_getaffinity(0))
         ),

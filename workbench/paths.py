@@ -3,6 +3,7 @@
 import os
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -73,3 +74,12 @@ def recipe_folders() -> list[Path]:
 def projects() -> Path:
     """The shipped projects' source files."""
     return _PACKAGE / "projects"
+
+
+def rooted(value: Any, folder: Path) -> Any:
+    """Plain data in which each text that is a path of a person's own (`./…`, `../…`, `~/…`) is that path from `folder`, absolute."""
+    if isinstance(value, str) and value.startswith(("./", "../", "~/")):
+        return os.path.normpath(folder.absolute() / Path(value).expanduser())
+    if isinstance(value, dict):
+        return {key: rooted(item, folder) for key, item in value.items()}
+    return [rooted(item, folder) for item in value] if isinstance(value, list) else value

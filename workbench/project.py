@@ -10,7 +10,7 @@ import random
 import types
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,7 +20,11 @@ from workbench.events import Event
 from workbench.problems import Problem
 from workbench.recipe import Compute, Train
 
-__all__ = ["Batches", "Field", "Project", "Request", "Settings", "live"]
+__all__ = ["Batches", "Field", "Own", "Project", "Request", "Settings", "live"]
+
+Own = Annotated[str, Field(pattern=r"^(\.{1,2}|~)?/", json_schema_extra={"own": True})]
+"""A Config field's path to a file or folder of a person's own (`Literal["mnist"] | Own`): `./…` starts at the recipe's folder, and the
+project gets it absolute. That it exists is looked at before a run starts."""
 
 
 class Settings(BaseModel):

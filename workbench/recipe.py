@@ -1,6 +1,7 @@
 """Recipe and its sections, and load(path): a Recipe, or one error that lists every problem with its line. Recipes are only data."""
 
 import os
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -151,6 +152,7 @@ def load(path: Path | str, overrides: Sequence[str] = (), *, describe: bool = Tr
         owner = file.name if file else str(project)
         checked["config"], more = json_schema.complete(data.get("config", {}), schema.config, owner)
         faults += [Fault(("config", *where), text) for where, text, _ in more]
+        faults += _missing(checked["config"], schema, path.parent)
     faults = [_under_its_section(fault, data, schema) for fault in faults]
     bars = data.get("bar")
     for index, bar in enumerate(bars if isinstance(bars, list) else []):
@@ -160,7 +162,21 @@ def load(path: Path | str, overrides: Sequence[str] = (), *, describe: bool = Tr
     if faults:
         raise RecipeProblem(_report(name, faults, lines, typed))
     recipe = msgspec.convert(checked, Recipe)
+    if ("config", "data") in typed:  # its figures are those of its own data
+        recipe = msgspec.structs.replace(recipe, bar=[], reference=[])
     return Loaded(recipe=recipe, path=path, project_file=file, schema=schema, unchecked=unchecked)
+
+
+def _missing(config: dict[str, Any], schema: ProjectSchema, folder: Path) -> list[Fault]:
+    """What it names of a person's own and is not there: known now, and not once everything else was read."""
+    faults = []
+    for name, field in schema.config.get("properties", {}).items():
+        value = config.get(name)
+        if isinstance(value, str) and any(each.get("own") and re.search(each["pattern"], value) for each in field.get("anyOf", [field])):
+            found = Path(paths.rooted(value, folder))
+            if not found.exists():
+                faults.append(Fault(("config", name), f"there is no {one_line(str(found), 200)}{_near_file(found)}"))
+    return faults
 
 
 def _under_its_section(fault: Fault, data: dict[str, Any], schema: ProjectSchema | None) -> Fault:
@@ -195,7 +211,7 @@ def _override(data: dict[str, Any], text: str, faults: list[Fault]) -> Key | Non
         if not isinstance(section, dict):
             faults.append(Fault((), f"--set {one_line(name, 80)}: {part} has no settings of its own", -1))
             return None
-    section[where[-1]] = made
+    section[where[-1]] = paths.rooted(made, Path())  # what the shell completes starts at the working directory
     return where
 
 

@@ -49,7 +49,7 @@ class Document(NamedTuple):
 
 def read(path: Path) -> Document:
     """The file's data. Raises Problem where there is no readable text; what is wrong in the text is in `faults`."""
-    return parse(_text(path))
+    return parse(text_of(path))
 
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
@@ -97,7 +97,8 @@ def flow_value(text: str) -> tuple[Any, str]:
     return value, ""
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """A recipe file's text; Problem where there is none, it is too long, or not UTF-8."""
     shown = one_line(str(path))
     try:
         kind = path.stat().st_mode

@@ -1,6 +1,7 @@
 """Pictures with a label each, split in three: what an image classifier or a GAN trains on, by the data set's name."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -31,10 +32,15 @@ class ImageData:
     classes: list[str]
 
 
-def read(name: str) -> ImageData:
-    """One of `digits`, `mnist`, `fashion-mnist`; Problem where there is none of that name or its files can't be used."""
-    from workbench.datasets import digits, mnist
+def read(name: str, size: int = 32) -> ImageData:
+    """`digits`, `mnist`, `fashion-mnist`, or a path to a folder of a person's own, whose pictures become `size` pixels wide and high.
 
+    Raises Problem where there is none of that name or its files can't be used.
+    """
+    from workbench.datasets import digits, folder, mnist
+
+    if "/" in name:
+        return folder.read(Path(name), size)
     if name == "digits":
         return digits.read()
     if name in mnist.CLASSES:

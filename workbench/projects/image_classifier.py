@@ -11,7 +11,7 @@ from torch import nn
 from workbench.datasets import images
 from workbench.events import Event, Scalars
 from workbench.problems import Problem
-from workbench.project import Field, Settings, live
+from workbench.project import Field, Own, Settings, live
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.images import by_class, confusion, pictures
 from workbench.torchkit.project import TorchProject
@@ -26,8 +26,10 @@ class ImageClassifier(TorchProject):
     can_answer = True
 
     class Config(Settings):
-        data: Literal["digits", "mnist", "fashion-mnist"] = "digits"
-        """which labelled pictures"""
+        data: Literal["digits", "mnist", "fashion-mnist"] | Own = "digits"
+        """which labelled pictures; or a folder of your own, ./pictures, with a folder for each class"""
+        image_size: int = Field(32, ge=8, le=256)
+        """width and height that pictures of your own are brought to"""
         model: Literal["mlp"] = "mlp"
         """kind of network: mlp, fully connected layers"""
         hidden: list[Annotated[int, Field(ge=1)]] = Field([128, 64], min_length=1)
@@ -44,7 +46,7 @@ class ImageClassifier(TorchProject):
         """pull of the weights towards zero"""
 
     def build_data(self) -> None:
-        data = images.read(self.config.data)
+        data = images.read(self.config.data, self.config.image_size)
         self.classes = data.classes
         # (number, channels, height, width) and (number,) on the device
         self.splits = {

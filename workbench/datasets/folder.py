@@ -1,0 +1,133 @@
+"""A person's own pictures, a folder for each class: read strictly, within limits, brought to one size, split in three."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from workbench.datasets.images import ImageData, LabelledImages
+from workbench.datasets.pictures import read_picture
+from workbench.problems import Problem, one_line
+
+MOST_CLASSES = 1000
+MOST_PICTURES = 200_000
+MOST_NUMBERS = 500_000_000
+"""Pixels times channels of all pictures together: 2 GB as float32."""
+PARTS = ("train", "valid", "test")
+NAMED = 5
+"""Unusable files that the message names."""
+CLUTTER = {"Thumbs.db", "desktop.ini"}
+"""What other systems leave in folders of pictures, beside hidden files."""
+
+Picture = tuple[str, np.ndarray]
+"""The SHA-256 of the file, and (size, size, 3) bytes."""
+
+
+def read(root: Path, size: int) -> ImageData:
+    """The pictures below `root`, each (channels, size, size): the middle square, one channel where all are grey, else three.
+
+    `root` holds a folder for each class, or train/ (and valid/, test/) with those folders in it. What there is no folder for is set
+    aside from the training pictures: a fifth of each class, by the hashes of the files, and all copies of one file together.
+    Links are not followed. Raises Problem (cause "data"); files that are no pictures are named in it.
+    """
+    shown = one_line(str(root))
+    if not root.is_dir():
+        raise Problem(f"There is no folder {shown}.", "It should hold a folder of pictures for each class.", "data")
+    bad: list[str] = []
+    try:
+        found = {part: _classes(root / part, bad) for part in PARTS if (root / part).is_dir()}
+        if "train" not in found:
+            found = {"train": _classes(root, bad)}
+    except OSError as error:
+        raise Problem(f"{one_line(str(error.filename))} cannot be read: {error.strerror}.", "", "data") from None
+    classes = sorted(found["train"])
+    if not 2 <= len(classes) <= MOST_CLASSES:
+        hint = "Make one for each class, and put its pictures there: cats/1.jpg, dogs/1.jpg."
+        raise Problem(f"{shown} has {len(classes) or 'no'} folders of pictures, where 2 to {MOST_CLASSES:,} are right.", hint, "data")
+    strange = {name for part in found.values() for name in part} - set(classes)
+    if strange:
+        hint = "valid/ and test/ have train/'s classes."
+        raise Problem(f"{shown} has no training pictures of the class {one_line(min(strange), 80)}.", hint, "data")
+    number = sum(len(files) for part in found.values() for files in part.values())
+    if number > MOST_PICTURES or number * 3 * size * size > MOST_NUMBERS:
+        raise Problem(f"{shown} has {number:,} pictures: too many at {size}x{size}.", "Set a smaller image_size, or take fewer.", "data")
+
+    parts = {part: [_read(each.get(name, []), size, root, bad) for name in classes] for part, each in found.items()}
+    if bad:
+        more = f"; and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
+        raise Problem(f"{shown} has what cannot be used: {'; '.join(bad[:NAMED])}{more}.", "Mend or remove it.", "data")
+    missing = [part for part in PARTS if part not in parts]
+    split = [_set_aside(pictures, missing, name, shown) for name, pictures in zip(classes, parts["train"], strict=True)]
+    for part in ("train", *missing):
+        parts[part] = [each[part] for each in split]
+    return _together([parts[part] for part in PARTS], [one_line(name, 40) for name in classes], shown)
+
+
+def _classes(folder: Path, bad: list[str]) -> dict[str, list[Path]]:
+    """The files in each folder of `folder`, by its name; what is neither goes to `bad`."""
+    found: dict[str, list[Path]] = {}
+    for each in _entries(folder):
+        if each.is_dir(follow_symlinks=False):
+            found[each.name] = []
+            for file in _entries(Path(each.path)):
+                if file.is_file(follow_symlinks=False):
+                    found[each.name].append(Path(file.path))
+                else:
+                    bad.append(f"{one_line(f'{each.name}/{file.name}', 80)} is a {_kind(file)}")
+        elif not each.is_file(follow_symlinks=False):
+            bad.append(f"{one_line(each.name, 80)} is a {_kind(each)}")
+    return found
+
+
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    with os.scandir(folder) as entries:
+        found = [each for each in entries if not each.name.startswith(".") and each.name not in CLUTTER]
+    return sorted(found, key=lambda each: each.name)
+
+
+def _kind(entry: "os.DirEntry[str]") -> str:
+    if entry.is_symlink():
+        return "link, and none is followed"
+    return "folder in a class's folder" if entry.is_dir(follow_symlinks=False) else "pipe or a device"
+
+
+def _read(files: Sequence[Path], size: int, root: Path, bad: list[str]) -> list[Picture]:
+    pictures = []
+    for file in files:
+        try:
+            square = ImageOps.fit(read_picture(file, size), (size, size), Image.Resampling.BILINEAR)
+            with file.open("rb") as opened:
+                pictures.append((hashlib.file_digest(opened, "sha256").hexdigest(), np.asarray(square)))
+        except Problem as problem:
+            bad.append(problem.message.replace(one_line(str(file)), one_line(str(file.relative_to(root)), 80)).rstrip("."))
+    return pictures
+
+
+def _set_aside(pictures: Sequence[Picture], parts: Sequence[str], name: str, shown: str) -> dict[str, list[Picture]]:
+    """A class's training pictures, a fifth of them for each of those parts."""
+    order = sorted({digest for digest, _ in pictures})
+    if len(order) <= len(parts):
+        text = f"{shown} has {len(order) or 'no'} different picture{'s' * (len(order) != 1)} of the class {one_line(name, 80)}"
+        raise Problem(f"{text}, where {len(parts) + 1} or more are needed.", "", "data")
+    fifth = max(1, len(order) // 5)
+    place = {digest: [*parts, "train"][min(rank // fifth, len(parts))] for rank, digest in enumerate(order)}
+    return {part: [each for each in pictures if place[each[0]] == part] for part in ("train", *parts)}
+
+
+def _together(parts: Sequence[Sequence[Sequence[Picture]]], classes: list[str], shown: str) -> ImageData:
+    """The pictures of each part and class as arrays."""
+    made = []
+    for part, name in zip(parts, PARTS, strict=True):
+        if not any(part):
+            raise Problem(f"{shown} has no pictures in {name}/.", "", "data")
+        pixels = np.stack([square for pictures in part for _, square in pictures])
+        made.append((pixels, np.repeat(np.arange(len(part)), [len(pictures) for pictures in part])))
+    grey = all((pixels == pixels[..., :1]).all() for pixels, _ in made)
+    split = [
+        LabelledImages(pixels[..., : 1 if grey else 3].transpose(0, 3, 1, 2).astype(np.float32) / 255, labels.astype(np.int64))
+        for pixels, labels in made
+    ]
+    return ImageData(split[0], split[1], split[2], classes)
