@@ -281,10 +281,19 @@ def test_names_that_are_not_in_the_catalogue() -> None:
         fetch.fetch("mnist", "jpeg")
 
 
+def test_a_set_that_only_its_variants_stand_in_for_names_them(mirror: Path) -> None:
+    with pytest.raises(Problem, match="CelebA faces cannot be fetched") as caught:
+        fetch.fetch("celeba")
+    assert "lfw" in caught.value.hint
+    assert fetch.fetch("digits") == {}
+    assert len(list(fetch.fetch("dogs", "20-breeds")["pictures"].rglob("*.jpg"))) == 159
+
+
 def test_the_catalogue_holds_only_https_and_whole_hashes() -> None:
     for name, entry in catalog.catalog().items():
         for each in [entry, *entry.variants.values()]:
             assert each.licence and each.source.startswith("http"), name
+            assert each.files or each.package or entry.variants, name
             for key, file in each.files.items():
                 assert file.url.startswith("https://") or (not file.url and file.mirror), (name, key)
 

@@ -27,13 +27,13 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     url: str = ""
     """https; empty: only a mirror has it."""
     mirror: str = ""
-    """Its place below $DLWB_MIRROR."""
+    """Its place below $DLWB_MIRROR; where that ends in .xz, it is unpacked first, and `bytes` and `sha256` are of what was in it."""
     unpack: Unpack | None = None
     """Given for an archive: `fetch` then returns the folder that it was unpacked into."""
 
 
 class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Files of one kind of a data set."""
+    """Files of one kind of a data set; none where it comes with a package, or where it cannot be had."""
 
     title: str
     licence: str
@@ -41,6 +41,8 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     about: str = ""
     stand_in_for: str = ""
     """What this is used in place of; empty where it is the real thing."""
+    package: str = ""
+    """What it comes with, where nothing has to be fetched: "scikit-learn"."""
     files: dict[str, File] = {}
 
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from workbench import paths
 from workbench.datasets.archive import unpacked
-from workbench.datasets.catalog import File, find
+from workbench.datasets.catalog import DataSet, File, find
 from workbench.problems import Problem
 
 Progress = Callable[[str, int, int], None]
@@ -41,8 +41,12 @@ def fetch(name: str, variant: str = "", progress: Progress = tell) -> dict[str, 
 
     Raises Problem (cause "data", or "disk-full") where a file can't be had or isn't what the catalogue says.
     """
+    found = find(name, variant)
+    if not found.files and not found.package:
+        others = ", ".join(found.variants) if isinstance(found, DataSet) else ""
+        raise Problem(f"{found.title} cannot be fetched from anywhere.", f"It has the variants: {others}." if others else "", "data")
     folder = paths.data() / (f"{name}-{variant}" if variant else name)
-    return {key: _get(f"{name} {key}", file, folder, progress) for key, file in find(name, variant).files.items()}
+    return {key: _get(f"{name} {key}", file, folder, progress) for key, file in found.files.items()}
 
 
 def _get(name: str, file: File, folder: Path, progress: Progress) -> Path:
