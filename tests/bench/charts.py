@@ -1,4 +1,4 @@
-"""Time to draw nine charts in a 200 x 60 terminal, two series each, at 1k to 1M points; and to draw again after 100 more points each.
+"""Time to draw nine charts in a 200 x 60 terminal, two smoothed series each, at 1k to 1M points; and again after 100 more points each.
 
     python tests/bench/charts.py
 
@@ -18,9 +18,10 @@ from workbench.history import Series
 from workbench.tui.charts.cells import Cells, changed
 from workbench.tui.charts.plot import Plot, Trace, draw
 from workbench.tui.charts.pyramid import Pyramid
+from workbench.tui.charts.smoothing import Smoothed
 
 CHARTS, SERIES, WIDTH, HEIGHT, REPEATS = 9, 2, 66, 19, 31
-STYLES = [Style(color=f"#{number * 9:02x}ffff") for number in range(16)]
+STYLES = [Style(color=f"#{number * 9:02x}ffff") for number in range(24)]
 
 
 def series(points: int, seed: int) -> Series:
@@ -43,8 +44,9 @@ def style_for(key: int) -> Style:
     return STYLES[key]
 
 
-def plot(pyramids: list[Pyramid], points: int) -> Plot:
-    traces = [Trace(f"series {slot}", slot, one, value=float(one.y[-1])) for slot, one in enumerate(pyramids)]
+def plot(pyramids: list[Pyramid], smoothed: list[Smoothed], points: int) -> Plot:
+    pairs = enumerate(zip(pyramids, smoothed, strict=True))
+    traces = [Trace(f"series {slot}", slot, one, value=float(one.y[-1]), smooth=smooth.follow(one)) for slot, (one, smooth) in pairs]
     return Plot(traces, "loss", end=points * 1.5)
 
 
@@ -64,6 +66,7 @@ class Nine:
         self.points = points
         self.data = [[series(points, 10 * chart + one) for one in range(SERIES)] for chart in range(CHARTS)]
         self.pyramids = [[Pyramid() for _ in range(SERIES)] for _ in range(CHARTS)]
+        self.smoothed = [[Smoothed(max(2, points // 64)) for _ in range(SERIES)] for _ in range(CHARTS)]
         self.shown = [Cells(WIDTH, HEIGHT) for _ in range(CHARTS)]
 
     def follow(self) -> None:
@@ -73,14 +76,14 @@ class Nine:
 
     def whole(self) -> None:
         for number, ones in enumerate(self.pyramids):
-            cells = self.shown[number] = draw(plot(ones, self.points), WIDTH, HEIGHT)
+            cells = self.shown[number] = draw(plot(ones, self.smoothed[number], self.points), WIDTH, HEIGHT)
             for y in range(HEIGHT):
                 cells.strip(y, style_for, True)
 
     def more(self) -> None:
         self.follow()
         for number, ones in enumerate(self.pyramids):
-            cells = draw(plot(ones, self.points), WIDTH, HEIGHT)
+            cells = draw(plot(ones, self.smoothed[number], self.points), WIDTH, HEIGHT)
             for y in {region.y for region in changed(self.shown[number], cells)}:
                 cells.strip(y, style_for, True)
             self.shown[number] = cells

@@ -8,12 +8,15 @@ from workbench.tui.charts.pyramid import Columns
 
 Dots = NDArray[np.bool_]
 Rows = NDArray[np.int64]
+Values = NDArray[np.float64]
 
 BLANK = 0x2800
 # The bit of each dot in a cell, row by row (Unicode 15, section 21.1: dots 1-3 and 7 on the left, 4-6 and 8 on the right).
 BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _LONGEST = 500_000
 """Most dots that one free polyline may take; a longer one is thinned."""
+_CLIPPED, _PIECES = 2_000, 200
+"""Longest line that is cut at the edges, and how many pieces a segment is cut into."""
 
 
 def pack(dots: Dots) -> NDArray[np.uint8]:
@@ -122,3 +125,22 @@ def polyline(x_values: NDArray[np.float64], y_values: NDArray[np.float64], x: Sc
     columns = np.rint(across[whole[segment]] + run[segment] * share).astype(int)
     dots[np.rint(down[whole[segment]] + fall[segment] * share).astype(int), columns] = True
     return dots
+
+
+def clipped(x_values: Values, y_values: Values, x: Scale, y: Scale) -> tuple[Values, Values]:
+    """Points joined in their order, cut where they leave the two scales: with more points on segments that leave, and NaN outside.
+
+    A scale by itself would draw what is outside along its edge.
+    """
+    inside = _within(x_values, x) & _within(y_values, y)
+    if inside.all() or not len(x_values) or len(x_values) > _CLIPPED:
+        return x_values, y_values
+    place = np.arange(len(x_values))
+    every = np.linspace(0, len(x_values) - 1, (len(x_values) - 1) * _PIECES + 1)
+    dense_x, dense_y = np.interp(every, place, x_values), np.interp(every, place, y_values)
+    return dense_x, np.where(_within(dense_x, x) & _within(dense_y, y), dense_y, np.nan)
+
+
+def _within(values: Values, scale: Scale) -> Dots:
+    inside: Dots = (values >= scale.low) & (values <= scale.high) | ~np.isfinite(values)
+    return inside

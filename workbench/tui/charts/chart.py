@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from rich.style import Style
+from textual import events
 from textual.geometry import Region
+from textual.message import Message
 from textual.reactive import reactive
 
 from workbench.events import Curve, Scatter
@@ -16,6 +18,8 @@ from workbench.tui.charts.cells import Cells
 from workbench.tui.charts.plot import (
     AXIS,
     BAD,
+    CURSOR,
+    FAINT,
     LABEL,
     MARK,
     REFERENCE,
@@ -25,14 +29,20 @@ from workbench.tui.charts.plot import (
     Moment,
     Plot,
     Reference,
+    Spot,
     Trace,
     draw,
+    x_at,
+    x_step,
 )
 from workbench.tui.charts.pyramid import Pyramid, monotonic
+from workbench.tui.charts.smoothing import Smoothed, span
 
-__all__ = ["Chart", "Line", "Moment", "Reference", "curve_line", "scatter_lines"]
+__all__ = ["Chart", "Line", "Moment", "Reference", "Spot", "curve_line", "scatter_lines"]
 
-_PARTS = {TITLE: "title", LABEL: "label", AXIS: "axis", REFERENCE: "reference", MARK: "mark", BAD: "bad"}
+_PARTS = {TITLE: "title", LABEL: "label", AXIS: "axis", REFERENCE: "reference", MARK: "mark", BAD: "bad", CURSOR: "cursor"}
+FAINTNESS = 0.38
+"""How much of its own colour a faint line has, the rest being the background's."""
 _OWN_SLOTS = {"train": 0, "valid": 1, "test": 2}
 
 
@@ -44,11 +54,13 @@ class Line:
     data: Series | tuple[ArrayLike, ArrayLike]
     slot: int | None = None
     points: bool = False
+    faint: bool = False
+    """An older state of a line."""
 
 
-def curve_line(name: str, event: Curve, slot: int | None = None) -> Line:
+def curve_line(name: str, event: Curve, slot: int | None = None, *, faint: bool = False) -> Line:
     """A Curve as a line; forecast and truth are two of them in one chart."""
-    return Line(name, (event.x, event.y), slot)
+    return Line(name, (event.x, event.y), slot, faint=faint)
 
 
 def scatter_lines(event: Scatter) -> list[Line]:
@@ -74,6 +86,7 @@ class Chart(Canvas):
         "chart--reference",
         "chart--mark",
         "chart--bad",
+        "chart--cursor",
         *(f"chart--series-{slot}" for slot in range(1, SLOTS + 1)),
     }
     DEFAULT_CSS = """
@@ -84,6 +97,7 @@ class Chart(Canvas):
         & > .chart--axis { color: $foreground 30%; }
         & > .chart--reference { color: $foreground 55%; }
         & > .chart--mark { color: $foreground 45%; }
+        & > .chart--cursor { color: $foreground; }
         & > .chart--bad { color: #ff5c57; text-style: bold; }
         & > .chart--series-1 { color: #57a5f2; }
         & > .chart--series-2 { color: #f2a65a; }
@@ -118,6 +132,14 @@ class Chart(Canvas):
     }
     """
 
+    class Pointed(Message):
+        """The mouse points at an x: a click, or the button held down."""
+
+        def __init__(self, chart: "Chart", x: float) -> None:
+            super().__init__()
+            self.chart = chart
+            self.x = x
+
     log_y: reactive[bool | None] = reactive(False, init=False)
 
     def __init__(self, title: str = "", *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
@@ -125,6 +147,7 @@ class Chart(Canvas):
         self._plot = Plot(title=title)
         self._pyramids: dict[tuple[int, ...], tuple[object, Pyramid]] = {}
         """By the identity of the data, which are held so that it stays theirs."""
+        self._smoothed: dict[tuple[int, ...], Smoothed] = {}
         self._slots: dict[str, int] = {}
 
     def show(
@@ -136,24 +159,33 @@ class Chart(Canvas):
         references: Sequence[Reference] = (),
         moments: Sequence[Moment] = (),
         labels: tuple[str, str] = ("", ""),
+        smooth: float = 0.0,
+        cursor: float | None = None,
+        spot: Spot | None = None,
     ) -> list[Region]:
         """Show these lines, later ones on top, and repaint what changed; returns the repainted regions.
 
         `end` is the planned last x (0: not known, None: as far as the data go, for curves and scatters). A Series is read from where the
         last call left off, and stays the caller's; other data are compared by identity, so give new arrays for new content.
+        `smooth` is how far back smoothing reaches, as a share of the x-axis; `cursor` an x to read values at; `spot` a point
+        that is pointed out.
         """
         old = self._plot
         self._choose_slots(lines)
+        among_points = any(line.points for line in lines)
         self._plot = Plot(
-            [self._trace(line) for line in lines],
+            [self._trace(line, smooth, end or 0.0, among_points) for line in lines],
             old.title if title is None else title,
             end,
             tuple(references),
             tuple(moments),
             labels,
             self.log_y,
+            cursor,
+            spot,
         )
         shown = {_identity(line) for line in lines}
+        self._smoothed = {key: kept for key, kept in self._smoothed.items() if key in shown}
         self._pyramids = {key: kept for key, kept in self._pyramids.items() if key in shown}
         return self.redraw()
 
@@ -161,28 +193,74 @@ class Chart(Canvas):
         return draw(self._plot, width, height)
 
     def style_for(self, key: int) -> Style:
+        if key >= FAINT:
+            return self._faint(key - FAINT + 1)
         part = _PARTS.get(key) or f"series-{key - SERIES + 1}"
         return self.get_component_rich_style(f"chart--{part}") if key else self.rich_style
+
+    def _faint(self, number: int) -> Style:
+        """A series' colour, nearer to the background; where there are 16 colours, the axis' grey."""
+        if self.has_class("-sixteen"):
+            return self.get_component_rich_style("chart--axis")
+        color = self.get_component_styles(f"chart--series-{number}").color
+        return self.rich_style + Style(color=self.background_colors[1].blend(color, FAINTNESS).rich_color)
+
+    def moved(self, cursor: float | None, columns: int) -> float | None:
+        """Where a cursor gets to that is moved so many columns: onto a point, the next one at least; None where there is none."""
+        known = [trace.pyramid.x for trace in self._plot.traces if trace.pyramid]
+        if not known:
+            return None
+        if cursor is None:
+            return max(float(x[-1]) for x in known)
+        target = cursor + columns * x_step(self._plot, *self.size)
+        found: list[float] = []
+        for x in known:
+            places = [*np.searchsorted(x, [target, cursor], "right"), *(np.searchsorted(x, [target, cursor], "left") - 1)]
+            found += x[np.clip(places, 0, len(x) - 1)].tolist()
+        return min((x for x in found if (x - cursor) * columns > 0 or not columns), key=lambda x: abs(x - target), default=cursor)
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        self.capture_mouse()
+        self._point(event)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if self.app.mouse_captured is self:
+            self._point(event)
+
+    def on_mouse_up(self) -> None:
+        self.release_mouse()
+
+    def _point(self, event: events.MouseEvent) -> None:
+        self.post_message(self.Pointed(self, x_at(self._plot, *self.size, event.x)))
 
     def watch_log_y(self, log_y: bool | None) -> None:
         self._plot.log_y = log_y
         self.redraw()
 
-    def _trace(self, line: Line) -> Trace:
+    def _trace(self, line: Line, smooth: float, end: float, among_points: bool) -> Trace:
         slot = self._slots[line.name] if line.slot is None else line.slot % SLOTS
         key = _identity(line)
         if isinstance(line.data, Series):
             _, pyramid = self._pyramids.setdefault(key, (line.data, Pyramid()))
             pyramid.follow(line.data)
-            return Trace(line.name, slot, pyramid, value=float(line.data.values[-1]) if len(line.data) else None)
+            value = float(line.data.values[-1]) if len(line.data) else None
+            return Trace(line.name, slot, pyramid, value=value, smooth=self._smooth(key, pyramid, smooth, end))
         x, y = (np.asarray(values, np.float64).ravel() for values in line.data)
         size = min(len(x), len(y))
         x, y = x[:size], y[:size]
-        if not line.points and monotonic(x):
+        if not line.points and not among_points and monotonic(x):
             if key not in self._pyramids:
                 self._pyramids[key] = (line.data, Pyramid(x, y))
             return Trace(line.name, slot, self._pyramids[key][1])
-        return Trace(line.name, slot, None, x, y, line.points)
+        return Trace(line.name, slot, None, x, y, line.points, line.faint)
+
+    def _smooth(self, key: tuple[int, ...], pyramid: Pyramid, share: float, end: float) -> Pyramid | None:
+        points = span(pyramid.x, end, share)
+        if not points:
+            return None
+        if key not in self._smoothed or self._smoothed[key].points != points:
+            self._smoothed[key] = Smoothed(points)
+        return self._smoothed[key].follow(pyramid)
 
     def _choose_slots(self, lines: Sequence[Line]) -> None:
         """Give each new name a colour for good: its split's own if that is free, else the next free one."""

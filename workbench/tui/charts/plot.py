@@ -12,9 +12,11 @@ from workbench.tui.charts.axes import Scale, number, tick_label, ticks, widened,
 from workbench.tui.charts.cells import SPACE, Cells, cut, text_width
 from workbench.tui.charts.pyramid import Columns, Pyramid
 
-TITLE, LABEL, AXIS, REFERENCE, MARK, BAD, SERIES = 1, 2, 3, 4, 5, 6, 8
+TITLE, LABEL, AXIS, REFERENCE, MARK, BAD, CURSOR, SERIES = 1, 2, 3, 4, 5, 6, 7, 8
 SLOTS = 8
 """Colours of series; keys SERIES + 0 … SERIES + SLOTS - 1."""
+FAINT = SERIES + SLOTS
+"""The same colours faint, from here on: of the values that a smoothed line stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,14 @@ class Moment:
     label: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One point that is pointed out: the working point on a ROC."""
+
+    x: float
+    y: float
+
+
 @dataclass(slots=True)
 class Trace:
     """One series as it is drawn: a pyramid where x never falls, else the arrays; `slot` is its colour, from 0."""
@@ -43,8 +53,19 @@ class Trace:
     x: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     y: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     points: bool = False
+    faint: bool = False
+    """An older state of a line: drawn faint, and not named."""
     value: float | None = None
     """The latest value, for the legend."""
+    smooth: Pyramid | None = None
+    """Its smoothed values: drawn bright, over its own, which then are faint."""
+
+    def at(self, x: float) -> tuple[float, float | None] | None:
+        """The last value up to an x (infinity where it is not finite), and the smoothed one there; None before its first."""
+        if self.pyramid is None:
+            return None
+        index = int(np.searchsorted(self.pyramid.x, x, "right")) - 1
+        return (float(self.pyramid.y[index]), float(self.smooth.y[index]) if self.smooth else None) if index >= 0 else None
 
 
 @dataclass(slots=True)
@@ -60,6 +81,9 @@ class Plot:
     labels: tuple[str, str] = ("", "")
     log_y: bool | None = False
     """Whether the y-axis is logarithmic; None: where all values are positive and the largest is LOG_FROM times the smallest."""
+    cursor: float | None = None
+    """An x to read the values at."""
+    spot: Spot | None = None
 
 
 def draw(plot: Plot, width: int, height: int) -> Cells:
@@ -67,44 +91,58 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
     cells = Cells(width, height)
     if width < 1 or height < 1:
         return cells
-    header = 1 if height >= 3 or height == 1 else 0
-    if header:
-        _header(cells, plot)
-    footer = 0 if height < 5 or width < 12 else 1
-    rows = height - header - footer
-    if rows < 1:
+    area = _area(cells, plot)
+    if area.top:
+        _header(cells, plot, area.rows)
+    elif height == 1:
+        _header(cells, plot, 0)
+    if area.rows < 1:
         return cells
-    parts = max(1.0, rows / 3)
-    x = _x_scale(plot)
-    y = _y_scale(plot, x)
-    marks = ticks(y, parts)
-    step = marks[1] - marks[0] if len(marks) > 1 and not y.log else 0.0
-    labels = [tick_label(mark, step) for mark in marks]
-    gutter = max(4, *(len(label) for label in labels)) if width >= 20 else 0
-    left = gutter + 1 if gutter else 0
-    area = _Area(cells, left, header, width - left, rows, x, y)
-    if gutter:
-        cells.fill(gutter, header, 1, rows, "│", AXIS)
-        for mark, label in zip(marks, labels, strict=True):
-            row = header + area.row(mark)
+    if area.left:
+        gutter = area.left - 1
+        cells.fill(gutter, area.top, 1, area.rows, "│", AXIS)
+        for mark, label in area.marks:
+            row = area.top + area.row(mark)
             cells.write(gutter - len(label), row, label, LABEL)
             cells.write(gutter, row, "┤", AXIS)
-    if footer:
-        cells.fill(left, header + rows, area.width, 1, "─", AXIS)
-        if gutter:
-            cells.write(gutter, header + rows, "└", AXIS)
+    if area.footer:
+        cells.fill(area.left, area.top + area.rows, area.width, 1, "─", AXIS)
+        if area.left:
+            cells.write(area.left - 1, area.top + area.rows, "└", AXIS)
     _reference_lines(area, plot)
     for moment in plot.moments:
         _moment(area, moment)
+    for trace in plot.traces:
+        if trace.smooth and trace.pyramid:
+            columns = trace.pyramid.columns(area.x.low, area.x.high, area.width * 2)
+            area.ink(braille.line(columns, area.x, area.y, area.rows * 4), FAINT + trace.slot)
+            _not_finite(area, columns)
     drawn = False
     for trace in plot.traces:
-        drawn = _trace(area, trace, footer) or drawn
-    if footer:
+        drawn = _trace(area, trace) or drawn
+    if plot.cursor is not None:
+        _cursor(area, plot, plot.cursor)
+    if plot.spot:
+        cells.write(area.left + area.column(plot.spot.x), area.top + area.row(plot.spot.y), "●", CURSOR)
+    if area.footer:
         _x_labels(area, plot.labels[0])
     if not drawn and not any(len(trace.pyramid or trace.x) for trace in plot.traces):
         text = cut("no values yet", area.width)
-        cells.write(left + (area.width - len(text)) // 2, header + rows // 2, text, LABEL)
+        cells.write(area.left + (area.width - len(text)) // 2, area.top + area.rows // 2, text, LABEL)
     return cells
+
+
+def x_at(plot: Plot, width: int, height: int, column: float) -> float:
+    """The x that stands at a column of the chart in this size; what lies beside the curves counts as their edge."""
+    area = _area(Cells(width, height), plot)
+    share = (column + 0.5 - area.left) / max(1, area.width)
+    return area.x.low + (area.x.high - area.x.low) * min(1.0, max(0.0, share))
+
+
+def x_step(plot: Plot, width: int, height: int) -> float:
+    """How far apart two columns are."""
+    area = _area(Cells(width, height), plot)
+    return (area.x.high - area.x.low) / max(1, area.width)
 
 
 @dataclass(slots=True)
@@ -118,6 +156,10 @@ class _Area:
     rows: int
     x: Scale
     y: Scale
+    footer: int
+    """Rows of the x-axis below: 0 or 1."""
+    marks: list[tuple[float, str]]
+    """The ticks of y, with their labels."""
 
     def row(self, value: float) -> int:
         """The cell row of a value, from the top of the area."""
@@ -140,10 +182,31 @@ class _Area:
         return x >= 0 and x + width <= self.cells.width and bool((self.cells.codes[y, x : x + width] == SPACE).all())
 
 
-def _header(cells: Cells, plot: Plot) -> None:
-    """Title on the left, names with latest values on the right; for want of room they give up shared words, then names, then series."""
-    values = ["" if trace.value is None else number(trace.value) for trace in plot.traces]
-    names = [trace.name for trace in plot.traces]
+def _area(cells: Cells, plot: Plot) -> _Area:
+    """What remains for the curves beside title and axes."""
+    width, height = cells.width, cells.height
+    top = 1 if height >= 3 else 0
+    footer = 0 if height < 5 or width < 12 else 1
+    rows = height - top - footer if height > 1 else 0
+    x = _x_scale(plot)
+    y = _y_scale(plot, x)
+    marks = ticks(y, max(1.0, rows / 3))
+    step = marks[1] - marks[0] if len(marks) > 1 and not y.log else 0.0
+    labels = [tick_label(mark, step) for mark in marks]
+    gutter = max(4, *(len(label) for label in labels)) if width >= 20 else 0
+    left = gutter + 1 if gutter else 0
+    return _Area(cells, left, top, width - left, rows, x, y, footer, list(zip(marks, labels, strict=True)))
+
+
+def _header(cells: Cells, plot: Plot, rows: int) -> None:
+    """Title on the left, names with latest values on the right; for want of room they give up shared words, then names, then series.
+
+    Under a cursor the values stand beside it, if there are `rows` enough.
+    """
+    beside = plot.cursor is not None and rows >= len(plot.traces)
+    traces = [trace for trace in plot.traces if not trace.faint]
+    values = ["" if trace.value is None or (beside and trace.name) else number(trace.value) for trace in traces]
+    names = [trace.name for trace in traces]
     room = cells.width - min(text_width(plot.title), max(8, cells.width // 3)) - 2
     bare = names
     while len(bare) > 1 and all(" " in name for name in bare) and len({name.split(" ", 1)[0] for name in bare}) == 1:
@@ -162,7 +225,7 @@ def _header(cells: Cells, plot: Plot) -> None:
         words.pop()
     x = cells.width - _wide(words)
     cells.write(0, 0, cut(plot.title, max(0, min(x - 2, cells.width) if words else cells.width)), TITLE)
-    for word, trace in zip(words, plot.traces, strict=False):
+    for word, trace in zip(words, traces, strict=False):
         key = BAD if trace.value is not None and not math.isfinite(trace.value) else SERIES + trace.slot
         x = cells.write(x, 0, word, key) + 2
 
@@ -172,16 +235,19 @@ def _wide(words: Sequence[str]) -> int:
     return sum(text_width(word) + 2 for word in words) - 2
 
 
+def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values[np.isfinite(values)]
+
+
 def _x_scale(plot: Plot) -> Scale:
     ends = [(float(xs[0]), float(xs[-1])) for trace in plot.traces if trace.pyramid and len(xs := trace.pyramid.x)]
-    for trace in plot.traces:
-        finite = trace.x[np.isfinite(trace.x)]
-        if len(finite):
-            ends.append((float(finite.min()), float(finite.max())))
+    ends += [(float(found.min()), float(found.max())) for trace in plot.traces if len(found := _finite(trace.x))]
     low = min((start for start, _ in ends), default=0.0)
     high = max((end for _, end in ends), default=0.0)
     if plot.end is None:
         if any(trace.points for trace in plot.traces):
+            ends = [(float(found.min()), float(found.max())) for trace in plot.traces if trace.points and len(found := _finite(trace.x))]
+            low, high = min((start for start, _ in ends), default=0.0), max((end for _, end in ends), default=0.0)
             low, high = widened(low, high)
             return Scale(low - 0.03 * (high - low), high + 0.03 * (high - low))
         return Scale(*widened(low, high))
@@ -194,7 +260,11 @@ LOG_FROM = 100
 
 def _y_scale(plot: Plot, x: Scale) -> Scale:
     low, high, least = math.inf, -math.inf, math.inf
+    # Lines among points may lead far out (a decision line): the points say what is shown.
+    only_points = any(trace.points and len(trace.x) for trace in plot.traces)
     for trace in plot.traces:
+        if only_points and not trace.points:
+            continue
         if trace.pyramid is not None:
             found = trace.pyramid.bounds(x.low, x.high)
             if found:
@@ -203,7 +273,7 @@ def _y_scale(plot: Plot, x: Scale) -> Scale:
                     values = trace.pyramid.y
                     least = min(least, float(values[values > 0].min(initial=math.inf)))
         else:
-            finite = trace.y[np.isfinite(trace.y)]
+            finite = _finite(trace.y)
             if len(finite):
                 low, high = min(low, float(finite.min())), max(high, float(finite.max()))
                 least = min(least, float(finite[finite > 0].min(initial=math.inf)))
@@ -279,24 +349,71 @@ def _moment(area: _Area, moment: Moment) -> None:
         area.cells.write(x + 1, area.top, label, MARK)
 
 
-def _trace(area: _Area, trace: Trace, footer: int) -> bool:
+def _trace(area: _Area, trace: Trace) -> bool:
     """Draw one series; returns whether anything is seen of it."""
     width, height = area.width * 2, area.rows * 4
     key = SERIES + trace.slot
     if trace.pyramid is None:
+        x, y = (trace.x, trace.y) if trace.points else braille.clipped(trace.x, trace.y, area.x, area.y)
         draw_dots = braille.points if trace.points else braille.polyline
-        dots = draw_dots(trace.x, trace.y, area.x, area.y, width, height)
-        area.ink(dots, key)
+        dots = draw_dots(x, y, area.x, area.y, width, height)
+        area.ink(dots, FAINT + trace.slot if trace.faint else key)
         return bool(dots.any())
-    columns = trace.pyramid.columns(area.x.low, area.x.high, width)
+    columns = (trace.smooth or trace.pyramid).columns(area.x.low, area.x.high, width)
     area.ink(braille.line(columns, area.x, area.y, height), key)
-    _not_finite(area, columns, footer)
+    if not trace.smooth:
+        _not_finite(area, columns)
     return bool(columns.count.any())
 
 
-def _not_finite(area: _Area, columns: Columns, footer: int) -> None:
+def _not_finite(area: _Area, columns: Columns) -> None:
     """A cross where values are not finite: on the axis for NaN, at the top or bottom edge for an infinity."""
     bottom = area.top + area.rows - 1
-    for places, row in ((columns.missing, bottom + footer), (columns.above, area.top), (columns.below, bottom)):
+    for places, row in ((columns.missing, bottom + area.footer), (columns.above, area.top), (columns.below, bottom)):
         for column in np.unique(np.flatnonzero(places) // 2).tolist():
             area.cells.write(area.left + column, row, "×", BAD)
+
+
+def _cursor(area: _Area, plot: Plot, at: float) -> None:
+    """A hairline with the value of each series beside it, each on a row of its own, as near to its height as the others let it be."""
+    if not area.x.low <= at <= area.x.high:
+        return
+    cells, column = area.cells, area.column(at)
+    for row in range(area.rows):
+        if area.free(area.left + column, area.top + row, 1):
+            cells.write(area.left + column, area.top + row, "│", CURSOR)
+    if area.footer:
+        text = f"{at:,.0f}" if at == round(at) else number(at)
+        x = area.left + max(0, min(column - len(text) // 2, area.width - len(text)))
+        cells.write(x, area.top + area.rows, cut(text, area.width), CURSOR)
+    labels: list[tuple[int, str, int]] = []
+    for trace in plot.traces:
+        found = trace.at(at)
+        if found is None:
+            continue
+        value, smooth = found
+        whole = math.isfinite(value)
+        text = number(value) if whole else "not finite"
+        if area.width >= 56:
+            text = f"{trace.name} {text}".strip() if len(plot.traces) > 1 else text
+            text += f" ~{number(smooth)}" if smooth is not None and math.isfinite(smooth) else ""
+        labels.append((area.row(value) if whole else area.rows - 1, text, SERIES + trace.slot if whole else BAD))
+    if len(labels) > area.rows:
+        return
+    labels.sort(key=lambda label: label[0])
+    longest = max((text_width(text) for _, text, _ in labels), default=0)
+    right = column + longest + 3 <= area.width
+    for row, (_, text, key) in zip(apart([row for row, _, _ in labels], area.rows), labels, strict=True):
+        text = cut(f" {text} ", area.width - column - 1 if right else column)
+        cells.write(area.left + (column + 1 if right else column - text_width(text)), area.top + row, text, key)
+
+
+def apart(rows: Sequence[int], height: int) -> list[int]:
+    """Rising rows moved as little as need be so that no two are the same and all lie in 0 … height - 1."""
+    found: list[int] = []
+    for row in rows:
+        found.append(max(row, found[-1] + 1) if found else row)
+    last = height
+    for place in range(len(found) - 1, -1, -1):
+        last = found[place] = min(found[place], last - 1)
+    return found

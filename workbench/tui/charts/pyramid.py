@@ -52,6 +52,8 @@ class Pyramid:
     def __init__(self, x: ArrayLike = (), y: ArrayLike = ()) -> None:
         self._source: Series | None = None
         self._version = 0
+        self.generation = 0
+        """Changes when points were dropped, so that what was made of them starts anew."""
         self.clear()
         self.append(x, y)
 
@@ -60,6 +62,7 @@ class Pyramid:
 
     def clear(self) -> None:
         """Forget every point."""
+        self.generation += 1
         self._length = 0
         self._whole = np.inf, -np.inf
         self._x: Floats = np.empty(0)

@@ -1,6 +1,8 @@
 """The panels of a run, one for everything its log has. It draws those that are on the screen and knows which has the focus."""
 
+from textual import on
 from textual.app import ComposeResult
+from textual.message import Message
 from textual.widget import Widget
 
 from workbench.events import Images, split_tag
@@ -9,6 +11,7 @@ from workbench.recipe import Recipe
 from workbench.runs import Summary
 from workbench.tui import palette, states, strips
 from workbench.tui.charts.chart import Chart, Line, Moment, Reference
+from workbench.tui.charts.smoothing import SHARES
 from workbench.tui.feed import Feed
 from workbench.tui.panels.board import Board, Wanted
 from workbench.tui.panels.console import Console
@@ -17,6 +20,8 @@ from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.samples import SamplePanel, group
 from workbench.tui.panels.tab_bar import TabBar
 
+SMOOTH = 2
+"""Which of SHARES is used at first."""
 CHART, SAMPLE = "chart ", "sample "
 """Beginnings of panels' names; the rest is the metric."""
 
@@ -32,6 +37,9 @@ class RunBoard(Board):
     RunBoard Figures.tab { border-left: none; padding: 0; }
     """
 
+    class Moved(Message):
+        """The mouse moved the cursor: draw."""
+
     def __init__(self, feed: Feed, recipe: Recipe) -> None:
         super().__init__()
         self.feed = feed
@@ -40,6 +48,10 @@ class RunBoard(Board):
         self.full = False
         self.log_y: bool | None = None
         """All y-axes logarithmic, or linear; None: each as its values are."""
+        self.smooth = SMOOTH
+        """Which of SHARES the curves are smoothed by."""
+        self.cursor: float | None = None
+        """The step that the charts' values are read at."""
         self._summary = Summary(size=0)
 
     def compose(self) -> ComposeResult:
@@ -51,6 +63,11 @@ class RunBoard(Board):
     def panel(self, name: str) -> Widget | None:
         """The panel of that name."""
         return next((child for child in self.children if child.name == name), None)
+
+    @property
+    def view(self) -> tuple[object, ...]:
+        """What is looked at and how: where it is the same, and the log too, there is nothing to draw."""
+        return self.focused, self.full, self.log_y, self.smooth, self.cursor
 
     @property
     def ring(self) -> list[str]:
@@ -103,8 +120,10 @@ class RunBoard(Board):
             elif isinstance(child, TabBar):
                 tabs = [(name, name.removeprefix(SAMPLE)) for name in shown.tabs]
                 hidden = [name for name in charts if name not in shown.regions]
-                note = f"{len(hidden)} more chart{'s' * (len(hidden) != 1)}: tab" if hidden else ""
-                child.follow(tabs, frozenset(shown.regions), self.focused, note)
+                notes = [f"{len(hidden)} more chart{'s' * (len(hidden) != 1)}: tab"] if hidden else []
+                notes += [f"smoothed {100 * SHARES[self.smooth]:g} %"] if self.smooth else []
+                notes += [{True: "log y", False: "linear y"}[self.log_y]] if self.log_y is not None else []
+                child.follow(tabs, frozenset(shown.regions), self.focused, " ─ ".join(notes))
             elif isinstance(child, Figures):
                 child.set_class("figures" in shown.tabs, "tab")
                 child.follow(self.recipe, summary, history)
@@ -128,6 +147,8 @@ class RunBoard(Board):
             end=history.steps,
             references=[Reference(value, label) for value, label in dict.fromkeys(limits)],
             moments=[Moment(mark.step, mark.text) for mark in history.marks if mark.command or set(mark.settings) != {"train.log_every"}],
+            smooth=SHARES[self.smooth],
+            cursor=self.cursor,
         )
 
     def _draw_notice(self, panel: Widget) -> None:
@@ -158,9 +179,21 @@ class RunBoard(Board):
         """The panel that arrows act on: the one in focus, or the first below the charts."""
         return self.panel(self.focused or next(iter(self.place(self.size).tabs), ""))
 
-    def scroll_target(self, rows: int) -> None:
-        """Scroll the target's text."""
+    def move(self, across: int, down: int, *, page: bool = False) -> None:
+        """What arrows, or with `page` the bigger keys, do: move a chart's cursor; scroll text; go to older and newer samples."""
         target = self.target()
-        body = target.children[-1] if isinstance(target, SamplePanel) else target
-        if isinstance(body, Lines):
-            body.scroll_by(rows)
+        if isinstance(target, Chart):
+            self.cursor = target.moved(self.cursor, (across + down) * (target.size.width // 8 if page else 1))
+        elif isinstance(target, SamplePanel) and (across or page):
+            target.back(-(across + down) * (max(1, target.count // 8) if page else 1))
+        else:
+            body = target.children[-1] if isinstance(target, SamplePanel) else target
+            if isinstance(body, Lines):
+                body.scroll_by(down * (max(1, body.size.height - 1) if page else 1))
+
+    @on(Chart.Pointed)
+    def _pointed(self, event: Chart.Pointed) -> None:
+        event.stop()
+        self.focused, self.cursor = event.chart.name or "", event.x
+        self.cursor = event.chart.moved(event.x, 0)
+        self.post_message(self.Moved())

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from workbench import runs
 from workbench.recipe import Recipe
 from workbench.tui import keys, steer
+from workbench.tui.charts.smoothing import SHARES
 from workbench.tui.feed import Feed
 from workbench.tui.keys import Key, KeyScreen
 from workbench.tui.panels.key_bar import KeyBar
@@ -32,7 +33,7 @@ class RunScreen(KeyScreen):
     """Opened from either list."""
 
     KEYS: ClassVar[tuple[Key, ...]] = (
-        Key("escape", "back", "back", "From a panel on the whole screen back to all, from there back to the lists", "Esc"),
+        Key("escape", "back", "back", "Remove the cursor; from a panel on the whole screen back to all; back to the lists", "Esc"),
         Key("p", "pause", "pause", "Pause it at its next step"),
         Key("r", "resume", "resume", "Go on: a paused run at once, an ended one from its last checkpoint"),
         Key("s", "stop", "stop", "Stop it: it finishes its step and saves a checkpoint"),
@@ -41,10 +42,16 @@ class RunScreen(KeyScreen):
         Key("y", "log_y", "log y", "All y-axes logarithmic, all linear, or each as its values are"),
         Key("tab", "next", "panel", "The next panel", "Tab"),
         Key("enter", "full", "full", "The panel in focus on the whole screen, and back", "⏎"),
-        Key("left", "older", "", "An older sample of the panel in focus", "←"),
-        Key("right", "newer", "", "A newer sample", "→"),
+        Key("left", "left", "", "On a chart: a cursor that reads all charts at its step; on samples: an older one", "←"),
+        Key("right", "right", "", "The cursor to later steps; a newer sample", "→"),
         Key("up", "up", "", "Scroll the panel in focus up", "↑"),
         Key("down", "down", "", "Scroll it down", "↓"),
+        Key("pageup", "page_up", "", "The same in big steps", "PgUp"),
+        Key("pagedown", "page_down", "", "The same in big steps", "PgDn"),
+        Key("comma", "older", "", "An older sample of the panel in focus", ","),
+        Key("full_stop", "newer", "", "A newer sample", "."),
+        Key("minus", "less", "", "Smooth the curves less, at last not at all", "-"),
+        Key("plus,equals_sign", "more", "", "Smooth the curves more", "+"),
         *keys.ALWAYS,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -94,7 +101,7 @@ class RunScreen(KeyScreen):
         """Bring everything up to date; only what changed is painted, and an ended run, where nothing changes, is not even looked at."""
         feed, board = self.feed, self.board
         self._drawn_at = time.monotonic()
-        now = (feed.history.version, feed.caught_up, feed.state, feed.problem, self.size, board.focused, board.full, board.log_y)
+        now = (feed.history.version, feed.caught_up, feed.state, feed.problem, self.size, *board.view)
         # Textual repaints the whole terminal when a screen below the top one changes.
         if (now == self._drawn and not feed.state.alive) or not (self.is_active and self.header.size):
             return
@@ -129,8 +136,15 @@ class RunScreen(KeyScreen):
             return "Tab chooses a panel first; Enter then shows it on the whole screen."
         return ""
 
+    @on(RunBoard.Moved)
+    def _moved(self) -> None:
+        self.draw()
+
     def do_back(self) -> None:
-        if self.board.full:
+        if self.board.cursor is not None:
+            self.board.cursor = None
+            self.draw()
+        elif self.board.full:
             self.do_full()
         else:
             self.app.pop_screen()
@@ -175,8 +189,36 @@ class RunScreen(KeyScreen):
         if isinstance(target, SamplePanel):
             target.back(steps)
 
+    def do_left(self) -> None:
+        self._move(-1, 0)
+
+    def do_right(self) -> None:
+        self._move(1, 0)
+
     def do_up(self) -> None:
-        self.board.scroll_target(-1)
+        self._move(0, -1)
 
     def do_down(self) -> None:
-        self.board.scroll_target(1)
+        self._move(0, 1)
+
+    def do_page_up(self) -> None:
+        self._move(0, -1, page=True)
+
+    def do_page_down(self) -> None:
+        self._move(0, 1, page=True)
+
+    def _move(self, across: int, down: int, *, page: bool = False) -> None:
+        self.board.move(across, down, page=page)
+        self.draw()
+
+    def do_less(self) -> None:
+        self._smooth(-1)
+
+    def do_more(self) -> None:
+        self._smooth(1)
+
+    def _smooth(self, by: int) -> None:
+        self.board.smooth = max(0, min(len(SHARES) - 1, self.board.smooth + by))
+        share = SHARES[self.board.smooth]
+        self.notify(f"Smoothed over {100 * share:g} % of the axis" if share else "Not smoothed", timeout=2)
+        self.draw()
