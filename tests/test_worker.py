@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -366,15 +365,6 @@ def test_output_is_bounded(tmp_path: Path) -> None:
     assert ended(run).state == "finished"
     sizes = [path.stat().st_size for path in run.path.glob("output.log*")]
     assert len(sizes) == 2 and sum(sizes) <= 2 * (4 << 20)
-
-
-def test_logind_is_read(tmp_path: Path) -> None:
-    (tmp_path / "logind.conf").write_text("#KillUserProcesses=yes\n[Login]\nKillUserProcesses=no\n")
-    assert not launch.kills_at_logout(tmp_path)
-    (tmp_path / "logind.conf.d").mkdir()
-    (tmp_path / "logind.conf.d" / "10-site.conf").write_text("[Login]\nKillUserProcesses = yes\n")
-    assert launch.kills_at_logout(tmp_path)
-    shutil.rmtree(tmp_path / "logind.conf.d")
 
 
 def test_the_threads_of_the_recipe_are_what_numpy_has(tmp_path: Path) -> None:

@@ -126,6 +126,8 @@ def _shell() -> Any:
         from workbench.listing import print_json
 
         made = launch.start(recipe, settings or [], device)
+        if warning := made.about().get("warning"):
+            _tell(clean(f"! {warning}"))
         if not (follow and as_json):
             print_json({"run": made.id}) if as_json else _print(made.id)
         if follow:
@@ -152,6 +154,14 @@ def _shell() -> Any:
         if events or as_json:
             raise typer.Exit(following.follow(found, as_json, to_its_end=follow))
         following.output(found, follow)
+
+    @shell.command()
+    def doctor(as_json: AsJson = False) -> None:
+        """Look for what goes wrong on real machines: GPU, torch, disk, logout, terminal. Exit code 1 where something is bad."""
+        from workbench.doctor import report
+
+        if not report.show(as_json):
+            raise typer.Exit(1)
 
     def _command(reference: str, verb: str, request: dict[str, Any] | None = None) -> None:
         from workbench import follow, launch

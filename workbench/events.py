@@ -147,6 +147,8 @@ class Status(Event):
     """Which variant of the data, where it is not the course's own."""
     demo: str = ""
     """Why the result counts for nothing (`random weights`); bars are then not judged."""
+    warning: str = ""
+    """What is wrong with the machine, although it trains: a GPU that torch cannot use."""
     pending: list[dict[str, Any]] = []
     """Live changes made after `from_step` in an earlier attempt, `{"step", "settings"}` each, that will be applied again at their steps."""
 
@@ -178,6 +180,7 @@ CAUSES = {
     "killed": "killed by a person",
     "signal": "killed by a signal from outside",
     "memory": "out of memory: the kernel ended it",
+    "device": "its device cannot be used",
     "device-memory": "the device's memory is full",
     "disk-full": "the disk is full",
     "not-finite": "a value became NaN or infinite",

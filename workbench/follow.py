@@ -71,7 +71,8 @@ def described(event: AnyEvent) -> str:
         shown = [f"{tag} {number(value)}" for tag, value in event.values.items() if not tag.startswith("system/")]
         return place + "  ".join(shown) if shown else ""
     if isinstance(event, Status):
-        return f"{place}{event.state}{': ' + event.message if event.message else ''}"
+        warning = f"\n! {event.warning}" if event.warning else ""
+        return f"{place}{event.state}{': ' + event.message if event.message else ''}{warning}"
     if isinstance(event, Mark):
         return f"{place}{event.text}"
     if isinstance(event, Text):

@@ -87,6 +87,7 @@ class History:
         self.device = ""
         self.variant = ""
         self.demo = ""
+        self.warning = ""
         self.version = 0
         """Changes with every event; panels redraw when it does."""
         self.rewinds = 0
@@ -163,6 +164,7 @@ class History:
         self.device = status.device or self.device
         self.variant = status.variant or self.variant
         self.demo = status.demo or self.demo
+        self.warning = status.warning or self.warning
         self.status = status
         self._paused = status.state == "paused"
         self.statuses.append(status)

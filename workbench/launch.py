@@ -10,12 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from workbench import __version__, atomic, control, devices, lock, paths, trust
+from workbench import __version__, atomic, control, devices, lock, logind, paths, trust
 from workbench import recipe as recipes
 from workbench.problems import Problem, one_line
 from workbench.recipe import Loaded, dump
@@ -28,8 +27,7 @@ PATIENCE = 5.0
 def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
     """Read a recipe, choose its device, make a run of it and launch it: what `dlwb run` and Enter do."""
     loaded = recipes.load(recipes.find(name), settings)
-    kinds = loaded.schema.devices if loaded.schema else ("cpu",)
-    run = create(loaded, devices.best_device(kinds, device or loaded.recipe.compute.device))
+    run = create(loaded, *choose(loaded, device))
     try:
         launch(run)
     except KeyboardInterrupt:
@@ -40,8 +38,21 @@ def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
     return run
 
 
-def create(loaded: Loaded, device: str) -> Run:
-    """Make the run directory of a recipe that was read; nothing runs yet. `device` is resolved: cpu or cuda:N."""
+def choose(loaded: Loaded, device: str = "") -> devices.Choice:
+    """The device for a recipe, and what a person must hear about it: torch cannot use the GPU, or too little of its memory is free."""
+    schema = loaded.schema
+    choice = devices.choose(schema.devices if schema else ("cpu",), device or loaded.recipe.compute.device)
+    taken = [each for each in devices.accelerators() if each.name == choice.name] if choice.name != "cpu" else []
+    if taken and not choice.warning:
+        from workbench import estimate
+
+        past = estimate.past_runs(loaded.stem)
+        return devices.Choice(choice.name, estimate.crowded(loaded.recipe, taken[0], past, schema.live if schema else ()))
+    return choice
+
+
+def create(loaded: Loaded, device: str, warning: str = "") -> Run:
+    """Make the run directory of a recipe that was read; nothing runs yet. `device` is cpu or cuda:N; the warning will stand in its log."""
     file = loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py"
     source = trust.read(file) if loaded.project_file else file.read_bytes()
     recipe = msgspec.structs.replace(
@@ -70,6 +81,7 @@ def create(loaded: Loaded, device: str) -> Run:
         about = {
             "recipe": str(loaded.path.absolute()),
             "mirror": str(mirror) if mirror else "",
+            "warning": warning,
             "created": time.time(),
             "processor": devices.processor(),
             "versions": _versions(),
@@ -121,14 +133,20 @@ def launch(run: Run, *, anyway: bool = False) -> None:
     mirror = run.about().get("mirror")
     if mirror and isinstance(mirror, str) and "DLWB_MIRROR" not in environment:
         environment["DLWB_MIRROR"] = mirror
-    command = [*_scope(), sys.executable, "-P", "-m", "workbench.parent", str(run.path.absolute()), str(offset)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False)
+    command = [sys.executable, "-P", "-m", "workbench.parent", str(run.path.absolute()), str(offset)]
+    done = _call([*logind.scope(), *command], environment)
+    if done.returncode == 1 and done.stderr.startswith("Failed to"):  # systemd-run has no bus here, as after `su`
+        done = _call(command, environment)
     if done.returncode == 3:
         raise Problem(f"{run.id} is running already.", f"`dlwb run {run.stem}` starts another one.")
     if done.returncode == 4:
         raise Problem(f"{run.path} is no run directory any more.", "Was it deleted? `dlwb runs` lists what there is.")
     if done.returncode:
         raise Problem(f"{run.id} could not be started: {one_line(done.stderr.strip().rpartition(chr(10))[2]) or done.returncode}.")
+
+
+def _call(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False)
 
 
 def _take_new_code(run: Run, attempt: int) -> None:
@@ -140,28 +158,6 @@ def _take_new_code(run: Run, attempt: int) -> None:
         atomic.write(run.project_copy, code)
     except OSError as error:
         raise Problem(f"The code of {run.id} cannot be replaced: {error.strerror} ({error.filename}).") from error
-
-
-def _scope() -> list[str]:
-    """logind may end all of a person's processes at logout; a scope under the user's service manager outlives that (systemd-run(1))."""
-    if not kills_at_logout() or not shutil.which("systemd-run") or not Path(f"/run/user/{os.getuid()}/systemd/private").exists():
-        return []
-    return ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--"]
-
-
-def kills_at_logout(folder: Path = Path("/etc/systemd")) -> bool:
-    """Whether logind is told KillUserProcesses=yes (logind.conf(5); a later file in logind.conf.d wins)."""
-    answer = False
-    for file in [folder / "logind.conf", *sorted(folder.glob("logind.conf.d/*.conf"))]:
-        try:
-            lines = file.read_text(errors="replace").splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            name, _, value = line.partition("=")
-            if name.strip() == "KillUserProcesses":
-                answer = value.strip().lower() in ("yes", "true", "1", "on")
-    return answer
 
 
 def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:

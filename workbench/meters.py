@@ -7,6 +7,8 @@ from typing import Any
 
 import psutil
 
+from workbench.devices import handle
+
 EVERY = 2.0
 """Seconds between two readings."""
 
@@ -18,7 +20,7 @@ class Meters:
         self._process = psutil.Process()
         self._process.cpu_percent()
         self._due = time.monotonic()
-        self._gpu = _handle(device)
+        self._gpu = handle(device)
 
     def read(self) -> dict[str, float]:
         """The readings by tag, or {} where the last ones are still fresh.
@@ -39,21 +41,6 @@ class Meters:
         if self._gpu is not None:
             values.update(_gpu_values(self._gpu))
         return values
-
-
-def _handle(device: str) -> Any:
-    if not device.startswith("cuda"):
-        return None
-    try:
-        import pynvml
-
-        from workbench.devices import visible
-
-        pynvml.nvmlInit()
-        _, _, number = device.partition(":")
-        return pynvml.nvmlDeviceGetHandleByIndex(visible(pynvml.nvmlDeviceGetCount())[int(number or 0)])
-    except Exception:
-        return None  # a driver without NVML trains all the same, without meters
 
 
 def _gpu_values(handle: Any) -> dict[str, float]:

@@ -96,12 +96,15 @@ class Parent:
                 raise Ended
             self.device = lock.Lock.take(path, wait=True)
             self._queued = False
+        if self.device:
+            self.device.write({"run": self.run.id})
 
     def _work(self) -> dict[str, Any]:
         report_end, report_start = os.pipe()
         environment = dict(os.environ)
         environment.update(DLWB_LOCK=str(self.lock.file), DLWB_REPORT=str(report_start), DLWB_CONTROL_OFFSET=str(self.offset))
         environment.update(PYTHONUNBUFFERED="1")
+        environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as NVML counts; torch's own order puts the fastest first
         # NumPy's BLAS reads these once, when it is imported: 1 and 2 threads give different bits.
         threads = str(self.run.recipe().compute.threads)
         environment.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads, MKL_NUM_THREADS=threads)

@@ -122,6 +122,10 @@ class Project:
 
     # -- what TorchProject replaces -----------------------------------------------------------------------------------------------
 
+    def device_memory(self) -> float:
+        """The most bytes that it has held on its accelerator; 0 on the CPU."""
+        return 0.0
+
     def prepare(self) -> None:
         """Set threads and flags of this process; called once, before build_data."""
 

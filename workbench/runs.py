@@ -15,6 +15,8 @@ from workbench.problems import Problem, one_line
 from workbench.recipe import Recipe
 
 ENDED = ("finished", "stopped", "failed")
+MEMORY = ("system/memory", "system/gpu_memory_peak")
+"""The meters of a run's own memory, on the host and on its device, GiB."""
 LIVE = ("queued", "starting", "running", "paused")
 Figure = float | Literal["nan", "inf", "-inf", "None"]
 """A number as JSON can hold it; None where there is no finite one."""
@@ -48,6 +50,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     device: str = ""
     variant: str = ""
     demo: str = ""
+    steps_per_epoch: int = 0
+    memory: dict[str, float] = {}
+    """The most that its meters of memory showed, GiB by tag."""
     last: dict[str, Figure] = {}
     best: dict[str, Figure] = {}
     status: Status | None = None
@@ -304,6 +309,8 @@ def summarize(history: History, size: int) -> Summary:
         device=history.device,
         variant=history.variant,
         demo=history.demo,
+        steps_per_epoch=history.steps_per_epoch,
+        memory={tag: found[1] for tag in MEMORY if tag in history.series and (found := history.series[tag].extremes())},
         last={tag: finite(history.last(tag)) for tag in tags},
         best={tag: finite(history.best(tag)) for tag in tags},
         status=history.status if history.statuses else None,

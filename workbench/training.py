@@ -224,6 +224,8 @@ class Training:
             return
         self._say(Scalars(means))
         if self.meters and (readings := self.meters.read()):
+            if held := self.project.device_memory():
+                readings["system/gpu_memory_peak"] = held / 2**30
             self._say(Scalars(readings))
         self._refuse_not_finite(means)
 

@@ -23,6 +23,11 @@ def count(value: float) -> str:
     return f"{value:,.0f}" if value < 1e7 else f"{value / 1e6:,.1f} M"
 
 
+def gib(size: float) -> str:
+    """Bytes of memory or disk: 0.4 GiB, 78 GiB."""
+    return f"{size / 2**30:.1f} GiB" if size < 10 * 2**30 else f"{size / 2**30:,.0f} GiB"
+
+
 def duration(seconds: float) -> str:
     """0:07, 12:03, 1:02:03, 2 d 3 h."""
     whole = int(min(max(0.0, seconds), 1e12))

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from workbench import control, lock, trust
+from workbench import control, devices, estimate, lock, trust
 from workbench.checkpoint import Checkpoints
 from workbench.control import Inbox
 from workbench.events import Answer, Status
@@ -97,22 +97,38 @@ def named(error: BaseException, run: Run) -> Problem:
     where = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(where[-1].filename).name}:{where[-1].lineno})" if where else ""
     if type(error).__name__ == "OutOfMemoryError":
-        return Problem(f"The device's memory is full: {text}", _smaller(run), cause="device-memory")
+        return Problem(f"The device's memory is full: {text}", _smaller(run, text), cause="device-memory")
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
         return Problem(f"Out of memory{place}: {text}", _smaller(run), cause="memory")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(Path(error.filename or run.path))
+    if type(error).__name__ == "AcceleratorError" or "CUDA error" in text:
+        return Problem(
+            f"The device failed{place}: {text}", "`dlwb doctor` looks at the device; the driver's log (dmesg) may say more.", cause="device"
+        )
     if isinstance(error, ImportError):
         return Problem(f"{type(error).__name__}: {text}{place}.", cause="import")
     return Problem(f"{type(error).__name__}: {text}{place}.", "The traceback is in its output (`dlwb logs`).", cause="exception")
 
 
-def _smaller(run: Run) -> str:
+def _smaller(run: Run, text: str = "") -> str:
+    """The batch size that would likely fit, from past runs and what torch said, and who else is on the device."""
     try:
-        size = run.recipe().train.batch_size
+        recipe = run.recipe()
     except Exception:
         return "Use a smaller batch."
-    return f"Use a smaller batch: --set train.batch_size={max(1, size // 2)}."
+    device, size = recipe.compute.device, recipe.train.batch_size
+    points = estimate.points_of(recipe, device, estimate.past_runs(run.stem)) if text else {}
+    others = [
+        msgspec.structs.replace(each, holders=tuple(holder for holder in each.holders if holder.pid != os.getpid()))
+        for each in devices.accelerators()
+        if each.name == device and text
+    ]
+    on_it = [f" Also on it: {who}." for each in others if (who := devices.held_by(each))]
+    if size == 1:
+        return f"Its batches have one example already: use a smaller model or another device.{''.join(on_it)}"
+    fits = estimate.after_full(text, size, points)
+    return f"Batches of {fits} would likely fit: --set train.batch_size={fits}.{''.join(on_it)}"
 
 
 class Stopped(BaseException):
@@ -164,7 +180,8 @@ class Worker:
         recipe = self.run.recipe()
         self._turn("starting", f"importing {recipe.project}")
         step = past.step if past.attempt else 0
-        log.write(Status(state="starting", attempt=self.attempt, message=f"importing {recipe.project}", step=step))
+        warning = one_line(str(self.run.about().get("warning", "")), 1000)
+        log.write(Status(state="starting", attempt=self.attempt, message=f"importing {recipe.project}", step=step, warning=warning))
         project = make_project(self.run, recipe)
         self._turn("starting", "reading its data")
         log.write(Status(state="starting", attempt=self.attempt, message="reading its data", step=step))

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from workbench.problems import Problem
+from workbench import devices, probe
+from workbench.problems import Problem, one_line
 from workbench.project import Project, Settings
 from workbench.recipe import Compute, Train
 
@@ -37,6 +38,8 @@ class TorchProject(Project):
     def __init__(self, config: Settings, train: Train, compute: Compute, seed: int, folder: Path = Path()) -> None:
         super().__init__(config, train, compute, seed, folder)
         name = compute.device
+        if name.startswith("cuda"):
+            _insist(name)
         self.device = torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
         self._proved = False
         """Whether a checkpoint of this run could be read again."""
@@ -54,6 +57,10 @@ class TorchProject(Project):
         torch.use_deterministic_algorithms(self.compute.deterministic)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
+
+    def device_memory(self) -> float:
+        """The most bytes that torch has reserved on the device."""
+        return float(torch.cuda.max_memory_reserved(self.device)) if self.device.type == "cuda" else 0.0
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Around a forward pass and its loss: bfloat16 on CUDA where `compute.precision` says so, else nothing."""
@@ -175,6 +182,23 @@ class TorchProject(Project):
         with torch.serialization.safe_globals(_ARRAY_KINDS):
             tree: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         return tree
+
+
+def _insist(name: str) -> None:
+    """A run that was given a GPU never goes on without it: it would train on, some fifty times slower, and nobody would know why."""
+    try:
+        torch.cuda.init()
+        count = torch.cuda.device_count()
+        reason = "" if torch.cuda.is_available() else "it finds no device"
+    except (RuntimeError, AssertionError) as error:
+        count, reason = 0, one_line(str(error), 300)
+    if reason:
+        said = probe.Torch(version=torch.__version__, cuda=torch.version.cuda or "", hip=torch.version.hip or "", reason=reason)
+        raise probe.refusal(said, devices.driver()) or Problem(reason, cause="device")
+    if int(name.partition(":")[2] or 0) >= count:
+        raise Problem(
+            f"This run is to train on {name}, and torch finds {count}.", "Look at CUDA_VISIBLE_DEVICES; `dlwb doctor` shows it.", "device"
+        )
 
 
 def _on_cpu(tensor: torch.Tensor) -> torch.Tensor:

@@ -75,13 +75,11 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def _create(self, loaded: Loaded) -> None:
         from workbench import launch, recipe
-        from workbench.devices import best_device
 
         try:
             if loaded.schema is None:
                 loaded = recipe.load(loaded.path)
-            kinds = loaded.schema.devices if loaded.schema else ("cpu", "cuda")
-            run = launch.create(loaded, best_device(kinds, loaded.recipe.compute.device))
+            run = launch.create(loaded, *launch.choose(loaded))
             feed = self.library.feed(run)
             feed.launching = True
             self.call_from_thread(self.open_run, run)

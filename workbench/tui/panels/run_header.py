@@ -39,6 +39,8 @@ class RunHeader(Lines):
 
     def lines(self, width: int) -> list[Strip]:
         lines = [title_line(self.feed, self.recipe, width), progress_line(self.feed, self.recipe, width, time.time())]
+        if self.feed.history.warning and self.feed.state.alive:
+            lines += strips.paragraph(f"! {one_line(self.feed.history.warning, 600)}", width, palette.bad, margin=1)
         return lines + (ending_lines(self.feed, self.recipe, self.summary, width) if self.feed.caught_up else [])
 
 

@@ -1,0 +1,47 @@
+/* A driver for tests where there is none: what pynvml asks of libnvidia-ml.so.1, answered from the environment.
+   FAKE_GPUS=free/total,… in MiB; FAKE_CUDA=12040; FAKE_NVML_ERROR=18 lets its start fail; FAKE_PID is a process on each device. */
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+static unsigned long long sizes(int number, int which) {
+    const char *at = getenv("FAKE_GPUS");
+    while (at && number-- > 0) { at = strchr(at, ','); if (at) at++; }
+    unsigned long long free = 0, total = 0;
+    if (at) sscanf(at, "%llu/%llu", &free, &total);
+    return (which ? total : free) << 20;
+}
+static int say(char *to, unsigned length, const char *text) { snprintf(to, length, "%s", text); return 0; }
+
+int nvmlInitWithFlags(unsigned flags) { const char *error = getenv("FAKE_NVML_ERROR"); return error ? atoi(error) : 0; }
+int nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
+const char *nvmlErrorString(int code) { return code == 18 ? "Driver/library version mismatch" : "Unknown Error"; }
+int nvmlSystemGetDriverVersion(char *to, unsigned length) { return say(to, length, "550.54.15"); }
+int nvmlSystemGetCudaDriverVersion_v2(int *to) { const char *said = getenv("FAKE_CUDA"); *to = said ? atoi(said) : 12040; return 0; }
+int nvmlDeviceGetCount_v2(unsigned *count) {
+    const char *at = getenv("FAKE_GPUS");
+    *count = at && *at ? 1 : 0;
+    for (; at && *at; at++) *count += *at == ',';
+    return 0;
+}
+int nvmlDeviceGetHandleByIndex_v2(unsigned number, void **handle) { *handle = (void *)(size_t)(number + 1); return 0; }
+int nvmlDeviceGetHandleByUUID(const char *uuid, void **handle) { *handle = (void *)(size_t)1; return 0; }
+int nvmlDeviceGetUUID(void *handle, char *to, unsigned length) {
+    snprintf(to, length, "GPU-%zu0000000-aaaa", (size_t)handle - 1);
+    return 0;
+}
+int nvmlDeviceGetName(void *handle, char *to, unsigned length) { return say(to, length, "NVIDIA Test 9000"); }
+int nvmlDeviceGetMemoryInfo(void *handle, unsigned long long *to) {
+    int number = (int)(size_t)handle - 1;
+    to[0] = sizes(number, 1); to[1] = sizes(number, 0); to[2] = to[0] - to[1];
+    return 0;
+}
+struct process { unsigned pid; unsigned long long memory; unsigned instance, compute; };
+int nvmlDeviceGetComputeRunningProcesses_v3(void *handle, unsigned *count, struct process *to) {
+    const char *pid = getenv("FAKE_PID");
+    if (!pid) { *count = 0; return 0; }
+    if (*count < 1) { *count = 1; return 7; }
+    *count = 1;
+    to[0].pid = (unsigned)atoi(pid); to[0].memory = 3ull << 30;
+    return 0;
+}

@@ -1,0 +1,65 @@
+"""Whether logind ends a person's processes at logout, and how a run is started so that it outlives that."""
+
+import os
+import pwd
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+FOLDERS = ("usr/lib/systemd", "usr/local/lib/systemd", "run/systemd", "etc/systemd")
+"""Where drop-ins lie: of two with one name, the one in the later folder counts (logind.conf(5))."""
+
+
+def kills_at_logout(root: Path = Path("/")) -> bool:
+    """Whether logind is told KillUserProcesses=yes: by itself where it can be asked, else by its files below `root`."""
+    if root == Path("/"):
+        said = _asked()
+        if said is not None:
+            return said
+    drop_ins = {file.name: file for folder in FOLDERS for file in sorted((root / folder / "logind.conf.d").glob("*.conf"))}
+    mains = [root / folder / "logind.conf" for folder in FOLDERS]
+    answer = False
+    for file in [*[main for main in mains if main.is_file()][-1:], *(drop_ins[name] for name in sorted(drop_ins))]:
+        try:
+            lines = file.read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            name, _, value = line.partition("=")
+            if name.strip() == "KillUserProcesses":
+                answer = value.strip().lower() in ("yes", "true", "1", "on", "y", "t")
+    return answer
+
+
+@cache
+def _asked() -> bool | None:
+    """What logind itself says: its built-in default need not be `no`."""
+    if not Path("/run/dbus/system_bus_socket").exists() or not shutil.which("busctl"):
+        return None
+    place = ["org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "KillUserProcesses"]
+    try:
+        done = subprocess.run(["busctl", "get-property", *place], capture_output=True, text=True, timeout=2, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"b true": True, "b false": False}.get(done.stdout.strip())
+
+
+def manager(root: Path = Path("/")) -> bool:
+    """Whether the person's own service manager runs, so that `systemd-run --user` works."""
+    return bool(shutil.which("systemd-run")) and (root / f"run/user/{os.getuid()}/systemd/private").exists()
+
+
+def lingers(root: Path = Path("/")) -> bool:
+    """Whether that service manager stays after the last logout (`loginctl enable-linger`)."""
+    try:
+        return (root / "var/lib/systemd/linger" / pwd.getpwuid(os.getuid()).pw_name).exists()
+    except KeyError:
+        return False
+
+
+def scope() -> list[str]:
+    """What stands before a run's command: logind may end all of a session's processes, not those of a scope under the person's manager."""
+    if not manager() or not kills_at_logout():
+        return []
+    return ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--"]
