@@ -16,9 +16,10 @@ from workbench.tui.app import DlwbApp
 from workbench.tui.keys import KeyScreen
 from workbench.tui.panels.board import Wanted, plan
 from workbench.tui.screens.help import HelpScreen
-from workbench.tui.screens.home import HomeScreen
 from workbench.tui.screens.question import QuestionScreen
+from workbench.tui.screens.recipes import RecipesScreen
 from workbench.tui.screens.run import RunScreen
+from workbench.tui.screens.runs import RunsScreen
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
@@ -207,7 +208,7 @@ async def test_a_finished_run_shows_curves_samples_figures_and_what_it_reached(s
         await pilot.press("escape")
         assert isinstance(pilot.app.screen, RunScreen), "escape leaves the whole screen first"
         await pilot.press("escape")
-        assert isinstance(pilot.app.screen, HomeScreen)
+        assert isinstance(pilot.app.screen, RunsScreen)
 
 
 async def test_older_samples_can_be_looked_at() -> None:
@@ -290,12 +291,14 @@ async def test_the_footer_can_be_clicked() -> None:
     held.release()
 
 
-@pytest.mark.parametrize("kind", [HomeScreen, RunScreen])
+@pytest.mark.parametrize("kind", [RecipesScreen, RunsScreen, RunScreen])
 async def test_help_lists_every_binding(kind) -> None:
     finish(make_run())
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         if kind is RunScreen:
             await open_run(pilot, "finished")
+        elif kind is RunsScreen:
+            await pilot.press("2")
         screen = pilot.app.screen
         assert isinstance(screen, kind) and isinstance(screen, KeyScreen)
         bound = {key for key in screen._bindings.key_to_bindings if screen._bindings.key_to_bindings[key][0].action.startswith("press")}

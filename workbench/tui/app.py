@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
@@ -10,11 +11,14 @@ from rich.console import RenderableType
 from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.screen import Screen
+from textual.theme import Theme
 
 from workbench.problems import Problem
 from workbench.recipe import Loaded
+from workbench.tui import palette
+from workbench.tui.keys import KeyScreen
 from workbench.tui.library import Library
-from workbench.tui.screens.home import HomeScreen
+from workbench.tui.screens.recipes import RecipesScreen
 from workbench.tui.sparing import Frame, Ready
 
 if TYPE_CHECKING:
@@ -35,6 +39,13 @@ class DlwbApp(App[None], inherit_bindings=False):
         self.frame = Frame()
         self.starting = False
         """Set from Enter on a recipe until its run's screen is there."""
+        for name, colors in palette.THEMES.items():
+            own = {"foreground": colors.text, "background": colors.ground, "surface": colors.raised, "panel": colors.raised}
+            named = {"success": colors.good, "warning": colors.warn, "error": colors.bad, "accent": colors.accent}
+            self.register_theme(
+                Theme(name, colors.accent, dark=colors.dark, variables=palette.variables(name), **own, **named)  # type: ignore[arg-type]
+            )
+        self.wear(palette.fitting(self.console.color_system))
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         """Textual's way to the terminal, narrowed to the cells that differ from what stands there."""
@@ -44,8 +55,37 @@ class DlwbApp(App[None], inherit_bindings=False):
             renderable = Ready(text) if text or cursor != self._previous_cursor_position else None
         super()._display(screen, renderable)
 
-    def get_default_screen(self) -> HomeScreen:
-        return HomeScreen()
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return palette.variables("dark")
+
+    def wear(self, theme: str) -> None:
+        """Show everything in the colours of a theme, from now on."""
+        palette.use(theme)
+        self.theme = theme
+        for screen in self.screen_stack if self._running else ():
+            if isinstance(screen, KeyScreen):
+                screen.restyle()
+
+    def get_default_screen(self) -> RecipesScreen:
+        return RecipesScreen()
+
+    def show_list(self, name: str) -> None:
+        """Show one of the lists: the recipes are the screen below all others; each list keeps its cursor and its filter."""
+        if self.is_screen_installed(name) and self.screen is self.get_screen(name):
+            return
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        if name != "recipes":
+            if not self.is_screen_installed(name):
+                module = importlib.import_module(f"workbench.tui.screens.{name}")
+                self.install_screen(getattr(module, f"{name.capitalize()}Screen")(), name)
+            self.push_screen(name)
+
+    def show_recipe(self, path: str) -> None:
+        """Show the list of recipes with the cursor on one of them."""
+        self.show_list("recipes")
+        assert isinstance(self.screen, RecipesScreen)
+        self.screen.rows.select(path)
 
     def start(self, loaded: Loaded) -> None:
         """Make a run of a recipe and open it; a person's own code is asked about first."""
@@ -93,7 +133,6 @@ class DlwbApp(App[None], inherit_bindings=False):
     def warm_up(self) -> None:
         """Import what a run's screen needs, while the person reads the list."""
         import gc
-        import importlib
 
         gc.freeze()
         gc.enable()

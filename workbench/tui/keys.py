@@ -6,6 +6,10 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from workbench.tui import palette
+from workbench.tui.charts.canvas import Canvas
+from workbench.tui.panels.lines import Lines
+
 if TYPE_CHECKING:
     from workbench.tui.app import DlwbApp
 
@@ -37,6 +41,8 @@ def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
 
 ALWAYS = (
     Key("question_mark,f1", "help", "help", "Show every key that works here", "? F1"),
+    Key("ctrl+p", "palette", "", "Find a recipe, a run, or what a key does by its name", "^p"),
+    Key("ctrl+t", "theme", "", "Other colours: dark, light, the terminal's sixteen", "^t"),
     Key("ctrl+l", "redraw", "", "Draw the whole screen anew", "^l"),
     Key("q,ctrl+q,ctrl+c", "quit", "quit", "Leave; runs go on without this program", "q"),
 )
@@ -51,6 +57,7 @@ class KeyScreen(Screen[None]):
 
     app: "DlwbApp"
 
+    AUTO_FOCUS = ""
     KEYS: ClassVar[tuple[Key, ...]] = ALWAYS
 
     def on_resize(self, event: events.Resize) -> None:
@@ -72,6 +79,23 @@ class KeyScreen(Screen[None]):
         from workbench.tui.screens.help import HelpScreen
 
         self.app.push_screen(HelpScreen(self.KEYS))
+
+    def do_palette(self) -> None:
+        from workbench.tui.finder import open_finder
+
+        open_finder(self)
+
+    def do_theme(self) -> None:
+        themes = list(palette.THEMES)
+        self.app.wear(themes[(themes.index(palette.name) + 1) % len(themes)])
+        self.notify(f"Colours: {palette.name}", timeout=2)
+
+    def restyle(self) -> None:
+        """Draw everything in the theme's colours."""
+        for canvas in self.query(Canvas):
+            canvas.restyle()
+        for panel in self.query(Lines):
+            panel.rebuild()
 
     def do_redraw(self) -> None:
         self.app.frame.forget()

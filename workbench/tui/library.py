@@ -109,6 +109,10 @@ class Library:
         """The past runs of a recipe, newest first."""
         return [entry for entry in self.entries.values() if entry.run.stem == stem]
 
+    def count(self, name: str) -> int:
+        """How many rows the list of that name has."""
+        return len(self.shelf if name == "recipes" else self.entries)
+
     def live(self) -> int:
         """How many runs are alive."""
         return sum(entry.state.alive for entry in self.entries.values())

@@ -13,23 +13,6 @@ from workbench.tui.panels.rows import Row
 TITLE_WIDTH = 46
 
 
-def top_line(library: Library, view: str, filtered: str, width: int) -> Strip:
-    """The first line of the screen: where one is, and what lives."""
-    live = library.live()
-    parts: list[strips.Part] = [(" dlwb ", palette.heading), (" ", palette.plain)]
-    for number, name, amount in (("1", "recipes", len(library.shelf)), ("2", "runs", len(library.entries))):
-        here = name == view
-        parts += [
-            (f" {number} ", palette.accent if here else palette.faint),
-            (name.capitalize(), palette.bold if here else palette.dim),
-            (f" {amount} ", palette.dim if here else palette.faint),
-        ]
-    if filtered:
-        parts.append((f"  / {filtered}", palette.warn))
-    right: list[strips.Part] = [(f"● {live} live ", palette.good)] if live else []
-    return strips.line(width, parts, right)
-
-
 def _matches(text: str, wanted: str) -> bool:
     text = text.casefold()
     return all(word in text for word in wanted.casefold().split())
@@ -120,6 +103,12 @@ def run_rows(library: Library, width: int, filtered: str = "") -> list[Row]:
     return rows
 
 
+def run_title(entry: Entry) -> str:
+    """What a run is of, and whether it counts."""
+    summary = entry.summary
+    return entry.title + (" DEMO" if summary.demo else f" ({summary.variant})" if summary.variant else "")
+
+
 def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
     summary, recipe = entry.summary, entry.recipe
     symbol, text, style = states.state_words(entry.state)
@@ -133,7 +122,7 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
     value = verdict.figure(recipe, summary, metric) if recipe and metric else None
     judged = verdict.judge(recipe, summary) if recipe else []
     passed = [each.passed for each in judged if each.passed is not None]
-    title = entry.title + (" DEMO" if summary.demo else f" ({summary.variant})" if summary.variant else "")
+    title = run_title(entry)
     return {
         "state": (f"{symbol} {text}", style),
         "recipe": (title, palette.plain),

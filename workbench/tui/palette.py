@@ -1,29 +1,86 @@
-"""The one palette: colours by meaning, as Rich styles for the Line API. Readable in true colour, 256 and 16 colours."""
+"""Colours by meaning, as Rich styles for the Line API and as variables of the stylesheets. `use` puts a theme's colours in their place.
+
+`dark` and `light` are readable in true colour and in 256 colours; `sixteen` is made of the sixteen that every terminal has.
+"""
+
+import os
+from typing import NamedTuple
 
 from rich.style import Style
 
-GROUND = "#0f1318"
-RAISED = "#202a36"
-FRAME = "#3a424b"
-TEXT = "#d5dce4"
-DIM = "#8e969e"
-FAINT = "#61686f"
-ACCENT = "#62b6ea"
-GOOD = "#5fc86f"
-WARN = "#e5c06e"
-BAD = "#f07f83"
-VIOLET = "#bb9ff5"
 
-plain = Style(color=TEXT, bgcolor=GROUND)
-bold = Style(color=TEXT, bgcolor=GROUND, bold=True)
-dim = Style(color=DIM, bgcolor=GROUND)
-faint = Style(color=FAINT, bgcolor=GROUND)
-accent = Style(color=ACCENT, bgcolor=GROUND)
-heading = Style(color=ACCENT, bgcolor=GROUND, bold=True)
-good = Style(color=GOOD, bgcolor=GROUND)
-warn = Style(color=WARN, bgcolor=GROUND)
-bad = Style(color=BAD, bgcolor=GROUND)
-violet = Style(color=VIOLET, bgcolor=GROUND)
-badge = Style(color=GROUND, bgcolor=WARN, bold=True)
-chosen = Style(bgcolor=RAISED)
+class Colors(NamedTuple):
+    """The colours of one theme, as #rrggbb."""
+
+    ground: str
+    raised: str
+    frame: str
+    text: str
+    dim: str
+    faint: str
+    accent: str
+    good: str
+    warn: str
+    bad: str
+    violet: str
+    dark: bool
+
+
+THEMES = {
+    "dark": Colors(
+        "#0f1318", "#202a36", "#3a424b", "#d5dce4", "#8e969e", "#61686f", "#62b6ea", "#5fc86f", "#e5c06e", "#f07f83", "#bb9ff5", True
+    ),
+    "light": Colors(
+        "#fbfaf7", "#e6ebf1", "#c3c9cf", "#1e252c", "#555e67", "#858d95", "#1263ab", "#23771c", "#8a5a00", "#b8262e", "#6f3fb3", False
+    ),
+    # The terminal's own sixteen, by the values that every table of them is nearest to.
+    "sixteen": Colors(
+        "#000000", "#0000aa", "#555555", "#ffffff", "#aaaaaa", "#555555", "#55ffff", "#55ff55", "#ffff55", "#ff5555", "#ff55ff", True
+    ),
+}
+name = "dark"
+"""The theme in use."""
+plain: Style
+bold: Style
+dim: Style
+faint: Style
+accent: Style
+heading: Style
+good: Style
+warn: Style
+bad: Style
+violet: Style
+badge: Style
+chosen: Style
 """Laid over the row under the cursor."""
+
+
+def use(theme: str) -> None:
+    """Make these colours the ones that everything is drawn in from now on."""
+    global name, plain, bold, dim, faint, accent, heading, good, warn, bad, violet, badge, chosen
+    colors, name = THEMES[theme], theme
+    ground = colors.ground
+    plain, bold = Style(color=colors.text, bgcolor=ground), Style(color=colors.text, bgcolor=ground, bold=True)
+    dim, faint = Style(color=colors.dim, bgcolor=ground), Style(color=colors.faint, bgcolor=ground)
+    accent, heading = Style(color=colors.accent, bgcolor=ground), Style(color=colors.accent, bgcolor=ground, bold=True)
+    good, warn, bad = (Style(color=color, bgcolor=ground) for color in (colors.good, colors.warn, colors.bad))
+    violet = Style(color=colors.violet, bgcolor=ground)
+    badge = Style(color=ground, bgcolor=colors.warn, bold=True)
+    chosen = Style(bgcolor=colors.raised)
+
+
+def fitting(color_system: str | None) -> str:
+    """The theme for a terminal: by the number of its colours, and by what it says of its background in $COLORFGBG ("15;0")."""
+    if color_system == "standard":
+        return "sixteen"
+    background = os.environ.get("COLORFGBG", "").rpartition(";")[2]
+    return "light" if background in ("7", "15") else "dark"
+
+
+def variables(theme: str) -> dict[str, str]:
+    """A theme's colours as variables of a stylesheet: $ground, $raised, $frame, $text-color, $dim, $faint, $accent-color, $good, …"""
+    own = {"text": "text-color", "accent": "accent-color"}
+    return {own.get(field, field): str(value) for field, value in THEMES[theme]._asdict().items() if field != "dark"}
+
+
+use("dark")

@@ -12,23 +12,29 @@ from workbench.tui import palette
 if TYPE_CHECKING:
     from workbench.runs import State
 
-STATES: dict[str, tuple[str, Style]] = {
-    "created": ("·", palette.dim),
-    "queued": ("○", palette.dim),
-    "starting": ("◌", palette.accent),
-    "running": ("●", palette.good),
-    "paused": ("‖", palette.warn),
-    "stopping": ("◍", palette.warn),
-    "finished": ("✓", palette.good),
-    "stopped": ("■", palette.warn),
-    "failed": ("✗", palette.bad),
-    "away": ("◇", palette.violet),
+STATES = {
+    "created": ("·", "dim"),
+    "queued": ("○", "dim"),
+    "starting": ("◌", "accent"),
+    "running": ("●", "good"),
+    "paused": ("‖", "warn"),
+    "stopping": ("◍", "warn"),
+    "finished": ("✓", "good"),
+    "stopped": ("■", "warn"),
+    "failed": ("✗", "bad"),
+    "away": ("◇", "violet"),
 }
+
+
+def state_style(state: str) -> Style:
+    """The colour of a state."""
+    style: Style = getattr(palette, STATES.get(state, ("", "dim"))[1])
+    return style
 
 
 def state_words(state: State) -> tuple[str, str, Style]:
     """A state as symbol, words and colour; a run that ended badly says why: `failed: out of memory …`."""
-    symbol, style = STATES.get(state.state, ("?", palette.dim))
+    symbol = STATES.get(state.state, ("?", ""))[0]
     words = state.state
     if state.state == "away":
         words = state.message
@@ -36,4 +42,4 @@ def state_words(state: State) -> tuple[str, str, Style]:
         words = f"{state.state} on {state.host}"
     elif state.state == "failed" or state.cause in ("sigterm", "patience"):
         words = f"{state.state}: {CAUSES.get(state.cause, state.cause)}" if state.cause else state.state
-    return symbol, words, style
+    return symbol, words, state_style(state.state)

@@ -5,6 +5,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from workbench.tui import palette
 from workbench.tui.charts.cells import Cells, changed, changed_anywhere
 
 
@@ -26,8 +27,11 @@ class Canvas(Widget):
         self._styles_by_key: dict[int, Style] = {}
 
     def on_mount(self) -> None:
-        # Few terminals have no more than 16 colours; there the stylesheets name those that stay apart.
-        self.set_class(self.terminal_colors not in ("truecolor", "256"), "-sixteen")
+        self.restyle()
+
+    def restyle(self) -> None:
+        """Follow the theme. Where there are no more than 16 colours the stylesheets name those that stay apart."""
+        self.set_class(palette.name == "sixteen" or self.terminal_colors not in ("truecolor", "256"), "-sixteen")
 
     @property
     def terminal_colors(self) -> str | None:

@@ -14,7 +14,7 @@ from workbench.tui import palette, strips
 class Lines(Widget):
     """Shows what `show` was last given. With more lines than rows it scrolls, and a bar at the right edge says where it is."""
 
-    DEFAULT_CSS = "Lines { width: 1fr; height: 1fr; background: #0f1318; }"
+    DEFAULT_CSS = "Lines { width: 1fr; height: 1fr; background: $ground; }"
 
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes, markup=False)

@@ -31,9 +31,9 @@ class RunBoard(Board):
 
     DEFAULT_CSS = """
     RunBoard { padding: 0 1; }
-    RunBoard Chart { background: #0f1318; }
-    RunBoard Chart.focused > .chart--title { color: #62b6ea; }
-    RunBoard Figures { border-left: solid #3a424b; padding: 0 0 0 1; }
+    RunBoard Chart { background: $ground; }
+    RunBoard Chart.focused > .chart--title { color: $accent-color; }
+    RunBoard Figures { border-left: solid $frame; padding: 0 0 0 1; }
     RunBoard Figures.tab { border-left: none; padding: 0; }
     """
 

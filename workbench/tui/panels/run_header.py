@@ -15,7 +15,7 @@ from workbench.tui import palette, states, strips
 from workbench.tui.feed import Feed
 from workbench.tui.panels.lines import Lines
 
-SPACE: strips.Part = ("   ", palette.plain)
+SPACE = "   "
 
 
 class RunHeader(Lines):
@@ -85,10 +85,10 @@ def progress_line(feed: Feed, recipe: Recipe, width: int, now: float) -> Strip:
     left = feed.left()
     if left is not None:
         groups.append([(words.duration(left), palette.accent), (" left", palette.faint)])
-    parts = strips.joined(groups, SPACE if width >= 100 else ("  ", palette.plain))
+    parts = strips.joined(groups, (SPACE if width >= 100 else "  ", palette.plain))
     room = width - 4 - sum(len(text) for text, _ in parts)
     share = min(1.0, history.step / history.steps) if history.steps else 0.0
-    bar = _bar(share, room, states.STATES.get(feed.state.state, ("", palette.dim))[1]) if room >= 6 and history.steps else []
+    bar = _bar(share, room, states.state_style(feed.state.state)) if room >= 6 and history.steps else []
     return strips.line(width, [(" ", palette.plain), *bar, ("  " if bar else "", palette.plain), *parts])
 
 
@@ -112,7 +112,7 @@ def ending_lines(feed: Feed, recipe: Recipe, summary: Summary, width: int) -> li
         sentence += f" {message}"
     reached = _reached(recipe, summary)
     if not state.hint and cell_len(sentence) + sum(_width(group) + 3 for group in reached) + 2 <= width:
-        return [strips.line(width, [(f" {sentence}", style), *(part for group in reached for part in (SPACE, *group))])]
+        return [strips.line(width, [(f" {sentence}", style), *(part for group in reached for part in ((SPACE, palette.plain), *group))])]
     lines = strips.paragraph(sentence, width, style, margin=1)
     if state.hint:
         lines += strips.paragraph(one_line(state.hint, 300), width, palette.dim, margin=1)
@@ -121,7 +121,7 @@ def ending_lines(feed: Feed, recipe: Recipe, summary: Summary, width: int) -> li
         if row and _width(row) + 3 + _width(group) + 1 > width:
             lines.append(strips.line(width, row))
             row = []
-        row += [SPACE if row else (" ", palette.plain), *group]
+        row += [(SPACE if row else " ", palette.plain), *group]
     return [*lines, strips.line(width, row)][:6] if row else lines[:6]
 
 

@@ -17,9 +17,9 @@ class HelpScreen(ModalScreen[None]):
     """Lists a key table."""
 
     DEFAULT_CSS = """
-    HelpScreen { align: center middle; background: #0f1318 60%; }
+    HelpScreen { align: center middle; background: $ground 60%; }
     HelpScreen > Lines {
-        width: 76; max-width: 96%; height: auto; max-height: 96%; padding: 0 2; background: #0f1318; border: round #62b6ea;
+        width: 76; max-width: 96%; height: auto; max-height: 96%; padding: 0 2; background: $ground; border: round $accent-color;
     }
     """
     KEYS: ClassVar[tuple[Key, ...]] = (

@@ -18,9 +18,9 @@ class QuestionScreen(ModalScreen[bool]):
     """Dismisses with the answer."""
 
     DEFAULT_CSS = """
-    QuestionScreen { align: center middle; background: #0f1318 60%; }
+    QuestionScreen { align: center middle; background: $ground 60%; }
     QuestionScreen > Lines {
-        width: 76; max-width: 96%; height: auto; max-height: 90%; padding: 1 2; background: #0f1318; border: round #e5c06e;
+        width: 76; max-width: 96%; height: auto; max-height: 90%; padding: 1 2; background: $ground; border: round $warn;
     }
     """
     KEYS: ClassVar[tuple[Key, ...]] = (

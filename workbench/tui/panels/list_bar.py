@@ -1,0 +1,64 @@
+"""The first line of the lists: which there are, which one is shown, the filter, and what lives. A click on a name shows that list."""
+
+from typing import TYPE_CHECKING, cast
+
+from rich.cells import cell_len
+from textual import events
+from textual.strip import Strip
+
+from workbench.tui import palette, strips
+from workbench.tui.panels.lines import Lines
+
+if TYPE_CHECKING:
+    from workbench.tui.app import DlwbApp
+
+LISTS = (("1", "recipes"), ("2", "runs"))
+"""Key and name of every list."""
+TITLE = " dlwb  "
+
+
+class ListBar(Lines):
+    """`follow` tells it the filter."""
+
+    DEFAULT_CSS = "ListBar { height: 1; }"
+
+    def __init__(self, here: str) -> None:
+        super().__init__()
+        self._here = here
+        self._words = ""
+
+    def follow(self, words: str) -> None:
+        """Write it anew, with this filter."""
+        self._words = words
+        self.rebuild()
+
+    def _tabs(self) -> list[tuple[str, list[strips.Part]]]:
+        library = cast("DlwbApp", self.app).library
+        tabs: list[tuple[str, list[strips.Part]]] = []
+        for number, name in LISTS:
+            here = name == self._here
+            parts = [
+                (f" {number} ", palette.accent if here else palette.faint),
+                (name.capitalize(), palette.bold if here else palette.dim),
+                (f" {library.count(name)} ", palette.dim if here else palette.faint),
+            ]
+            tabs.append((name, parts))
+        return tabs
+
+    def lines(self, width: int) -> list[Strip]:
+        parts: list[strips.Part] = [(TITLE[:-1], palette.heading), (TITLE[-1:], palette.plain)]
+        for _, tab in self._tabs():
+            parts += tab
+        if self._words:
+            parts.append((f"  / {self._words}", palette.warn))
+        live = cast("DlwbApp", self.app).library.live()
+        right: list[strips.Part] = [(f"● {live} live ", palette.good)] if live else []
+        return [strips.line(width, parts, right)]
+
+    def on_click(self, event: events.Click) -> None:
+        column = len(TITLE)
+        for name, parts in self._tabs():
+            column += sum(cell_len(text) for text, _ in parts)
+            if len(TITLE) <= event.x < column:
+                cast("DlwbApp", self.app).show_list(name)
+                return

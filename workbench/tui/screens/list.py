@@ -1,0 +1,213 @@
+"""The base of the screens that list things: rows under a cursor, a pane about the one chosen, a filter, and the way to the other lists."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.strip import Strip
+from textual.timer import Timer
+
+from workbench.tui import keys
+from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.panels.key_bar import KeyBar
+from workbench.tui.panels.lines import Lines
+from workbench.tui.panels.list_bar import LISTS, ListBar
+from workbench.tui.panels.rows import Row, Rows
+
+if TYPE_CHECKING:
+    from textual.widgets import Input
+
+    from workbench.tui.library import Library
+
+SLICE = 0.01
+"""Seconds of one piece of reading, so that keys are answered in between."""
+PAUSE = 1.5
+"""Seconds between two looks at all runs."""
+NARROW = 100
+
+MOVING = (
+    *(Key(number, f"to_{name}", "", f"The list of {name}") for number, name in LISTS),
+    Key("tab", "switch", "next list", "The next list", "Tab"),
+    Key("slash", "filter", "filter", "Show only rows with these words", "/"),
+    Key("up", "up", "", "One row up", "↑"),
+    Key("down", "down", "", "One row down", "↓"),
+    Key("pageup", "page_up", "", "A page up", "PgUp"),
+    Key("pagedown", "page_down", "", "A page down", "PgDn"),
+    Key("home", "first", "", "The first row", "Home"),
+    Key("end", "last", "", "The last row", "End"),
+    Key("ctrl+d", "more", "", "Scroll the pane of details", "^d"),
+    Key("escape", "back", "", "Clear the filter", "Esc"),
+    *keys.ALWAYS,
+)
+"""The keys that every list has after its own."""
+
+
+class ListScreen(KeyScreen):
+    """A list says what its rows and its pane are (`make_rows`, `pane_lines`), and what its keys do."""
+
+    NAME: ClassVar[str]
+    """Which of LISTS it is."""
+    BELOW: ClassVar[bool] = False
+    """The pane is a few lines below the rows, not beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = ""
+        """The filter."""
+        self._work: Iterator[None] = iter(())
+        self._timer: Timer | None = None
+        self._idle: Timer | None = None
+
+    @property
+    def library(self) -> "Library":
+        return self.app.library
+
+    @property
+    def rows(self) -> Rows:
+        return self.query_one(Rows)
+
+    @property
+    def pane(self) -> Lines:
+        return self.query_one("#pane", Lines)
+
+    def make_rows(self, width: int) -> Sequence[Row]:
+        """The rows that the filter lets through, for a width."""
+        return []
+
+    def pane_lines(self, width: int) -> Sequence[Strip]:
+        """What there is to say about the row under the cursor."""
+        return []
+
+    def rested(self) -> None:
+        """Called when the cursor is on another row, and when the screen is shown."""
+
+    def compose(self) -> ComposeResult:
+        yield ListBar(self.NAME)
+        with Container(id="views", classes="below" if self.BELOW else ""):
+            yield Rows()
+            yield Lines(id="pane")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.library.load_recipes()
+        self.rows.make = self.make_rows
+        self.pane.source = lambda width: self.pane_lines(max(8, width - 1))
+        self._arrange()
+        # The past runs are read once the list of recipes stands on the screen.
+        self.call_after_refresh(self._look)
+
+    def _look(self) -> None:
+        if self.is_active:
+            self._work = self.library.refresh()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        deadline = time.perf_counter() + SLICE
+        for _ in self._work:
+            if time.perf_counter() > deadline:
+                self._timer = self.set_timer(0.001, self._go_on)
+                return
+        # Textual repaints the whole terminal when a screen below the top one changes.
+        if self.is_active:
+            self.fill()
+            self._timer = self.set_timer(PAUSE, self._look)
+            if not self._idle:
+                self._idle = self.set_timer(0.05, self.app.warm_up)
+
+    # -- what stands where -----------------------------------------------------------------------------------------------------
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        self._arrange()
+
+    def on_screen_resume(self) -> None:
+        if self._timer:
+            self._timer.stop()
+            self._look()
+        self.rested()
+
+    def _arrange(self) -> None:
+        self.query_one("#views").set_class(self.size.width < NARROW, "narrow")
+        self.fill()
+
+    def fill(self) -> None:
+        """Write both the list and the pane anew; only what changed is painted."""
+        self.rows.rebuild()
+        self.pane.rebuild()
+        self.query_one(ListBar).follow(self.words)
+        self.query_one(KeyBar).rebuild()
+
+    @on(Rows.Moved)
+    def _moved(self) -> None:
+        self.pane.top = 0
+        self.pane.rebuild()
+        self.query_one(KeyBar).rebuild()
+        self.rested()
+
+    @on(Rows.Chosen)
+    def _clicked(self) -> None:
+        self.action_press("open")
+
+    # -- keys ------------------------------------------------------------------------------------------------------------------
+
+    def do_to_recipes(self) -> None:
+        self.app.show_list("recipes")
+
+    def do_to_runs(self) -> None:
+        self.app.show_list("runs")
+
+    def do_switch(self) -> None:
+        names = [name for _, name in LISTS]
+        self.app.show_list(names[(names.index(self.NAME) + 1) % len(names)])
+
+    def do_up(self) -> None:
+        self.rows.move(-1)
+
+    def do_down(self) -> None:
+        self.rows.move(1)
+
+    def do_page_up(self) -> None:
+        self.rows.move(-max(1, self.rows.size.height - 2))
+
+    def do_page_down(self) -> None:
+        self.rows.move(max(1, self.rows.size.height - 2))
+
+    def do_first(self) -> None:
+        self.rows.move(-(10**9))
+
+    def do_last(self) -> None:
+        self.rows.move(10**9)
+
+    def do_more(self) -> None:
+        pane = self.pane
+        pane.scroll_by(-pane.top if pane.top >= pane.bottom else max(1, pane.size.height - 2))
+
+    # -- the filter --------------------------------------------------------------------------------------------------------------
+
+    def do_filter(self) -> None:
+        from textual.widgets import Input
+
+        if not self.query("#filter"):
+            self.mount(Input(id="filter", placeholder="words", select_on_focus=False, compact=True))
+        field = self.query_one("#filter", Input)
+        field.add_class("open")
+        field.focus()
+
+    def do_back(self) -> None:
+        for field in self.query("#filter"):
+            field.remove_class("open")
+            field.value = ""  # type: ignore[attr-defined]
+        self.set_focus(None)
+        self.words = ""
+        self.fill()
+
+    def on_input_changed(self, event: "Input.Changed") -> None:
+        self.words = event.value
+        self.fill()
+
+    def on_input_submitted(self) -> None:
+        self.query_one("#filter").remove_class("open")
+        self.set_focus(None)
