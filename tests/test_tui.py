@@ -9,9 +9,10 @@ import msgspec
 import pytest
 from made_runs import RECIPE, alive, ended, finish, holder, make_run, printed, touch_epoch, train
 
-from workbench import launch, lock, paths, runs, trust
+from workbench import launch, lock, paths, preferences, runs, trust
 from workbench.events import CAUSES, Scalars, Status, Text
 from workbench.log import EventLog
+from workbench.tui import palette
 from workbench.tui.app import DlwbApp
 from workbench.tui.keys import KeyScreen
 from workbench.tui.panels.board import Wanted, plan
@@ -459,3 +460,32 @@ async def test_own_code_is_asked_about_with_its_path_and_hash() -> None:
         await pilot.press("n")
         await settle(pilot, lambda: pilot.app.screen is home)
         assert not trust.is_trusted(folder / "mine.py") and not runs.list_runs()
+
+
+async def test_the_theme_changes_every_screen_and_is_kept() -> None:
+    preferences.put("theme", "dark")
+    finish(make_run())
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        assert palette.name == "dark"
+        await open_run(pilot, "finished")
+        dark = {segment.style.bgcolor for strip in pilot.app.screen._compositor.render_strips() for segment in strip if segment.style}
+        await pilot.press("ctrl+t")
+        await settle(pilot, lambda: palette.name == "light")
+        await pilot.pause(0.3)
+        light = {segment.style.bgcolor for strip in pilot.app.screen._compositor.render_strips() for segment in strip if segment.style}
+        assert palette.plain.bgcolor in light and palette.plain.bgcolor not in dark
+    assert preferences.get("theme") == "light"
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        assert palette.name == "light"
+        await pilot.press("ctrl+t", "ctrl+t")
+        assert palette.name == "dark"
+
+
+async def test_the_finder_starts_what_a_key_does_and_goes_to_a_recipe() -> None:
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await pilot.press("ctrl+p")
+        await settle(pilot, lambda: "recipe, run, or what to do" in seen(pilot.app))
+        await pilot.press(*"mnist gan".replace(" ", ""))
+        await settle(pilot, lambda: "Recipe: MNIST GAN" in seen(pilot.app))
+        await pilot.press("down", "enter")
+        await settle(pilot, lambda: isinstance(pilot.app.screen, RecipesScreen) and "▌ MNIST GAN" in seen(pilot.app))

@@ -17,6 +17,7 @@ class Preference(NamedTuple):
 
 
 KNOWN: dict[str, Preference] = {
+    "theme": Preference(("auto", "dark", "light", "sixteen"), "colours: as the terminal says of itself, dark, light, its own sixteen"),
     "notice": Preference(("bell", "notice", "off"), "when a run ends while dlwb is open: the bell, the bell and a desktop notice, nothing"),
 }
 

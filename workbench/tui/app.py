@@ -13,6 +13,7 @@ from textual.app import App
 from textual.screen import Screen
 from textual.theme import Theme
 
+from workbench import preferences
 from workbench.problems import Problem
 from workbench.recipe import Loaded
 from workbench.tui import palette
@@ -45,7 +46,8 @@ class DlwbApp(App[None], inherit_bindings=False):
             self.register_theme(
                 Theme(name, colors.accent, dark=colors.dark, variables=palette.variables(name), **own, **named)  # type: ignore[arg-type]
             )
-        self.wear(palette.fitting(self.console.color_system))
+        theme = preferences.get("theme")
+        self.wear(palette.fitting(self.console.color_system) if theme == "auto" else theme)
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         """Textual's way to the terminal, narrowed to the cells that differ from what stands there."""

@@ -6,6 +6,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from workbench import preferences
 from workbench.tui import palette
 from workbench.tui.charts.canvas import Canvas
 from workbench.tui.panels.lines import Lines
@@ -41,7 +42,7 @@ def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
 
 ALWAYS = (
     Key("question_mark,f1", "help", "help", "Show every key that works here", "? F1"),
-    Key("ctrl+p", "palette", "", "Find a recipe, a run, or what a key does by its name", "^p"),
+    Key("ctrl+p", "palette", "find", "Find a recipe, a run, or what a key does by its name", "^p"),
     Key("ctrl+t", "theme", "", "Other colours: dark, light, the terminal's sixteen", "^t"),
     Key("ctrl+l", "redraw", "", "Draw the whole screen anew", "^l"),
     Key("q,ctrl+q,ctrl+c", "quit", "quit", "Leave; runs go on without this program", "q"),
@@ -88,6 +89,7 @@ class KeyScreen(Screen[None]):
     def do_theme(self) -> None:
         themes = list(palette.THEMES)
         self.app.wear(themes[(themes.index(palette.name) + 1) % len(themes)])
+        preferences.put("theme", palette.name)
         self.notify(f"Colours: {palette.name}", timeout=2)
 
     def restyle(self) -> None:
