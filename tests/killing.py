@@ -13,10 +13,11 @@ import numpy as np
 from lines import comparable
 
 from workbench import launch, lock, runs
-from workbench.checkpoint import Checkpoints, decode_npz
+from workbench.checkpoint import Checkpoints
 from workbench.events import AnyEvent, Scalars, Status
 from workbench.history import History
 from workbench.log import Tail, read_all
+from workbench.npz import decode_npz
 from workbench.runs import Run
 
 

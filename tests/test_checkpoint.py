@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from workbench import atomic, events
-from workbench.checkpoint import Checkpoints, Generation, decode_npz, encode_npz
+from workbench.checkpoint import Checkpoints, Generation
+from workbench.npz import decode_npz, encode_npz
 from workbench.problems import Problem
 
 

@@ -32,7 +32,7 @@ PARTS = {
     "tui": Part({"msgspec", "numpy", "textual", "rich", "PIL"}, {"textual_image"}, {"light", "tui"}),
     "cli": Part(set(), {"typer", "rich"}, {"light"}),
 }
-TRAINING = {"project", "batches", "window", "live", "training", "checkpoint", "meters"}
+TRAINING = {"project", "batches", "window", "live", "training", "npz", "meters"}
 PROJECTS_MAY = {"events", "problems", "project"}
 """Of the light and the training part, only these: a project never logs, draws or looks at other runs."""
 

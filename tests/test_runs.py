@@ -10,7 +10,7 @@ import pytest
 from lines import created
 from test_cli import dlwb
 
-from workbench import atomic, control, events, launch, lock, runs, trust
+from workbench import atomic, control, events, launch, lock, runs, trash, trust
 from workbench.events import Scalars, Status
 from workbench.problems import Problem
 from workbench.runs import Run
@@ -159,9 +159,9 @@ def test_a_run_that_is_gone(run: Run) -> None:
 
 def test_the_same_name_is_deleted_twice(run: Run) -> None:
     shutil.copytree(run.path, run.path.with_name("kept"))
-    launch.delete(run)
+    trash.delete(run)
     run.path.with_name("kept").rename(run.path)
-    launch.delete(run)
+    trash.delete(run)
     assert sorted(each.name for each in (run.path.parent / ".trash").iterdir()) == [run.id, f"{run.id}~2"]
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from lines import LINE, comparable, created, folded, start
 
-from workbench import control, follow, launch, lock, runs
-from workbench.checkpoint import Checkpoints, decode_npz
+from workbench import control, follow, launch, lock, runs, trash
+from workbench.checkpoint import Checkpoints
+from workbench.npz import decode_npz
 from workbench.problems import Problem
 from workbench.runs import Run
 
@@ -200,7 +201,7 @@ def test_when_both_die_it_vanished_and_after_a_restart_that_is_said(tmp_path: Pa
     with pytest.raises(Problem, match="gpu07"):
         launch.launch(run)
     with pytest.raises(Problem, match="gpu07"):
-        launch.delete(run)
+        trash.delete(run)
 
 
 def memory_cgroup() -> Path | None:
@@ -308,11 +309,11 @@ def test_only_one_parent_at_a_time(tmp_path: Path) -> None:
     with pytest.raises(Problem, match="is running already"):
         launch.launch(run)
     with pytest.raises(Problem, match="is running"):
-        launch.delete(run)
+        trash.delete(run)
     at_step(run, 1)
     launch.stop(run)
     ended(run)
-    launch.delete(run)
+    trash.delete(run)
     assert run not in runs.list_runs()
 
 

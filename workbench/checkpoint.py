@@ -4,18 +4,14 @@ The loop saves them; resume and answers load them.
 """
 
 import hashlib
-import io
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from workbench import atomic, events
-from workbench.problems import Problem
 
 Tree = dict[str, Any]
 
@@ -113,10 +109,29 @@ class Checkpoints:
         """Drop what is newer than `step`: a run resumed from there makes it again. Pinned ones stay; what a death left torn goes."""
         for generation in self.generations():
             if generation.step > step and not generation.pinned:
-                self._drop(generation)
+                self.drop(generation)
         for path in [*self.folder.glob(".step-*.part"), *self.folder.glob("step-*")]:
             if path.suffix == ".part" or not path.with_suffix(".json").exists():
                 path.unlink()
+
+    def spare(self) -> list[Generation]:
+        """What an ended run can do without: all but its best, its newest, and those that a person pinned."""
+        all_of_them = self.generations()
+        needed = [*all_of_them[-1:], *[each for each in all_of_them if each.best][-1:]]
+        return [each for each in all_of_them if each not in needed and not each.pinned]
+
+    def size(self, generation: Generation) -> int:
+        """Bytes of a generation's data file."""
+        try:
+            return (self.folder / generation.file).stat().st_size
+        except OSError:
+            return 0
+
+    def drop(self, generation: Generation) -> None:
+        """Remove a generation: first its note, so that no note is ever without its data."""
+        path = self.folder / generation.file
+        path.with_suffix(".json").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
     def _note(self, generation: Generation) -> None:
         atomic.write((self.folder / generation.file).with_suffix(".json"), events.seal(msgspec.json.encode(generation)))
@@ -127,55 +142,8 @@ class Checkpoints:
         best = [each for each in all_of_them if each.best][-1:]
         for generation in all_of_them:
             if generation not in newest and generation not in best and not generation.pinned:
-                self._drop(generation)
-
-    def _drop(self, generation: Generation) -> None:
-        path = self.folder / generation.file
-        path.with_suffix(".json").unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+                self.drop(generation)
 
     def _passed_over(self, name: str) -> None:
         if name not in self.damaged:
             self.damaged.append(name)
-
-
-def encode_npz(tree: Tree) -> bytes:
-    """Plain values and NumPy arrays as .npz, without pickle; what no checkpoint can hold is a Problem."""
-    arrays: dict[str, np.ndarray] = {}
-    packed = json.dumps(_packed(tree, arrays)).encode()
-    file = io.BytesIO()
-    np.savez(file, tree=np.frombuffer(packed, np.uint8), **arrays)  # type: ignore[arg-type]
-    return file.getvalue()
-
-
-def decode_npz(data: bytes) -> Tree:
-    """The tree that `encode_npz` was given."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        tree = _unpacked(json.loads(arrays["tree"].tobytes()), arrays)
-    assert isinstance(tree, dict)
-    return tree
-
-
-def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """JSON with `{"array": name}` for arrays and pairs for dictionaries, whose keys may be numbers."""
-    if isinstance(value, np.ndarray):
-        name = f"array{len(arrays)}"
-        arrays[name] = value
-        return {"array": name}
-    if isinstance(value, dict):
-        return {"pairs": [[key, _packed(item, arrays)] for key, item in value.items()]}
-    if isinstance(value, list | tuple):
-        return [_packed(item, arrays) for item in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise Problem(f"A checkpoint cannot hold a {type(value).__name__}.", "Keep it in an array or in plain numbers.")
-
-
-def _unpacked(value: Any, arrays: Any) -> Any:
-    if isinstance(value, list):
-        return [_unpacked(item, arrays) for item in value]
-    if isinstance(value, dict):
-        if "array" in value:
-            return arrays[value["array"]]
-        return {key: _unpacked(item, arrays) for key, item in value["pairs"]}
-    return value

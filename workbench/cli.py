@@ -134,11 +134,37 @@ def _shell() -> Any:
             raise typer.Exit(follow_run(made, as_json))
 
     @shell.command(name="runs")
-    def runs_(as_json: AsJson = False) -> None:
+    def runs_(
+        words: Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", help="Only runs with these in name, tags or note.")] = None,
+        as_json: AsJson = False,
+    ) -> None:
         """List the runs, newest first."""
         from workbench import listing
 
-        listing.show_runs(as_json)
+        listing.show_runs(as_json, words or [])
+
+    @shell.command()
+    def compare(
+        references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two or more runs.")], as_json: AsJson = False
+    ) -> None:
+        """Show runs side by side: the settings that differ, and what each reached."""
+        from workbench import listing
+
+        listing.show_comparison([_run(each) for each in references], as_json)
+
+    @shell.command(context_settings={"ignore_unknown_options": True})
+    def tag(run: Reference, words: Annotated[list[str], typer.Argument(metavar="WORD...", help="-WORD takes one off.")]) -> None:
+        """Put tags on a run, or take them off."""
+        from workbench import notes
+
+        _print(" ".join(notes.tag(_run(run), words).tags))
+
+    @shell.command()
+    def note(run: Reference, text: Annotated[list[str], typer.Argument(metavar="TEXT", help='"" takes the note off.')]) -> None:
+        """Write a note on a run, in place of the one before."""
+        from workbench import notes
+
+        _print(notes.note(_run(run), " ".join(text)).note)
 
     @shell.command()
     def logs(
@@ -229,21 +255,48 @@ def _shell() -> Any:
         _command(run, "checkpoint")
 
     @shell.command()
-    def wait(runs: Annotated[list[str], typer.Argument(help="Runs to wait for.")]) -> None:
+    def wait(
+        runs: Annotated[list[str], typer.Argument(help="Runs to wait for.")],
+        bell: Annotated[bool, typer.Option("--bell", help="Then ring, and show a desktop notice where the terminal can.")] = False,
+    ) -> None:
         """Wait until runs have ended; exit code 0 when all finished, 1 when one failed, 3 when one was stopped."""
         from workbench import follow
 
-        codes = [follow.wait(_run(each)) for each in runs]
+        codes = [follow.wait(_run(each), bell) for each in runs]
         raise typer.Exit(1 if 1 in codes else max(codes))
 
     @shell.command()
     def delete(run: Reference) -> None:
         """Move an ended run to the trash (runs/.trash)."""
-        from workbench import launch
+        from workbench import trash
 
         found = _run(run)
-        launch.delete(found)
-        _tell(f"{found.id} is in {found.path.parent / '.trash'}.")
+        _tell(f"{found.id} is in the trash; `dlwb restore {trash.delete(found).id}` brings it back.")
+
+    @shell.command()
+    def restore(run: Annotated[str, typer.Argument(help="A run in the trash; none: the last deleted one.")] = "last") -> None:
+        """Bring a deleted run back from the trash."""
+        from workbench import trash
+
+        _print(trash.restore(run).id)
+
+    @shell.command()
+    def clean(
+        empty_trash: Annotated[bool, typer.Option("--trash", help="Remove deleted runs for good.")] = False,
+        older: Annotated[float, typer.Option(metavar="DAYS", min=0, help="With --trash: only what was deleted so long ago.")] = 0,
+        checkpoints: Annotated[list[str] | None, typer.Option(metavar="RUN", help="Remove all but its best and its newest.")] = None,
+        yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Show where the disk went; with --trash or --checkpoints, make room."""
+        from workbench import disk
+
+        if empty_trash:
+            disk.clean_trash(older, yes)
+        if checkpoints:
+            disk.clean_checkpoints([_run(each) for each in checkpoints], yes)
+        if not empty_trash and not checkpoints:
+            disk.show(as_json)
 
     @shell.command()
     def preferences(settings: Annotated[list[str] | None, typer.Argument(help="KEY=VALUE; none: show all.")] = None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from workbench import runs
+from workbench import runs, terminal
 from workbench.events import Answer, AnyEvent, Images, Mark, Scalars, Status, Tagged, Text, spelled
 from workbench.listing import words
 from workbench.log import Tail
@@ -43,14 +43,16 @@ def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True) -> int:
     return _ended(run) if to_its_end else FINISHED
 
 
-def wait(run: Run) -> int:
-    """Wait for a run's end."""
+def wait(run: Run, bell: bool = False) -> int:
+    """Wait for a run's end; then ring, and show a desktop notice."""
     try:
         while runs.state(run).alive:
             time.sleep(EVERY)
     except KeyboardInterrupt:
         print(f"\n{run.id} goes on.", file=sys.stderr)
         return LET_GO
+    if bell:
+        print(terminal.BELL + terminal.notice(f"{run.id} {words(runs.state(run))}"), end="", file=sys.stderr, flush=True)
     return _ended(run)
 
 

@@ -1,4 +1,4 @@
-"""What is done to runs: create, launch, command, stop, kill, delete. The shell and the terminal program act through this."""
+"""What is done to runs: create, launch, command, stop, kill. The shell and the terminal program act through this."""
 
 import contextlib
 import json
@@ -203,26 +203,3 @@ def _signal(run: Run, which: str, number: int) -> bool:
     process = holder.get(which)
     pid, ticks = (whole(process.get(name)) for name in ("pid", "ticks")) if isinstance(process, dict) else (0, 0)
     return pid > 0 and ticks > 0 and lock.send(pid, ticks, number)
-
-
-def delete(run: Run) -> None:
-    """Move an ended run into .trash/; the lock is held meanwhile, so a run that lives, or is being started, stays."""
-    current = state(run)
-    if current.state == "away":
-        raise Problem(f"{run.id} is {current.message}.", f"Delete it from {current.host}.")
-    trash = paths.runs() / ".trash"
-    place, number = trash / run.id, 1
-    try:
-        held = lock.Lock.take(run.lock)
-        if held is None:
-            raise Problem(f"{run.id} is running.", f"`dlwb stop {run.id}` first.")
-        try:
-            trash.mkdir(exist_ok=True)
-            while place.exists():
-                number += 1
-                place = trash / f"{run.id}~{number}"
-            run.path.rename(place)
-        finally:
-            held.release()
-    except OSError as error:
-        raise Problem(f"{run.id} cannot be deleted: {error.strerror} ({error.filename}).") from error

@@ -1,6 +1,5 @@
 """The run's log: EventLog appends (one writer, the worker), Tail reads in slices with a time budget (the terminal program, the shell)."""
 
-import array
 import errno
 import os
 import threading
@@ -11,7 +10,7 @@ from zlib import crc32
 
 import msgspec
 
-from workbench import events
+from workbench import events, npy
 from workbench.events import AnyEvent, Curve, Event, Images, Matrix, Scatter, Unknown, decode_plain
 from workbench.problems import Problem, one_line
 
@@ -102,13 +101,13 @@ class EventLog:
         """The event with what makes it too long for a line moved to an artifact, or, for text, cut."""
         replace = msgspec.structs.replace
         if isinstance(event, Matrix):
-            return replace(event, values=[], file=self._keep(_npy(event.values), ".npy"))
+            return replace(event, values=[], file=self._keep(npy.encode(event.values), ".npy"))
         if isinstance(event, Curve):
             rows = [event.x, event.y, event.at] if event.at else [event.x, event.y]
-            return replace(event, x=[], y=[], at=[], file=self._keep(_npy(rows), ".npy"))
+            return replace(event, x=[], y=[], at=[], file=self._keep(npy.encode(rows), ".npy"))
         if isinstance(event, Scatter):
             labels = event.labels if len(events.encode(replace(event, x=[], y=[]))) < events.LINE_LIMIT else []
-            return replace(event, x=[], y=[], labels=labels, file=self._keep(_npy([event.x, event.y]), ".npy"))
+            return replace(event, x=[], y=[], labels=labels, file=self._keep(npy.encode([event.x, event.y]), ".npy"))
         if isinstance(event, Images):
             captions = [caption[:40] for caption in event.captions]
             return replace(event, captions=captions if len(captions) <= 400 else [])
@@ -160,19 +159,6 @@ def disk_full(folder: Path) -> Problem:
 
 def _highest(folder: Path) -> int:
     return max((int(path.stem) for path in folder.iterdir() if path.stem.isdigit()), default=0)
-
-
-def _npy(rows: list[list[float]]) -> bytes:
-    """A two-dimensional array of doubles in NumPy's format 1.0 (numpy.lib.format), without NumPy."""
-    shape = (len(rows), len(rows[0]) if len(rows) else 0)
-    if any(len(row) != shape[1] for row in rows):
-        raise Problem("An event has rows, or x and y, of different lengths.", "Give as many values to each.", cause="data")
-    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode()
-    header += b" " * (-(len(header) + 11) % 64) + b"\n"
-    flat = array.array("d")
-    for row in rows:
-        flat.extend(row)
-    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + flat.tobytes()
 
 
 class Tail:

@@ -190,13 +190,13 @@ class Project:
 
     def encode_state(self, tree: dict[str, Any]) -> bytes:
         """A tree of plain values and arrays as the bytes of a checkpoint file, without pickle."""
-        from workbench.checkpoint import encode_npz
+        from workbench.npz import encode_npz
 
         return encode_npz(tree)
 
     def decode_state(self, data: bytes) -> dict[str, Any]:
         """The tree that `encode_state` was given."""
-        from workbench.checkpoint import decode_npz
+        from workbench.npz import decode_npz
 
         return decode_npz(data)
 

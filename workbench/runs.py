@@ -144,9 +144,9 @@ def list_runs() -> list[Run]:
     return [run for run in found if os.path.exists(run.path / "recipe.yaml")]  # noqa: PTH110 - Path.exists raises for a folder that may not be read
 
 
-def find(reference: str) -> Run:
-    """The run of that id, of a beginning or part of one that is unique, `last`, or a recipe's newest run."""
-    runs = list_runs()
+def find(reference: str, among: list[Run] | None = None, none: str = "There is no run", hint: str = "`dlwb runs` lists them.") -> Run:
+    """The run of that id, of a part of one that is unique, `last`, or a recipe's newest run; of all runs, or `among` these."""
+    runs = list_runs() if among is None else among
     if reference == "last" and runs:
         return runs[0]
     exact = [run for run in runs if run.id == reference or str(run.path) == reference.rstrip("/")]
@@ -163,7 +163,7 @@ def find(reference: str) -> Run:
             f"{one_line(reference)} may be any of {len(matches)} runs: {', '.join(run.id for run in matches[:4])} …",
             "Give more of its name.",
         )
-    raise Problem(f"There is no run {one_line(reference)}.", "`dlwb runs` lists them.")
+    raise Problem(f"{none} {one_line(reference)}.", hint)
 
 
 def state(run: Run) -> State:

@@ -28,6 +28,14 @@ def gib(size: float) -> str:
     return f"{size / 2**30:.1f} GiB" if size < 10 * 2**30 else f"{size / 2**30:,.0f} GiB"
 
 
+def size(bytes_: float) -> str:
+    """So many bytes, in units of 1,000: 512 B, 9.1 kB, 340 MB, 12 GB."""
+    unit = 0
+    while bytes_ >= 999.5 and unit < 4:
+        bytes_, unit = bytes_ / 1000, unit + 1
+    return f"{bytes_:.{1 if unit and bytes_ < 9.95 else 0}f} {('B', 'kB', 'MB', 'GB', 'TB')[unit]}"
+
+
 def duration(seconds: float) -> str:
     """0:07, 12:03, 1:02:03, 2 d 3 h."""
     whole = int(min(max(0.0, seconds), 1e12))
