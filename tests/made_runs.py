@@ -131,6 +131,33 @@ def samples(log: EventLog, step: int, epoch: float, share: float, noise: np.rand
     log.write(Table(tag="valid/neighbours", columns=["word", "nearest", "cosine"], rows=rows, **at))
 
 
+def explained(log: EventLog, step: int, noise: np.random.Generator) -> None:
+    """What a classifier says besides: a matrix's examples as pictures and as words, a ROC with thresholds, a decision line, its network."""
+    values = confusion(0.9, noise)
+    log.write(Matrix(tag="valid/confusion", values=values, rows=NAMES, columns=NAMES, step=step))
+    cells = [(8, 1), (8, 1), (3, 5), *[(0, 0)] * 13]
+    captions = ["1 0.97, 8 0.02", "1 0.81, 8 0.17", "5 0.66, 3 0.30", *["0 0.99"] * 13]
+    log.write(Images(tag="valid/confusion/examples", png=digits(0.9, noise), columns=4, captions=captions, cells=cells, step=step))
+    log.write(Matrix(tag="valid/verdict", values=[[40, 3], [5, 52]], rows=["bad", "good"], columns=["bad", "good"], step=step))
+    review: list[str | float] = ["The plot is thin, but the sea is filmed as nobody filmed it before, and that is enough for me.", 0.12]
+    log.write(Table(tag="valid/verdict/examples", columns=["review", "good"], rows=[review], cells=[(1, 0)], step=step))
+    score = np.concatenate([noise.beta(2, 4, 300), noise.beta(4, 2, 200)])
+    true = np.arange(500) >= 300
+    at = np.sort(score)[::-1]
+    x = [float((score[~true] >= each).mean()) for each in at]
+    y = [float((score[true] >= each).mean()) for each in at]
+    names = ("false positive rate", "true positive rate")
+    log.write(Curve(tag="valid/roc", x=[0.0, *x], y=[0.0, *y], at=[math.inf, *at.tolist()], totals=(300, 200), labels=names, step=step))
+    points = np.concatenate([noise.normal(0.3, 0.1, (40, 2)), noise.normal(0.7, 0.1, (40, 2))])
+    labels = ["blue"] * 40 + ["red"] * 40
+    log.write(Scatter(tag="sample/boundary/points", x=points[:, 0].tolist(), y=points[:, 1].tolist(), labels=labels, step=step))
+    height = 0.5 + 200 / (step + 200)
+    log.write(Curve(tag="sample/boundary/line", x=[-9.0, 9.0], y=[height + 9.5, height - 8.5], step=step))
+    layers: list[list[str | float]] = [["Linear", "32 x 128", 8320, 0.03], ["ReLU", "32 x 128", 0, 0], ["Linear", "32 x 10", 1290, 0.005]]
+    if not step:
+        log.write(Table(tag="model/network", columns=["layer", "output", "parameters", "MiB"], rows=layers, step=0))
+
+
 def touch_epoch(run: Run, seconds_ago: float) -> None:
     """Shift the whole log into the past, as if nothing had been written since."""
     lines = (run.path / "events.jsonl").read_bytes().splitlines()

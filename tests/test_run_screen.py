@@ -1,9 +1,21 @@
 """What one does with a run's screen: smooth, read values, open cells, slide thresholds, ask for samples, change settings."""
 
-from made_runs import finish, make_run
+import math
+
+import numpy as np
+import pytest
+from made_runs import ended, explained, finish, make_run, train
 from test_tui import open_run, seen, settle
 
+from workbench.events import Curve, Status
 from workbench.tui.app import DlwbApp
+from workbench.tui.charts.axes import Scale
+from workbench.tui.charts.braille import clipped
+from workbench.tui.charts.chart import Chart
+from workbench.tui.charts.matrix import MatrixView
+from workbench.tui.charts.plot import FAINT, SERIES, Plot, Trace, draw
+from workbench.tui.panels.roc import counts, place_of
+from workbench.tui.panels.samples import SamplePanel
 
 
 async def test_a_cursor_reads_all_charts_at_one_step_and_escape_removes_it() -> None:
@@ -36,3 +48,143 @@ async def test_smoothing_is_chosen_by_keys_and_said() -> None:
         await settle(pilot, lambda: "smoothed" not in seen(pilot.app).replace("Not smoothed", ""))
         chart = screen.board.panel("chart loss")
         assert all(trace.smooth is None for trace in chart._plot.traces)
+
+
+def explained_run(name: str = "explained"):
+    """A finished run with a matrix's examples, a ROC, a decision line, a network."""
+    run = make_run(name)
+    log, noise = train(run, 3000, rich=False), np.random.default_rng(0)
+    for step in range(0, 3001, 1000):
+        explained(log, step, noise)
+    log.write(Status(state="finished", cause="steps", step=3000, epoch=10.0))
+    log.close()
+    ended(run, "finished", "steps")
+    return run
+
+
+async def focus(pilot, name: str) -> SamplePanel:
+    board = pilot.app.screen.board
+    for _ in range(20):
+        if board.focused == name:
+            break
+        await pilot.press("tab")
+    assert board.focused == name
+    await pilot.pause(0.1)
+    return board.panel(name)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_a_cell_of_the_matrix_opens_onto_its_examples(size) -> None:
+    explained_run()
+    async with DlwbApp().run_test(size=size) as pilot:
+        screen = await open_run(pilot, "finished")
+        assert not any("examples" in name for name in screen.board.ring), "examples have no panel of their own"
+        panel = await focus(pilot, "sample confusion")
+        await pilot.press("enter", "left")
+        first = panel.body.cell
+        assert first and first[0] != first[1], "it begins at what is mixed up"
+        await pilot.press(*["up"] * 10, *["left"] * 10, *["down"] * 8, "right")
+        await settle(pilot, lambda: panel.body.cell == (8, 1) and "8 taken for 1" in seen(pilot.app))
+        await settle(pilot, lambda: "2 kept as examples" in seen(pilot.app) and "1 0.97" in seen(pilot.app) and "1 0.81" in seen(pilot.app))
+        assert "5 0.66" not in seen(pilot.app), "the examples of another cell"
+        await pilot.press("up")
+        await settle(pilot, lambda: "no examples of it were kept" in seen(pilot.app))
+        await pilot.press("comma")
+        await settle(pilot, lambda: "step 2,000" in seen(pilot.app) and "3 of 4" in seen(pilot.app))
+        assert panel.body.cell == (7, 1), "the same cell, a step before"
+        await pilot.press("escape")
+        assert panel.body.cell is None and screen.board.full
+        await pilot.press("escape")
+        panel = await focus(pilot, "sample verdict")
+        await pilot.press("enter", "left", "down")
+        await settle(pilot, lambda: "good taken for bad" in seen(pilot.app) and "The plot is thin" in seen(pilot.app))
+
+
+async def test_a_click_opens_a_cell_wherever_the_matrix_stands() -> None:
+    explained_run()
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await open_run(pilot, "finished")
+        panel = await focus(pilot, "sample confusion")
+        view = panel.query_one(MatrixView)
+        lines = ["".join(segment.text for segment in view.render_line(y)) for y in range(view.size.height)]
+        row = next(y for y, line in enumerate(lines) if line.startswith("8"))
+        await pilot.click(view, offset=(lines[0].index("1"), row))
+        assert panel.body.cell == (8, 1)
+
+
+def test_the_2x2_table_of_any_threshold_is_that_of_the_scores() -> None:
+    noise = np.random.default_rng(1)
+    score, true = noise.random(400).round(2), noise.random(400) < 0.3
+    at = np.unique(score)[::-1]
+    curve = Curve(
+        tag="valid/roc",
+        x=[0.0, *[(score[~true] >= each).mean() for each in at]],
+        y=[0.0, *[(score[true] >= each).mean() for each in at]],
+        at=[math.inf, *at.tolist()],
+        totals=(float((~true).sum()), float(true.sum())),
+    )
+    for threshold in (-1.0, 0.0, 0.303, 0.5, 0.77, 1.0, 2.0):
+        called = score >= threshold
+        found = counts(curve, place_of(curve, threshold))
+        wanted = [(called & true).sum(), (called & ~true).sum(), (~called & true).sum(), (~called & ~true).sum()]
+        assert list(found) == wanted or threshold < score.min(), threshold
+        if called.any() and not called.all():
+            assert found.f1 == pytest.approx(2 * found.precision * found.recall / (found.precision + found.recall))
+            assert found.accuracy == pytest.approx((called == true).mean())
+
+
+async def test_a_threshold_slides_along_a_roc() -> None:
+    explained_run()
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await open_run(pilot, "finished")
+        panel = await focus(pilot, "sample roc")
+        await pilot.press("enter")
+        await settle(pilot, lambda: "recall (sensitivity)" in seen(pilot.app) and "●" in seen(pilot.app))
+        body = panel.body
+        before = counts(body._curve, place_of(body._curve, body.threshold))
+        await pilot.press(*["left"] * 20)
+        after = counts(body._curve, place_of(body._curve, body.threshold))
+        assert after.recall > before.recall and after.specificity < before.specificity and sum(after) == sum(before) == 500
+        await settle(pilot, lambda: f"{after.recall:.4f}" in seen(pilot.app) and f"{after.specificity:.4f}" in seen(pilot.app))
+        await pilot.click(panel.query_one(Chart), offset=(30, 10))
+        assert body.threshold > 0.3
+
+
+def test_a_decision_line_is_cut_at_the_edge_and_its_past_is_faint() -> None:
+    scale = Scale(0, 1)
+    x, y = clipped(np.array([-9.0, 9.0]), np.array([-9.0, 9.0]), scale, scale)
+    assert np.allclose([x[0], y[0], x[1], y[1]], [0, 0, 1, 1])
+    x, y = clipped(np.array([-1.0, 2.0, 2.0, 0.5]), np.array([0.5, 0.5, 5.0, 0.5]), scale, scale)
+    assert len(x) == 6 and np.isnan(x[2]), "a segment that is wholly outside is not drawn along the edge"
+    points = Trace("a", 1, None, np.array([0.0, 1.0]), np.array([0.0, 1.0]), points=True)
+    old = Trace("line", 0, None, np.array([-9.0, 9.0]), np.array([0.2, 0.2]), faint=True)
+    new = Trace("line", 0, None, np.array([-9.0, 9.0]), np.array([0.8, 0.8]))
+    cells = draw(Plot([old, points, new], "boundary", end=None), 60, 20)
+    rows = {key: np.flatnonzero((cells.keys[1:-1] == key).sum(axis=1) > 30) for key in (FAINT, SERIES)}
+    assert len(rows[FAINT]) == len(rows[SERIES]) == 1 and rows[SERIES][0] < rows[FAINT][0]
+    assert cells.text().splitlines()[0].count("line") == 1
+
+
+async def test_points_and_lines_of_one_metric_share_a_panel_and_the_network_stands_last() -> None:
+    explained_run()
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        screen = await open_run(pilot, "finished")
+        assert [name for name in screen.board.ring if "boundary" in name] == ["sample boundary"]
+        panel = await focus(pilot, "sample boundary")
+        plot = panel.query_one(Chart)._plot
+        assert [trace.faint for trace in plot.traces].count(True) == 3 and {trace.name for trace in plot.traces} == {"blue", "red", "line"}
+        assert screen.board.ring[-2] == "sample network"
+        await focus(pilot, "sample network")
+        await settle(pilot, lambda: "Linear" in seen(pilot.app) and "8,320" in seen(pilot.app))
+
+
+async def test_under_the_cursor_the_samples_are_those_of_its_step() -> None:
+    explained_run()
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        screen = await open_run(pilot, "finished")
+        await pilot.press("tab", "left", "pageup", "pageup", "pageup")
+        await settle(pilot, lambda: "3 of 4" in seen(pilot.app) or "2 of 4" in seen(pilot.app))
+        panel = screen.board.panel("sample confusion")
+        assert panel._event.step <= screen.board.cursor < panel._event.step + 1000
+        await pilot.press("escape")
+        await settle(pilot, lambda: "4 of 4" in seen(pilot.app))

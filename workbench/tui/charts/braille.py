@@ -15,8 +15,6 @@ BLANK = 0x2800
 BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _LONGEST = 500_000
 """Most dots that one free polyline may take; a longer one is thinned."""
-_CLIPPED, _PIECES = 2_000, 200
-"""Longest line that is cut at the edges, and how many pieces a segment is cut into."""
 
 
 def pack(dots: Dots) -> NDArray[np.uint8]:
@@ -128,19 +126,20 @@ def polyline(x_values: NDArray[np.float64], y_values: NDArray[np.float64], x: Sc
 
 
 def clipped(x_values: Values, y_values: Values, x: Scale, y: Scale) -> tuple[Values, Values]:
-    """Points joined in their order, cut where they leave the two scales: with more points on segments that leave, and NaN outside.
+    """Points joined in their order, cut where they leave the two scales (Liang and Barsky 1984): each segment by itself, a NaN after it.
 
-    A scale by itself would draw what is outside along its edge.
+    A scale alone would draw what is outside along its edge.
     """
-    inside = _within(x_values, x) & _within(y_values, y)
-    if inside.all() or not len(x_values) or len(x_values) > _CLIPPED:
-        return x_values, y_values
-    place = np.arange(len(x_values))
-    every = np.linspace(0, len(x_values) - 1, (len(x_values) - 1) * _PIECES + 1)
-    dense_x, dense_y = np.interp(every, place, x_values), np.interp(every, place, y_values)
-    return dense_x, np.where(_within(dense_x, x) & _within(dense_y, y), dense_y, np.nan)
-
-
-def _within(values: Values, scale: Scale) -> Dots:
-    inside: Dots = (values >= scale.low) & (values <= scale.high) | ~np.isfinite(values)
-    return inside
+    start = np.stack([x_values[:-1], y_values[:-1]])
+    way = np.stack([x_values[1:], y_values[1:]]) - start
+    low, high = np.array([[x.low], [y.low]]), np.array([[x.high], [y.high]])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        to_low, to_high = (low - start) / way, (high - start) / way
+    still = way == 0
+    inside = (start >= low) & (start <= high)
+    enter = np.where(still, np.where(inside, 0.0, 2.0), np.minimum(to_low, to_high)).max(axis=0, initial=0.0)
+    leave = np.where(still, 1.0, np.maximum(to_low, to_high)).min(axis=0, initial=1.0)
+    seen = enter <= leave
+    ends = [start[:, seen] + way[:, seen] * share[seen] for share in (enter, leave)]
+    joined = np.stack([*ends, np.full_like(ends[0], np.nan)], axis=2)  # (2, segments, 3)
+    return joined[0].ravel(), joined[1].ravel()

@@ -181,13 +181,26 @@ def tiles(pixels: Pixels, columns: int, captions: Sequence[str]) -> list[Pixels]
     return found[: len(captions)]
 
 
-def draw(pixels: Pixels, columns: int, captions: Sequence[str], width: int, height: int, colors: str | None) -> Cells:
-    """A grid of pictures with a caption under each, in `width` x `height` cells."""
+def draw(
+    pixels: Pixels,
+    columns: int,
+    captions: Sequence[str],
+    width: int,
+    height: int,
+    colors: str | None,
+    only: Sequence[int] | None = None,
+) -> Cells:
+    """A grid of pictures with a caption under each, in `width` x `height` cells; `only` names by their place those that are shown."""
     cells = Cells(width, height)
     if not (pixels.size and width > 0 and height > 0):
         return cells
     named = any(captions) and height >= 3
     found = tiles(pixels, columns, captions)
+    if only is not None:
+        only = [place for place in only if place < len(found)]
+        found, captions, columns = [found[place] for place in only], [captions[place] for place in only], len(only)
+        if not found:
+            return cells
     layout = lay_out(len(found), found[0].shape[:2], columns, named, width, height)
     first = scaled(found[0], layout.width, layout.height * 2)
     pitch = max(first.shape[1] + 1, min(layout.width + 1, 14 if named else 0)), -(-first.shape[0] // 2) + named
@@ -223,16 +236,22 @@ class Picture(Canvas):
         self._pixels: Pixels = np.zeros((0, 0, 3), np.uint8)
         self._columns = 1
         self._captions: Sequence[str] = ()
+        self._only: Sequence[int] | None = None
         self._message = ""
 
-    def show(self, picture: bytes | NDArray[np.generic], *, columns: int = 1, captions: Sequence[str] = ()) -> list[Region]:
-        """Show a PNG, or an array of shape (height, width[, 3]), that holds `columns` pictures a row; returns the repainted regions."""
+    def show(
+        self, picture: bytes | NDArray[np.generic], *, columns: int = 1, captions: Sequence[str] = (), only: Sequence[int] | None = None
+    ) -> list[Region]:
+        """Show a PNG, or an array of shape (height, width[, 3]), that holds `columns` pictures a row; returns the repainted regions.
+
+        With `only`, pictures of these places, counted row by row, and no others.
+        """
         try:
             self._pixels = decode(picture) if isinstance(picture, bytes) else as_pixels(picture)
             self._message = ""
         except Problem as problem:
             return self.say(str(problem))
-        self._columns, self._captions = columns, tuple(captions)
+        self._columns, self._captions, self._only = columns, tuple(captions), only
         return self.redraw()
 
     def say(self, message: str) -> list[Region]:
@@ -246,7 +265,7 @@ class Picture(Canvas):
             for row, start in enumerate(range(0, len(self._message), max(1, width))):
                 cells.write(0, row, self._message[start : start + width], NOTE)
             return cells
-        return draw(self._pixels, self._columns, self._captions, width, height, self.terminal_colors)
+        return draw(self._pixels, self._columns, self._captions, width, height, self.terminal_colors, self._only)
 
     def style_for(self, key: int) -> Style:
         if key & COLORED:

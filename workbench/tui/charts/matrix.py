@@ -6,15 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rich.style import Style
+from textual import events
 from textual.color import Color
 from textual.geometry import Region
+from textual.message import Message
 
 from workbench.tui.charts.axes import number
 from workbench.tui.charts.canvas import Canvas
 from workbench.tui.charts.cells import Cells, cut, text_width
 from workbench.tui.charts.halfcell import COLORED, color_style, half_cells, reduced
 
-TITLE, NAME, NOTE = 1, 2, 3
+TITLE, NAME, NOTE, CHOSEN = 1, 2, 3, 4
 LEGEND = "rows: truth, columns: prediction"
 
 Floats = NDArray[np.float64]
@@ -77,10 +79,68 @@ def colors(values: Floats, diagonal: bool, shades: Shades) -> NDArray[np.uint8]:
     return shaded if shades.terminal == "truecolor" else reduced(shaded, shades.terminal, dither=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the cells of a matrix stand: from which column and row of the drawing, and how many of these each takes."""
+
+    left: int
+    top: int
+    across: float
+    down: float
+    names: int = 0
+    """Columns of the rows' names; with it, the matrix is a table."""
+    table: bool = False
+
+    def cell(self, x: int, y: int, shape: tuple[int, int]) -> tuple[int, int] | None:
+        """The (row, column) of the matrix that stands there."""
+        row, column = int((y - self.top) // self.down), int((x - self.left) // self.across)
+        return (row, column) if 0 <= row < shape[0] and 0 <= column < shape[1] else None
+
+
+def place(values: Floats, rows: Sequence[str], columns: Sequence[str], top: int, width: int, height: int) -> Place:
+    """Where it does not fit it gives up numbers, then names, then single rows and columns."""
+    tall, wide = values.shape
+    longest = _longest(_numbers(values))
+    names = max((text_width(name) for name in rows), default=0)
+    heads = bool(columns) and height - top > tall
+    for name_width in (min(names, max(6, width // 5)), min(names, 4)):
+        cell = (
+            min((width - name_width - 1) // wide, max(longest, *(text_width(name) for name in columns), 1) + 2) if columns else longest + 2
+        )
+        if cell >= 2 and height - top >= tall:
+            return Place(name_width + 1 if name_width else 0, top + heads, cell, 1, name_width, True)
+    room = height - top
+    if wide * 2 <= width and tall <= room:
+        return Place(0, top, 2, 1)
+    _, down, beside = pooled(values, room * 2, width, tall == wide and list(rows) == list(columns))
+    return Place(0, top, 1 / beside, 1 / (2 * down))
+
+
+def natural(values: Floats, rows: Sequence[str], columns: Sequence[str]) -> tuple[int, int]:
+    """Columns and rows in which it can be read well."""
+    if values.ndim != 2 or not values.size:
+        return 1, 1
+    longest = max(_longest(_numbers(values)), min(5, max((text_width(name) for name in columns), default=0)))
+    names = min(12, max((text_width(name) for name in rows), default=0))
+    return names + 1 + values.shape[1] * (longest + 2), values.shape[0] + 1
+
+
+def _longest(words: list[list[str]]) -> int:
+    return max(len(word) for row in words for word in row)
+
+
 def draw(
-    values: Floats, rows: Sequence[str], columns: Sequence[str], title: str, legend: str, shades: Shades, width: int, height: int
+    values: Floats,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    legend: str,
+    shades: Shades,
+    width: int,
+    height: int,
+    chosen: tuple[int, int] | None = None,
 ) -> Cells:
-    """The matrix in `width` x `height` cells. Where it does not fit it gives up numbers, then names, then single rows and columns."""
+    """The matrix in `width` x `height` cells, the `chosen` (row, column) of it marked."""
     cells = Cells(width, height)
     if width < 1 or height < 1:
         return cells
@@ -95,22 +155,16 @@ def draw(
         if text_width(legend) + end + 2 <= width:
             cells.write(width - text_width(legend), 0, legend, NOTE)
         top = 1
-    shaded = colors(values, diagonal, shades)
-    words = _numbers(values)
-    longest = max(len(word) for row in words for word in row)
-    names = max((text_width(name) for name in rows), default=0)
-    heads = bool(columns) and height - top > tall
-    for name_width in (min(names, max(6, width // 5)), min(names, 4)):
-        cell = (
-            min((width - name_width - 1) // wide, max(longest, *(text_width(name) for name in columns), 1) + 2) if columns else longest + 2
-        )
-        if cell >= 2 and height - top >= tall:
-            _table(cells, shaded, words if cell >= longest else [], rows, columns if heads and cell >= 2 else (), name_width, cell, top)
-            return cells
+    where = place(values, rows, columns, top, width, height)
+    if where.table:
+        words = _numbers(values)
+        cell = int(where.across)
+        shaded = colors(values, diagonal, shades)
+        _table(cells, shaded, words if cell >= _longest(words) else [], rows, columns if where.top > top else (), where, chosen)
+        return cells
     room = height - top
-    across = 2 if wide * 2 <= width and tall <= room else 1
-    if across == 2:
-        picture = shaded.repeat(2, axis=0).repeat(2, axis=1)
+    if where.across == 2:
+        picture = colors(values, diagonal, shades).repeat(2, axis=0).repeat(2, axis=1)
     else:
         fewer, down, beside = pooled(values, room * 2, width, diagonal)
         picture = colors(fewer, diagonal, shades)
@@ -120,6 +174,9 @@ def draw(
     codes, keys = half_cells(picture)
     cells.codes[top : top + codes.shape[0], : codes.shape[1]] = codes[:room]
     cells.keys[top : top + codes.shape[0], : codes.shape[1]] = keys[:room]
+    if chosen:
+        x, y = int(chosen[1] * where.across), top + int(chosen[0] * where.down)
+        cells.write(x, y, "[]" if where.across == 2 else "◆", CHOSEN)
     return cells
 
 
@@ -140,25 +197,23 @@ def _table(
     words: list[list[str]],
     rows: Sequence[str],
     columns: Sequence[str],
-    names: int,
-    cell: int,
-    top: int,
+    where: Place,
+    chosen: tuple[int, int] | None,
 ) -> None:
-    left = names + 1 if names else 0
+    left, top, cell = where.left, where.top, int(where.across)
     for number_, name in enumerate(columns):
         text = cut(name, cell - 1) if cell > 7 else name[: cell - 1]
-        cells.write(left + number_ * cell + cell - text_width(text), top, text, NAME)
-    top += bool(columns)
+        cells.write(left + number_ * cell + cell - text_width(text), top - 1, text, CHOSEN if chosen and chosen[1] == number_ else NAME)
     packed = shaded.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
     light = shaded @ np.array([0.299, 0.587, 0.114]) > 120
     for row in range(shaded.shape[0]):
         if row < len(rows):
-            text = cut(rows[row], names)
-            cells.write(left - 1 - text_width(text), top + row, text, NAME)
+            text = cut(rows[row], where.names)
+            cells.write(left - 1 - text_width(text), top + row, text, CHOSEN if chosen and chosen[0] == row else NAME)
         for column in range(shaded.shape[1]):
             word = words[row][column] if words else ""
             front = 0x101010 if light[row, column] else 0x6C7784 if word == "·" else 0xE6E6E6
-            key = COLORED | front << 24 | int(packed[row, column])
+            key = CHOSEN if chosen == (row, column) else COLORED | front << 24 | int(packed[row, column])
             cells.write(left + column * cell, top + row, word.rjust(cell - 1).ljust(cell) if len(word) < cell else word, key)
 
 
@@ -166,13 +221,14 @@ class MatrixView(Canvas):
     """One matrix. `show` takes what a Matrix event holds; the diagonal and what lies beside it have colours of their own."""
 
     BACKGROUNDS = True
-    COMPONENT_CLASSES = {"matrix--title", "matrix--name", "matrix--note", "matrix--right", "matrix--wrong"}
+    COMPONENT_CLASSES = {"matrix--title", "matrix--name", "matrix--note", "matrix--chosen", "matrix--right", "matrix--wrong"}
     DEFAULT_CSS = """
     MatrixView {
         height: 1fr; width: 1fr; min-height: 1;
         & > .matrix--title { color: $foreground; text-style: bold; }
         & > .matrix--name { color: $foreground 75%; }
         & > .matrix--note { color: $foreground 55%; }
+        & > .matrix--chosen { color: $background; background: $foreground; text-style: bold; }
         & > .matrix--right { color: #4294e0; }
         & > .matrix--wrong { color: #e2823c; }
         &.-sixteen > .matrix--right { color: #0000aa; }
@@ -187,6 +243,15 @@ class MatrixView(Canvas):
         self._columns: Sequence[str] = ()
         self._title = title
         self._legend = ""
+        self.chosen: tuple[int, int] | None = None
+        """The (row, column) that is marked; set it with `choose`."""
+
+    class Pointed(Message):
+        """A cell was clicked."""
+
+        def __init__(self, cell: tuple[int, int]) -> None:
+            super().__init__()
+            self.cell = cell
 
     def show(
         self,
@@ -211,12 +276,29 @@ class MatrixView(Canvas):
     def draw(self, width: int, height: int) -> Cells:
         _, background = self.background_colors
         shades = Shades(background.rgb, self._rgb("matrix--right"), self._rgb("matrix--wrong"), self.terminal_colors)
-        return draw(self._values, self._rows, self._columns, self._title, self._legend, shades, width, height)
+        return draw(self._values, self._rows, self._columns, self._title, self._legend, shades, width, height, self.chosen)
+
+    @property
+    def natural(self) -> tuple[int, int]:
+        """Columns and rows in which it can be read well."""
+        return natural(self._values, self._rows, self._columns)
+
+    def choose(self, cell: tuple[int, int] | None) -> None:
+        """Mark this cell, or none."""
+        self.chosen = cell
+        self.redraw()
+
+    def on_click(self, event: events.Click) -> None:
+        if self._values.ndim == 2 and self._values.size:
+            where = place(self._values, self._rows, self._columns, bool(self._title or self._legend), *self.size)
+            cell = where.cell(event.x, event.y, self._values.shape)
+            if cell:
+                self.post_message(self.Pointed(cell))
 
     def style_for(self, key: int) -> Style:
         if key & COLORED:
             return color_style(key, self.rich_style)
-        names = {TITLE: "matrix--title", NAME: "matrix--name", NOTE: "matrix--note"}
+        names = {TITLE: "matrix--title", NAME: "matrix--name", NOTE: "matrix--note", CHOSEN: "matrix--chosen"}
         return self.get_component_rich_style(names[key]) if key in names else self.rich_style
 
     def _rgb(self, name: str) -> Rgb:

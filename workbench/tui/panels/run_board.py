@@ -116,7 +116,7 @@ class RunBoard(Board):
             if isinstance(child, Chart):
                 self._draw_chart(child, charts.get(child.name or "", []), history)
             elif isinstance(child, SamplePanel):
-                child.follow(history, samples.get(child.name or "", []), focused=child.name == self.focused)
+                child.follow(history, samples.get(child.name or "", []), focused=child.name == self.focused, at=self.cursor)
             elif isinstance(child, TabBar):
                 tabs = [(name, name.removeprefix(SAMPLE)) for name in shown.tabs]
                 hidden = [name for name in charts if name not in shown.regions]
@@ -180,16 +180,22 @@ class RunBoard(Board):
         return self.panel(self.focused or next(iter(self.place(self.size).tabs), ""))
 
     def move(self, across: int, down: int, *, page: bool = False) -> None:
-        """What arrows, or with `page` the bigger keys, do: move a chart's cursor; scroll text; go to older and newer samples."""
+        """What arrows, or with `page` the bigger keys, do: a chart's cursor, a matrix's cell, a ROC's threshold, samples, text."""
         target = self.target()
         if isinstance(target, Chart):
             self.cursor = target.moved(self.cursor, (across + down) * (target.size.width // 8 if page else 1))
-        elif isinstance(target, SamplePanel) and (across or page):
-            target.back(-(across + down) * (max(1, target.count // 8) if page else 1))
-        else:
-            body = target.children[-1] if isinstance(target, SamplePanel) else target
-            if isinstance(body, Lines):
-                body.scroll_by(down * (max(1, body.size.height - 1) if page else 1))
+        elif isinstance(target, SamplePanel):
+            target.move(across, down, page=page)
+        elif isinstance(target, Lines):
+            target.scroll_by(down * (max(1, target.size.height - 1) if page else 1))
+
+    def clear(self) -> bool:
+        """Let go of a matrix's cell, or of the cursor; returns whether there was one."""
+        target = self.target()
+        if isinstance(target, SamplePanel) and target.clear():
+            return True
+        had, self.cursor = self.cursor is not None, None
+        return had
 
     @on(Chart.Pointed)
     def _pointed(self, event: Chart.Pointed) -> None:

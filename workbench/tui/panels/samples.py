@@ -1,5 +1,6 @@
 """A panel for what a run shows besides scalars: pictures, a matrix, text, curves, points, a table. The newest, or an older one."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import TypeVar
 
 import numpy as np
 from rich.cells import cell_len
-from rich.style import Style
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.strip import Strip
@@ -20,28 +20,42 @@ from workbench.problems import Problem, one_line
 from workbench.tui import palette, strips
 from workbench.tui.charts.chart import Chart, Line, curve_line, scatter_lines
 from workbench.tui.charts.halfcell import Picture
-from workbench.tui.charts.matrix import MatrixView
+from workbench.tui.panels.examples import MatrixBody, belongs_to_a_matrix, examples_of
 from workbench.tui.panels.lines import Lines
+from workbench.tui.panels.pair import Pair
+from workbench.tui.panels.roc import RocBody, is_roc
+from workbench.tui.panels.sheet import Sheet
 
-ORDER = (Matrix, Images, Curve, Text, Scatter, Table)
+ORDER = (Matrix, Images, Curve, Scatter, Text, Table)
 """What tells most stands first."""
+OLDER = 8
+"""Older lines that are drawn faint behind a moving one."""
 
 
 def group(history: History) -> dict[str, list[str]]:
-    """Tags by panel: the same metric is the same panel whatever its split; the curves of one metric share one."""
+    """Tags by panel: the same metric is the same panel whatever its split; curves and points of one metric share one.
+
+    What the run says about its network stands last, as it never changes; a matrix's examples are seen through its cells.
+    """
     found: dict[str, list[str]] = {}
-    for tag, samples in history.samples.items():
+    tags = {tag: samples.latest for tag, samples in history.samples.items() if not belongs_to_a_matrix(history, tag)}
+    curved = {split_tag(tag)[1] for tag, latest in tags.items() if isinstance(latest, Curve)}
+    for tag, latest in tags.items():
         _, metric, series = split_tag(tag)
-        name = metric if isinstance(samples.latest, Curve) or not series else f"{metric} {series}"
-        found.setdefault(one_line(name, 40), []).append(tag)
-    return dict(sorted(found.items(), key=lambda panel: ORDER.index(type(history.samples[panel[1][0]].latest))))
+        shared = isinstance(latest, Curve) or (isinstance(latest, Scatter) and metric in curved)
+        found.setdefault(one_line(metric if shared or not series else f"{metric} {series}", 40), []).append(tag)
+
+    def order(panel: tuple[str, list[str]]) -> tuple[bool, int]:
+        return panel[1][0].startswith("model/"), ORDER.index(type(tags[panel[1][0]]))
+
+    return dict(sorted(found.items(), key=order))
 
 
 Body = TypeVar("Body", bound=Widget)
 
 
 class SamplePanel(Vertical):
-    """`follow` says what to show; `back` and `forth` go through the older ones."""
+    """`follow` says what to show; `back` goes through the older ones; `move` is what arrows do."""
 
     DEFAULT_CSS = """
     SamplePanel > Head { height: 1; }
@@ -51,8 +65,10 @@ class SamplePanel(Vertical):
         super().__init__(name=name)
         self.folder = folder
         self._title = name.partition(" ")[2]
-        self.behind = 0
-        """How many steps of history before the newest one is shown."""
+        self.place: int | None = None
+        """Which sample is shown, from the oldest; None: the newest, whatever comes."""
+        self._at: float | None = None
+        self._history = History()
         self._samples: list[Samples] = []
         self._shown: tuple[object, ...] = ()
         self._focused = False
@@ -66,32 +82,90 @@ class SamplePanel(Vertical):
 
     @property
     def count(self) -> int:
-        return max((len(each.events) for each in self._samples), default=0)
+        return len(self._longest.events) if self._samples else 0
 
-    def follow(self, history: History, tags: Sequence[str], *, focused: bool = False) -> None:
-        """Show the newest of these tags; what is shown already is left alone."""
-        self._focused = focused
+    @property
+    def _longest(self) -> Samples:
+        return max(self._samples, key=lambda each: len(each.events))
+
+    @property
+    def body(self) -> Widget | None:
+        """What shows the sample, below the first line."""
+        return self.children[-1] if len(self.children) > 1 else None
+
+    def follow(self, history: History, tags: Sequence[str], *, focused: bool = False, at: float | None = None) -> None:
+        """Show the newest of these tags, or after `at` changed those of that step; what is shown already is left alone."""
+        self._focused, self._history = focused, history
         self._samples = [history.samples[tag] for tag in tags if tag in history.samples]
+        if at != self._at and self._samples:
+            self._at = at
+            steps = [event.step for event in self._longest.events]
+            self.place = None if at is None else max(0, bisect_right(steps, at) - 1)
         self.update()
 
-    def back(self, steps: int) -> None:
+    def back(self, samples: int) -> None:
         """Show an older one, or with a negative number a newer one."""
-        self.behind = max(0, min(self.count - 1, self.behind + steps))
+        last = self.count - 1
+        place = max(0, min(last, (last if self.place is None else self.place) - samples))
+        self.place = None if place == last else place
         self.update()
+
+    def move(self, across: int, down: int, *, page: bool = False) -> None:
+        """Arrows: over the cells of a matrix or along a ROC, if this panel has the focus; else to older samples, or in the text."""
+        body = self.body
+        if isinstance(body, Pair) and self._focused:
+            body.move(across, down, page=page)
+        elif across:
+            self.back(-across)
+        elif isinstance(body, Lines):
+            body.scroll_by(down * (max(1, body.size.height - 1) if page else 1))
+        elif page:
+            self.back(-down * max(1, self.count // 8))
+
+    def clear(self) -> bool:
+        """Let go of a cell that was chosen; returns whether there was one."""
+        return isinstance(self.body, Pair) and self.body.clear()
+
+    def on_pair_changed(self) -> None:
+        self.query_one(Head).rebuild()
 
     def update(self) -> None:
         """Bring head and body up to date."""
         if not self._samples or not self.is_mounted:
             return
-        self.behind = min(self.behind, self.count - 1)
-        chosen = [each.events[max(0, len(each.events) - 1 - self.behind)] for each in self._samples]
-        if not isinstance(chosen[0], Curve):
-            chosen = [max(chosen, key=lambda event: event.step)]
+        if self.place is not None and self.place >= self.count - 1:
+            self.place = None
+        chosen = self._chosen()
         self._event = chosen[0]
+        older = self._older(chosen)
+        if tuple(map(id, [*chosen, *older])) != self._shown:
+            self._shown = tuple(map(id, [*chosen, *older]))
+            self._body(chosen, older)
         self.query_one(Head).rebuild()
-        if tuple(map(id, chosen)) != self._shown:
-            self._shown = tuple(map(id, chosen))
-            self._body(chosen)
+
+    def _chosen(self) -> list[Tagged]:
+        """What is shown: of curves and points one each, of other things the one."""
+        if self.place is None:
+            chosen = [each.latest for each in self._samples]
+        else:
+            step = self._longest.events[self.place].step
+            places = [
+                self.place if each is self._longest else max(0, bisect_right([event.step for event in each.events], step) - 1)
+                for each in self._samples
+            ]
+            chosen = [each.events[place] for each, place in zip(self._samples, places, strict=True)]
+        chosen.sort(key=lambda event: not isinstance(event, Scatter))  # points below lines
+        return chosen if isinstance(chosen[0], Curve | Scatter) else [max(chosen, key=lambda event: event.step)]
+
+    def _older(self, chosen: Sequence[Tagged]) -> list[Curve]:
+        """Of lines among points some that were before, evenly spread: they show how the line moved."""
+        if not isinstance(chosen[0], Scatter):
+            return []
+        found: list[Curve] = []
+        for samples in self._samples:
+            before = [event for event in samples.events if isinstance(event, Curve) and event.step < chosen[-1].step]
+            found += [before[len(before) * place // OLDER] for place in range(OLDER)] if len(before) > OLDER else before
+        return found
 
     def head(self, width: int) -> Strip:
         """Name, split, step, and which of how many; where it is narrow, less."""
@@ -101,15 +175,20 @@ class SamplePanel(Vertical):
             return strips.line(width, [title])
         split = split_tag(event.tag)[0]
         step = f"  step {words.count(event.step)}"
-        place = f"  {self.count - self.behind} of {self.count}" if self.count > 1 else ""
+        number = self.count if self.place is None else self.place + 1
+        place = f"  {number} of {self.count}" if self.count > 1 else ""
         forms = [(f"  {split} ·{step[1:]}", place), (step, place), ("", place)]
-        where, place = next((form for form in forms[split == "sample" :] if cell_len(self._title + "".join(form)) <= width), forms[2])
-        legend = "rows: truth" if isinstance(event, Matrix) and event.rows == event.columns and event.rows else ""
+        legend = self.body.words if isinstance(self.body, Pair) else ""
+        chosen = isinstance(self.body, Pair) and self.body.explains and self._focused and bool(legend)
+        free = width - cell_len(self._title) - (cell_len(legend) + 2 if chosen else 0)
+        where, place = next(
+            (form for form in forms[split == "sample" :] if cell_len("".join(form)) <= free), ("", "") if chosen else forms[2]
+        )
         room = width - cell_len(self._title + where + place) - 2
-        parts = [title, (where, palette.dim), (place, palette.warn if self.behind else palette.faint)]
-        return strips.line(width, parts, [(legend, palette.faint)] if len(legend) <= room else [])
+        parts = [title, (where, palette.dim), (place, palette.faint if self.place is None else palette.warn)]
+        return strips.line(width, parts, [(legend, palette.accent if chosen else palette.faint)] if cell_len(legend) <= room else [])
 
-    def _body(self, chosen: Sequence[Tagged]) -> None:
+    def _body(self, chosen: Sequence[Tagged], older: Sequence[Curve]) -> None:
         event = chosen[0]
         try:
             if isinstance(event, Images):
@@ -117,33 +196,47 @@ class SamplePanel(Vertical):
                 self._widget(Picture).show(png, columns=event.columns, captions=event.captions)
             elif isinstance(event, Matrix):
                 values = _array(self.folder, event.file) if event.file else np.array(event.values, float)
-                self._widget(MatrixView).show(values, event.rows, event.columns, title="", legend="")
-            elif isinstance(event, Scatter):
-                if event.file:
-                    x, y = _array(self.folder, event.file)
-                    event = Scatter(tag=event.tag, x=x.tolist(), y=y.tolist(), labels=event.labels)
-                self._widget(Chart).show(scatter_lines(event), end=None)
-            elif isinstance(event, Curve):
-                lines = [self._curve(each) for each in chosen if isinstance(each, Curve)]
-                self._widget(Chart).show(lines, end=None, labels=event.labels)
+                self._widget(MatrixBody).show(event, values, examples_of(self._history, event), self.folder)
+            elif isinstance(event, Curve | Scatter):
+                self._draw(chosen, older)
             else:
                 self._widget(Sheet).put(event)
         except (OSError, ValueError, Problem) as error:
             self._widget(Sheet).put(Text(tag=event.tag, text=f"This cannot be shown: {one_line(str(error))}"))
 
-    def _curve(self, event: Curve) -> Line:
+    def _draw(self, chosen: Sequence[Tagged], older: Sequence[Curve]) -> None:
+        """Curves and points in one chart; a ROC with its threshold."""
+        curves = [self._read(event) for event in chosen if isinstance(event, Curve)]
+        lines = [self._line(self._read(event), faint=True) for event in older]
+        for event in chosen:
+            if isinstance(event, Scatter):
+                if event.file:
+                    x, y = _array(self.folder, event.file)
+                    event = Scatter(tag=event.tag, x=x.tolist(), y=y.tolist(), labels=event.labels)
+                lines += scatter_lines(event)
+        lines += [self._line(event) for event in curves]
+        roc = next((event for event in curves if is_roc(event)), None)
+        if roc:
+            self._widget(RocBody).show(lines, roc)
+        else:
+            self._widget(Chart).show(lines, end=None, labels=curves[0].labels if curves else ("", ""))
+
+    def _read(self, event: Curve) -> Curve:
+        if not event.file:
+            return event
+        x, y, *at = _array(self.folder, event.file).tolist()
+        return Curve(tag=event.tag, x=x, y=y, labels=event.labels, at=at[0] if at else [], totals=event.totals, step=event.step)
+
+    def _line(self, event: Curve, *, faint: bool = False) -> Line:
         split, metric, series = split_tag(event.tag)
-        if event.file:
-            x, y, *at = _array(self.folder, event.file).tolist()
-            event = Curve(tag=event.tag, x=x, y=y, labels=event.labels, at=at[0] if at else [], totals=event.totals)
-        return curve_line(one_line(series or split or metric, 40), event)
+        return curve_line(one_line(series or split or metric, 40), event, faint=faint)
 
     def _widget(self, kind: type[Body]) -> Body:
         """The body, of this kind; one of another kind makes room."""
-        body = self.children[-1]
-        if isinstance(body, kind) and len(self.children) > 1:
+        body = self.body
+        if isinstance(body, kind):
             return body
-        if len(self.children) > 1:
+        if body:
             body.remove()
         made = kind()
         self.mount(made)
@@ -171,51 +264,3 @@ def _array(folder: Path, file: str) -> np.ndarray:
     if array.ndim != 2:
         raise Problem(f"{one_line(file, 80)} does not hold a two-dimensional array.")
     return array
-
-
-class Sheet(Lines):
-    """A text with its prompt set off, or a table with its columns aligned."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._event: Tagged | None = None
-
-    def put(self, event: Tagged) -> None:
-        """Show another one."""
-        self._event = event
-        self.rebuild()
-
-    def lines(self, width: int) -> list[Strip]:
-        event = self._event
-        if isinstance(event, Text):
-            prompt = strips.paragraph(f"› {event.prompt}", width - 1, palette.accent, "  ") if event.prompt else []
-            return [*prompt, *strips.paragraph(event.text, width - 1, palette.plain)]
-        return _table(event, width) if isinstance(event, Table) else []
-
-
-def _table(table: Table, width: int) -> list[Strip]:
-    columns = [[row[place] for row in table.rows if place < len(row)] for place in range(len(table.columns))]
-    numeric = [all(isinstance(value, float) for value in column) for column in columns]
-    whole = [all(isinstance(value, float) and value % 1 == 0 for value in column) for column in columns]
-
-    def cell(value: str | float, place: int) -> str:
-        if isinstance(value, str):
-            return one_line(value, 200)
-        return f"{value:.4f}" if numeric[place] and not whole[place] and 1e-3 <= abs(value) < 10 else words.number(value)
-
-    rows = [[cell(value, place) for place, value in enumerate(row[: len(columns)])] for row in table.rows]
-    sizes = [max([min(len(name), 12), *(len(row[place]) for row in rows if place < len(row))]) for place, name in enumerate(table.columns)]
-    room = width - 1 - 2 * (len(sizes) - 1)
-    words_first = [place for place, number in enumerate(numeric) if not number] or list(range(len(sizes)))
-    while sizes and sum(sizes) > room and max(sizes) > 4:
-        widest = max(words_first, key=lambda place: sizes[place])
-        if sizes[widest] <= 4:
-            words_first = list(range(len(sizes)))
-        else:
-            sizes[widest] -= 1
-
-    def written(cells: Sequence[str], style: Style) -> Strip:
-        texts = [strips.fit(cell, size, "right" if number else "left") for cell, size, number in zip(cells, sizes, numeric, strict=False)]
-        return strips.line(width, [("  ".join(texts), style)])
-
-    return [written(table.columns, palette.faint), *(written(row, palette.plain) for row in rows)]

@@ -42,10 +42,16 @@ class RunScreen(KeyScreen):
         Key("y", "log_y", "log y", "All y-axes logarithmic, all linear, or each as its values are"),
         Key("tab", "next", "panel", "The next panel", "Tab"),
         Key("enter", "full", "full", "The panel in focus on the whole screen, and back", "⏎"),
-        Key("left", "left", "", "On a chart: a cursor that reads all charts at its step; on samples: an older one", "←"),
-        Key("right", "right", "", "The cursor to later steps; a newer sample", "→"),
-        Key("up", "up", "", "Scroll the panel in focus up", "↑"),
-        Key("down", "down", "", "Scroll it down", "↓"),
+        Key(
+            "left",
+            "left",
+            "",
+            "A chart's cursor, which reads all charts at its step; a matrix's cell; a ROC's threshold; else an older sample",
+            "←",
+        ),
+        Key("right", "right", "", "The same to the right; a newer sample", "→"),
+        Key("up", "up", "", "A matrix's cell; else scroll the panel in focus up", "↑"),
+        Key("down", "down", "", "The same down", "↓"),
         Key("pageup", "page_up", "", "The same in big steps", "PgUp"),
         Key("pagedown", "page_down", "", "The same in big steps", "PgDn"),
         Key("comma", "older", "", "An older sample of the panel in focus", ","),
@@ -141,8 +147,7 @@ class RunScreen(KeyScreen):
         self.draw()
 
     def do_back(self) -> None:
-        if self.board.cursor is not None:
-            self.board.cursor = None
+        if self.board.clear():
             self.draw()
         elif self.board.full:
             self.do_full()

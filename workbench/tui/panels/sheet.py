@@ -1,0 +1,84 @@
+"""Sheet: a text with its prompt set off, a table with its columns aligned, or records one below the other."""
+
+from collections.abc import Sequence
+
+from rich.style import Style
+from textual.strip import Strip
+
+from workbench import words
+from workbench.events import Table, Tagged, Text
+from workbench.problems import one_line
+from workbench.tui import palette, strips
+from workbench.tui.panels.lines import Lines
+
+
+class Sheet(Lines):
+    """`put` gives it the event; with `records` each row of a table is a paragraph, its long words wrapped, and not a line."""
+
+    def __init__(self, *, records: bool = False) -> None:
+        super().__init__()
+        self._event: Tagged | None = None
+        self._records = records
+
+    def put(self, event: Tagged) -> None:
+        """Show another one."""
+        self._event = event
+        self.rebuild()
+
+    def lines(self, width: int) -> list[Strip]:
+        event = self._event
+        if isinstance(event, Text):
+            prompt = strips.paragraph(f"› {event.prompt}", width - 1, palette.accent, "  ") if event.prompt else []
+            return [*prompt, *strips.paragraph(event.text, width - 1, palette.plain)]
+        if not isinstance(event, Table):
+            return []
+        return _paragraphs(event, width) if self._records else _table(event, width)
+
+
+LONG = 24
+"""Characters from which a word of a record gets lines of its own."""
+
+
+def _paragraphs(table: Table, width: int) -> list[Strip]:
+    lines: list[Strip] = []
+    for row in table.rows:
+        short: list[str] = []
+        long: list[str] = []
+        for name, value in zip(table.columns, row, strict=False):
+            if isinstance(value, str) and len(value) > LONG:
+                long.append(one_line(value, 2000))
+            else:
+                short.append(f"{one_line(name, 20)} {one_line(value, LONG) if isinstance(value, str) else words.number(value)}")
+        lines += strips.paragraph("  ".join(short), width - 1, palette.bold)
+        for text in long:
+            lines += strips.paragraph(text, width - 1, palette.plain)
+        lines.append(strips.line(width, []))
+    return lines[:-1]
+
+
+def _table(table: Table, width: int) -> list[Strip]:
+    columns = [[row[place] for row in table.rows if place < len(row)] for place in range(len(table.columns))]
+    numeric = [all(isinstance(value, float) for value in column) for column in columns]
+    whole = [all(isinstance(value, float) and value % 1 == 0 for value in column) for column in columns]
+
+    def cell(value: str | float, place: int) -> str:
+        if isinstance(value, str):
+            return one_line(value, 200)
+        return f"{value:.4f}" if numeric[place] and not whole[place] and 1e-3 <= abs(value) < 10 else words.number(value)
+
+    rows = [[cell(value, place) for place, value in enumerate(row[: len(columns)])] for row in table.rows]
+    sizes = [max([min(len(name), 12), *(len(row[place]) for row in rows if place < len(row))]) for place, name in enumerate(table.columns)]
+    room = width - 1 - 2 * (len(sizes) - 1)
+    words_first = [place for place, number in enumerate(numeric) if not number] or list(range(len(sizes)))
+    while sizes and sum(sizes) > room and max(sizes) > 4:
+        widest = max(words_first, key=lambda place: sizes[place])
+        if sizes[widest] <= 4:
+            words_first = list(range(len(sizes)))
+        else:
+            sizes[widest] -= 1
+
+    def written(cells: Sequence[str], style: Style) -> Strip:
+        texts = [strips.fit(cell, size, "right" if number else "left") for cell, size, number in zip(cells, sizes, numeric, strict=False)]
+        return strips.line(width, [("  ".join(texts), style)])
+
+    return [written(table.columns, palette.faint), *(written(row, palette.plain) for row in rows)]
