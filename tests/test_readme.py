@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -55,3 +57,24 @@ def test_its_figures_are_those_of_the_committed_results() -> None:
     from workbench import results
 
     assert results.rendered(README, results.read()) == README, "`dlwb results render` writes the table"
+
+
+def test_the_own_project_that_it_shows_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a person would: the two files written as they stand there, and the commands typed as they stand there."""
+    text = README.split("## Your own project")[1].split("\n## ")[0]
+    blocks = dict(re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    assert len([line for line in blocks["python"].splitlines() if line and not line.startswith(("import", "from"))]) <= 30
+    (tmp_path / "wine.py").write_text(blocks["python"])
+    (tmp_path / "wine.yaml").write_text(blocks["yaml"])
+    monkeypatch.chdir(tmp_path)
+    commands = blocks[""].splitlines()
+    assert len(commands) == 2
+    for command in commands:
+        words = command.removeprefix("dlwb ").split()
+        done = subprocess.run([sys.executable, "-m", "workbench.cli", *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    from workbench import runs, verdict
+
+    run = runs.find("wine")
+    (judged,) = verdict.judge(run.recipe(), runs.summary(run))
+    assert judged.passed, judged.value
