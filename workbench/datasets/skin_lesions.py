@@ -1,0 +1,52 @@
+"""The skin lesion project's two files, without its pictures: what 600 lesions are, and predictions to be scored."""
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+
+from workbench.datasets import own_file
+from workbench.datasets.fetch import fetch
+from workbench.problems import Problem, one_line
+
+TASKS = ("melanoma", "seborrheic keratosis")
+
+
+def read() -> tuple[np.ndarray, np.ndarray]:
+    """The truth (600, 2), bool, and the sample's predictions (600, 2): for each lesion whether it is a TASKS[0], and whether a TASKS[1]."""
+    files = fetch("skin-lesions")
+    truth, predictions = parse(files["truth"]), parse(files["predictions"])
+    return pair(truth, predictions, files["predictions"].name)
+
+
+def pair(
+    truth: dict[str, list[float]], predictions: dict[str, list[float]], name: str = "the predictions"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both in the truth's order; Problem where a lesion has no prediction."""
+    missing = [lesion for lesion in truth if lesion not in predictions]
+    if missing:
+        raise Problem(f"{name} has no line for {one_line(missing[0])}.", "", "data")
+    return np.array(list(truth.values())) > 0.5, np.array([predictions[lesion] for lesion in truth])
+
+
+def parse(path: Path) -> dict[str, list[float]]:
+    """Both numbers of each lesion, by its id; Problem (cause "data") that names a wrong line."""
+    found: dict[str, list[float]] = {}
+    lines = csv.reader(own_file.text(path, 10_000_000).splitlines())
+    if next(lines, []) != ["Id", "task_1", "task_2"]:
+        raise Problem(f"{path.name}: the first line is not Id,task_1,task_2.", "", "data")
+    for number, row in enumerate(lines, 2):
+        try:
+            lesion, *values = row
+            numbers = [float(value) for value in values]
+        except ValueError:
+            numbers = []
+        if len(numbers) != 2 or not all(map(math.isfinite, numbers)) or lesion in found:
+            raise Problem(
+                f"{path.name}, line {number}: {one_line(','.join(row), 80)!r} is not an id of its own and two numbers.", "", "data"
+            )
+        found[lesion] = numbers
+    if not found:
+        raise Problem(f"{path.name} has no lesion.", "", "data")
+    return found

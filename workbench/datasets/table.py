@@ -1,0 +1,160 @@
+"""Rows of measurements with a class each: scikit-learn's tumours, or a person's own CSV file. Strict, standardised, split in three."""
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from workbench.datasets import own_file
+from workbench.json_schema import nearest
+from workbench.problems import Problem, one_line
+
+LIMIT = 20_000_000
+WORDS = 50
+"""Most different words in a column that becomes one-hot, and most classes."""
+MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """`features` (rows, inputs), float32, standardised on the training part; `labels` (rows,), int64; `raw` (rows, inputs) as measured."""
+
+    features: np.ndarray
+    labels: np.ndarray
+    raw: np.ndarray
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """A table in three parts with the same share of each class: 60 % to train on, 20 % to validate, 20 % to test."""
+
+    train: Part
+    valid: Part
+    test: Part
+    classes: list[str]
+    names: list[str]
+    """Of the inputs; a column of words is one for each word: `colour = red`."""
+    mean: np.ndarray
+    scale: np.ndarray
+    variant: str
+
+
+def read(name: str, target: str, positive: str, leave_out: list[str], folder: Path) -> ClassTable:
+    """`breast-cancer`, or the path of a CSV file, from the recipe's `folder`, whose column `target` is the class.
+
+    `positive` is the class that comes last ("": by name). Raises Problem (cause "data") with row and column where it can't be used.
+    """
+    if name == "breast-cancer":
+        from sklearn.datasets import load_breast_cancer
+
+        found = load_breast_cancer()
+        names = [str(each) for each in found.feature_names]
+        classes = [str(found.target_names[each]) for each in found.target]
+        return prepared(np.asarray(found.data, float), names, classes, positive or "malignant", "")
+    path = own_file.find(name, folder)
+    columns, lines = parse(own_file.text(path, LIMIT), one_line(path.name))
+    for each in (target, *leave_out):
+        if each not in columns:
+            near = nearest(each, list(columns)) or f" It has: {one_line(', '.join(columns), 300)}."
+            raise Problem(f"{path.name} has no column {one_line(each)!r}.{near}", "Name it in config.target.", "data")
+    classes = columns.pop(target)
+    for each in leave_out:
+        columns.pop(each, None)
+    raw, names = numbers(columns, lines, path.name)
+    return prepared(raw, names, classes, positive, path.name)
+
+
+def parse(text: str, name: str) -> tuple[dict[str, list[str]], list[int]]:
+    """The columns of a CSV text by the names in its first line, and each row's line.
+
+    Its separator is a comma, semicolon or tab, whichever the first line has most. Raises Problem that names the line, and the column where a field is missing.
+    """
+    first = text.partition("\n")[0]
+    rows = csv.reader(text.split("\n"), delimiter=max(",;\t", key=first.count), strict=True)
+    try:
+        header = [each.strip() for each in next(rows, [])]
+        twice = [each for index, each in enumerate(header) if not each or each in header[:index]]
+        if twice or len(header) < 2:
+            what = f"has two columns {one_line(twice[0])!r}" if twice and twice[0] else "needs a first line that names each of its columns"
+            raise Problem(f"{name} {what}.", "", "data")
+        columns: dict[str, list[str]] = {each: [] for each in header}
+        lines: list[int] = []
+        for row in rows:
+            if not row:
+                continue  # an empty line
+            where = f"{name}, line {rows.line_num}"
+            lines.append(rows.line_num)
+            if len(row) != len(header):
+                raise Problem(f"{where}: {len(row)} fields, where the first line names {len(header)}.", "", "data")
+            for each, field in zip(header, map(str.strip, row), strict=True):
+                if field.lower() in MISSING:
+                    raise Problem(f"{where}: {one_line(each)} is missing.", "Fill it in, or leave the row out.", "data")
+                columns[each].append(field)
+    except csv.Error as error:
+        raise Problem(f"{name}, line {rows.line_num}: {one_line(str(error))}.", "", "data") from None
+    return columns, lines
+
+
+def numbers(columns: dict[str, list[str]], lines: list[int], name: str) -> tuple[np.ndarray, list[str]]:
+    """Every column as numbers (rows, inputs), words one-hot, and the inputs' names."""
+    wide, names = [], []
+    for column, fields in columns.items():
+        values = [_number(field) for field in fields]
+        wrong = [index for index, value in enumerate(values) if not math.isfinite(value)]
+        if not wrong:
+            wide.append(np.array(values))
+            names.append(column)
+            continue
+        if len(wrong) * 2 < len(values):
+            where, found = f"{name}, line {lines[wrong[0]]}", one_line(fields[wrong[0]], 40)
+            raise Problem(f"{where}: {one_line(column)} is {found!r}, not a number as most are.", "", "data")
+        words = sorted(set(fields))
+        if len(words) > WORDS:
+            raise Problem(
+                f"{name}: {one_line(column)} has {len(words):,} different words, more than {WORDS}.",
+                f"Leave it out: config.leave_out: [{one_line(column)}]",
+                "data",
+            )
+        wide += [np.array([float(field == word) for field in fields]) for word in words]
+        names += [f"{column} = {word}" for word in words]
+    if not wide:
+        raise Problem(f"{name} has no column but the target.", "", "data")
+    return np.stack(wide, axis=1), names
+
+
+def prepared(raw: np.ndarray, names: list[str], answers: list[str], positive: str, variant: str) -> ClassTable:
+    """Split by a fixed shuffle of each class, and scaled to mean 0 and deviation 1 of the training part."""
+    classes = sorted(set(answers))
+    counts = {each: answers.count(each) for each in classes[: WORDS + 1]}
+    if len(classes) < 2 or len(classes) > WORDS:
+        raise Problem(f"The target has {len(classes):,} different values; 2 to {WORDS} classes are right.", "", "data")
+    few = [each for each in classes if counts[each] < 5]
+    if few:
+        raise Problem(f"The class {one_line(few[0])!r} has {counts[few[0]]} rows; 5 are the fewest that can be split in three.", "", "data")
+    if positive and positive not in classes:
+        raise Problem(f"There is no class {one_line(positive)!r}.", f"There are: {one_line(', '.join(classes), 300)}.", "data")
+    classes.sort(key=lambda each: each == positive)  # it comes last, the others by name
+    labels = np.array([classes.index(each) for each in answers], np.int64)
+    rng = np.random.default_rng(0)
+    chosen: list[list[np.ndarray]] = []
+    for label in range(len(classes)):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        chosen.append(np.split(rows, [round(len(rows) * 0.6), round(len(rows) * 0.8)]))
+    train, valid, test = (np.sort(np.concatenate(rows)) for rows in zip(*chosen, strict=True))
+    mean, scale = raw[train].mean(0), raw[train].std(0)
+    scale[scale == 0] = 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        features = ((raw - mean) / scale).astype(np.float32)
+    if not np.isfinite(features).all():
+        raise Problem(f"{one_line(names[int((~np.isfinite(features)).any(0).argmax())])} has numbers too large to be scaled.", "", "data")
+    first, second, third = (Part(features[rows], labels[rows], raw[rows]) for rows in (train, valid, test))
+    return ClassTable(first, second, third, classes, names, mean, scale, variant)
+
+
+def _number(field: str) -> float:
+    try:
+        return float(field)
+    except ValueError:
+        return math.nan
