@@ -28,7 +28,7 @@ class Part:
 
 @dataclass(frozen=True)
 class ClassTable:
-    """A table in three parts with the same share of each class: 60 % to train on, 20 % to validate, 20 % to test."""
+    """A table in three parts with the same share of each class: half to train on, a quarter to validate, a quarter to test."""
 
     train: Part
     valid: Part
@@ -69,7 +69,8 @@ def read(name: str, target: str, positive: str, leave_out: list[str], folder: Pa
 def parse(text: str, name: str) -> tuple[dict[str, list[str]], list[int]]:
     """The columns of a CSV text by the names in its first line, and each row's line.
 
-    Its separator is a comma, semicolon or tab, whichever the first line has most. Raises Problem that names the line, and the column where a field is missing.
+    Its separator is a comma, semicolon or tab, whichever the first line has most.
+    Raises Problem that names the line, and the column where a field is missing.
     """
     first = text.partition("\n")[0]
     rows = csv.reader(text.split("\n"), delimiter=max(",;\t", key=first.count), strict=True)
@@ -141,7 +142,7 @@ def prepared(raw: np.ndarray, names: list[str], answers: list[str], positive: st
     chosen: list[list[np.ndarray]] = []
     for label in range(len(classes)):
         rows = rng.permutation(np.flatnonzero(labels == label))
-        chosen.append(np.split(rows, [round(len(rows) * 0.6), round(len(rows) * 0.8)]))
+        chosen.append(np.split(rows, [round(len(rows) * 0.5), round(len(rows) * 0.75)]))
     train, valid, test = (np.sort(np.concatenate(rows)) for rows in zip(*chosen, strict=True))
     mean, scale = raw[train].mean(0), raw[train].std(0)
     scale[scale == 0] = 1.0

@@ -46,8 +46,8 @@ class CharRnn(TorchProject):
         """what the learning rate is multiplied by after each epoch"""
         clip: float = live(5.0, gt=0)
         """longest gradient; a longer one is scaled down to it"""
-        prompt: str = Field("Anna", max_length=1000)
-        """what samples begin with; empty: the first words that it validates on"""
+        prompt: str = Field("", max_length=1000)
+        """what samples begin with; empty, or not in the text's characters: the first words that it validates on"""
 
     class Request(TorchProject.Request):
         prompt: str = Field("", max_length=1000)
@@ -73,8 +73,9 @@ class CharRnn(TorchProject):
             )
         self.inputs, self.targets = self.streams(train, streams)
         self.valid = self.streams(valid, min(streams, (len(valid) - 1) // sequence))
-        self.prompt = self.config.prompt or "".join(self.symbols[code] for code in valid[:20])
-        self.codes(self.prompt)
+        first = "".join(self.symbols[code] for code in valid[:20])
+        wanted = self.config.prompt
+        self.prompt = wanted if wanted and set(wanted) <= set(self.symbols) else first
 
     def streams(self, codes: np.ndarray, number: int) -> tuple[Tensor, Tensor]:
         """A text cut into so many pieces of whole sequences, (number, length) each: the characters, and the one after each."""

@@ -62,8 +62,8 @@ class LinearBoundary(Project):
         if split == "test":
             return
         score = self.score(self.points)
-        wrong = (score >= 0) != self.labels
-        values = {"loss": self.loss(score, self.labels), "accuracy": 1 - wrong.mean(), "misclassified": wrong.sum()}
+        right = (score >= 0) == self.labels
+        values = {"loss": self.loss(score, self.labels), "accuracy": right.mean(), "misclassified": (~right).sum()}
         yield Scalars(values={f"{name}/training_points": float(value) for name, value in values.items()})
 
     def sample(self, request: Any) -> Iterator[Event]:

@@ -1,0 +1,144 @@
+"""A line between points: the course's exact figures, both rules against their definitions, and where the line is drawn."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from workbench import recipe as recipes
+from workbench.datasets import points
+from workbench.events import Curve, Scalars, Scatter
+from workbench.problems import Problem
+from workbench.projects.linear_boundary import LinearBoundary, crossing
+from workbench.recipe import Compute, Train
+
+
+def built(seed: int, rule: str) -> LinearBoundary:
+    project = LinearBoundary(LinearBoundary.Config(rule=rule), Train(batch_size=1), Compute(device="cpu"), seed)
+    project.build()
+    return project
+
+
+def epochs(project: LinearBoundary, number: int) -> list[dict[str, float]]:
+    """Trains, and measures after each epoch."""
+    found = []
+    for epoch in range(number):
+        for batch in project.batches(epoch, np.random.default_rng(0)):
+            project.train_step(batch)
+        found.append(measured(project))
+    return found
+
+
+def measured(project: LinearBoundary) -> dict[str, float]:
+    (event,) = project.evaluate("valid")
+    assert isinstance(event, Scalars)
+    return {tag.partition("/")[0]: value for tag, value in event.values.items()}
+
+
+def test_gradient_descent_gives_the_course_s_figures(mirror: Any) -> None:
+    found = epochs(built(44, "gradient descent"), 100)
+    assert found[0] == pytest.approx({"loss": 0.7135845195381634, "accuracy": 0.40, "misclassified": 60}, rel=1e-12)
+    assert found[90] == pytest.approx({"loss": 0.3379273658879921, "accuracy": 0.94, "misclassified": 6}, rel=1e-12)
+    assert found[99] == pytest.approx({"loss": 0.32489877590283334, "accuracy": 0.94, "misclassified": 6}, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", [1, 3, 42, 44])
+def test_a_perceptron_gets_92_to_93_points_right(mirror: Any, seed: int) -> None:
+    project = built(seed, "perceptron")
+    assert measured(project)["accuracy"] == 0.5
+    found = epochs(project, 25)
+    assert found[-1]["accuracy"] in (0.92, 0.93)
+
+
+@pytest.mark.parametrize(("rule", "number"), [("perceptron", 25), ("gradient descent", 100)])
+def test_nothing_is_learnt_from_shuffled_classes(mirror: Any, rule: str, number: int) -> None:
+    project = built(44, rule)
+    np.random.default_rng(0).shuffle(project.labels)
+    last = epochs(project, number)[-1]
+    assert last["accuracy"] < 0.7
+    if rule == "gradient descent":
+        assert last["loss"] > 0.6
+
+
+def test_the_course_s_worked_perceptron_moves_by_the_rate_times_the_point(mirror: Any) -> None:
+    project = built(1, "perceptron")
+    project.config = project.config.model_copy(update={"learning_rate": 0.1})
+    project.weights, project.bias = np.array([3.0, 4.0]), -10.0
+    assert project.train_step((np.array([[4.0, 5.0]]), np.array([0.0])))["loss"] == 22  # called one, and wrongly
+    assert project.weights == pytest.approx([2.6, 3.5]) and project.bias == pytest.approx(-10.1)
+    before = project.weights.copy()
+    assert project.train_step((np.array([[4.0, 5.0]]), np.array([1.0])))["loss"] == 0  # rightly: it stays where it is
+    assert np.array_equal(project.weights, before)
+
+
+def test_a_step_goes_down_the_gradient_of_the_log_loss(mirror: Any) -> None:
+    project = built(3, "gradient descent")
+    batch = (project.points[:7], project.labels[:7])
+
+    def loss(weights: np.ndarray, bias: float) -> float:
+        chance = 1 / (1 + np.exp(-(batch[0] @ weights + bias)))
+        return float(-np.sum(batch[1] * np.log(chance) + (1 - batch[1]) * np.log(1 - chance)))
+
+    weights, bias = project.weights.copy(), project.bias
+    moves = [np.array(each) for each in ((1e-5, 0), (0, 1e-5))]
+    slope = [(loss(weights + move, bias) - loss(weights - move, bias)) / 2e-5 for move in moves]
+    slope.append((loss(weights, bias + 1e-5) - loss(weights, bias - 1e-5)) / 2e-5)
+    assert project.train_step(batch)["loss"] * 7 == pytest.approx(loss(weights, bias))
+    went = (np.append(weights, bias) - np.append(project.weights, project.bias)) / 0.01
+    assert went == pytest.approx(slope, abs=1e-8)
+
+
+def test_the_line_is_drawn_where_the_score_is_zero(mirror: Any) -> None:
+    project = built(44, "gradient descent")
+    epochs(project, 30)
+    dots, line = project.sample(project.Request())
+    assert isinstance(dots, Scatter) and isinstance(line, Curve)
+    assert (dots.tag, line.tag) == ("boundary/points", "boundary/line")
+    assert len(dots.x) == 100 and dots.labels.count("one") == 50
+    ends = np.stack([line.x, line.y], axis=1)
+    assert len(ends) == 2 and project.score(ends) == pytest.approx([0, 0], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weights", "bias", "ends"),
+    [
+        ((1, 0), -0.5, [(0.5, 0), (0.5, 1)]),
+        ((0, 2), -1.0, [(0, 0.5), (1, 0.5)]),
+        ((1, -1), 0.0, [(0, 0), (1, 1)]),
+        ((1, 1), -0.5, [(0, 0.5), (0.5, 0)]),
+        ((1, 1), -3.0, []),
+        ((0, 0), 0.0, []),
+    ],
+)
+def test_the_line_ends_at_the_edges(weights: Any, bias: float, ends: Any) -> None:
+    found = crossing(np.array(weights, float), bias, np.zeros(2), np.ones(2))
+    assert np.array(found) == pytest.approx(np.array(ends))
+
+
+def test_both_recipes_are_the_course_s(mirror: Any) -> None:
+    descent = recipes.load(recipes.find("gradient-descent")).recipe
+    assert (descent.seed, descent.train.epochs, descent.train.batch_size) == (44, 100, 1)
+    assert LinearBoundary.Config(**descent.config).learning_rate == 0.01
+    perceptron = recipes.load(recipes.find("perceptron")).recipe
+    assert (perceptron.train.epochs, perceptron.train.batch_size, perceptron.config["rule"]) == (25, 1, "perceptron")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("0.5,nan,1", "line 2"), ("0.5,0.5", "line 2"), ("0.5,0.5,2", "line 2"), ("a,0.5,1", "line 2"), ("\x1b[2J,1,1", "line 2")],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, line: str, says: str) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text(f"0.1,0.2,1\n{line}\n")
+    with pytest.raises(Problem, match=says) as raised:
+        points.parse(file)
+    assert "\x1b" not in str(raised.value)
+
+
+def test_the_points_are_the_file_s(mirror: Path) -> None:
+    found, labels = points.read()
+    rows = list(csv.reader((mirror / "gradient_descent/data.csv").read_text().splitlines()))
+    assert found.tolist() == [[float(x), float(y)] for x, y, _ in rows]
+    assert labels.tolist() == [float(label) for _, _, label in rows]
