@@ -144,12 +144,13 @@ def prepared(raw: np.ndarray, names: list[str], answers: list[str], positive: st
         rows = rng.permutation(np.flatnonzero(labels == label))
         chosen.append(np.split(rows, [round(len(rows) * 0.5), round(len(rows) * 0.75)]))
     train, valid, test = (np.sort(np.concatenate(rows)) for rows in zip(*chosen, strict=True))
-    mean, scale = raw[train].mean(0), raw[train].std(0)
-    scale[scale == 0] = 1.0
     with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = raw[train].mean(0), raw[train].std(0)
+        scale[scale == 0] = 1.0
         features = ((raw - mean) / scale).astype(np.float32)
-    if not np.isfinite(features).all():
-        raise Problem(f"{one_line(names[int((~np.isfinite(features)).any(0).argmax())])} has numbers too large to be scaled.", "", "data")
+    finite = np.isfinite(features).all(0) & np.isfinite(scale)
+    if not finite.all():
+        raise Problem(f"{one_line(names[int(finite.argmin())])} has numbers too large to be scaled.", "", "data")
     first, second, third = (Part(features[rows], labels[rows], raw[rows]) for rows in (train, valid, test))
     return ClassTable(first, second, third, classes, names, mean, scale, variant)
 
