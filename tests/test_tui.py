@@ -16,6 +16,7 @@ from workbench.tui import palette
 from workbench.tui.app import DlwbApp
 from workbench.tui.keys import KeyScreen
 from workbench.tui.panels.board import Wanted, plan
+from workbench.tui.library import Library
 from workbench.tui.screens.help import HelpScreen
 from workbench.tui.screens.question import QuestionScreen
 from workbench.tui.screens.recipes import RecipesScreen
@@ -489,3 +490,18 @@ async def test_the_finder_starts_what_a_key_does_and_goes_to_a_recipe() -> None:
         await settle(pilot, lambda: "Recipe: MNIST GAN" in seen(pilot.app))
         await pilot.press("down", "enter")
         await settle(pilot, lambda: isinstance(pilot.app.screen, RecipesScreen) and "▌ MNIST GAN" in seen(pilot.app))
+
+
+def test_a_feed_that_is_pushed_out_while_its_log_is_read_is_no_error() -> None:
+    made = [make_run(f"run-{place}", stamp=f"2026-11-23_0{place}0000") for place in range(6)]
+    for run in made:
+        finish(run)
+    library = Library()
+    looking = library.refresh()
+    next(looking)
+    for _ in looking:  # as slowly as on a long log, while the cursor goes over all the others
+        for run in made:
+            for _ in library.ahead(run.id):
+                pass
+            library.feed(run).ask()
+    assert all(entry.summary.step == 1000 for entry in library.entries.values())

@@ -9,7 +9,7 @@ import struct
 import termios
 import time
 
-KEYS = {"enter": b"\r", "esc": b"\x1b", "end": b"\x1b[F", "down": b"\x1b[B", "tab": b"\t"}
+KEYS = {"enter": b"\r", "esc": b"\x1b", "end": b"\x1b[F", "down": b"\x1b[B", "up": b"\x1b[A", "tab": b"\t"}
 
 
 class PtyTerminal:

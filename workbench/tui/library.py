@@ -158,7 +158,7 @@ class Library:
         if not entry.state.alive:
             runs.keep_summary(run, entry.summary)
             if run.id not in self._opened:
-                del self._feeds[run.id]
+                self._feeds.pop(run.id, None)  # other runs that were read ahead may have pushed it out meanwhile
 
 
 def _part_order(part: str) -> tuple[int, str]:

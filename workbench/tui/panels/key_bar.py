@@ -32,7 +32,7 @@ class KeyBar(Lines):
         right = [key for key in table if key in keys.ALWAYS]
         places: list[_Place] = []
         column = 0
-        end = width - sum(cell_len(key.label) + 4 for key in right)
+        end = width - sum(cell_len(key.cap.split(" ")[0]) + cell_len(key.label) + 3 for key in right)
         for key in table:
             if key not in right:
                 place = _Place(key, column, f" {key.cap.split(' ')[0]} ")
