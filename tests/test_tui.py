@@ -15,8 +15,8 @@ from workbench.log import EventLog
 from workbench.tui import palette
 from workbench.tui.app import DlwbApp
 from workbench.tui.keys import KeyScreen
-from workbench.tui.panels.board import Wanted, plan
 from workbench.tui.library import Library
+from workbench.tui.panels.board import Wanted, plan
 from workbench.tui.screens.help import HelpScreen
 from workbench.tui.screens.question import QuestionScreen
 from workbench.tui.screens.recipes import RecipesScreen
