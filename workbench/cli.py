@@ -131,7 +131,7 @@ def _shell() -> Any:
         if not (follow and as_json):
             print_json({"run": made.id}) if as_json else _print(made.id)
         if follow:
-            raise typer.Exit(follow_run(made, as_json))
+            raise typer.Exit(follow_run(made, as_json, started=True))
 
     @shell.command(name="runs")
     def runs_(

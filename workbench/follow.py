@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from workbench import runs, terminal
+from workbench import launch, runs, terminal
 from workbench.events import Answer, AnyEvent, Images, Mark, Scalars, Status, Tagged, Text, spelled
 from workbench.listing import words
 from workbench.log import Tail
@@ -20,8 +20,11 @@ ANSWER_PATIENCE = 60.0
 FINISHED, FAILED, STOPPED, LET_GO = 0, 1, 3, 130
 
 
-def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True) -> int:
-    """Print a run's events: JSON lines on stdout, or lines for people on stderr; returns the exit code of how it ended."""
+def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started: bool = False) -> int:
+    """Print a run's events: JSON lines on stdout, or lines for people on stderr; returns the exit code of how it ended.
+
+    Ctrl-C lets go of it; one that was `started` just now, and has made no step yet, is taken back.
+    """
     tail = Tail(run.events)
     try:
         while True:
@@ -35,6 +38,14 @@ def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True) -> int:
                 break
             time.sleep(EVERY)
     except KeyboardInterrupt:
+        if started and not launch.has_trained(run):
+            print("\nTaking the start back …", file=sys.stderr, flush=True)
+            gone = launch.cancel(run)
+            print(
+                "Nothing of it is left." if gone else f"{run.id} had begun to train, or had ended: it stays, and is stopped.",
+                file=sys.stderr,
+            )
+            return LET_GO
         print(
             f"\n{run.id} goes on in the background. `dlwb stop {run.id}` ends it, `dlwb logs -f {run.id}` shows what it prints.",
             file=sys.stderr,

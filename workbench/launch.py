@@ -18,7 +18,7 @@ from workbench import __version__, atomic, control, devices, lock, logind, paths
 from workbench import recipe as recipes
 from workbench.problems import Problem, one_line
 from workbench.recipe import Loaded, dump
-from workbench.runs import Run, state, whole
+from workbench.runs import Run, attempts, state, summary, whole
 
 PATIENCE = 5.0
 """Seconds that a run's processes may take to say who they are."""
@@ -31,11 +31,46 @@ def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
     try:
         launch(run)
     except KeyboardInterrupt:
-        if state(run).alive:
-            raise Problem(f"{run.id} was started all the same.", f"`dlwb stop {run.id}` ends it.") from None
-        shutil.rmtree(run.path, ignore_errors=True)
+        cancel(run)
         raise
     return run
+
+
+def cancel(run: Run) -> bool:
+    """Take a start back: end a run that has made no step yet and remove all of it.
+
+    False where it has made one, or is not in its first attempt: then it is stopped, keeps what it has, and stays. One that has ended by
+    itself stays too.
+    """
+    current = state(run)
+    if not current.alive and current.attempt:
+        return False
+    if current.alive:
+        stop(run)
+    deadline = time.monotonic() + PATIENCE
+    while state(run).alive and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if state(run).alive and not has_trained(run):  # it is deep inside an import, or waits for a disk
+        kill(run)
+        while state(run).alive and time.monotonic() < deadline + PATIENCE:
+            time.sleep(0.02)
+    if has_trained(run):
+        return False
+    held = lock.Lock.take(run.lock)  # nobody starts it again meanwhile
+    if held is None:
+        return False
+    try:
+        gone = run.path.with_name(f".cancelled-{run.id}")  # no list shows half of it
+        run.path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+    finally:
+        held.release()
+    return True
+
+
+def has_trained(run: Run) -> bool:
+    """Whether there is anything of a run to lose: a step, or an attempt before this one."""
+    return attempts(run) > 1 or summary(run).step > 0
 
 
 def choose(loaded: Loaded, device: str = "") -> devices.Choice:
