@@ -113,6 +113,10 @@ class Project:
         """Yield what can be shown: texts, pictures, neighbours; `request` carries what a person typed."""
         return iter(())
 
+    def summary(self) -> Iterator[Event]:
+        """Yield what there is to say about the network itself; asked once, before the first step."""
+        return iter(())
+
     def predict(self, inputs: Any) -> Any:
         """Answer one input, JSON in and JSON out."""
         raise Problem(f"{type(self).__name__} cannot be asked.")

@@ -92,6 +92,7 @@ class Training:
         self.announce("running")
         self._apply_pending()
         if from_step < 0:
+            self._summarize()
             self._evaluate("valid")
             self._sample()
         self._save_at = time.monotonic() + SAVE_EVERY
@@ -258,6 +259,14 @@ class Training:
                 return list(source())
         finally:
             self.project.set_random_state(state)
+
+    def _summarize(self) -> None:
+        """What the network is; whatever goes wrong there is no reason not to train."""
+        try:
+            for event in self._drained(self.project.summary, "model"):
+                self._say(event, "model")
+        except Exception:
+            traceback.print_exc()
 
     def _evaluate(self, split: str) -> None:
         values: dict[str, float] = {}

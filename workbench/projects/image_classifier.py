@@ -1,23 +1,26 @@
-"""Names what is in small pictures: a multilayer perceptron on digits, MNIST or Fashion-MNIST."""
+"""Names what is in small pictures: a multilayer perceptron or a convolutional network on digits, MNIST or Fashion-MNIST."""
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from workbench.datasets import images
 from workbench.events import Event, Scalars
 from workbench.problems import Problem
 from workbench.project import Field, Own, Settings, live
+from workbench.torchkit.augment import moved
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.images import by_class, confusion, pictures
+from workbench.torchkit.images import by_class, confusion, examples, pictures
+from workbench.torchkit.layers import cnn, mlp
 from workbench.torchkit.project import TorchProject
+from workbench.torchkit.schedules import one_cycle
 
 SHOWN = 24
-"""Pictures in a sample, and at most as many mistakes."""
+"""Pictures in a sample."""
 
 
 class ImageClassifier(TorchProject):
@@ -30,10 +33,12 @@ class ImageClassifier(TorchProject):
         """which labelled pictures; or a folder of your own, ./pictures, with a folder for each class"""
         image_size: int = Field(32, ge=8, le=256)
         """width and height that pictures of your own are brought to"""
-        model: Literal["mlp"] = "mlp"
-        """kind of network: mlp, fully connected layers"""
-        hidden: list[Annotated[int, Field(ge=1)]] = Field([128, 64], min_length=1)
-        """units in each hidden layer"""
+        model: Literal["mlp", "cnn"] = "mlp"
+        """kind of network: mlp, fully connected layers; cnn, convolutions with batch norm before them"""
+        channels: list[list[Annotated[int, Field(ge=1)]]] = [[16, 16], [32, 32], [64, 64]]
+        """of each convolution of a cnn, in groups; each group halves the picture"""
+        hidden: list[Annotated[int, Field(ge=1)]] = [128, 64]
+        """units in each fully connected hidden layer"""
         dropout: float = Field(0.2, ge=0, lt=1)
         """share of hidden units left out in each training step"""
         optimizer: Literal["sgd", "adam"] = "sgd"
@@ -44,6 +49,18 @@ class ImageClassifier(TorchProject):
         """share of the last step that sgd takes again"""
         weight_decay: float = Field(0.0, ge=0)
         """pull of the weights towards zero"""
+        schedule: Literal["constant", "one-cycle"] = "constant"
+        """the learning rate over the run: constant, or one-cycle, up to learning_rate and down to zero"""
+        label_smoothing: float = Field(0.0, ge=0, lt=1)
+        """share of each training label that is spread over all classes"""
+        shift: float = Field(0.0, ge=0)
+        """pixels by which a training picture is moved at most, each way"""
+        rotation: float = Field(0.0, ge=0, le=180)
+        """degrees by which a training picture is turned at most"""
+        zoom: float = Field(0.0, ge=0, lt=1)
+        """share by which a training picture is made larger or smaller at most"""
+        flip: bool = False
+        """mirror half of the training pictures, left and right"""
 
     def build_data(self) -> None:
         data = images.read(self.config.data, self.config.image_size)
@@ -56,50 +73,72 @@ class ImageClassifier(TorchProject):
         self.shape = tuple(data.train.images.shape[1:])
 
     def build_model(self) -> None:
-        self.network = mlp(int(np.prod(self.shape)), self.config.hidden, len(self.classes), self.config.dropout)
-        self.network.to(self.device)
-        rates = {"lr": self.config.learning_rate, "weight_decay": self.config.weight_decay, "fused": True}
+        config, outputs = self.config, len(self.classes)
+        if config.model == "cnn":
+            self.network = cnn(self.shape, config.channels, config.hidden, outputs, config.dropout)
+        else:
+            self.network = mlp(int(np.prod(self.shape)), config.hidden, outputs, config.dropout)
+        # With the channels last a convolution on the CPU takes two thirds of the time.
+        self.network.to(self.device).to(memory_format=torch.channels_last)
+        rates = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
         self.optimizer: torch.optim.Optimizer
-        if self.config.optimizer == "sgd":
-            self.optimizer = torch.optim.SGD(self.network.parameters(), momentum=self.config.momentum, **rates)
+        if config.optimizer == "sgd":
+            self.optimizer = torch.optim.SGD(self.network.parameters(), momentum=config.momentum, **rates)
         else:
             self.optimizer = torch.optim.Adam(self.network.parameters(), **rates)
+        self.steps_done = 0
+
+    def example_inputs(self) -> dict[str, tuple[Any, ...]]:
+        return {"network": (self.splits["train"][0][: self.train.batch_size],)}
 
     def batches(self, epoch: int, rng: np.random.Generator) -> InMemory:
         return InMemory(self.splits["train"], self.train.batch_size, rng)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         pixels, labels = batch
+        config = self.config
+        numbers = {}
+        if config.schedule == "one-cycle":
+            numbers["learning_rate"] = self.set_rate(config.learning_rate * one_cycle(self.steps_done / self.planned()))
+        pixels = moved(pixels, shift=config.shift, rotation=config.rotation, zoom=config.zoom, flip=config.flip)
         self.optimizer.zero_grad()
         with self.autocast():
-            loss = F.cross_entropy(self.network(pixels), labels)
+            loss = F.cross_entropy(self.network(pixels), labels, label_smoothing=config.label_smoothing)
         loss.backward()
         self.optimizer.step()
-        return {"loss": loss}
+        self.steps_done += 1
+        return {"loss": loss, **numbers}
+
+    def planned(self) -> int:
+        """Training steps of the whole run, as its recipe says: where one-cycle ends."""
+        return self.train.steps or self.train.epochs * math.ceil(len(self.splits["train"][1]) / self.train.batch_size)
+
+    def set_rate(self, rate: float) -> float:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
 
     def changed(self, config: Settings) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate
+        self.set_rate(self.config.learning_rate)
 
     def evaluate(self, split: str) -> Iterator[Event]:
         pixels, labels = self.splits[split]
         logits = self.logits(pixels)
-        chances, answers = logits.softmax(1).max(1)
-        right = answers == labels
-        loss, accuracy = self.floats([F.cross_entropy(logits, labels), right.float().mean()])
+        chances = logits.softmax(1)
+        answers = chances.argmax(1)
+        loss, accuracy = self.floats([F.cross_entropy(logits, labels), (answers == labels).float().mean()])
         yield Scalars(values={"loss": loss, "accuracy": accuracy})
         matrix = confusion(labels, answers, self.classes)
         yield matrix
         yield by_class(matrix)
-        # The surest mistakes first: they say most about what it has learnt.
-        wrong = torch.where(right, -1.0, chances).argsort(descending=True)[: min(SHOWN, int((~right).sum()))]
-        if len(wrong):
-            yield pictures("mistakes", pixels[wrong], self.captions(labels[wrong], answers[wrong], chances[wrong]))
+        shown, cells = examples(labels, answers, chances.amax(1))
+        chosen = torch.from_numpy(shown).to(self.device)
+        captions = self.captions(labels[chosen], chances[chosen])
+        yield pictures("confusion/examples", pixels[chosen], captions, columns=16, cells=cells)
 
     def sample(self, request: Any) -> Iterator[Event]:
         pixels, labels = (part[:SHOWN] for part in self.splits["valid"])
-        chances, answers = self.logits(pixels).softmax(1).max(1)
-        yield pictures("answers", pixels, self.captions(labels, answers, chances))
+        yield pictures("answers", pixels, self.captions(labels, self.logits(pixels).softmax(1)))
 
     def predict(self, inputs: Any) -> Any:
         """`{"pixels": [[…]]}`, rows of numbers from 0 (paper) to 1 (ink), to `{"answer": …, "probabilities": {…}}`."""
@@ -120,21 +159,14 @@ class ImageClassifier(TorchProject):
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """(number, channels, height, width) → (number, classes), float32; in pieces, as a whole split may not fit."""
         with self.autocast():
-            return torch.cat([self.network(piece) for piece in pixels.split(4096)]).float()
+            return torch.cat([self.network(piece) for piece in pixels.split(1000)]).float()
 
-    def captions(self, labels: torch.Tensor, answers: torch.Tensor, chances: torch.Tensor) -> list[str]:
-        """`7→1 93%`: a 7 that was taken for a 1, of which the network was 93 % sure; `7 99%` where it was right."""
+    def captions(self, labels: torch.Tensor, chances: torch.Tensor) -> list[str]:
+        """`7→1 93%, 7 4%`: a 7 taken for a 1, of which the network was 93 % sure, and 4 % that it is a 7; `7 99%` where it was right."""
         texts = []
-        for label, answer, chance in zip(labels.tolist(), answers.tolist(), chances.tolist(), strict=True):
-            name = self.classes[label] if label == answer else f"{self.classes[label]}→{self.classes[answer]}"
-            texts.append(f"{name} {chance:.0%}")
+        for label, shares in zip(labels.tolist(), chances.tolist(), strict=True):
+            answer = int(np.argmax(shares))
+            truth, named = self.classes[label], self.classes[answer]
+            same = label == answer
+            texts.append(f"{truth} {shares[label]:.0%}" if same else f"{truth}→{named} {shares[answer]:.0%}, {truth} {shares[label]:.0%}")
         return texts
-
-
-def mlp(inputs: int, hidden: list[int], outputs: int, dropout: float) -> nn.Sequential:
-    """Fully connected layers with ReLU and dropout after each hidden one: (batch, …) → (batch, outputs)."""
-    layers: list[nn.Module] = [nn.Flatten()]
-    for width in hidden:
-        layers += [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)]
-        inputs = width
-    return nn.Sequential(*layers, nn.Linear(inputs, outputs))

@@ -77,6 +77,10 @@ class MnistGan(TorchProject):
         self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), config.learning_rate, fused=True)
         self.fixed_noise = self.noise(SHOWN)
 
+    def example_inputs(self) -> dict[str, tuple[Any, ...]]:
+        size = self.train.batch_size
+        return {"generator": (self.noise(size),), "discriminator": (self.digits[:size],)}
+
     def noise(self, count: int) -> Tensor:
         """Uniform noise in [-1, 1), (count, noise_size)."""
         return torch.empty(count, self.config.noise_size, device=self.device).uniform_(-1, 1)

@@ -116,6 +116,9 @@ class StyleTransfer(TorchProject):
         self.steps_done = 0
         self.losses: list[list[float]] = []
 
+    def example_inputs(self) -> dict[str, tuple[Any, ...]]:
+        return {"network": (self.picture,)}
+
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterable[Any]:
         return range(STEPS_PER_EPOCH)
 

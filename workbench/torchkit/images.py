@@ -32,10 +32,11 @@ def grid_png(images: Any, columns: int) -> bytes:
     return out.getvalue()
 
 
-def pictures(tag: str, images: Any, captions: Sequence[str] = (), columns: int = 8) -> Images:
-    """The event that shows pictures, as `grid_png` takes them, with a caption each, which may be empty."""
+def pictures(tag: str, images: Any, captions: Sequence[str] = (), columns: int = 8, cells: Sequence[tuple[int, int]] = ()) -> Images:
+    """The event that shows pictures, as `grid_png` takes them, with a caption each, which may be empty; `cells` as of `examples`."""
     columns = min(columns, len(images))
-    return Images(tag=tag, png=grid_png(images, columns), captions=list(captions) or [""] * len(images), columns=columns)
+    texts = list(captions) or [""] * len(images)
+    return Images(tag=tag, png=grid_png(images, columns), captions=texts, columns=columns, cells=list(cells))
 
 
 def confusion(targets: Any, predictions: Any, classes: Sequence[str], tag: str = "confusion") -> Matrix:
@@ -44,6 +45,26 @@ def confusion(targets: Any, predictions: Any, classes: Sequence[str], tag: str =
     pairs = np.bincount(_array(targets) * number + _array(predictions), minlength=number**2).astype(float)
     names = list(classes)
     return Matrix(tag=tag, values=pairs.reshape(number, number).tolist(), rows=names, columns=names)
+
+
+def examples(targets: Any, predictions: Any, chances: Any, each: int = 3, most: int = 300) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Which examples to show for the cells of a confusion matrix, and the (row, column) of each.
+
+    `chances` (number,) are the probabilities of the predictions. The surest mistakes of each cell come first, as they say most about
+    what was learnt, and of what was right the least sure. At most `each` for a cell and `most` in all: the first of every cell before
+    its second.
+    """
+    targets, predictions, chances = _array(targets), _array(predictions), _array(chances)
+    order = np.argsort(np.where(targets == predictions, chances, -chances), kind="stable")
+    cells = np.stack([targets, predictions], 1)[order]
+    # Sorted by cell, an example's rank is its distance from where its cell begins.
+    by_cell = np.lexsort((np.arange(len(cells)), cells[:, 1], cells[:, 0]))
+    starts = np.r_[True, (np.diff(cells[by_cell], axis=0) != 0).any(1)]
+    places = np.arange(len(cells))
+    rank = places - np.maximum.accumulate(np.where(starts, places, 0))
+    kept = by_cell[rank < each][np.argsort(rank[rank < each], kind="stable")][:most]
+    kept = kept[np.lexsort((kept, cells[kept, 1], cells[kept, 0]))]
+    return order[kept], [(int(row), int(column)) for row, column in cells[kept]]
 
 
 def by_class(matrix: Matrix, tag: str = "classes") -> Table:

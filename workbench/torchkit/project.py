@@ -13,11 +13,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from workbench import devices, probe
+from workbench.events import Event
 from workbench.problems import Problem, one_line
 from workbench.project import Project, Settings
 from workbench.recipe import Compute, Train
+from workbench.torchkit.summary import network_table
 
 _ARRAY_KINDS: list[Any] = [
     np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
@@ -81,6 +84,19 @@ class TorchProject(Project):
             if isinstance(value, torch.Tensor):
                 kept[name] = value.item() if value.is_cpu else value.detach()
         return kept
+
+    def example_inputs(self) -> dict[str, tuple[Any, ...]]:
+        """What one batch calls the networks with, by attribute: `{"network": (pixels,)}`. So `summary` knows the shapes between layers."""
+        return {}
+
+    def summary(self) -> Iterator[Event]:
+        """The table of every network found on self, copies that are averages of another one left out."""
+        modules = {
+            name: value for name, value in vars(self).items() if isinstance(value, nn.Module) and not isinstance(value, AveragedModel)
+        }
+        table = network_table(modules, self.example_inputs())
+        if table:
+            yield table
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
