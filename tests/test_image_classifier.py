@@ -14,9 +14,9 @@ from workbench.projects.image_classifier import ImageClassifier
 from workbench.recipe import Compute, Train
 
 
-def built(batch_size: int = 32, **config: Any) -> ImageClassifier:
+def built(batch_size: int = 32, epochs: int = 1, **config: Any) -> ImageClassifier:
     settings = ImageClassifier.Config(**{"learning_rate": 0.02, "momentum": 0.9, **config})
-    project = ImageClassifier(settings, Train(batch_size=batch_size), Compute(device="cpu", threads=1), seed=1)
+    project = ImageClassifier(settings, Train(batch_size=batch_size, epochs=epochs), Compute(device="cpu", threads=1), seed=1)
     project.build()
     return project
 
@@ -69,38 +69,99 @@ def test_it_learns_mnist_and_nothing_from_shuffled_labels(mirror: Any) -> None:
     assert scalars(misled)["loss"] > untrained - 0.1
 
 
+CNN = {
+    "model": "cnn",
+    "channels": [[8], [16]],
+    "hidden": [],
+    "learning_rate": 0.05,
+    "schedule": "one-cycle",
+    "shift": 1.0,
+    "rotation": 10.0,
+}
+
+
+def test_a_cnn_learns_digits_by_one_cycle_and_nothing_from_shuffled_labels() -> None:
+    learnt, misled = built(epochs=5, **CNN), shuffled(built(epochs=5, **CNN))
+    untrained = scalars(learnt)["loss"]
+    for project in (learnt, misled):
+        train(project, project.planned())
+        assert project.optimizer.param_groups[0]["lr"] < 1e-4  # the cycle has ended
+    assert scalars(learnt)["loss"] < untrained - 1.5
+    assert scalars(learnt)["accuracy"] > 0.9
+    assert scalars(misled)["loss"] > untrained - 0.3
+    assert scalars(misled)["accuracy"] < 0.3
+
+
+def test_one_cycle_and_the_moving_of_pictures_go_on_exactly_from_a_checkpoint() -> None:
+    def steps(project: ImageClassifier, start: int, stop: int) -> list[tuple[float, float]]:
+        found = []
+        for epoch in range(2):
+            for index, batch in enumerate(project.batches(epoch, np.random.default_rng([project.seed, epoch]))):
+                if start <= index + epoch * 34 < stop:
+                    numbers = project.train_step(batch)
+                    found.append((numbers["loss"].item(), numbers["learning_rate"]))
+        return found
+
+    whole, first = built(epochs=2, **CNN), built(epochs=2, **CNN)
+    assert whole.planned() == 68
+    whole.seed_all(3)
+    wanted = steps(whole, 0, 68)
+    rates = [rate for _, rate in wanted]
+    assert max(rates) == pytest.approx(0.05, rel=0.02) and rates[0] < 0.01 and rates[-1] < 0.001
+    first.seed_all(3)
+    began = steps(first, 0, 25)
+    saved = first.encode_state({"state": first.state(), "random": first.random_state()})
+    second = built(epochs=2, **CNN)
+    tree = second.decode_state(saved)
+    second.load_state(tree["state"])
+    second.set_random_state(tree["random"])
+    assert began + steps(second, 25, 68) == wanted
+    for mine, theirs in zip(second.network.state_dict().values(), whole.network.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
 def test_all_events_tell_of_the_same_answers() -> None:
     project = built()
     train(project, 60)
     for split, number in (("valid", 359), ("test", 360)):
         events = measured(project, split)
         assert [type(event) for event in events] == [Scalars, Matrix, Table, Images]
-        values, matrix, table, mistakes = events
+        values, matrix, table, shown = events
         assert isinstance(values, Scalars) and isinstance(matrix, Matrix)
-        assert isinstance(table, Table) and isinstance(mistakes, Images)
+        assert isinstance(table, Table) and isinstance(shown, Images)
         assert sum(map(sum, matrix.values)) == number
         right = sum(row[index] for index, row in enumerate(matrix.values))
         assert values.values["accuracy"] == pytest.approx(right / number)
         assert sum(float(row[2]) for row in table.rows) == right
-        assert len(mistakes.captions) == min(24, number - right)
+        for cell in ((row, column) for row in range(10) for column in range(10)):
+            assert shown.cells.count(cell) == min(3, matrix.values[cell[0]][cell[1]])
 
 
-def test_the_surest_mistakes_come_first_with_their_own_pictures() -> None:
+def test_a_cell_of_the_matrix_shows_its_surest_mistakes_and_its_least_sure_right_answers() -> None:
     project = built()
     train(project, 60)
     event = measured(project, "valid")[-1]
-    assert isinstance(event, Images)
-    chances = [int(caption.split()[1].rstrip("%")) for caption in event.captions]
-    assert chances == sorted(chances, reverse=True) and chances[0] > chances[-1]
+    assert isinstance(event, Images) and event.tag == "confusion/examples"
     sheet = np.asarray(Image.open(io.BytesIO(event.png)))
     pixels, labels = project.splits["valid"]
+    with project.evaluating():
+        chances, answers = project.logits(pixels).softmax(1).max(1)
     sheets = (pixels * 255).round().to(torch.uint8)[:, 0]
-    for place, caption in enumerate(event.captions[:8]):
-        tile = torch.from_numpy(sheet[:8, place * 8 : place * 8 + 8].copy())
-        which = (sheets == tile).all(2).all(1).nonzero().item()
-        truth, _, answer = caption.split()[0].partition("→")
-        assert truth == str(labels[which].item()) != answer
-        assert project_answer(project, pixels[which, 0]) == answer
+    mistakes = 0
+    for cell in set(event.cells):
+        places = [place for place, each in enumerate(event.cells) if each == cell]
+        inside = ((labels == cell[0]) & (answers == cell[1])).nonzero().flatten()
+        ranked = inside[chances[inside].argsort(descending=cell[0] != cell[1])][: len(places)]
+        for place, wanted in zip(places, ranked.tolist(), strict=True):
+            row, column = divmod(place, event.columns)
+            tile = torch.from_numpy(sheet[row * 8 : row * 8 + 8, column * 8 : column * 8 + 8].copy())
+            assert torch.equal(tile, sheets[wanted])
+            assert event.captions[place].startswith(f"{cell[0]} " if cell[0] == cell[1] else f"{cell[0]}→{cell[1]} ")
+            assert f"{chances[wanted]:.0%}" in event.captions[place]
+            if cell[0] != cell[1]:
+                mistakes += 1
+                assert project_answer(project, pixels[wanted, 0]) == str(cell[1])
+    assert mistakes > 10
 
 
 def project_answer(project: ImageClassifier, pixels: torch.Tensor) -> str:
