@@ -75,6 +75,11 @@ class ImageClassifier(TorchProject):
     def build_model(self) -> None:
         config, outputs = self.config, len(self.classes)
         if config.model == "cnn":
+            if min(self.shape[1:]) < 2 ** len(config.channels):
+                size = " x ".join(map(str, self.shape[1:]))
+                raise Problem(
+                    f"The pictures, {size}, are too small to be halved {len(config.channels)} times.", "Take groups out of config.channels."
+                )
             self.network = cnn(self.shape, config.channels, config.hidden, outputs, config.dropout)
         else:
             self.network = mlp(int(np.prod(self.shape)), config.hidden, outputs, config.dropout)
