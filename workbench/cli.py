@@ -311,27 +311,13 @@ def _shell() -> Any:
     @shell.command()
     def export(
         run: Reference,
-        to: Annotated[str, typer.Option(help="json, csv or tensorboard")],
-        out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write (tensorboard: folder); else stdout.")] = None,
+        to: Annotated[str, typer.Option(help="html, csv, json or tensorboard")],
+        out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; csv and json else go to stdout.")] = None,
     ) -> None:
-        """Write a run's log for another program."""
+        """Write a run as one page with charts, samples and settings, or its log for another program."""
         from workbench import export as exporting
 
-        found = _run(run)
-        if to == "tensorboard":
-            folder = out or Path(f"{found.id}-tensorboard")
-            count = exporting.to_tensorboard(found, folder)
-            _tell(f"{count} records; tensorboard --logdir {folder}")
-            return
-        if to not in exporting.FORMATS:
-            raise Problem(f"{to} is not a format.", f"Formats: {', '.join(exporting.FORMATS)}.")
-        pieces = exporting.to_json(found) if to == "json" else exporting.to_csv(found)
-        if out is None:
-            for piece in pieces:
-                print(piece, end="")
-        else:
-            with out.open("w", encoding="utf-8") as file:
-                file.writelines(pieces)
+        exporting.export(_run(run), to, out)
 
     results = typer.Typer(help="Show what the recipes were measured to reach; collect it from runs; write it into the README.")
     shell.add_typer(results, name="results")

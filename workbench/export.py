@@ -1,21 +1,55 @@
-"""A run's log for other programs: JSON (every record that could be read), CSV (the folded scalars), TensorBoard event files."""
+"""A run as one HTML file, and its log for other programs: JSON (every record), CSV (the folded scalars), TensorBoard event files."""
 
 import csv
 import io
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from workbench import atomic
+from workbench import atomic, terminal
 from workbench.events import Images, Text, spelled
 from workbench.history import History
 from workbench.log import Tail
-from workbench.problems import Problem
+from workbench.page import to_html
+from workbench.problems import Problem, one_line
 from workbench.runs import Run
 
-FORMATS = ("csv", "json", "tensorboard")
+FORMATS = ("html", "csv", "json", "tensorboard")
+
+
+def export(run: Run, form: str, out: Path | None = None) -> None:
+    """What `dlwb export` does: writes the file and says where it is, or prints."""
+    if form not in FORMATS:
+        raise Problem(f"{one_line(form)} is not a format.", f"Formats: {', '.join(FORMATS)}.")
+    if form == "tensorboard":
+        folder = out or Path(f"{run.id}-tensorboard")
+        print(f"{to_tensorboard(run, folder)} records; tensorboard --logdir {folder}", file=sys.stderr)
+    elif out or form == "html":
+        print(said(save(run, form, out or Path(f"{run.id}.{form}"))), file=sys.stderr)
+    else:
+        for piece in _pieces(run, form):
+            print(piece, end="")
+
+
+def save(run: Run, form: str, file: Path) -> Path:
+    """Write it as html, csv or json; returns the file's whole path."""
+    pieces = list(_pieces(run, form))
+    with file.open("w", encoding="utf-8", errors="replace") as opened:
+        opened.writelines(pieces)
+    return file.absolute()
+
+
+def said(file: Path) -> str:
+    """Where a written file is, and over SSH how it comes to the person's own machine."""
+    fetch = terminal.scp_line(file)
+    return f"{file}" + (f"\n{fetch}" if fetch else "")
+
+
+def _pieces(run: Run, form: str) -> Iterator[str]:
+    return {"html": to_html, "json": to_json, "csv": to_csv}[form](run)
 
 
 def to_json(run: Run) -> Iterator[str]:

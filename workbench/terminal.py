@@ -1,9 +1,13 @@
-"""What is said to the person's own terminal, through SSH and tmux: a bell, a desktop notice, text for its clipboard."""
+"""The person's own terminal, through SSH and tmux: a bell, a desktop notice, its clipboard; and how files get to their machine."""
 
 import base64
+import getpass
 import os
+import platform
+import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
 from workbench.problems import Problem, one_line
 
@@ -39,6 +43,17 @@ def clipboard(text: str) -> str:
     form = f"\x1b]52;c;{base64.b64encode(data).decode()}\a"
     # tmux takes the first with `set-clipboard on`, and hands on the second with `allow-passthrough on`.
     return form + through(form) if os.environ.get("TMUX") else form
+
+
+def scp_line(file: Path, *, always: bool = False) -> str:
+    """The command that fetches a file from here to the person's own machine; "" where nobody came by SSH, unless `always`."""
+    came = os.environ.get("SSH_CONNECTION", "").split()  # client's address and port, server's address and port (sshd(8))
+    if len(came) != 4 and not always:
+        return ""
+    host, port = (came[2], came[3]) if len(came) == 4 else (platform.node(), "22")
+    host = f"[{host}]" if ":" in host else host
+    place = shlex.quote(f"{getpass.getuser()}@{host}:{file.absolute()}")
+    return f"scp {'' if port == '22' else f'-P {port} '}{'-r ' if file.is_dir() else ''}{place} ."
 
 
 def through(form: str) -> str:
