@@ -34,6 +34,18 @@ def complete(value: Any, schema: Schema, owner: str) -> tuple[Any, list[Fault]]:
     return _Check(schema.get("$defs", {}), faults).value(value, schema, (), owner), faults
 
 
+def resolved(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+    """The schema that a $ref, or an allOf of one, stands for."""
+    while True:
+        reference = schema.get("$ref")
+        if reference is None and len(schema.get("allOf", ())) == 1:
+            schema = schema["allOf"][0]
+        elif reference is not None:
+            schema = definitions.get(str(reference).rpartition("/")[2], {})
+        else:
+            return schema
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean …?`, or "" where nothing is near."""
     import difflib  # only needed where something is wrong
@@ -82,15 +94,7 @@ class _Check:
         self.faults = faults
 
     def resolved(self, schema: Schema) -> Schema:
-        """The schema that a $ref, or an allOf of one, stands for."""
-        while True:
-            reference = schema.get("$ref")
-            if reference is None and len(schema.get("allOf", ())) == 1:
-                schema = schema["allOf"][0]
-            elif reference is not None:
-                schema = self.definitions.get(str(reference).rpartition("/")[2], {})
-            else:
-                return schema
+        return resolved(schema, self.definitions)
 
     def fault(self, where: Key, text: str) -> None:
         self.faults.append(Fault(where, text))

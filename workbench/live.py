@@ -6,9 +6,7 @@ import msgspec
 
 from workbench.problems import Problem, one_line
 from workbench.project import Project
-from workbench.recipe import Train
-
-TRAIN = ("epochs", "steps", "log_every", "evaluate_every", "sample_every", "checkpoint_every", "patience")
+from workbench.recipe import LIVE, Train
 
 
 class LiveSettings:
@@ -48,4 +46,4 @@ class LiveSettings:
         own = [
             f"config.{name}" for name, field in fields if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("live")
         ]
-        return [*own, *(f"train.{name}" for name in TRAIN)]
+        return [*own, *(f"train.{name}" for name in LIVE)]

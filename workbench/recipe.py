@@ -39,6 +39,10 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     stop_when_not_finite: Annotated[bool, Meta(description="end the run when a training value becomes NaN or infinite")] = True
 
 
+LIVE = ("epochs", "steps", "log_every", "evaluate_every", "sample_every", "checkpoint_every", "patience")
+"""What of Train may change while a run goes on."""
+
+
 class Compute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """On what, and how exactly. Part of the recipe because 1 and 2 threads, or TF32, give different bits."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import RenderableType
 from textual._compositor import CompositorUpdate
@@ -149,20 +149,23 @@ class DlwbApp(App[None], inherit_bindings=False):
         feed.ask()
         self.push_screen(RunScreen(feed))
 
-    def steer(self, run: Run, verb: str) -> None:
+    def steer(self, run: Run, verb: str, request: dict[str, Any] | None = None) -> None:
         """Tell a run something; killing it is asked about first."""
         if verb == "kill":
             from workbench.tui.screens.question import kill_question
 
-            self.push_screen(kill_question(run), lambda answer: self._steer(run, verb) if answer else None)
+            self.push_screen(kill_question(run), lambda answer: self._steer(run, verb, None) if answer else None)
         else:
-            self._steer(run, verb)
+            self._steer(run, verb, request)
 
-    def _steer(self, run: Run, verb: str) -> None:
+    def _steer(self, run: Run, verb: str, request: dict[str, Any] | None) -> None:
         from workbench.tui import steer
 
         def ask() -> None:
-            self.call_from_thread(self.say, steer.ask(run, verb))
+            said, command = steer.ask(run, verb, request)
+            if command:
+                self.library.feed(run).asked[command] = verb
+            self.call_from_thread(self.say, said)
 
         self._in_thread(ask)
 

@@ -3,9 +3,10 @@
 import time
 from collections import deque
 from itertools import pairwise
+from typing import Any
 
 from workbench import runs
-from workbench.events import AnyEvent, Scalars, Status
+from workbench.events import Answer, AnyEvent, Scalars, Status
 from workbench.history import History
 from workbench.log import Tail
 from workbench.problems import Problem
@@ -27,6 +28,10 @@ class Feed:
         self.state = runs.state(run)
         self.launching = False
         """Set while this program starts its process."""
+        self.asked: dict[str, str] = {}
+        """The verbs of commands that this program sent and whose answers have not come, by their ids."""
+        self.request: dict[str, Any] = {}
+        """What a sample was last asked for."""
         self.problem = ""
         """Why the log cannot be read, if it cannot."""
         self._restart()
@@ -77,6 +82,11 @@ class Feed:
         if self.launching and self.state.state == "created":
             self.state = State(state="starting", message="starting its process")
         return self.state
+
+    def answers(self) -> list[tuple[str, Answer]]:
+        """The answers that came to what this program asked, each once, with its verb."""
+        found = [answer for answer in reversed(self.history.answers) if answer.command in self.asked] if self.asked else []
+        return [(self.asked.pop(answer.command), answer) for answer in reversed(found) if answer.command in self.asked]
 
     def rate(self) -> float:
         """Steps in a second: lately while it lives, over all its time when it has ended; 0 when not known."""

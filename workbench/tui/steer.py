@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.runs import Run, State
 
-PASSIVE = {"pause": "be paused", "stop": "be stopped", "kill": "be killed", "sample": "show a sample"}
-VERBS = ("pause", "resume", "stop", "kill", "sample")
+PASSIVE = {"pause": "be paused", "stop": "be stopped", "kill": "be killed", "sample": "show a sample", "set": "be changed"}
+VERBS = ("pause", "resume", "stop", "kill", "sample", "set")
 
 
 def refusal(state: State, verb: str) -> str:
@@ -27,27 +27,37 @@ def refusal(state: State, verb: str) -> str:
         return f"It has ended ({state.state}), so it cannot {PASSIVE[verb]}." + (
             " r resumes it." if state.state in ("stopped", "failed") else ""
         )
-    if verb in ("pause", "sample") and state.state in ("queued", "starting"):
+    if verb in ("pause", "sample", "set") and state.state in ("queued", "starting"):
         return f"It is {state.state}: it can {PASSIVE[verb]} once it trains."
     if verb == "pause" and state.state == "paused":
         return "It is paused already; r goes on."
-    if verb in ("pause", "sample", "stop") and state.state == "stopping":
+    if verb in ("pause", "sample", "set", "stop") and state.state == "stopping":
         return "It is stopping already."
     return ""
 
 
-def ask(run: Run, verb: str) -> str:
-    """Do it; returns what to tell the person. Raises Problem. May wait for a process to start: call it from a thread."""
+def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str, str]:
+    """Do it; returns what to tell the person, and the id of a command that will be answered, or "".
+
+    Raises Problem. May wait for a process to start: call it from a thread.
+    """
     from workbench import launch, runs
 
     if verb == "stop":
         launch.stop(run)
-        return "Stopping: it finishes its step and saves a checkpoint."
+        return "Stopping: it finishes its step and saves a checkpoint.", ""
     if verb == "kill":
         launch.kill(run)
-        return "Killed. What was logged and saved stays; r resumes from there."
+        return "Killed. What was logged and saved stays; r resumes from there.", ""
     if verb == "resume" and not runs.state(run).alive:
         launch.launch(run)
-        return "It goes on from its last checkpoint."
-    launch.command(run, verb)
-    return {"pause": "Pausing at its next step.", "resume": "It goes on.", "sample": "A sample comes after its next step."}[verb]
+        return "It goes on from its last checkpoint.", ""
+    return SAID[verb], launch.command(run, verb, request)
+
+
+SAID = {
+    "pause": "Pausing at its next step.",
+    "resume": "It goes on.",
+    "sample": "A sample comes after its next step.",
+    "set": "It changes at its next step.",
+}

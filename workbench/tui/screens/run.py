@@ -1,15 +1,16 @@
 """One run: its curves and samples while it trains, and after. Everything comes from its log; closing the screen changes nothing."""
 
 import time
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 from textual import events, on
 from textual.app import ComposeResult
 
-from workbench import runs
+from workbench import runs, words
+from workbench.problems import one_line
 from workbench.recipe import Recipe
-from workbench.tui import keys, steer
+from workbench.tui import forms, keys, steer
 from workbench.tui.charts.smoothing import SHARES
 from workbench.tui.feed import Feed
 from workbench.tui.keys import Key, KeyScreen
@@ -18,6 +19,7 @@ from workbench.tui.panels.run_board import RunBoard
 from workbench.tui.panels.run_header import RunHeader
 from workbench.tui.panels.samples import SamplePanel
 from workbench.tui.panels.tab_bar import TabBar
+from workbench.tui.screens.ask import AskScreen
 
 POLL = 0.25
 """Seconds between two looks at a live run's log and state."""
@@ -38,7 +40,9 @@ class RunScreen(KeyScreen):
         Key("r", "resume", "resume", "Go on: a paused run at once, an ended one from its last checkpoint"),
         Key("s", "stop", "stop", "Stop it: it finishes its step and saves a checkpoint"),
         Key("k", "kill", "kill", "Kill it, after asking: what was not saved is lost"),
-        Key("n", "sample", "sample", "Sample now"),
+        Key("n", "sample", "sample", "Sample now, by the last request"),
+        Key("N,i", "request", "ask", "Sample with a prompt, a temperature, or what else the project takes", "N i"),
+        Key("c", "change", "change", "Change settings while it goes on: the learning rate, how long, how often"),
         Key("y", "log_y", "log y", "All y-axes logarithmic, all linear, or each as its values are"),
         Key("tab", "next", "panel", "The next panel", "Tab"),
         Key("enter", "full", "full", "The panel in focus on the whole screen, and back", "⏎"),
@@ -99,9 +103,18 @@ class RunScreen(KeyScreen):
             self.set_timer(0.0005, self._look)
             return
         feed.ask()
+        self._tell_answers()
         if feed.state != before or since >= DRAW or not self._whole:
             self.draw()
         self.set_timer(POLL if feed.state.alive or feed.launching else REST, self._look)
+
+    def _tell_answers(self) -> None:
+        """Say what became of what was asked from here."""
+        for verb, answer in self.feed.answers():
+            if not answer.ok:
+                self.app.say(one_line(answer.message, 400) or "It was refused.", warning=True)
+            elif verb in ("sample", "set"):
+                self.app.say(f"{'Sampled' if verb == 'sample' else 'Changed'} at step {words.count(answer.step)}.")
 
     def draw(self) -> None:
         """Bring everything up to date; only what changed is painted, and an ended run, where nothing changes, is not even looked at."""
@@ -134,8 +147,10 @@ class RunScreen(KeyScreen):
     # -- keys ------------------------------------------------------------------------------------------------------------------
 
     def refusal(self, name: str) -> str:
-        if name in steer.VERBS:
-            return steer.refusal(self.feed.state, name)
+        verb = {"request": "sample", "change": "set"}.get(name, name)
+        if verb in steer.VERBS:
+            reason = steer.refusal(self.feed.state, verb)
+            return forms.refusal(self.feed.run, self.recipe) if name == "request" and not reason else reason
         if name in ("older", "newer") and not isinstance(self.board.target(), SamplePanel):
             return "This panel has no samples: tab goes to the next one."
         if name == "full" and not self.board.focused:
@@ -167,7 +182,26 @@ class RunScreen(KeyScreen):
         self.app.steer(self.feed.run, "kill")
 
     def do_sample(self) -> None:
-        self.app.steer(self.feed.run, "sample")
+        self.app.steer(self.feed.run, "sample", self.feed.request)
+
+    def do_request(self) -> None:
+        schema = forms.request_schema(self.feed.run, self.recipe)
+        self.app.push_screen(AskScreen("Sample now", "sample", schema, self.feed.request, "this request"), self._requested)
+
+    def _requested(self, request: dict[str, Any] | None) -> None:
+        if request is not None:
+            self.feed.request = request
+            self.app.steer(self.feed.run, "sample", request)
+
+    def do_change(self) -> None:
+        schema, values = forms.live_settings(self.feed.run, self.recipe, self.feed.history.settings())
+        self.app.push_screen(AskScreen("Change while it goes on", "change", schema, values, "live settings", changes=True), self._changed)
+
+    def _changed(self, settings: dict[str, Any] | None) -> None:
+        if settings:
+            self.app.steer(self.feed.run, "set", settings)
+        elif settings is not None:
+            self.app.say("Nothing was changed.")
 
     def do_log_y(self) -> None:
         self.board.log_y = {None: True, True: False, False: None}[self.board.log_y]
