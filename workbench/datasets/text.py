@@ -14,7 +14,7 @@ from workbench.problems import Problem
 
 LIMIT = 50_000_000
 """Most bytes of a text: 400 MB once each character is a code."""
-PYTHON_LIMIT = 4_000_000
+PYTHON_LIMIT = 3_000_000
 NAMES = ("anna", "python")
 
 
@@ -51,7 +51,7 @@ def characters(text: str, variant: str) -> Characters:
 
 
 def python_source() -> str:
-    """The running Python's library modules that are all ASCII, by name, as many as fit into 4 MB."""
+    """The running Python's library modules that are all ASCII, by name, as many as fit into 3 MB."""
     texts: list[str] = []
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         # Not what a distribution, or this machine's build, has put beside them.

@@ -63,8 +63,8 @@ class LinearBoundary(Project):
             return
         score = self.score(self.points)
         right = (score >= 0) == self.labels
-        values = {"loss": self.loss(score, self.labels), "accuracy": right.mean(), "misclassified": (~right).sum()}
-        yield Scalars(values={f"{name}/training_points": float(value) for name, value in values.items()})
+        values = {"loss/all": self.loss(score, self.labels), "accuracy/all": right.mean(), "misclassified": (~right).sum()}
+        yield Scalars(values={tag: float(value) for tag, value in values.items()})
 
     def sample(self, request: Any) -> Iterator[Event]:
         """The points, and the line as it is."""
