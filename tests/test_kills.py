@@ -14,6 +14,16 @@ SETTINGS = {
     # The network, its one-cycle and its moved pictures are the recipe's; the pictures are small ones.
     "mnist-cnn": ["config.data=digits", "train.steps=400", "train.batch_size=32", "train.log_every=20", "train.checkpoint_every=50"],
     "bike-sharing": ["train.steps=3000", "train.log_every=20", "train.checkpoint_every=170", 'train.keep_best="valid/loss"'],
+    # Its memory goes from batch to batch; with batches this big an epoch has 109, so it is emptied once.
+    "char-rnn-small": [
+        "train.steps=120",
+        "train.batch_size=256",
+        "train.log_every=7",
+        "train.checkpoint_every=9",
+        "train.evaluate_every=50",
+        "train.sample_every=40",
+        "config.hidden=16",
+    ],
     "mnist-gan": ["train.steps=100", "train.log_every=7", "train.checkpoint_every=9", "train.evaluate_every=25"],
     "style-transfer-squeezenet": [
         "train.steps=40",
