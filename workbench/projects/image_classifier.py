@@ -138,7 +138,7 @@ class ImageClassifier(TorchProject):
         yield by_class(matrix)
         shown, cells = examples(labels, answers, chances.amax(1))
         chosen = torch.from_numpy(shown).to(self.device)
-        captions = self.captions(labels[chosen], chances[chosen])
+        captions = self.captions(labels[chosen], chances[chosen], truth=True)
         yield pictures("confusion/examples", pixels[chosen], captions, columns=16, cells=cells)
 
     def sample(self, request: Any) -> Iterator[Event]:
@@ -166,12 +166,12 @@ class ImageClassifier(TorchProject):
         with self.autocast():
             return torch.cat([self.network(piece) for piece in pixels.split(1000)]).float()
 
-    def captions(self, labels: torch.Tensor, chances: torch.Tensor) -> list[str]:
-        """`7→1 93%, 7 4%`: a 7 taken for a 1, of which the network was 93 % sure, and 4 % that it is a 7; `7 99%` where it was right."""
+    def captions(self, labels: torch.Tensor, chances: torch.Tensor, *, truth: bool = False) -> list[str]:
+        """`7 99%` for a right answer; `7→1 93%` for a 7 taken for a 1, of which it was 93 % sure; `truth`: how sure of the 7, too."""
         texts = []
         for label, shares in zip(labels.tolist(), chances.tolist(), strict=True):
             answer = int(np.argmax(shares))
-            truth, named = self.classes[label], self.classes[answer]
-            same = label == answer
-            texts.append(f"{truth} {shares[label]:.0%}" if same else f"{truth}→{named} {shares[answer]:.0%}, {truth} {shares[label]:.0%}")
+            name = self.classes[label]
+            text = f"{name if label == answer else f'{name}→{self.classes[answer]}'} {shares[answer]:.0%}"
+            texts.append(f"{text}, {name} {shares[label]:.0%}" if truth and label != answer else text)
         return texts
