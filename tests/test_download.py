@@ -106,6 +106,11 @@ class Handler(BaseHTTPRequestHandler):
         self.part('"one"', 300_000)
         self.server.patience.wait(20)
 
+    def slowly(self) -> None:
+        self.part('"one"', 300_000)
+        self.server.patience.wait(20)
+        self.wfile.write(CONTENT[300_000:])
+
     def drips(self) -> None:
         self.part('"one"', 0)
         for place in range(0, len(CONTENT), 2):

@@ -33,6 +33,8 @@ PARTS = {
     "cli": Part(set(), {"typer", "rich"}, {"light"}),
 }
 TRAINING = {"project", "batches", "window", "live", "training", "npz", "meters"}
+FILES_ONLY = {"catalog", "fetch", "download", "archive", "stored"}
+"""Of datasets/, what moves files and reads none: the shell and the list of data sets need it, and need it quick to start."""
 PROJECTS_MAY = {"events", "problems", "project"}
 """Of the light and the training part, only these: a project never logs, draws or looks at other runs."""
 
@@ -40,6 +42,8 @@ PROJECTS_MAY = {"events", "problems", "project"}
 def part_of(module: str) -> str:
     """Which part `workbench.…` belongs to."""
     name, _, rest = module.removeprefix("workbench.").partition(".")
+    if name == "datasets" and rest in FILES_ONLY:
+        return "light"
     if name in ("torchkit", "datasets"):
         return "data"
     if name in ("projects", "tui", "worker", "cli"):
@@ -79,7 +83,7 @@ def test_each_file_imports_what_its_part_may(path: Path) -> None:
             other = part_of(module)
             allowed = other in rule.parts or module == "workbench.__version__"
             if part == "projects":
-                allowed = allowed or module.split(".")[1] in PROJECTS_MAY
+                allowed = allowed or module.split(".")[1] in {*PROJECTS_MAY, "datasets"}
             if part == "cli":
                 allowed = allowed or (inside and other == "tui")
             assert allowed, f"{own} imports {module}"

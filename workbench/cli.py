@@ -354,6 +354,42 @@ def _shell() -> Any:
 
         results.render(check)
 
+    data = typer.Typer(help="The data sets: what there is, and what of it is here.", no_args_is_help=True, rich_markup_mode=None)
+    shell.add_typer(data, name="data")
+    DataSet = Annotated[str, typer.Argument(metavar="NAME[:VARIANT]", help="A data set, as in `dlwb data list`.")]
+    Variant = Annotated[str, typer.Option(help="One of its variants.")]
+
+    @data.command(name="list")
+    def list_data(as_json: AsJson = False) -> None:
+        """List the data sets and their variants, and where they are."""
+        from workbench import data
+
+        data.show(as_json)
+
+    @data.command(name="fetch")
+    def fetch_data(name: DataSet, variant: Variant = "") -> None:
+        """Fetch a data set, or the rest of it; prints where its files are."""
+        from workbench import data
+
+        data.fetch(name, variant)
+
+    @data.command(name="verify")
+    def verify_data(
+        names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="None: all that are here.")] = None,
+    ) -> None:
+        """Hash the files that are here; exit code 1 where one is not what it should be."""
+        from workbench import data
+
+        if not data.verify(names or []):
+            raise typer.Exit(1)
+
+    @data.command(name="remove")
+    def remove_data(name: DataSet, variant: Variant = "") -> None:
+        """Delete what was downloaded of a data set. A mirror is never changed."""
+        from workbench import data
+
+        data.remove(name, variant)
+
     return shell
 
 

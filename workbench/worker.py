@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from workbench import control, devices, estimate, lock, trust
 from workbench.checkpoint import Checkpoints
 from workbench.control import Inbox
+from workbench.datasets.fetch import progress, tell
 from workbench.events import Answer, Status
 from workbench.history import History
 from workbench.log import EventLog, Tail, disk_full
@@ -185,7 +186,9 @@ class Worker:
         project = make_project(self.run, recipe)
         self._turn("starting", "reading its data")
         log.write(Status(state="starting", attempt=self.attempt, message="reading its data", step=step))
+        told = progress.set(self._fetching)
         project.build()
+        progress.reset(told)
         for command in self._unanswered(past):
             log.write(Answer(command=command.id, ok=False, message="The run ended before this could be done.", step=step))
         self.training = Training(
@@ -211,6 +214,13 @@ class Worker:
         """Say in the lock file what this run is doing, for lists that do not read its log."""
         self.holder.update(state=state, message=message, worker={"pid": os.getpid(), "ticks": lock.start_ticks(os.getpid())})
         self.lock.write(self.holder)
+
+    def _fetching(self, name: str, done: int, total: int) -> None:
+        """Say in the lock file, and on the console, how far a download is: it may take longer than the training."""
+        tell(name, done, total)
+        message = f"fetching {name}: {done * 100 // total} %" if done < total else "reading its data"
+        if message != self.holder.get("message"):
+            self._turn("starting", message)
 
     def _on_sigterm(self, number: int, frame: types.FrameType | None) -> None:
         if self.training is not None:
