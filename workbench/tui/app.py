@@ -12,6 +12,7 @@ from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.screen import Screen
 from textual.theme import Theme
+from textual.widget import Widget
 
 from workbench import preferences
 from workbench.problems import Problem
@@ -23,7 +24,12 @@ from workbench.tui.screens.recipes import RecipesScreen
 from workbench.tui.sparing import Frame, Ready
 
 if TYPE_CHECKING:
+    from workbench.endings import Endings
     from workbench.runs import Run
+
+
+ENDINGS = 2.0
+"""Seconds between two looks for runs that have ended."""
 
 
 class DlwbApp(App[None], inherit_bindings=False):
@@ -37,6 +43,7 @@ class DlwbApp(App[None], inherit_bindings=False):
     def __init__(self) -> None:
         super().__init__()
         self.library = Library()
+        self._endings: Endings | None = None
         self.frame = Frame()
         self.starting = False
         """Set from Enter on a recipe until its run's screen is there."""
@@ -56,6 +63,9 @@ class DlwbApp(App[None], inherit_bindings=False):
             cursor = self.screen.outer_size.clamp_offset(self.cursor_position)
             renderable = Ready(text) if text or cursor != self._previous_cursor_position else None
         super()._display(screen, renderable)
+
+    def on_mount(self) -> None:
+        self.set_interval(ENDINGS, self._look_for_ends)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return palette.variables("dark")
@@ -168,6 +178,36 @@ class DlwbApp(App[None], inherit_bindings=False):
             self.call_from_thread(self.say, said)
 
         self._in_thread(ask)
+
+    def export(self, run: Run, panel: Widget | None = None) -> None:
+        """Offer the ways to get a run out of here, and what this panel shows."""
+        from workbench.tui.screens.export import ExportScreen, shown
+
+        self.push_screen(ExportScreen(run, *shown(run, panel)))
+
+    def copy(self, text: str) -> None:
+        """Put text on the clipboard of the person's own terminal. Raises Problem for too much of it."""
+        from workbench import terminal
+
+        self.send(terminal.clipboard(text))
+
+    def send(self, sequence: str) -> None:
+        """Say something to the terminal itself; only what `workbench.terminal` makes."""
+        if self._driver and sequence:
+            self._driver.write(sequence)
+            self._driver.flush()
+
+    def _look_for_ends(self) -> None:
+        """Tell of runs that have ended, whoever started them."""
+        from workbench import terminal
+        from workbench.endings import Endings
+        from workbench.listing import words
+
+        self._endings = self._endings or Endings()
+        for run, state in self._endings.look():
+            self.say(f"{run.id}: {words(state)}", warning=state.state == "failed")
+            if (how := preferences.get("notice")) != "off":
+                self.send(terminal.BELL + (terminal.notice(f"{run.id} {words(state)}") if how == "notice" else ""))
 
     def say(self, text: str, *, warning: bool = False) -> None:
         """A line in the corner for a few seconds; foreign text is fine."""

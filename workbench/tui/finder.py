@@ -9,7 +9,7 @@ from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.markup import escape
 
 from workbench.tui import palette
-from workbench.tui.listing import run_title
+from workbench.tui.run_list import run_title
 
 if TYPE_CHECKING:
     from workbench.tui.keys import KeyScreen

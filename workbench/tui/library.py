@@ -43,12 +43,14 @@ class Entry:
     """A run of the list."""
 
     def __init__(self, run: Run) -> None:
+        from workbench.notes import Notes
         from workbench.runs import State, Summary
 
         self.run = run
         self.state = State(state="created")
         self.summary = Summary(size=-1)
         self.recipe: Recipe | None = None
+        self.notes = Notes()
         self.quiet: tuple[float, float] | None = None
 
     @property
@@ -97,6 +99,13 @@ class Library:
                 del self._feeds[old]
         return self._feeds.setdefault(run.id, Feed(run))
 
+    def forget(self, run: Run) -> None:
+        """The run was deleted."""
+        self.entries.pop(run.id, None)
+        self._feeds.pop(run.id, None)
+        if run.id in self._opened:
+            self._opened.remove(run.id)
+
     def ahead(self, key: str) -> Iterator[None]:
         """Read the log of the run under the cursor, in small pieces, so that it opens at once."""
         entry = self.entries.get(key)
@@ -129,10 +138,11 @@ class Library:
             yield
 
     def _look(self, entry: Entry) -> Iterator[None]:
-        from workbench import runs
+        from workbench import notes, runs
         from workbench.tui.feed import Feed
 
         run = entry.run
+        entry.notes = notes.read(run)
         if entry.recipe is None:
             try:
                 entry.recipe = run.recipe()

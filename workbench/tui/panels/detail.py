@@ -75,7 +75,10 @@ def run_lines(entry: Entry, width: int) -> list[Strip]:
     """A run in a few lines: how it stands, why it ended, what it reached."""
     symbol, text, style = states.state_words(entry.state)
     summary, recipe = entry.summary, entry.recipe
-    lines = [strips.line(width, [(f"{symbol} {text}", style), (f"   {entry.run.id}", palette.faint)])]
+    tags = " ".join(entry.notes.tags)
+    lines = [strips.line(width, [(f"{symbol} {text}", style), (f"   {entry.run.id}", palette.faint)], [(tags, palette.violet)])]
+    if entry.notes.note:
+        lines += strips.paragraph(entry.notes.note, width, palette.plain)
     if entry.quiet:
         silence, usual = entry.quiet
         lines += strips.paragraph(

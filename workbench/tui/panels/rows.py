@@ -38,6 +38,13 @@ class Rows(Lines):
             self.rows = rows
             self.key = key
 
+    class Headed(Message):
+        """The first row, a heading, was clicked at this cell."""
+
+        def __init__(self, x: int) -> None:
+            super().__init__()
+            self.x = x
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._rows: list[Row] = []
@@ -85,7 +92,8 @@ class Rows(Lines):
         strip = super().row(index, width)
         if index != self.cursor:
             return strip
-        mark = Segment("▌", palette.accent + palette.chosen)
+        first = strip.text[:1].strip()  # a row's own mark stays
+        mark = Segment(first or "▌", palette.accent + palette.chosen)
         rest = strip.adjust_cell_length(width, palette.plain).crop(1)
         return Strip([mark, *(Segment(text, (style or palette.plain) + palette.chosen) for text, style, _ in rest)], width)
 
@@ -121,3 +129,5 @@ class Rows(Lines):
                 self.post_message(self.Chosen(self, self.key))
             else:
                 self._to(index)
+        elif not index and self._rows and (place := event.get_content_offset(self)):
+            self.post_message(self.Headed(place.x))

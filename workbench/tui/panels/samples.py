@@ -81,6 +81,11 @@ class SamplePanel(Vertical):
         self.update()
 
     @property
+    def event(self) -> Tagged | None:
+        """What is shown."""
+        return self._event
+
+    @property
     def count(self) -> int:
         return len(self._longest.events) if self._samples else 0
 

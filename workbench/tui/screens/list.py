@@ -205,9 +205,10 @@ class ListScreen(KeyScreen):
         self.fill()
 
     def on_input_changed(self, event: "Input.Changed") -> None:
-        self.words = event.value
-        self.fill()
+        if event.input.id == "filter":
+            self.words = event.value
+            self.fill()
 
-    def on_input_submitted(self) -> None:
-        self.query_one("#filter").remove_class("open")
+    def on_input_submitted(self, event: "Input.Submitted") -> None:
+        event.input.remove_class("open")
         self.set_focus(None)

@@ -62,6 +62,7 @@ class RunScreen(KeyScreen):
         Key("full_stop", "newer", "", "A newer sample", "."),
         Key("minus", "less", "", "Smooth the curves less, at last not at all", "-"),
         Key("plus,equals_sign", "more", "", "Smooth the curves more", "+"),
+        Key("x", "export", "export", "Get it out: one HTML page, CSV, the picture or the text shown, the path"),
         *keys.ALWAYS,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -202,6 +203,9 @@ class RunScreen(KeyScreen):
             self.app.steer(self.feed.run, "set", settings)
         elif settings is not None:
             self.app.say("Nothing was changed.")
+
+    def do_export(self) -> None:
+        self.app.export(self.feed.run, self.board.target())
 
     def do_log_y(self) -> None:
         self.board.log_y = {None: True, True: False, False: None}[self.board.log_y]

@@ -1,18 +1,27 @@
-"""The list of runs, live and ended, with a few lines about the one under the cursor."""
+"""The list of runs, live and ended: sorted, tagged, noted on, deleted and brought back, compared; below it a few lines about one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import on
+from textual.containers import Container
 from textual.strip import Strip
 from textual.timer import Timer
 
-from workbench.tui import keys, listing, steer
+from workbench import notes, trash
+from workbench.problems import Problem
+from workbench.tui import keys, palette, run_list, steer, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.detail import run_lines
-from workbench.tui.panels.rows import Row
+from workbench.tui.panels.key_bar import KeyBar
+from workbench.tui.panels.lines import Lines
+from workbench.tui.panels.rows import Row, Rows
 from workbench.tui.screens.list import MOVING, ListScreen
 
 if TYPE_CHECKING:
+    from textual.widgets import Input
+
+    from workbench.runs import Run
     from workbench.tui.library import Entry
 
 REST = 0.1
@@ -26,6 +35,15 @@ class RunsScreen(ListScreen):
     BELOW = True
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("enter", "open", "open", "Open the run", "⏎"),
+        Key("space", "mark", "mark", "Mark the run, to compare or delete the marked ones", "Space"),
+        Key("c", "compare", "compare", "Compare the marked runs: their curves, the settings that differ, their figures"),
+        Key("o", "sort", "sort", "Sort by the next column; a click on its head does it too"),
+        Key("O", "reverse", "", "Sort the other way round"),
+        Key("g", "tag", "tag", "Write tags on the run: words that the list shows and finds"),
+        Key("m", "note", "note", "Write a note on the run"),
+        Key("x", "export", "export", "Get it out: one HTML page, CSV, the path"),
+        Key("delete,d", "delete", "delete", "Move the run, or the marked ones, to the trash", "d Del"),
+        Key("u", "undo", "", "Bring back what was deleted last"),
         Key("s", "stop", "stop", "Stop the run under the cursor: it finishes its step and saves"),
         Key("k", "kill", "kill", "Kill the run under the cursor, after asking"),
         Key("r", "resume", "resume", "Resume the run under the cursor"),
@@ -35,6 +53,11 @@ class RunsScreen(ListScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self.order = run_list.Order()
+        self.marked: dict[str, None] = {}
+        """Ids, in the order in which they were marked."""
+        self._deleted: list[list[Run]] = []
+        self._take: Callable[[str], object] | None = None
         self._ahead: Iterator[None] = iter(())
         self._ahead_timer: Timer | None = None
 
@@ -43,12 +66,18 @@ class RunsScreen(ListScreen):
         """The run under the cursor."""
         return self.library.entries.get(self.rows.key)
 
+    @property
+    def chosen_or_marked(self) -> "list[Run]":
+        """The marked runs; where none is, the one under the cursor."""
+        marked = [self.library.entries[key].run for key in self.marked if key in self.library.entries]
+        return marked or ([self.chosen.run] if self.chosen else [])
+
     def make_rows(self, width: int) -> Sequence[Row]:
-        return listing.run_rows(self.library, width, self.words)
+        return run_list.run_rows(self.library, width, self.words, self.order, self.marked)
 
     def pane_lines(self, width: int) -> Sequence[Strip]:
         chosen = self.chosen
-        return run_lines(chosen, width) if chosen else listing.no_runs(width)
+        return run_lines(chosen, width) if chosen else run_list.no_runs(width, bool(self.library.entries))
 
     def rested(self) -> None:
         """The log of the run that the cursor rests on is read before it is asked for."""
@@ -61,12 +90,18 @@ class RunsScreen(ListScreen):
         if self.is_active and next(self._ahead, self) is None:
             self._ahead_timer = self.set_timer(0.002, self._read_ahead)
 
+    # -- keys ------------------------------------------------------------------------------------------------------------------
+
     def refusal(self, name: str) -> str:
         chosen = self.chosen
-        if name == "open":
-            return "" if chosen else "There is no run here to open."
         if name in steer.VERBS:
             return steer.refusal(chosen.state, name) if chosen else f"There is no run here to {name}."
+        if name == "undo":
+            return "" if self._deleted else "Nothing was deleted since dlwb was opened; `dlwb restore RUN` brings back older ones."
+        if name == "compare" and len(self.chosen_or_marked) < 2:
+            return "Mark two runs or more with space first."
+        if name in ("open", "mark", "tag", "note", "export", "delete") and not chosen:
+            return f"There is no run here to {name}."
         return ""
 
     def do_open(self) -> None:
@@ -85,3 +120,131 @@ class RunsScreen(ListScreen):
     def _steer(self, verb: str) -> None:
         if self.chosen:
             self.app.steer(self.chosen.run, verb)
+
+    def do_mark(self) -> None:
+        key = self.rows.key
+        if key in self.marked:
+            del self.marked[key]
+        else:
+            self.marked[key] = None
+        self.rows.move(1)
+        self.fill()
+
+    def do_compare(self) -> None:
+        from workbench.tui.screens.compare import CompareScreen
+
+        self.app.push_screen(CompareScreen([self.library.feed(run) for run in self.chosen_or_marked]))
+
+    def do_export(self) -> None:
+        if self.chosen:
+            self.app.export(self.chosen.run)
+
+    # -- sorting ---------------------------------------------------------------------------------------------------------------
+
+    def do_sort(self) -> None:
+        self.order = self.order.next([name for name, *_ in self._columns()])
+        self.fill()
+
+    def do_reverse(self) -> None:
+        self.order = self.order.by(self.order.column)
+        self.fill()
+
+    def _columns(self) -> list[run_list.Column]:
+        return run_list.columns(self.library, self.rows.content_size.width, self.words, self.order)
+
+    @on(Rows.Headed)
+    def _headed(self, event: Rows.Headed) -> None:
+        column = run_list.column_at(self._columns(), event.x)
+        if column:
+            self.order = self.order.by(column)
+            self.fill()
+
+    # -- tags, notes, trash ----------------------------------------------------------------------------------------------------
+
+    def do_tag(self) -> None:
+        if self.chosen:
+            run, had = self.chosen.run, self.chosen.notes.tags
+            self._ask("tags", " ".join(had), lambda text: self._tag(run, had, text.split()))
+
+    def _tag(self, run: "Run", had: Sequence[str], words: list[str]) -> None:
+        notes.tag(run, [*(f"-{tag}" for tag in had if tag not in words), *words])
+
+    def do_note(self) -> None:
+        if self.chosen:
+            run = self.chosen.run
+            self._ask("note", self.chosen.notes.note, lambda text: notes.note(run, text))
+
+    def _ask(self, label: str, value: str, take: Callable[[str], object]) -> None:
+        """A line at the foot of the list: Enter takes what was typed, Esc forgets it."""
+        from textual.widgets import Input
+
+        self._close_line()
+        self._take = take
+        name = Lines()
+        name.source = lambda width: [strips.line(width, [(f" {label}".ljust(width), palette.heading + palette.chosen)])]
+        field = Input(value, compact=True, select_on_focus=False)
+        self.mount(Container(name, field, id="line"), before=self.query_one(KeyBar))
+        self.call_after_refresh(field.focus)
+
+    def _close_line(self) -> None:
+        for line in self.query("#line"):
+            line.remove()
+        self.set_focus(None)
+
+    def on_input_submitted(self, event: "Input.Submitted") -> None:
+        super().on_input_submitted(event)
+        if event.input.id == "filter" or not self._take:
+            return
+        try:
+            self._take(event.value)
+        except Problem as problem:
+            self.app.say(str(problem), warning=True)
+            event.input.focus()
+            return
+        self._close_line()
+        self._look_again()
+
+    def do_back(self) -> None:
+        if self.query("#line"):
+            self._close_line()
+        elif self.words or self.query("#filter.open"):
+            super().do_back()
+        else:
+            self.marked.clear()
+            self.fill()
+
+    def do_delete(self) -> None:
+        gone: list[Run] = []
+        try:
+            for run in self.chosen_or_marked:
+                gone.append(trash.delete(run))
+                self.marked.pop(run.id, None)
+                self.library.forget(run)
+        except Problem as problem:
+            self.app.say(str(problem), warning=True)
+        if gone:
+            self._deleted.append(gone)
+            what = gone[0].id if len(gone) == 1 else f"{len(gone)} runs"
+            self.app.say(f"{what} in the trash; u brings {'it' if len(gone) == 1 else 'them'} back.")
+        self._look_again()
+
+    def do_undo(self) -> None:
+        back: list[Run] = []
+        try:
+            for run in self._deleted.pop():
+                back.append(trash.restore(run.id))
+        except Problem as problem:
+            self.app.say(str(problem), warning=True)
+        if back:
+            self.app.say(f"{back[0].id if len(back) == 1 else f'{len(back)} runs'} brought back.")
+        self._look_again()
+        for run in back:
+            self.call_after_refresh(self.rows.select, run.id)
+
+    def _look_again(self) -> None:
+        """At once, from the start: what was being read may be gone."""
+        if self._timer:
+            self._timer.stop()
+        self._ahead = iter(())
+        self.fill()
+        self._look()

@@ -1,0 +1,254 @@
+"""Runs side by side: their curves in one chart a metric, the settings that differ, what each reached. Live ones go on."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.style import Style
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.strip import Strip
+
+from workbench import compare, runs, verdict, words
+from workbench.compare import Side
+from workbench.events import split_tag
+from workbench.problems import Problem
+from workbench.recipe import Recipe
+from workbench.tui import keys, palette, states, strips
+from workbench.tui.charts.chart import Chart, Line
+from workbench.tui.charts.plot import SERIES, SLOTS
+from workbench.tui.feed import Feed
+from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.panels.key_bar import KeyBar
+from workbench.tui.panels.lines import Lines
+
+READ, LOOK = 0.0005, 1.0
+"""Seconds until the next slice of a log that is not read to its end, and until the next look at all of them."""
+CHART_ROWS = 8
+SPLITS = ("valid", "train")
+"""Which curves are shown first; test has one point, which stands among the figures."""
+
+
+class CompareScreen(KeyScreen):
+    """Opened from the list of runs, with the marked ones."""
+
+    DEFAULT_CSS = """
+    CompareScreen #names { height: auto; max-height: 6; padding: 0 1; }
+    CompareScreen #both { height: 1fr; layout: horizontal; }
+    CompareScreen #charts { layout: grid; width: 1fr; padding: 0 1; grid-gutter: 0 2; }
+    CompareScreen #table { width: 45%; padding: 0 1; border-left: solid $frame; }
+    CompareScreen.narrow #both { layout: vertical; }
+    CompareScreen.narrow #charts { width: 100%; height: 10; }
+    CompareScreen.narrow #table { width: 100%; height: 1fr; border-left: none; border-top: solid $frame; }
+    """
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        Key("escape", "back", "back", "Back to the list", "Esc"),
+        Key("v", "split", "train/valid", "The curves of another split"),
+        Key("tab", "next", "more charts", "The next charts, where not all fit", "Tab"),
+        Key("y", "log_y", "log y", "Logarithmic y-axes, linear ones, or each as its values are"),
+        Key("up", "up", "", "Scroll the tables up", "↑"),
+        Key("down", "down", "scroll", "Scroll the tables down", "↓"),
+        Key("pageup", "page_up", "", "A page up", "PgUp"),
+        Key("pagedown", "page_down", "", "A page down", "PgDn"),
+        *keys.ALWAYS,
+    )
+    BINDINGS = keys.bindings(KEYS)
+
+    def __init__(self, feeds: Sequence[Feed]) -> None:
+        super().__init__()
+        self.feeds = list(feeds)
+        self.names = compare.names([feed.run for feed in feeds])
+        self.recipes = [_recipe(feed) for feed in feeds]
+        self.split = ""
+        self.page = 0
+        self.log_y: bool | None = None
+        self._sides: list[Side] = []
+        self._drawn: tuple[object, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        yield Lines(id="names")
+        with Container(id="both"):
+            yield Container(id="charts")
+            yield Lines(id="table")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one("#names", Lines).source = self._name_lines
+        self.query_one("#names").styles.height = len(self.feeds)
+        self.query_one("#table", Lines).source = self._table_lines
+        self.call_after_refresh(self._look)
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        self.set_class(event.size.width < 100, "narrow")
+        self._drawn = ()
+        self.call_after_refresh(self.draw)
+
+    def _look(self) -> None:
+        if not self.is_attached:
+            return
+        for feed in self.feeds:
+            feed.read()
+            feed.ask()
+        self.draw()
+        self.set_timer(LOOK if all(feed.caught_up for feed in self.feeds) else READ, self._look)
+
+    def draw(self) -> None:
+        """Bring everything up to date, where anything changed."""
+        now = (*(feed.history.version for feed in self.feeds), *(feed.state for feed in self.feeds), self.split, self.page, self.log_y)
+        if now == self._drawn or not self.is_active or not self.size:
+            return
+        self._drawn = now
+        self._sides = [
+            Side(feed.run, name, recipe, feed.history, runs.summarize(feed.history, 0))
+            for feed, name, recipe in zip(self.feeds, self.names, self.recipes, strict=True)
+        ]
+        self._draw_charts()
+        for panel in self.query(Lines):
+            panel.rebuild()
+
+    # -- curves ----------------------------------------------------------------------------------------------------------------
+
+    def _splits(self) -> list[str]:
+        tags = {split_tag(tag)[0] for side in self._sides for tag, series in side.history.series.items() if len(series) > 1}
+        return [*(split for split in SPLITS if split in tags), *sorted(tags - {*SPLITS, "system", "test"})]
+
+    def _metrics(self) -> list[str]:
+        """The rest of the tags of this split: each its own chart, with a line for each run that has it."""
+        found = [tag for side in self._sides for tag in side.history.series if split_tag(tag)[0] == self.split]
+        return list(dict.fromkeys(tag.removeprefix(f"{self.split}/") for tag in found))
+
+    def _draw_charts(self) -> None:
+        splits = self._splits()
+        if self.split not in splits:
+            self.split = splits[0] if splits else ""
+        metrics = self._metrics()
+        place = self.query_one("#charts")
+        columns = 2 if place.size.width >= 110 and len(metrics) > 1 else 1
+        fitting = max(1, place.size.height // CHART_ROWS) * columns
+        self.page %= max(1, -(-len(metrics) // fitting))
+        shown = metrics[self.page * fitting : (self.page + 1) * fitting]
+        place.styles.grid_size_columns = min(columns, len(shown)) or 1
+        charts = list(self.query(Chart))
+        for chart in charts[len(shown) :]:
+            chart.remove()
+        new = [Chart() for _ in shown[len(charts) :]]
+        if new:
+            place.mount_all(new)
+        more = len(metrics) - len(shown)
+        end = max((side.history.steps for side in self._sides), default=0)
+        for number, (chart, metric) in enumerate(zip([*charts, *new], shown, strict=False)):
+            lines = [
+                Line(side.name, side.history.series[f"{self.split}/{metric}"], slot % SLOTS)
+                for slot, side in enumerate(self._sides)
+                if f"{self.split}/{metric}" in side.history.series
+            ]
+            title = f"{self.split} {metric.replace('/', ' ')}" + (f"  (tab: {more} more)" if more and not number else "")
+            chart.log_y = self.log_y
+            chart.show(lines, title=title, end=end)
+
+    # -- words -----------------------------------------------------------------------------------------------------------------
+
+    def _color(self, slot: int) -> Style:
+        for chart in self.query(Chart):
+            return chart.style_for(SERIES + slot % SLOTS) + Style(bgcolor=palette.plain.bgcolor)
+        return palette.plain
+
+    def _name_lines(self, width: int) -> list[Strip]:
+        lines = []
+        for slot, (side, feed) in enumerate(zip(self._sides, self.feeds, strict=False)):
+            symbol, text, style = states.state_words(feed.state)
+            what = f"  {side.recipe.title}" if len({each.recipe.title for each in self._sides}) > 1 or not slot else ""
+            done = f"{words.count(side.summary.step)} steps  {words.duration(side.summary.seconds)} "
+            parts = [("━━ ", self._color(slot)), (side.name, palette.bold), (what, palette.dim)]
+            lines.append(strips.line(width, parts, [(f"  {symbol} {text.partition(':')[0]}  ", style), (done, palette.faint)]))
+        return lines
+
+    def _table_lines(self, width: int) -> list[Strip]:
+        if not self._sides:
+            return []
+        width = max(20, width - 1)
+        settings, figures = compare.differing(self._sides), compare.figures(self._sides)
+        named = [12, *(len(_short(row.name)) for row in settings), *(len(verdict.short_name(row.metric)) for row in figures)]
+        label = min(max(named) + 1, width // 3)
+        each = max(6, (width - label) // len(self._sides) - 1)
+        blank = strips.line(width, [])
+
+        def written(name: str, cells: Sequence[strips.Part]) -> Strip:
+            parts: list[strips.Part] = [(strips.fit(name, label), palette.dim)]
+            for text, style in cells:
+                parts += [(" ", palette.plain), (strips.fit(text, each, "right"), style)]
+            return strips.line(width, parts)
+
+        heads = [(name, self._color(slot)) for slot, name in enumerate(self.names)]
+        lines = [
+            strips.line(width, [("settings that differ", palette.bold)])
+            if settings
+            else strips.line(width, [("no setting differs", palette.bold)])
+        ]
+        lines.append(written("", heads))
+        for row in settings:
+            texts = [strips.wrap(value, each) for value in row.values]
+            for place in range(max(map(len, texts))):
+                cells = [(text[place] if place < len(text) else "", palette.plain) for text in texts]
+                lines.append(written(_short(row.name) if not place else "", cells))
+        lines += [blank, strips.line(width, [("figures", palette.bold)])]
+        for figure in figures:
+            cells = []
+            for place, value in enumerate(figure.values):
+                best = place == figure.best
+                text = compare.NOT_SET if value is None else words.number(value)
+                cells.append((text + (" ✓" if best else "  "), palette.good if best else palette.faint if value is None else palette.plain))
+            lines.append(written(verdict.short_name(figure.metric), cells))
+        return lines
+
+    # -- keys ------------------------------------------------------------------------------------------------------------------
+
+    def refusal(self, name: str) -> str:
+        if name == "split" and len(self._splits()) < 2:
+            return "There are curves of one split only."
+        return ""
+
+    def do_back(self) -> None:
+        self.app.pop_screen()
+
+    def do_split(self) -> None:
+        splits = self._splits()
+        self.split, self.page = splits[(splits.index(self.split) + 1) % len(splits)], 0
+        self.draw()
+
+    def do_next(self) -> None:
+        self.page += 1
+        self.draw()
+
+    def do_log_y(self) -> None:
+        self.log_y = {None: True, True: False, False: None}[self.log_y]
+        kind = {None: "each as its values are", True: "all logarithmic", False: "all linear"}[self.log_y]
+        self.notify(f"y-axes: {kind}", timeout=2)
+        self.draw()
+
+    def do_up(self) -> None:
+        self._scroll(-1)
+
+    def do_down(self) -> None:
+        self._scroll(1)
+
+    def do_page_up(self) -> None:
+        self._scroll(-10)
+
+    def do_page_down(self) -> None:
+        self._scroll(10)
+
+    def _scroll(self, rows: int) -> None:
+        self.query_one("#table", Lines).scroll_by(rows)
+
+
+def _recipe(feed: Feed) -> Recipe:
+    try:
+        return feed.run.recipe()
+    except Problem:
+        return Recipe(title=feed.run.stem, project="?")
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("config.")
