@@ -78,17 +78,17 @@ def test_list_names_every_set_and_where_it_is(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_verify_and_remove_leave_the_mirror_alone(mirror: Path) -> None:
-    done = dlwb("data", "verify", "mnist", "dogs:20-breeds", "digits", "vgg19-weights")
+    done = dlwb("data", "verify", "mnist", "dogs:21-breeds", "digits", "vgg19-weights")
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
         *(f"mnist {key}: right" for key in ("train-images", "train-labels", "test-images", "test-labels")),
-        "dogs:20-breeds pictures: right",
+        "dogs:21-breeds pictures: right",
     ]
     assert "digits: comes with scikit-learn" in done.stderr and "vgg19-weights: to fetch" in done.stderr
-    assert dlwb("data", "fetch", "dogs", "--variant", "20-breeds").returncode == 0
-    done = dlwb("data", "remove", "dogs:20-breeds")
+    assert dlwb("data", "fetch", "dogs", "--variant", "21-breeds").returncode == 0
+    done = dlwb("data", "remove", "dogs:21-breeds")
     assert done.returncode == 0 and "freed" in done.stderr
-    assert not (paths.data() / "dogs-20-breeds").exists()
+    assert not (paths.data() / "dogs-21-breeds").exists()
     assert (mirror / "dogs" / "dogImages_20breeds_160px.tar.gz").exists()
     done = dlwb("data", "remove", "mnist")
     assert done.returncode == 1 and "What is in the mirror stays" in done.stderr

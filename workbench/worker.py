@@ -1,4 +1,7 @@
-"""The process that trains: `python -m workbench.worker RUN`; also `--answer RUN` (JSON lines both ways) and `--describe PROJECT`."""
+"""The process that trains: `python -m workbench.worker RUN`.
+
+Also `--answer RUN` (JSON lines both ways), `--describe PROJECT`, and `--look DATA` (a set of the catalogue, or a path).
+"""
 
 import contextlib
 import errno
@@ -21,7 +24,7 @@ from workbench import control, devices, estimate, lock, trust
 from workbench.checkpoint import Checkpoints
 from workbench.control import Inbox
 from workbench.datasets.fetch import progress, tell
-from workbench.events import Answer, Status
+from workbench.events import Answer, Status, spelled
 from workbench.history import History
 from workbench.log import EventLog, Tail, disk_full
 from workbench.meters import Meters
@@ -333,6 +336,25 @@ def answer(path: Path) -> int:
     return 0
 
 
+def look(reference: str) -> int:
+    """Print what a data set, or a person's own file or folder, holds: `{"ok", "title"}`, then an event on each line."""
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    try:
+        module = importlib.import_module("workbench.datasets.look")
+        title = module.title(reference)
+        print(json.dumps({"ok": True, "title": title}), file=out)
+        for event in module.look(reference):
+            print(msgspec.json.encode(spelled(msgspec.to_builtins(event))).decode(), file=out)
+    except Exception as error:
+        if not isinstance(error, Problem):
+            traceback.print_exc()
+        problem = error if isinstance(error, Problem) else Problem(f"{type(error).__name__}: {one_line(str(error))}.")
+        print(json.dumps({"ok": False, "message": problem.message, "hint": problem.hint}), file=out)
+        return 1
+    return 0
+
+
 def _answered(project: Project, line: str, run: Run) -> dict[str, Any]:
     try:
         asked = json.loads(line)
@@ -361,6 +383,8 @@ def main(words: list[str]) -> int:
         return describe(words[1])
     if len(words) == 2 and words[0] == "--answer":
         return answer(Path(words[1]))
+    if len(words) == 2 and words[0] == "--look":
+        return look(words[1])
     if len(words) == 1:
         return train(Path(words[0]))
     print(__doc__, file=sys.stderr)

@@ -27,7 +27,7 @@ class Stored:
 
     @property
     def reference(self) -> str:
-        """As `find_reference` takes it: `dogs`, `dogs:20-breeds`."""
+        """As `find_reference` takes it: `dogs`, `dogs:21-breeds`."""
         return f"{self.name}:{self.variant}" if self.variant else self.name
 
     @property
@@ -47,7 +47,7 @@ class Stored:
 
 
 def named(reference: str, variant: str = "") -> tuple[str, str]:
-    """`dogs`, or `dogs:20-breeds`, as name and variant; Problem where the catalogue has no such thing."""
+    """`dogs`, or `dogs:21-breeds`, as name and variant; Problem where the catalogue has no such thing."""
     name, _, behind = reference.partition(":")
     find(name, variant or behind)
     return name, variant or behind

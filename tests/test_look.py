@@ -1,0 +1,95 @@
+"""A look at data before training: real sets and a person's own files, through the real process."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from workbench.datasets.look import look
+from workbench.events import Images, Table, Text
+from workbench.problems import Problem
+
+
+def looked(reference: str) -> tuple[int, list[dict[str, Any]]]:
+    """Exit code and lines of the process."""
+    done = subprocess.run([sys.executable, "-m", "workbench.worker", "--look", reference], capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in done.stderr
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_digits_need_no_download() -> None:
+    code, (first, sizes, classes, samples) = looked("digits")
+    assert code == 0 and first == {"ok": True, "title": "Optical recognition of handwritten digits (UCI), the test part"}
+    assert sizes["rows"] == [["train", 1078, 10], ["valid", 359, 10], ["test", 360, 10]]
+    assert sum(row[1] for row in classes["rows"]) == 1078 and len(classes["rows"]) == 10
+    assert sorted(samples["captions"][:10]) == [str(digit) for digit in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("reference", "says"), [("mnits", "no data set"), ("dogs:x", "no variant"), ("celeba", "cannot be fetched"), ("./no", "no file")]
+)
+def test_what_cannot_be_looked_at_says_why(reference: str, says: str) -> None:
+    code, lines = looked(reference)
+    assert code == 1 and lines[-1]["ok"] is False and says in lines[-1]["message"]
+
+
+def test_a_look_at_pictures_in_folders_names_and_counts_their_classes(mirror: Path) -> None:
+    sizes, classes, samples = look("flowers102:72px")
+    assert isinstance(sizes, Table) and isinstance(classes, Table) and isinstance(samples, Images)
+    assert sizes.rows == [["train", 6549, 102], ["valid", 817, 102], ["test", 819, 102]]
+    assert classes.rows[0] == ["petunia", 206, 28, 24]
+    assert len(set(samples.captions)) == 24
+    with Image.open(io.BytesIO(samples.png)) as png:
+        assert png.size == (8 * 72, 3 * 72)
+
+
+def test_tables_and_texts_of_the_course(mirror: Path) -> None:
+    columns, rows = look("student-admissions")
+    assert isinstance(columns, Table) and columns.rows[0] == ["admit", "", "", "", "0: 273, 1: 127"]
+    assert isinstance(rows, Table) and rows.rows[0] == [0.0, 380.0, 3.61, 3.0]
+    sizes, beginning, _, labels = look("imdb")
+    assert isinstance(sizes, Table) and ["characters", 33_678_267] in sizes.rows
+    assert isinstance(beginning, Text) and beginning.text.startswith("bromwell high is a cartoon comedy")
+    assert isinstance(labels, Table) and sorted(labels.rows) == [["negative", 12_500], ["positive", 12_500]]
+    (tensors,) = look("squeezenet-weights")
+    assert isinstance(tensors, Table) and tensors.rows[0] == ["all", "", 1_248_424.0]
+
+
+def test_every_set_in_the_mirror_can_be_looked_at(mirror: Path) -> None:
+    from workbench.datasets.stored import everything
+
+    for each in everything():
+        if each.state in ("mirror", "package"):
+            assert list(look(each.reference)), each.reference
+
+
+def test_a_persons_own_files(tmp_path: Path) -> None:
+    for kind, colour in (("red", "#f00"), ("blue", "#00f")):
+        (tmp_path / "pictures" / kind).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (30 + number, 40), colour).save(tmp_path / "pictures" / kind / f"{number}.png")
+    sizes, classes, samples = look(str(tmp_path / "pictures"))
+    assert isinstance(sizes, Table) and sizes.rows == [["all", 6, 2]]
+    assert isinstance(classes, Table) and sorted(classes.rows) == [["blue", 3], ["red", 3]]
+    assert isinstance(samples, Images) and samples.captions == ["blue", "red"] * 3
+    table = tmp_path / "own.csv"
+    table.write_text('name;"size";kind\n"a; b";1.5;x\n\x1b[31mc;nan;y\n')
+    _, rows = look(str(table))
+    assert isinstance(rows, Table) and rows.rows[0] == ["a; b", 1.5, "x"] and rows.rows[1][0] == "c"
+    table.write_text("a,b\n1\n")
+    with pytest.raises(Problem, match=r"Row 1 of own\.csv has 1 fields, where 2 are right"):
+        list(look(str(table)))
+    table.write_text("")
+    with pytest.raises(Problem, match="is empty"):
+        list(look(str(table)))
+    (tmp_path / "none").mkdir()
+    with pytest.raises(Problem, match="has no pictures"):
+        list(look(str(tmp_path / "none")))
+    (tmp_path / "bad.pth").write_bytes(b"no weights")
+    with pytest.raises(Problem, match="damaged"):
+        list(look(str(tmp_path / "bad.pth")))
