@@ -2,12 +2,16 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
-from made_runs import ended, explained, finish, make_run, train
+from made_runs import RECIPE, alive, ended, explained, finish, make_run, train
 from test_tui import open_run, seen, settle
 
-from workbench.events import Curve, Status
+from workbench import launch
+from workbench import recipe as recipes
+from workbench.events import Curve, Mark, Scalars, Status
+from workbench.recipe import Note
 from workbench.tui.app import DlwbApp
 from workbench.tui.charts.axes import Scale
 from workbench.tui.charts.braille import clipped
@@ -173,7 +177,7 @@ async def test_points_and_lines_of_one_metric_share_a_panel_and_the_network_stan
         panel = await focus(pilot, "sample boundary")
         plot = panel.query_one(Chart)._plot
         assert [trace.faint for trace in plot.traces].count(True) == 3 and {trace.name for trace in plot.traces} == {"blue", "red", "line"}
-        assert screen.board.ring[-2] == "sample network"
+        assert screen.board.ring[-3:] == ["sample network", "console", "recipe"]
         await focus(pilot, "sample network")
         await settle(pilot, lambda: "Linear" in seen(pilot.app) and "8,320" in seen(pilot.app))
 
@@ -188,3 +192,36 @@ async def test_under_the_cursor_the_samples_are_those_of_its_step() -> None:
         assert panel._event.step <= screen.board.cursor < panel._event.step + 1000
         await pilot.press("escape")
         await settle(pilot, lambda: "4 of 4" in seen(pilot.app))
+
+
+async def test_what_to_watch_for_now_stands_first() -> None:
+    notes = ["Always.", Note(to=100, text="It is guessing."), Note(start="50 %", when="train/loss < valid/loss", text="By heart now.")]
+    run = make_run(made=msgspec.structs.replace(RECIPE, watch=notes))
+    held, log = alive(run), train(run, upto=50, rich=False)
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await open_run(pilot, "running")
+        await settle(pilot, lambda: "▸ It is guessing." in seen(pilot.app))
+        assert seen(pilot.app).index("guessing") < seen(pilot.app).index("Always.") < seen(pilot.app).index("from 50 %")
+        log.write(Scalars({"train/loss": 0.1, "valid/loss": 0.4}, step=900, epoch=9.0))
+        await settle(pilot, lambda: "▸ By heart now." in seen(pilot.app) and "· to step 100: It is guessing." in seen(pilot.app))
+    log.close()
+    held.release()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_recipe_tab_says_what_was_changed_and_where_its_file_differs(size) -> None:
+    loaded = recipes.load(recipes.find("digits-mlp"), ["config.learning_rate=0.02", "train.epochs=12"])
+    run = launch.create(loaded, "cpu")
+    log = train(run, 1000, rich=False)
+    log.write(Mark(text="momentum 0.9 → 0.5", settings={"train.patience": 3}, command="c1", step=1000))
+    log.close()
+    ended(run, "stopped", "person")
+    async with DlwbApp().run_test(size=size) as pilot:
+        await open_run(pilot, "stopped")
+        await focus(pilot, "recipe")
+        await pilot.press("enter")
+        await settle(pilot, lambda: "learning_rate" in seen(pilot.app) and "the file has 0.005" in seen(pilot.app))
+        text = seen(pilot.app)
+        assert next(line for line in text.splitlines() if "hidden" in line).split()[1:3] == ["[128,", "64]"]
+        await pilot.press("pagedown")
+        await settle(pilot, lambda: "was 0 until step 1,000" in seen(pilot.app) and "the file has 400" in seen(pilot.app))

@@ -53,6 +53,28 @@ class Compute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     deterministic: Annotated[bool, Meta(description="only algorithms that give the same bits every time")] = False
 
 
+Place = (
+    Annotated[int, Meta(ge=0)]
+    | Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)? ?(%|epochs?|steps?)$", description="steps as 600, or 2 epochs, or 40 %")]
+)
+"""A place of the run: a step, so many epochs, a share of the planned length."""
+
+
+class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What to look for at a stage of the run: from a place to a place, or when a metric is below or above a number or another one."""
+
+    text: Annotated[str, Meta(min_length=1, description="the sentence that is shown")]
+    start: Place = msgspec.field(name="from", default=0)
+    to: Place | None = None
+    when: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^[^\s/<>=]+/[^\s<>=]+ *(<|>|<=|>=) *([^\s/<>=]+/[^\s<>=]+|-?[0-9.]+([eE][-+]?[0-9]+)?)$",
+            description="a metric, < or >, and a number or another metric: valid/loss > train/loss",
+        ),
+    ] = ""
+
+
 class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the course got, with its source."""
 
@@ -85,7 +107,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     train: Train = Train()
     compute: Compute = Compute()
     seed: Count = 1
-    watch: list[str] = []
+    watch: list[str | Note] = []
+    """What to look for: sentences, and notes for a stage of the run."""
     reference: list[Reference] = []
     bar: list[Bar] = []
 

@@ -6,7 +6,7 @@ import msgspec
 
 from workbench import schemas
 from workbench.problems import Problem
-from workbench.recipe import LIVE, Recipe, Train
+from workbench.recipe import LIVE, Recipe
 from workbench.runs import Run
 from workbench.schemas import ProjectSchema
 from workbench.tui.panels.fields import Schema
@@ -20,6 +20,12 @@ def project_schema(run: Run, recipe: Recipe) -> ProjectSchema | None:
         return schemas.describe(run.project_copy if recipe.project.endswith(".py") else recipe.project, may_run=False)
     except (Problem, OSError):
         return None
+
+
+def own_schemas() -> dict[str, Schema]:
+    """The schemas of a recipe's own sections."""
+    parts = msgspec.json.schema(Recipe)["$defs"]
+    return {"train": parts["Train"], "compute": parts["Compute"]}
 
 
 def request_schema(run: Run, recipe: Recipe) -> Schema:
@@ -38,8 +44,7 @@ def live_settings(run: Run, recipe: Recipe, changed: dict[str, Any]) -> tuple[Sc
     found = project_schema(run, recipe)
     config = found.config if found else {}
     own = {f"config.{name}": config["properties"][name] for name in (found.live if found else [])}
-    train = msgspec.json.schema(Train)
-    part = train["$defs"]["Train"]["properties"]
+    part = own_schemas()["train"]["properties"]
     values = {name: recipe.config.get(name.partition(".")[2]) for name in own}
     values |= {f"train.{name}": getattr(recipe.train, name) for name in LIVE}
     values = {name: value for name, value in values.items() if value is not None}

@@ -56,7 +56,7 @@ def plan(size: Size, wanted: Wanted) -> Plan:
         side = max(34, min(46, width // 4))
         regions["figures"] = Region(width - side, 0, side, height)
         width -= side + 1
-    samples = len([tab for tab in tabs if tab not in ("console", "figures")])
+    samples = len([tab for tab in tabs if tab not in ("console", "recipe", "figures")])
     share = 0.5 if samples else 0.34
     if height < 8:
         # Room for one panel alone.

@@ -2,7 +2,7 @@
 
 from textual.strip import Strip
 
-from workbench import verdict, words
+from workbench import verdict, watch, words
 from workbench.problems import one_line
 from workbench.tui import palette, states, strips
 from workbench.tui.library import Entry, Library, Shelved
@@ -39,7 +39,7 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     for bar in recipe.bar:
         lines += _labelled("to pass", f"{verdict.short_name(bar.metric)} {verdict.wanted(bar)}", width)
     for place, note in enumerate(recipe.watch):
-        lines += _labelled("watch for" if not place else "", f"· {note}", width, "  ")
+        lines += _labelled("watch for" if not place else "", f"· {watch.written(note)}", width, "  ")
     past = library.of(shelved.path.stem)
     if past:
         lines.append(blank)

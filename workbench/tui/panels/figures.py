@@ -2,9 +2,10 @@
 
 import math
 
+from rich.style import Style
 from textual.strip import Strip
 
-from workbench import verdict, words
+from workbench import verdict, watch, words
 from workbench.history import History
 from workbench.problems import one_line
 from workbench.recipe import Recipe
@@ -70,12 +71,21 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
         lines += [strips.line(width, [("machine", palette.bold)]), *meters, blank]
     if recipe.watch:
         lines.append(strips.line(width, [("watch for", palette.bold)]))
-        for note in recipe.watch:
+        for sign, note, style in _notes(recipe, history):
             body = strips.wrap(one_line(note, 1000), max(8, width - 2))
-            lines += [
-                strips.line(width, [("· " if not place else "  ", palette.accent), (text, palette.dim)]) for place, text in enumerate(body)
-            ]
+            lines += [strips.line(width, [("  " if place else sign, palette.accent), (text, style)]) for place, text in enumerate(body)]
     return lines
+
+
+def _notes(recipe: Recipe, history: History) -> list[tuple[str, str, Style]]:
+    """First what applies now, bright; then what always does; then, faint and with its stage, what is of another one."""
+    staged = [note for note in recipe.watch if not isinstance(note, str)]
+    now = [note for note in staged if watch.applies(note, history.step, history.steps, history.steps_per_epoch, history.last)]
+    return [
+        *(("▸ ", note.text, palette.plain) for note in now),
+        *(("· ", note, palette.dim) for note in recipe.watch if isinstance(note, str)),
+        *(("· ", watch.written(note), palette.faint) for note in staged if note not in now),
+    ]
 
 
 def _meters(history: History, width: int) -> list[Strip]:

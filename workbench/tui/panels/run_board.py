@@ -17,6 +17,7 @@ from workbench.tui.panels.board import Board, Wanted
 from workbench.tui.panels.console import Console
 from workbench.tui.panels.figures import Figures, by_split
 from workbench.tui.panels.lines import Lines
+from workbench.tui.panels.recipe_tab import RecipeTab
 from workbench.tui.panels.samples import SamplePanel, group
 from workbench.tui.panels.tab_bar import TabBar
 
@@ -58,6 +59,7 @@ class RunBoard(Board):
         yield Lines(name="notice")
         yield TabBar(name="tabs")
         yield Console(self.feed.run.output)
+        yield RecipeTab(self.feed.run, self.recipe)
         yield Figures()
 
     def panel(self, name: str) -> Widget | None:
@@ -89,11 +91,11 @@ class RunBoard(Board):
         new += [SamplePanel(name, self.feed.run.path) for name in samples if name not in present]
         if new:
             self.mount_all(new)
-        if self.focused and self.focused not in (*charts, *samples, "console", "figures"):
+        if self.focused and self.focused not in (*charts, *samples, "console", "recipe", "figures"):
             self.focused, self.full = "", False
         latest = self.feed.history.samples
         pictures = frozenset(name for name, tags in samples.items() if isinstance(latest[tags[0]].latest, Images))
-        if self.rearrange(Wanted(tuple(charts), (*samples, "console"), self.focused, self.full, pictures)):
+        if self.rearrange(Wanted(tuple(charts), (*samples, "console", "recipe"), self.focused, self.full, pictures)):
             self.call_after_refresh(self._draw_panels)
         else:
             self._draw_panels()
@@ -127,6 +129,8 @@ class RunBoard(Board):
             elif isinstance(child, Figures):
                 child.set_class("figures" in shown.tabs, "tab")
                 child.follow(self.recipe, summary, history)
+            elif isinstance(child, RecipeTab):
+                child.follow(history)
             elif isinstance(child, Console) and (child.read() or not child.top):
                 child.rebuild()
             elif child.name == "notice":

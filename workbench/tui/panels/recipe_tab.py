@@ -1,0 +1,108 @@
+"""The resolved recipe of a run: every setting, what was changed while it went on, and where it is not as its recipe's file has it."""
+
+from typing import Any
+
+from rich.cells import cell_len
+from textual.strip import Strip
+
+from workbench import recipe as recipes
+from workbench import words
+from workbench.history import History
+from workbench.problems import Problem, one_line
+from workbench.recipe import Recipe
+from workbench.runs import Run
+from workbench.tui import forms, palette, strips
+from workbench.tui.panels.fields import written
+from workbench.tui.panels.lines import Lines
+
+SECTIONS = ("config", "train", "compute")
+
+
+class RecipeTab(Lines):
+    """`follow` gives it the run's history, for what was changed."""
+
+    def __init__(self, run: Run, recipe: Recipe) -> None:
+        super().__init__(name="recipe")
+        self.run = run
+        self.recipe = recipe
+        self._history = History()
+        self._file: dict[str, Any] | None = None
+        self._helps: dict[str, str] = {}
+
+    def on_mount(self) -> None:
+        self._file = in_file(self.run)
+        self._helps = helps(self.run, self.recipe)
+        self.rebuild()
+
+    def follow(self, history: History) -> None:
+        """Write it anew where something was changed."""
+        self._history = history
+        self.rebuild()
+
+    def lines(self, width: int) -> list[Strip]:
+        return recipe_lines(self.recipe, self._history, self._file, self._helps, width - 1)
+
+
+def settings(recipe: Recipe) -> dict[str, Any]:
+    """Every setting by its dotted name, as `--set` takes it."""
+    train = {f"train.{name}": getattr(recipe.train, name) for name in recipe.train.__struct_fields__}
+    compute = {f"compute.{name}": getattr(recipe.compute, name) for name in recipe.compute.__struct_fields__}
+    return {"seed": recipe.seed, **{f"config.{name}": value for name, value in recipe.config.items()}, **train, **compute}
+
+
+def in_file(run: Run) -> dict[str, Any] | None:
+    """The settings that the run's recipe file has now, defaults filled in; None where it cannot be read any more."""
+    try:
+        return settings(recipes.load(str(run.about().get("recipe") or ""), describe=False).recipe)
+    except (Problem, OSError, ValueError):
+        return None
+
+
+def helps(run: Run, recipe: Recipe) -> dict[str, str]:
+    """What each setting means, by its dotted name."""
+    found = forms.project_schema(run, recipe)
+    sections = {"config": found.config if found else {}, **forms.own_schemas()}
+    return {
+        f"{section}.{name}": one_line(str(each.get("description", "")), 200)
+        for section, schema in sections.items()
+        for name, each in schema.get("properties", {}).items()
+    }
+
+
+def recipe_lines(recipe: Recipe, history: History, file: dict[str, Any] | None, helps: dict[str, str], width: int) -> list[Strip]:
+    """All of it, for a width."""
+    mine = settings(recipe)
+    changed = {name: mark for mark in history.marks for name in mark.settings}
+    now = history.settings()
+    names = max(cell_len(name.partition(".")[2]) for name in mine) + 2
+    lines: list[Strip] = []
+    head = [("project", recipe.project), ("seed", written(recipe.seed)), ("from", one_line(str(recipe.title), 80))]
+    for name, text in head:
+        differs = name == "seed" and file is not None and file["seed"] != recipe.seed
+        note = [(f"  the file has {written(file['seed'])}", palette.warn)] if differs and file else []
+        lines.append(strips.line(width, [(strips.fit(name, names), palette.dim), (text, palette.plain), *note]))
+    for section in SECTIONS:
+        lines += [strips.line(width, []), strips.line(width, [(section, palette.bold)])]
+        for full, value in mine.items():
+            if full.partition(".")[0] != section:
+                continue
+            name = full.partition(".")[2]
+            parts: list[strips.Part] = [(strips.fit(name, names), palette.dim)]
+            mark = changed.get(full)
+            look = palette.accent if mark and mark.command else palette.dim
+            shown = written(now[full] if mark else value)
+            parts.append((shown, look if mark and mark.command else palette.plain))
+            if mark:
+                parts.append((f"  was {written(value)} until step {words.count(mark.step)}", look))
+            if file is not None and full in file and file[full] != value and not _resolved(full, file[full]):
+                parts.append((f"  the file has {written(file[full])}", palette.warn))
+            used = sum(cell_len(text) for text, _ in parts)
+            text = helps.get(full, "")
+            right = [(text, palette.faint)] if text and len(parts) == 2 and used + cell_len(text) + 3 <= width else []
+            lines.append(strips.line(width, parts, right))
+    return lines
+
+
+def _resolved(name: str, value: Any) -> bool:
+    """Whether the file leaves it to the start of each run: then another value is no difference."""
+    return (name == "compute.device" and value == "auto") or (name in ("train.log_every", "compute.threads") and value == 0)
