@@ -10,14 +10,15 @@ from test_tui import open_run, seen, settle
 
 from workbench import launch
 from workbench import recipe as recipes
-from workbench.events import Curve, Mark, Scalars, Status
+from workbench.events import Curve, Mark, Matrix, Scalars, Status
 from workbench.recipe import Note
 from workbench.tui.app import DlwbApp
 from workbench.tui.charts.axes import Scale
 from workbench.tui.charts.braille import clipped
 from workbench.tui.charts.chart import Chart
 from workbench.tui.charts.matrix import MatrixView
-from workbench.tui.charts.plot import FAINT, SERIES, Plot, Trace, draw
+from workbench.tui.charts.plot import FAINT, SERIES, Moment, Plot, Trace, draw
+from workbench.tui.charts.pyramid import Pyramid
 from workbench.tui.panels.roc import counts, place_of
 from workbench.tui.panels.samples import SamplePanel
 
@@ -225,3 +226,25 @@ async def test_the_recipe_tab_says_what_was_changed_and_where_its_file_differs(s
         assert next(line for line in text.splitlines() if "hidden" in line).split()[1:3] == ["[128,", "64]"]
         await pilot.press("pagedown")
         await settle(pilot, lambda: "was 0 until step 1,000" in seen(pilot.app) and "the file has 400" in seen(pilot.app))
+
+
+async def test_an_older_sample_is_not_one_of_a_later_step_of_another_split() -> None:
+    run = make_run()
+    log = train(run, 1000)
+    log.write(Matrix(tag="test/confusion", values=[[9, 1], [0, 9]], rows=["a", "b"], columns=["a", "b"], step=1000))
+    log.close()
+    ended(run, "stopped", "person")
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await open_run(pilot, "stopped")
+        panel = await focus(pilot, "sample confusion")
+        await pilot.press("comma", "comma")
+        await settle(pilot, lambda: "valid · step 900  18 of 20" in seen(pilot.app))
+        assert panel._event.tag == "valid/confusion"
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_a_mark_is_written_where_there_is_room_for_it(width) -> None:
+    falling = Pyramid(range(100), np.linspace(1, 0, 100))
+    for step in (10, 50, 90):
+        cells = draw(Plot([Trace("train", 0, falling)], "loss", end=100, moments=[Moment(step, "rate 1 → 2")]), width, 12)
+        assert "rate 1 → 2" in cells.text(), step

@@ -345,8 +345,11 @@ def _moment(area: _Area, moment: Moment) -> None:
             area.cells.write(x, area.top + row, "┊", MARK)
     label = cut(moment.label, 24)
     width = text_width(label)
-    if label and area.free(x + 1, area.top, width + 1):
-        area.cells.write(x + 1, area.top, label, MARK)
+    for row in range(area.top, area.top + min(3, area.rows)) if label else ():
+        for start, first in ((x + 1, x + 1), (x - width, x - width - 1)):
+            if first >= area.left and area.free(first, row, width + 1):
+                area.cells.write(start, row, label, MARK)
+                return
 
 
 def _trace(area: _Area, trace: Trace) -> bool:

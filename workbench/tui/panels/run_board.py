@@ -125,7 +125,7 @@ class RunBoard(Board):
                 notes = [f"{len(hidden)} more chart{'s' * (len(hidden) != 1)}: tab"] if hidden else []
                 notes += [f"smoothed {100 * SHARES[self.smooth]:g} %"] if self.smooth else []
                 notes += [{True: "log y", False: "linear y"}[self.log_y]] if self.log_y is not None else []
-                child.follow(tabs, frozenset(shown.regions), self.focused, " ─ ".join(notes))
+                child.follow(tabs, frozenset(shown.regions), self.focused, notes)
             elif isinstance(child, Figures):
                 child.set_class("figures" in shown.tabs, "tab")
                 child.follow(self.recipe, summary, history)

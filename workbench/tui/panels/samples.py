@@ -153,12 +153,12 @@ class SamplePanel(Vertical):
         if self.place is None:
             chosen = [each.latest for each in self._samples]
         else:
-            step = self._longest.events[self.place].step
-            places = [
-                self.place if each is self._longest else max(0, bisect_right([event.step for event in each.events], step) - 1)
-                for each in self._samples
-            ]
-            chosen = [each.events[place] for each, place in zip(self._samples, places, strict=True)]
+            held = self._longest.events[self.place]
+            chosen = []
+            for each in self._samples:
+                place = bisect_right([event.step for event in each.events], held.step) - 1
+                if each is self._longest or place >= 0:
+                    chosen.append(held if each is self._longest else each.events[place])
         chosen.sort(key=lambda event: not isinstance(event, Scatter))  # points below lines
         return chosen if isinstance(chosen[0], Curve | Scatter) else [max(chosen, key=lambda event: event.step)]
 

@@ -1,5 +1,7 @@
 """The line between charts and samples: the names of all panels below; those on the screen are bright. A click shows one."""
 
+from collections.abc import Sequence
+
 from rich.cells import cell_len
 from textual import events
 from textual.message import Message
@@ -24,11 +26,11 @@ class TabBar(Lines):
         self._tabs: list[tuple[str, str]] = []
         self._shown: frozenset[str] = frozenset()
         self._focus = ""
-        self._note = ""
+        self._notes: Sequence[str] = ()
 
-    def follow(self, tabs: list[tuple[str, str]], shown: frozenset[str], focus: str, note: str = "") -> None:
-        """(name, label) of every tab, the names that are on the screen, the one in focus, and a note for the right edge."""
-        self._tabs, self._shown, self._focus, self._note = tabs, shown, focus, note
+    def follow(self, tabs: list[tuple[str, str]], shown: frozenset[str], focus: str, notes: Sequence[str] = ()) -> None:
+        """(name, label) of every tab, the names that are on the screen, the one in focus, and notes for the right edge, if they fit."""
+        self._tabs, self._shown, self._focus, self._notes = tabs, shown, focus, notes
         self.rebuild()
 
     def lines(self, width: int) -> list[Strip]:
@@ -36,9 +38,12 @@ class TabBar(Lines):
         for name, label in self._fitting(width):
             style = palette.heading if name == self._focus else palette.bold if name in self._shown else palette.faint
             parts += [(f" {label} ", style), ("─", palette.faint)]
-        note = f" {self._note} ─" if self._note else "─"
-        used = sum(cell_len(text) for text, _ in parts) + len(note)
-        return [strips.line(width, [*parts, ("─" * max(0, width - used), palette.faint)], [(note, palette.faint)])]
+        used = sum(cell_len(text) for text, _ in parts)
+        note = "─"
+        for each in self._notes:
+            if used + cell_len(each) + 3 + cell_len(note) <= width:
+                note += f" {each} ─"
+        return [strips.line(width, [*parts, ("─" * max(0, width - used - cell_len(note)), palette.faint)], [(note, palette.faint)])]
 
     def _fitting(self, width: int) -> list[tuple[str, str]]:
         """The tabs from the first one that leaves room for those on the screen."""
