@@ -238,7 +238,7 @@ async def test_an_older_sample_is_not_one_of_a_later_step_of_another_split() -> 
         await open_run(pilot, "stopped")
         panel = await focus(pilot, "sample confusion")
         await pilot.press("comma", "comma")
-        await settle(pilot, lambda: "valid · step 900  18 of 20" in seen(pilot.app))
+        await settle(pilot, lambda: "step 900  18 of 20" in seen(pilot.app))
         assert panel._event.tag == "valid/confusion"
 
 

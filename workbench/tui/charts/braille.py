@@ -130,16 +130,16 @@ def clipped(x_values: Values, y_values: Values, x: Scale, y: Scale) -> tuple[Val
 
     A scale alone would draw what is outside along its edge.
     """
-    start = np.stack([x_values[:-1], y_values[:-1]])
-    way = np.stack([x_values[1:], y_values[1:]]) - start
-    low, high = np.array([[x.low], [y.low]]), np.array([[x.high], [y.high]])
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):  # segments along an axis, and values near the largest that there are
+        start = np.stack([x_values[:-1], y_values[:-1]])
+        way = np.stack([x_values[1:], y_values[1:]]) - start
+        low, high = np.array([[x.low], [y.low]]), np.array([[x.high], [y.high]])
         to_low, to_high = (low - start) / way, (high - start) / way
-    still = way == 0
-    inside = (start >= low) & (start <= high)
-    enter = np.where(still, np.where(inside, 0.0, 2.0), np.minimum(to_low, to_high)).max(axis=0, initial=0.0)
-    leave = np.where(still, 1.0, np.maximum(to_low, to_high)).min(axis=0, initial=1.0)
-    seen = enter <= leave
-    ends = [start[:, seen] + way[:, seen] * share[seen] for share in (enter, leave)]
+        still = way == 0
+        inside = (start >= low) & (start <= high)
+        enter = np.where(still, np.where(inside, 0.0, 2.0), np.minimum(to_low, to_high)).max(axis=0, initial=0.0)
+        leave = np.where(still, 1.0, np.maximum(to_low, to_high)).min(axis=0, initial=1.0)
+        seen = enter <= leave
+        ends = [start[:, seen] + way[:, seen] * share[seen] for share in (enter, leave)]
     joined = np.stack([*ends, np.full_like(ends[0], np.nan)], axis=2)  # (2, segments, 3)
     return joined[0].ravel(), joined[1].ravel()

@@ -120,6 +120,8 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
     drawn = False
     for trace in plot.traces:
         drawn = _trace(area, trace) or drawn
+    for moment in plot.moments:
+        _moment_label(area, moment)
     if plot.cursor is not None:
         _cursor(area, plot, plot.cursor)
     if plot.spot:
@@ -343,6 +345,13 @@ def _moment(area: _Area, moment: Moment) -> None:
     for row in range(area.rows):
         if area.free(x, area.top + row, 1):
             area.cells.write(x, area.top + row, "┊", MARK)
+
+
+def _moment_label(area: _Area, moment: Moment) -> None:
+    """What was changed, beside its line, where the curves leave room for it near the top."""
+    if not area.x.low <= moment.x <= area.x.high:
+        return
+    x = area.left + area.column(moment.x)
     label = cut(moment.label, 24)
     width = text_width(label)
     for row in range(area.top, area.top + min(3, area.rows)) if label else ():

@@ -85,7 +85,7 @@ class MatrixBody(Pair):
     def words(self) -> str:
         matrix, cell = self._matrix, self.cell
         if matrix and cell and not self.opened:
-            return f"{_pair(matrix, cell)}: {words.number(float(self._values[cell]))}  ⏎ examples"
+            return f"{_pair(matrix, cell)}: {words.number(float(self._values[cell]))} ⏎"
         return "rows: truth" if matrix and _is_confusion(matrix) else ""
 
     def move(self, across: int, down: int, *, page: bool = False) -> None:

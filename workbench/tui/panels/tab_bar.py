@@ -33,25 +33,35 @@ class TabBar(Lines):
         self._tabs, self._shown, self._focus, self._notes = tabs, shown, focus, notes
         self.rebuild()
 
+    @property
+    def _note(self) -> str:
+        return "─" + "".join(f" {note} ─" for note in self._notes)
+
     def lines(self, width: int) -> list[Strip]:
         parts: list[strips.Part] = [("─", palette.faint)]
-        for name, label in self._fitting(width):
+        shown = self._fitting(width)
+        for name, label in shown:
             style = palette.heading if name == self._focus else palette.bold if name in self._shown else palette.faint
             parts += [(f" {label} ", style), ("─", palette.faint)]
+        if shown and shown[-1] != self._tabs[-1]:
+            parts.append((" … ─", palette.faint))
         used = sum(cell_len(text) for text, _ in parts)
-        note = "─"
-        for each in self._notes:
-            if used + cell_len(each) + 3 + cell_len(note) <= width:
-                note += f" {each} ─"
-        return [strips.line(width, [*parts, ("─" * max(0, width - used - cell_len(note)), palette.faint)], [(note, palette.faint)])]
+        fill = "─" * max(0, width - used - cell_len(self._note))
+        return [strips.line(width, [*parts, (fill, palette.faint)], [(self._note, palette.faint)])]
 
     def _fitting(self, width: int) -> list[tuple[str, str]]:
-        """The tabs from the first one that leaves room for those on the screen."""
+        """The tabs that have room: those on the screen, with as many before and after them as the notes leave."""
         tabs = list(self._tabs)
-        while len(tabs) > 1 and tabs[0][0] not in self._shown:
-            if sum(cell_len(label) + 3 for _, label in tabs) + 2 <= width:
-                break
+        room = width - cell_len(self._note) - 1
+
+        def too_many() -> bool:
+            cut = bool(tabs) and tabs[-1] != self._tabs[-1]
+            return len(tabs) > 1 and sum(cell_len(label) + 3 for _, label in tabs) + 4 * cut > room
+
+        while too_many() and tabs[0][0] not in self._shown:
             tabs.pop(0)
+        while too_many() and tabs[-1][0] not in self._shown:
+            tabs.pop()
         return tabs
 
     def on_click(self, event: events.Click) -> None:
