@@ -99,6 +99,8 @@ def test_the_table_says_mean_range_bar_and_what_is_not_measured() -> None:
     assert text.startswith(f"before\n{BEGIN}\n| recipe") and text.endswith(f"{END}\nafter\n") and "old" not in text
     assert "0.9750 (0.9600 to 0.9900, 2 seeds) | ≥ 0.97 passed | 0:11 | CPU, 1 thread" in row(text)
     assert "not measured" in row(text, "mnist-mlp")
+    busy = [result(1, 0.96, seconds=200.0, cpu=50.0), result(2, 0.96, seconds=120.0, cpu=90.0), result(3, 0.96, seconds=4.0, cpu=0.0)]
+    assert "| 2:00 (CPU 1:44) |" in row(results.rendered(text, busy))
     assert "missed" in row(results.rendered(text, [result(1, 0.96)]))
     assert "not judged" in row(results.rendered(text, [result(1, 0.96, variant="half of it")]))
     with pytest.raises(Problem, match="no place"):

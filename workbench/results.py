@@ -224,7 +224,14 @@ def _cells(recipe: Recipe, seeds: list[Result]) -> tuple[str, str, str, str]:
         course += [number(each.value) for each in recipe.reference if each.metric == metric]
     if seeds[0].variant:
         figures.append(f"with {seeds[0].variant}")
-    return "; ".join(figures), "; ".join(bars), duration(statistics.median(each.seconds for each in seeds)), "; ".join(course)
+    return "; ".join(figures), "; ".join(bars), _time(seeds), "; ".join(course)
+
+
+def _time(seeds: list[Result]) -> str:
+    """The median, and of the processor's share of it where it lasted long enough to be measured: that is what other work leaves alone."""
+    took = duration(statistics.median(each.seconds for each in seeds))
+    shares = [each.seconds * each.cpu / 100 for each in seeds if each.cpu and each.seconds >= 10 and each.device == "cpu"]
+    return f"{took} (CPU {duration(statistics.median(shares))})" if shares else took
 
 
 def _on(each: Result) -> str:
@@ -282,7 +289,8 @@ def _conditions(results: Sequence[Result]) -> str:
     said = f"Measured on {' and '.join(machines) or 'machines unknown'}"
     said += f" with PyTorch {' and '.join(versions)}" if versions else ""
     said += f", other work beside it (load average {min(loads):.1f} to {max(loads):.1f})" if loads else ""
-    return said + ". Time is from the first step to the last test, the median of the seeds; each run stands in `data/results.json`."
+    said += ". Time is from the first step to the last test, the median of the seeds; in brackets what the run had of the processors."
+    return f"{said} Each run stands in `data/results.json`."
 
 
 def render(check: bool, readme: Path | None = None, path: Path | None = None) -> None:
