@@ -273,7 +273,7 @@ class Training:
         for event in self._drained(lambda: self.project.evaluate(split), split):
             self._say(event, split)
             if isinstance(event, Scalars):
-                values.update(event.values)
+                values |= {tag: float(value) for tag, value in event.values.items()}  # NumPy's numbers fit into no checkpoint
         self._metrics.update(values)
         if split == "valid" and self.step:
             self._judge(values)

@@ -1,4 +1,4 @@
-"""Rows of measurements with a class each: scikit-learn's tumours, or a person's own CSV file. Strict, standardised, split in three."""
+"""Rows of measurements with a class each: tumours, students, or a person's own CSV file. Strict, standardised, split in three."""
 
 import csv
 import math
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.datasets import own_file
+from workbench.datasets.fetch import fetch
 from workbench.json_schema import nearest
 from workbench.problems import Problem, one_line
 
@@ -41,10 +42,11 @@ class ClassTable:
     variant: str
 
 
-def read(name: str, target: str, positive: str, leave_out: list[str], folder: Path) -> ClassTable:
-    """`breast-cancer`, or the path of a CSV file, from the recipe's `folder`, whose column `target` is the class.
+def read(name: str, target: str, positive: str, leave_out: list[str], words: list[str], folder: Path) -> ClassTable:
+    """`breast-cancer`, `student-admissions`, or the path of a CSV file, from the recipe's `folder`, whose column `target` is the class.
 
-    `positive` is the class that comes last ("": by name). Raises Problem (cause "data") with row and column where it can't be used.
+    `positive` is the class that comes last ("": by name); columns among `words` become one-hot though they are numbers.
+    Raises Problem (cause "data") with row and column where it can't be used.
     """
     if name == "breast-cancer":
         from sklearn.datasets import load_breast_cancer
@@ -53,17 +55,18 @@ def read(name: str, target: str, positive: str, leave_out: list[str], folder: Pa
         names = [str(each) for each in found.feature_names]
         classes = [str(found.target_names[each]) for each in found.target]
         return prepared(np.asarray(found.data, float), names, classes, positive or "malignant", "")
-    path = own_file.find(name, folder)
+    ours = name == "student-admissions"
+    path = fetch(name)["students"] if ours else own_file.find(name, folder)
     columns, lines = parse(own_file.text(path, LIMIT), one_line(path.name))
-    for each in (target, *leave_out):
+    for each in (target, *leave_out, *words):
         if each not in columns:
             near = nearest(each, list(columns)) or f" It has: {one_line(', '.join(columns), 300)}."
-            raise Problem(f"{path.name} has no column {one_line(each)!r}.{near}", "Name it in config.target.", "data")
+            raise Problem(f"{path.name} has no column {one_line(each)!r}.{near}", "Look at config.target, leave_out and words.", "data")
     classes = columns.pop(target)
     for each in leave_out:
         columns.pop(each, None)
-    raw, names = numbers(columns, lines, path.name)
-    return prepared(raw, names, classes, positive, path.name)
+    raw, names = numbers(columns, lines, words, path.name)
+    return prepared(raw, names, classes, positive, "" if ours else path.name)
 
 
 def parse(text: str, name: str) -> tuple[dict[str, list[str]], list[int]]:
@@ -98,28 +101,28 @@ def parse(text: str, name: str) -> tuple[dict[str, list[str]], list[int]]:
     return columns, lines
 
 
-def numbers(columns: dict[str, list[str]], lines: list[int], name: str) -> tuple[np.ndarray, list[str]]:
+def numbers(columns: dict[str, list[str]], lines: list[int], words: list[str], name: str) -> tuple[np.ndarray, list[str]]:
     """Every column as numbers (rows, inputs), words one-hot, and the inputs' names."""
     wide, names = [], []
     for column, fields in columns.items():
         values = [_number(field) for field in fields]
         wrong = [index for index, value in enumerate(values) if not math.isfinite(value)]
-        if not wrong:
+        if not wrong and column not in words:
             wide.append(np.array(values))
             names.append(column)
             continue
-        if len(wrong) * 2 < len(values):
-            where, found = f"{name}, line {lines[wrong[0]]}", one_line(fields[wrong[0]], 40)
-            raise Problem(f"{where}: {one_line(column)} is {found!r}, not a number as most are.", "", "data")
-        words = sorted(set(fields))
-        if len(words) > WORDS:
+        if len(wrong) * 2 < len(values) and column not in words:
+            where, said = f"{name}, line {lines[wrong[0]]}", one_line(fields[wrong[0]], 40)
+            raise Problem(f"{where}: {one_line(column)} is {said!r}, not a number as most are.", "", "data")
+        found = sorted(set(fields))
+        if len(found) > WORDS:
             raise Problem(
-                f"{name}: {one_line(column)} has {len(words):,} different words, more than {WORDS}.",
+                f"{name}: {one_line(column)} has {len(found):,} different words, more than {WORDS}.",
                 f"Leave it out: config.leave_out: [{one_line(column)}]",
                 "data",
             )
-        wide += [np.array([float(field == word) for field in fields]) for word in words]
-        names += [f"{column} = {word}" for word in words]
+        wide += [np.array([float(field == word) for field in fields]) for word in found]
+        names += [f"{column} = {word}" for word in found]
     if not wide:
         raise Problem(f"{name} has no column but the target.", "", "data")
     return np.stack(wide, axis=1), names

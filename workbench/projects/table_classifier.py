@@ -1,4 +1,4 @@
-"""Names the class of a row of measurements: a small multilayer perceptron. Recipe: tumour-mlp."""
+"""Names the class of a row of measurements: a small multilayer perceptron. Recipes: tumour-mlp, student-admissions."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -30,15 +30,17 @@ class TableClassifier(TorchProject):
 
     class Config(Settings):
         data: str = Field("breast-cancer", min_length=1)
-        """breast-cancer, or a CSV file of your own: ./my.csv"""
+        """breast-cancer, student-admissions, or a CSV file of your own: ./my.csv"""
         target: str = "target"
-        """of your own file, the column with the class"""
+        """the column with the class"""
         positive: str = ""
         """the class that precision and recall are about; empty: malignant, or the last by name"""
         leave_out: list[str] = []
-        """columns of your own file that it does not look at"""
-        hidden: list[Annotated[int, Field(ge=1)]] = Field([32, 16], min_length=1)
-        """units in each hidden layer"""
+        """columns that it does not look at"""
+        words: list[str] = []
+        """columns whose numbers are names, as a rank: each becomes an input of its own"""
+        hidden: list[Annotated[int, Field(ge=1)]] = [32, 16]
+        """units in each hidden layer; none: logistic regression"""
         dropout: float = Field(0.2, ge=0, lt=1)
         """share of hidden units left out in each training step"""
         learning_rate: float = live(0.001, gt=0)
@@ -48,7 +50,7 @@ class TableClassifier(TorchProject):
 
     def build_data(self) -> None:
         config = self.config
-        self.data = table.read(config.data, config.target, config.positive, config.leave_out, self.folder)
+        self.data = table.read(config.data, config.target, config.positive, config.leave_out, config.words, self.folder)
         self.variant = self.data.variant
         self.splits = {
             name: (torch.from_numpy(part.features).to(self.device), torch.from_numpy(part.labels).to(self.device))
@@ -90,7 +92,8 @@ class TableClassifier(TorchProject):
         loss, accuracy = self.floats([F.cross_entropy(logits, labels), (logits.argmax(1) == labels).float().mean()])
         chances, truth = logits.softmax(1).double().cpu().numpy(), labels.cpu().numpy()
         answers = chances.argmax(1)
-        values = {"loss": loss, "accuracy": accuracy}
+        # What calling everything by the commonest class would score: an accuracy means little without it.
+        values = {"loss": loss, "accuracy": accuracy, "accuracy/majority": np.bincount(truth).max() / len(truth)}
         if len(self.data.classes) == 2:
             positive = truth == 1
             values["auc"] = auc(positive, chances[:, 1])
