@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from made_runs import RECIPE, alive, ended, finish, make_run, train
+from test_pty import Screen
 from test_tui import open_run, seen, settle
 
 from workbench import endings, notes, preferences, runs, trash
@@ -277,3 +278,32 @@ def test_only_what_ends_meanwhile_is_news() -> None:
     again.release()
     trash.delete(run)
     assert look.look() == []
+
+
+def test_the_path_reaches_a_real_terminal_as_osc_52_and_the_bell_rings_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    run, live = make_run(), make_run("live-one", stamp="2026-11-22_000000")
+    finish(run)
+    train(live, upto=100).close()
+    held = alive(live)
+    terminal = Screen()
+    terminal.wait("Recipes")
+    terminal.type("2")
+    terminal.wait("0.9780")
+    terminal.wait("running")
+    terminal.type("x")
+    terminal.wait("Get it out")
+    terminal.type("s")
+    terminal.wait("is on the clipboard")
+    assert b"\x1b]52;c;" + base64.b64encode(str(run.path).encode()) + b"\x07" in terminal.bytes
+    bells = terminal.bytes.count(b"\x07")
+    for _ in range(30):  # until it has seen the run alive: it looks each 2 s
+        terminal.read(0.1)
+    held.release()
+    ended(live, "stopped", "person")
+    terminal.wait("live-one:")
+    assert terminal.bytes.count(b"\x07") == bells + 1
+    terminal.type("\x1b")
+    terminal.wait_gone("Get it out")
+    terminal.type("q")
+    terminal.program.wait(timeout=20)

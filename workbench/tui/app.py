@@ -65,6 +65,7 @@ class DlwbApp(App[None], inherit_bindings=False):
         super()._display(screen, renderable)
 
     def on_mount(self) -> None:
+        self.set_timer(0.3, self._look_for_ends)  # once the list is painted
         self.set_interval(ENDINGS, self._look_for_ends)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
