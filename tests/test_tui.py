@@ -296,7 +296,7 @@ async def test_the_footer_can_be_clicked() -> None:
 @pytest.mark.parametrize("kind", [RecipesScreen, RunsScreen, RunScreen])
 async def test_help_lists_every_binding(kind) -> None:
     finish(make_run())
-    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+    async with DlwbApp().run_test(size=(120, 70)) as pilot:
         if kind is RunScreen:
             await open_run(pilot, "finished")
         elif kind is RunsScreen:

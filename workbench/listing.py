@@ -39,9 +39,15 @@ def _read(path: Path) -> Loaded | Problem:
         return problem
 
 
+def _place(item: tuple[Path, Loaded | Problem]) -> tuple[tuple[int, str], ...]:
+    path, read = item
+    part, lesson = ("", "") if isinstance(read, Problem) else (read.recipe.part, read.recipe.lesson)
+    return recipes.course_order(part), recipes.course_order(lesson), (0, path.stem)
+
+
 def show_recipes(as_json: bool) -> None:
     """All recipes by part; one that cannot be read stands there with its problems."""
-    found = {path: _read(path) for path in recipes.shipped_and_own()}
+    found = dict(sorted(((path, _read(path)) for path in recipes.shipped_and_own()), key=_place))
     if as_json:
         print_json([_described(path, each) for path, each in found.items()])
         return

@@ -307,6 +307,12 @@ def shipped_and_own() -> list[Path]:
     return found
 
 
+def course_order(heading: str) -> tuple[int, str]:
+    """Sorts parts, and the lessons of one: "2. Gradient descent" by its number, what has none after them."""
+    number = heading.partition(".")[0]
+    return (int(number), "") if number.isdecimal() else (99, heading)
+
+
 def find(name_or_path: str) -> Path:
     """The recipe file of that name (`mnist-mlp`) or path; Problem with the nearest names where there is none."""
     path = Path(name_or_path).expanduser()

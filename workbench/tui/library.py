@@ -38,6 +38,12 @@ class Shelved(NamedTuple):
         number, _, words = self.path.parent.name.partition("-")
         return f"{number}. {words.replace('-', ' ').capitalize()}" if number.isdigit() and words else "Own recipes"
 
+    @property
+    def place(self) -> tuple[tuple[int, str], ...]:
+        """Where it stands in the list: by its part, its lesson and its name."""
+        lesson = self.loaded.recipe.lesson if self.loaded else ""
+        return recipes.course_order(self.part), recipes.course_order(lesson), (0, self.path.stem)
+
 
 class Entry:
     """A run of the list."""
@@ -80,10 +86,8 @@ class Library:
         self._opened: list[str] = []
 
     def load_recipes(self) -> None:
-        """Read every recipe, by part and in the folders' order."""
-        shelf = [shelve(path) for path in recipes.shipped_and_own()]
-        order = {part: place for place, part in enumerate(sorted({each.part for each in shelf}, key=_part_order))}
-        self.shelf = sorted(shelf, key=lambda each: order[each.part])
+        """Read every recipe, by part and lesson."""
+        self.shelf = sorted(map(shelve, recipes.shipped_and_own()), key=lambda each: each.place)
 
     def feed(self, run: Run) -> Feed:
         """The run's feed, for a screen that opens; it is kept when the screen is left."""
@@ -169,8 +173,3 @@ class Library:
             runs.keep_summary(run, entry.summary)
             if run.id not in self._opened:
                 self._feeds.pop(run.id, None)  # other runs that were read ahead may have pushed it out meanwhile
-
-
-def _part_order(part: str) -> tuple[int, str]:
-    number = part.partition(".")[0]
-    return (int(number) if number.isdigit() else 99, part)

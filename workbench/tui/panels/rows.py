@@ -51,6 +51,8 @@ class Rows(Lines):
         self.cursor = -1
         self.make: Callable[[int], Sequence[Row]] | None = None
         """Makes the rows for a width."""
+        self.first = ""
+        """The key that the cursor stands on at first, where there is such a row."""
 
     def lines(self, width: int) -> list[Strip]:
         if self.make:
@@ -66,8 +68,9 @@ class Rows(Lines):
         before, place = self.key, self.cursor
         self._rows = list(rows)
         keys = [row.key for row in rows]
-        if before and before in keys:
-            self.cursor = keys.index(before)
+        wanted = before or self.first
+        if wanted and wanted in keys:
+            self.cursor = keys.index(wanted)
         else:
             self.cursor = self._nearest(max(0, place))
         self._follow()

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from workbench.tui.library import Shelved
 
 
+FIRST = "digits-mlp"
+"""The recipe that a newcomer starts: it needs no download and learns in seconds."""
+
+
 class RecipesScreen(ListScreen):
     """Enter starts."""
 
@@ -24,6 +28,10 @@ class RecipesScreen(ListScreen):
         *MOVING,
     )
     BINDINGS = keys.bindings(KEYS)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.rows.first = next((str(each.path) for each in self.library.shelf if each.path.stem == FIRST), "")
 
     @property
     def chosen(self) -> "Shelved | None":
