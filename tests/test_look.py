@@ -50,7 +50,7 @@ def test_a_look_at_pictures_in_folders_names_and_counts_their_classes(mirror: Pa
 
 def test_tables_and_texts_of_the_course(mirror: Path) -> None:
     columns, rows = look("student-admissions")
-    assert isinstance(columns, Table) and columns.rows[0] == ["admit", "", "", "", "0: 273, 1: 127"]
+    assert isinstance(columns, Table) and columns.rows[0] == ["admit", "", "", "", "0: 273, 1: 127", "0, 1, 1"]
     assert isinstance(rows, Table) and rows.rows[0] == [0.0, 380.0, 3.61, 3.0]
     sizes, beginning, _, labels = look("imdb")
     assert isinstance(sizes, Table) and ["characters", 33_678_267] in sizes.rows

@@ -1,7 +1,7 @@
 """The catalogue of data sets, data/catalog.yaml, for `fetch` and for whoever lists what there is."""
 
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import yaml
@@ -43,6 +43,8 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """What this is used in place of; empty where it is the real thing."""
     package: str = ""
     """What it comes with, where nothing has to be fetched: "scikit-learn"."""
+    used_by: list[dict[str, str]] = []
+    """Recipes that use it without naming it in `config.data`: their project, and what their config says (`network: vgg19`)."""
     files: dict[str, File] = {}
 
 
@@ -57,6 +59,17 @@ def catalog() -> dict[str, DataSet]:
     """Every data set by name."""
     path = paths.shipped("data") / "catalog.yaml"
     return msgspec.convert(yaml.load(path.read_bytes(), yaml.CSafeLoader), dict[str, DataSet])
+
+
+def uses(project: str, config: dict[str, Any]) -> list[str]:
+    """What a recipe reads: the names of data sets, as `name` or `name:variant`."""
+    found = []
+    for name, entry in catalog().items():
+        for reference, each in [(name, entry), *((f"{name}:{variant}", each) for variant, each in entry.variants.items())]:
+            told = [{"project": project, **config}.items() >= wanted.items() for wanted in each.used_by]
+            if config.get("data") == reference or any(told):
+                found.append(reference)
+    return found
 
 
 def find(name: str, variant: str = "") -> Variant:

@@ -22,12 +22,14 @@ from workbench.datasets.stored import named
 from workbench.events import Event, Images, Table, Text
 from workbench.problems import Problem, one_line
 from workbench.torchkit.images import pictures
-from workbench.words import size
+from workbench.words import number, size
 
 SHOWN = 24
 SIDE = 96
 """Pixels of a sample, where pictures have different sizes."""
 ROWS = 20
+WIDE = 8
+"""Most columns of a table whose rows are shown, too."""
 FEW = 30
 """Most different values that are counted as classes."""
 BEGINNING = 3000
@@ -117,7 +119,7 @@ def files(found: Mapping[str, Path]) -> Iterator[Event]:
         elif ending == ".pth":
             yield weights(path)
         elif key not in single and key != "names":
-            yield Table(tag=f"files/{key}", columns=["file", "size"], rows=[[one_line(path.name), size(path.stat().st_size)]])
+            yield Table(tag=f"{key} file", columns=["file", "size"], rows=[[one_line(path.name), size(path.stat().st_size)]])
 
 
 def folder(root: Path, names: Mapping[str, str] = {}) -> Iterator[Event]:
@@ -160,24 +162,31 @@ def _rows(path: Path) -> list[list[str]]:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], name: str = "rows") -> Iterator[Event]:
     """Rows of a table: what each column holds, and the first rows."""
     width = len(header)
-    wrong = next((number for number, row in enumerate(rows, 1) if len(row) != width), None)
+    wrong = next((place for place, row in enumerate(rows, 1) if len(row) != width), None)
     if wrong:
         raise Problem(f"Row {wrong} of {one_line(name)} has {len(rows[wrong - 1])} fields, where {width} are right.", "", "data")
     about: list[list[str | float]] = []
     for place, column in enumerate(header):
         fields = [row[place] for row in rows]
         different = Counter(fields)
+        first = ", ".join(one_line(field, 20) for field in fields[:3])
         if len(different) <= FEW and len(different) * 4 < len(fields):
-            counted = ", ".join(f"{one_line(value, 20)}: {number:,}" for value, number in sorted(different.items())[:8])
-            about.append([column, "", "", "", counted + (", …" if len(different) > 8 else "")])
+            counted = ", ".join(f"{one_line(value, 20)}: {times:,}" for value, times in sorted(different.items(), key=_by_value)[:8])
+            about.append([column, "", "", "", counted + (", …" if len(different) > 8 else ""), first])
         elif fields and all(map(_is_number, fields)):
             values = np.array(fields, float)
-            about.append([column, float(values.min()), float(values.mean()), float(values.max()), f"{len(different):,} different"])
+            summary = [number(float(each)) for each in (values.min(), values.mean(), values.max())]
+            about.append([column, *summary, f"{len(different):,} different", first])
         else:
-            about.append([column, "", "", "", f"{len(different):,} different"])
-    yield Table(tag=f"columns/{name}", columns=["column", "least", "mean", "most", f"values in {len(rows):,} rows"], rows=about)
-    first: list[list[str | float]] = [[float(each) if _is_number(each) else one_line(each, 40) for each in row] for row in rows[:ROWS]]
-    yield Table(tag=f"rows/{name}", columns=list(header), rows=first)
+            about.append([column, "", "", "", f"{len(different):,} different", first])
+    yield Table(tag=f"{name} columns", columns=["column", "least", "mean", "most", f"values of {len(rows):,}", "first"], rows=about)
+    if width <= WIDE:
+        shown: list[list[str | float]] = [[float(each) if _is_number(each) else one_line(each, 40) for each in row] for row in rows[:ROWS]]
+        yield Table(tag=f"{name} rows", columns=list(header), rows=shown)
+
+
+def _by_value(counted: tuple[str, int]) -> tuple[float, str]:
+    return (float(counted[0]) if _is_number(counted[0]) else 0.0, counted[0])
 
 
 def text(name: str, content: str) -> Iterator[Event]:
@@ -195,8 +204,8 @@ def text(name: str, content: str) -> Iterator[Event]:
         ["words", len(words)],
         ["different words", len(set(words))],
     ]
-    yield Table(tag=f"sizes/{name}", columns=["what", "how many"], rows=rows)
-    yield Text(tag=f"beginning/{name}", text=content[:BEGINNING] + ("…" if len(content) > BEGINNING else ""))
+    yield Table(tag=f"{name} sizes", columns=["what", "how many"], rows=rows)
+    yield Text(tag=f"{name} beginning", text=content[:BEGINNING] + ("…" if len(content) > BEGINNING else ""))
 
 
 def weights(path: Path) -> Table:

@@ -32,14 +32,14 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     facts.append(("training", f"{length}, batches of {train.batch_size:,}"))
     for name, text in facts:
         if text:
-            lines += _labelled(name, one_line(text), width)
+            lines += labelled(name, one_line(text), width)
     for reference in recipe.reference:
         figure = f"{verdict.short_name(reference.metric)} {words.number(reference.value)}"
-        lines += _labelled("course", f"{figure}  ({reference.source})", width)
+        lines += labelled("course", f"{figure}  ({reference.source})", width)
     for bar in recipe.bar:
-        lines += _labelled("to pass", f"{verdict.short_name(bar.metric)} {verdict.wanted(bar)}", width)
+        lines += labelled("to pass", f"{verdict.short_name(bar.metric)} {verdict.wanted(bar)}", width)
     for place, note in enumerate(recipe.watch):
-        lines += _labelled("watch for" if not place else "", f"· {watch.written(note)}", width, "  ")
+        lines += labelled("watch for" if not place else "", f"· {watch.written(note)}", width, "  ")
     past = library.of(shelved.path.stem)
     if past:
         lines.append(blank)
@@ -47,7 +47,8 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     return lines
 
 
-def _labelled(label: str, text: str, width: int, indent: str = "") -> list[Strip]:
+def labelled(label: str, text: str, width: int, indent: str = "") -> list[Strip]:
+    """A fact: its name, and its words wrapped beside it."""
     body = strips.wrap(text, max(8, width - LABEL), indent)
     return [
         strips.line(width, [(strips.fit(label if not place else "", LABEL), palette.faint), (each, palette.plain)])

@@ -12,7 +12,7 @@ from workbench.tui.panels.lines import Lines
 if TYPE_CHECKING:
     from workbench.tui.app import DlwbApp
 
-LISTS = (("1", "recipes"), ("2", "runs"))
+LISTS = (("1", "recipes"), ("2", "runs"), ("3", "data"))
 """Key and name of every list."""
 TITLE = " dlwb  "
 

@@ -26,13 +26,17 @@ class Sheet(Lines):
         self.rebuild()
 
     def lines(self, width: int) -> list[Strip]:
-        event = self._event
-        if isinstance(event, Text):
-            prompt = strips.paragraph(f"› {event.prompt}", width - 1, palette.accent, "  ") if event.prompt else []
-            return [*prompt, *strips.paragraph(event.text, width - 1, palette.plain)]
-        if not isinstance(event, Table):
-            return []
-        return _paragraphs(event, width) if self._records else _table(event, width)
+        if self._records and isinstance(self._event, Table):
+            return _paragraphs(self._event, width)
+        return sheet_lines(self._event, width)
+
+
+def sheet_lines(event: object, width: int) -> list[Strip]:
+    """A text or a table in lines; nothing for other events."""
+    if isinstance(event, Text):
+        prompt = strips.paragraph(f"› {event.prompt}", width - 1, palette.accent, "  ") if event.prompt else []
+        return [*prompt, *strips.paragraph(event.text, width - 1, palette.plain)]
+    return _table(event, width) if isinstance(event, Table) else []
 
 
 LONG = 24

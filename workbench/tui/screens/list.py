@@ -159,6 +159,9 @@ class ListScreen(KeyScreen):
     def do_to_runs(self) -> None:
         self.app.show_list("runs")
 
+    def do_to_data(self) -> None:
+        self.app.show_list("data")
+
     def do_switch(self) -> None:
         names = [name for _, name in LISTS]
         self.app.show_list(names[(names.index(self.NAME) + 1) % len(names)])

@@ -1,0 +1,157 @@
+"""What a data set holds, before training: sizes, classes, samples, as `worker --look` prints them. Opened from the list of data sets."""
+
+import subprocess
+import sys
+from typing import ClassVar
+
+import msgspec
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.strip import Strip
+
+from workbench.events import Images, Table, Tagged, Text, decode
+from workbench.problems import clean, one_line
+from workbench.tui import keys, palette, strips
+from workbench.tui.charts.halfcell import Picture
+from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.panels.key_bar import KeyBar
+from workbench.tui.panels.lines import Lines
+from workbench.tui.panels.sheet import sheet_lines
+
+NARROW = 100
+LINE_LIMIT = 64_000_000
+"""Longest line that is read: the pictures stand in one."""
+
+
+class LookScreen(KeyScreen):
+    """Pictures at the left or above, tables and texts beside or below them."""
+
+    DEFAULT_CSS = """
+    LookScreen #look { height: 1fr; layout: horizontal; padding: 0 1; }
+    LookScreen.tall #title { margin-bottom: 1; }
+    LookScreen #title { height: 1; }
+    LookScreen #pictures { width: 55%; display: none; }
+    LookScreen #pictures.some { display: block; }
+    LookScreen #words { width: 1fr; }
+    LookScreen #pictures.some Picture { width: 1fr; height: 1fr; }
+    LookScreen .beside { border-left: solid $frame; padding: 0 0 0 1; margin-left: 1; }
+    LookScreen.narrow #look { layout: vertical; }
+    LookScreen.narrow #pictures { width: 100%; height: 50%; }
+    LookScreen.narrow .beside { border-left: none; border-top: solid $frame; padding: 0; margin: 0; }
+    """
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        Key("escape", "back", "back", "Back to the list", "Esc"),
+        Key("up", "up", "", "Scroll up", "↑"),
+        Key("down", "down", "scroll", "Scroll down", "↓"),
+        Key("pageup", "page_up", "", "A page up", "PgUp"),
+        Key("pagedown", "page_down", "", "A page down", "PgDn"),
+        *keys.ALWAYS,
+    )
+    BINDINGS = keys.bindings(KEYS)
+
+    def __init__(self, reference: str, title: str) -> None:
+        super().__init__()
+        self.reference, self.title_words = reference, title
+        self.shown: list[Tagged] = []
+        self.wrong = ""
+        self.reading = True
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Lines(id="title")
+        with Container(id="look"):
+            with Container(id="pictures"):
+                yield Picture()
+            yield Lines(id="words")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one("#title", Lines).source = self._title
+        self.query_one("#words", Lines).source = self._words
+        self.run_worker(self._read, thread=True)
+
+    def on_unmount(self) -> None:
+        if self._process:
+            self._process.kill()
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        self.set_class(event.size.width < NARROW, "narrow")
+        self._fill()
+
+    def _read(self) -> None:
+        """Runs in a thread: the reader's process, a line at a time."""
+        command = [sys.executable, "-m", "workbench.worker", "--look", self.reference]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            self._process = process
+            assert process.stdout
+            while line := process.stdout.readline(LINE_LIMIT):
+                if self.is_running:
+                    self.app.call_from_thread(self._take, line)
+            code = process.wait()
+        if self.is_running:
+            self.app.call_from_thread(self._ended, code)
+
+    def _take(self, line: bytes) -> None:
+        event = decode(line.rstrip()[:-1])
+        if isinstance(event, Tagged):
+            self.shown.append(event)
+            if isinstance(event, Images):
+                self.query_one("#pictures").add_class("some")
+                self.query_one("#words").add_class("beside")
+                self.query_one(Picture).show(event.png, columns=event.columns, captions=event.captions)
+        else:
+            try:
+                said = msgspec.json.decode(line, type=dict[str, object])
+            except msgspec.DecodeError:
+                return
+            if not said.get("ok", True):
+                self.wrong = clean(f"{said.get('message', '')} {said.get('hint', '')}".strip())
+        self._fill()
+
+    def _ended(self, code: int) -> None:
+        self.reading = False
+        if code and not self.wrong:
+            self.wrong = f"Its reader ended with exit code {code}; `python -m workbench.worker --look {self.reference}` says more."
+        self._fill()
+
+    def _fill(self) -> None:
+        for panel in self.query(Lines):
+            panel.rebuild()
+
+    def _title(self, width: int) -> list[Strip]:
+        left: list[strips.Part] = [(f" {one_line(self.title_words)}", palette.bold), (f"  {self.reference}", palette.accent)]
+        return [strips.line(width, left, [("◌ reading ", palette.accent)] if self.reading else [])]
+
+    def _words(self, width: int) -> list[Strip]:
+        lines: list[Strip] = []
+        for event in self.shown:
+            if isinstance(event, Table | Text):
+                body = sheet_lines(event, width - 1)
+                lines += [strips.line(width, [(event.tag.capitalize(), palette.heading)]), *body, strips.line(width, [])]
+        if self.wrong:
+            lines += strips.paragraph(self.wrong, width - 1, palette.bad)
+        elif self.reading and not lines:
+            lines.append(strips.line(width, [("Reading it…", palette.dim)]))
+        return lines
+
+    # -- keys ------------------------------------------------------------------------------------------------------------------
+
+    def do_back(self) -> None:
+        self.app.pop_screen()
+
+    def _scroll(self, rows: int) -> None:
+        self.query_one("#words", Lines).scroll_by(rows)
+
+    def do_up(self) -> None:
+        self._scroll(-1)
+
+    def do_down(self) -> None:
+        self._scroll(1)
+
+    def do_page_up(self) -> None:
+        self._scroll(-max(1, self.query_one("#words").size.height - 2))
+
+    def do_page_down(self) -> None:
+        self._scroll(max(1, self.query_one("#words").size.height - 2))
