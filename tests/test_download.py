@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench import paths
+from workbench import paths, recipe
 from workbench.datasets import catalog, download, fetch
 from workbench.problems import Problem
 
@@ -504,3 +504,9 @@ def test_the_catalogue_holds_only_https_and_whole_hashes() -> None:
             assert each.files or each.package or entry.variants, name
             for key, file in each.files.items():
                 assert file.url.startswith("https://") or (not file.url and file.mirror), (name, key)
+
+
+def test_every_recipe_uses_a_data_set() -> None:
+    for path in recipe.shipped_and_own():
+        loaded = recipe.load(path, describe=False).recipe
+        assert catalog.uses(loaded.project, loaded.config), path.stem

@@ -31,7 +31,9 @@ ROWS = 20
 WIDE = 8
 """Most columns of a table whose rows are shown, too."""
 FEW = 30
-"""Most different values that are counted as classes."""
+"""Most different lines of a text that are classes."""
+COUNTED = 6
+"""Most different values of a column that are counted one by one."""
 BEGINNING = 3000
 """Characters of a text that are shown."""
 TEXT_LIMIT = 60_000_000
@@ -80,21 +82,22 @@ def labelled(data: ImageData) -> Iterator[Event]:
     """Pictures with a label each, split in three: counts, and samples of each class in turn."""
     parts = {"train": data.train, "valid": data.valid, "test": data.test}
     counts = {part: Counter(data.classes[label] for label in each.labels.tolist()) for part, each in parts.items()}
-    yield from classes(counts)
+    yield from classes(counts, data.classes)
     by_class = [np.flatnonzero(data.train.labels == label)[: SHOWN // len(data.classes) + 1] for label in range(len(data.classes))]
     chosen = [int(index) for turn in zip_longest(*by_class) for index in turn if index is not None][:SHOWN]
     captions = [data.classes[data.train.labels[index]] for index in chosen]
     yield pictures("samples", data.train.images[chosen], captions)
 
 
-def classes(counts: Mapping[str, Counter[str]]) -> Iterator[Event]:
-    """How many examples of each class each part has: `counts` by part."""
+def classes(counts: Mapping[str, Counter[str]], order: Sequence[str] = ()) -> Iterator[Event]:
+    """How many examples of each class each part has: `counts` by part. In this order, or the most frequent class first."""
     parts = list(counts)
     yield Table(
         tag="sizes", columns=["part", "examples", "classes"], rows=[[part, counts[part].total(), len(counts[part])] for part in parts]
     )
     together = sum(counts.values(), Counter[str]())
-    rows: list[list[str | float]] = [[one_line(name, 40), *(counts[part][name] for part in parts)] for name, _ in together.most_common()]
+    names = order or [name for name, _ in together.most_common()]
+    rows: list[list[str | float]] = [[one_line(name, 40), *(counts[part][name] for part in parts)] for name in names]
     yield Table(tag="classes", columns=["class", *parts], rows=rows)
 
 
@@ -170,15 +173,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], name: str = "row
         fields = [row[place] for row in rows]
         different = Counter(fields)
         first = ", ".join(one_line(field, 20) for field in fields[:3])
-        if len(different) <= FEW and len(different) * 4 < len(fields):
-            counted = ", ".join(f"{one_line(value, 20)}: {times:,}" for value, times in sorted(different.items(), key=_by_value)[:8])
-            about.append([column, "", "", "", counted + (", …" if len(different) > 8 else ""), first])
-        elif fields and all(map(_is_number, fields)):
+        counted = f"{len(different):,} different"
+        if len(different) <= COUNTED and len(different) * 4 < len(fields):
+            counted = ", ".join(f"{one_line(value, 20)}: {times:,}" for value, times in sorted(different.items(), key=_by_value))
+        summary = ["", "", ""]
+        if fields and all(map(_is_number, fields)):
             values = np.array(fields, float)
             summary = [number(float(each)) for each in (values.min(), values.mean(), values.max())]
-            about.append([column, *summary, f"{len(different):,} different", first])
-        else:
-            about.append([column, "", "", "", f"{len(different):,} different", first])
+        about.append([column, *summary, counted, first])
     yield Table(tag=f"{name} columns", columns=["column", "least", "mean", "most", f"values of {len(rows):,}", "first"], rows=about)
     if width <= WIDE:
         shown: list[list[str | float]] = [[float(each) if _is_number(each) else one_line(each, 40) for each in row] for row in rows[:ROWS]]

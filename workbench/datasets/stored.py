@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from workbench.datasets.catalog import File, Variant, catalog, find
+from workbench.datasets import catalog
+from workbench.datasets.catalog import File, Variant, find
 from workbench.datasets.fetch import check, home, in_home, in_mirror
 from workbench.disk import taken
 from workbench.problems import Problem
@@ -66,7 +67,7 @@ def stored(name: str, variant: str = "") -> Stored:
 
 def everything() -> list[Stored]:
     """Every data set of the catalogue, each followed by its variants."""
-    return [stored(name, variant) for name, entry in catalog().items() for variant in ("", *entry.variants)]
+    return [stored(name, variant) for name, entry in catalog.catalog().items() for variant in ("", *entry.variants)]
 
 
 def verify(name: str, variant: str = "") -> Iterator[tuple[str, str]]:
@@ -84,13 +85,19 @@ def verify(name: str, variant: str = "") -> Iterator[tuple[str, str]]:
                 yield key, ""
 
 
+def downloaded(name: str, variant: str = "") -> bool:
+    """Whether there is anything of a data set that `remove` would delete: a file, a part of one, or what was unpacked."""
+    folder = home(name, variant)
+    return folder.is_dir() and any(path.suffix != ".lock" for path in folder.iterdir())
+
+
 def remove(name: str, variant: str = "") -> int:
     """Delete what was downloaded and unpacked of a data set, never the mirror's; the bytes that it took.
 
     Problem where there is nothing, or where it is being fetched.
     """
     folder = home(name, variant)
-    if not folder.is_dir():
+    if not downloaded(name, variant):
         hint = "What is in the mirror stays." if stored(name, variant).state == "mirror" else ""
         raise Problem(f"Nothing of {name}{f' {variant}' if variant else ''} was downloaded.", hint, "data")
     freed = taken(folder)

@@ -16,7 +16,7 @@ from workbench.tui.panels.detail import labelled
 from workbench.tui.panels.rows import Row
 from workbench.words import size
 
-NAME, SIZE, BAR = 24, 8, 16
+NAME, SIZE, BAR = 24, 8, 8
 
 
 def rows(found: Sequence[Stored], jobs: Mapping[str, Job], width: int, filtered: str) -> list[Row]:
@@ -51,8 +51,8 @@ def _where(each: Stored, job: Job | None) -> list[strips.Part]:
     return [(mark, style), (f" {each.words}", palette.faint if each.state == "nowhere" else palette.dim)]
 
 
-def pane(each: Stored, job: Job | None, library: Library, width: int, taken: int) -> list[Strip]:
-    """All there is to say about a set; `taken`: what it takes of this disk."""
+def pane(each: Stored, job: Job | None, library: Library, width: int) -> list[Strip]:
+    """All there is to say about a set."""
     about, blank = each.about, strips.line(width, [])
     lines = strips.paragraph(about.title, width, palette.bold)
     lines += strips.paragraph(each.reference, width, palette.accent)
@@ -64,8 +64,7 @@ def pane(each: Stored, job: Job | None, library: Library, width: int, taken: int
     if about.about:
         lines += [blank, *strips.paragraph(" ".join(about.about.split()), width, palette.plain)]
     lines.append(blank)
-    where = each.words + (f", {size(taken)} on this disk" if taken else "")
-    for label, text in (("where", where), ("licence", about.licence), ("source", about.source)):
+    for label, text in (("where", each.words), ("licence", about.licence), ("source", about.source)):
         lines += labelled(label, text, width)
     for place, (key, file) in enumerate(about.files.items()):
         lines += labelled("files" if not place else "", f"{key}  {size(file.bytes)}", width)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from workbench import recipe as recipes
-from workbench.datasets.catalog import catalog
+from workbench.datasets import catalog
 from workbench.problems import Problem, one_line
 from workbench.recipe import Loaded, Recipe
 
@@ -125,7 +125,7 @@ class Library:
 
     def count(self, name: str) -> int:
         """How many rows the list of that name has."""
-        return len({"recipes": self.shelf, "runs": self.entries, "data": catalog()}[name])
+        return len({"recipes": self.shelf, "runs": self.entries, "data": catalog.catalog()}[name])
 
     def live(self) -> int:
         """How many runs are alive."""

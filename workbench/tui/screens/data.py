@@ -61,10 +61,7 @@ class DataScreen(ListScreen):
 
     def pane_lines(self, width: int) -> Sequence[Strip]:
         chosen = self.chosen
-        if not chosen:
-            return []
-        taken = disk.taken(home(chosen.name, chosen.variant)) if chosen.state in ("here", "fetch") else 0
-        return data_list.pane(chosen, self.jobs.get(chosen.reference), self.library, width, taken)
+        return data_list.pane(chosen, self.jobs.get(chosen.reference), self.library, width) if chosen else []
 
     def running(self, what: str = "") -> Job | None:
         """What is done now with the set under the cursor."""
@@ -98,7 +95,7 @@ class DataScreen(ListScreen):
             return "It comes with a package: there is no file of its own."
         if name == "verify":
             return "It is not here yet: f fetches it." if chosen.state == "fetch" else ""
-        if not home(chosen.name, chosen.variant).is_dir():
+        if not stored.downloaded(chosen.name, chosen.variant):
             return "It is in the mirror, which is never changed." if chosen.state == "mirror" else "Nothing of it was downloaded."
         return ""
 
@@ -124,19 +121,21 @@ class DataScreen(ListScreen):
         self._begin("verify")
 
     def _begin(self, what: str) -> None:
-        if self.chosen:
-            self.jobs[self.chosen.reference] = Job(what, self.chosen, self._ended).start()
-            self.fill()
+        app = self.app  # a screen knows its app in the app's own thread only
 
-    def _ended(self, job: Job) -> None:
-        """Called in the job's thread."""
-        if self.app.is_running:
-            self.app.call_from_thread(self._tell, job)
+        def ended(job: Job) -> None:
+            if app.is_running:
+                app.call_from_thread(self._tell, job)
+
+        if self.chosen:
+            self.jobs[self.chosen.reference] = Job(what, self.chosen, ended).start()
+            self.fill()
 
     def _tell(self, job: Job) -> None:
-        self.app.say(job.said, warning=job.state == "failed")
         if self.is_active:
             self.fill()
+        if not self.is_active or self.rows.key != job.each.reference:  # else its pane says it
+            self.app.say(job.said, warning=job.state == "failed")
 
     def do_remove(self) -> None:
         from workbench.tui.screens.question import QuestionScreen
