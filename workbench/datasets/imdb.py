@@ -1,0 +1,63 @@
+"""IMDB film reviews, the course's 25,000 (the training half of the Large Movie Review Dataset), and how any review becomes words."""
+
+import html
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from workbench.datasets.fetch import fetch
+from workbench.problems import Problem
+
+SPLITS = {"train": slice(0, 20_000), "valid": slice(20_000, 21_500), "set_aside": slice(21_500, 22_500), "test": slice(22_500, 25_000)}
+"""The course's 20,000, 2,500 and 2,500 in the file's order; of the validation part the last 1,000 are set aside and choose nothing."""
+
+_TAG = re.compile(r"<[^<>]{0,200}>")
+_WORD = re.compile(r"[a-z]+")
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """Reviews as lists of words, and `labels` (number,) float32: 1 positive, 0 negative."""
+
+    texts: list[list[str]]
+    labels: np.ndarray
+
+
+def words(text: str) -> list[str]:
+    """The words of a review, raw with tags and capitals or as the course's file has it; both give the same ones.
+
+    In that file everything but letters and full stops became a space, so `couldn't` is two words and a line break `<br />` left a `br`.
+    """
+    return [word for word in _WORD.findall(_TAG.sub(" ", html.unescape(text)).lower()) if word != "br"]
+
+
+def read() -> dict[str, Reviews]:
+    """The splits by name. Training reviews that stand word for word in another split are left out of it (19 of 20,000)."""
+    files = fetch("imdb")
+    return split(_lines(files["reviews"]), _lines(files["labels"]))
+
+
+def split(lines: list[str], labels: list[str]) -> dict[str, Reviews]:
+    """As `read`, from the two files' lines; Problem where they do not belong together."""
+    number = SPLITS["test"].stop
+    if len(lines) != number or len(labels) != number:
+        raise Problem(f"There are {len(lines):,} reviews and {len(labels):,} labels, where {number:,} of each are right.", "", "data")
+    other = next((label for label in labels if label not in ("positive", "negative")), None)
+    if other is not None:
+        raise Problem(f"A label is {other[:40]!r}, where positive or negative is right.", "", "data")
+    texts = [words(line) for line in lines]
+    held_out = {tuple(text) for text in texts[SPLITS["train"].stop :]}
+    found = {}
+    for name, rows in SPLITS.items():
+        kept = [row for row in range(number)[rows] if name != "train" or tuple(texts[row]) not in held_out]
+        found[name] = Reviews([texts[row] for row in kept], np.array([labels[row] == "positive" for row in kept], np.float32))
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise Problem(f"{path} cannot be read as text.", "", "data") from None
