@@ -176,8 +176,8 @@ def test_bike_sharing_is_prepared_as_the_course_does(mirror: Path) -> None:
     assert np.array_equal(data.test.week_before[168:], data.test.riders[:-168])
 
 
-HEADER = "dteday,season,yr,mnth,hr,holiday,weekday,weathersit,temp,hum,windspeed,cnt"
-ROW = "2011-01-01,1,0,1,0,0,6,1,0.24,0.81,0,16"
+HEADER = "dteday,season,yr,mnth,hr,holiday,weekday,weathersit,temp,hum,windspeed,cnt,workingday,atemp"
+ROW = "2011-01-01,1,0,1,0,0,6,1,0.24,0.81,0,16,0,0.29"
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,8 @@ ROW = "2011-01-01,1,0,1,0,0,6,1,0.24,0.81,0,16"
         ([HEADER.replace("hum,", ""), ROW], "no column 'hum'"),
         ([HEADER, ROW, ROW.replace("0.81", "wet")], "line 3: hum is 'wet', not a number"),
         ([HEADER, ROW, ROW.replace("0.81", "nan")], "line 3: hum is 'nan', not a number"),
-        ([HEADER, ROW, ROW, ROW + ",1"], "line 4: 13 fields, where the first line names 12"),
+        ([HEADER, ROW, ROW, ROW + ",1"], "line 4: 15 fields, where the first line names 14"),
+        ([HEADER, ROW.replace("2011-01-01", "2011-02-30")], "line 2: dteday is '2011-02-30', not a date"),
         ([HEADER, ROW.replace("2011-01-01,1", "2011-01-01,5")], "line 2: season is 5, where 1 to 4 is right"),
         ([HEADER, ROW], "has 1 hours, too few"),
         ([], "no column 'dteday'"),

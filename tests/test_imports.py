@@ -26,7 +26,7 @@ PARTS = {
     # Whatever is not named below, and new files too: what the shell, the lists and a run's parent need, quick to start.
     "light": Part({"msgspec", "yaml", "platformdirs"}, {"pynvml", "tensorboard"}, {"light"}),
     "training": Part({"msgspec", "numpy", "pydantic", "psutil"}, {"pynvml"}, {"light", "training"}),
-    "data": Part({"msgspec", "numpy", "yaml", "torch", "PIL", "pooch"}, {"torchvision", "sklearn"}, {"light", "training", "data"}),
+    "data": Part({"msgspec", "numpy", "yaml", "torch", "PIL", "pooch"}, {"torchvision", "sklearn", "scipy"}, {"light", "training", "data"}),
     "projects": Part({"numpy", "torch", "PIL", "sklearn"}, {"torchvision"}, {"data"}),
     "worker": Part({"msgspec", "pydantic"}, set(), {"light", "training"}),
     "tui": Part({"msgspec", "numpy", "textual", "rich", "PIL"}, {"textual_image"}, {"light", "tui"}),

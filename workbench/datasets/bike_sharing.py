@@ -2,7 +2,9 @@
 
 import csv
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,14 @@ from workbench.datasets.fetch import fetch
 from workbench.problems import Problem, one_line
 
 PLAIN = ["yr", "holiday"]
+RAW = ["workingday", "atemp"]
+"""Of these the course makes no feature."""
 SCALED = ["temp", "hum", "windspeed"]
 ONE_HOT = {"season": range(1, 5), "weathersit": range(1, 5), "mnth": range(1, 13), "hr": range(24), "weekday": range(7)}
-NEEDED = ["dteday", "cnt", *PLAIN, *SCALED, *ONE_HOT]
+NEEDED = ["dteday", "cnt", *PLAIN, *SCALED, *ONE_HOT, *RAW]
 
-TEST, VALID = 21 * 24, 60 * 24
+WINDOW = 21
+TEST, VALID = WINDOW * 24, 60 * 24
 """Rows of the last 21 days, and of the 60 before them; a day with a missing hour makes both begin a little earlier."""
 
 
@@ -27,9 +32,11 @@ class Hours:
     target: np.ndarray
     riders: np.ndarray
     days: np.ndarray
-    """(hours,) the day of the month, and the hour as its fraction."""
+    """(hours,) the day of December 2012, and the hour as its fraction; below 1 before that month."""
     week_before: np.ndarray
     """(hours,) the riders 168 rows earlier; NaN where there is no such row."""
+    columns: dict[str, np.ndarray]
+    """The file's own numbers, (hours,) each, and `day`: days since 1 January 2011."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +55,32 @@ def read() -> BikeSharing:
     return prepare(parse(fetch("bike-sharing")["hour"]))
 
 
-def prepare(columns: dict[str, np.ndarray]) -> BikeSharing:
+def read_windows(windows: Sequence[int]) -> list[BikeSharing]:
+    """The split of each window, see `prepare`."""
+    columns = parse(fetch("bike-sharing")["hour"])
+    return [prepare(columns, window) for window in windows]
+
+
+def prepare(columns: dict[str, np.ndarray], window: int = 0) -> BikeSharing:
     """Columns as `parse` gives them, one-hot and scaled to mean 0 and deviation 1.
 
-    Means and deviations (with n - 1) are of all rows but the test's, as in the course: the validation rows have a part in them.
+    Window 0 is the course's split. Window n is the n-th 21 days counted back from where the course's test begins: they are the test,
+    all hours before them train, none validate, and nothing later is there. Means and deviations (with n - 1) are of all rows but the
+    test's, as in the course: its validation rows have a part in them.
     """
-    known = slice(None, -TEST)
+    days = columns["dteday"]
+    valid = VALID
+    if window:
+        first = days[-TEST - 1] + 1 - WINDOW * window
+        end = int(np.searchsorted(days, first + WINDOW))
+        columns = {name: values[:end] for name, values in columns.items()}
+        test, valid = end - int(np.searchsorted(days, first)), 0
+        if end - test <= 168:
+            raise Problem(f"There are too few hours before window {window}.", "Windows far back have too little to train on.", "data")
+    else:
+        test = TEST
+    number = len(columns["cnt"])
+    known = slice(None, number - test)
 
     def scaled(name: str) -> tuple[np.ndarray, float, float]:
         values = columns[name]
@@ -66,16 +93,20 @@ def prepare(columns: dict[str, np.ndarray]) -> BikeSharing:
     target, mean, scale = scaled("cnt")
     riders = columns["cnt"]
     week_before = np.concatenate([np.full(168, math.nan), riders[:-168]])
-    days = columns["dteday"] + columns["hr"] / 24
+    days = columns["dteday"] - date(2012, 11, 30).toordinal() + columns["hr"] / 24
+    raw = {**columns, "day": columns["dteday"] - date(2011, 1, 1).toordinal()}
 
-    def hours(rows: slice) -> Hours:
-        return Hours(features[rows], target[rows, None], riders[rows], days[rows], week_before[rows])
+    def hours(first: int, end: int) -> Hours:
+        rows = slice(first, end)
+        each = {name: values[rows] for name, values in raw.items()}
+        return Hours(features[rows], target[rows, None], riders[rows], days[rows], week_before[rows], each)
 
-    return BikeSharing(hours(slice(None, -TEST - VALID)), hours(slice(-TEST - VALID, -TEST)), hours(slice(-TEST, None)), mean, scale)
+    parts = hours(0, number - test - valid), hours(number - test - valid, number - test), hours(number - test, number)
+    return BikeSharing(*parts, mean, scale)
 
 
 def parse(path: Path) -> dict[str, np.ndarray]:
-    """The columns that are needed, as float64; of `dteday` the day of the month.
+    """The columns that are needed, as float64; of `dteday` the day's ordinal.
 
     Raises Problem that names the line where a column, a field or a number is missing or wrong.
     """
@@ -106,11 +137,11 @@ def parse(path: Path) -> dict[str, np.ndarray]:
 
 def _number(name: str, text: str, where: str) -> float:
     try:
-        value = float(text[-2:] if name == "dteday" else text)
+        value = float(date.fromisoformat(text).toordinal() if name == "dteday" else text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise Problem(f"{where}: {name} is {one_line(text, 40)!r}, not a number.", "", "data")
+        raise Problem(f"{where}: {name} is {one_line(text, 40)!r}, not a {'date' if name == 'dteday' else 'number'}.", "", "data")
     if name in ONE_HOT and value not in ONE_HOT[name]:
         allowed = ONE_HOT[name]
         raise Problem(f"{where}: {name} is {text}, where {allowed[0]} to {allowed[-1]} is right.", "", "data")

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from workbench.datasets import bike_sharing
-from workbench.events import Curve, Event, Scalars, Table
+from workbench.datasets.bike_baselines import by_hour, forecast, last_week, rmse
+from workbench.events import Event, Scalars, Table
 from workbench.project import Batches, Field, Project, Settings, live
 
 HOLIDAYS = 22.0
@@ -73,19 +74,14 @@ class BikeSharing(Project):
                     ["the network, to 21 December", rmse(riders[before], hours.riders[before])],
                     ["the network, from 22 December", rmse(riders[~before], hours.riders[~before])],
                     ["the same hour a week earlier", rmse(hours.week_before, hours.riders)],
+                    ["the same hour of the last week before the forecast", rmse(last_week(self.data), hours.riders)],
                     ["always the mean", rmse(mean, hours.riders)],
                 ],
             )
+            yield from by_hour(hours.columns["hr"], hours.riders, {"network": riders, "last_week": last_week(self.data)})
 
     def sample(self, request: Any) -> Iterator[Event]:
-        yield from self.forecast()
-
-    def forecast(self) -> Iterator[Curve]:
-        """What the network says of the last 21 days, over what came."""
-        hours = self.data.test
-        x, labels = hours.days.round(3).tolist(), ("day of December 2012", "riders in an hour")
-        yield Curve(tag="forecast/truth", x=x, y=hours.riders.tolist(), labels=labels)
-        yield Curve(tag="forecast/network", x=x, y=self.riders(hours).round(1).tolist(), labels=labels)
+        yield from forecast(self.data.test, self.riders(self.data.test))
 
     def forward(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(batch, inputs) → the hidden units' activations (batch, hidden), and the output (batch, 1)."""
@@ -104,8 +100,3 @@ class BikeSharing(Project):
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-x)), without overflow where x is far below zero."""
     return 0.5 * (1 + np.tanh(0.5 * x))
-
-
-def rmse(forecast: np.ndarray, truth: np.ndarray) -> float:
-    """Root of the mean squared error."""
-    return float(np.sqrt(np.mean((forecast - truth) ** 2)))
