@@ -196,13 +196,16 @@ def device_lock(name: str) -> Path:
     return paths.device_locks() / f"cuda-{re.sub(r'[^A-Za-z0-9-]', '-', number)[:100]}.lock"
 
 
-def best_device(kinds: Sequence[str] = ("cpu", "cuda"), wanted: str = "auto") -> str:
-    """The device for a run: what was asked for, or the free accelerator with the most free memory, or the CPU."""
+def best_device(kinds: Sequence[str] = ("cpu", "cuda"), wanted: str = "auto", found: Sequence[Device] | None = None) -> str:
+    """The device for a run: what was asked for, or the free accelerator with the most free memory, or the CPU.
+
+    `found` are the accelerators, where they are known already.
+    """
     if wanted == "cpu" or "cuda" not in kinds:
         if wanted.startswith("cuda"):
             raise Problem(f"This project trains on the CPU only, and {wanted} was asked for.", "Leave --device out.")
         return "cpu"
-    found = accelerators()
+    found = accelerators() if found is None else found
     if wanted == "auto":
         return max(found, key=lambda device: (not device.busy, device.free)).name if found else "cpu"
     name = "cuda:0" if wanted == "cuda" else wanted

@@ -205,6 +205,37 @@ class _Check:
         return made
 
 
+def expected(schema: Schema, definitions: dict[str, Schema]) -> str:
+    """What a value may be, in words: `a number, more than 0, at most 1`."""
+    schema = _Check(definitions, []).resolved(schema)
+    branches = schema.get("anyOf") or schema.get("oneOf")
+    if branches:
+        return " or ".join(dict.fromkeys(expected(each, definitions) for each in branches))
+    if "const" in schema or "enum" in schema:
+        return " or ".join(each if isinstance(each, str) else shown(each) for each in schema.get("enum", [schema.get("const")]))
+    kind = str(schema.get("type", ""))
+    if schema.get("own"):
+        return "a path of your own, ./…"
+    words = [_KINDS.get(kind, "a value")]
+    items = schema.get("items")
+    if kind == "array" and isinstance(items, dict) and items:
+        words[0] += f" [ … ], in it {expected(items, definitions)}"
+    bounds = ("minimum", "at least"), ("exclusiveMinimum", "more than"), ("maximum", "at most"), ("exclusiveMaximum", "less than")
+    words += [f"{text} {schema[name]:g}" for name, text in bounds if name in schema]
+    return ", ".join(words)
+
+
+def choices(schema: Schema, definitions: dict[str, Schema]) -> list[Any]:
+    """What a value may be where that can be counted: the words of an enum, true and false; else nothing."""
+    schema = _Check(definitions, []).resolved(schema)
+    branches = schema.get("anyOf") or schema.get("oneOf")
+    if branches:
+        return [each for branch in branches for each in choices(branch, definitions)]
+    if schema.get("type") == "boolean":
+        return [False, True]
+    return list(schema.get("enum", [schema["const"]] if "const" in schema else []))
+
+
 def _described(schema: Schema) -> str:
     text = schema.get("description")
     return f" ({one_line(text, 100)})" if text else ""

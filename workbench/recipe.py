@@ -122,6 +122,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """A person's own Python file; None for a shipped project."""
     schema: ProjectSchema | None = None
     """What its settings and requests may be; None while they are unchecked."""
+    overrides: tuple[str, ...] = ()
+    """What was put over it."""
     unchecked: str = ""
     """Why its settings are unchecked, as a sentence's end; else ""."""
 
@@ -191,7 +193,7 @@ def load(path: Path | str, overrides: Sequence[str] = (), *, describe: bool = Tr
     recipe = msgspec.convert(checked, Recipe)
     if ("config", "data") in typed:  # its figures are those of its own data
         recipe = msgspec.structs.replace(recipe, bar=[], reference=[])
-    return Loaded(recipe=recipe, path=path, project_file=file, schema=schema, unchecked=unchecked)
+    return Loaded(recipe=recipe, path=path, project_file=file, schema=schema, overrides=tuple(overrides), unchecked=unchecked)
 
 
 def _missing(config: dict[str, Any], schema: ProjectSchema, folder: Path) -> list[Fault]:

@@ -1,5 +1,6 @@
 """Reads one small YAML file as plain data with the line of every setting; scalars are ours. `recipe.load` calls it."""
 
+import json
 import os
 import re
 import stat
@@ -95,6 +96,32 @@ def flow_value(text: str) -> tuple[Any, str]:
     except ValueError as error:
         return None, str(error)
     return value, ""
+
+
+def flow_text(value: Any) -> str:
+    """A value as it is typed after `=`: `flow_value` reads it back the same."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_flow_item, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_flow_item(name)}: {_flow_item(item)}" for name, item in value.items()) + "}"
+    if not isinstance(value, str):
+        return str(value)
+    try:
+        plain = isinstance(scalar(value), str) and value[:1] not in "[{\"'" and value == clean(value).strip()
+    except ValueError:
+        plain = False
+    return value if plain else json.dumps(value, ensure_ascii=False)
+
+
+def _flow_item(value: Any) -> str:
+    """Inside brackets a word must not hold what brackets are made of."""
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_./][\w./-]*", value):
+        return json.dumps(value, ensure_ascii=False)
+    return flow_text(value)
 
 
 def text_of(path: Path) -> str:

@@ -100,6 +100,12 @@ class DlwbApp(App[None], inherit_bindings=False):
         assert isinstance(self.screen, RecipesScreen)
         self.screen.rows.select(path)
 
+    def open_form(self, loaded: Loaded, changes: dict[str, str] | None = None) -> None:
+        """Show a recipe's settings, to be changed before it starts."""
+        from workbench.tui.screens.form import FormScreen
+
+        self.push_screen(FormScreen(loaded, changes))
+
     def start(self, loaded: Loaded) -> None:
         """Make a run of a recipe and open it; a person's own code is asked about first."""
         file = loaded.project_file
@@ -131,7 +137,7 @@ class DlwbApp(App[None], inherit_bindings=False):
 
         try:
             if loaded.schema is None:
-                loaded = recipe.load(loaded.path)
+                loaded = recipe.load(loaded.path, loaded.overrides)
             run = launch.create(loaded, *launch.choose(loaded))
             feed = self.library.feed(run)
             feed.launching = True
@@ -156,6 +162,8 @@ class DlwbApp(App[None], inherit_bindings=False):
         """Show a run."""
         from workbench.tui.screens.run import RunScreen
 
+        if isinstance(self.screen, KeyScreen) and self.screen.PASSING:
+            self.pop_screen()
         feed = self.library.feed(run)
         feed.ask()
         self.push_screen(RunScreen(feed))

@@ -59,6 +59,8 @@ class KeyScreen(Screen[None]):
     app: "DlwbApp"
 
     AUTO_FOCUS = ""
+    PASSING: ClassVar[bool] = False
+    """It has done its work once a run is opened from it."""
     KEYS: ClassVar[tuple[Key, ...]] = ALWAYS
 
     def on_resize(self, event: events.Resize) -> None:

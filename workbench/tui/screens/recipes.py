@@ -25,6 +25,7 @@ class RecipesScreen(ListScreen):
     NAME = "recipes"
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("enter", "open", "start", "Start the recipe on the best device", "⏎"),
+        Key("f", "form", "settings", "Look at its settings, change them, choose the device; then start"),
         *MOVING,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -47,7 +48,7 @@ class RecipesScreen(ListScreen):
         return recipe_lines(chosen, self.library, width) if chosen else []
 
     def refusal(self, name: str) -> str:
-        if name == "open":
+        if name in ("open", "form"):
             if not self.chosen:
                 return "There is no recipe here to start."
             return "" if self.chosen.loaded else "This recipe has mistakes; the pane lists them."
@@ -56,3 +57,7 @@ class RecipesScreen(ListScreen):
     def do_open(self) -> None:
         if self.chosen and self.chosen.loaded:
             self.app.start(self.chosen.loaded)
+
+    def do_form(self) -> None:
+        if self.chosen and self.chosen.loaded:
+            self.app.open_form(self.chosen.loaded)
