@@ -65,6 +65,22 @@ def estimate(recipe: Recipe, device: Device, past: Sequence[Past], live: Sequenc
     return Estimate(seconds, time_source, memory, memory_source)
 
 
+def elsewhere(stem: str) -> str:
+    """How long a recipe took where its committed results were measured, as words; "" where it was not."""
+    from workbench import results
+    from workbench.problems import Problem
+
+    try:
+        found = [each for each in results.read() if each.recipe == stem]
+    except Problem:
+        return ""
+    if not found:
+        return ""
+    best = min(found, key=lambda each: each.seconds)
+    where = best.device.partition(" ")[2] or best.processor or best.device
+    return f"not known here; {words.duration(best.seconds)} on {where}"
+
+
 def _place(device: str) -> str:
     """The kind of device: `cpu`, or a GPU's title, whatever its number."""
     name, _, title = device.partition(" ")
@@ -102,13 +118,18 @@ def _time(recipe: Recipe, alike: list[Past], here: list[Past]) -> tuple[float | 
     ):
         # An example takes as long in a batch of another size: too long for a GPU that is not yet busy.
         paces = [
-            each.summary.seconds / each.summary.step * _steps(recipe, each) * size / each.recipe.train.batch_size
+            each.summary.ready + _pace(each.summary) * _steps(recipe, each) * size / each.recipe.train.batch_size
             for each in found
-            if each.summary.step >= ENOUGH and each.summary.seconds > 0
+            if each.summary.step >= ENOUGH and _pace(each.summary) > 0
         ]
         if paces and (guess := _middle(paces)) > 0:
             return guess, source
     return None, ""
+
+
+def _pace(summary: Summary) -> float:
+    """Seconds a step, the start left out."""
+    return max(0.0, summary.seconds - summary.ready) / summary.step
 
 
 def _middle(values: list[float]) -> float:
@@ -205,12 +226,12 @@ def _full(device: Device) -> str:
     return f"{device.name} has {gib(device.free)} free of {gib(device.total)}{f' (on it: {who})' if who else ''}"
 
 
-def told(found: Estimate) -> tuple[str, str]:
-    """Time and memory as the screens write them."""
+def told(found: Estimate, stem: str = "") -> tuple[str, str]:
+    """Time and memory as the screens write them; where nothing ran here, the time that the recipe `stem` took elsewhere."""
     seconds = f"{'about ' * ('estimate' in found.time_source)}{words.duration(found.seconds)}" if found.seconds is not None else ""
     memory = f"{'about ' * ('estimate' in found.memory_source)}{gib(found.memory)}" if found.memory is not None else ""
     return (
-        f"{seconds} ({found.time_source})" if seconds else "not known: no run here yet",
+        f"{seconds} ({found.time_source})" if seconds else (stem and elsewhere(stem)) or "not known: no run here yet",
         f"{memory} ({found.memory_source})" if memory else "not known: no run here yet",
     )
 

@@ -51,6 +51,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     variant: str = ""
     demo: str = ""
     steps_per_epoch: int = 0
+    ready: float = 0.0
+    """Seconds that its first start took: imports and reading its data."""
     memory: dict[str, float] = {}
     """The most that its meters of memory showed, GiB by tag."""
     last: dict[str, Figure] = {}
@@ -291,6 +293,11 @@ def keep_summary(run: Run, made: Summary) -> None:
         pass  # a list is no reason to fail on a full disk
 
 
+def _ready(history: History) -> float:
+    first = next((each for each in history.statuses if each.state == "running"), None)
+    return max(0.0, first.clock - history.statuses[0].clock) if first and first.attempt == history.statuses[0].attempt else 0.0
+
+
 def summarize(history: History, size: int) -> Summary:
     """A folded history in a few numbers."""
 
@@ -310,6 +317,7 @@ def summarize(history: History, size: int) -> Summary:
         variant=history.variant,
         demo=history.demo,
         steps_per_epoch=history.steps_per_epoch,
+        ready=_ready(history),
         memory={tag: found[1] for tag in MEMORY if tag in history.series and (found := history.series[tag].extremes())},
         last={tag: finite(history.last(tag)) for tag in tags},
         best={tag: finite(history.best(tag)) for tag in tags},

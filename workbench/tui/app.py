@@ -106,6 +106,17 @@ class DlwbApp(App[None], inherit_bindings=False):
 
         self.push_screen(FormScreen(loaded, changes))
 
+    def again(self, run: Run) -> None:
+        """Show the form of a run's recipe, with the settings that the run had."""
+        from workbench import recipe
+        from workbench.tui.draft import differences
+
+        try:
+            loaded = recipe.load(str(run.about().get("recipe", "")), describe=False)
+            self.open_form(loaded, differences(loaded, run.recipe()))
+        except (Problem, OSError) as problem:
+            self.say(f"Its recipe cannot be read any more: {problem}", warning=True)
+
     def start(self, loaded: Loaded) -> None:
         """Make a run of a recipe and open it; a person's own code is asked about first."""
         file = loaded.project_file
@@ -185,8 +196,16 @@ class DlwbApp(App[None], inherit_bindings=False):
             if command:
                 self.library.feed(run).asked[command] = verb
             self.call_from_thread(self.say, said)
+            if not run.path.exists():
+                self.call_from_thread(self._gone, run)
 
         self._in_thread(ask)
+
+    def _gone(self, run: Run) -> None:
+        """A start was taken back."""
+        self.library.forget(run)
+        if getattr(getattr(self.screen, "feed", None), "run", None) == run:
+            self.pop_screen()
 
     def export(self, run: Run, panel: Widget | None = None) -> None:
         """Offer the ways to get a run out of here, and what this panel shows."""

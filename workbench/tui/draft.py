@@ -1,4 +1,4 @@
-"""The settings of a recipe as a form has them: what each is in the recipe, what it may be, and what a person changed. Pure; reads no screen."""
+"""The settings of a recipe as a form has them: what each is in the recipe, what it may be, and what a person changed. No screen."""
 
 import re
 from typing import Any, NamedTuple
@@ -156,7 +156,7 @@ def differences(loaded: Loaded, made: Recipe) -> dict[str, str]:
         for field in fields:
             section, _, name = field.name.rpartition(".")
             value = made.seed if not section else made.config.get(name) if section == "config" else getattr(getattr(made, section), name)
-            if field.name != DEVICE and not (field.name == "compute.threads" and field.value == 0) and value is not None:
-                if flow_text(value) != field.text:
-                    changes[field.name] = flow_text(value)
+            resolved = field.name == DEVICE or (field.name == "compute.threads" and not field.value)  # by the machine, not by a person
+            if not resolved and value is not None and flow_text(value) != field.text:
+                changes[field.name] = flow_text(value)
     return changes

@@ -44,8 +44,10 @@ def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str
     from workbench import launch, runs
 
     if verb == "stop":
+        if not launch.has_trained(run):
+            return ("The start was taken back: nothing of it is left." if launch.cancel(run) else STOPPING), ""
         launch.stop(run)
-        return "Stopping: it finishes its step and saves a checkpoint.", ""
+        return STOPPING, ""
     if verb == "kill":
         launch.kill(run)
         return "Killed. What was logged and saved stays; r resumes from there.", ""
@@ -55,6 +57,7 @@ def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str
     return SAID[verb], launch.command(run, verb, request)
 
 
+STOPPING = "Stopping: it finishes its step and saves a checkpoint."
 SAID = {
     "pause": "Pausing at its next step.",
     "resume": "It goes on.",

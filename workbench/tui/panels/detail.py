@@ -2,8 +2,10 @@
 
 from textual.strip import Strip
 
-from workbench import verdict, watch, words
-from workbench.problems import one_line
+from workbench import estimate, verdict, watch, words
+from workbench.devices import Device
+from workbench.problems import Problem, one_line
+from workbench.recipe import Loaded
 from workbench.tui import palette, states, strips
 from workbench.tui.library import Entry, Library, Shelved
 
@@ -28,8 +30,10 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     lines.append(blank)
     train = recipe.train
     length = f"{train.steps:,} steps" if train.steps else f"{train.epochs:,} epoch{'s' * (train.epochs != 1)}"
-    facts = [("project", recipe.project), ("data", str(recipe.config["data"]) if "data" in recipe.config else "")]
-    facts.append(("training", f"{length}, batches of {train.batch_size:,}"))
+    facts = [("project", recipe.project), ("data", _data(loaded)), ("training", f"{length}, batches of {train.batch_size:,}")]
+    facts += _needs(loaded, past := library.of(shelved.path.stem))
+    if best := verdict.best_of(recipe, [entry.summary for entry in past]):
+        facts.append(("best here", f"{verdict.short_name(best[0])} {words.number(best[1])}"))
     for name, text in facts:
         if text:
             lines += labelled(name, one_line(text), width)
@@ -40,11 +44,34 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
         lines += labelled("to pass", f"{verdict.short_name(bar.metric)} {verdict.wanted(bar)}", width)
     for place, note in enumerate(recipe.watch):
         lines += labelled("watch for" if not place else "", f"· {watch.written(note)}", width, "  ")
-    past = library.of(shelved.path.stem)
     if past:
         lines.append(blank)
         lines += [_past_run(entry, width) for entry in past[:8]]
     return lines
+
+
+def _data(loaded: Loaded) -> str:
+    """The data set: what it is, its size, its licence, and whether it is here."""
+    from workbench.datasets.stored import named, stored
+
+    said = str(loaded.recipe.config.get("data", ""))
+    try:
+        found = stored(*named(said, str(loaded.recipe.config.get("variant") or "")))
+    except Problem:
+        return said  # a person's own, or a set that has another name in the catalogue
+    size = f", {words.size(found.bytes)}" if found.bytes else ""
+    return f"{found.about.title}{size}; {found.words}; licence: {found.about.licence}"
+
+
+def _needs(loaded: Loaded, past: list[Entry]) -> list[tuple[str, str]]:
+    """How long it takes and how much memory, here or where it was measured; on a GPU where past runs were on one."""
+    live = loaded.schema.live if loaded.schema else ()
+    runs = [estimate.Past(entry.recipe, entry.summary) for entry in past if entry.recipe]
+    newest = next((each.summary.device for each in runs if each.summary.device), "cpu")
+    name, _, title = newest.partition(" ")
+    time, memory = estimate.told(estimate.estimate(loaded.recipe, Device(name, title), runs, live), loaded.stem)
+    on = f" on {title or name}" if runs and not time.startswith("not") else ""
+    return [("time", time + on), ("memory", memory if not memory.startswith("not") else "")]
 
 
 def labelled(label: str, text: str, width: int, indent: str = "") -> list[Strip]:

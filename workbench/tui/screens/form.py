@@ -152,10 +152,10 @@ class FormScreen(KeyScreen):
 
     def refusal(self, name: str) -> str:
         key = self.rows.key
-        if name == "start" or (name == "edit" and key == START):
-            if faults := self.draft.faults:
-                where = next(iter(faults))
-                return f"{where or 'The recipe'}: {faults[where]}"
+        faults = self.draft.faults
+        if faults and (name == "start" or (name == "edit" and key == START)):
+            where = next(iter(faults))
+            return f"{where or 'The recipe'}: {faults[where]}"
         if name in ("previous", "next") and not self.choices(key):
             return "Enter types a value here." if key != START else "Enter starts it."
         if name == "reset" and key not in self.draft.changes:

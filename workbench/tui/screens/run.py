@@ -38,7 +38,8 @@ class RunScreen(KeyScreen):
         Key("escape", "back", "back", "Remove the cursor; from a panel on the whole screen back to all; back to the lists", "Esc"),
         Key("p", "pause", "pause", "Pause it at its next step"),
         Key("r", "resume", "resume", "Go on: a paused run at once, an ended one from its last checkpoint"),
-        Key("s", "stop", "stop", "Stop it: it finishes its step and saves a checkpoint"),
+        Key("f", "again", "again", "Start it again: its settings in a form, to be changed before"),
+        Key("s", "stop", "stop", "Stop it: it finishes its step and saves; before its first step nothing of it is left"),
         Key("k", "kill", "kill", "Kill it, after asking: what was not saved is lost"),
         Key("n", "sample", "sample", "Sample now, by the last request"),
         Key("N,i", "request", "ask", "Sample with a prompt, a temperature, or what else the project takes", "N i"),
@@ -172,6 +173,9 @@ class RunScreen(KeyScreen):
 
     def do_pause(self) -> None:
         self.app.steer(self.feed.run, "pause")
+
+    def do_again(self) -> None:
+        self.app.again(self.feed.run)
 
     def do_resume(self) -> None:
         self.app.steer(self.feed.run, "resume")

@@ -47,6 +47,7 @@ class RunsScreen(ListScreen):
         Key("s", "stop", "stop", "Stop the run under the cursor: it finishes its step and saves"),
         Key("k", "kill", "kill", "Kill the run under the cursor, after asking"),
         Key("r", "resume", "resume", "Resume the run under the cursor"),
+        Key("f", "again", "again", "Start it again: its settings in a form, to be changed before"),
         *MOVING,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -110,6 +111,10 @@ class RunsScreen(ListScreen):
 
     def do_stop(self) -> None:
         self._steer("stop")
+
+    def do_again(self) -> None:
+        if self.chosen:
+            self.app.again(self.chosen.run)
 
     def do_resume(self) -> None:
         self._steer("resume")
