@@ -64,7 +64,7 @@ def test_another_length_batch_or_model_is_an_estimate() -> None:
 
 
 def test_what_says_nothing_about_it() -> None:
-    unknown = ("not known: no run here yet", "not known: no run here yet")
+    unknown = ("not known: nothing like it ran here yet", "not known: nothing like it ran here yet")
     assert estimate.told(estimate.estimate(RECIPE, CPU, [])) == unknown
     assert estimate.told(estimate.estimate(RECIPE, CPU, [past(device="cuda:0 NVIDIA H100")])) == unknown
     assert estimate.estimate(RECIPE, GPU, [past(device="cuda:0 NVIDIA T4")]).seconds is None

@@ -59,7 +59,7 @@ def past_runs(stem: str) -> list[Past]:
 def estimate(recipe: Recipe, device: Device, past: Sequence[Past], live: Sequence[str] = ()) -> Estimate:
     """Of a recipe on a device, from past runs; `live` names settings that change neither (learning rates)."""
     here = [each for each in past if each.summary.step and _place(each.summary.device) == _place(f"{device.name} {device.title}")]
-    alike = [each for each in here if _shape(each.recipe, live) == _shape(recipe, live)]
+    alike = [each for each in here if _alike(each.recipe, recipe, live)]
     seconds, time_source = _time(recipe, alike, here)
     memory, memory_source = _memory(recipe, device, alike)
     return Estimate(seconds, time_source, memory, memory_source)
@@ -92,6 +92,12 @@ def _shape(recipe: Recipe, live: Sequence[str]) -> dict[str, Any]:
     config = {name: value for name, value in recipe.config.items() if name not in live}
     threads = recipe.compute.threads or len(os.sched_getaffinity(0))
     return {"project": recipe.project.rpartition("/")[2], "precision": recipe.compute.precision, "threads": threads, **config}
+
+
+def _alike(one: Recipe, other: Recipe, live: Sequence[str] = ()) -> bool:
+    """Whether a step of both costs the same for an example; a setting that only one has is younger than the other's run."""
+    a, b = _shape(one, live), _shape(other, live)
+    return all(a[name] == b[name] for name in a.keys() & b.keys())
 
 
 def _kind(recipe: Recipe) -> dict[str, Any]:
@@ -186,7 +192,7 @@ def _memory(recipe: Recipe, device: Device, alike: list[Past]) -> tuple[float | 
 def fitting(recipe: Recipe, device: Device, past: Sequence[Past], live: Sequence[str] = ()) -> int:
     """The largest batch that would fit into the device's free memory; 0 where none would, or nothing is known."""
     here = [each for each in past if _place(each.summary.device) == _place(f"{device.name} {device.title}")]
-    return _fitting(_points(device.name, [each for each in here if _shape(each.recipe, live) == _shape(recipe, live)]), device.free)
+    return _fitting(_points(device.name, [each for each in here if _alike(each.recipe, recipe, live)]), device.free)
 
 
 def _fitting(points: dict[int, float], free: float) -> int:
@@ -231,8 +237,8 @@ def told(found: Estimate, stem: str = "") -> tuple[str, str]:
     seconds = f"{'about ' * ('estimate' in found.time_source)}{words.duration(found.seconds)}" if found.seconds is not None else ""
     memory = f"{'about ' * ('estimate' in found.memory_source)}{gib(found.memory)}" if found.memory is not None else ""
     return (
-        f"{seconds} ({found.time_source})" if seconds else (stem and elsewhere(stem)) or "not known: no run here yet",
-        f"{memory} ({found.memory_source})" if memory else "not known: no run here yet",
+        f"{seconds} ({found.time_source})" if seconds else (stem and elsewhere(stem)) or "not known: nothing like it ran here yet",
+        f"{memory} ({found.memory_source})" if memory else "not known: nothing like it ran here yet",
     )
 
 
@@ -268,4 +274,4 @@ def _size(text: str, pattern: str) -> float:
 
 def points_of(recipe: Recipe, device: str, past: Sequence[Past]) -> dict[int, float]:
     """Memory by batch size of past runs like this one, for `after_full`."""
-    return _points(device, [each for each in past if _shape(each.recipe, ()) == _shape(recipe, ())])
+    return _points(device, [each for each in past if _alike(each.recipe, recipe)])
