@@ -38,7 +38,7 @@ class RunScreen(KeyScreen):
         Key("escape", "back", "back", "Remove the cursor; from a panel on the whole screen back to all; back to the lists", "Esc"),
         Key("p", "pause", "pause", "Pause it at its next step"),
         Key("r", "resume", "resume", "Go on: a paused run at once, an ended one from its last checkpoint"),
-        Key("f", "again", "again", "Start it again: its settings in a form, to be changed before"),
+        Key("f", "again", "", "Start it again: its settings in a form, to be changed before"),
         Key("s", "stop", "stop", "Stop it: it finishes its step and saves; before its first step nothing of it is left"),
         Key("k", "kill", "kill", "Kill it, after asking: what was not saved is lost"),
         Key("n", "sample", "sample", "Sample now, by the last request"),
