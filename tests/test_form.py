@@ -195,4 +195,4 @@ async def test_the_pane_says_what_a_recipe_needs_and_reached_here() -> None:
         screen = pilot.app.screen
         text = " ".join(" ".join(strip.text for strip in screen.pane_lines(60)).split())
         assert "best here test accuracy 0.9780" in text and "comes with scikit-learn" in text and "licence: CC BY 4.0" in text
-        assert "(an estimate, from runs here with other batch sizes)" in text and " memory " in text
+        assert "(an estimate, from runs here with other settings)" in text

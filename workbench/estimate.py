@@ -96,8 +96,11 @@ def _shape(recipe: Recipe, live: Sequence[str]) -> dict[str, Any]:
 
 def _alike(one: Recipe, other: Recipe, live: Sequence[str] = ()) -> bool:
     """Whether a step of both costs the same for an example; a setting that only one has is younger than the other's run."""
-    a, b = _shape(one, live), _shape(other, live)
-    return all(a[name] == b[name] for name in a.keys() & b.keys())
+    return _agree(_shape(one, live), _shape(other, live))
+
+
+def _agree(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
 def _kind(recipe: Recipe) -> dict[str, Any]:
@@ -120,7 +123,7 @@ def _time(recipe: Recipe, alike: list[Past], here: list[Past]) -> tuple[float | 
     for found, source in (
         (same, "an estimate, from its pace in " + _runs(len(same))),
         (alike, "an estimate, from runs here with other batch sizes"),
-        ([each for each in here if _kind(each.recipe) == _kind(recipe)], "an estimate, from runs here with other settings"),
+        ([each for each in here if _agree(_kind(each.recipe), _kind(recipe))], "an estimate, from runs here with other settings"),
     ):
         # An example takes as long in a batch of another size: too long for a GPU that is not yet busy.
         paces = [
