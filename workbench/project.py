@@ -10,7 +10,7 @@ import random
 import types
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,7 +24,7 @@ __all__ = ["Batches", "Field", "Own", "Project", "Request", "Settings", "live"]
 
 Own = Annotated[str, Field(pattern=r"^(\.{1,2}|~)?/", json_schema_extra={"own": True})]
 """A Config field's path to a file or folder of a person's own (`Literal["mnist"] | Own`): `./…` starts at the recipe's folder, and the
-project gets it absolute. That it exists is looked at before a run starts."""
+project gets it absolute. That it exists is looked at before a run starts, as it is for any text field with `"own": True`."""
 
 
 class Settings(BaseModel):
@@ -57,6 +57,10 @@ class Project:
     """Kinds of device that it can train on."""
     can_answer: ClassVar[bool] = False
     """Whether `predict` is there: "try it" and serving ask."""
+    takes: ClassVar[Literal["", "picture", "text", "row"]] = ""
+    """What "try it" asks `predict` with: `{"picture": PNG or JPEG bytes in base64}`; a text's Request; or `{"row": {name: number}}`, a
+    number for each field of form(). It shows of the answer what there is: `probabilities` or `next` ({name: share}) as bars, `answer`,
+    `text`, `seen` (the picture as the network got it, a PNG in base64), `note` (what was done to it)."""
     suffix: ClassVar[str] = ".npz"
     """How its checkpoint files end."""
     stateless: ClassVar[tuple[type, ...]] = (
@@ -120,6 +124,11 @@ class Project:
     def predict(self, inputs: Any) -> Any:
         """Answer one input, JSON in and JSON out."""
         raise Problem(f"{type(self).__name__} cannot be asked.")
+
+    def form(self) -> dict[str, Any]:
+        """What "try it" needs to know once everything is built: a picture's `shape` (channels, height, width); a row's `fields`, each with
+        `name`, `low`, `high` and a `value` to begin with."""
+        return {}
 
     def changed(self, config: Settings) -> None:
         """Called at a step boundary after live settings changed: pass them on to optimizers. `self.config` is the new one already."""

@@ -16,6 +16,8 @@ from workbench.problems import Problem, one_line
 from workbench.schemas import ProjectSchema
 from workbench.yaml_reader import Fault, Key
 
+OWN = re.compile(r"(\.{1,2}|~)?/")
+"""How a path of a person's own begins."""
 Count = Annotated[int, Meta(ge=0)]
 
 
@@ -201,7 +203,7 @@ def _missing(config: dict[str, Any], schema: ProjectSchema, folder: Path) -> lis
     faults = []
     for name, field in schema.config.get("properties", {}).items():
         value = config.get(name)
-        if isinstance(value, str) and any(each.get("own") and re.search(each["pattern"], value) for each in field.get("anyOf", [field])):
+        if isinstance(value, str) and any(each.get("own") for each in field.get("anyOf", [field])) and OWN.match(value):
             found = Path(paths.rooted(value, folder))
             if not found.exists():
                 faults.append(Fault(("config", name), f"there is no {one_line(str(found), 200)}{_near_file(found)}"))

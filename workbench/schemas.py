@@ -26,6 +26,8 @@ class ProjectSchema(msgspec.Struct, frozen=True, kw_only=True):
     """JSON schema of what may be asked of its `sample`."""
     devices: tuple[str, ...] = ("cpu",)
     can_answer: bool = False
+    takes: str = ""
+    """What "try it" asks it with: picture, text, row."""
     about: str = ""
     """First line of its docstring."""
 

@@ -307,6 +307,7 @@ def describe(name: str) -> int:
         "request": kind.Request.model_json_schema(),
         "devices": kind.devices,
         "can_answer": kind.can_answer,
+        "takes": kind.takes,
         "about": (inspect.getdoc(kind) or "").partition("\n")[0],
     }
     print(json.dumps(said))
@@ -314,7 +315,10 @@ def describe(name: str) -> int:
 
 
 def answer(path: Path) -> int:
-    """Load a run's best weights and answer JSON lines: `{"id", "predict": inputs}` or `{"id", "sample": request}` → `{"id", "ok", …}`."""
+    """Load a run's best weights and answer JSON lines: `{"id", "predict": inputs}` or `{"id", "sample": request}` → `{"id", "ok", …}`.
+
+    `{"id", "reload": true}` takes the best weights that there are by now, and answers with their step.
+    """
     run = Run(path)
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what the project prints must not stand between the answers
@@ -323,17 +327,24 @@ def answer(path: Path) -> int:
         recipe = msgspec.structs.replace(recipe, compute=msgspec.structs.replace(recipe.compute, device="cpu"))
         project = make_project(run, recipe)
         project.build()
-        found = Checkpoints(run.path / "checkpoints").best(project.decode_state)
-        if found is None:
-            raise Problem(f"{run.id} has no checkpoint to answer from.", "Let it train until its first one.")
-        project.load_state(found[1]["state"])
+        step = _load_best(project, run)
+        about = {"demo": project.demo, "variant": project.variant, "takes": project.takes, "form": project.form()}
     except BaseException as error:
         print(json.dumps({"ok": False, "message": str(named(error, run))}), file=out)
         return 1
-    print(json.dumps({"ok": True, "ready": True, "step": found[0].step, "demo": project.demo, "variant": project.variant}), file=out)
+    print(json.dumps({"ok": True, "ready": True, "step": step, **about}), file=out)
     for line in sys.stdin:
         print(json.dumps(_answered(project, line, run)), file=out)
     return 0
+
+
+def _load_best(project: Project, run: Run) -> int:
+    """Returns the step that the weights are of."""
+    found = Checkpoints(run.path / "checkpoints").best(project.decode_state)
+    if found is None:
+        raise Problem(f"{run.id} has no checkpoint to answer from.", "Let it train until its first one.")
+    project.load_state(found[1]["state"])
+    return found[0].step
 
 
 def look(reference: str) -> int:
@@ -362,6 +373,8 @@ def _answered(project: Project, line: str, run: Run) -> dict[str, Any]:
     except (ValueError, AttributeError):
         return {"ok": False, "message": "A request is one JSON object on one line."}
     try:
+        if asked.get("reload"):
+            return {"id": identity, "ok": True, "step": _load_best(project, run)}
         with project.evaluating():
             if "predict" in asked:
                 return {"id": identity, "ok": True, "outputs": project.predict(asked["predict"])}

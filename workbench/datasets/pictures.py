@@ -1,7 +1,10 @@
 """Reads a picture, the catalogue's or a person's own: PNG or JPEG, bounded, upright, in RGB."""
 
+import binascii
+import io
 import struct
 import zlib
+from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +22,20 @@ def read_picture(path: Path, side: int = 0) -> Image.Image:
 
     Raises Problem (cause "data") where there is none, where it is neither PNG nor JPEG, cut short, damaged, or too big to decode.
     """
-    name = one_line(str(path))
+    return _decoded(path, one_line(str(path)), side)
+
+
+def decode_picture(text: str) -> Image.Image:
+    """The same for a picture's bytes in base64."""
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as picture:
+        return _decoded(io.BytesIO(b64decode(text, validate=True)), "The picture", 0)
+    except binascii.Error:
+        raise Problem("The picture is not in base64.", "", "data") from None
+
+
+def _decoded(source: Path | io.BytesIO, name: str, side: int) -> Image.Image:
+    try:
+        with Image.open(source, formats=("PNG", "JPEG")) as picture:
             width, height = picture.size
             if width * height > LIMIT:
                 raise Image.DecompressionBombError

@@ -24,9 +24,10 @@ class CharRnn(TorchProject):
     """Writes a text on, character by character."""
 
     can_answer = True
+    takes = "text"
 
     class Config(Settings):
-        data: str = Field("anna", min_length=1)
+        data: str = Field("anna", min_length=1, json_schema_extra={"own": True})
         """anna, python (its library's source), or a text file of your own: ./my.txt"""
         cell: Literal["lstm", "gru"] = "lstm"
         """kind of recurrent unit"""

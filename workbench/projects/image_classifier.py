@@ -1,6 +1,7 @@
 """Names what is in small pictures: a multilayer perceptron or a convolutional network on digits, MNIST or Fashion-MNIST."""
 
 import math
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -9,12 +10,14 @@ import torch
 import torch.nn.functional as F
 
 from workbench.datasets import images
+from workbench.datasets.pictures import decode_picture
+from workbench.datasets.seen import seen
 from workbench.events import Event, Scalars
 from workbench.problems import Problem
 from workbench.project import Field, Own, Settings, live
 from workbench.torchkit.augment import moved
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.images import by_class, confusion, examples, pictures
+from workbench.torchkit.images import by_class, confusion, examples, grid_png, pictures
 from workbench.torchkit.layers import cnn, mlp
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.schedules import one_cycle
@@ -27,6 +30,7 @@ class ImageClassifier(TorchProject):
     """Names what is in small pictures."""
 
     can_answer = True
+    takes = "picture"
 
     class Config(Settings):
         data: Literal["digits", "mnist", "fashion-mnist"] | Own = "digits"
@@ -145,8 +149,27 @@ class ImageClassifier(TorchProject):
         pixels, labels = (part[:SHOWN] for part in self.splits["valid"])
         yield pictures("answers", pixels, self.captions(labels, self.logits(pixels).softmax(1)))
 
+    def form(self) -> dict[str, Any]:
+        return {"shape": self.shape}
+
     def predict(self, inputs: Any) -> Any:
-        """`{"pixels": [[…]]}`, rows of numbers from 0 (paper) to 1 (ink), to `{"answer": …, "probabilities": {…}}`."""
+        """`{"pixels": [[…]]}`, rows of numbers from 0 (paper) to 1 (ink), or `{"picture": "…"}`, a PNG or JPEG in base64, which is made to
+        look like those that it learnt from, to `{"answer": …, "probabilities": {…}}`, of a picture with what was `seen` and a `note`."""
+        told = {}
+        if isinstance(inputs, dict) and isinstance(inputs.get("picture"), str):
+            pixels, done = seen(decode_picture(inputs["picture"]), self.shape, self.config.data)
+            told = {"seen": b64encode(grid_png(pixels[None], 1)).decode(), "note": ", ".join(done)}
+        else:
+            pixels = self.checked(inputs)
+        chances = self.logits(torch.from_numpy(pixels).reshape(1, *self.shape).to(self.device)).softmax(1)[0].tolist()
+        return {
+            "answer": self.classes[int(np.argmax(chances))],
+            "probabilities": dict(zip(self.classes, chances, strict=True)),
+            **told,
+        }
+
+    def checked(self, inputs: Any) -> np.ndarray:
+        """Pixels as they were sent; Problem where they are none."""
         try:
             pixels = np.array(inputs["pixels"], np.float32)
         except (KeyError, TypeError, ValueError):
@@ -155,11 +178,7 @@ class ImageClassifier(TorchProject):
             raise Problem(f"The picture is {list(pixels.shape)}, where {list(self.shape[1:])} is right.", "", "data")
         if not (pixels.min() >= 0 and pixels.max() <= 1):
             raise Problem("The picture has a number that is not from 0 to 1.", "", "data")
-        chances = self.logits(torch.from_numpy(pixels).reshape(1, *self.shape).to(self.device)).softmax(1)[0].tolist()
-        return {
-            "answer": self.classes[int(np.argmax(chances))],
-            "probabilities": dict(zip(self.classes, chances, strict=True)),
-        }
+        return pixels
 
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """(number, channels, height, width) → (number, classes), float32; in pieces, as a whole split may not fit."""

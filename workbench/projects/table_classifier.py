@@ -27,9 +27,10 @@ class TableClassifier(TorchProject):
     """Names the class of a row of measurements."""
 
     can_answer = True
+    takes = "row"
 
     class Config(Settings):
-        data: str = Field("breast-cancer", min_length=1)
+        data: str = Field("breast-cancer", min_length=1, json_schema_extra={"own": True})
         """breast-cancer, student-admissions, or a CSV file of your own: ./my.csv"""
         target: str = "target"
         """the column with the class"""
@@ -121,6 +122,11 @@ class TableClassifier(TorchProject):
                 rows.append([self.data.classes[cell[0]], self.data.classes[cell[1]], round(float(sureness[index]), 4), *numbers])
         columns = ["truth", "taken for", "probability", *(self.data.names[place] for place in self.told)]
         return Table(tag="confusion/examples", columns=columns, rows=rows, cells=cells)
+
+    def form(self) -> dict[str, Any]:
+        raw, mean = self.data.train.raw, self.data.mean
+        rows = zip(self.data.names, raw.min(0).tolist(), raw.max(0).tolist(), mean.tolist(), strict=True)
+        return {"fields": [{"name": name, "low": low, "high": high, "value": value} for name, low, high, value in rows]}
 
     def predict(self, inputs: Any) -> Any:
         """`{"row": {"mean radius": 14.2, …}}` to `{"answer": …, "probabilities": {…}}`; what is left out counts as the training mean."""

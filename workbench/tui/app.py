@@ -16,7 +16,7 @@ from textual.widget import Widget
 
 from workbench import preferences
 from workbench.problems import Problem
-from workbench.recipe import Loaded
+from workbench.recipe import Loaded, Recipe
 from workbench.tui import palette
 from workbench.tui.keys import KeyScreen
 from workbench.tui.library import Library
@@ -178,6 +178,13 @@ class DlwbApp(App[None], inherit_bindings=False):
         feed = self.library.feed(run)
         feed.ask()
         self.push_screen(RunScreen(feed))
+
+    def try_run(self, run: Run, recipe: Recipe) -> None:
+        """Open the screen on which a run's network is asked."""
+        from workbench.tui import answering
+        from workbench.tui.screens.try_it import try_screen
+
+        self.push_screen(try_screen(self.library.feed(run), answering.takes(run, recipe)))
 
     def steer(self, run: Run, verb: str, request: dict[str, Any] | None = None) -> None:
         """Tell a run something; killing it is asked about first."""

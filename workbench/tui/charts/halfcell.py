@@ -37,14 +37,14 @@ _SIXTEEN = np.array([*_DARK[:3], [170, 85, 0], *_DARK[4:], *([min(255, c + 85) f
 _BAYER = (np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) + 0.5) / 16 - 0.5
 
 
-def decode(png: bytes) -> Pixels:
-    """The pixels of a PNG. Raises Problem where it is none, is damaged, or is too large."""
+def decode(data: bytes, formats: tuple[str, ...] = ("PNG",)) -> Pixels:
+    """The pixels of a picture. Raises Problem where it is none of these formats, is damaged, or is too large."""
     from PIL import Image
 
     try:
         with (
             warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
-            Image.open(BytesIO(png), formats=("PNG",)) as picture,
+            Image.open(BytesIO(data), formats=formats) as picture,
         ):
             width, height = picture.size
             if width * height > PIXEL_LIMIT:

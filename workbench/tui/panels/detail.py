@@ -19,7 +19,7 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
         lines = [strips.line(width, [(shelved.title, palette.bad)]), blank]
         for problem in shelved.problems:
             lines += strips.paragraph(problem, width, palette.plain, "  ")
-        return [*lines, blank, *strips.paragraph(f"Mend {shelved.path} and open dlwb again.", width, palette.dim)]
+        return [*lines, blank, *strips.paragraph(f"e opens {shelved.path}.", width, palette.dim)]
     loaded, recipe = shelved.loaded, shelved.loaded.recipe
     lines = strips.paragraph(recipe.title, width, palette.bold)
     lines.append(strips.line(width, [(shelved.path.stem, palette.accent), (f"  {recipe.lesson}", palette.dim)]))

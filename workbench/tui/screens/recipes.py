@@ -1,10 +1,13 @@
 """The list of recipes by part, with a pane about the one under the cursor. Shown first."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.strip import Strip
 
+from workbench import paths
+from workbench.problems import Problem, one_line
 from workbench.tui import keys, listing
 from workbench.tui.keys import Key
 from workbench.tui.panels.detail import recipe_lines
@@ -26,6 +29,8 @@ class RecipesScreen(ListScreen):
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("enter", "open", "start", "Start the recipe on the best device", "⏎"),
         Key("f", "form", "settings", "Look at its settings, change them, choose the device; then start"),
+        Key("e", "edit", "edit", "Open your own recipe in $EDITOR, and check it; of a shipped one, a copy"),
+        Key("c", "copy", "copy", "Copy the recipe under another name, to be edited"),
         *MOVING,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -48,6 +53,10 @@ class RecipesScreen(ListScreen):
         return recipe_lines(chosen, self.library, width) if chosen else []
 
     def refusal(self, name: str) -> str:
+        if name in ("edit", "copy"):
+            if not self.chosen:
+                return f"There is no recipe here to {name}."
+            return "A copy needs a recipe without mistakes." if name == "copy" and not self.chosen.loaded else ""
         if name in ("open", "form"):
             if not self.chosen:
                 return "There is no recipe here to start."
@@ -61,3 +70,54 @@ class RecipesScreen(ListScreen):
     def do_form(self) -> None:
         if self.chosen and self.chosen.loaded:
             self.app.open_form(self.chosen.loaded)
+
+    def do_copy(self) -> None:
+        self._copy("A copy of your own, to be edited. Its comments stay.")
+
+    def do_edit(self) -> None:
+        if self.chosen and self.chosen.path.is_relative_to(paths.shipped("recipes")):
+            self._copy("This recipe comes with dlwb and stays as it is; a copy is edited.", then_edit=True)
+        elif self.chosen:
+            self._edit(self.chosen.path)
+
+    def _copy(self, text: str, then_edit: bool = False) -> None:
+        from workbench import new
+        from workbench.tui.screens.name import NameScreen
+
+        stem = self.chosen.path.stem if self.chosen else ""
+        made: list[Path] = []
+
+        def take(name: str) -> None:
+            made.append(new.copy(name, str(self.chosen.path) if self.chosen else "").recipe)
+
+        def taken(name: str | None) -> None:
+            if name and made:
+                self._look_again(made[0])
+                self.notify(f"Copied to {made[0]}", markup=False, timeout=4)
+                if then_edit:
+                    self._edit(made[0])
+
+        self.app.push_screen(NameScreen(f"Copy {one_line(stem, 40)}", text, f"my-{stem}", take), taken)
+
+    def _edit(self, path: Path) -> None:
+        from workbench.tui.editor import edit
+
+        try:
+            edit(self.app, path)
+        except Problem as problem:
+            self.app.say(str(problem), warning=True)
+        self._look_again(path)
+        chosen = self.chosen
+        if chosen and chosen.path == path:
+            wrong = len(chosen.problems)
+            text = f"{wrong} mistake{'s' * (wrong != 1)}; the pane lists {'them' if wrong > 1 else 'it'}" if wrong else "no mistakes"
+            self.app.say(f"{path.name}: {text}.", warning=bool(wrong))
+
+    def _look_again(self, path: Path) -> None:
+        """Read the recipes anew, with the cursor on this one."""
+        if self.words:
+            self.do_back()
+        self.library.load_recipes()
+        self.fill()
+        self.rows.select(str(path))
+        self.pane.rebuild()

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from workbench import runs, words
 from workbench.problems import one_line
 from workbench.recipe import Recipe
-from workbench.tui import forms, keys, steer
+from workbench.tui import answering, forms, keys, steer
 from workbench.tui.charts.smoothing import SHARES
 from workbench.tui.feed import Feed
 from workbench.tui.keys import Key, KeyScreen
@@ -44,6 +44,7 @@ class RunScreen(KeyScreen):
         Key("n", "sample", "sample", "Sample now, by the last request"),
         Key("N,i", "request", "ask", "Sample with a prompt, a temperature, or what else the project takes", "N i"),
         Key("c", "change", "change", "Change settings while it goes on: the learning rate, how long, how often"),
+        Key("t", "try", "try it", "Ask its network: draw a digit, give a picture, type a text"),
         Key("y", "log_y", "log y", "All y-axes logarithmic, all linear, or each as its values are"),
         Key("tab", "next", "panel", "The next panel", "Tab"),
         Key("enter", "full", "full", "The panel in focus on the whole screen, and back", "⏎"),
@@ -153,6 +154,8 @@ class RunScreen(KeyScreen):
         if verb in steer.VERBS:
             reason = steer.refusal(self.feed.state, verb)
             return forms.refusal(self.feed.run, self.recipe) if name == "request" and not reason else reason
+        if name == "try":
+            return answering.refusal(self.feed.run, self.recipe)
         if name in ("older", "newer") and not isinstance(self.board.target(), SamplePanel):
             return "This panel has no samples: tab goes to the next one."
         if name == "full" and not self.board.focused:
@@ -210,6 +213,9 @@ class RunScreen(KeyScreen):
 
     def do_export(self) -> None:
         self.app.export(self.feed.run, self.board.target())
+
+    def do_try(self) -> None:
+        self.app.try_run(self.feed.run, self.recipe)
 
     def do_log_y(self) -> None:
         self.board.log_y = {None: True, True: False, False: None}[self.board.log_y]

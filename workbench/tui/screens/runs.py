@@ -10,7 +10,7 @@ from textual.timer import Timer
 
 from workbench import notes, trash
 from workbench.problems import Problem
-from workbench.tui import keys, palette, run_list, steer, strips
+from workbench.tui import answering, keys, palette, run_list, steer, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.detail import run_lines
 from workbench.tui.panels.key_bar import KeyBar
@@ -48,6 +48,7 @@ class RunsScreen(ListScreen):
         Key("k", "kill", "kill", "Kill the run under the cursor, after asking"),
         Key("r", "resume", "resume", "Resume the run under the cursor"),
         Key("f", "again", "again", "Start it again: its settings in a form, to be changed before"),
+        Key("t", "try", "try it", "Ask the network of the run under the cursor: draw a digit, give a picture, type a text"),
         *MOVING,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -95,6 +96,8 @@ class RunsScreen(ListScreen):
 
     def refusal(self, name: str) -> str:
         chosen = self.chosen
+        if name == "try":
+            return answering.refusal(chosen.run, chosen.recipe) if chosen else "There is no run here to try."
         if name in steer.VERBS:
             return steer.refusal(chosen.state, name) if chosen else f"There is no run here to {name}."
         if name == "undo":
@@ -108,6 +111,10 @@ class RunsScreen(ListScreen):
     def do_open(self) -> None:
         if self.chosen:
             self.app.open_run(self.chosen.run)
+
+    def do_try(self) -> None:
+        if self.chosen and self.chosen.recipe:
+            self.app.try_run(self.chosen.run, self.chosen.recipe)
 
     def do_stop(self) -> None:
         self._steer("stop")

@@ -1,0 +1,198 @@
+"""Trying a run: digits drawn by mouse and by keys on a network that was trained here, texts and rows typed, and what answers killed."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lines import created
+from PIL import Image
+from textual.widgets import Input
+
+from workbench import launch, runs
+from workbench.tui.app import DlwbApp
+from workbench.tui.panels.bars import Bars
+from workbench.tui.panels.pad import Pad
+from workbench.tui.screens.try_form import TryFormScreen
+from workbench.tui.screens.try_it import TryScreen
+from workbench.tui.screens.try_picture import TryPictureScreen
+
+DIGITS = {
+    "1": [[(0.5, 0.1), (0.5, 0.9)]],
+    "7": [[(0.25, 0.15), (0.75, 0.15), (0.45, 0.9)]],
+    "0": [[(0.5 + 0.24 * np.sin(angle), 0.5 - 0.38 * np.cos(angle)) for angle in np.linspace(0, 2 * np.pi, 25)]],
+    "4": [[(0.5, 0.1), (0.2, 0.6), (0.8, 0.6)], [(0.65, 0.4), (0.65, 0.9)]],
+}
+"""Strokes in shares of the pad, as a person would draw them."""
+
+
+def trained(*words: str) -> runs.Run:
+    """A run that has finished."""
+    run = launch.start(words[0], words[1:])
+    end = time.monotonic() + 300
+    while runs.state(run).alive:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert runs.state(run).state == "finished", runs.state(run)
+    return run
+
+
+@pytest.fixture
+def digits() -> runs.Run:
+    return trained("digits-mlp", "train.epochs=60", "train.evaluate_every=0", "train.sample_every=100000", "compute.threads=1")
+
+
+def seen(app: DlwbApp) -> str:
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+async def settle(pilot, condition, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, seen(pilot.app)
+        await pilot.pause(0.05)
+
+
+async def opened(pilot, run: runs.Run) -> TryScreen:
+    """Open the screen with `t` in the list of runs, and wait until something answers."""
+    await pilot.press("2")
+    await settle(pilot, lambda: run.stem in pilot.app.library.entries.get(run.id, run).run.stem and "finished" in seen(pilot.app))
+    await pilot.press("t")
+    await settle(pilot, lambda: isinstance(pilot.app.screen, TryScreen))
+    assert "loading its weights" in seen(pilot.app)
+    await settle(pilot, lambda: bool(pilot.app.screen.ready))
+    return pilot.app.screen
+
+
+async def draw(pilot, strokes, button: int = 1) -> None:
+    """With the mouse, cell by cell."""
+    rows = pilot.app.screen.query_one(Pad).rows
+    for stroke in strokes:
+        cells = [(int(x * 2 * rows), int(y * rows)) for x, y in stroke]
+        await pilot.mouse_down("#pad", offset=cells[0], button=button)
+        for (column, row), (last_column, last_row) in zip(cells[1:], cells, strict=False):
+            for share in np.linspace(0, 1, 6)[1:]:
+                await pilot.hover(
+                    "#pad", offset=(round(last_column + share * (column - last_column)), round(last_row + share * (row - last_row)))
+                )
+        await pilot.mouse_up("#pad", offset=cells[-1])
+
+
+def best(app: DlwbApp) -> str:
+    shares = app.screen.query_one(Bars).shares
+    return max(shares, key=lambda name: shares[name], default="")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_digit_drawn_with_the_mouse_is_named(digits: runs.Run, size) -> None:
+    async with DlwbApp().run_test(size=size) as pilot:
+        screen = await opened(pilot, digits)
+        assert isinstance(screen, TryPictureScreen)
+        assert f"weights of step {screen.ready['step']:,}" in seen(pilot.app)
+        for digit, strokes in DIGITS.items():
+            await draw(pilot, strokes)
+            await settle(pilot, lambda digit=digit: best(pilot.app) == digit, 10)
+            assert "scaled to 8x8" in seen(pilot.app)
+            assert sum(screen.query_one(Bars).shares.values()) == pytest.approx(1, abs=1e-3)
+            await pilot.press("c")
+            await settle(pilot, lambda: not screen.query_one(Bars).shares and screen.pad.empty)
+        await draw(pilot, DIGITS["1"])
+        await draw(pilot, DIGITS["1"], button=3)
+        assert screen.pad.ink.max() < 0.6, "the right button erases"
+        await pilot.press("escape")
+        await settle(pilot, lambda: not isinstance(pilot.app.screen, TryScreen))
+        process = screen.answering._process
+        await asyncio.wait_for(process.wait(), 10)
+
+
+async def test_a_digit_drawn_with_the_keys_and_one_from_a_file(digits: runs.Run, tmp_path: Path) -> None:
+    photo = tmp_path / "seven.jpg"
+    sheet = Image.new("L", (300, 400), 230)
+    for x in range(80, 220):
+        sheet.paste(30, (x, 80, x + 24, 104))
+    for y in range(80, 320):
+        x = 220 - (y - 80) // 2
+        sheet.paste(30, (x - 12, y, x + 14, y + 20))
+    sheet.save(photo)
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, digits)
+        await pilot.press("up", *["up"] * 12, "space", *["down"] * 24, "space")
+        await settle(pilot, lambda: best(pilot.app) == "1", 10)
+        await pilot.press("o")
+        await settle(pilot, lambda: isinstance(pilot.app.focused, Input))
+        pilot.app.focused.value = str(photo)
+        await pilot.press("enter")
+        await settle(pilot, lambda: best(pilot.app) == "7" and "inverted, as its ground is light" in seen(pilot.app), 10)
+        for path, words in ((tmp_path / "none.png", "No such file"), (Path("/dev/null"), "cannot be read")):
+            await pilot.press("o")
+            await settle(pilot, lambda: isinstance(pilot.app.focused, Input))
+            pilot.app.focused.value = str(path)
+            await pilot.press("enter")
+            await settle(pilot, lambda words=words: words in seen(pilot.app), 10)
+        assert screen.ready
+
+
+async def test_what_answers_may_be_killed_and_started_again(digits: runs.Run) -> None:
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, digits)
+        os.kill(screen.answering._process.pid, signal.SIGKILL)
+        await draw(pilot, DIGITS["7"])
+        await settle(pilot, lambda: "What answers has ended: SIGKILL. R starts it again." in seen(pilot.app), 10)
+        assert "nothing answers" in seen(pilot.app)
+        await pilot.press("R")
+        await settle(pilot, lambda: best(pilot.app) == "7")
+        await pilot.press("R")
+        await settle(pilot, lambda: "as before" in " ".join(str(note.message) for note in pilot.app._notifications), 10)
+
+
+async def test_what_cannot_be_tried_says_why(tmp_path: Path) -> None:
+    created(tmp_path)
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await pilot.press("2")
+        await settle(pilot, lambda: "A line" in seen(pilot.app))
+        await pilot.press("t")
+        assert "takes no pictures, texts or numbers" in " ".join(str(note.message) for note in pilot.app._notifications)
+
+
+async def test_a_prompt_is_written_on(tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_text("the cat sat on the mat. " * 400)
+    run = trained(
+        "char-rnn-small", f"config.data={tmp_path / 'own.txt'}", "config.prompt='the cat '", "config.hidden=64", "config.layers=1",
+        "config.sequence=32", "config.dropout=0", "config.learning_rate=0.01", "train.batch_size=8", "train.epochs=10", "train.steps=0",
+    )  # fmt: skip
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, run)
+        assert isinstance(screen, TryFormScreen)
+        await settle(pilot, lambda: isinstance(pilot.app.focused, Input) and pilot.app.focused.name == "prompt")
+        fields = {str(field.name): field for field in screen.query(Input)}
+        fields["prompt"].value, fields["temperature"].value, fields["length"].value = "the cat sat on the m", "0", "30"
+        await pilot.press("enter")
+        await settle(pilot, lambda: "the cat sat on the mat. the" in seen(pilot.app).replace("\n", " "), 20)
+        assert best(pilot.app) == "a"
+        fields["temperature"].value = "hot"
+        await pilot.press("enter")
+        await settle(pilot, lambda: "temperature: must be a number, not 'hot'" in seen(pilot.app), 10)
+        fields["temperature"].value, fields["prompt"].value = "1", "Ω"
+        await pilot.press("enter")
+        await settle(pilot, lambda: "never has 'Ω'" in seen(pilot.app), 10)
+
+
+async def test_a_row_of_an_own_table_is_judged(tmp_path: Path) -> None:
+    """Tall and short, by one of two columns."""
+    rng = np.random.default_rng(0)
+    rows = [f"{height:.1f},{rng.normal():.3f},{'tall' if height > 170 else 'short'}" for height in rng.uniform(140, 200, 200)]
+    (tmp_path / "own.csv").write_text("height,noise,target\n" + "\n".join(rows) + "\n")
+    run = trained("tumour-mlp", f"config.data={tmp_path / 'own.csv'}", "train.epochs=60", "train.batch_size=16")
+    async with DlwbApp().run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, run)
+        await settle(pilot, lambda: len(screen.query(Input)) == 2)
+        fields = {str(field.name): field for field in screen.query(Input)}
+        assert 165 < float(fields["height"].value) < 175
+        await settle(pilot, lambda: "height: 14" in seen(pilot.app) and "in the training rows" in seen(pilot.app), 10)
+        for height, name in (("195", "tall"), ("145", "short")):
+            fields["height"].value = height
+            await pilot.press("enter")
+            await settle(pilot, lambda name=name: best(pilot.app) == name and screen.text == name, 10)

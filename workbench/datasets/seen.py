@@ -1,0 +1,55 @@
+"""A picture that somebody draws or names, made to look like those that a network was trained on; and what was done to it, in words."""
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from workbench.problems import Problem
+
+BOXES = {"mnist": 20, "digits": 8}
+"""Into how many pixels the data set's makers scaled a digit's longer side: MNIST's were then centred by their mass in 28x28
+(LeCun, Cortes and Burges), scikit-learn's fill their 8x8."""
+INK = 0.2
+"""Share of the darkest ink from which a pixel belongs to the digit."""
+
+
+def seen(picture: Image.Image, shape: tuple[int, ...], data: str) -> tuple[np.ndarray, list[str]]:
+    """The picture as (channels, height, width), float32 in [0, 1], for a network trained on that data set; and what was done.
+
+    Raises Problem where a digit is wanted and there is no ink.
+    """
+    channels, height, width = shape
+    if channels != 1:
+        fitted = ImageOps.fit(picture.convert("RGB"), (width, height), Image.Resampling.BILINEAR)
+        return np.asarray(fitted, np.float32).transpose(2, 0, 1) / 255, [f"its middle, {width}x{height}"]
+    grey = np.asarray(picture.convert("L"), np.float32) / 255
+    done = []
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    if np.median(border) > 0.5:
+        grey, border = 1 - grey, 1 - border
+        done.append("inverted, as its ground is light")
+    if data not in BOXES:
+        image = Image.fromarray((grey * 255).astype(np.uint8))
+        fitted = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+        return np.asarray(fitted, np.float32)[None] / 255, [*done, f"grey, its middle, {width}x{height}"]
+    box = BOXES[data]
+    ink = (grey - np.median(border)).clip(0)
+    if ink.max() < 0.1:
+        raise Problem("There is no ink in this picture.", "Draw a digit, light on dark or dark on light.", "data")
+    ink /= ink.max()
+    rows, columns = (np.flatnonzero((ink > INK).any(axis)) for axis in (1, 0))
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    share = box / max(ink.shape)
+    size = max(1, round(ink.shape[1] * share)), max(1, round(ink.shape[0] * share))
+    small = np.asarray(Image.fromarray((ink * 255).astype(np.uint8)).resize(size, Image.Resampling.BOX), np.float32) / 255
+    if box < height:
+        mass = [(small.sum(1 - axis) * (np.arange(small.shape[axis]) + 0.5)).sum() / small.sum() for axis in (0, 1)]
+        done.append(f"scaled into {box}x{box} and centred by its mass, as the digits it learnt from")
+    else:
+        mass = [small.shape[0] / 2, small.shape[1] / 2]
+        done.append(f"scaled to {height}x{width}, as the digits it learnt from")
+    top, left = (
+        max(0, min(whole - part, round(whole / 2 - middle))) for whole, part, middle in zip((height, width), small.shape, mass, strict=True)
+    )
+    pixels = np.zeros(shape, np.float32)
+    pixels[0, top : top + small.shape[0], left : left + small.shape[1]] = small
+    return pixels, done

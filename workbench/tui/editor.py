@@ -1,0 +1,53 @@
+"""A person's own editor, in place of the terminal program for as long as it is open."""
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.app import SuspendNotSupported
+
+from workbench.problems import Problem, one_line
+
+if TYPE_CHECKING:
+    from workbench.tui.app import DlwbApp
+
+USUAL = ("nano", "vi")
+"""Taken where neither variable is set."""
+
+
+def command() -> list[str]:
+    """What $VISUAL, else $EDITOR says, else a usual editor. Raises Problem where there is none."""
+    for name in ("VISUAL", "EDITOR"):
+        given = os.environ.get(name, "")
+        try:
+            words = shlex.split(given)
+        except ValueError:
+            raise Problem(f"${name} cannot be read: {one_line(given, 80)}.", "It has a quote that is not closed.") from None
+        if words:
+            if not shutil.which(words[0]):
+                raise Problem(f"${name} names {one_line(words[0], 80)}, which is not there.", "Set it to an editor that is installed.")
+            return words
+    found = next(filter(None, map(shutil.which, USUAL)), None)
+    if not found:
+        raise Problem("No editor is known.", "Set one before dlwb is started: export EDITOR=nano")
+    return [found]
+
+
+def edit(app: "DlwbApp", path: Path) -> None:
+    """Open the file and wait until the editor is closed. Raises Problem where it cannot be opened, or ends in failure."""
+    words = command()
+    try:
+        with app.suspend():
+            done = subprocess.run([*words, str(path)], check=False)
+    except SuspendNotSupported:
+        raise Problem("This terminal cannot be lent to an editor.", f"Edit {path} yourself; dlwb reads it again.") from None
+    except OSError as error:
+        raise Problem(f"{one_line(words[0], 80)} cannot be started: {error.strerror}.") from None
+    finally:
+        app.frame.forget()
+        app.screen.refresh()
+    if done.returncode:
+        raise Problem(f"{one_line(words[0], 80)} ended with {done.returncode}.")

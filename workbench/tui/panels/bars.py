@@ -1,0 +1,45 @@
+"""Shares of one whole as bars, the largest one marked: what a network thinks a picture is, or which character comes next."""
+
+from collections.abc import Mapping
+
+from rich.cells import cell_len
+from textual.strip import Strip
+
+from workbench.problems import one_line
+from workbench.tui import palette, strips
+from workbench.tui.panels.lines import Lines
+
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+class Bars(Lines):
+    """Shows what `follow` was last given; in the order given as long as all fit, else the largest first."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.shares: dict[str, float] = {}
+
+    def follow(self, shares: Mapping[str, float]) -> None:
+        """Show these: name → 0 … 1."""
+        self.shares = {one_line(str(name), 40) or "·": float(share) for name, share in shares.items()}
+        self.rebuild()
+
+    def lines(self, width: int) -> list[Strip]:
+        shares = list(self.shares.items())
+        if len(shares) > max(1, self.size.height):
+            shares.sort(key=lambda each: -each[1])
+        best = max(self.shares, key=lambda name: self.shares[name], default="")
+        label = min(max((cell_len(name) for name, _ in shares), default=0), max(4, width // 3))
+        room = max(4, width - label - 8)
+        rows = []
+        for name, share in shares:
+            eighths = round(max(0.0, min(1.0, share)) * room * 8)
+            bar = "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
+            style = palette.accent if name == best else palette.faint
+            look = palette.bold if name == best else palette.dim
+            rows.append(
+                strips.line(
+                    width, [(strips.fit(name, label, "right") + " ", look), (strips.fit(bar, room), style), (f"{share:>6.1%}", look)]
+                )
+            )
+        return rows

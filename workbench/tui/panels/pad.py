@@ -1,0 +1,156 @@
+"""A pad to draw on, with the mouse or the keys: light ink on a dark ground, whatever the theme."""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.style import Style
+from textual import events
+from textual.message import Message
+
+from workbench.tui.charts.canvas import Canvas
+from workbench.tui.charts.cells import Cells
+from workbench.tui.charts.halfcell import Pixels, color_style, decode, half_cells, reduced, scaled
+
+SIDE = 112
+"""Pixels of the drawing each way: four for each of MNIST's."""
+BRUSH = 0.05
+"""The brush's radius as a share of the side: a pen's width for a digit that fills two thirds of the pad."""
+GROUND, INK, PEN = (26, 33, 42), (244, 246, 250), (98, 182, 234)
+
+
+class Pad(Canvas):
+    """The drawing is `ink`; `Changed` is posted whenever it differs."""
+
+    BACKGROUNDS = True
+    DEFAULT_CSS = "Pad { height: 1fr; width: 1fr; }"
+
+    class Changed(Message):
+        """Something was drawn or erased."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.ink: NDArray[np.float32] = np.zeros((SIDE, SIDE), np.float32)
+        """From 0, none, to 1."""
+        self.picture: Pixels | None = None
+        """Shown in place of the drawing, where somebody opened one."""
+        self.erasing = False
+        self.pen: tuple[int, int] | None = None
+        """The cell of the keyboard's pen, (column, row), once it is used."""
+        self.pen_down = False
+        self._last: tuple[float, float] | None = None
+        self._button = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of the square that is drawn on; it has twice as many columns."""
+        return max(1, min(self.size.height, self.size.width // 2))
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is drawn."""
+        return not self.ink.any()
+
+    def png(self) -> bytes:
+        """The drawing as a PNG, grey, light on black."""
+        from PIL import Image
+
+        out = io.BytesIO()
+        Image.fromarray((self.ink * 255).astype(np.uint8)).save(out, "PNG")
+        return out.getvalue()
+
+    def show_picture(self, data: bytes) -> None:
+        """Show a PNG or JPEG in place of the drawing. Raises Problem."""
+        pixels = decode(data, ("PNG", "JPEG"))
+        self.clear()
+        self.picture = pixels
+        self.redraw()
+
+    def clear(self) -> None:
+        """An empty pad."""
+        self.ink[:] = 0
+        self.picture, self._last, self.pen_down = None, None, False
+        self._changed()
+
+    def draw(self, width: int, height: int) -> Cells:
+        cells = Cells(width, height)
+        rows = max(1, min(height, width // 2))
+        if self.picture is not None:
+            pixels = scaled(self.picture, 2 * rows, 2 * rows)
+        else:
+            pixels = self._drawing(2 * rows)
+        codes, keys = half_cells(reduced(pixels, self.terminal_colors))
+        cells.codes[: codes.shape[0], : codes.shape[1]], cells.keys[: codes.shape[0], : codes.shape[1]] = codes, keys
+        return cells
+
+    def _drawing(self, side: int) -> Pixels:
+        from PIL import Image
+
+        share = np.asarray(Image.fromarray(self.ink).resize((side, side), Image.Resampling.BOX))[..., None]
+        pixels: Pixels = (np.array(GROUND) * (1 - share) + np.array(INK) * share).astype(np.uint8)
+        if self.pen:
+            column, row = self.pen
+            pixels[2 * row : 2 * row + 2, column] = PEN
+        return pixels
+
+    def style_for(self, key: int) -> Style:
+        return color_style(key, self.rich_style) if key else self.rich_style
+
+    # -- drawing ---------------------------------------------------------------------------------------------------------------------
+
+    def stroke(self, column: float, row: float, *, erase: bool = False) -> None:
+        """Draw a line from where the last one ended to the middle of a cell; a dot where none is begun."""
+        self.picture = None
+        rows = self.rows
+        end = (column + 0.5) / (2 * rows) * SIDE, (row + 0.5) / rows * SIDE
+        start = self._last or end
+        self._last = end
+        y, x = np.mgrid[:SIDE, :SIDE] + 0.5
+        along, across = end[0] - start[0], end[1] - start[1]
+        length = along**2 + across**2
+        share = ((x - start[0]) * along + (y - start[1]) * across) / length if length else np.zeros_like(x)
+        share = share.clip(0, 1)
+        distance = np.hypot(x - start[0] - share * along, y - start[1] - share * across)
+        radius = BRUSH * SIDE * (1.8 if erase else 1)
+        # A soft edge, two pixels wide.
+        touched = (0.5 + (radius - distance) / 2).clip(0, 1).astype(np.float32)
+        self.ink = np.minimum(self.ink, 1 - touched) if erase else np.maximum(self.ink, touched)
+        self._changed()
+
+    def move_pen(self, across: int, down: int) -> None:
+        """The keyboard's pen; it draws where it is down."""
+        column, row = self.pen or (self.rows, self.rows // 2)
+        if self.pen:
+            column = max(0, min(2 * self.rows - 1, column + across))
+            row = max(0, min(self.rows - 1, row + down))
+        self.pen = column, row
+        if self.pen_down:
+            self.stroke(column, row, erase=self.erasing)
+        else:
+            self.redraw()
+
+    def drop_pen(self) -> None:
+        """Put the pen down, or lift it."""
+        self.pen_down = not self.pen_down
+        self._last = None
+        self.move_pen(0, 0)
+
+    def _changed(self) -> None:
+        self.redraw()
+        self.post_message(self.Changed())
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        self.capture_mouse()
+        self.pen, self.pen_down, self._last, self._button = None, False, None, event.button
+        self._to(event)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if self._button:
+            self._to(event)
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        self.release_mouse()
+        self._button, self._last = 0, None
+
+    def _to(self, event: events.MouseEvent) -> None:
+        self.stroke(event.x, event.y, erase=self.erasing or self._button != 1)

@@ -1,0 +1,70 @@
+"""Asks for a name, over whatever screen wants one: a copied recipe's."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from workbench.problems import Problem
+from workbench.tui import keys, palette, strips
+from workbench.tui.keys import Key
+from workbench.tui.panels.lines import Lines
+
+
+class NameScreen(ModalScreen[str]):
+    """Dismisses with the name once `take` has accepted it, with "" where there is to be none."""
+
+    DEFAULT_CSS = """
+    NameScreen { align: center middle; background: $ground 60%; }
+    NameScreen > Vertical { width: 76; max-width: 96%; height: auto; padding: 1 2; background: $ground; border: round $accent-color; }
+    NameScreen Lines { height: 4; }
+    NameScreen Input { height: 1; border: none; padding: 0 1; background: $raised; }
+    NameScreen #wrong { height: 3; padding: 1 0 0 0; }
+    """
+    KEYS: ClassVar[tuple[Key, ...]] = (Key("escape", "back", "back", "Back without one", "Esc"),)
+    BINDINGS = keys.bindings(KEYS)
+
+    def __init__(self, title: str, text: str, name: str, take: Callable[[str], None]) -> None:
+        """`take` does what is to be done with the name, and raises Problem where it cannot be."""
+        super().__init__()
+        self._title, self._text, self._first, self._take = title, text, name, take
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Lines(id="what")
+            yield Input(self._first, compact=True, select_on_focus=False)
+            yield Lines(id="wrong")
+
+    def on_mount(self) -> None:
+        self.query_one("#what", Lines).source = lambda width: [
+            strips.line(width, [(self._title, palette.heading)]),
+            strips.line(width, []),
+            *strips.paragraph(self._text, width, palette.plain),
+        ]
+        self._say("Enter copies, Esc goes back.")
+        self.query_one(Input).focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.query_one("#what", Lines).rebuild()
+
+    def _say(self, text: str, wrong: bool = False) -> None:
+        panel = self.query_one("#wrong", Lines)
+        panel.source = lambda width: strips.paragraph(text, width, palette.bad if wrong else palette.dim)
+        panel.rebuild()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        name = event.value.strip()
+        try:
+            self._take(name)
+        except Problem as problem:
+            self._say(str(problem), wrong=True)
+        else:
+            self.dismiss(name)
+
+    def action_press(self, name: str) -> None:
+        """A key or a click."""
+        self.dismiss("")

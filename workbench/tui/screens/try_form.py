@@ -1,0 +1,139 @@
+"""Try a network that takes a text or a row of numbers: a field for each, its answer as text and bars."""
+
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.containers import Container, Horizontal, VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from workbench import schemas, words
+from workbench.json_schema import complete
+from workbench.problems import Problem, one_line
+from workbench.tui import keys, palette, strips
+from workbench.tui.keys import Key
+from workbench.tui.panels.bars import Bars
+from workbench.tui.panels.lines import Lines
+from workbench.tui.screens.try_it import TRYING, TryScreen
+from workbench.yaml_reader import flow_value
+
+
+class TryFormScreen(TryScreen):
+    """A text's fields are those of the project's Request; a row's are what its form says."""
+
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        Key("escape", "back", "back", "Out of the field; back to the run", "Esc"),
+        Key("enter", "send", "ask", "Ask with what stands in the fields", "⏎"),
+        Key("tab", "next", "next field", "The next field", "Tab"),
+        Key("shift+tab", "previous", "", "The field before", "⇧Tab"),
+        Key("pagedown", "more", "", "Scroll the answer down", "PgDn"),
+        Key("pageup", "less", "", "Scroll it up", "PgUp"),
+        *TRYING,
+    )
+    BINDINGS = keys.bindings(KEYS)
+    HINT = "Enter asks with what stands in the fields."
+
+    def __init__(self, feed: Any, kind: str) -> None:
+        super().__init__(feed)
+        self.kind = kind
+        recipe = feed.run.recipe()
+        own = recipe.project.endswith(".py")
+        self.schema = schemas.describe(feed.run.project_copy if own else recipe.project, may_run=False)
+        self.text = ""
+
+    def compose_form(self) -> list[Widget]:
+        said = Horizontal(Lines(id="text"), Bars(id="bars"), id="said")
+        return [Container(VerticalScroll(id="form", can_focus=False), said, id="ask", classes=self.kind)]
+
+    def begun(self) -> None:
+        self.query_one("#text", Lines).source = lambda width: (
+            strips.paragraph(self.text, max(8, width - 1), palette.plain) if self.text else []
+        )
+        if self.query("#form Input"):
+            return
+        form = self.query_one("#form")
+        first = None
+        for name, value, about in self.fields():
+            field = Input(value, placeholder=about, compact=True, name=name, select_on_focus=False)
+            first = first or field
+            form.mount(Horizontal(Static(one_line(name, 40), markup=False), field))
+        if first:
+            self.call_after_refresh(first.focus)
+
+    def fields(self) -> list[tuple[str, str, str]]:
+        """Name, first value and description of each field."""
+        if self.kind == "row":
+            found = []
+            for each in self.ready.get("form", {}).get("fields", []):
+                about = f"{each['name']}: {words.number(each.get('low'))} to {words.number(each.get('high'))} in the training rows"
+                found.append((str(each["name"]), f"{each.get('value', 0):g}", about))
+            return found
+        properties = self.schema.request.get("properties", {}) if self.schema else {}
+        return [(name, str(each.get("default", "")), one_line(str(each.get("description", "")), 200)) for name, each in properties.items()]
+
+    def question(self) -> Any:
+        """What the fields say, as predict takes it. Raises Problem."""
+        values: dict[str, Any] = {}
+        properties = self.schema.request.get("properties", {}) if self.schema else {}
+        for field in self.query("#form Input").results(Input):
+            name, typed = str(field.name), field.value
+            if properties.get(name, {}).get("type") == "string":
+                values[name] = typed
+                continue
+            values[name], wrong = flow_value(typed)
+            if wrong or (self.kind == "row" and not isinstance(values[name], int | float)):
+                raise Problem(f"{name}: {wrong or 'must be a number'}.")
+        if self.kind == "row":
+            return {"row": values}
+        faults = complete(values, self.schema.request, "it")[1] if self.schema else []
+        if faults:
+            raise Problem(f"{faults[0].where[0] if faults[0].where else ''}: {faults[0].text}.")
+        return values
+
+    def answered(self, outputs: dict[str, Any]) -> None:
+        self.text = str(outputs.get("text") or outputs.get("answer") or "")
+        self.note = one_line(str(outputs.get("note") or ""), 300)
+        if outputs.get("next"):
+            self.note = "The bars are the likeliest characters after what you typed."
+        self.query_one("#text", Lines).rebuild()
+        self.query_one("#bars", Bars).follow(outputs.get("next") or outputs.get("probabilities") or {})
+
+    def reloaded(self) -> None:
+        self.do_send()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """What the field is, in the line below."""
+        if isinstance(event.widget, Input):
+            self.note = event.widget.placeholder
+            self.tell()
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.do_send()
+
+    def do_send(self) -> None:
+        try:
+            self.ask(predict=self.question())
+        except Problem as problem:
+            self.trouble = str(problem)
+        else:
+            self.trouble = ""
+        self.tell()
+
+    def do_next(self) -> None:
+        self.focus_next("#form Input")
+
+    def do_previous(self) -> None:
+        self.focus_previous("#form Input")
+
+    def do_more(self) -> None:
+        self.query_one("#text", Lines).scroll_by(5)
+
+    def do_less(self) -> None:
+        self.query_one("#text", Lines).scroll_by(-5)
+
+    def do_back(self) -> None:
+        if self.focused:
+            self.set_focus(None)
+        else:
+            super().do_back()

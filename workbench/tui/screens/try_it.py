@@ -1,0 +1,157 @@
+"""Try a run: ask its network something and see what it answers. The base of the screens for pictures, texts and numbers."""
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.strip import Strip
+from textual.widget import Widget
+
+from workbench.problems import Problem, one_line
+from workbench.tui import keys, palette, strips
+from workbench.tui.answering import Answering
+from workbench.tui.feed import Feed
+from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.panels.key_bar import KeyBar
+from workbench.tui.panels.lines import Lines
+
+TRYING: tuple[Key, ...] = (
+    Key("R", "reload", "newer weights", "Take the best weights that a live run has by now; start what answers again, where it ended", "R"),
+    *keys.ALWAYS,
+)
+"""The keys that every such screen has after its own."""
+
+
+class TryScreen(KeyScreen):
+    """Starts what answers, keeps at most one question waiting, the newest, and ends it when the screen is left."""
+
+    KEYS: ClassVar[tuple[Key, ...]] = TRYING
+    HINT: ClassVar[str] = ""
+    """What to do here, shown until there is something better to say."""
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
+        self.feed = feed
+        self.answering = Answering(feed.run)
+        self.ready: dict[str, Any] = {}
+        """What it said of itself; empty until it has loaded."""
+        self.note, self.trouble = "", ""
+        self._question: dict[str, Any] | None = None
+        self._asking = False
+
+    def compose(self) -> ComposeResult:
+        yield Lines(id="top")
+        yield from self.compose_form()
+        yield Lines(id="say")
+        yield KeyBar()
+
+    def compose_form(self) -> "list[Widget]":
+        """What stands between the first line and the last ones."""
+        return []
+
+    def begun(self) -> None:
+        """Called when it has loaded: `ready` is there."""
+
+    def answered(self, outputs: dict[str, Any]) -> None:
+        """Show what it answered to the newest question."""
+
+    def on_mount(self) -> None:
+        self.query_one("#top", Lines).source = self._top
+        self.query_one("#say", Lines).source = self._say
+        self.run_worker(self._start(), exclusive=True, group="answering")
+
+    async def on_unmount(self) -> None:
+        await self.answering.close()
+
+    async def _start(self) -> None:
+        await self.answering.close()
+        self.trouble = ""
+        self.tell()
+        try:
+            self.ready = await self.answering.start()
+        except (Problem, OSError) as problem:
+            self._fail(problem)
+            return
+        self.begun()
+        self.tell()
+        await self._ask()
+
+    def ask(self, **question: Any) -> None:
+        """Ask this next; a question that still waits is dropped."""
+        self._question = question
+        if self.ready and not self._asking:
+            self.run_worker(self._ask(), group="asking")
+
+    async def _ask(self) -> None:
+        if self._asking:
+            return
+        self._asking = True
+        try:
+            while self._question is not None:
+                question, self._question = self._question, None
+                try:
+                    answer = await self.answering.ask(**question)
+                except Problem as problem:
+                    self._fail(problem)
+                    continue
+                self.trouble = ""
+                if "step" in answer:
+                    newer = answer["step"] != self.ready.get("step")
+                    self.ready["step"] = answer["step"]
+                    self.notify(f"Weights of step {answer['step']:,}" + ("" if newer else ", as before"), timeout=3)
+                    self.reloaded()
+                else:
+                    self.answered(answer.get("outputs") or {})
+                self.tell()
+        finally:
+            self._asking = False
+
+    def reloaded(self) -> None:
+        """Called when there are other weights: ask again what was asked."""
+
+    def _fail(self, problem: Exception) -> None:
+        if "ended" in str(problem):
+            self.ready = {}
+        self.trouble = str(problem)
+        self.tell()
+
+    def tell(self) -> None:
+        """Bring the first and the last lines up to date."""
+        if self.is_attached:
+            self.query_one("#top", Lines).rebuild()
+            self.query_one("#say", Lines).rebuild()
+            self.query_one(KeyBar).rebuild()
+
+    def _top(self, width: int) -> list[Strip]:
+        recipe = self.feed.run.stem
+        if self.ready:
+            state = (f"weights of step {self.ready.get('step', 0):,} ", palette.good)
+        else:
+            state = ("nothing answers ", palette.bad) if self.trouble else ("loading its weights … ", palette.warn)
+        demo = str(self.ready.get("demo") or "")
+        parts = [(" Try it  ", palette.heading), (one_line(recipe, 60), palette.bold), (f"  DEMO: {demo}" if demo else "", palette.warn)]
+        return [strips.line(width, parts, [state])]
+
+    def _say(self, width: int) -> list[Strip]:
+        if self.trouble:
+            return strips.paragraph(one_line(self.trouble, 400), width, palette.bad)
+        return strips.paragraph(one_line(self.note or self.HINT, 400), width, palette.dim)
+
+    def do_reload(self) -> None:
+        if self.ready:
+            self.ask(reload=True)
+        else:
+            self.run_worker(self._start(), exclusive=True, group="answering")
+
+    def do_back(self) -> None:
+        self.app.pop_screen()
+
+
+def try_screen(feed: Feed, kind: str) -> TryScreen:
+    """The screen for a project that takes `kind`: picture, text or row."""
+    if kind == "picture":
+        from workbench.tui.screens.try_picture import TryPictureScreen
+
+        return TryPictureScreen(feed)
+    from workbench.tui.screens.try_form import TryFormScreen
+
+    return TryFormScreen(feed, kind)

@@ -1,0 +1,162 @@
+"""Try a network that takes pictures: draw one, or name a file, and watch the shares of the classes."""
+
+import os
+from base64 import b64decode, b64encode
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.containers import Container, Horizontal
+from textual.timer import Timer
+from textual.widget import Widget
+
+from workbench.problems import Problem, one_line
+from workbench.tui import keys
+from workbench.tui.charts.halfcell import Picture
+from workbench.tui.keys import Key
+from workbench.tui.panels.bars import Bars
+from workbench.tui.panels.pad import Pad
+from workbench.tui.screens.try_it import TRYING, TryScreen
+
+if TYPE_CHECKING:
+    from textual.widgets import Input
+
+PAUSE = 0.08
+"""Seconds between two questions while somebody draws."""
+LARGEST = 32 << 20
+"""Bytes of a picture's file."""
+
+
+class TryPictureScreen(TryScreen):
+    """The pad at the left; what the network got of it and what it makes of it at the right."""
+
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        Key("escape", "back", "back", "Back to the run", "Esc"),
+        Key("c,delete", "clear", "clear", "An empty pad", "c"),
+        Key("x", "erase", "eraser", "Erase in place of drawing, and back; the right mouse button erases, too"),
+        Key("o", "open", "picture file", "Give the path of a picture"),
+        Key("space", "pen", "pen", "Put the keyboard's pen down, or lift it", "Space"),
+        Key("left", "left", "", "The pen to the left", "←"),
+        Key("right", "right", "", "The pen to the right", "→"),
+        Key("up", "up", "", "The pen up", "↑"),
+        Key("down", "down", "", "The pen down", "↓"),
+        *TRYING,
+    )
+    BINDINGS = keys.bindings(KEYS)
+    HINT = "Draw with the mouse; the right button erases. Or arrows move a pen, and space puts it down."
+
+    def __init__(self, feed: Any) -> None:
+        super().__init__(feed)
+        self._picture = b""
+        """The file that is shown in place of the drawing."""
+        self._timer: Timer | None = None
+
+    def compose_form(self) -> list[Widget]:
+        return [Horizontal(Pad(id="pad"), Container(Picture(id="seen"), Bars(id="bars"), id="answer"), id="try")]
+
+    @property
+    def pad(self) -> Pad:
+        return self.query_one(Pad)
+
+    @property
+    def bars(self) -> Bars:
+        return self.query_one(Bars)
+
+    @on(Pad.Changed)
+    def _changed(self) -> None:
+        if self.pad.picture is None:
+            self._picture = b""
+        if self.pad.empty and not self._picture:
+            self._question = None
+            self.note = ""
+            self._show({})
+            self.tell()
+        elif self._timer is None:
+            self._timer = self.set_timer(PAUSE, self.reloaded)
+
+    def reloaded(self) -> None:
+        """Ask about what is on the pad."""
+        self._timer = None
+        if self._picture or not self.pad.empty:
+            self.ask(predict={"picture": b64encode(self._picture or self.pad.png()).decode()})
+
+    def answered(self, outputs: dict[str, Any]) -> None:
+        if not self._picture and self.pad.empty:
+            return  # the pad was cleared meanwhile
+        self.note = f"What it got is at the right: {outputs['note']}." if outputs.get("note") else ""
+        self._show(outputs)
+
+    def _show(self, outputs: dict[str, Any]) -> None:
+        self.bars.follow(outputs.get("probabilities") or {})
+        seen = self.query_one("#seen", Picture)
+        try:
+            seen.show(b64decode(outputs["seen"])) if outputs.get("seen") else seen.say("")
+        except ValueError:
+            seen.say("The picture cannot be read.")
+
+    # -- keys ------------------------------------------------------------------------------------------------------------------------
+
+    def do_clear(self) -> None:
+        self.pad.clear()
+
+    def do_erase(self) -> None:
+        self.pad.erasing = not self.pad.erasing
+        self.notify("Erasing" if self.pad.erasing else "Drawing", timeout=2)
+
+    def do_pen(self) -> None:
+        self.pad.drop_pen()
+
+    def do_left(self) -> None:
+        self.pad.move_pen(-1, 0)
+
+    def do_right(self) -> None:
+        self.pad.move_pen(1, 0)
+
+    def do_up(self) -> None:
+        self.pad.move_pen(0, -1)
+
+    def do_down(self) -> None:
+        self.pad.move_pen(0, 1)
+
+    def do_back(self) -> None:
+        field = self.query("#path")
+        if field:
+            field.remove()
+        else:
+            super().do_back()
+
+    def do_open(self) -> None:
+        from textual.widgets import Input
+
+        if not self.query("#path"):
+            self.mount(Input(id="path", placeholder="path of a PNG or JPEG picture; Esc goes back", compact=True), after="#try")
+        self.query_one("#path", Input).focus()
+
+    def on_input_submitted(self, event: "Input.Submitted") -> None:
+        event.input.remove()
+        if not event.value.strip():
+            return
+        try:
+            data = read(event.value.strip())
+            self.pad.show_picture(data)
+        except Problem as problem:
+            self.trouble = str(problem)
+            self.tell()
+            return
+        self._picture = data
+        self.reloaded()
+
+
+def read(text: str) -> bytes:
+    """The bytes of a picture's file. Raises Problem where there is none, or it is too large to send on."""
+    path = Path(text).expanduser()
+    name = one_line(text, 200)
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(file, "rb") as opened:
+            data = opened.read(LARGEST + 1) or b""
+    except (OSError, ValueError) as error:
+        raise Problem(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    if len(data) > LARGEST:
+        raise Problem(f"{name} is larger than {LARGEST >> 20} MB.", "Make it smaller first.")
+    return data
