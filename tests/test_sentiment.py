@@ -1,0 +1,128 @@
+"""Film reviews: raw text and the course's file give the same words; tiny networks learn; what is shown is what was measured."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from workbench.datasets import imdb
+from workbench.events import Curve, Event, Matrix, Scalars, Table
+from workbench.problems import Problem
+from workbench.projects import sentiment
+from workbench.projects.sentiment import Sentiment, compared
+from workbench.recipe import Compute, Train
+
+GOOD, BAD, FILLING = ["superb", "moving", "loved"], ["awful", "boring", "waste"], [f"w{'abcdefghij'[n]}" for n in range(10)]
+SMALL = {
+    "bigrams": {"embedding": 8, "learning_rate": 0.05},
+    "gru": {"embedding": 8, "hidden": 8, "learning_rate": 0.02, "length": 12, "both_ends": True},
+    "lstm": {"embedding": 8, "hidden": 8, "learning_rate": 0.02, "length": 12, "layers": 2},
+}
+
+
+def written(rng: np.random.Generator, count: int) -> imdb.Reviews:
+    """Reviews that one word of two decides."""
+    labels = rng.integers(0, 2, count).astype(np.float32)
+    texts = []
+    for label in labels:
+        text = [str(word) for word in rng.choice(FILLING, rng.integers(4, 11))]
+        text.insert(int(rng.integers(0, len(text) + 1)), str(rng.choice(GOOD if label else BAD)))
+        texts.append(text)
+    return imdb.Reviews(texts, labels)
+
+
+def made(monkeypatch: pytest.MonkeyPatch, model: str, *, shuffled: bool = False) -> Sentiment:
+    rng = np.random.default_rng(0)
+    reviews = {name: written(rng, count) for name, count in (("train", 400), ("valid", 100), ("set_aside", 50), ("test", 100))}
+    if shuffled:
+        rng.shuffle(reviews["train"].labels)
+    monkeypatch.setattr(sentiment.imdb, "read", lambda: reviews)
+    config: Any = {"model": model, "dropout": 0.0, **SMALL[model]}
+    project = Sentiment(Sentiment.Config(**config), Train(batch_size=20), Compute(device="cpu", threads=1), 1)
+    project.build()
+    for epoch in range(8):
+        for batch in project.batches(epoch, np.random.default_rng(epoch)):
+            project.train_step(batch)
+    return project
+
+
+def events(project: Sentiment, split: str) -> list[Event]:
+    with project.evaluating():
+        return list(project.evaluate(split))
+
+
+def test_raw_text_and_the_courses_file_give_the_same_words() -> None:
+    raw = "I DON'T <b>like</b> it.<br /><br />Really &amp; truly: 10/10"
+    in_the_file = "i don  t  like  it . br    br   really   truly            "
+    assert imdb.words(raw) == imdb.words(in_the_file) == ["i", "don", "t", "like", "it", "really", "truly"]
+
+
+def test_the_split_is_the_courses_and_no_review_is_in_two_parts(mirror: Any) -> None:
+    reviews = imdb.read()
+    assert {name: len(part.texts) for name, part in reviews.items()} == {"train": 19981, "valid": 1500, "set_aside": 1000, "test": 2500}
+    train = {tuple(text) for text in reviews["train"].texts}
+    assert not any(tuple(text) in train for name in ("valid", "set_aside", "test") for text in reviews[name].texts)
+    assert reviews["test"].labels.mean() == 0.5
+
+
+def test_files_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(Problem, match="25,000 of each"):
+        imdb.split(["good"], ["positive"])
+    with pytest.raises(Problem, match="'meh'"):
+        imdb.split(["good"] * 25_000, ["meh"] * 25_000)
+
+
+@pytest.mark.parametrize("model", SMALL)
+def test_it_learns_and_nothing_from_shuffled_labels(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    found = []
+    for shuffled in (False, True):
+        shown = events(made(monkeypatch, model, shuffled=shuffled), "valid")
+        found.append(next(event.values["accuracy"] for event in shown if isinstance(event, Scalars)))
+    assert found[0] > 0.9 and found[1] < 0.75
+
+
+@pytest.mark.parametrize("model", SMALL)
+def test_an_answer_does_not_depend_on_what_is_asked_beside_it(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    project = made(monkeypatch, model)
+    with project.evaluating():
+        together = project.positive(project.inputs["test"])
+        alone = [project.positive([each])[0] for each in project.inputs["test"][:20]]
+    assert np.allclose(together[:20], alone, atol=1e-6)
+
+
+def test_the_difference_shown_is_the_difference_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = made(monkeypatch, "gru")
+    with project.evaluating():
+        answer = project.predict({"text": "<i>SUPERB</i> wa wb<br />wc superb"})
+        without = project.predict({"text": "wa wb wc"})
+    first = answer["words"][0]
+    assert answer["answer"] == "positive" and first["word"] == "superb"
+    assert first["difference"] == pytest.approx(without["probabilities"]["positive"] - answer["probabilities"]["positive"], abs=1e-6)
+    with project.evaluating():
+        (typed,) = project.sample(project.Request(review="SUPERB wa wb wc superb"))
+        assert isinstance(typed, Table) and typed.tag == "review/typed" and typed.rows[1][0] == "superb"
+        for wrong, says in (({}, "no review"), ({"text": "zzz 12"}, "no word"), ({"text": 3}, "no review")):
+            with pytest.raises(Problem, match=says):
+                project.predict(wrong)
+
+
+def test_what_is_shown_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = made(monkeypatch, "bigrams")
+    shown = events(project, "test")
+    values = next(event.values for event in shown if isinstance(event, Scalars))
+    assert {"accuracy/set_aside", "accuracy/bag_of_words", "accuracy/nb_svm"} <= set(values)
+    assert values["accuracy/bag_of_words"] > 0.9 and values["accuracy/nb_svm"] > 0.9
+    matrix = next(event for event in shown if isinstance(event, Matrix))
+    assert np.trace(matrix.values) / 100 == pytest.approx(values["accuracy"])
+    curve = next(event for event in shown if isinstance(event, Curve))
+    assert sum(curve.totals) == 100 and np.trapezoid(curve.y, curve.x) == pytest.approx(values["auc"])
+    examples = next(event for event in shown if isinstance(event, Table) and event.tag == "confusion/examples")
+    assert len(examples.cells) == len(examples.rows) and all(0 <= cell <= 1 for pair in examples.cells for cell in pair)
+
+
+def test_the_interval_is_of_paired_differences() -> None:
+    right, other = np.array([True] * 60 + [False] * 40), np.array([True] * 50 + [False] * 50)
+    table = compared(right, {"nb_svm": other})
+    assert table.rows[1][:3] == ["nb svm", 0.5, 0.1]
+    # Ten of 100 differ: 0.1 ± 1.96 sqrt(0.1 * 0.9 / 99).
+    assert table.rows[1][3] == "+0.0409 to +0.1591"
