@@ -505,3 +505,8 @@ def test_a_feed_that_is_pushed_out_while_its_log_is_read_is_no_error() -> None:
                 pass
             library.feed(run).ask()
     assert all(entry.summary.step == 1000 for entry in library.entries.values())
+
+
+async def test_the_cursor_begins_on_the_recipe_for_newcomers() -> None:
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await settle(pilot, lambda: "▌ Handwritten digits, the first run" in seen(pilot.app))

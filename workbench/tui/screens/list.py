@@ -81,6 +81,10 @@ class ListScreen(KeyScreen):
         """What there is to say about the row under the cursor."""
         return []
 
+    def first(self) -> str:
+        """The key of the row that the cursor stands on at first; "" for the uppermost one."""
+        return ""
+
     def rested(self) -> None:
         """Called when the cursor is on another row, and when the screen is shown."""
 
@@ -93,6 +97,7 @@ class ListScreen(KeyScreen):
 
     def on_mount(self) -> None:
         self.library.load_recipes()
+        self.rows.first = self.first()
         self.rows.make = self.make_rows
         self.pane.source = lambda width: self.pane_lines(max(8, width - 1))
         self._arrange()

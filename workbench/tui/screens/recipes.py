@@ -35,9 +35,8 @@ class RecipesScreen(ListScreen):
     )
     BINDINGS = keys.bindings(KEYS)
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.rows.first = next((str(each.path) for each in self.library.shelf if each.path.stem == FIRST), "")
+    def first(self) -> str:
+        return next((str(each.path) for each in self.library.shelf if each.path.stem == FIRST), "")
 
     @property
     def chosen(self) -> "Shelved | None":
