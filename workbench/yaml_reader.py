@@ -306,4 +306,6 @@ def _syntax(error: yaml.MarkedYAMLError, lines: list[str]) -> Fault:
         return Fault((), 'is neither "key: value" nor indented under one', opened.line + 1 if opened else number)
     if "expected key" in words or "<block end>" in words or "<document start>" in words:
         return Fault((), "is not indented like the lines around it", number)
+    if "nesting depth" in words:  # libyaml has a limit of its own, which speaks first where it reads far ahead
+        return Fault((), f"is nested deeper than {DEPTH_LIMIT} levels", number)
     return Fault((), f"is not YAML: {one_line(words, 120)}", number)
