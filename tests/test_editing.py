@@ -31,7 +31,7 @@ def test_a_shipped_recipe_is_copied_edited_and_checked(tmp_path: Path, monkeypat
         terminal.wait("Bike sharing")
         terminal.type("/")
         terminal.wait("words")
-        terminal.type("bike\r")
+        terminal.type("by hand\r")
         terminal.wait_gone("Handwritten digits")
         terminal.type("e")
         terminal.wait("comes with dlwb and stays as it is")

@@ -37,7 +37,7 @@ def test_what_is_not_known_is_refused_with_what_is() -> None:
 def test_the_shell_shows_and_sets_them() -> None:
     command = [sys.executable, "-m", "workbench.cli", "preferences"]
     done = subprocess.run([*command, "notice=notice"], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("notice=notice ")
+    assert "\nnotice=notice " in done.stdout
     assert preferences.get("notice") == "notice"
     wrong = subprocess.run([*command, "notice"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 1 and "is not KEY=VALUE" in wrong.stderr

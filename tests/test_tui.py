@@ -77,7 +77,7 @@ async def test_a_broken_recipe_is_a_red_row_with_its_mistakes_in_the_pane() -> N
         await settle(pilot, lambda: "✗ broken.yaml" in seen(pilot.app))
         await pilot.press("end")
         home = pilot.app.screen
-        for _ in range(20):
+        for _ in range(60):
             if home.rows.key.endswith("broken.yaml"):
                 break
             await pilot.press("up")
@@ -422,7 +422,7 @@ async def test_enter_starts_one_run_which_is_watched_and_killed() -> None:
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
         home = pilot.app.screen
-        for _ in range(20):
+        for _ in range(60):
             if home.rows.key.endswith("digits-mlp.yaml"):
                 break
             await pilot.press("down")
@@ -450,7 +450,7 @@ async def test_own_code_is_asked_about_with_its_path_and_hash() -> None:
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await settle(pilot, lambda: "My own idea" in seen(pilot.app))
         home = pilot.app.screen
-        for _ in range(20):
+        for _ in range(60):
             if home.rows.key.endswith("mine.yaml"):
                 break
             await pilot.press("down")

@@ -280,8 +280,8 @@ def _shell() -> Any:
 
         _print(trash.restore(run).id)
 
-    @shell.command()
-    def clean(
+    @shell.command(name="clean")
+    def clean_(
         empty_trash: Annotated[bool, typer.Option("--trash", help="Remove deleted runs for good.")] = False,
         older: Annotated[float, typer.Option(metavar="DAYS", min=0, help="With --trash: only what was deleted so long ago.")] = 0,
         checkpoints: Annotated[list[str] | None, typer.Option(metavar="RUN", help="Remove all but its best and its newest.")] = None,

@@ -228,7 +228,7 @@ class MatrixView(Canvas):
         & > .matrix--title { color: $foreground; text-style: bold; }
         & > .matrix--name { color: $foreground 75%; }
         & > .matrix--note { color: $foreground 55%; }
-        & > .matrix--chosen { color: $ground; background: $text-color; text-style: bold; }
+        & > .matrix--chosen { color: $background; background: $foreground; text-style: bold; }
         & > .matrix--right { color: #4294e0; }
         & > .matrix--wrong { color: #e2823c; }
         &.-sixteen > .matrix--right { color: #0000aa; }
