@@ -45,6 +45,7 @@ def test_a_shipped_recipe_is_copied_edited_and_checked(tmp_path: Path, monkeypat
         terminal.type("e")
         terminal.wait("no mistakes")
         terminal.wait_gone("✗ my-bike-sharing.yaml")
+        terminal.read(0.5)  # what is typed while the terminal changes hands is lost
         assert recipe.load(mine).recipe.title == "my-bike-sharing"
         (tmp_path / "my editor").write_text("#!/bin/sh\nexit 3\n")
         terminal.type("e")
