@@ -219,7 +219,9 @@ def _cells(recipe: Recipe, seeds: list[Result]) -> tuple[str, str, str, str]:
         figures.append(f"{name} {number(mean)}{spread}")
         for bar in recipe.bar:
             if bar.metric == metric:
-                how = "not judged" if seeds[0].variant else "passed" if bar.passed(mean) else "missed"
+                count = sum(map(bar.passed, values))
+                how = "passed" if count == len(values) else f"passed by {count} of {len(values)}" if count else "missed"
+                how = "not judged" if seeds[0].variant else how
                 bars.append(f"{verdict.wanted(bar)} {how}")
         course += [number(each.value) for each in recipe.reference if each.metric == metric]
     if seeds[0].variant:
