@@ -1,7 +1,7 @@
 """The chart widget: series over steps, curves and scatters as braille lines. The run's screen shows one per metric."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,7 @@ from workbench.tui.charts.plot import (
     BAD,
     CURSOR,
     FAINT,
+    FOCUS,
     LABEL,
     MARK,
     REFERENCE,
@@ -40,7 +41,7 @@ from workbench.tui.charts.smoothing import Smoothed, span
 
 __all__ = ["Chart", "Line", "Moment", "Reference", "Spot", "curve_line", "scatter_lines"]
 
-_PARTS = {TITLE: "title", LABEL: "label", AXIS: "axis", REFERENCE: "reference", MARK: "mark", BAD: "bad", CURSOR: "cursor"}
+_PARTS = {TITLE: "title", LABEL: "label", AXIS: "axis", REFERENCE: "reference", MARK: "mark", BAD: "bad", CURSOR: "cursor", FOCUS: "focus"}
 FAINTNESS = 0.38
 """How much of its own colour a faint line has, the rest being the background's."""
 _OWN_SLOTS = {"train": 0, "valid": 1, "test": 2}
@@ -81,6 +82,7 @@ class Chart(Canvas):
 
     COMPONENT_CLASSES = {
         "chart--title",
+        "chart--focus",
         "chart--label",
         "chart--axis",
         "chart--reference",
@@ -93,6 +95,7 @@ class Chart(Canvas):
     Chart {
         height: 1fr; width: 1fr; min-height: 1;
         & > .chart--title { color: $foreground; text-style: bold; }
+        & > .chart--focus { color: $foreground; text-style: bold underline; }
         & > .chart--label { color: $foreground 60%; }
         & > .chart--axis { color: $foreground 30%; }
         & > .chart--reference { color: $foreground 55%; }
@@ -149,6 +152,10 @@ class Chart(Canvas):
         """By the identity of the data, which are held so that it stays theirs."""
         self._smoothed: dict[tuple[int, ...], Smoothed] = {}
         self._slots: dict[str, int] = {}
+        self._lines: tuple[Line, ...] = ()
+        """What is shown, held so that its identity stays its own."""
+        self._drawn: tuple[object, ...] = ()
+        """What the picture was made from."""
 
     def show(
         self,
@@ -162,13 +169,14 @@ class Chart(Canvas):
         smooth: float = 0.0,
         cursor: float | None = None,
         spot: Spot | None = None,
+        focused: bool = False,
     ) -> list[Region]:
         """Show these lines, later ones on top, and repaint what changed; returns the repainted regions.
 
         `end` is the planned last x (0: not known, None: as far as the data go, for curves and scatters). A Series is read from where the
         last call left off, and stays the caller's; other data are compared by identity, so give new arrays for new content.
         `smooth` is how far back smoothing reaches, as a share of the x-axis; `cursor` an x to read values at; `spot` a point
-        that is pointed out.
+        that is pointed out. Where nothing is new, nothing is drawn.
         """
         old = self._plot
         self._choose_slots(lines)
@@ -183,17 +191,28 @@ class Chart(Canvas):
             self.log_y,
             cursor,
             spot,
+            focused,
         )
         shown = {_identity(line) for line in lines}
         self._smoothed = {key: kept for key, kept in self._smoothed.items() if key in shown}
         self._pyramids = {key: kept for key, kept in self._pyramids.items() if key in shown}
-        return self.redraw()
+        before, self._lines, self._drawn = self._drawn, tuple(lines), self._content(lines, smooth)
+        return [] if self._drawn == before and self._cells is not None else self.redraw()
+
+    def _content(self, lines: Sequence[Line], smooth: float) -> tuple[object, ...]:
+        """What is equal where the picture is: growing series by how far they go, other data by identity."""
+        plot = self._plot
+        shown = [
+            (_identity(line), line.name, line.points, line.faint, trace.slot, trace.pyramid and trace.pyramid.state)
+            for line, trace in zip(lines, plot.traces, strict=True)
+        ]
+        return (shown, smooth, *(getattr(plot, each.name) for each in fields(plot) if each.name != "traces"))
 
     def draw(self, width: int, height: int) -> Cells:
         return draw(self._plot, width, height)
 
     def style_for(self, key: int) -> Style:
-        if key >= FAINT:
+        if FAINT <= key < FAINT + SLOTS:
             return self._faint(key - FAINT + 1)
         part = _PARTS.get(key) or f"series-{key - SERIES + 1}"
         return self.get_component_rich_style(f"chart--{part}") if key else self.rich_style

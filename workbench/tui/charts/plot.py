@@ -17,6 +17,8 @@ SLOTS = 8
 """Colours of series; keys SERIES + 0 … SERIES + SLOTS - 1."""
 FAINT = SERIES + SLOTS
 """The same colours faint, from here on: of the values that a smoothed line stands for."""
+FOCUS = FAINT + SLOTS
+"""The title of the chart that keys act on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class Plot:
     cursor: float | None = None
     """An x to read the values at."""
     spot: Spot | None = None
+    focused: bool = False
+    """Keys act on it: its title says so."""
 
 
 def draw(plot: Plot, width: int, height: int) -> Cells:
@@ -226,7 +230,7 @@ def _header(cells: Cells, plot: Plot, rows: int) -> None:
     while words and _wide(words) > room:
         words.pop()
     x = cells.width - _wide(words)
-    cells.write(0, 0, cut(plot.title, max(0, min(x - 2, cells.width) if words else cells.width)), TITLE)
+    cells.write(0, 0, cut(plot.title, max(0, min(x - 2, cells.width) if words else cells.width)), FOCUS if plot.focused else TITLE)
     for word, trace in zip(words, traces, strict=False):
         key = BAD if trace.value is not None and not math.isfinite(trace.value) else SERIES + trace.slot
         x = cells.write(x, 0, word, key) + 2

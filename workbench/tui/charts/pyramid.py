@@ -60,6 +60,11 @@ class Pyramid:
     def __len__(self) -> int:
         return self._length
 
+    @property
+    def state(self) -> tuple[int, int]:
+        """Equal where nothing was added or dropped."""
+        return self.generation, self._length
+
     def clear(self) -> None:
         """Forget every point."""
         self.generation += 1

@@ -134,11 +134,13 @@ class Board(Widget):
         return plan(size, self.wanted)
 
     def rearrange(self, wanted: Wanted) -> bool:
-        """Lay out anew where something is different; returns whether it was."""
+        """Lay out anew where something then stands elsewhere; returns whether it does."""
         if wanted == self.wanted:
             return False
-        self.wanted = wanted
+        before, self.wanted = self.place(self.size), wanted
         self._clear_arrangement_cache()  # its key knows sizes and children, not what is wanted
+        if self.place(self.size) == before:
+            return False
         self.refresh(layout=True)
         return True
 

@@ -33,7 +33,7 @@ class RunBoard(Board):
     DEFAULT_CSS = """
     RunBoard { padding: 0 1; }
     RunBoard Chart { background: $ground; }
-    RunBoard Chart.focused > .chart--title { color: $accent-color; }
+    RunBoard Chart > .chart--focus { color: $accent-color; text-style: bold; }
     RunBoard Figures { border-left: solid $frame; padding: 0 0 0 1; }
     RunBoard Figures.tab { border-left: none; padding: 0; }
     """
@@ -141,7 +141,6 @@ class RunBoard(Board):
         parts = [split_tag(tag) for tag in tags]
         alone = len({split for split, _, _ in parts}) == 1
         names = [(series or split or metric) if alone or not series else f"{split} {series}" for split, _, series in parts]
-        chart.set_class(chart.name == self.focused, "focused")
         chart.log_y = self.log_y
         own = [bar for bar in self.recipe.bar if split_tag(bar.metric)[1] == metric]
         limits = [(limit, "to pass") for bar in own for limit in (bar.at_least, bar.at_most) if limit is not None]
@@ -153,6 +152,7 @@ class RunBoard(Board):
             moments=[Moment(mark.step, mark.text) for mark in history.marks if mark.command or set(mark.settings) != {"train.log_every"}],
             smooth=SHARES[self.smooth],
             cursor=self.cursor,
+            focused=chart.name == self.focused,
         )
 
     def _draw_notice(self, panel: Widget) -> None:
