@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
+from textual.geometry import Size
 from textual.screen import ModalScreen
 
 from workbench.tui import keys, palette, strips
@@ -34,11 +35,14 @@ class HelpScreen(ModalScreen[None]):
         self.table = table
 
     def compose(self) -> ComposeResult:
-        yield Lines()
+        # As large as it will be from the first: each change of a layout paints the whole terminal, the screen below tinted, once more.
+        yield self._fill(Lines(), self.app.size)
 
     def on_resize(self, event: events.Resize) -> None:
-        panel = self.query_one(Lines)
-        width = min(76, event.size.width * 96 // 100) - 6
+        self._fill(self.query_one(Lines), event.size)
+
+    def _fill(self, panel: Lines, size: Size) -> Lines:
+        width = min(76, size.width * 96 // 100) - 6
         lines = [
             strips.line(width, [("Keys", palette.heading), ("   the footer and the mouse do the same", palette.faint)]),
             strips.line(width, []),
@@ -50,6 +54,7 @@ class HelpScreen(ModalScreen[None]):
         panel.border_title = "help"
         panel.styles.height = len(lines) + 2
         panel.show(lines)
+        return panel
 
     def action_press(self, name: str) -> None:
         """A key."""
