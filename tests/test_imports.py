@@ -136,6 +136,11 @@ def test_the_terminal_program_imports_no_training() -> None:
     assert not found & (HEAVY | {"pydantic", "psutil", "workbench.worker", *modules("training"), *modules("projects"), *modules("data")})
 
 
+def test_the_list_of_recipes_is_painted_before_numpy_is_imported() -> None:
+    found = loaded_by("import workbench.tui.app, workbench.tui.screens.recipes")
+    assert "textual" in found and not found & {"numpy", "PIL"}
+
+
 def test_the_loop_and_the_worker_ask_the_project_for_torch() -> None:
     found = import_all("training") | loaded_by("import workbench.worker")
     assert not found & (HEAVY | SCREEN | {"typer"})

@@ -8,7 +8,6 @@ from textual.screen import Screen
 
 from workbench import preferences
 from workbench.tui import palette
-from workbench.tui.charts.canvas import Canvas
 from workbench.tui.panels.lines import Lines
 
 if TYPE_CHECKING:
@@ -96,6 +95,8 @@ class KeyScreen(Screen[None]):
 
     def restyle(self) -> None:
         """Draw everything in the theme's colours."""
+        from workbench.tui.charts.canvas import Canvas  # with NumPy: the first list is painted before
+
         for canvas in self.query(Canvas):
             canvas.restyle()
         for panel in self.query(Lines):
