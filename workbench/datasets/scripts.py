@@ -1,4 +1,4 @@
-"""TV scripts as words: Seinfeld, scenes of The Simpsons, or a person's own text; as the course prepares them, and how words become lines again."""
+"""TV scripts as the course's words: Seinfeld, The Simpsons, or a person's own text; and how words become lines again."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ LIMIT = 50_000_000
 """Most bytes of a text."""
 NAMES = ("seinfeld", "simpsons")
 NOTICE = 81
-"""Characters that the course leaves out at the beginning: the notice of the Simpsons' file. It does so with Seinfeld too, which has none."""
+"""Characters that the course leaves out at the beginning: the Simpsons' notice. It does so with Seinfeld too, which has none."""
 SIGNS = frozenset('.,";!?()-\n')
 """What the course makes words of their own."""
 HELD_OUT = 10
@@ -53,7 +53,8 @@ class Script:
         key = np.zeros(number, np.int64)
         for place in range(RUN):
             key = key * (len(self.words) + 1) + plain[place : place + number]
-        return key[lines[:number] == lines[RUN - 1 : RUN - 1 + number]]
+        whole: np.ndarray = key[lines[:number] == lines[RUN - 1 : RUN - 1 + number]]
+        return whole
 
     def find(self, prompt: str) -> list[int]:
         """A typed prompt's words as indices; Problem that names those which the text does not have.
@@ -95,7 +96,7 @@ def script(text: str, variant: str) -> Script:
 
 
 def pieces(found: Sequence[str]) -> list[str]:
-    """The words as they stand in a line, with the space before each where there is one, and speakers in capitals: joined, they are a text."""
+    """Each word as it stands in a line, the space before it included, speakers in capitals: joined, they are a text."""
     written: list[str] = []
     quoted = False
     for place, word in enumerate(found):
@@ -106,7 +107,9 @@ def pieces(found: Sequence[str]) -> list[str]:
             quoted = word == '"' and not quoted
     begins = [0, *(place for place, word in enumerate(found, 1) if word == "\n")]
     for begin in begins:
-        name = range(begin, next((place for place in range(begin, min(begin + 4, len(found))) if found[place].endswith(":")), begin - 1) + 1)
+        name = range(
+            begin, next((place for place in range(begin, min(begin + 4, len(found))) if found[place].endswith(":")), begin - 1) + 1
+        )
         if not any(found[place] in SIGNS for place in name):
             for place in name:
                 written[place] = written[place].upper().replace("_", " ")

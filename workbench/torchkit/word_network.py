@@ -76,8 +76,8 @@ class Softmax(nn.Module):
     chooses. Rare words so cost nothing where they are not the answer. Without clusters it is the plain softmax.
     """
 
-    def __init__(self, weight: nn.Parameter, clusters: Sequence[int] = ()) -> None:
-        """`weight` (words, features); `clusters`: the numbers of words at which the head and each cluster but the last end."""
+    def __init__(self, weight: Tensor, clusters: Sequence[int] = ()) -> None:
+        """`weight` (words, features), a parameter; `clusters`: the numbers of words at which the head and each cluster but the last end."""
         super().__init__()
         self.weight, self.bias = weight, nn.Parameter(torch.zeros(len(weight)))
         self.ends = [each for each in clusters if each < len(weight)] + [len(weight)]
@@ -120,7 +120,7 @@ class Softmax(nn.Module):
         return torch.cat([head[:, :first], *(head[:, first + place, None] + tail for place, tail in enumerate(tails))], 1)
 
 
-def _rows(size: int, features: int) -> nn.Parameter:
+def _rows(size: int, features: int) -> Tensor:
     """As nn.Linear begins."""
     return nn.Linear(features, size, bias=False).weight
 

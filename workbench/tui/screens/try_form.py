@@ -94,7 +94,7 @@ class TryFormScreen(TryScreen):
         self.text = str(outputs.get("text") or outputs.get("answer") or "")
         self.note = one_line(str(outputs.get("note") or ""), 300)
         if outputs.get("next"):
-            self.note = "The bars are the likeliest characters after what you typed."
+            self.note = "The bars are what is likeliest to come after what you typed."
         self.query_one("#text", Lines).rebuild()
         self.query_one("#bars", Bars).follow(outputs.get("next") or outputs.get("probabilities") or {})
 
