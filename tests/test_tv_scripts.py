@@ -18,6 +18,8 @@ from workbench.projects.tv_scripts import TvScripts
 from workbench.recipe import Compute, Recipe, Train
 from workbench.torchkit.word_network import Softmax, drawn
 from workbench.training import Training
+from workbench.tui import palette
+from workbench.tui.panels.sheet import text_lines
 
 SMALL = {"embedding": 12, "hidden": 24, "sequence": 8, "learning_rate": 0.01, "clusters": [8, 12], "tied": True, "prompt": "cat:"}
 SCENE = "cat: the mat, is (mine)!\n\nrat: and who sat - on it?\n\n"
@@ -282,6 +284,15 @@ def test_samples_begin_with_the_recipe_s_prompt_or_a_held_out_speaker(tmp_path: 
     assert built(tmp_path, varied(), prompt="rat: the").shown(built(tmp_path, varied(), prompt="rat: the").prompt) == "RAT: the"
     project = built(tmp_path, varied(), prompt="jerry:")
     assert project.shown(project.prompt) in ("CAT:", "RAT:", "OWL:")
+
+
+def test_the_names_of_those_who_speak_are_set_off() -> None:
+    text = "who: is it\nOLD MAN: Only: me, and a long way from home\nYES. No: 1\n\nJERRY:"
+    lines = text_lines(text, 24)
+    named = [segment.text.rstrip() for line in lines for segment in line if segment.style == palette.heading and segment.text.strip()]
+    assert named == ["OLD MAN:", "JERRY:"]
+    assert [line.text.rstrip() for line in lines][:3] == ["who: is it", "OLD MAN: Only: me, and", "a long way from home"]
+    assert all(line.cell_length == 23 for line in lines)
 
 
 def test_unknown_words_and_short_texts_are_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Sheet: a text with its prompt set off, a table with its columns aligned, or records one below the other."""
 
+import re
 from collections.abc import Sequence
 
 from rich.style import Style
@@ -35,8 +36,23 @@ def sheet_lines(event: object, width: int) -> list[Strip]:
     """A text or a table in lines; nothing for other events."""
     if isinstance(event, Text):
         prompt = strips.paragraph(f"› {event.prompt}", width - 1, palette.accent, "  ") if event.prompt else []
-        return [*prompt, *strips.paragraph(event.text, width - 1, palette.plain)]
+        return [*prompt, *text_lines(event.text, width)]
     return _table(event, width) if isinstance(event, Table) else []
+
+
+SPEAKER = re.compile(r"[A-Z][A-Z0-9 .'-]{0,40}:(?= |$)")
+"""Who speaks, as scripts have it at a line's beginning."""
+
+
+def text_lines(text: str, width: int) -> list[Strip]:
+    """A text in lines, the names of those who speak set off."""
+    lines: list[Strip] = []
+    for paragraph in text.split("\n"):
+        named = SPEAKER.match(paragraph)
+        for place, each in enumerate(strips.wrap(paragraph, width - 1)):
+            name = named.end() if named and not place else 0
+            lines.append(strips.line(width - 1, [(each[:name], palette.heading), (each[name:], palette.plain)]))
+    return lines
 
 
 LONG = 24

@@ -10,10 +10,11 @@ from textual.widgets import Input, Static
 from workbench import schemas, words
 from workbench.json_schema import complete
 from workbench.problems import Problem, one_line
-from workbench.tui import keys, palette, strips
+from workbench.tui import keys
 from workbench.tui.keys import Key
 from workbench.tui.panels.bars import Bars
 from workbench.tui.panels.lines import Lines
+from workbench.tui.panels.sheet import text_lines
 from workbench.tui.screens.try_it import TRYING, TryScreen
 from workbench.yaml_reader import flow_value
 
@@ -46,9 +47,7 @@ class TryFormScreen(TryScreen):
         return [Container(VerticalScroll(id="form", can_focus=False), said, id="ask", classes=self.kind)]
 
     def begun(self) -> None:
-        self.query_one("#text", Lines).source = lambda width: (
-            strips.paragraph(self.text, max(8, width - 1), palette.plain) if self.text else []
-        )
+        self.query_one("#text", Lines).source = lambda width: text_lines(self.text, max(8, width)) if self.text else []
         if self.query("#form Input"):
             return
         form = self.query_one("#form")
