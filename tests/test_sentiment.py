@@ -11,11 +11,13 @@ from workbench.problems import Problem
 from workbench.projects import sentiment
 from workbench.projects.sentiment import Sentiment, compared
 from workbench.recipe import Compute, Train
+from workbench.torchkit.word_vectors import word_vectors
 
 GOOD, BAD, FILLING = ["superb", "moving", "loved"], ["awful", "boring", "waste"], [f"w{'abcdefghij'[n]}" for n in range(10)]
 SMALL = {
     "bigrams": {"embedding": 8, "learning_rate": 0.05},
     "gru": {"embedding": 8, "hidden": 8, "learning_rate": 0.02, "length": 12, "both_ends": True},
+    "ensemble": {"embedding": 8, "hidden": 8, "learning_rate": 0.03, "length": 12, "pretrained": 6, "shares": [0.5, 0.3, 0.2]},
     "lstm": {"embedding": 8, "hidden": 8, "learning_rate": 0.02, "length": 12, "layers": 2},
 }
 
@@ -88,6 +90,41 @@ def test_an_answer_does_not_depend_on_what_is_asked_beside_it(monkeypatch: pytes
         together = project.positive(project.inputs["test"])
         alone = [project.positive([each])[0] for each in project.inputs["test"][:20]]
     assert np.allclose(together[:20], alone, atol=1e-6)
+
+
+def test_words_that_stand_among_the_same_words_get_near_vectors() -> None:
+    rng = np.random.default_rng(0)
+    kinds, frames = [[1, 2, 3], [4, 5, 6]], [[7, 8], [9, 10]]
+    texts = []
+    for _ in range(600):
+        kind = int(rng.integers(2))
+        texts.append(np.array([rng.choice(frames[kind]), rng.choice(kinds[kind]), rng.choice(frames[kind])]))
+
+    def apart(some: list[np.ndarray]) -> float:
+        """How much nearer words of one kind are than words of two, as cosines."""
+        vectors = word_vectors(some, 11, 4)
+        assert vectors.shape == (11, 4) and not vectors[0].any()
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)
+        near = vectors @ vectors.T
+        return float(near[1, 2] + near[4, 5] - near[1, 4] - near[2, 5])
+
+    assert apart(texts) > 1.5
+    words = rng.permutation(np.concatenate(texts))
+    assert apart(np.split(words, 600)) < 1.5
+
+
+def test_the_ensemble_adds_what_its_parts_say_by_their_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = made(monkeypatch, "ensemble")
+    asked = project.inputs["test"][:5]
+    with project.evaluating():
+        each = project.network(asked, project.device)
+        assert each.shape == (3, 5)
+        assert np.allclose(project.logits(asked), 0.5 * each[0] + 0.3 * each[1] + 0.2 * each[2], atol=1e-6)
+    # Its words' vectors and NB-SVM's weights are as they were made.
+    again = made(monkeypatch, "ensemble")
+    again.build_model()
+    for part, fresh in ((0, "vectors.weight"), (2, "weights")):
+        assert np.array_equal(project.network.parts[part].state_dict()[fresh], again.network.parts[part].state_dict()[fresh])
 
 
 def test_the_difference_shown_is_the_difference_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Says whether a film review is positive: the course's LSTM, a GRU that sees whole reviews, or the mean of word and bigram vectors."""
+"""Says whether a film review is positive: the course's LSTM, a GRU, the mean of bigram vectors, or these two and NB-SVM together."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,12 +15,18 @@ from workbench.problems import Problem
 from workbench.project import Batches, Field, Project, Settings, live
 from workbench.torchkit.images import confusion
 from workbench.torchkit.metrics import auc, roc_curve
-from workbench.torchkit.ngrams import Grams, Vocabulary, chances
+from workbench.torchkit.ngrams import Grams, Vocabulary, chances, linear
 from workbench.torchkit.project import TorchProject
+from workbench.torchkit.schedules import one_cycle
+from workbench.torchkit.word_vectors import word_vectors
 
 CLASSES = ["negative", "positive"]
 SHOWN = 8
 """Examples of each cell of the confusion matrix, and the most wrong reviews."""
+VECTORS = 0.3
+"""Standard deviation of the numbers in vectors that were made before."""
+Seen = tuple[np.ndarray, ...]
+"""A review as numbers, once for each part of the network."""
 EXCERPT = 240
 """Characters of a review in a table."""
 TYPED = (
@@ -35,8 +41,11 @@ class Sentiment(TorchProject):
     can_answer = True
 
     class Config(Settings):
-        model: Literal["lstm", "gru", "bigrams"] = "bigrams"
-        """lstm: the course's, its last state decides; gru: the greatest and the mean of its states; bigrams: no order beyond two words"""
+        model: Literal["lstm", "gru", "bigrams", "ensemble"] = "bigrams"
+        """lstm: the course's, its last state decides; gru: the greatest and the mean of its states; bigrams: no order beyond two words;
+        ensemble: gru, bigrams and NB-SVM on runs of three words, each trained by itself, their log odds added"""
+        shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
+        """by what the log odds of the ensemble's three are multiplied"""
         vocabulary: int = Field(0, ge=0)
         """most frequent words of the training reviews that it knows; 0: all"""
         length: int = Field(0, ge=0)
@@ -45,6 +54,8 @@ class Sentiment(TorchProject):
         """of a longer review read half at its beginning and half at its end; else the first words"""
         embedding: int = Field(50, ge=1)
         """numbers in a word's vector"""
+        pretrained: int = Field(0, ge=0)
+        """gru: numbers in vectors made from which training words stand near each other, and not trained; 0: `embedding`, trained"""
         hidden: int = Field(128, ge=1)
         """units in each recurrent layer"""
         layers: int = Field(1, ge=1)
@@ -53,8 +64,12 @@ class Sentiment(TorchProject):
         """share of what goes into the last layer (lstm: the second, too) left out in each training step"""
         word_dropout: float = Field(0.0, ge=0, lt=1)
         """share of the words, or bigrams, that are left out in each training step"""
+        vector_dropout: float = Field(0.0, ge=0, lt=1)
+        """gru: share of the numbers in the words' vectors left out in each training step"""
         learning_rate: float = live(0.001, gt=0)
-        """length of Adam's step"""
+        """length of Adam's step, the longest of a schedule"""
+        schedule: Literal["constant", "one-cycle"] = "constant"
+        """whether that changes over the run"""
         weight_decay: float = Field(0.0, ge=0)
         """pull of the weights towards zero"""
         clip: float = Field(5.0, gt=0)
@@ -68,24 +83,34 @@ class Sentiment(TorchProject):
         config = self.config
         self.reviews = imdb.read()
         train = self.reviews["train"].texts
-        self.vocabulary = Vocabulary(train, config.vocabulary)
+        self.vocabulary = Vocabulary(train)
         ids = [self.vocabulary.ids(text) for text in train]
-        self.grams = Grams(ids, len(self.vocabulary), 2) if config.model == "bigrams" else None
+        longest = {"bigrams": (2,), "ensemble": (2, 3)}.get(config.model, ())
+        self.grams = [Grams(ids, len(self.vocabulary), each) for each in longest]
         self.inputs = {"train": [self.seen(each) for each in ids]}
         for name in ("valid", "set_aside", "test"):
             self.inputs[name] = [self.seen(self.vocabulary.ids(text)) for text in self.reviews[name].texts]
 
     def build_model(self) -> None:
-        config = self.config
+        config, together = self.config, self.config.model == "ensemble"
+        known = min(config.vocabulary, len(self.vocabulary) - 1) or len(self.vocabulary) - 1
+        parts: list[nn.Module] = []
+        if config.model != "bigrams":
+            ids = [self.vocabulary.ids(text) for text in self.reviews["train"].texts] if config.pretrained else []
+            made = word_vectors([each[each <= known] for each in ids], known + 1, config.pretrained) if ids else None
+            parts = [_Recurrent(known + 1, config, made)]
         if self.grams:
-            self.network: nn.Module = _Average(len(self.grams), config.embedding, config.dropout)
-        else:
-            self.network = _Recurrent(len(self.vocabulary), config)
-        self.network.to(self.device)
+            parts.append(_Average(len(self.grams[0]), config))
+        if together:
+            seen = [each[-1] for each in self.inputs["train"]]
+            parts.append(_Fixed(*linear(seen, self.reviews["train"].labels, len(self.grams[-1]), bayes=True)))
+        self.network = _Together(parts, config.shares if together else (1.0,)).to(self.device)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
+        self.done = 0
+        """Training steps."""
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Batches:
-        lengths, size = np.array([len(each) for each in self.inputs["train"]]), self.train.batch_size
+        lengths, size = np.array([len(first) for first, *_ in self.inputs["train"]]), self.train.batch_size
 
         def alike(order: np.ndarray) -> np.ndarray:
             """Batches of reviews of about one length, in random order: so little of them is padding."""
@@ -98,48 +123,61 @@ class Sentiment(TorchProject):
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         rows, labels = batch
+        self._pace()
         self.optimizer.zero_grad()
         targets = torch.from_numpy(labels).to(self.device)
-        logits = self.logits([self.thinned(self.inputs["train"][row]) for row in rows])
-        loss = F.binary_cross_entropy_with_logits(logits, targets)
-        loss.backward()
+        with self.autocast():
+            each = self.network([self.thinned(self.inputs["train"][row]) for row in rows], self.device)  # (parts, reviews)
+            losses = F.binary_cross_entropy_with_logits(each.float(), targets.expand_as(each), reduction="none").mean(1)
+        losses.sum().backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimizer.step()
-        return {"loss": loss, "accuracy": ((logits > 0) == (targets > 0.5)).float().mean()}
+        self.done += 1
+        return {"loss": losses.mean(), "accuracy": ((each > 0) == (targets > 0.5)).float().mean()}
 
     def changed(self, config: Settings) -> None:
+        self._pace()
+
+    def _pace(self) -> None:
+        """The next step's learning rate, into the optimizer."""
+        planned = self.train.steps or self.train.epochs * math.ceil(len(self.inputs["train"]) / self.train.batch_size)
+        scale = one_cycle(self.done / planned) if self.config.schedule == "one-cycle" else 1.0
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate
+            group["lr"] = self.config.learning_rate * scale
 
     # -- from words to a probability ------------------------------------------------------------------------------------------------
 
-    def seen(self, ids: np.ndarray) -> np.ndarray:
-        """What the network is given of a review's words: those that it reads, or the words and bigrams that it knows."""
-        if self.grams:
-            return self.grams.of(ids)
-        length = self.config.length or len(ids)
-        if len(ids) <= length or not self.config.both_ends:
-            return ids[:length]
-        return np.concatenate([ids[: length - length // 2], ids[len(ids) - length // 2 :]])
+    def seen(self, ids: np.ndarray) -> Seen:
+        """What each part of the network is given of a review: the words that it reads, the runs of words that it knows."""
+        config = self.config
+        words = []
+        if config.model != "bigrams":
+            read = ids[ids <= config.vocabulary] if config.vocabulary else ids
+            length = config.length or len(read)
+            if len(read) > length:
+                begin = length - length // 2 if config.both_ends else length
+                read = np.concatenate([read[:begin], read[len(read) - (length - begin) :]])
+            words = [read]
+        return (*words, *(grams.of(ids) for grams in self.grams))
 
-    def thinned(self, ids: np.ndarray) -> np.ndarray:
-        """A review without the share `word_dropout` of its words."""
+    def thinned(self, review: Seen) -> Seen:
+        """A review without the share `word_dropout` of its words, of its runs of words."""
         share = self.config.word_dropout
-        return ids[np.random.random(len(ids)) >= share] if share else ids
+        return tuple(ids[np.random.random(len(ids)) >= share] for ids in review) if share else review
 
-    def logits(self, reviews: Sequence[np.ndarray]) -> Tensor:
+    def logits(self, reviews: Sequence[Seen]) -> Tensor:
         """(reviews,) float32, above 0 for a positive one."""
         with self.autocast():
-            logits: Tensor = self.network(reviews, self.device)
-            return logits.float()
+            each: Tensor = self.network(reviews, self.device)
+        return (each.float() * self.network.shares[:, None]).sum(0)
 
-    def positive(self, texts: Sequence[np.ndarray]) -> np.ndarray:
+    def positive(self, reviews: Sequence[Seen]) -> np.ndarray:
         """Probability that each is positive, (reviews,); those of one length together, in pieces."""
-        found = np.empty(len(texts))
-        order = np.argsort([len(each) for each in texts], kind="stable")
+        found = np.empty(len(reviews))
+        order = np.argsort([len(first) for first, *_ in reviews], kind="stable")
         for start in range(0, len(order), 100):
             rows = order[start : start + 100]
-            found[rows] = self.logits([texts[row] for row in rows]).double().sigmoid().cpu().numpy()
+            found[rows] = self.logits([reviews[row] for row in rows]).double().sigmoid().cpu().numpy()
         return found
 
     # -- what it shows ----------------------------------------------------------------------------------------------------------------
@@ -243,36 +281,76 @@ def excerpt(words: Sequence[str]) -> str:
     return text if len(text) <= EXCERPT else f"{text[: EXCERPT // 2]} … {text[-EXCERPT // 2 :]}"
 
 
+class _Together(nn.Module):
+    """Networks that are trained side by side, each with a loss of its own; what they say is added, by their shares."""
+
+    def __init__(self, parts: Sequence[nn.Module], shares: Sequence[float]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.register_buffer("shares", torch.tensor(shares), persistent=False)
+
+    def forward(self, reviews: Sequence[Seen], device: torch.device) -> Tensor:
+        """(parts, reviews) log odds; in training only of the parts that learn."""
+        learning = [part for part in self.parts if not (self.training and isinstance(part, _Fixed))]
+        return torch.stack([part([each[place] for each in reviews], device) for place, part in enumerate(learning)])
+
+
+def _bag(reviews: Sequence[np.ndarray], device: torch.device) -> tuple[Tensor, Tensor]:
+    """All their numbers in a row, and where each begins: what EmbeddingBag wants."""
+    starts = np.cumsum([0, *map(len, reviews[:-1])])
+    return torch.from_numpy(np.concatenate(reviews)).to(device), torch.from_numpy(starts).to(device)
+
+
 class _Average(nn.Module):
     """The mean of the vectors of what a text has, then one linear layer (Joulin and others 2016, fastText)."""
 
-    def __init__(self, size: int, embedding: int, dropout: float) -> None:
+    def __init__(self, size: int, config: Any) -> None:
         super().__init__()
-        self.vectors = nn.EmbeddingBag(size, embedding, mode="mean")
-        nn.init.uniform_(self.vectors.weight, -1 / embedding, 1 / embedding)
-        self.dropout = nn.Dropout(dropout)
-        self.last = nn.Linear(embedding, 1)
+        width = config.embedding
+        self.vectors = nn.EmbeddingBag(size, width, mode="mean")
+        nn.init.uniform_(self.vectors.weight, -1 / width, 1 / width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.last = nn.Linear(width, 1)
 
     def forward(self, reviews: Sequence[np.ndarray], device: torch.device) -> Tensor:
-        starts = np.cumsum([0, *map(len, reviews[:-1])])
-        means = self.vectors(*(torch.from_numpy(each).to(device) for each in (np.concatenate(reviews), starts)))
-        logits: Tensor = self.last(self.dropout(means))[:, 0]
+        logits: Tensor = self.last(self.dropout(self.vectors(*_bag(reviews, device))))[:, 0]
         return logits
+
+
+class _Fixed(nn.Module):
+    """Log odds that are a sum over what a text has: fitted before, and not trained."""
+
+    weights: Tensor
+    bias: Tensor
+
+    def __init__(self, weights: np.ndarray, bias: float) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.from_numpy(weights).float()[:, None])
+        self.register_buffer("bias", torch.tensor(bias))
+
+    def forward(self, reviews: Sequence[np.ndarray], device: torch.device) -> Tensor:
+        ids, starts = _bag(reviews, device)
+        return F.embedding_bag(ids, self.weights, starts, mode="sum")[:, 0] + self.bias
 
 
 class _Recurrent(nn.Module):
     """Word vectors, LSTM or GRU, one linear layer."""
 
-    def __init__(self, size: int, config: Any) -> None:
+    def __init__(self, size: int, config: Any, vectors: np.ndarray | None) -> None:
         super().__init__()
         self.length = config.length
-        self.vectors = nn.Embedding(size, config.embedding, padding_idx=0)
-        self.whole = config.model == "gru"
+        width = config.embedding if vectors is None else vectors.shape[1]
+        self.vectors = nn.Embedding(size, width, padding_idx=0)
+        self.whole = config.model != "lstm"
         kind = nn.GRU if self.whole else nn.LSTM
         between = 0.0 if config.layers == 1 else 0.5 if not self.whole else config.dropout
-        self.recurrent = kind(config.embedding, config.hidden, config.layers, batch_first=True, dropout=between)
+        self.recurrent = kind(width, config.hidden, config.layers, batch_first=True, dropout=between)
         self.dropout = nn.Dropout(config.dropout)
-        self.last = nn.Linear(config.hidden * (2 if self.whole else 1), 1)
+        self.thin = nn.Dropout(config.vector_dropout if self.whole else 0.0)
+        if vectors is not None:
+            self.vectors.weight.data.copy_(VECTORS * torch.from_numpy(vectors))
+            self.vectors.weight.requires_grad_(False)
+        self.last = nn.Linear(2 * config.hidden + width if self.whole else config.hidden, 1)
 
     def forward(self, reviews: Sequence[np.ndarray], device: torch.device) -> Tensor:
         longest = max(1, self.length if not self.whole and self.length else max(map(len, reviews)))
@@ -283,12 +361,14 @@ class _Recurrent(nn.Module):
             if not self.whole and len(review):
                 row[-len(review) :] = review
         known = torch.from_numpy(ids).to(device)
-        states, _ = self.recurrent(self.vectors(known))  # (batch, time, hidden)
+        vectors = self.thin(self.vectors(known))
+        states, _ = self.recurrent(vectors)  # (batch, time, hidden)
         if not self.whole:
             last: Tensor = self.last(self.dropout(states[:, -1]))[:, 0]
             return last
         there = (known > 0)[..., None]
+        count = there.sum(1).clamp(min=1)
         greatest = states.masked_fill(~there, -1.0).amax(1)  # a GRU's states lie above -1
-        mean = (states * there).sum(1) / there.sum(1).clamp(min=1)
-        logits: Tensor = self.last(self.dropout(torch.cat([greatest, mean], 1)))[:, 0]
+        means = [(each * there).sum(1) / count for each in (states, vectors)]
+        logits: Tensor = self.last(self.dropout(torch.cat([greatest, *means], 1)))[:, 0]
         return logits

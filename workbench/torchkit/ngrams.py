@@ -52,22 +52,28 @@ class Grams:
         return places[self.keys[places] == keys] if len(self.keys) else places[:0]
 
 
-def chances(train: Sequence[np.ndarray], labels: np.ndarray, texts: Sequence[np.ndarray], size: int, *, bayes: bool) -> np.ndarray:
-    """Logistic regression on which features below `size` a text has: fitted to `train`, the probability of label 1 for `texts`.
+def linear(texts: Sequence[np.ndarray], labels: np.ndarray, size: int, *, bayes: bool) -> tuple[np.ndarray, float]:
+    """Logistic regression on which features below `size` a text has: what each adds to the log odds of label 1, (size,), and the rest.
 
     With `bayes` each feature counts by the log of how much oftener it stands in texts of label 1 (Wang and Manning 2012, NB-SVM, with
     the logistic loss).
     """
     from sklearn.linear_model import LogisticRegression
 
-    present = _rows(train, size)
+    present = _rows(texts, size)
     scale = np.ones(size)
     if bayes:
         ones, zeros = (1 + np.asarray(present[labels == label].sum(0)).ravel() for label in (1, 0))
         scale = np.log((ones / ones.sum()) / (zeros / zeros.sum()))
     model = LogisticRegression(C=0.1 if bayes else 0.05, solver="liblinear", dual=True, tol=1e-2, random_state=0)
     model.fit(present.multiply(scale).tocsr(), labels)
-    found: np.ndarray = model.predict_proba(_rows(texts, size).multiply(scale).tocsr())[:, 1]
+    return model.coef_[0] * scale, float(model.intercept_[0])
+
+
+def chances(train: Sequence[np.ndarray], labels: np.ndarray, texts: Sequence[np.ndarray], size: int, *, bayes: bool) -> np.ndarray:
+    """Probability of label 1 for `texts`, by `linear` fitted to `train`."""
+    weights, rest = linear(train, labels, size, bayes=bayes)
+    found: np.ndarray = 1 / (1 + np.exp(-(_rows(texts, size) @ weights + rest)))
     return found
 
 

@@ -1,0 +1,39 @@
+"""Word vectors from counts of which words stand near each other: no network, some seconds. SciPy and scikit-learn."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+WINDOW = 5
+"""Words on each side that count as near, the n-th as 1 / n."""
+SMOOTHING = 0.75
+"""Exponent of the contexts' frequencies (Levy, Goldberg and Dagan 2015)."""
+
+
+def word_vectors(texts: Sequence[np.ndarray], size: int, width: int) -> np.ndarray:
+    """(size, width) float32 with variance 1: positive pointwise mutual information of words and contexts, its first singular vectors.
+
+    `texts` are ids below `size`, which begin at 1; row 0, padding, is zero. Each singular vector counts by the root of its value (Levy and
+    Goldberg 2014).
+    """
+    from scipy.sparse import coo_matrix, csr_matrix
+    from sklearn.utils.extmath import randomized_svd
+
+    gap = np.zeros(WINDOW, np.int64)
+    ids = np.concatenate([part for text in texts for part in (text, gap)])
+    counts = csr_matrix((size, size), dtype=np.float32)
+    for distance in range(1, WINDOW + 1):
+        left, right = ids[:-distance], ids[distance:]
+        both = (left > 0) & (right > 0)
+        counts += coo_matrix((np.full(both.sum(), 1 / distance, np.float32), (left[both], right[both])), (size, size)).tocsr()
+    near = (counts + counts.T).tocoo()
+    words = np.bincount(near.row, near.data, size)
+    contexts = words**SMOOTHING
+    information = np.log(near.data / (words[near.row] * (contexts / contexts.sum())[near.col]))
+    positive = information > 0
+    matrix = csr_matrix((information[positive], (near.row[positive], near.col[positive])), (size, size))
+    rotated, values, _ = randomized_svd(matrix, width, n_iter=2, random_state=0)
+    vectors = rotated * np.sqrt(values)
+    found: np.ndarray = (vectors / vectors.std()).astype(np.float32)
+    found[0] = 0.0
+    return found
