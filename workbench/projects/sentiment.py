@@ -104,7 +104,8 @@ class Sentiment(TorchProject):
         if together:
             seen = [each[-1] for each in self.inputs["train"]]
             parts.append(_Fixed(*linear(seen, self.reviews["train"].labels, len(self.grams[-1]), bayes=True)))
-        self.network = _Together(parts, config.shares if together else (1.0,)).to(self.device)
+        self.network = _Together(parts, config.shares if together else (1.0,))
+        self.network.to(self.device)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
         self.done = 0
         """Training steps."""
@@ -283,6 +284,8 @@ def excerpt(words: Sequence[str]) -> str:
 
 class _Together(nn.Module):
     """Networks that are trained side by side, each with a loss of its own; what they say is added, by their shares."""
+
+    shares: Tensor
 
     def __init__(self, parts: Sequence[nn.Module], shares: Sequence[float]) -> None:
         super().__init__()
