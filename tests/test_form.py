@@ -147,6 +147,10 @@ async def test_what_is_wrong_does_not_start_and_escape_leaves_nothing() -> None:
         await pilot.press("slash", *"momentum")
         await settle(pilot, lambda: "weight_decay" not in seen(pilot.app))
         assert "momentum" in seen(pilot.app)
+        screen.rows.select(START)
+        await pilot.press("enter")
+        await settle(pilot, lambda: not screen.query("#typed.open"))
+        assert screen.rows.key == "config.momentum", "Enter again changes it"
         await pilot.press("escape")
         await settle(pilot, lambda: "weight_decay" in seen(pilot.app))
         await pilot.press("escape")

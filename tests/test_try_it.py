@@ -139,9 +139,9 @@ async def test_what_answers_may_be_killed_and_started_again(digits: runs.Run) ->
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, digits)
         os.kill(screen.answering._process.pid, signal.SIGKILL)
-        await draw(pilot, DIGITS["7"])
         await settle(pilot, lambda: "What answers has ended: SIGKILL. R starts it again." in seen(pilot.app), 10)
         assert "nothing answers" in seen(pilot.app)
+        await draw(pilot, DIGITS["7"])
         await pilot.press("R")
         await settle(pilot, lambda: best(pilot.app) == "7")
         await pilot.press("R")
@@ -187,7 +187,13 @@ async def test_a_row_of_an_own_table_is_judged(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("height,noise,target\n" + "\n".join(rows) + "\n")
     run = trained("tumour-mlp", f"config.data={tmp_path / 'own.csv'}", "train.epochs=60", "train.batch_size=16")
     async with DlwbApp().run_test(size=(80, 24)) as pilot:
-        screen = await opened(pilot, run)
+        await pilot.press("2")
+        await settle(pilot, lambda: run.stem in seen(pilot.app) or "Tumours" in seen(pilot.app))
+        await pilot.press("t")
+        await settle(pilot, lambda: isinstance(pilot.app.screen, TryFormScreen))
+        screen = pilot.app.screen
+        await pilot.press("enter")
+        assert screen._question is None, "nothing is asked before there are fields"
         await settle(pilot, lambda: len(screen.query(Input)) == 2)
         fields = {str(field.name): field for field in screen.query(Input)}
         assert 165 < float(fields["height"].value) < 175

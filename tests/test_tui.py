@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from made_runs import RECIPE, alive, ended, finish, holder, make_run, printed, touch_epoch, train
+from textual.events import Key
 
 from workbench import launch, lock, paths, preferences, runs, trust
 from workbench.events import CAUSES, Scalars, Status, Text
@@ -156,6 +157,10 @@ async def test_the_filter_keeps_rows_with_the_words_and_escape_gives_them_back()
         assert "MNIST GAN" in seen(pilot.app)
         await pilot.press("escape")
         await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
+        for key, letter in (("slash", "/"), *zip("gan", "gan", strict=True)):
+            pilot.app.post_message(Key(key, letter))  # in one go, before the field can be there
+        await settle(pilot, lambda: "Handwritten digits" not in seen(pilot.app))
+        assert pilot.app.screen.words == "gan" and "quit" in seen(pilot.app).splitlines()[-1]
 
 
 async def test_a_click_chooses_and_a_second_one_opens() -> None:

@@ -88,12 +88,17 @@ class Answering:
         except ValueError:
             raise Problem("Its answer cannot be read.", AGAIN) from None
         if not isinstance(answer, dict):
-            code = await process.wait()
-            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-            raise Problem(f"What answers has ended: {how}.", AGAIN)
+            raise await self.ended()
         if not answer.get("ok"):
             raise Problem(str(answer.get("message", "It cannot answer.")))
         return answer
+
+    async def ended(self) -> Problem:
+        """Wait until the process is no more; how it ended."""
+        assert self._process, "start() comes first"
+        code = await self._process.wait()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return Problem(f"What answers has ended: {how}.", AGAIN)
 
     async def close(self) -> None:
         """End the process at once: there is nothing to save."""

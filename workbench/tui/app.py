@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import RenderableType
+from textual import events
 from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.screen import Screen
@@ -63,6 +64,16 @@ class DlwbApp(App[None], inherit_bindings=False):
             cursor = self.screen.outer_size.clamp_offset(self.cursor_position)
             renderable = Ready(text) if text or cursor != self._previous_cursor_position else None
         super()._display(screen, renderable)
+
+    async def on_event(self, event: events.Event) -> None:
+        """A letter that was on its way when a field opened is the field's: `/` and a word in one go filter."""
+        if isinstance(event, events.Key) and event.is_forwarded and event.is_printable and self.focused is not None:
+            from textual.widgets import Input  # later than the first list
+
+            if isinstance(self.focused, Input):
+                self.focused.post_message(events.Key(event.key, event.character))
+                return
+        await super().on_event(event)
 
     def on_mount(self) -> None:
         self.set_timer(0.3, self._look_for_ends)  # once the list is painted

@@ -47,7 +47,7 @@ class AskScreen(ModalScreen[dict[str, Any] | None]):
         ]
         move: list[strips.Part] = [("↑ ↓ ", palette.faint), ("another line", palette.faint)]
         foot.source = lambda width: [strips.line(width, []), strips.line(width, hint, move)]
-        self.fields.focus()
+        self.set_focus(self.fields)
         self._fit()
 
     def on_resize(self, event: events.Resize) -> None:

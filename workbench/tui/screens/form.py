@@ -246,7 +246,7 @@ class FormScreen(KeyScreen):
         with self.prevent(Input.Changed):
             field.value = text
         field.add_class("open")
-        field.focus()
+        self.set_focus(field)
         if chosen:
             field.action_select_all()
         else:
@@ -275,5 +275,8 @@ class FormScreen(KeyScreen):
         self.fill()
 
     def on_input_submitted(self) -> None:
+        found = self.words and not self._editing
         self._commit()
         self._close()
+        if found and self.rows.key == START:
+            self.rows.move(1)  # Enter again changes what was found, and starts nothing

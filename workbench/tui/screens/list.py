@@ -199,10 +199,10 @@ class ListScreen(KeyScreen):
         from textual.widgets import Input
 
         if not self.query("#filter"):
-            self.mount(Input(id="filter", placeholder="words", select_on_focus=False, compact=True))
+            self.mount(Input(id="filter", placeholder="words", select_on_focus=False, compact=True), before=self.query_one(KeyBar))
         field = self.query_one("#filter", Input)
         field.add_class("open")
-        field.focus()
+        self.set_focus(field)
 
     def do_back(self) -> None:
         for field in self.query("#filter"):

@@ -46,7 +46,7 @@ class NameScreen(ModalScreen[str]):
             *strips.paragraph(self._text, width, palette.plain),
         ]
         self._say("Enter copies, Esc goes back.")
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
 
     def on_resize(self, event: events.Resize) -> None:
         self.query_one("#what", Lines).rebuild()

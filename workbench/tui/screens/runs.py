@@ -196,7 +196,7 @@ class RunsScreen(ListScreen):
         name.source = lambda width: [strips.line(width, [(f" {label}".ljust(width), palette.heading + palette.chosen)])]
         field = Input(value, compact=True, select_on_focus=False)
         self.mount(Container(name, field, id="line"), before=self.query_one(KeyBar))
-        self.call_after_refresh(field.focus)
+        self.set_focus(field)
 
     def _close_line(self) -> None:
         for line in self.query("#line"):
@@ -211,7 +211,7 @@ class RunsScreen(ListScreen):
             self._take(event.value)
         except Problem as problem:
             self.app.say(str(problem), warning=True)
-            event.input.focus()
+            self.set_focus(event.input)
             return
         self._close_line()
         self._look_again()

@@ -110,6 +110,11 @@ class TryFormScreen(TryScreen):
     def _submitted(self) -> None:
         self.do_send()
 
+    def refusal(self, name: str) -> str:
+        if name != "send" or self.ready:
+            return ""
+        return "Nothing answers: R starts it again." if self.trouble else "It is loading its weights."
+
     def do_send(self) -> None:
         try:
             self.ask(predict=self.question())

@@ -74,6 +74,7 @@ class TryScreen(KeyScreen):
         self.begun()
         self.tell()
         await self._ask()
+        self._fail(await self.answering.ended())
 
     def ask(self, **question: Any) -> None:
         """Ask this next; a question that still waits is dropped."""
@@ -115,11 +116,9 @@ class TryScreen(KeyScreen):
         self.tell()
 
     def tell(self) -> None:
-        """Bring the first and the last lines up to date."""
-        if self.is_attached:
-            self.query_one("#top", Lines).rebuild()
-            self.query_one("#say", Lines).rebuild()
-            self.query_one(KeyBar).rebuild()
+        """Bring the first and the last lines up to date, where the screen is still there."""
+        for panel in self.query(Lines).filter("#top, #say, KeyBar"):
+            panel.rebuild()
 
     def _top(self, width: int) -> list[Strip]:
         recipe = self.feed.run.stem

@@ -130,7 +130,7 @@ class TryPictureScreen(TryScreen):
 
         if not self.query("#path"):
             self.mount(Input(id="path", placeholder="path of a PNG or JPEG picture; Esc goes back", compact=True), after="#try")
-        self.query_one("#path", Input).focus()
+        self.set_focus(self.query_one("#path", Input))
 
     def on_input_submitted(self, event: "Input.Submitted") -> None:
         event.input.remove()
