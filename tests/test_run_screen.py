@@ -98,8 +98,9 @@ async def test_a_cell_of_the_matrix_opens_onto_its_examples(size) -> None:
         await settle(pilot, lambda: "step 2,000" in seen(pilot.app) and "3 of 4" in seen(pilot.app))
         assert panel.body.cell == (7, 1), "the same cell, a step before"
         await pilot.press("escape")
-        assert panel.body.cell is None and screen.board.full
+        assert panel.body.cell == (7, 1) and not screen.board.full, "back to all panels first"
         await pilot.press("escape")
+        assert panel.body.cell is None
         panel = await focus(pilot, "sample verdict")
         await pilot.press("enter", "left", "down")
         await settle(pilot, lambda: "good taken for bad" in seen(pilot.app) and "The plot is thin" in seen(pilot.app))

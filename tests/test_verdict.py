@@ -39,8 +39,13 @@ def test_nothing_is_judged_on_a_demo_or_a_stand_in(why: dict[str, str]) -> None:
     bars = [Bar(metric="test/accuracy", at_least=0.5)]
     [judged] = verdict.judge(recipe(bar=bars), summary(**why))
     assert judged.value == 0.97 and judged.passed is None
-    assert verdict.best_of(recipe(bar=bars), [summary(**why)]) is None
-    assert verdict.best_of(recipe(bar=bars), [summary(**why), summary()]) == ("test/accuracy", 0.97)
+    assert verdict.best_of(recipe(bar=bars), [summary(**why), summary()]) == ("test/accuracy", 0.97, "")
+
+
+def test_the_best_of_runs_with_other_data_is_told_with_it_and_a_demo_has_none() -> None:
+    other, third = summary(variant="own.csv"), summary(variant="third.csv")
+    assert verdict.best_of(recipe(), [summary(demo="made up")]) is None
+    assert verdict.best_of(recipe(), [summary(demo="made up"), other, third]) == ("valid/loss", 0.2, "own.csv")
 
 
 def test_a_run_is_named_by_what_its_bar_or_the_course_is_about() -> None:

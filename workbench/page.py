@@ -82,7 +82,8 @@ def _figures(recipe: Recipe, summary: Summary) -> Iterator[str]:
         yield f'<td class=n title="{_text(known.source)}">{number(known.value)}' if known else "<td>"
     yield "</table>"
     for known in recipe.reference:
-        yield f"<p class=faint>Course: {_text(verdict.short_name(known.metric))} {number(known.value)}, {_text(known.source)}</p>"
+        name = _text(verdict.short_name(known.metric))
+        yield f"<p class=faint>{known.whose.capitalize()}: {name} {number(known.value)}, {_text(known.source)}</p>"
     yield "</section>"
 
 
@@ -101,7 +102,7 @@ def _charts(recipe: Recipe, history: History) -> Iterator[str]:
             slot = SPLITS.get(split, free)
             lines.append(svg.Line(f"{split} {series}".strip() or metric, each.steps, each.values, free if slot in taken else slot))
         limits = [(limit, "to pass") for bar in recipe.bar if split_tag(bar.metric)[1] == metric for limit in (bar.at_least, bar.at_most)]
-        limits += [(known.value, "course") for known in recipe.reference if split_tag(known.metric)[1] == metric]
+        limits += [(known.value, known.whose) for known in recipe.reference if split_tag(known.metric)[1] == metric]
         found = [(limit, label) for limit, label in dict.fromkeys(limits) if limit is not None]
         drawn = svg.chart(lines, end=history.steps, references=found, moments=[mark.step for mark in marks])
         yield f"<figure><figcaption>{_text(metric)}{legend(lines, latest=True)}</figcaption>{drawn}</figure>"

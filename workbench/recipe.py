@@ -78,11 +78,16 @@ class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the course got, with its source."""
+    """What the course, or somebody else who took it, got, with its source: "course notebook, …"."""
 
     metric: str
     value: float
     source: str
+
+    @property
+    def whose(self) -> str:
+        """In a word: the course's, as its source says first, or another's."""
+        return "course" if self.source.removeprefix("the ").startswith("course") else "others"
 
 
 class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

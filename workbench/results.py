@@ -223,7 +223,7 @@ def _cells(recipe: Recipe, seeds: list[Result]) -> tuple[str, str, str, str]:
                 how = "passed" if count == len(values) else f"passed by {count} of {len(values)}" if count else "missed"
                 how = "not judged" if seeds[0].variant else how
                 bars.append(f"{verdict.wanted(bar)} {how}")
-        course += [number(each.value) for each in recipe.reference if each.metric == metric]
+        course += [number(each.value) + " (others)" * (each.whose != "course") for each in recipe.reference if each.metric == metric]
     if seeds[0].variant:
         figures.append(f"with {seeds[0].variant}")
     return "; ".join(figures), "; ".join(bars), _time(seeds), "; ".join(course)

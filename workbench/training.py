@@ -196,7 +196,7 @@ class Training:
                 if best:
                     self.project.load_state(best[1]["state"])
                     which = f"the best by {self.live.train.keep_best}" if best[0].best else "as no better ones can be read"
-                    ending.message = f"Tested with the weights of step {best[0].step}, {which}."
+                    ending.message = f"Tested with the weights of step {best[0].step:,}, {which}."
             self._evaluate("test")
         self._say(ending)
         return ending

@@ -55,13 +55,24 @@ def headline(recipe: Recipe, summary: Summary | None = None) -> str:
     return next((metric for metric in named if metric in measured), "") if summary else next(filter(None, named))
 
 
-def best_of(recipe: Recipe, summaries: list[Summary]) -> tuple[str, float] | None:
-    """The best figure of all runs of a recipe that count, for its most telling metric that any of them measured."""
-    counted = [summary for summary in summaries if is_judged(summary)]
+class Best(NamedTuple):
+    """The best figure of a recipe's runs."""
+
+    metric: str
+    value: float
+    variant: str
+    """Of which data, where that is not the recipe's own: then no bar is about it."""
+
+
+def best_of(recipe: Recipe, summaries: list[Summary]) -> Best | None:
+    """For the most telling metric that was measured: of the runs that are judged, else of those with the first one's data."""
+    real = [summary for summary in summaries if not summary.demo]
+    variant = "" if any(map(is_judged, real)) else next((summary.variant for summary in real), "")
+    counted = [summary for summary in real if summary.variant == variant]
     for metric in dict.fromkeys(headline(recipe, summary) for summary in counted):
         values = [value for summary in counted if (value := figure(recipe, summary, metric)) is not None and value == value]
         if metric and values:
-            return metric, (max if is_higher_better(recipe, metric) else min)(values)
+            return Best(metric, (max if is_higher_better(recipe, metric) else min)(values), variant)
     return None
 
 

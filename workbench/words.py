@@ -55,15 +55,16 @@ def short(seconds: float) -> str:
 
 
 def when(moment: float, now: float | None = None) -> str:
-    """A past moment as a person would say it: 14:05, yesterday 14:05, 3 Nov."""
+    """A past moment as a person would say it: 14:05 within half a day or today, yesterday, 3 Nov."""
     if not moment:
         return ""
+    now = time.time() if now is None else now
     try:
         then, today = time.localtime(moment), time.localtime(now)
     except (OverflowError, ValueError, OSError):
         return "?"  # no moment that a calendar has
     days = (time.mktime((*today[:3], 12, 0, 0, 0, 0, -1)) - time.mktime((*then[:3], 12, 0, 0, 0, 0, -1))) / 86400
-    if days < 0.5:
+    if days < 0.5 or now - moment < 12 * 3600:
         return time.strftime("%H:%M", then)
     if days < 1.5:
         return "yesterday"

@@ -49,11 +49,12 @@ def _recipe_row(each: Shelved, library: Library, width: int, title_width: int) -
     runs = f"{len(past)} run{'s' * (len(past) != 1)}" if past else ""
     right: list[strips.Part] = [("●" if live else " ", palette.good), (strips.fit(runs, 8, "right"), palette.dim)]
     best = verdict.best_of(recipe, [entry.summary for entry in past])
-    bars = [bar for bar in recipe.bar if best and bar.metric == best[0]]
-    passed = bool(best) and all(bar.passed(best[1]) for bar in bars if best)
+    bars = [bar for bar in recipe.bar if best and not best.variant and bar.metric == best.metric]
+    passed = bool(best) and all(bar.passed(best.value) for bar in bars if best)
     style = palette.plain if not bars else palette.good if passed else palette.warn
-    right += [(strips.fit(words.number(best[1]) if best else "", 9, "right"), style), (" ✓ " if bars and passed else "   ", style)]
+    right += [(strips.fit(words.number(best.value) if best else "", 9, "right"), style), (" ✓ " if bars and passed else "   ", style)]
     room = max(8, width - sum(len(text) for text, _ in right) - 3)
-    title = strips.fit(each.title, min(title_width, room))
+    right = right if past else []
+    title = strips.fit(each.title, min(title_width, room if past else width - 3))
     lesson = strips.fit(recipe.lesson, room - len(title)) if room - len(title) >= 10 else ""
     return strips.line(width, [("  ", palette.plain), (title, palette.plain), (lesson, palette.faint)], right)

@@ -24,6 +24,8 @@ def refusal(state: State, verb: str) -> str:
     if not state.alive:
         if state.state == "away":
             return f"It is {state.message}: ask it there."
+        if state.state == "starting":
+            return "Its process is being started: a moment yet."
         return f"It has ended ({state.state}), so it cannot {PASSIVE[verb]}." + (
             " r resumes it." if state.state in ("stopped", "failed") else ""
         )

@@ -203,7 +203,7 @@ def _table(
     left, top, cell = where.left, where.top, int(where.across)
     for number_, name in enumerate(columns):
         text = cut(name, cell - 1) if cell > 7 else name[: cell - 1]
-        cells.write(left + number_ * cell + cell - text_width(text), top - 1, text, CHOSEN if chosen and chosen[1] == number_ else NAME)
+        cells.write(left + (number_ + 1) * cell - 1 - text_width(text), top - 1, text, CHOSEN if chosen and chosen[1] == number_ else NAME)
     packed = shaded.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
     light = shaded @ np.array([0.299, 0.587, 0.114]) > 120
     for row in range(shaded.shape[0]):

@@ -50,7 +50,7 @@ class Console(Lines):
     def lines(self, width: int) -> list[Strip]:
         text = [*self._text, *([shown(self._open)] if self._open else [])]
         if not text:
-            return [strips.line(width, [("nothing printed yet", palette.faint)])]
+            return [strips.line(width, [("nothing printed", palette.faint)])]
         return [strips.line(width, [(piece, palette.dim)]) for each in text for piece in strips.wrap(each, width - 1, "  ")]
 
     def rebuild(self) -> None:

@@ -30,16 +30,22 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     lines.append(blank)
     train = recipe.train
     length = f"{train.steps:,} steps" if train.steps else f"{train.epochs:,} epoch{'s' * (train.epochs != 1)}"
-    facts = [("project", recipe.project), ("data", _data(loaded)), ("training", f"{length}, batches of {train.batch_size:,}")]
+    facts = [
+        ("project", recipe.project),
+        *(("data", each) for each in _data(loaded)),
+        ("training", f"{length}, batches of {train.batch_size:,}"),
+    ]
     facts += _needs(loaded, past := library.of(shelved.path.stem))
     if best := verdict.best_of(recipe, [entry.summary for entry in past]):
-        facts.append(("best here", f"{verdict.short_name(best[0])} {words.number(best[1])}"))
+        facts.append(
+            ("best here", f"{verdict.short_name(best.metric)} {words.number(best.value)}" + f", with {best.variant}" * bool(best.variant))
+        )
     for name, text in facts:
         if text:
             lines += labelled(name, one_line(text), width)
     for reference in recipe.reference:
         figure = f"{verdict.short_name(reference.metric)} {words.number(reference.value)}"
-        lines += labelled("course", f"{figure}  ({reference.source})", width)
+        lines += labelled(reference.whose, f"{figure}  ({reference.source})", width)
     for bar in recipe.bar:
         lines += labelled("to pass", f"{verdict.short_name(bar.metric)} {verdict.wanted(bar)}", width)
     for place, note in enumerate(recipe.watch):
@@ -50,17 +56,22 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     return lines
 
 
-def _data(loaded: Loaded) -> str:
-    """The data set: what it is, its size, its licence, and whether it is here."""
+def _data(loaded: Loaded) -> list[str]:
+    """The data sets: what each is, its size, its licence, and whether it is here."""
+    from workbench.datasets.catalog import uses
     from workbench.datasets.stored import named, stored
 
-    said = str(loaded.recipe.config.get("data", ""))
+    config = loaded.recipe.config
+    said = str(config.get("data", ""))
     try:
-        found = stored(*named(said, str(loaded.recipe.config.get("variant") or "")))
+        names = [named(said, str(config.get("variant") or ""))]
     except Problem:
-        return said  # a person's own, or a set that has another name in the catalogue
-    size = f", {words.size(found.bytes)}" if found.bytes else ""
-    return f"{found.about.title}{size}; {found.words}; licence: {found.about.licence}"
+        names = [named(each) for each in uses(loaded.recipe.project, config)]
+    lines = []
+    for found in (stored(*each) for each in names):
+        size = f", {words.size(found.bytes)}" if found.bytes else ""
+        lines.append(f"{found.about.title}{size}; {found.words}; licence: {found.about.licence}")
+    return lines or [said]  # a person's own
 
 
 def _needs(loaded: Loaded, past: list[Entry]) -> list[tuple[str, str]]:

@@ -141,7 +141,13 @@ class MatrixBody(Pair):
             return
         title, picture, sheet = self.query_one(Title), self.query_one(Picture), self.query_one(Sheet)
         only = [place for place, each in enumerate(event.cells) if tuple(each) == cell] if event else []
-        kept = f"{len(only)} kept as {'an example' if len(only) == 1 else 'examples'}" if only else "no examples of it were kept"
+        kept = (
+            f"{len(only)} kept as {'an example' if len(only) == 1 else 'examples'}"
+            if only
+            else "no examples of it were kept"
+            if self._values[cell]
+            else "this did not happen"
+        )
         title.say(_pair(matrix, cell), words.number(float(self._values[cell])), kept)
         picture.display, sheet.display = isinstance(event, Images) and bool(only), isinstance(event, Table) and bool(only)
         if isinstance(event, Images) and only:

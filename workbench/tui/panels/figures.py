@@ -14,6 +14,7 @@ from workbench.tui import palette, strips
 from workbench.tui.panels.lines import Lines
 
 NUMBER = 8
+"""Cells of a column of figures, at least; a long one widens it."""
 
 
 class Figures(Lines):
@@ -42,15 +43,19 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
     blank = strips.line(width, [])
     lines: list[Strip] = []
     if summary.last:
-        heads = "".join(strips.fit(word, NUMBER, "right") for word in ("last", "best"))
+        figures = {
+            tag: [float("nan") if each[tag] == "None" else float(each[tag]) for each in (summary.last, summary.best)]
+            for tag in summary.last
+        }
+        column = max(NUMBER, *(len(words.number(figure)) + 2 for pair in figures.values() for figure in pair))
+        heads = "".join(strips.fit(word, column, "right") for word in ("last", "best"))
         lines.append(strips.line(width, [("figures", palette.bold)], [(heads, palette.faint)]))
         for tag in sorted(summary.last, key=by_split):
             numbers: list[strips.Part] = []
-            for values, style in ((summary.last, palette.plain), (summary.best, palette.dim)):
-                figure = float("nan") if values[tag] == "None" else float(values[tag])
+            for figure, style in zip(figures[tag], (palette.plain, palette.dim), strict=True):
                 look = style if math.isfinite(figure) else palette.bad
-                numbers.append((strips.fit(words.number(figure), NUMBER, "right"), look))
-            lines.append(strips.line(width, [(verdict.short_name(tag), palette.dim)], numbers))
+                numbers.append((strips.fit(words.number(figure), column, "right"), look))
+            lines.append(strips.line(width, [(_name(tag, width - 2 * column), palette.dim)], numbers))
         lines.append(blank)
     judged = verdict.judge(recipe, summary)
     if judged or recipe.reference:
@@ -58,11 +63,13 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
         for each in judged:
             mark, style = ("·", palette.dim) if each.passed is None else ("✓", palette.good) if each.passed else ("✗", palette.warn)
             value = "" if each.value is None else words.number(each.value)
-            figures = [(f"  {verdict.wanted(each.bar)}", palette.dim), (f" {value:>{NUMBER - 1}}", style)]
-            lines.append(strips.line(width, [(f"{mark} ", style), (verdict.short_name(each.bar.metric), palette.plain)], figures))
+            right = [(f"  {verdict.wanted(each.bar)}", palette.dim), (f" {value:>{NUMBER - 1}}", style)]
+            name = _name(each.bar.metric, width - 2 - sum(len(text) for text, _ in right))
+            lines.append(strips.line(width, [(f"{mark} ", style), (name, palette.plain)], right))
         for known in recipe.reference:
-            figures = [("  course", palette.faint), (f" {words.number(known.value):>{NUMBER - 1}}", palette.dim)]
-            lines.append(strips.line(width, [("  ", palette.plain), (verdict.short_name(known.metric), palette.dim)], figures))
+            right = [(f"  {known.whose}", palette.faint), (f" {words.number(known.value):>{NUMBER - 1}}", palette.dim)]
+            name = _name(known.metric, width - 2 - sum(len(text) for text, _ in right))
+            lines.append(strips.line(width, [("  ", palette.plain), (name, palette.dim)], right))
         if not verdict.is_judged(summary):
             lines += strips.paragraph("Not judged: " + (f"DEMO, {summary.demo}" if summary.demo else summary.variant), width, palette.warn)
         lines.append(blank)
@@ -75,6 +82,14 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
             body = strips.wrap(one_line(note, 1000), max(8, width - 2))
             lines += [strips.line(width, [("  " if place else sign, palette.accent), (text, style)]) for place, text in enumerate(body)]
     return lines
+
+
+def _name(metric: str, room: int) -> str:
+    """A metric's name; where it is too long its middle goes, because its last word tells it from others."""
+    name = verdict.short_name(metric)
+    last = name.rfind(" ")
+    kept = room - 1 - (len(name) - last)
+    return name if len(name) <= room or kept < 1 else f"{name[:kept].rstrip()}…{name[last:]}"
 
 
 def _notes(recipe: Recipe, history: History) -> list[tuple[str, str, Style]]:

@@ -21,6 +21,10 @@ class _Place(NamedTuple):
         return self.start + cell_len(self.cap) + cell_len(self.key.label) + 1
 
 
+def _room(key: Key) -> int:
+    return cell_len(key.cap.split(" ")[0]) + cell_len(key.label) + 3
+
+
 class KeyBar(Lines):
     """One line; help and quit stand at the right and are never left out."""
 
@@ -32,13 +36,16 @@ class KeyBar(Lines):
         right = [key for key in table if key in keys.ALWAYS]
         places: list[_Place] = []
         column = 0
-        end = width - sum(cell_len(key.cap.split(" ")[0]) + cell_len(key.label) + 3 for key in right)
-        for key in table:
-            if key not in right:
-                place = _Place(key, column, f" {key.cap.split(' ')[0]} ")
-                if place.end <= end:
-                    places.append(place)
-                    column = place.end
+        room = end = width - sum(_room(key) for key in right)
+        kept = []
+        # What cannot be used now stands back where there is no room for all.
+        for key in sorted(table, key=lambda key: bool(screen.refusal(key.name))) if isinstance(screen, KeyScreen) else ():
+            if key not in right and _room(key) <= room:
+                kept.append(key)
+                room -= _room(key)
+        for key in sorted(kept, key=table.index):
+            places.append(_Place(key, column, f" {key.cap.split(' ')[0]} "))
+            column = places[-1].end
         for key in right:
             places.append(_Place(key, end, f" {key.cap.split(' ')[0]} "))
             end = places[-1].end

@@ -144,7 +144,7 @@ class RunBoard(Board):
         chart.log_y = self.log_y
         own = [bar for bar in self.recipe.bar if split_tag(bar.metric)[1] == metric]
         limits = [(limit, "to pass") for bar in own for limit in (bar.at_least, bar.at_most) if limit is not None]
-        limits += [(known.value, "course") for known in self.recipe.reference if split_tag(known.metric)[1] == metric]
+        limits += [(known.value, known.whose) for known in self.recipe.reference if split_tag(known.metric)[1] == metric]
         chart.show(
             [Line(name, history.series[tag]) for name, tag in zip(names, tags, strict=True)],
             end=history.steps,

@@ -102,7 +102,7 @@ def ending_lines(feed: Feed, recipe: Recipe, summary: Summary, width: int) -> li
     state = feed.state
     if feed.problem:
         return strips.paragraph(feed.problem, width, palette.bad, margin=1)
-    if state.alive or state.state in ("created", "away"):
+    if state.alive or feed.launching or state.state in ("created", "away"):
         return []
     _, _, style = states.state_words(state)
     cause = CAUSES.get(state.cause, state.cause)
@@ -137,11 +137,11 @@ def _reached(recipe: Recipe, summary: Summary) -> list[list[strips.Part]]:
     for each in verdict.judge(recipe, summary):
         mark, style = ("", palette.dim) if each.passed is None else ("✓ ", palette.good) if each.passed else ("✗ ", palette.bad)
         value = "not measured" if each.value is None else words.number(each.value)
-        course = [words.number(known.value) for known in recipe.reference if known.metric == each.bar.metric]
+        known = [f"{known.whose} {words.number(known.value)}" for known in recipe.reference if known.metric == each.bar.metric]
         groups.append(
             [
                 (f"{mark}{verdict.short_name(each.bar.metric)} {value}", style),
-                (f"  to pass {verdict.wanted(each.bar)}" + (f", course {course[0]}" if course else ""), palette.dim),
+                (f"  to pass {verdict.wanted(each.bar)}" + (f", {known[0]}" if known else ""), palette.dim),
             ]
         )
     return groups

@@ -12,6 +12,8 @@ from workbench.problems import one_line
 from workbench.tui import palette, strips
 from workbench.tui.panels.lines import Lines
 
+AMOUNT = re.compile(r"[\d.,]+ [A-Za-z%]{1,3}")
+
 
 class Sheet(Lines):
     """`put` gives it the event; with `records` each row of a table is a paragraph, its long words wrapped, and not a line."""
@@ -79,6 +81,8 @@ def _paragraphs(table: Table, width: int) -> list[Strip]:
 def _table(table: Table, width: int) -> list[Strip]:
     columns = [[row[place] for row in table.rows if place < len(row)] for place in range(len(table.columns))]
     numeric = [all(isinstance(value, float) for value in column) for column in columns]
+    # 49.7 kB, 512 B: amounts stand under each other, too
+    right = [each or all(AMOUNT.fullmatch(str(value)) for value in column) for each, column in zip(numeric, columns, strict=True)]
     whole = [all(isinstance(value, float) and value % 1 == 0 for value in column) for column in columns]
 
     def cell(value: str | float, place: int) -> str:
@@ -87,8 +91,13 @@ def _table(table: Table, width: int) -> list[Strip]:
         return f"{value:.4f}" if numeric[place] and not whole[place] and 1e-3 <= abs(value) < 10 else words.number(value)
 
     rows = [[cell(value, place) for place, value in enumerate(row[: len(columns)])] for row in table.rows]
-    sizes = [max([min(len(name), 12), *(len(row[place]) for row in rows if place < len(row))]) for place, name in enumerate(table.columns)]
-    room = width - 1 - 2 * (len(sizes) - 1)
+    below = [max([1, *(len(row[place]) for row in rows if place < len(row))]) for place in range(len(columns))]
+    sizes = [max(min(len(name), 12), size) for name, size in zip(table.columns, below, strict=True)]
+    gap = "  " if sum(below) + 2 * len(sizes) - 2 < width else " "
+    room = width - 1 - len(gap) * (len(sizes) - 1)
+    # A heading gives way before what stands below it.
+    for place in sorted(range(len(sizes)), key=lambda place: below[place] - sizes[place]):
+        sizes[place] = max(min(sizes[place], max(4, below[place])), sizes[place] - max(0, sum(sizes) - room))
     words_first = [place for place, number in enumerate(numeric) if not number] or list(range(len(sizes)))
     while sizes and sum(sizes) > room and max(sizes) > 4:
         widest = max(words_first, key=lambda place: sizes[place])
@@ -98,7 +107,7 @@ def _table(table: Table, width: int) -> list[Strip]:
             sizes[widest] -= 1
 
     def written(cells: Sequence[str], style: Style) -> Strip:
-        texts = [strips.fit(cell, size, "right" if number else "left") for cell, size, number in zip(cells, sizes, numeric, strict=False)]
-        return strips.line(width, [("  ".join(texts), style)])
+        texts = [strips.fit(cell, size, "right" if number else "left") for cell, size, number in zip(cells, sizes, right, strict=False)]
+        return strips.line(width, [(gap.join(texts), style)])
 
     return [written(table.columns, palette.faint), *(written(row, palette.plain) for row in rows)]

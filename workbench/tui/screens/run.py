@@ -35,10 +35,10 @@ class RunScreen(KeyScreen):
     """Opened from either list."""
 
     KEYS: ClassVar[tuple[Key, ...]] = (
-        Key("escape", "back", "back", "Remove the cursor; from a panel on the whole screen back to all; back to the lists", "Esc"),
+        Key("escape", "back", "back", "From a panel on the whole screen back to all; remove the cursor; back to the lists", "Esc"),
         Key("p", "pause", "pause", "Pause it at its next step"),
         Key("r", "resume", "resume", "Go on: a paused run at once, an ended one from its last checkpoint"),
-        Key("f", "again", "", "Start it again: its settings in a form, to be changed before"),
+        Key("f", "again", "again", "Start it again: its settings in a form, to be changed before"),
         Key("s", "stop", "stop", "Stop it: it finishes its step and saves; before its first step nothing of it is left"),
         Key("k", "kill", "kill", "Kill it, after asking: what was not saved is lost"),
         Key("n", "sample", "sample", "Sample now, by the last request"),
@@ -167,10 +167,10 @@ class RunScreen(KeyScreen):
         self.draw()
 
     def do_back(self) -> None:
-        if self.board.clear():
-            self.draw()
-        elif self.board.full:
+        if self.board.full:
             self.do_full()
+        elif self.board.clear():
+            self.draw()
         else:
             self.app.pop_screen()
 

@@ -211,7 +211,7 @@ class RunsScreen(ListScreen):
             self._take(event.value)
         except Problem as problem:
             self.app.say(str(problem), warning=True)
-            self.set_focus(event.input)
+            event.input.focus()
             return
         self._close_line()
         self._look_again()

@@ -1,0 +1,56 @@
+"""Panels made of text at the widths that they get: no figure runs into another, no word is cut that need not be."""
+
+from workbench import recipe
+from workbench.events import Table
+from workbench.history import History
+from workbench.recipe import Recipe, Reference
+from workbench.runs import Summary
+from workbench.tui.library import Library
+from workbench.tui.panels.detail import recipe_lines
+from workbench.tui.panels.figures import figure_lines
+from workbench.tui.panels.sheet import sheet_lines
+
+LAYERS = ["total", "0", "3"]
+NETWORK = Table(
+    tag="network",
+    columns=["layer", "kind", "output shape", "parameters", "memory"],
+    rows=[
+        ["0", "Flatten", "32 x 64", 0.0, "0 B"],
+        ["3", "Dropout", "32 x 128", 8320.0, "49.7 kB"],
+        ["total", "8 layers", "", 17226.0, "119 kB"],
+    ],
+)
+
+
+def test_a_network_stands_at_half_width_with_its_amounts_under_each_other() -> None:
+    lines = [strip.text for strip in sheet_lines(NETWORK, 42)]
+    assert all("…" not in line for line in lines[1:]), lines
+    assert [line.rstrip()[-7:] for line in lines[1:]] == ["    0 B", "49.7 kB", " 119 kB"]
+    ends = {line.rstrip()[: -len("49.7 kB")].rstrip().rjust(34)[-6:].strip() for line in lines[1:]}
+    assert ends == {"0", "8,320", "17,226"}
+
+
+def test_long_figures_keep_a_gap_and_long_names_their_last_word() -> None:
+    tags = {"valid/accuracy/baseline": -1.2345e-5, "valid/accuracy": 0.5}
+    known = [Reference(metric="valid/loss", value=0.2, source="a student's notebook")]
+    known.append(Reference(metric="valid/accuracy", value=0.9, source="the course's notebook"))
+    text = [
+        strip.text
+        for strip in figure_lines(Recipe(title="x", project="x", reference=known), Summary(size=1, last=tags, best=tags), History(), 31)
+    ]
+    assert "-1.23e-5  -1.23e-5" in text[1] or "-1.23e-5  -1.23e-5" in text[2]
+    assert any("baseline" in line for line in text)
+    assert any("others" in line and "0.2000" in line for line in text) and any("course" in line and "0.9000" in line for line in text)
+
+
+def test_the_pane_names_data_that_the_recipe_does_not() -> None:
+    library = Library()
+    library.load_recipes()
+    for stem, wanted in (
+        ("bike-sharing", ["Bike sharing"]),
+        ("style-transfer", ["Pictures for style", "VGG-19"]),
+        ("digits-mlp", ["Optical"]),
+    ):
+        shelved = next(each for each in library.shelf if each.path == recipe.find(stem))
+        text = "\n".join(strip.text for strip in recipe_lines(shelved, library, 70))
+        assert all(f"{name}" in text for name in wanted) and text.count("licence") >= len(wanted), text
