@@ -68,6 +68,18 @@ def download(name: str, file: File, path: Path, progress: Progress) -> None:
         part.drop()
 
 
+def length(url: str) -> int:
+    """The bytes that a server says a file has; Problem where it does not say, or cannot be reached."""
+    host = urlsplit(url).hostname
+    try:
+        with _open(url, {}) as response:
+            return int(response.headers["Content-Length"] or 0)
+    except urllib.error.HTTPError as error:
+        raise Problem(f"{host} answered {error.code} ({url}).", "", "data") from None
+    except (_Interrupted, ValueError) as error:
+        raise Problem(f"{host} cannot be asked for {url}: {error}.", "Try again later.", "data") from None
+
+
 class _Part:
     """What has come of a file so far, and the server's mark for the version that it is a part of."""
 

@@ -42,7 +42,7 @@ def fetch(name: str, variant: str = "") -> dict[str, Path]:
         others = ", ".join(found.variants) if isinstance(found, DataSet) else ""
         raise Problem(f"{found.title} cannot be fetched from anywhere.", f"It has the variants: {others}." if others else "", "data")
     folder = home(name, variant)
-    return {key: _get(f"{name} {key}", file, folder) for key, file in found.files.items()}
+    return {key: get(f"{name} {key}", file, folder) for key, file in found.files.items()}
 
 
 def home(name: str, variant: str = "") -> Path:
@@ -76,7 +76,8 @@ def check(name: str, path: Path, file: File, hint: str) -> None:
         raise Problem(f"{path} is not {name}: its SHA-256 begins {found[:12]}, where {file.sha256[:12]} is right.", hint, "data")
 
 
-def _get(name: str, file: File, folder: Path) -> Path:
+def get(name: str, file: File, folder: Path) -> Path:
+    """One checked file, or what was in it; it is downloaded to `folder`, or unpacked there. Raises Problem as `fetch`."""
     try:
         path = _found(name, file, folder)
         return unpacked(path, folder, file.sha256, file.unpack) if file.unpack else path

@@ -16,6 +16,8 @@ MOST_CLASSES = 1000
 MOST_PICTURES = 200_000
 MOST_NUMBERS = 500_000_000
 """Pixels times channels of all pictures together: 2 GB as float32."""
+MOST_BYTES = 4 * MOST_NUMBERS
+"""The same where each is a byte."""
 PARTS = ("train", "valid", "test")
 NAMED = 5
 """Unusable files that the message names."""
@@ -24,6 +26,8 @@ CLUTTER = {"Thumbs.db", "desktop.ini"}
 
 Picture = tuple[str, np.ndarray]
 """The SHA-256 of the file, and (size, size, 3) bytes."""
+Squares = tuple[np.ndarray, np.ndarray]
+"""(number, size, size, 3) bytes, and (number,) indices into the classes."""
 
 
 def read(root: Path, size: int) -> ImageData:
@@ -33,6 +37,16 @@ def read(root: Path, size: int) -> ImageData:
     aside from the training pictures: a fifth of each class, by the hashes of the files, and all copies of one file together.
     Links are not followed. Raises Problem (cause "data"); files that are no pictures are named in it.
     """
+    parts, classes = squares(root, size, MOST_NUMBERS)
+    grey = all((pixels == pixels[..., :1]).all() for pixels, _ in parts)
+    split = [
+        LabelledImages(pixels[..., : 1 if grey else 3].transpose(0, 3, 1, 2).astype(np.float32) / 255, labels) for pixels, labels in parts
+    ]
+    return ImageData(split[0], split[1], split[2], classes)
+
+
+def squares(root: Path, size: int, most: int = MOST_BYTES, fewest: int = 0) -> tuple[list[Squares], list[str]]:
+    """As `read`, but as bytes: train, valid and test, and the classes. At most so many bytes; classes of fewer files are left out."""
     shown = one_line(str(root))
     if not root.is_dir():
         raise Problem(f"There is no folder {shown}.", "It should hold a folder of pictures for each class.", "data")
@@ -43,16 +57,16 @@ def read(root: Path, size: int) -> ImageData:
             found = {"train": _classes(root, bad)}
     except OSError as error:
         raise Problem(f"{one_line(str(error.filename))} cannot be read: {error.strerror}.", "", "data") from None
-    classes = sorted(found["train"])
+    classes = sorted(name for name, files in found["train"].items() if len(files) >= fewest)
     if not 2 <= len(classes) <= MOST_CLASSES:
         hint = "Make one for each class, and put its pictures there: cats/1.jpg, dogs/1.jpg."
         raise Problem(f"{shown} has {len(classes) or 'no'} folders of pictures, where 2 to {MOST_CLASSES:,} are right.", hint, "data")
-    strange = {name for part in found.values() for name in part} - set(classes)
+    strange = {name for part in found.values() for name in part} - set(found["train"])
     if strange:
         hint = "valid/ and test/ have train/'s classes."
         raise Problem(f"{shown} has no training pictures of the class {one_line(min(strange), 80)}.", hint, "data")
     number = sum(len(files) for part in found.values() for files in part.values())
-    if number > MOST_PICTURES or number * 3 * size * size > MOST_NUMBERS:
+    if number > MOST_PICTURES or number * 3 * size * size > most:
         raise Problem(f"{shown} has {number:,} pictures: too many at {size}x{size}.", "Set a smaller image_size, or take fewer.", "data")
 
     parts = {part: [_read(each.get(name, []), size, root, bad) for name in classes] for part, each in found.items()}
@@ -63,7 +77,7 @@ def read(root: Path, size: int) -> ImageData:
     split = [_set_aside(pictures, missing, name, shown) for name, pictures in zip(classes, parts["train"], strict=True)]
     for part in ("train", *missing):
         parts[part] = [each[part] for each in split]
-    return _together([parts[part] for part in PARTS], [one_line(name, 40) for name in classes], shown)
+    return [_together(parts[part], part, shown) for part in PARTS], [one_line(name, 40) for name in classes]
 
 
 def _classes(folder: Path, bad: list[str]) -> dict[str, list[Path]]:
@@ -117,17 +131,9 @@ def _set_aside(pictures: Sequence[Picture], parts: Sequence[str], name: str, sho
     return {part: [each for each in pictures if place[each[0]] == part] for part in ("train", *parts)}
 
 
-def _together(parts: Sequence[Sequence[Sequence[Picture]]], classes: list[str], shown: str) -> ImageData:
-    """The pictures of each part and class as arrays."""
-    made = []
-    for part, name in zip(parts, PARTS, strict=True):
-        if not any(part):
-            raise Problem(f"{shown} has no pictures in {name}/.", "", "data")
-        pixels = np.stack([square for pictures in part for _, square in pictures])
-        made.append((pixels, np.repeat(np.arange(len(part)), [len(pictures) for pictures in part])))
-    grey = all((pixels == pixels[..., :1]).all() for pixels, _ in made)
-    split = [
-        LabelledImages(pixels[..., : 1 if grey else 3].transpose(0, 3, 1, 2).astype(np.float32) / 255, labels.astype(np.int64))
-        for pixels, labels in made
-    ]
-    return ImageData(split[0], split[1], split[2], classes)
+def _together(pictures: Sequence[Sequence[Picture]], part: str, shown: str) -> Squares:
+    """The pictures of each class of a part as arrays."""
+    if not any(pictures):
+        raise Problem(f"{shown} has no pictures in {part}/.", "", "data")
+    pixels = np.stack([square for each in pictures for _, square in each])
+    return pixels, np.repeat(np.arange(len(pictures), dtype=np.int64), [len(each) for each in pictures])

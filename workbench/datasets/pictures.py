@@ -1,6 +1,5 @@
 """Reads a picture, the catalogue's or a person's own: PNG or JPEG, bounded, upright, in RGB."""
 
-import binascii
 import io
 import struct
 import zlib
@@ -28,9 +27,10 @@ def read_picture(path: Path, side: int = 0) -> Image.Image:
 def decode_picture(text: str) -> Image.Image:
     """The same for a picture's bytes in base64."""
     try:
-        return _decoded(io.BytesIO(b64decode(text, validate=True)), "The picture", 0)
-    except binascii.Error:
+        data = b64decode(text, validate=True)
+    except ValueError:  # binascii's, or that a letter is not ASCII
         raise Problem("The picture is not in base64.", "", "data") from None
+    return _decoded(io.BytesIO(data), "The picture", 0)
 
 
 def _decoded(source: Path | io.BytesIO, name: str, side: int) -> Image.Image:

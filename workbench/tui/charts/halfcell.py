@@ -39,7 +39,7 @@ _BAYER = (np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]
 
 def decode(data: bytes, formats: tuple[str, ...] = ("PNG",)) -> Pixels:
     """The pixels of a picture. Raises Problem where it is none of these formats, is damaged, or is too large."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with (
@@ -54,6 +54,8 @@ def decode(data: bytes, formats: tuple[str, ...] = ("PNG",)) -> Pixels:
         raise
     except (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Problem("The picture is too large to show.") from None
+    except UnidentifiedImageError:
+        raise Problem(f"The picture is no {' or '.join(formats)}.") from None
     except Exception as error:
         # Pillow raises a dozen kinds for damaged files, SyntaxError and struct.error among them.
         raise Problem("The picture cannot be read.", one_line(str(error) or type(error).__name__, 80)) from error

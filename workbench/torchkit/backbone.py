@@ -1,0 +1,209 @@
+"""Torchvision's classification networks by name, trained on ImageNet, without their last layer: what transfer learning builds on."""
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from workbench import paths
+from workbench.datasets import fetch
+from workbench.datasets.catalog import File
+from workbench.datasets.download import length
+from workbench.json_schema import nearest
+from workbench.problems import Problem, one_line
+from workbench.torchkit.pretrained import DEVIATION, MEAN
+
+STAND_INS = {"mobilenet_v2": ("mobilenet-v2-weights", "dequantised"), "squeezenet1_0": ("squeezenet-weights", "")}
+"""Networks of which the catalogue has weights that only a mirror gives: with `weights` "stand-in"."""
+HASHED = re.compile(r"-([0-9a-f]{8,})\.pth$")
+"""How the name of a file of torchvision's ends: with the first digits of its SHA-256."""
+LARGEST = 3_000_000_000
+"""Bytes of a file with weights; torchvision's largest has 2.5e9."""
+
+
+class Scaled(nn.Module):
+    """Colours in [0, 1] as the networks of ImageNet were given them, and the channels last, with which a CPU is quicker."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        scaled: Tensor = (pixels - self.mean) / self.deviation
+        return scaled.contiguous(memory_format=torch.channels_last)
+
+
+class _Reached(Exception):
+    """The layer that the network is cut after has its output: nothing behind it need be computed."""
+
+    def __init__(self, output: Tensor) -> None:
+        self.output = output
+
+
+class Backbone(nn.Module):
+    """A network that ends before its last layer: (batch, 3, height, width) in [0, 1] → (batch, `width`) features.
+
+    With `cut` it ends after that layer, whose outputs are averaged over the picture; `width` is then known after a first look.
+    """
+
+    def __init__(self, name: str, network: nn.Module, cut: str = "") -> None:
+        super().__init__()
+        self.cut = cut
+        self.name, self.scaled, self.network = name, Scaled(), network
+        # Googlenet's and Inception's second outputs are there for their own training only.
+        for extra in ("aux1", "aux2", "AuxLogits"):
+            if hasattr(network, extra):
+                setattr(network, extra, None)
+        if hasattr(network, "aux_logits"):
+            setattr(network, "aux_logits", False)  # noqa: B010 (not a module)
+        last = [(path, layer) for path, layer in network.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
+        self._place = last[0]
+        self.last = last[1]
+        self.width = int(self.last.weight.shape[1])
+        network.set_submodule(self._place, nn.Identity())
+        if cut:
+            self._insist(cut, "be cut after")
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        features = self._until_cut(pixels) if self.cut else self.network(self.scaled(pixels))
+        self.width = features.shape[1]
+        return features
+
+    def _until_cut(self, pixels: Tensor) -> Tensor:
+        def stop(layer: nn.Module, inputs: Any, output: Tensor) -> None:
+            raise _Reached(output)
+
+        hook = self.network.get_submodule(self.cut).register_forward_hook(stop)
+        try:
+            output: Tensor = self.network(self.scaled(pixels))
+        except _Reached as reached:
+            output = reached.output
+        finally:
+            hook.remove()
+        # (batch, channels, height, width), or a transformer's (batch, places, channels)
+        return output.mean((2, 3)) if output.ndim == 4 else output.mean(1) if output.ndim == 3 else output
+
+    def imagenet(self, pixels: Tensor) -> Tensor:
+        """(batch, 3, height, width) → (batch, 1000): what the network answered before its last layer was taken off."""
+        self.network.set_submodule(self._place, self.last)
+        try:
+            answers: Tensor = self.network(self.scaled(pixels))
+        finally:
+            self.network.set_submodule(self._place, nn.Identity())
+        return answers
+
+    def layers(self) -> list[str]:
+        """The names of its parts, as they stand in it: `features.0`, … or `conv1`, …; those of a row are listed one by one."""
+        found = []
+        for name, part in self.network.named_children():
+            inner = [f"{name}.{each}" for each, _ in part.named_children()] if isinstance(part, nn.Sequential) else []
+            found += [name, *inner]
+        return [name for name in found if any(True for _ in self.network.get_submodule(name).parameters())]
+
+    def _insist(self, layer: str, what: str) -> None:
+        known = dict(self.network.named_modules())
+        if not layer or layer not in known or not any(True for _ in known[layer].parameters()):
+            raise Problem(f"{self.name} has no layer {one_line(layer, 60)!r} to {what}.", f"It has: {', '.join(self.layers())}.")
+
+    def tune_from(self, first: str) -> None:
+        """Let the parameters from a layer on get gradients, and no other; "" lets none. Problem where there is no such layer."""
+        self.eval().requires_grad_(False)
+        if not first:
+            return
+        known = dict(self.network.named_modules())
+        self._insist(first, "be tuned from")
+        if self.cut and list(known).index(first) > list(known).index(self.cut):
+            raise Problem(f"{self.name} is cut after {self.cut}, so it cannot be tuned from {first} on, which stands behind.")
+        begun = False
+        for path, part in known.items():
+            begun = begun or path == first
+            if begun:
+                part.requires_grad_(True)
+
+
+def build(name: str, weights: str | Path, cut: str = "") -> Backbone:
+    """The network in eval mode on the CPU, without gradients. `weights` is "published", "stand-in", "random", or a state_dict's path.
+
+    Raises Problem where there is no such network, or its weights cannot be had or do not fit.
+    """
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise Problem(f"Torchvision has no network {one_line(name, 60)!r}{nearest(name, known) or '.'}", f"It has: {', '.join(known)}.")
+    settings: dict[str, Any] = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    if settings and weights != "random":
+        settings = {"init_weights": False, "transform_input": True}
+    network = models.get_model(name, weights=None, **settings)
+    if weights != "random":
+        path = published(name) if weights == "published" else _stand_in(name) if weights == "stand-in" else Path(weights)
+        _load(network, path, name)
+    backbone = Backbone(name, network, cut)
+    backbone.tune_from("")
+    return backbone.to(memory_format=torch.channels_last)
+
+
+def address(name: str) -> str:
+    """Where torchvision says that its weights of a network are: those of its first training, which the course used, where it has them."""
+    from torchvision import models
+
+    choices = models.get_model_weights(name)
+    url: str = next((each for each in choices if each.name == "IMAGENET1K_V1"), choices.DEFAULT).url
+    return url
+
+
+def published(name: str) -> Path:
+    """The checked file of torchvision's own weights, fetched once; its name holds the first digits of its SHA-256."""
+    url = address(name)
+    file = Path(urlsplit(url).path).name
+    digits = HASHED.search(file)
+    if not digits:
+        raise Problem(f"The name of {name}'s weights, {one_line(file)}, holds no hash to check them by.", "", "data")
+    about = File(bytes=1, sha256=digits[1], url=url, mirror=f"weights/{file}")
+    folder = paths.data() / "torchvision-weights"
+    there = fetch.in_mirror(about) or fetch.in_home(about, folder)
+    # Torchvision does not state the length; the server does.
+    size = there.stat().st_size if there.exists() else length(url)
+    if not 0 < size <= LARGEST:
+        raise Problem(f"The weights of {name} are said to have {size:,} bytes.", f"1 to {LARGEST:,} are taken.", "data")
+    return fetch.get(f"{name}'s weights", msgspec.structs.replace(about, bytes=size), folder)
+
+
+def _stand_in(name: str) -> Path:
+    if name not in STAND_INS:
+        hint = f"It has those of: {', '.join(STAND_INS)}. Else take weights: published, or a file."
+        raise Problem(f"The catalogue has no weights that stand in for those of {name}.", hint, "data")
+    return fetch.fetch(*STAND_INS[name])["weights"]
+
+
+def _load(network: nn.Module, path: Path, name: str) -> None:
+    shown = one_line(str(path))
+    try:
+        saved: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise Problem(f"The weights {shown} cannot be read: {error.strerror or error}.", "", "data") from None
+    except Exception:
+        # Whatever else it stumbles over is the file's fault: a dozen kinds of error for as many ways to be damaged.
+        raise Problem(f"{shown} is damaged, or holds something else than weights.", "It has to be a saved state_dict.", "data") from None
+    wanted = network.state_dict()
+    if not isinstance(saved, dict) or not all(isinstance(each, Tensor) for each in saved.values()):
+        raise Problem(f"{shown} holds no state_dict.", f"Save network.state_dict() of torchvision's {name}.", "data")
+    # The published files of DenseNets have the names of 2017: norm.1 for norm1.
+    saved = {re.sub(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.(\d)", r"\1\2", key): value for key, value in saved.items()}
+    for key, tensor in wanted.items():
+        if key.endswith("num_batches_tracked"):
+            saved.setdefault(key, tensor)  # files of before 2018 have none
+        if key not in saved:
+            raise Problem(f"{shown} has no {one_line(key)}, so it is not a state_dict of {name}.", "", "data")
+        if saved[key].shape != tensor.shape:
+            has, needs = (" x ".join(map(str, each.shape)) or "one number" for each in (saved[key], tensor))
+            raise Problem(f"In {shown} {one_line(key)} is {has}, where {name} has {needs}.", "", "data")
+    network.load_state_dict({key: saved[key] for key in wanted})
