@@ -5,6 +5,7 @@ import os
 import pty
 import random
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -117,6 +118,14 @@ STYLES = [
     Style(color="#eeeeee", bgcolor="#202a36", reverse=True),
     Style(color="#7fcb8c", bgcolor="#000000", underline=True),
 ]
+
+
+def test_the_program_ends_when_its_terminal_vanishes() -> None:
+    terminal = Screen()
+    terminal.wait("Handwritten digits")
+    os.close(terminal.file)
+    os.close(terminal.slave)
+    assert terminal.program.wait(20) == -signal.SIGHUP
 
 
 def _random_line(rng: random.Random, width: int) -> Strip:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
+import select
+import signal
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -271,4 +275,15 @@ class DlwbApp(App[None], inherit_bindings=False):
 
 def run() -> None:
     """Open the terminal program and wait until it is closed."""
+    if os.isatty(0):
+        threading.Thread(target=_end_with_terminal, daemon=True).start()
     DlwbApp().run()
+
+
+def _end_with_terminal() -> None:
+    """Where it is nobody's controlling terminal no SIGHUP tells of its end, and Textual would read nothing from it, at once, for ever."""
+    hangup = select.poll()
+    hangup.register(0, 0)
+    hangup.poll()
+    os.kill(os.getpid(), signal.SIGHUP)
+    os._exit(128 + signal.SIGHUP)  # where SIGHUP is ignored
