@@ -238,6 +238,15 @@ def test_a_later_series_owns_its_cells() -> None:
     assert inked.any() and (cells.keys[inked] == SERIES + 1).all()
 
 
+def test_a_bar_under_a_curve_is_named_beside_it_whole_or_not_at_all() -> None:
+    flat = Trace("valid", 0, Pyramid(np.arange(100.0), np.full(100, 0.97)))
+    rising = Trace("other", 1, Pyramid(np.arange(100.0), np.linspace(0, 0.5, 100)))
+    text = draw(Plot([flat, rising], "accuracy", 100, references=[Reference(0.97, "to pass")]), 60, 12).text()
+    assert "to pass 0.97" in text
+    full = [Trace(str(slot), slot, Pyramid(np.arange(100.0), np.full(100, slot / 9))) for slot in range(10)]
+    assert "pass" not in draw(Plot(full, "accuracy", 100, references=[Reference(0.5, "to pass")]), 60, 6).text()
+
+
 def test_a_long_legend_gives_up_names_before_values() -> None:
     traces = [Trace(name, slot, falling(9).pyramid, value=0.25) for slot, name in enumerate(("train generator", "train discriminator"))]
     first = [draw(Plot(traces, "loss"), width, 8).text().splitlines()[0].split("  ") for width in (62, 46, 40, 20, 12)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,7 +13,8 @@ from lines import created
 from PIL import Image
 from textual.widgets import Input
 
-from workbench import launch, runs
+from workbench import launch, paths, runs
+from workbench.tui import forms
 from workbench.tui.app import DlwbApp
 from workbench.tui.panels.bars import Bars
 from workbench.tui.panels.pad import Pad
@@ -149,12 +151,16 @@ async def test_what_answers_may_be_killed_and_started_again(digits: runs.Run) ->
 
 
 async def test_what_cannot_be_tried_says_why(tmp_path: Path) -> None:
-    created(tmp_path)
+    run = created(tmp_path)
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await pilot.press("2")
         await settle(pilot, lambda: "A line" in seen(pilot.app))
         await pilot.press("t")
         assert "takes no pictures, texts or numbers" in " ".join(str(note.message) for note in pilot.app._notifications)
+        shutil.rmtree(paths.cache_folder() / "schemas")
+        await pilot.press("t")
+        assert "not known on this machine yet" in " ".join(str(note.message) for note in pilot.app._notifications)
+        assert forms.refusal(run, run.recipe()) == forms.UNKNOWN, "of what samples take, too"
 
 
 async def test_a_prompt_is_written_on(tmp_path: Path) -> None:

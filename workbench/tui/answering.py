@@ -23,19 +23,19 @@ AGAIN = "R starts it again."
 
 def takes(run: Run, recipe: Recipe) -> str:
     """What the run's project can be tried with: picture, text, row; "" where it cannot, or is not known."""
-    from workbench import schemas
+    from workbench.tui.forms import project_schema
 
-    try:
-        own = recipe.project.endswith(".py")
-        schema = schemas.describe(run.project_copy if own else recipe.project, may_run=False)
-    except Problem:
-        return ""
+    schema = project_schema(run, recipe)
     return schema.takes if schema and schema.can_answer else ""
 
 
 def refusal(run: Run, recipe: Recipe | None) -> str:
     """Why the run cannot be tried now; "" when it can."""
+    from workbench.tui.forms import UNKNOWN, project_schema
+
     if recipe is None or not takes(run, recipe):
+        if recipe and project_schema(run, recipe) is None:
+            return UNKNOWN
         return "Its project takes no pictures, texts or numbers to answer."
     with contextlib.suppress(OSError):
         if any(run.path.glob("checkpoints/step-*")):

@@ -12,6 +12,7 @@ from workbench.schemas import ProjectSchema
 from workbench.tui.panels.fields import Schema
 
 NOTHING = "This project's samples take no request; n asks for one as it is."
+UNKNOWN = "What its own project file takes is not known on this machine yet: `dlwb check` of its recipe asks it."
 
 
 def project_schema(run: Run, recipe: Recipe) -> ProjectSchema | None:
@@ -36,7 +37,8 @@ def request_schema(run: Run, recipe: Recipe) -> Schema:
 
 def refusal(run: Run, recipe: Recipe) -> str:
     """Why nothing can be typed for a sample; "" when it can."""
-    return "" if request_schema(run, recipe).get("properties") else NOTHING
+    found = project_schema(run, recipe)
+    return UNKNOWN if found is None else "" if found.request.get("properties") else NOTHING
 
 
 def live_settings(run: Run, recipe: Recipe, changed: dict[str, Any]) -> tuple[Schema, dict[str, Any]]:

@@ -124,6 +124,7 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
     drawn = False
     for trace in plot.traces:
         drawn = _trace(area, trace) or drawn
+    _reference_labels(area, plot)
     for moment in plot.moments:
         _moment_label(area, moment)
     if plot.cursor is not None:
@@ -328,18 +329,26 @@ def _reference_lines(area: _Area, plot: Plot) -> None:
     for reference in plot.references:
         if not math.isfinite(reference.value):
             continue
-        label = f" {reference.label} {reference.value:.6g}"
-        inside = area.y.low <= reference.value <= area.y.high
-        row = area.row(reference.value)
-        if inside:
+        if area.y.low <= reference.value <= area.y.high:
             dots: braille.Dots = np.zeros((area.rows * 4, area.width * 2), np.bool_)
             line = braille.rows_of(np.array([reference.value]), area.y, area.rows * 4)[0]
             dots[line] = np.arange(area.width * 2) % 4 < 2
             area.ink(dots, REFERENCE)
-        else:
-            label = (" ↑" if reference.value > area.y.high else " ↓") + label
-        label = cut(label, max(0, area.width - 2))
-        area.cells.write(area.left + area.width - text_width(label), area.top + row, label, REFERENCE)
+
+
+def _reference_labels(area: _Area, plot: Plot) -> None:
+    """At the end of each line, or beside it where curves are in the way; nowhere where they are all around."""
+    for reference in plot.references:
+        if not math.isfinite(reference.value):
+            continue
+        away = "" if area.y.low <= reference.value <= area.y.high else " ↑" if reference.value > area.y.high else " ↓"
+        label = cut(f"{away} {reference.label} {reference.value:.6g}", max(0, area.width - 2))
+        x, row = area.left + area.width - text_width(label), area.row(reference.value)
+        for y in (row, row + 1, row - 1, row + 2, row - 2):
+            place = area.top + y, slice(x, area.left + area.width)
+            if 0 <= y < area.rows and ((area.cells.codes[place] == SPACE) | (area.cells.keys[place] == REFERENCE)).all():
+                area.cells.write(x, area.top + y, label, REFERENCE)
+                break
 
 
 def _moment(area: _Area, moment: Moment) -> None:

@@ -214,8 +214,10 @@ class ListScreen(KeyScreen):
 
     def on_input_changed(self, event: "Input.Changed") -> None:
         if event.input.id == "filter":
-            self.words = event.value
+            self.words, before = event.value, self.rows.key
             self.fill()
+            if self.rows.key != before:
+                self.do_first()
 
     def on_input_submitted(self, event: "Input.Submitted") -> None:
         event.input.remove_class("open")
