@@ -214,6 +214,15 @@ def test_an_epoch_of_streams_is_the_text_from_some_place_on(tmp_path: Path) -> N
     assert len(inputs) > len(text) - 4 * 8 - 1
 
 
+@pytest.mark.parametrize("learns", ["every", "last"])
+def test_one_cycle_ends_with_the_last_epoch(tmp_path: Path, learns: str) -> None:
+    project = built(tmp_path, varied(100), learns=learns, schedule="one-cycle")
+    train(project, 4)
+    assert project.done == 4 * len(project.batches(0, np.random.default_rng(0)))  # type: ignore[arg-type]
+    project.set_rate()
+    assert project.optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
 def test_windows_have_the_word_after_them(tmp_path: Path) -> None:
     project = built(tmp_path, varied(), learns="last")
     windows, after = (torch.cat([batch[part] for batch in project.batches(0, np.random.default_rng(0))]) for part in (0, 1))
@@ -249,6 +258,7 @@ def test_a_run_resumed_inside_an_epoch_has_the_same_weights_and_memory(tmp_path:
     attempt(tmp_path / "cut", tmp_path, 61, **config)
     attempt(tmp_path / "cut", tmp_path, 117, **config)
     resumed = attempt(tmp_path / "cut", tmp_path, 130, **config)
+    assert 0 < resumed.optimizer.param_groups[0]["lr"] < SMALL["learning_rate"]
     assert torch.equal(resumed.memory, straight.memory) and resumed.done == 130
     for mine, theirs in zip(resumed.network.parameters(), straight.network.parameters(), strict=True):
         assert torch.equal(mine, theirs)

@@ -94,6 +94,8 @@ class TvScripts(TorchProject):
         self.source = known
         self.held_out_copies = share_in(known, self.script.runs(valid))
         self.text, self.valid = (torch.from_numpy(part).to(self.device) for part in (train, valid))
+        windows = (len(train) - sequence) / streams if self.config.learns == "last" else (len(train) - 1) // (streams * sequence)
+        self.an_epoch = math.ceil(windows)
         self.newline = self.script.words.index("\n") if "\n" in self.script.words else None
         try:
             self.prompt = self.script.find(self.config.prompt)
@@ -130,6 +132,10 @@ class TvScripts(TorchProject):
         length = (len(text) - 1) // (number * self.config.sequence) * self.config.sequence
         return text[: number * length].view(number, length), text[1 : number * length + 1].view(number, length)
 
+    def example_inputs(self) -> dict[str, tuple[Any, ...]]:
+        streams, sequence = self.train.batch_size, self.config.sequence
+        return {"network": (self.text[: streams * sequence].view(streams, sequence), self.network.no_memory(streams))}
+
     def train_step(self, batch: Any) -> dict[str, Any]:
         inputs, targets, *begun = batch
         streamed = self.config.learns == "every"
@@ -160,8 +166,7 @@ class TvScripts(TorchProject):
         """The step's learning rate, into the optimizer."""
         scale = 1.0
         if self.config.schedule == "one-cycle":
-            an_epoch = (len(self.text) - 1) // (self.train.batch_size * self.config.sequence)
-            scale = one_cycle(self.done / (self.train.steps or self.train.epochs * an_epoch), rising=0.1)
+            scale = one_cycle(self.done / (self.train.steps or self.train.epochs * self.an_epoch), rising=0.1)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * scale
 
