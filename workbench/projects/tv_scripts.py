@@ -202,7 +202,7 @@ class TvScripts(TorchProject):
         text, following = self.answer(prompt, request)
         yield Text(tag="script", text=text, prompt=self.shown(prompt))
         rows: list[list[str | float]] = [[name, round(chance, 4)] for name, chance in following.items()]
-        yield Table(tag="next", columns=[f"after {self.shown(prompt[-4:]).strip()!r}", "probability"], rows=rows)
+        yield Table(tag="next", columns=[f"after {self.named(prompt[-1])}", "probability"], rows=rows)
         texts = self.written([self.prompt] * COPIES[0], self.Request.model_validate({"length": COPIES[1]}))
         runs = np.concatenate([self.script.runs(np.array(each)) for each in texts])
         yield Scalars(values={"copied": share_in(self.source, runs), "copied/held_out": self.held_out_copies})
