@@ -1,0 +1,293 @@
+"""The faces project: its reader, its networks, what ranks them, what it shows, and that it learns and resumes exactly."""
+
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from workbench import recipe
+from workbench.datasets import faces as reader
+from workbench.paths import shipped
+from workbench.problems import Problem
+from workbench.projects import faces
+from workbench.projects.faces import Faces, discriminator, generator
+from workbench.projects.mnist_gan import frechet_distance, moments
+from workbench.recipe import Compute, Train
+
+Make = Callable[..., Faces]
+
+
+@pytest.fixture(scope="module")
+def some() -> dict[int, reader.Faces]:
+    """A part of LFW by size, read once for all tests."""
+    return {}
+
+
+@pytest.fixture
+def make(mirror: Path, some: dict[int, reader.Faces], monkeypatch: pytest.MonkeyPatch) -> Make:
+    """A built project with narrow networks on 800 of LFW's faces."""
+
+    def read(data: str, size: int) -> reader.Faces:
+        if size not in some:
+            all_of_it = READ(data, size)
+            order = np.random.default_rng(0).permutation(len(all_of_it.train))[:800]
+            some[size] = reader.Faces(all_of_it.train[order], all_of_it.valid[:400], all_of_it.test[:400], all_of_it.variant)
+        return some[size]
+
+    monkeypatch.setattr(faces.faces, "read", read)
+    monkeypatch.setattr(faces, "JUDGED", 400)
+
+    def made(seed: int = 1, batch_size: int = 32, **config: object) -> Faces:
+        narrow = {"data": "celeba:lfw", "judge": "dequantised", "generator_width": 16, "discriminator_width": 16}
+        project = Faces(Faces.Config(**narrow | config), Train(batch_size=batch_size), Compute(device="cpu", threads=1), seed)
+        project.build()
+        return project
+
+    return made
+
+
+READ = reader.read
+
+
+def run(project: Faces, steps: int, skip: int = 0) -> list[dict[str, float]]:
+    """Steps `skip` to `steps` of the run, epoch after epoch, as the loop makes them."""
+    values: list[dict[str, float]] = []
+    step, epoch = 0, 0
+    while step < steps:
+        for batch in project.batches(epoch, np.random.default_rng((project.seed, epoch))):
+            if skip <= step < steps:
+                returned = project.train_step(batch)
+                values.append(dict(zip(returned, project.floats(list(returned.values())), strict=True)))
+            step += 1
+        epoch += 1
+    return values
+
+
+def measured(project: Faces, split: str = "valid") -> dict[str, float]:
+    with project.evaluating():
+        [scalars] = list(project.evaluate(split))
+    return scalars.values
+
+
+def write(folder: Path, number: int, of: Callable[[int], str]) -> None:
+    """So many grey squares, each of another brightness, under the names that `of` gives."""
+    for index in range(number):
+        path = folder / of(index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (80, 64), (index, index, index)).save(path)
+
+
+def test_the_networks_have_the_parameters_of_the_course_s_dcgan() -> None:
+    counts = [sum(each.numel() for each in network.parameters()) for network in (discriminator(32, 32), generator(100, 32, 32))]
+    assert counts == [167_809, 372_416]
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_the_networks_fit_together(size: int) -> None:
+    made = generator(10, 4, size)(torch.rand(2, 10))
+    assert made.shape == (2, 3, size, size) and made.abs().max() <= 1
+    assert discriminator(4, size)(made).shape == (2, 1)
+
+
+def test_weights_begin_with_deviation_002() -> None:
+    network = discriminator(32, 32).apply(faces.initialised)
+    for layer in network:
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
+            assert abs(layer.weight.mean().item()) < 0.002
+    assert network[-1].bias.abs().max() == 0
+
+
+def test_the_recipes_have_the_course_s_settings() -> None:
+    course, larger, here = (
+        recipe.load(shipped("recipes") / "5-gans" / f"{name}.yaml").recipe for name in ("faces", "faces-64", "faces-lfw")
+    )
+    assert Faces.Config.model_validate(course.config) == Faces.Config()
+    assert (course.train.epochs, course.train.batch_size) == (50, 128)
+    assert (larger.config["size"], larger.config["data"]) == (64, "celeba")
+    assert (here.config["size"], here.config["data"]) == (32, "celeba:lfw")
+
+
+def test_pictures_of_a_folder_in_one_place(tmp_path: Path) -> None:
+    write(tmp_path, 250, lambda index: f"{index}.png")
+    read = reader.read(f"{tmp_path}/", 32)
+    assert len(read.train) + len(read.valid) + len(read.test) == 250
+    assert all(10 <= len(part) <= 45 for part in (read.valid, read.test))
+    assert sorted(np.concatenate((read.train, read.valid, read.test))[:, 0, 0, 0].tolist()) == list(range(250))
+    assert read.train.shape[1:] == (3, 32, 32) and read.variant == tmp_path.name
+
+
+def test_faces_of_a_person_stay_together(tmp_path: Path) -> None:
+    write(tmp_path, 255, lambda index: f"{index // 2}/{index}.png")
+    read = reader.read(f"{tmp_path}/", 32)
+    persons = [set((part[:, 0, 0, 0] // 2).tolist()) for part in (read.train, read.valid, read.test)]
+    assert all(persons) and sum(map(len, persons)) == 128 == len(set.union(*persons))
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="no folder"):
+        reader.read(f"{tmp_path}/none", 32)
+    write(tmp_path, 99, lambda index: f"{index}.png")
+    with pytest.raises(Problem, match="99 pictures, where 100 or more"):
+        reader.read(f"{tmp_path}/", 32)
+    (tmp_path / "x.jpg").write_text("no picture")
+    with pytest.raises(Problem, match="neither a PNG nor a JPEG"):
+        reader.read(f"{tmp_path}/", 32)
+    with pytest.raises(Problem, match="CelebA faces cannot be fetched") as caught:
+        reader.read("celeba", 32)
+    assert "celeba:lfw" in caught.value.hint
+
+
+def test_lfw_is_split_by_person_and_named(mirror: Path) -> None:
+    read = reader.read("celeba:lfw", 64)
+    assert [len(part) for part in (read.train, read.valid, read.test)] == SIZES and sum(SIZES) == 13_231
+    assert read.variant == "LFW faces in 64 px in place of CelebA"
+
+
+SIZES = [10_386, 1_343, 1_502]
+
+
+def test_the_losses_at_known_answers(make: Make) -> None:
+    project = make(real_label=0.9)
+    last = project.discriminator[-1]
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.fill_(2.0)
+        # Before its step the discriminator says 2 to everything; kept from moving, it says so to the generator, too.
+        project.discriminator_optimizer.param_groups[0]["lr"] = 0.0
+    [values] = run(project, 1)
+    on_real, on_fake = math.log1p(math.exp(-2)), math.log1p(math.exp(2))
+    assert values["loss/discriminator"] == pytest.approx(0.9 * on_real + 0.1 * on_fake + on_fake, rel=1e-5)
+    assert values["loss/generator"] == pytest.approx(on_real, rel=1e-5)
+    assert values["probability/real"] == values["probability/fake"] == pytest.approx(1 / (1 + math.exp(-2)), rel=1e-5)
+
+
+@pytest.mark.parametrize(("still", "moves"), [("generator", "discriminator"), ("discriminator", "generator")])
+def test_each_optimizer_moves_its_own_network(make: Make, still: str, moves: str) -> None:
+    project = make()
+    getattr(project, f"{still}_optimizer").param_groups[0]["lr"] = 0.0
+    before = {name: [each.detach().clone() for each in getattr(project, name).parameters()] for name in (still, moves)}
+    run(project, 2)
+    same = {name: [torch.equal(*pair) for pair in zip(before[name], getattr(project, name).parameters(), strict=True)] for name in before}
+    assert all(same[still])
+    assert not any(same[moves])
+
+
+def test_the_distance_grows_with_what_is_done_to_real_faces(make: Make) -> None:
+    project = make()
+    held_out = moments(project.held_out["valid"][1])
+    real = project.faces[project.looked_at[:400]].float()
+
+    def distance(pixels: torch.Tensor) -> float:
+        with project.evaluating():
+            return frechet_distance(moments(project.features(pixels.round().clamp(0, 255).to(torch.uint8))), held_out)
+
+    random = torch.Generator().manual_seed(0)
+    noise = torch.randn(real.shape, generator=random)
+    noisy = [distance(real + strength * noise) for strength in (0, 10, 30, 90)]
+    blurred = [distance(torch.nn.functional.avg_pool2d(real, by, 1, by // 2)) for by in (1, 3, 7)]
+    one_face = distance(real[:1].expand(400, -1, -1, -1))
+    assert noisy == sorted(noisy) and blurred == sorted(blurred)
+    assert one_face > 5 * noisy[0]
+
+
+def ranked(project: Faces, folder: Path, early: int, late: int) -> list[float]:
+    """The distances of checkpoints stored before step 0, at an early and a late step, read back into one project; then real faces'."""
+    files = []
+    for before, after in ((0, 0), (0, early), (early, late)):
+        run(project, after, skip=before)
+        files.append(folder / f"{after}.pt")
+        files[-1].write_bytes(project.encode_state(project.state()))
+    values = []
+    for file in files:
+        project.load_state(project.decode_state(file.read_bytes()))
+        values.append(measured(project))
+    return [value["frechet_distance"] for value in values] + [values[-1]["frechet_distance/real"]]
+
+
+def learns(ranks: list[float]) -> bool:
+    """Whether step 0 is worse than early, early than late, by far, and real faces are best."""
+    untrained, early, late, real = ranks
+    return untrained > early > 1.3 * late > 1.3 * real
+
+
+def test_checkpoints_rank_as_they_were_made_and_a_dead_generator_is_told(make: Make, tmp_path: Path) -> None:
+    assert learns(ranked(make(), tmp_path, 60, 300))
+    dead = make()
+    dead.generator_optimizer.param_groups[0]["lr"] = 0.0
+    # Its batch norm learns what to expect, which alone brings it nearer, but only in the first steps.
+    assert not learns(ranked(dead, tmp_path, 60, 120))
+
+
+def test_a_copied_face_is_found_at_no_distance(make: Make) -> None:
+    project = make()
+    known = project.looked_at[[3, 700]]
+    distance, places = project.nearest(project.features(project.faces[known]))
+    assert places.tolist() == known.tolist()
+    assert distance.max() < 0.05 < 0.2 * measured(project)["nearest_distance/real"]
+
+
+def shown(project: Faces, **request: object) -> dict[str, tuple[int, int, int, bytes]]:
+    """Of each picture event: how many tiles, the sheet's width and height, the PNG."""
+    with project.evaluating():
+        events = list(project.sample(project.Request(**request)))
+    return {each.tag: (len(each.captions), *Image.open(io.BytesIO(each.png)).size, each.png) for each in events}
+
+
+def test_what_is_shown(make: Make) -> None:
+    project = make()
+    before = shown(project)
+    assert {tag: each[:3] for tag, each in before.items()} == {"faces": (16, 256, 64), "nearest": (16, 256, 64), "walk": (8, 256, 32)}
+    assert before == shown(project)
+    noise = project.fixed_noise.clone()
+    run(project, 5)
+    assert all(after[3] != before[tag][3] for tag, after in shown(project).items())
+    assert torch.equal(project.fixed_noise, noise)
+
+
+def test_a_sample_of_another_seed_and_a_longer_walk(make: Make) -> None:
+    project = make()
+    own, other = shown(project), shown(project, seed=7, walk_steps=5)
+    assert other["walk"][:3] == (5, 160, 32)
+    assert own["faces"] != other["faces"] == shown(project, seed=7)["faces"] != shown(project, seed=8)["faces"]
+
+
+def test_a_walk_begins_and_ends_at_its_faces(make: Make) -> None:
+    project = make()
+    run(project, 20)
+    sheet, walk = (np.asarray(Image.open(io.BytesIO(shown(project)[tag][3]))).astype(int) for tag in ("faces", "walk"))
+    for place, end in ((0, walk[:, :32]), (1, walk[:, -32:])):
+        assert np.abs(sheet[:32, place * 32 : place * 32 + 32] - end).max() <= 1
+
+
+def test_it_works_at_64_pixels_and_shows_the_average(make: Make) -> None:
+    project = make(size=64, average=0.5, flip=True, generator_width=8, discriminator_width=8)
+    before = measured(project)
+    run(project, 6)
+    weights = zip(project.generator.parameters(), project.averaged.module.parameters(), strict=True)
+    assert not any(torch.equal(*pair) for pair in weights)
+    assert measured(project)["frechet_distance"] != before["frechet_distance"]
+    assert shown(project)["faces"][:3] == (16, 512, 128)
+
+
+@pytest.mark.parametrize("forgotten", ["", "generator_optimizer", "discriminator_optimizer", "averaged", "random"])
+def test_it_resumes_exactly(make: Make, forgotten: str) -> None:
+    # Step 4 is the last of the first epoch.
+    settings = {"batch_size": 200, "generator_width": 4, "discriminator_width": 4, "average": 0.9, "flip": True}
+    whole = make(**settings)
+    run(whole, 3)
+    state, random = whole.state(), whole.random_state()
+    expected = run(whole, 6, skip=3), shown(whole)
+
+    resumed = make(**settings)
+    run(resumed, 1)
+    state.pop(forgotten, None)
+    resumed.load_state(state)
+    if forgotten != "random":
+        resumed.set_random_state(random)
+    assert ((run(resumed, 6, skip=3), shown(resumed)) == expected) == (not forgotten)

@@ -1,0 +1,71 @@
+"""Faces for a GAN, without labels: CelebA's stand-in from the catalogue, or any folder of a person's own pictures."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from workbench.datasets.catalog import find
+from workbench.datasets.fetch import fetch
+from workbench.datasets.pictures import read_picture
+from workbench.datasets.stored import named
+from workbench.problems import Problem, one_line
+
+ENDINGS = {".jpg", ".jpeg", ".png"}
+FEWEST = 100
+MOST_BYTES = 4_000_000_000
+"""Of all pictures together, as bytes in memory."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Each (number, 3, size, size) bytes; `variant` is what figures made with them are to be called, "" for the course's."""
+
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+    variant: str
+
+
+def read(data: str, size: int) -> Faces:
+    """`celeba`, `celeba:lfw`, or a path; the middle square of each picture. A tenth is set aside for valid, and one for test.
+
+    Where the pictures lie in many folders, as LFW's do, one for each person, those of a folder stay together: no held-out face is of a
+    person who was trained on. Raises Problem (cause "data") where there are none, or one cannot be read.
+    """
+    if "/" in data:
+        root, variant = Path(data), one_line(Path(data).name)
+        if not root.is_dir():
+            raise Problem(f"There is no folder {one_line(data)}.", "Give a folder of pictures, in folders or not.", "data")
+    else:
+        root, about = _fetched(data), find(*named(data))
+        variant = f"{about.title} in place of {about.stand_in_for}" if about.stand_in_for else ""
+    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in ENDINGS and not path.is_symlink() and path.is_file())
+    shown = one_line(str(root))
+    if len(paths) < FEWEST:
+        raise Problem(f"{shown} has {len(paths)} pictures, where {FEWEST} or more are needed.", "JPEG and PNG are looked for.", "data")
+    if len(paths) * 3 * size * size > MOST_BYTES:
+        raise Problem(f"{shown} has {len(paths):,} pictures: too many at {size}x{size}.", "Take fewer, or a smaller size.", "data")
+
+    pixels = np.empty((len(paths), size, size, 3), np.uint8)
+    for place, path in enumerate(paths):
+        pixels[place] = np.asarray(ImageOps.fit(read_picture(path, size), (size, size), Image.Resampling.BOX))
+    names = [str(path.parent.relative_to(root)) for path in paths]
+    if len(set(names)) < FEWEST:
+        names = [str(path.relative_to(root)) for path in paths]
+    tenth = np.array([hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[0] % 10 for name in names])
+    pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+    return Faces(pixels[tenth > 1], pixels[tenth == 0], pixels[tenth == 1], variant)
+
+
+def _fetched(data: str) -> Path:
+    name, variant = named(data)
+    if find(name, variant).files:
+        return fetch(name, variant)["pictures"]
+    raise Problem(
+        f"{find(name, variant).title} cannot be fetched: its publisher states no hash.",
+        f"Unpack the course's {name} archive and set config.data to its folder, or take {name}:lfw.",
+        "data",
+    )
