@@ -1,16 +1,15 @@
 """The course's face GAN: a DCGAN at 32x32 or 64x64, ranked by a Fréchet distance. Recipes: faces, faces-64, faces-lfw."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from workbench.datasets import faces
-from workbench.datasets.catalog import find
 from workbench.datasets.fetch import fetch
 from workbench.events import Event, Images, Scalars
 from workbench.project import Field, Own, Settings, live
@@ -73,10 +72,9 @@ class Faces(TorchProject):
         config = self.config
         data = faces.read(config.data, config.size)
         self.faces = torch.from_numpy(data.train).to(self.device)  # (number, 3, size, size), as all faces here
-        about = find("mobilenet-v2-weights", "" if config.judge == "published" else config.judge)
-        stand_in = f"{about.title} in place of {about.stand_in_for}" if about.stand_in_for else ""
-        self.variant = ", ".join(filter(None, (data.variant, stand_in)))
-        weights = fetch("mobilenet-v2-weights", "" if config.judge == "published" else config.judge)["weights"]
+        variant = "" if config.judge == "published" else config.judge
+        self.variant = ", ".join(filter(None, (data.variant, variant and f"judge {variant}")))
+        weights = fetch("mobilenet-v2-weights", variant)["weights"]
         self.judge = frozen("mobilenet_v2", weights, JUDGE_LAYER).to(self.device).to(memory_format=torch.channels_last)
 
         random = torch.Generator().manual_seed(0)
@@ -99,7 +97,7 @@ class Faces(TorchProject):
             network.to(self.device).to(memory_format=torch.channels_last)
         self.averaged = None
         if config.average:
-            self.averaged = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=True)
+            self.averaged = AveragedModel(self.generator, avg_fn=running_average(config.average), use_buffers=True)
         rates = {"lr": config.learning_rate, "betas": (config.beta1, 0.999), "fused": True}
         self.generator_optimizer = torch.optim.Adam(self.generator.parameters(), **rates)
         self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), **rates)
@@ -222,11 +220,22 @@ class Faces(TorchProject):
         yield pictures("walk", walked.float() / 255, columns=request.walk_steps)
 
     def pairs(self, made: Tensor) -> Images:
-        """Each drawn face, and right of it the training face that the judge finds nearest."""
+        """Each drawn face, and right of it the training face that the judge finds nearest, with its distance."""
         distances, places = self.nearest(self.features(made))
         both = torch.stack((made, self.faces[places]), 1).flatten(0, 1)
-        captions = [text for distance in distances.tolist() for text in ("drawn", f"nearest {distance:.2f}")]
+        captions = [text for distance in distances.tolist() for text in ("drawn", f"at {distance:.2f}")]
         return pictures("nearest", both.float() / 255, captions, columns=8)
+
+
+def running_average(kept: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Of a tensor over the steps: each step keeps this share of what it was; less at first, or the untrained weights would stay in it."""
+
+    def averaged(before: Tensor, now: Tensor, steps: Tensor | int) -> Tensor:
+        # After n steps it reaches back over about n / 9 of them, as in TensorFlow's ExponentialMovingAverage.
+        weight = (9 / (torch.as_tensor(steps) + 10)).clamp(min=1 - kept)
+        return before.lerp(now, weight) if before.is_floating_point() else now
+
+    return averaged
 
 
 def scaled(pixels: Tensor) -> Tensor:
