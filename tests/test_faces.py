@@ -16,8 +16,8 @@ from workbench.paths import shipped
 from workbench.problems import Problem
 from workbench.projects import faces
 from workbench.projects.faces import Faces, discriminator, generator
-from workbench.projects.mnist_gan import frechet_distance, moments
 from workbench.recipe import Compute, Train
+from workbench.torchkit.frechet import frechet_distance, moments
 
 Make = Callable[..., Faces]
 

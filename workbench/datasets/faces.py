@@ -10,7 +10,6 @@ from PIL import Image, ImageOps
 from workbench.datasets.catalog import find
 from workbench.datasets.fetch import fetch
 from workbench.datasets.pictures import read_picture
-from workbench.datasets.stored import named
 from workbench.problems import Problem, one_line
 
 ENDINGS = {".jpg", ".jpeg", ".png"}
@@ -40,7 +39,8 @@ def read(data: str, size: int) -> Faces:
         if not root.is_dir():
             raise Problem(f"There is no folder {one_line(data)}.", "Give a folder of pictures, in folders or not.", "data")
     else:
-        root, about = _fetched(data), find(*named(data))
+        name, _, kind = data.partition(":")
+        root, about = _fetched(name, kind), find(name, kind)
         variant = f"{about.title} in place of {about.stand_in_for}" if about.stand_in_for else ""
     paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in ENDINGS and not path.is_symlink() and path.is_file())
     shown = one_line(str(root))
@@ -60,12 +60,12 @@ def read(data: str, size: int) -> Faces:
     return Faces(pixels[tenth > 1], pixels[tenth == 0], pixels[tenth == 1], variant)
 
 
-def _fetched(data: str) -> Path:
-    name, variant = named(data)
-    if find(name, variant).files:
+def _fetched(name: str, variant: str) -> Path:
+    about = find(name, variant)
+    if about.files:
         return fetch(name, variant)["pictures"]
     raise Problem(
-        f"{find(name, variant).title} cannot be fetched: its publisher states no hash.",
+        f"{about.title} cannot be fetched: its publisher states no hash.",
         f"Unpack the course's {name} archive and set config.data to its folder, or take {name}:lfw.",
         "data",
     )

@@ -13,8 +13,8 @@ from workbench.datasets import faces
 from workbench.datasets.fetch import fetch
 from workbench.events import Event, Images, Scalars
 from workbench.project import Field, Own, Settings, live
-from workbench.projects.mnist_gan import frechet_distance, moments
 from workbench.torchkit.batches import InMemory
+from workbench.torchkit.frechet import frechet_distance, moments
 from workbench.torchkit.images import pictures
 from workbench.torchkit.pretrained import DEVIATION, MEAN, frozen
 from workbench.torchkit.project import TorchProject
