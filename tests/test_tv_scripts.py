@@ -146,7 +146,30 @@ def test_it_begins_at_how_frequent_words_are() -> None:
     made, counts = Softmax(torch.nn.Parameter(torch.randn(20, 6)), [5, 11]), torch.arange(20, 0, -1).float()
     made.begin(counts)
     chances = made.logarithms(torch.zeros(1, 6)).exp()[0]
-    assert torch.allclose(chances, (counts + 0.5) / (counts + 0.5).sum())
+    assert torch.allclose(chances, counts / counts.sum()) and made.reserved == 0
+
+
+@pytest.mark.parametrize("clusters", [[5], [5, 11], [5, 11, 17]])
+def test_words_that_the_training_text_lacks_share_what_good_and_turing_give_them(clusters: list[int]) -> None:
+    made, counts = Softmax(torch.nn.Parameter(torch.randn(20, 6)), clusters), torch.arange(20, 0, -1).float()
+    counts[10:12], counts[14], counts[17:] = 0, 0, 0
+    counts[16] = 1
+    made.begin(counts)
+    states = torch.randn(3, 6)
+    losses = torch.stack([made(state.expand(20, 6), torch.arange(20)) for state in states])
+    assert torch.allclose((-losses).exp().sum(1), torch.ones(3), atol=1e-5)
+    assert torch.allclose((-losses).exp()[:, counts == 0], 1 / counts.sum() / 6)
+    assert torch.allclose(made.logarithms(states).exp()[:, counts > 0].sum(1), torch.ones(3), atol=1e-5)
+    made(states, torch.tensor([0, 13, 15])).sum().backward()
+    assert made.weight.grad is not None
+    assert made.weight.grad[counts == 0].abs().max() < 1e-12 and made.weight.grad[0].abs().max() > 1e-3
+
+
+def test_what_reserves_most_still_leaves_half() -> None:
+    made = Softmax(torch.nn.Parameter(torch.randn(20, 6)), [5])
+    made.begin((torch.arange(20) < 10).float())
+    losses = made(torch.zeros(20, 6), torch.arange(20)).detach()
+    assert torch.isfinite(losses).all() and (-losses).exp()[10:].sum() == pytest.approx(0.5)
 
 
 def test_drawing_follows_temperature_and_top_k() -> None:

@@ -59,7 +59,7 @@ class TvScripts(TorchProject):
         clusters: list[int] = []
         """words, from the most frequent on, at which the parts of the softmax end; none: one softmax over all"""
         begin_at_counts: bool = False
-        """the last layer starts from how frequent each word is"""
+        """the last layer starts from how frequent each word is, and keeps a share for those that the training text never has"""
         learning_rate: float = live(0.001, gt=0)
         """length of Adam's step, the highest of the schedule"""
         schedule: Literal["constant", "one-cycle"] = "constant"

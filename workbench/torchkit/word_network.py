@@ -1,5 +1,6 @@
 """A recurrent network over words, and the softmax over many of them that costs little: for projects that learn what word comes next."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
@@ -7,6 +8,9 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+NOTHING = 1e-30
+"""As good as no probability; its logarithm is still a number, also in half precision."""
 
 
 class WordNetwork(nn.Module):
@@ -84,18 +88,32 @@ class Softmax(nn.Module):
         self.sizes = [high - low for low, high in pairwise([0, *self.ends])]
         tails = len(self.sizes) - 1
         self.tail_weight, self.tail_bias = nn.Parameter(torch.zeros(tails, weight.shape[1])), nn.Parameter(torch.zeros(tails))
+        self.unseen: Tensor
+        self.register_buffer("unseen", torch.zeros(len(weight), dtype=torch.bool))
+        self.reserved = self.each = 0.0
+        """The share of all unseen words together, and the loss of each."""
 
     def begin(self, counts: Tensor) -> None:
-        """Start from how often each word is there, (words,)."""
-        shares = (counts + 0.5) / (counts + 0.5).sum()
+        """Start from how often each word stands in the training text, (words,), and keep aside a share for those that never do.
+
+        These share alike what Good (1953), after Turing, gives to all unseen words: as much of the text as is words that stand there
+        once. Left to training they would be pushed down at each step, as nothing ever speaks for them.
+        """
+        seen = counts > 0
+        number = int((~seen).sum())
+        self.reserved = min(0.5, float((counts == 1).sum() / counts.sum())) if number else 0.0
+        self.each = math.log(number / self.reserved) if self.reserved else 0.0
+        self.unseen.copy_(~seen)
+        shares = counts.clamp(min=0.5) / counts.clamp(min=0.5).sum()
         with torch.no_grad():
             self.bias.copy_(shares.log())
-            self.tail_bias.copy_(torch.stack([each.sum() for each in shares.split(self.sizes)]).log()[1:])
+            self.tail_bias.copy_(torch.stack([each.sum() for each in (shares * seen).split(self.sizes)]).clamp(min=NOTHING).log()[1:])
 
     def parts(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Weights and biases of the head and of each cluster."""
         # One split, so that going back the gradients are joined once, not each added to zeros of the whole.
-        weights, biases = self.weight.split(self.sizes), self.bias.split(self.sizes)
+        bias = self.bias.masked_fill(self.unseen, math.log(NOTHING)) if self.reserved else self.bias
+        weights, biases = self.weight.split(self.sizes), bias.split(self.sizes)
         head = torch.cat((weights[0], self.tail_weight)), torch.cat((biases[0], self.tail_bias))
         return (head[0], *weights[1:]), (head[1], *biases[1:])
 
@@ -110,10 +128,12 @@ class Softmax(nn.Module):
             logits = F.linear(states[rows], weights[number], biases[number])
             inside = F.cross_entropy(logits, targets[rows] - self.ends[number - 1], reduction="none")
             losses = losses.index_add(0, rows, inside)
-        return losses
+        if not self.reserved:
+            return losses
+        return torch.where(self.unseen[targets], self.each, losses - math.log(1 - self.reserved))
 
     def logarithms(self, states: Tensor) -> Tensor:
-        """(places, features) → ln of every word's probability, (places, words)."""
+        """(places, features) → ln of every word's probability, (places, words), were there no unseen ones."""
         weights, biases = self.parts()
         head, *tails = (F.linear(states, weight, bias).float().log_softmax(-1) for weight, bias in zip(weights, biases, strict=True))
         first = self.sizes[0]
