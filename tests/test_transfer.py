@@ -324,8 +324,8 @@ def test_what_is_no_picture_is_refused(make: Make, inputs: Any, says: str) -> No
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ({"network": "mobilenet_v5"}, r"no network 'mobilenet_v5'; did you mean mobilenet_v\d.*It has: alexnet, "),
-        ({"network": "rose"}, r"no network 'rose'\. It has: alexnet, .*wide_resnet50_2\."),
+        ({"network": "mobilenet_v5"}, r"no network 'mobilenet_v5'; did you mean mobilenet_v\d"),
+        ({"network": "rose"}, r"no network 'rose'\. It has \d+, as mobilenet_v2, resnet18, "),
         ({**SQUEEZENET, "unfreeze": "layer4"}, r"squeezenet1_0 has no layer 'layer4' to be tuned from\. It has: features, features\.0, "),
         ({**SQUEEZENET, "unfreeze": "features.1"}, r"has no layer 'features\.1' to be tuned from"),  # a ReLU, which has nothing to tune
         (

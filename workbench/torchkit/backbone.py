@@ -138,7 +138,8 @@ def build(name: str, weights: str | Path, cut: str = "") -> Backbone:
 
     known = models.list_models(module=models)
     if name not in known:
-        raise Problem(f"Torchvision has no network {one_line(name, 60)!r}{nearest(name, known) or '.'}", f"It has: {', '.join(known)}.")
+        hint = f"It has {len(known)}, as mobilenet_v2, resnet18, resnet50, vgg16, densenet121, efficientnet_b0."
+        raise Problem(f"Torchvision has no network {one_line(name, 60)!r}{nearest(name, known) or '.'}", hint)
     settings: dict[str, Any] = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     if settings and weights != "random":
         settings = {"init_weights": False, "transform_input": True}
