@@ -54,3 +54,14 @@ def test_the_pane_names_data_that_the_recipe_does_not() -> None:
         shelved = next(each for each in library.shelf if each.path == recipe.find(stem))
         text = "\n".join(strip.text for strip in recipe_lines(shelved, library, 70))
         assert all(f"{name}" in text for name in wanted) and text.count("licence") >= len(wanted), text
+
+
+def test_a_long_text_in_a_table_is_wrapped_where_there_is_room_and_takes_nothing_from_the_headings() -> None:
+    review = " ".join(f"word{number}" for number in range(40))
+    table = Table(tag="wrong", columns=["truth", "positive", "review"], rows=[["negative", 0.5173, review], ["positive", 0.25, "short"]])
+    short = [strip.text for strip in sheet_lines(table, 80)]
+    assert len(short) == 3 and "positive" in short[0] and short[1].rstrip().endswith("…")
+    tall = [strip.text for strip in sheet_lines(table, 80, 20)]
+    assert all(f"word{number}" in " ".join(tall) for number in range(40)) and len(tall) < 12
+    cut = [strip.text for strip in sheet_lines(table, 80, 7)]
+    assert len(cut) == 5 and cut[3].rstrip().endswith("…")

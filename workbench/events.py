@@ -175,7 +175,7 @@ Tagged = Text | Images | Curve | Matrix | Scatter | Table
 CAUSES = {
     "steps": "all its steps done",
     "patience": "no improvement for as long as its patience",
-    "person": "stopped by a person",
+    "person": "a person asked for it",
     "sigterm": "asked to end by SIGTERM",
     "killed": "killed by a person",
     "signal": "killed by a signal from outside",

@@ -31,15 +31,15 @@ class Sheet(Lines):
     def lines(self, width: int) -> list[Strip]:
         if self._records and isinstance(self._event, Table):
             return _paragraphs(self._event, width)
-        return sheet_lines(self._event, width)
+        return sheet_lines(self._event, width, self.size.height)
 
 
-def sheet_lines(event: object, width: int) -> list[Strip]:
-    """A text or a table in lines; nothing for other events."""
+def sheet_lines(event: object, width: int, height: int = 0) -> list[Strip]:
+    """A text or a table in lines; nothing for other events. In `height` lines a table has room to wrap what is long in it."""
     if isinstance(event, Text):
         prompt = strips.paragraph(f"› {event.prompt}", width - 1, palette.accent, "  ") if event.prompt else []
         return [*prompt, *text_lines(event.text, width)]
-    return _table(event, width) if isinstance(event, Table) else []
+    return _table(event, width, height) if isinstance(event, Table) else []
 
 
 SPEAKER = re.compile(r"[A-Z][A-Z0-9 .'-]{0,40}:(?= |$)")
@@ -78,7 +78,7 @@ def _paragraphs(table: Table, width: int) -> list[Strip]:
     return lines[:-1]
 
 
-def _table(table: Table, width: int) -> list[Strip]:
+def _table(table: Table, width: int, height: int) -> list[Strip]:
     columns = [[row[place] for row in table.rows if place < len(row)] for place in range(len(table.columns))]
     numeric = [all(isinstance(value, float) for value in column) for column in columns]
     # 49.7 kB, 512 B: amounts stand under each other, too
@@ -87,17 +87,18 @@ def _table(table: Table, width: int) -> list[Strip]:
 
     def cell(value: str | float, place: int) -> str:
         if isinstance(value, str):
-            return one_line(value, 200)
+            return one_line(value, 2000)
         return f"{value:.4f}" if numeric[place] and not whole[place] and 1e-3 <= abs(value) < 10 else words.number(value)
 
     rows = [[cell(value, place) for place, value in enumerate(row[: len(columns)])] for row in table.rows]
-    below = [max([1, *(len(row[place]) for row in rows if place < len(row))]) for place in range(len(columns))]
+    below = [max([1, *(min(width, len(row[place])) for row in rows if place < len(row))]) for place in range(len(columns))]
     sizes = [max(min(len(name), 12), size) for name, size in zip(table.columns, below, strict=True)]
-    gap = "  " if sum(below) + 2 * len(sizes) - 2 < width else " "
+    gap = "  " if sum(min(size, LONG) for size in below) + 2 * len(sizes) - 2 < width else " "
     room = width - 1 - len(gap) * (len(sizes) - 1)
-    # A heading gives way before what stands below it.
+    # A heading gives way before what stands below it, unless that is a long text.
     for place in sorted(range(len(sizes)), key=lambda place: below[place] - sizes[place]):
-        sizes[place] = max(min(sizes[place], max(4, below[place])), sizes[place] - max(0, sum(sizes) - room))
+        missing = sum(min(size, LONG) for size in sizes) - room
+        sizes[place] = max(min(sizes[place], max(4, below[place])), sizes[place] - max(0, missing))
     words_first = [place for place, number in enumerate(numeric) if not number] or list(range(len(sizes)))
     while sizes and sum(sizes) > room and max(sizes) > 4:
         widest = max(words_first, key=lambda place: sizes[place])
@@ -110,4 +111,14 @@ def _table(table: Table, width: int) -> list[Strip]:
         texts = [strips.fit(cell, size, "right" if number else "left") for cell, size, number in zip(cells, sizes, right, strict=False)]
         return strips.line(width, [(gap.join(texts), style)])
 
-    return [written(table.columns, palette.faint), *(written(row, palette.plain) for row in rows)]
+    deep = (height - 1) // max(1, len(rows))
+    return [written(table.columns, palette.faint), *(written(line, palette.plain) for row in rows for line in _wrapped(row, sizes, deep))]
+
+
+def _wrapped(cells: Sequence[str], sizes: Sequence[int], deep: int) -> list[list[str]]:
+    """A row as lines, at most `deep` of them: what does not fit in them is in the last, to be cut."""
+    if deep < 2 or all(len(cell) <= size for cell, size in zip(cells, sizes, strict=False)):
+        return [list(cells)]
+    found = [strips.wrap(cell, size) for cell, size in zip(cells, sizes, strict=False)]
+    columns = [[*lines[: deep - 1], " ".join(lines[deep - 1 :])] for lines in found]
+    return [[lines[place] if place < len(lines) else "" for lines in columns] for place in range(min(deep, max(map(len, found))))]

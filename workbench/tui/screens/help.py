@@ -48,7 +48,7 @@ class HelpScreen(ModalScreen[None]):
             strips.line(width, []),
         ]
         for key in (*self.table, self.KEYS[0]):
-            for place, text in enumerate(strips.wrap(key.help, width - CAP_WIDTH)):
+            for place, text in enumerate(strips.wrap(key.help, width - CAP_WIDTH - 2)):
                 cap = strips.fit(key.cap if not place else "", CAP_WIDTH)
                 lines.append(strips.line(width, [(cap, palette.accent), (text, palette.plain)]))
         panel.border_title = "help"
