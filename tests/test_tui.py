@@ -75,8 +75,9 @@ async def test_a_broken_recipe_is_a_red_row_with_its_mistakes_in_the_pane() -> N
     (folder / "broken.yaml").write_text("title: Broken\nproject: image_classifier\nconfig: {learning_rat: 1}\nseeds: 3\n")
     (folder / "hostile.yaml").write_bytes(b"title: '[/] \x1b]52;c;aGk=\x07 [bold'\nproject: nothing\n")
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
-        await settle(pilot, lambda: "✗ broken.yaml" in seen(pilot.app))
+        await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
         await pilot.press("end")
+        await settle(pilot, lambda: "✗ broken.yaml" in seen(pilot.app))
         home = pilot.app.screen
         for _ in range(60):
             if home.rows.key.endswith("broken.yaml"):
@@ -453,6 +454,8 @@ async def test_own_code_is_asked_about_with_its_path_and_hash() -> None:
     (folder / "mine.py").write_text("raise SystemExit('it was run')\n")
     (folder / "mine.yaml").write_text("title: My own idea\nproject: ./mine.py\n")
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
+        await pilot.press("end")
         await settle(pilot, lambda: "My own idea" in seen(pilot.app))
         home = pilot.app.screen
         for _ in range(60):
