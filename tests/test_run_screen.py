@@ -11,6 +11,7 @@ from test_tui import open_run, seen, settle
 from workbench import launch
 from workbench import recipe as recipes
 from workbench.events import Curve, Mark, Matrix, Scalars, Status
+from workbench.log import EventLog
 from workbench.recipe import Note
 from workbench.tui.app import DlwbApp
 from workbench.tui.charts.axes import Scale
@@ -53,6 +54,24 @@ async def test_smoothing_is_chosen_by_keys_and_said() -> None:
         await settle(pilot, lambda: "smoothed" not in seen(pilot.app).replace("Not smoothed", ""))
         chart = screen.board.panel("chart loss")
         assert all(trace.smooth is None for trace in chart._plot.traces)
+
+
+async def test_an_axis_is_logarithmic_by_itself_only_where_that_shows_more() -> None:
+    run = make_run("wide")
+    log = EventLog(run.path)
+    log.write(Status(state="running", steps=100, device="cpu", from_step=-1))
+    for step in range(1, 101):
+        values = {"train/loss": 5 * 0.9**step, "valid/accuracy": 0.001 + step / 101, "train/learning_rate": 0.1 * 0.8**step}
+        log.write(Scalars(values, step=step))
+    log.write(Status(state="finished", cause="steps", step=100))
+    log.close()
+    ended(run, "finished", "steps")
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        board = (await open_run(pilot, "finished")).board
+        drawn = {name: board.panel(f"chart {name}").log_y for name in ("loss", "accuracy", "learning_rate")}
+        assert drawn == {"loss": None, "accuracy": False, "learning_rate": False}
+        await pilot.press("y")
+        assert board.panel("chart accuracy").log_y
 
 
 def explained_run(name: str = "explained"):

@@ -1,12 +1,14 @@
 """The panels of a run, one for everything its log has. It draws those that are on the screen and knows which has the focus."""
 
+from collections.abc import Sequence
+
 from textual import on
 from textual.app import ComposeResult
 from textual.message import Message
 from textual.widget import Widget
 
 from workbench.events import Images, split_tag
-from workbench.history import History
+from workbench.history import History, higher_is_better
 from workbench.recipe import Recipe
 from workbench.runs import Summary
 from workbench.tui import palette, states, strips
@@ -25,6 +27,12 @@ SMOOTH = 2
 """Which of SHARES is used at first."""
 CHART, SAMPLE = "chart ", "sample "
 """Beginnings of panels' names; the rest is the metric."""
+
+
+def logarithmic(tags: Sequence[str], chosen: bool | None) -> bool | None:
+    """How a chart's y-axis is: as a person chose; else linear for shares of one and for rates that end near zero; else by the values."""
+    linear = any(higher_is_better(tag) or split_tag(tag)[1] == "learning_rate" for tag in tags)
+    return False if chosen is None and linear else chosen
 
 
 class RunBoard(Board):
@@ -141,7 +149,7 @@ class RunBoard(Board):
         parts = [split_tag(tag) for tag in tags]
         alone = len({split for split, _, _ in parts}) == 1
         names = [(series or split or metric) if alone or not series else f"{split} {series}" for split, _, series in parts]
-        chart.log_y = self.log_y
+        chart.log_y = logarithmic(tags, self.log_y)
         own = [bar for bar in self.recipe.bar if split_tag(bar.metric)[1] == metric]
         limits = [(limit, "to pass") for bar in own for limit in (bar.at_least, bar.at_most) if limit is not None]
         limits += [(known.value, known.whose) for known in self.recipe.reference if split_tag(known.metric)[1] == metric]

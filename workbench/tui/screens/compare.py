@@ -21,6 +21,7 @@ from workbench.tui.feed import Feed
 from workbench.tui.keys import Key, KeyScreen
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
+from workbench.tui.panels.run_board import logarithmic
 
 READ, LOOK = 0.0005, 1.0
 """Seconds until the next slice of a log that is not read to its end, and until the next look at all of them."""
@@ -144,7 +145,7 @@ class CompareScreen(KeyScreen):
                 if f"{self.split}/{metric}" in side.history.series
             ]
             title = f"{self.split} {metric.replace('/', ' ')}" + (f"  (tab: {more} more)" if more and not number else "")
-            chart.log_y = self.log_y
+            chart.log_y = logarithmic([f"{self.split}/{metric}"], self.log_y)
             chart.show(lines, title=title, end=end)
 
     # -- words -----------------------------------------------------------------------------------------------------------------
