@@ -130,15 +130,16 @@ def test_the_ensemble_adds_what_its_parts_say_by_their_shares(monkeypatch: pytes
 def test_the_difference_shown_is_the_difference_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     project = made(monkeypatch, "gru")
     with project.evaluating():
-        answer = project.predict({"text": "<i>SUPERB</i> wa wb<br />wc superb"})
-        without = project.predict({"text": "wa wb wc"})
+        answer = project.predict({"review": "<i>SUPERB</i> wa wb<br />wc superb"})
+        without = project.predict({"review": "wa wb wc"})
     first = answer["words"][0]
+    assert Sentiment.takes == "text" and answer["note"].startswith(f"Positive would be, without: superb {first['difference']:+.3f}")
     assert answer["answer"] == "positive" and first["word"] == "superb"
     assert first["difference"] == pytest.approx(without["probabilities"]["positive"] - answer["probabilities"]["positive"], abs=1e-6)
     with project.evaluating():
         (typed,) = project.sample(project.Request(review="SUPERB wa wb wc superb"))
         assert isinstance(typed, Table) and typed.tag == "review/typed" and typed.rows[1][0] == "superb"
-        for wrong, says in (({}, "no review"), ({"text": "zzz 12"}, "no word"), ({"text": 3}, "no review")):
+        for wrong, says in (({}, "no review"), ({"review": "zzz 12"}, "no word"), ({"review": 3}, "no review")):
             with pytest.raises(Problem, match=says):
                 project.predict(wrong)
 

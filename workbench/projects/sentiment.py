@@ -39,6 +39,7 @@ class Sentiment(TorchProject):
     """Says whether a film review is positive."""
 
     can_answer = True
+    takes = "text"
 
     class Config(Settings):
         model: Literal["lstm", "gru", "bigrams", "ensemble"] = "bigrams"
@@ -248,18 +249,20 @@ class Sentiment(TorchProject):
         return whole, sorted(zip(different, rest, strict=True), key=lambda each: -abs(each[1] - whole))
 
     def predict(self, inputs: Any) -> Any:
-        """`{"text": "…"}`, raw or clean, to `{"answer", "probabilities", "words": [{"word", "difference"}, …]}`.
+        """`{"review": "…"}`, raw or clean, to `{"answer", "probabilities", "words": [{"word", "difference"}, …], "note"}`.
 
-        A word's difference is what leaving it out does to the probability of "positive".
+        A word's difference is what leaving it out does to the probability of "positive"; the note says the first of them.
         """
-        text = inputs.get("text") if isinstance(inputs, dict) else None
-        if not isinstance(text, str) or len(text) > 20_000:
-            raise Problem("The input is no review of at most 20,000 characters.", 'Send {"text": "I liked it."}.', "data")
+        text = inputs.get("review") if isinstance(inputs, dict) else None
+        if not isinstance(text, str) or not text.strip() or len(text) > 20_000:
+            raise Problem("The input is no review of at most 20,000 characters.", 'Send {"review": "I liked it."}.', "data")
         positive, without = self.deciding(text)
+        said = ", ".join(f"{word} {chance - positive:+.3f}" for word, chance in without[:SHOWN])
         return {
             "answer": CLASSES[positive > 0.5],
             "probabilities": dict(zip(CLASSES, (1 - positive, positive), strict=True)),
             "words": [{"word": word, "difference": chance - positive} for word, chance in without[:SHOWN]],
+            "note": f"Positive would be, without: {said}" if said else "",
         }
 
 
