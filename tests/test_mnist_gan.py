@@ -6,14 +6,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from scipy.linalg import sqrtm
 
 from workbench import recipe
 from workbench.datasets.images import ImageData, LabelledImages
 from workbench.paths import shipped
 from workbench.projects import mnist_gan
-from workbench.projects.mnist_gan import MnistGan, frechet_distance, moments
+from workbench.projects.mnist_gan import MnistGan
 from workbench.recipe import Compute, Train
+from workbench.torchkit.frechet import frechet_distance, moments
 
 Make = Callable[..., MnistGan]
 
@@ -100,24 +100,6 @@ def test_each_optimizer_moves_its_own_network(make: Make, still: str, moves: str
     same = {name: [torch.equal(*pair) for pair in zip(before[name], getattr(project, name).parameters(), strict=True)] for name in before}
     assert all(same[still])
     assert not any(same[moves])
-
-
-def test_frechet_distance_by_hand() -> None:
-    def normal(mean: list[float], covariance: list[list[float]]) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.tensor(mean, dtype=torch.float64), torch.tensor(covariance, dtype=torch.float64)
-
-    # (3 - 0)² + 1 + 4 - 2 · √(1 · 4)
-    assert frechet_distance(normal([0.0], [[1.0]]), normal([3.0], [[4.0]])) == pytest.approx(10)
-    one, other = normal([1.0, 2.0], [[2.0, 0.5], [0.5, 1.0]]), normal([0.0, 2.0], [[1.0, -0.7], [-0.7, 3.0]])
-    expected = 1 + 3 + 4 - 2 * np.trace(sqrtm(one[1].numpy() @ other[1].numpy()).real)
-    assert frechet_distance(one, other) == pytest.approx(expected)
-    assert frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
-
-
-def test_moments_are_mean_and_covariance() -> None:
-    mean, covariance = moments(torch.tensor([[0.0, 2.0], [2.0, 2.0], [4.0, 5.0]]))
-    assert mean.tolist() == [2, 3]
-    assert covariance.tolist() == [[4, 3], [3, 3]]
 
 
 def test_the_judge_is_the_same_in_each_run(make: Make) -> None:

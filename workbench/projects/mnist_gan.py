@@ -13,6 +13,7 @@ from workbench.datasets import images
 from workbench.events import Event, Scalars, Table
 from workbench.project import Field, Settings, live
 from workbench.torchkit.batches import InMemory
+from workbench.torchkit.frechet import frechet_distance, moments
 from workbench.torchkit.images import pictures
 from workbench.torchkit.project import TorchProject
 
@@ -175,25 +176,3 @@ def trained_judge(digits: Tensor, labels: Tensor) -> nn.Sequential:
         optimizer.step()
         schedule.step()
     return judge.requires_grad_(False)
-
-
-Moments = tuple[Tensor, Tensor]
-
-
-def moments(features: Tensor) -> Moments:
-    """Mean (features,) and covariance (features, features) of features (number, features), in double precision."""
-    features = features.double()
-    return features.mean(0), features.T.cov()
-
-
-def frechet_distance(one: Moments, other: Moments) -> float:
-    """Between two normal distributions: |m1 - m2|² + trace(C1 + C2 - 2 (C1 C2)^½) (Dowson and Landau 1982).
-
-    C1 C2 has the eigenvalues of the symmetric C1^½ C2 C1^½, and those are not negative.
-    """
-    (mean, covariance), (other_mean, other_covariance) = one, other
-    values, vectors = torch.linalg.eigh(covariance)
-    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-    crossed = torch.linalg.eigvalsh(root @ other_covariance @ root).clamp(min=0).sqrt().sum()
-    apart = (mean - other_mean).square().sum() + covariance.trace() + other_covariance.trace() - 2 * crossed
-    return float(apart)
