@@ -247,14 +247,14 @@ def test_a_bar_under_a_curve_is_named_beside_it_whole_or_not_at_all() -> None:
     assert "pass" not in draw(Plot(full, "accuracy", 100, references=[Reference(0.5, "to pass")]), 60, 6).text()
 
 
-def test_a_long_legend_gives_up_names_before_values() -> None:
+def test_a_long_legend_gives_up_values_before_names() -> None:
     traces = [Trace(name, slot, falling(9).pyramid, value=0.25) for slot, name in enumerate(("train generator", "train discriminator"))]
     first = [draw(Plot(traces, "loss"), width, 8).text().splitlines()[0].split("  ") for width in (62, 46, 40, 20, 12)]
     assert [[word.strip() for word in words if word] for words in first] == [
         ["loss", "train generator 0.2500", "train discriminator 0.2500"],
         ["loss", "generator 0.2500", "discriminator 0.2500"],
         ["loss", "generator 0.2500", "discrimi… 0.2500"],
-        ["loss", "0.2500", "0.2500"],
+        ["loss", "gener…", "discr…"],
         ["loss", "0.2500"],
     ]
 

@@ -205,8 +205,12 @@ def _area(cells: Cells, plot: Plot) -> _Area:
     return _Area(cells, left, top, width - left, rows, x, y, footer, list(zip(marks, labels, strict=True)))
 
 
+LEGIBLE = 6
+"""Letters of a name that must be left when it is cut."""
+
+
 def _header(cells: Cells, plot: Plot, rows: int) -> None:
-    """Title on the left, names with latest values on the right; for want of room they give up shared words, then names, then series.
+    """Title on the left, names with latest values on the right; for want of room they give up shared words, values, names, series.
 
     Under a cursor the values stand beside it, if there are `rows` enough.
     """
@@ -218,14 +222,19 @@ def _header(cells: Cells, plot: Plot, rows: int) -> None:
     bare = names
     while len(bare) > 1 and all(" " in name for name in bare) and len({name.split(" ", 1)[0] for name in bare}) == 1:
         bare = [name.split(" ", 1)[1] for name in bare]
-    short = (room - sum(text_width(value) + 3 for value in values) + 2) // max(1, len(names))
-    forms = [names, bare]
-    if short >= 3:
-        forms.append([cut(name, short) for name in bare])
-    forms.append(["" if value else name for name, value in zip(bare, values, strict=True)])
+    valued = (room - sum(text_width(value) + 3 for value in values) + 2) // max(1, len(names))
+    alone = (room + 2) // max(1, len(names)) - 2
+    none = [""] * len(names)
+    forms = [(names, values), (bare, values)]
+    if valued >= LEGIBLE:
+        forms.append(([cut(name, valued) for name in bare], values))
+    forms.append((bare, none))
+    if alone >= LEGIBLE:
+        forms.append(([cut(name, alone) for name in bare], none))
+    forms.append((["" if value else name for name, value in zip(bare, values, strict=True)], values))
     words: list[str] = []
     for form in forms:
-        words = [f"{name} {value}".strip() for name, value in zip(form, values, strict=True)]
+        words = [f"{name} {value}".strip() for name, value in zip(*form, strict=True)]
         if _wide(words) <= room:
             break
     while words and _wide(words) > room:
