@@ -10,7 +10,7 @@ import pytest
 from made_runs import RECIPE, alive, ended, finish, holder, make_run, printed, touch_epoch, train
 from textual.events import Key
 
-from workbench import launch, lock, paths, preferences, runs, trust
+from workbench import launch, lock, new, paths, preferences, runs, trust
 from workbench.events import CAUSES, Scalars, Status, Text
 from workbench.log import EventLog
 from workbench.tui import palette
@@ -69,6 +69,14 @@ async def test_recipes_stand_under_their_parts_with_their_past_runs(size) -> Non
         assert "q quit" in text and "? help" in text
 
 
+async def test_own_recipes_stand_before_the_course_s() -> None:
+    new.copy("mine", "digits-mlp")
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await settle(pilot, lambda: "mine" in seen(pilot.app))
+        text = seen(pilot.app)
+        assert text.index("Own recipes") < text.index("mine") < text.index("2. Neural networks")
+
+
 async def test_a_broken_recipe_is_a_red_row_with_its_mistakes_in_the_pane() -> None:
     folder = paths.home() / "recipes"
     folder.mkdir(parents=True)
@@ -76,7 +84,7 @@ async def test_a_broken_recipe_is_a_red_row_with_its_mistakes_in_the_pane() -> N
     (folder / "hostile.yaml").write_bytes(b"title: '[/] \x1b]52;c;aGk=\x07 [bold'\nproject: nothing\n")
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
-        await pilot.press("end")
+        await pilot.press("home")
         await settle(pilot, lambda: "✗ broken.yaml" in seen(pilot.app))
         home = pilot.app.screen
         for _ in range(60):
@@ -455,7 +463,7 @@ async def test_own_code_is_asked_about_with_its_path_and_hash() -> None:
     (folder / "mine.yaml").write_text("title: My own idea\nproject: ./mine.py\n")
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
-        await pilot.press("end")
+        await pilot.press("home")
         await settle(pilot, lambda: "My own idea" in seen(pilot.app))
         home = pilot.app.screen
         for _ in range(60):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from workbench.runs import Run
     from workbench.tui.feed import Feed
 
+OWN = "Own recipes"
 KEPT = 4
 """Feeds of ended runs that stay in memory after their screens were left."""
 
@@ -35,15 +36,16 @@ class Shelved(NamedTuple):
     def part(self) -> str:
         """The heading that it stands under: its part, or the folder that a broken one lies in."""
         if self.loaded:
-            return one_line(self.loaded.recipe.part) or "Own recipes"
+            return one_line(self.loaded.recipe.part) or OWN
         number, _, words = self.path.parent.name.partition("-")
-        return f"{number}. {words.replace('-', ' ').capitalize()}" if number.isdigit() and words else "Own recipes"
+        return f"{number}. {words.replace('-', ' ').capitalize()}" if number.isdigit() and words else OWN
 
     @property
     def place(self) -> tuple[tuple[int, str], ...]:
-        """Where it stands in the list: by its part, its lesson and its name."""
+        """Where it stands in the list: a person's own first, then by its part, its lesson and its name."""
         lesson = self.loaded.recipe.lesson if self.loaded else ""
-        return recipes.course_order(self.part), recipes.course_order(lesson), (0, self.path.stem)
+        part = recipes.course_order(self.part)
+        return (0, "") if self.part == OWN else part, part, recipes.course_order(lesson), (0, self.path.stem)
 
 
 class Entry:
