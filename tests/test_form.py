@@ -181,7 +181,7 @@ async def test_a_start_is_taken_back_from_its_screen(tmp_path: Path) -> None:
     write(paths.home() / "recipes", source=WAITING)
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
-        await pilot.press("end")
+        await pilot.press("home")
         await settle(pilot, lambda: "A line" in seen(pilot.app))
         pilot.app.screen.rows.select(str(paths.home() / "recipes" / "line.yaml"))
         await pilot.press("enter")

@@ -42,7 +42,7 @@ TOUR: list[tuple[str, str, str, str]] = [
     ("", "s", "RunScreen", "steps/s"),
     ("", "", "RunScreen", "Finished"),
     ("runs", "escape escape escape 2", "RunsScreen", "finished"),
-    ("marked", "space down space", "RunsScreen", "marked"),
+    ("marked", "space down space", "RunsScreen", "◆"),
     ("compare", "c", "CompareScreen", "batch_size"),
     ("", "escape", "RunsScreen", ""),
     ("tag", "g", "NameScreen", "tag"),
