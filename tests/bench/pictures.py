@@ -45,7 +45,7 @@ TOUR: list[tuple[str, str, str, str]] = [
     ("marked", "space down space", "RunsScreen", "◆"),
     ("compare", "c", "CompareScreen", "batch_size"),
     ("", "escape", "RunsScreen", ""),
-    ("tag", "g", "NameScreen", "tag"),
+    ("tag", "g", "RunsScreen", "tags"),
     ("", "escape", "RunsScreen", ""),
     ("data", "3", "DataScreen", "MNIST"),
     ("", "slash d i g i t s enter", "DataScreen", "digits"),
@@ -94,7 +94,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     width, height = map(int, options.size.split("x"))
     with tempfile.TemporaryDirectory() as home:
-        os.environ["DLWB_HOME"] = home
+        os.environ |= {"DLWB_HOME": home, "TEXTUAL_COLOR_SYSTEM": "truecolor"}
         asyncio.run(walk(options.folder, (width, height), options.theme))
 
 
