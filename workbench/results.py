@@ -153,20 +153,23 @@ def _mean(history: History, tag: str) -> float | None:
 
 
 def collect(references: Sequence[str], recipe: str = "", path: Path | None = None) -> list[str]:
-    """Put these runs, and every finished one of `recipe`, among the results; returns a sentence for each that came or went.
+    """Put these runs, and every finished one of `recipe` that is as it is now, among the results; returns a sentence for each of them.
 
     What a recipe was measured to do with other code or settings goes as soon as there is a run with the present ones.
     """
-    chosen = [runs.find(each) for each in references]
+    measured, said = [measure(runs.find(each)) for each in references], []
     if recipe:
         stem = recipes.find(recipe).stem
-        chosen += [run for run in runs.list_runs() if run.stem == stem and runs.state(run).state == "finished"]
-        if not chosen:
-            raise Problem(f"There is no finished run of {stem}.", f"`dlwb run {stem}` starts one.")
-    kept, said = read(path), []
+        for run in [each for each in runs.list_runs() if each.stem == stem and runs.state(each).state == "finished"]:
+            try:
+                measured.append(measure(run))
+            except Problem as problem:
+                said.append(f"{problem.message} It is left out.")
+        if not measured:
+            raise Problem(f"There is no finished run of {stem} as it is now.", f"`dlwb run {stem}` starts one.")
+    kept = read(path)
     # The newest last, so that of two with one seed it is the one that stays.
-    for run in sorted(chosen, key=lambda each: each.id):
-        made = measure(run)
+    for made in sorted(measured, key=lambda each: each.run):
         for old in [each for each in kept if _replaced(each, made)]:
             kept.remove(old)
             if old.run != made.run:
