@@ -1,4 +1,4 @@
-"""Pictures of every screen, as SVG, made by typing the documented keys: a first hour with real runs in a home of its own.
+"""Pictures of the main screens, as SVG, made by typing the documented keys: a first hour with real runs in a home of its own.
 
     python tests/bench/pictures.py FOLDER [--size 120x40] [--theme dark]
 
