@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import time
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lines import created
+from lines import LINE, created, start
 from PIL import Image
+from textual import events
 from textual.widgets import Input
 
 from workbench import launch, paths, runs
@@ -33,7 +35,10 @@ DIGITS = {
 
 def trained(*words: str) -> runs.Run:
     """A run that has finished."""
-    run = launch.start(words[0], words[1:])
+    return finished(launch.start(words[0], words[1:]))
+
+
+def finished(run: runs.Run) -> runs.Run:
     end = time.monotonic() + 300
     while runs.state(run).alive:
         assert time.monotonic() < end
@@ -64,7 +69,7 @@ async def opened(pilot, run: runs.Run) -> TryScreen:
     await settle(pilot, lambda: run.stem in pilot.app.library.entries.get(run.id, run).run.stem and "finished" in seen(pilot.app))
     await pilot.press("t")
     await settle(pilot, lambda: isinstance(pilot.app.screen, TryScreen))
-    assert "loading its weights" in seen(pilot.app)
+    assert re.search(r"(starting|reading|building|loading) .* … \d+ s", seen(pilot.app))
     await settle(pilot, lambda: bool(pilot.app.screen.ready))
     return pilot.app.screen
 
@@ -207,4 +212,43 @@ async def test_a_row_of_an_own_table_is_judged(tmp_path: Path) -> None:
         for height, name in (("195", "tall"), ("145", "short")):
             fields["height"].value = height
             await pilot.press("enter")
-            await settle(pilot, lambda name=name: best(pilot.app) == name and screen.text == name, 10)
+            await settle(pilot, lambda name=name: best(pilot.app) == name and screen.outputs["answer"] == name, 10)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_what_is_typed_while_it_loads_is_asked_once_it_has_loaded(tmp_path: Path, size) -> None:
+    """The project waits in build_data for as long as a file is there."""
+    gate, source = tmp_path / "gate", LINE
+    for old, new in (
+        ("can_answer = True", 'can_answer = True\n    takes = "text"'),
+        ('    at: float = 1.0\n        """Where the line is asked for."""', '    review: str = ""\n        """a review of your own"""'),
+        ("{request.at}) = {self.weights[0] * request.at", "1) = {self.weights[0]"),
+        ("rng = np.random.default_rng(0)\n", f"rng = np.random.default_rng(0)\n        while __import__('os').path.exists({str(gate)!r}):\n"
+         "            time.sleep(0.05)\n"),
+        ('return {"y": float(self.weights[0] * inputs["x"] + self.weights[1])}', 'slope = self.weights[0] * 0.1\n'
+         '        words = inputs["review"].split()\n'
+         '        good = 0.5 + slope * (words.count("good") - words.count("bad"))\n'
+         '        each = [{"word": word, "difference": -slope if word == "good" else slope} for word in words]\n'
+         '        return {"answer": "positive" if good > 0.5 else "negative", "probabilities": {"negative": 1 - good, "positive": good}, '
+         '"words": each, "note": "not shown"}'),
+    ):  # fmt: skip
+        assert old in source
+        source = source.replace(old, new)
+    finished(start(tmp_path, source=source))
+    gate.touch()
+    async with DlwbApp().run_test(size=size) as pilot:
+        await pilot.press("2")
+        await settle(pilot, lambda: "finished" in seen(pilot.app))
+        await pilot.press("t", *"very bat")
+        await settle(pilot, lambda: "reading its data … " in seen(pilot.app))
+        assert "very bat" in seen(pilot.app), "typed before anything was loaded"
+        await pilot.press("enter", "backspace", *"d quality")
+        assert "asked as soon as it has loaded" in seen(pilot.app)
+        gate.unlink()
+        await settle(pilot, lambda: best(pilot.app) == "negative")
+        assert re.search(r"bad -0\.\d+ █+", seen(pilot.app)) and "not shown" not in seen(pilot.app)
+        await pilot.press(*["backspace"] * 20)
+        pilot.app.focused.post_message(events.Paste("good\n  film\n"))
+        await pilot.press("enter")
+        await settle(pilot, lambda: best(pilot.app) == "positive")
+        assert "good film" in seen(pilot.app) and re.search(r"good \+0\.\d+ █+", seen(pilot.app))

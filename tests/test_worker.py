@@ -352,7 +352,8 @@ def test_answers_from_the_best_weights(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "workbench.worker", "--answer", str(run.path)], input=asked, capture_output=True, text=True, check=True
     )
-    ready, first, second, third, fourth = [json.loads(line) for line in done.stdout.splitlines()]
+    *doing, ready, first, second, third, fourth = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["doing"] for each in doing] == ["reading its data", "building its network", "loading its weights"]
     assert ready["ready"] and ready["step"] == 100
     assert abs(first["outputs"]["y"] - 2) < 0.3
     assert not second["ok"] and "JSON" in second["message"]

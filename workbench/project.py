@@ -8,7 +8,7 @@ import contextlib
 import copy
 import random
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -215,12 +215,14 @@ class Project:
 
     # -- state -----------------------------------------------------------------------------------------------------------------------
 
-    def build(self) -> None:
-        """build_data and build_model, telling their attributes apart."""
+    def build(self, doing: Callable[[str], None] = lambda what: None) -> None:
+        """build_data and build_model, telling their attributes apart; `doing` is told which of them it is at."""
         self.prepare()
         self.seed_all(self.seed)
+        doing("reading its data")
         self.build_data()
         self._data = {name: value for name, value in vars(self).items() if name not in self._base}
+        doing("building its network")
         self.build_model()
 
     _base: frozenset[str] = frozenset()

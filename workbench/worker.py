@@ -317,16 +317,22 @@ def describe(name: str) -> int:
 def answer(path: Path) -> int:
     """Load a run's best weights and answer JSON lines: `{"id", "predict": inputs}` or `{"id", "sample": request}` → `{"id", "ok", …}`.
 
+    Before it is ready, lines `{"doing": "reading its data"}` say what it is at.
     `{"id", "reload": true}` takes the best weights that there are by now, and answers with their step.
     """
     run = Run(path)
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what the project prints must not stand between the answers
+
+    def doing(what: str) -> None:
+        print(json.dumps({"doing": what}), file=out)
+
     try:
         recipe = run.recipe()
         recipe = msgspec.structs.replace(recipe, compute=msgspec.structs.replace(recipe.compute, device="cpu"))
         project = make_project(run, recipe)
-        project.build()
+        project.build(doing)
+        doing("loading its weights")
         step = _load_best(project, run)
         about = {"demo": project.demo, "variant": project.variant, "takes": project.takes, "form": project.form()}
     except BaseException as error:

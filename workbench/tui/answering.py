@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from workbench.problems import Problem, cleaned
@@ -52,8 +53,8 @@ class Answering:
         self._turn = asyncio.Lock()
         self._asked = 0
 
-    async def start(self) -> dict[str, Any]:
-        """Load the weights; returns what it says of itself (`step`, `takes`, `form`). Raises Problem."""
+    async def start(self, doing: Callable[[str], None]) -> dict[str, Any]:
+        """Load the weights; returns what it says of itself (`step`, `takes`, `form`). Raises Problem. `doing` is told what it is at."""
         environment = dict(os.environ)
         mirror = self.run.about().get("mirror")
         if mirror and isinstance(mirror, str):
@@ -66,7 +67,9 @@ class Answering:
             env=environment,
             limit=LONGEST,
         )
-        return await self._read()
+        while "doing" in (said := await self._read()):
+            doing(str(said["doing"]))
+        return said
 
     async def ask(self, **question: Any) -> dict[str, Any]:
         """Its answer to `predict=…`, `sample=…` or `reload=True`. Raises Problem with what it said, or how it ended."""
@@ -89,7 +92,7 @@ class Answering:
             raise Problem("Its answer cannot be read.", AGAIN) from None
         if not isinstance(answer, dict):
             raise await self.ended()
-        if not answer.get("ok"):
+        if not (answer.get("ok") or "doing" in answer):
             raise Problem(str(answer.get("message", "It cannot answer.")))
         return answer
 

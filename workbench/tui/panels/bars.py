@@ -12,6 +12,30 @@ from workbench.tui.panels.lines import Lines
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
+def bar(share: float, room: int) -> str:
+    """A bar of so many cells times a share from 0 to 1, to an eighth of a cell."""
+    eighths = round(max(0.0, min(1.0, share)) * room * 8)
+    return "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
+
+
+def changes(amounts: Mapping[str, float], width: int) -> list[Strip]:
+    """Amounts with a sign, a line each, as bars beside them: as long as the largest allows, up in one colour, down in another."""
+    names = {one_line(name, 40): amount for name, amount in amounts.items()}
+    label = min(max(map(cell_len, names), default=0), max(4, width // 3))
+    largest = max(map(abs, amounts.values()), default=0) or 1.0
+    return [
+        strips.line(
+            width,
+            [
+                (strips.fit(name, label, "right"), palette.plain),
+                (f" {amount:+.3f} ", palette.dim),
+                (bar(abs(amount) / largest, width - label - 8), palette.good if amount > 0 else palette.bad),
+            ],
+        )
+        for name, amount in names.items()
+    ]
+
+
 class Bars(Lines):
     """Shows what `follow` was last given; in the order given as long as all fit, else the largest first."""
 
@@ -30,16 +54,15 @@ class Bars(Lines):
             shares.sort(key=lambda each: -each[1])
         best = max(self.shares, key=lambda name: self.shares[name], default="")
         label = min(max((cell_len(name) for name, _ in shares), default=0), max(4, width // 3))
-        room = max(4, width - label - 8)
+        room = max(4, width - label - 9)
         rows = []
         for name, share in shares:
-            eighths = round(max(0.0, min(1.0, share)) * room * 8)
-            bar = "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
             style = palette.accent if name == best else palette.faint
             look = palette.bold if name == best else palette.dim
             rows.append(
                 strips.line(
-                    width, [(strips.fit(name, label, "right") + " ", look), (strips.fit(bar, room), style), (f"{share:>6.1%}", look)]
+                    width,
+                    [(strips.fit(name, label, "right") + " ", look), (strips.fit(bar(share, room), room), style), (f"{share:>7.1%}", look)],
                 )
             )
         return rows

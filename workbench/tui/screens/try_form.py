@@ -4,19 +4,29 @@ from typing import Any, ClassVar
 
 from textual import events, on
 from textual.containers import Container, Horizontal, VerticalScroll
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from workbench import schemas, words
 from workbench.json_schema import complete
-from workbench.problems import Problem, one_line
-from workbench.tui import keys
+from workbench.problems import Problem, clean, one_line
+from workbench.tui import keys, palette, strips
 from workbench.tui.keys import Key
-from workbench.tui.panels.bars import Bars
+from workbench.tui.panels.bars import Bars, changes
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.sheet import text_lines
 from workbench.tui.screens.try_it import TRYING, TryScreen
 from workbench.yaml_reader import flow_value
+
+
+class Line(Input):
+    """A field; what is pasted into it comes as one line."""
+
+    def _on_paste(self, event: events.Paste) -> None:
+        event.prevent_default()
+        event.stop()
+        self.insert_text_at_cursor(" ".join(clean(event.text).split()))
 
 
 class TryFormScreen(TryScreen):
@@ -32,6 +42,7 @@ class TryFormScreen(TryScreen):
         *TRYING,
     )
     BINDINGS = keys.bindings(KEYS)
+    AUTO_FOCUS = "Input"
     HINT = "Enter asks with what stands in the fields."
 
     def __init__(self, feed: Any, kind: str) -> None:
@@ -40,24 +51,46 @@ class TryFormScreen(TryScreen):
         recipe = feed.run.recipe()
         own = recipe.project.endswith(".py")
         self.schema = schemas.describe(feed.run.project_copy if own else recipe.project, may_run=False)
-        self.text = ""
+        self.outputs: dict[str, Any] = {}
+        """The newest answer."""
+        self.words: dict[str, float] = {}
+        """What each of its words does."""
 
     def compose_form(self) -> list[Widget]:
-        said = Horizontal(Lines(id="text"), Bars(id="bars"), id="said")
-        return [Container(VerticalScroll(id="form", can_focus=False), said, id="ask", classes=self.kind)]
+        text = Lines(id="text")
+        text.source = self._answer
+        form = VerticalScroll(*self._rows(), id="form", can_focus=False)
+        return [Container(form, Horizontal(text, Bars(id="bars"), id="said"), id="ask", classes=self.kind)]
 
     def begun(self) -> None:
-        self.query_one("#text", Lines).source = lambda width: text_lines(self.text, max(8, width)) if self.text else []
-        if self.query("#form Input"):
-            return
-        form = self.query_one("#form")
-        first = None
-        for name, value, about in self.fields():
-            field = Input(value, placeholder=about, compact=True, name=name, select_on_focus=False)
-            first = first or field
-            form.mount(Horizontal(Static(one_line(name, 40), markup=False), field))
-        if first:
-            self.call_after_refresh(first.focus)
+        if not self.query("#form Input"):
+            self.query_one("#form").mount(*self._rows())
+            self.call_after_refresh(lambda: self.focus_next("#form Input"))
+        elif self._question:
+            self.do_send()  # the fields may have been changed since
+
+    def _rows(self) -> list[Widget]:
+        """A line for each field: those of a row are known once it has loaded."""
+        return [
+            Horizontal(
+                Static(one_line(name, 40), markup=False), Line(value, placeholder=about, compact=True, name=name, select_on_focus=False)
+            )
+            for name, value, about in self.fields()
+        ]
+
+    def _answer(self, width: int) -> list[Strip]:
+        """What it answered: its text, then the words that decided it, or its note."""
+        width, outputs = max(8, width), self.outputs
+        text, answer = (str(outputs.get(name) or "") for name in ("text", "answer"))
+        lines = text_lines(text, width) if text else strips.paragraph(answer, width - 1, palette.bold) if answer else []
+        if self.words:
+            likely = list(outputs.get("probabilities") or ["the answer"])[-1]
+            title = f"What each word adds to “{one_line(likely, 40)}”, as asked again without it:"
+            lines += [strips.line(width - 1, []), *strips.paragraph(title, width - 1, palette.dim)]
+            lines += changes(self.words, min(width - 1, 60))
+        elif outputs.get("note"):
+            lines += [strips.line(width - 1, []), *strips.paragraph(one_line(str(outputs["note"]), 400), width - 1, palette.dim)]
+        return lines
 
     def fields(self) -> list[tuple[str, str, str]]:
         """Name, first value and description of each field."""
@@ -90,10 +123,14 @@ class TryFormScreen(TryScreen):
         return values
 
     def answered(self, outputs: dict[str, Any]) -> None:
-        self.text = str(outputs.get("text") or outputs.get("answer") or "")
-        self.note = one_line(str(outputs.get("note") or ""), 300)
-        if outputs.get("next"):
-            self.note = "The bars are what is likeliest to come after what you typed."
+        self.outputs = outputs
+        found = outputs.get("words")
+        self.words = {
+            str(each["word"]): -each["difference"]
+            for each in (found if isinstance(found, list) else [])
+            if isinstance(each, dict) and "word" in each and isinstance(each.get("difference"), int | float)
+        }
+        self.note = "The bars are what is likeliest to come after what you typed." if outputs.get("next") else ""
         self.query_one("#text", Lines).rebuild()
         self.query_one("#bars", Bars).follow(outputs.get("next") or outputs.get("probabilities") or {})
 
@@ -108,12 +145,12 @@ class TryFormScreen(TryScreen):
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
-        self.do_send()
+        self.action_press("send")
 
     def refusal(self, name: str) -> str:
         if name != "send" or self.ready:
             return ""
-        return "Nothing answers: R starts it again." if self.trouble else "It is loading its weights."
+        return "Nothing answers: R starts it again." if self.trouble else "" if self.query("#form Input") else "It is still loading."
 
     def do_send(self) -> None:
         try:
@@ -122,6 +159,7 @@ class TryFormScreen(TryScreen):
             self.trouble = str(problem)
         else:
             self.trouble = ""
+            self.note = "Asked …" if self.ready else "What stands in the fields is asked as soon as it has loaded."
         self.tell()
 
     def do_next(self) -> None:

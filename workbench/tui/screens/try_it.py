@@ -1,5 +1,6 @@
 """Try a run: ask its network something and see what it answers. The base of the screens for pictures, texts and numbers."""
 
+import time
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -35,6 +36,8 @@ class TryScreen(KeyScreen):
         self.ready: dict[str, Any] = {}
         """What it said of itself; empty until it has loaded."""
         self.note, self.trouble = "", ""
+        self._doing, self._since = "", 0.0
+        """What is loaded just now, and since when, by the monotonic clock."""
         self._question: dict[str, Any] | None = None
         self._asking = False
 
@@ -57,6 +60,7 @@ class TryScreen(KeyScreen):
     def on_mount(self) -> None:
         self.query_one("#top", Lines).source = self._top
         self.query_one("#say", Lines).source = self._say
+        self.set_interval(1, lambda: None if self.ready or self.trouble else self.tell())
         self.run_worker(self._start(), exclusive=True, group="answering")
 
     async def on_unmount(self) -> None:
@@ -64,10 +68,10 @@ class TryScreen(KeyScreen):
 
     async def _start(self) -> None:
         await self.answering.close()
-        self.trouble = ""
-        self.tell()
+        self.trouble, self._since = "", time.monotonic()
+        self._load("starting Python")
         try:
-            self.ready = await self.answering.start()
+            self.ready = await self.answering.start(self._load)
         except (Problem, OSError) as problem:
             self._fail(problem)
             return
@@ -76,8 +80,12 @@ class TryScreen(KeyScreen):
         await self._ask()
         self._fail(await self.answering.ended())
 
+    def _load(self, doing: str) -> None:
+        self._doing = one_line(doing, 60)
+        self.tell()
+
     def ask(self, **question: Any) -> None:
-        """Ask this next; a question that still waits is dropped."""
+        """Ask this next, or as soon as it has loaded; a question that still waits is dropped."""
         self._question = question
         if self.ready and not self._asking:
             self.run_worker(self._ask(), group="asking")
@@ -125,7 +133,8 @@ class TryScreen(KeyScreen):
         if self.ready:
             state = (f"weights of step {self.ready.get('step', 0):,} ", palette.good)
         else:
-            state = ("nothing answers ", palette.bad) if self.trouble else ("loading its weights … ", palette.warn)
+            loading = f"{self._doing} … {time.monotonic() - self._since:.0f} s "
+            state = ("nothing answers ", palette.bad) if self.trouble else (loading, palette.warn)
         demo = str(self.ready.get("demo") or "")
         parts = [(" Try it  ", palette.heading), (one_line(recipe, 60), palette.bold), (f"  DEMO: {demo}" if demo else "", palette.warn)]
         return [strips.line(width, parts, [state])]
