@@ -142,27 +142,31 @@ class Victim:
         return lock.is_held(self.run.lock)
 
     def _wait_for(self, moment: str, chance: random.Random) -> bool:
-        """False where it ended meanwhile. The log is read all along, as the terminal program does."""
+        """False where it ended meanwhile. The log is read all along, as the terminal program does.
+
+        Saves and evaluations are found by the run's own steps, as no clock foretells them: the first one caught after a random step of
+        the next quarter of what is left, or else, as some are too short to be caught, whatever it does once half of that is done.
+        """
         starting, training = self.whole.starting, self.whole.training
-        since = time.monotonic()
         after = {"any": chance.uniform(0, starting + training), "start-up": chance.uniform(0, starting)}.get(moment)
-        delay = chance.uniform(0, training / 2)
-        started = 0.0
+        since = time.monotonic()
+        done = max(self._from_step, 0)
+        left = self.whole.history.steps - done
+        aim = done + chance.uniform(0, left / 4)
+        steps: list[int] = []
         while self._alive():
-            now = time.monotonic()
             new = list(self._tail.read())
             self._seen += new
-            if not started and any(isinstance(event, Status) and event.state == "running" for event in new):
-                started = now
+            steps += [event.step for event in new if counts(event)]
             if after is not None:
-                if now >= since + after:
+                if time.monotonic() >= since + after:
                     return True
-            elif started and now >= started + delay:
-                if now > started + delay + training:
+            elif steps and steps[-1] >= aim:
+                if steps[-1] >= done + left / 2:
                     return True
                 if moment == "saving" and any(self.run.path.glob("checkpoints/.*.part")):
                     return True
-                if moment == "evaluating" and new and self.whole.records[new[-1].step] > 1:
+                if moment == "evaluating" and steps.count(steps[-1]) < self.whole.records[steps[-1]]:
                     return True
             time.sleep(0.0005)
         return False
