@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stepping import measured, scalars, train
 
-from workbench.events import Curve, Event, Scalars, Table
+from workbench.events import Curve, Table
 from workbench.projects.bike_sharing import BikeSharing, sigmoid
 from workbench.recipe import Compute, Train
 
@@ -73,25 +74,6 @@ def test_a_step_goes_down_the_gradient_of_half_the_mean_squared_error() -> None:
         assert np.allclose(old - new, slope, rtol=0, atol=1e-9)
 
 
-def train(project: BikeSharing, steps: int) -> None:
-    done = 0
-    for epoch in range(1000):
-        for batch in project.batches(epoch, np.random.default_rng([project.seed, epoch])):
-            if done == steps:
-                return
-            project.train_step(batch)
-            done += 1
-
-
-def events(project: BikeSharing, split: str) -> list[Event]:
-    with project.evaluating():
-        return list(project.evaluate(split))
-
-
-def scalars(project: BikeSharing, split: str = "valid") -> dict[str, float]:
-    return next(event.values for event in events(project, split) if isinstance(event, Scalars))
-
-
 def test_it_learns_and_nothing_from_shuffled_targets(mirror: Any) -> None:
     learnt, misled = made(), made()
     for project in (learnt, misled):
@@ -139,7 +121,7 @@ def test_the_forecast_is_of_the_last_21_days_in_riders(mirror: Any) -> None:
     assert truth.x == network.x and len(truth.x) == 504 and truth.x[-1] == pytest.approx(31 + 23 / 24, abs=1e-3)
     error = np.sqrt(np.mean((np.array(network.y) - np.array(truth.y)) ** 2))
     assert scalars(project, "test")["rmse"] == pytest.approx(error, abs=0.05)
-    table = next(event for event in events(project, "test") if isinstance(event, Table))
+    table = next(event for event in measured(project, "test") if isinstance(event, Table))
     rows = {str(name): float(value) for name, value in table.rows}
     assert rows["the same hour a week earlier"] == pytest.approx(122, abs=0.5)
     assert rows["the network, to 21 December"] < rows["the network"] < rows["the network, from 22 December"]

@@ -1,18 +1,21 @@
 """A person's own pictures: learnt from, split without copies on both sides, and whatever cannot be used is named."""
 
+import math
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
+import stepping
 from PIL import Image
 
 from workbench.datasets import folder
 from workbench.problems import Problem
 from workbench.projects.image_classifier import ImageClassifier
 from workbench.recipe import Compute, Train
+
+SGD: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9}
 
 
 def draw(root: Path, classes: str = "ab", number: int = 40, grey: bool = False, suffix: str = "png", seed: int = 0) -> Path:
@@ -30,15 +33,12 @@ def draw(root: Path, classes: str = "ab", number: int = 40, grey: bool = False, 
 
 
 def trained(root: Path, shuffled: bool = False, **config: Any) -> tuple[ImageClassifier, float]:
-    settings = ImageClassifier.Config(data=str(root), image_size=12, hidden=[16], dropout=0, learning_rate=0.05, momentum=0.9, **config)
+    settings = ImageClassifier.Config(data=str(root), image_size=12, hidden=[16], dropout=0, **SGD, **config)
     project = ImageClassifier(settings, Train(batch_size=8), Compute(device="cpu", threads=1), seed=1)
     project.build()
     if shuffled:
-        pixels, labels = project.splits["train"]
-        project.splits["train"] = pixels, labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
-    for epoch in range(12):
-        for batch in project.batches(epoch, np.random.default_rng(epoch)):
-            project.train_step(batch)
+        stepping.shuffled(project)
+    stepping.train(project, 12 * math.ceil(len(project.splits["train"][1]) / 8))
     pixels, labels = project.splits["test"]
     with project.evaluating():
         return project, float((project.logits(pixels).argmax(1) == labels).float().mean())

@@ -18,7 +18,7 @@ from workbench.recipe import Compute, Train
 @pytest.fixture(scope="module")
 def project() -> ImageClassifier:
     """Trained on scikit-learn's digits to some 96 %."""
-    settings = ImageClassifier.Config(learning_rate=0.02, momentum=0.9)
+    settings = ImageClassifier.Config(optimizer="sgd", learning_rate=0.02, momentum=0.9)
     made = ImageClassifier(settings, Train(batch_size=32), Compute(device="cpu", threads=1), seed=1)
     made.build()
     for epoch in range(12):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from stepping import scalars, train
 
 from workbench import recipe
 from workbench.datasets import faces as reader
@@ -52,26 +53,6 @@ def make(mirror: Path, some: dict[int, reader.Faces], monkeypatch: pytest.Monkey
 
 
 READ = reader.read
-
-
-def run(project: Faces, steps: int, skip: int = 0) -> list[dict[str, float]]:
-    """Steps `skip` to `steps` of the run, epoch after epoch, as the loop makes them."""
-    values: list[dict[str, float]] = []
-    step, epoch = 0, 0
-    while step < steps:
-        for batch in project.batches(epoch, np.random.default_rng((project.seed, epoch))):
-            if skip <= step < steps:
-                returned = project.train_step(batch)
-                values.append(dict(zip(returned, project.floats(list(returned.values())), strict=True)))
-            step += 1
-        epoch += 1
-    return values
-
-
-def measured(project: Faces, split: str = "valid") -> dict[str, float]:
-    with project.evaluating():
-        [scalars] = list(project.evaluate(split))
-    return scalars.values
 
 
 def write(folder: Path, number: int, of: Callable[[int], str]) -> None:
@@ -160,7 +141,7 @@ def test_the_losses_at_known_answers(make: Make) -> None:
         last.bias.fill_(2.0)
         # Before its step the discriminator says 2 to everything; kept from moving, it says so to the generator, too.
         project.discriminator_optimizer.param_groups[0]["lr"] = 0.0
-    [values] = run(project, 1)
+    [values] = train(project, 1)
     on_real, on_fake = math.log1p(math.exp(-2)), math.log1p(math.exp(2))
     assert values["loss/discriminator"] == pytest.approx(0.9 * on_real + 0.1 * on_fake + on_fake, rel=1e-5)
     assert values["loss/generator"] == pytest.approx(on_real, rel=1e-5)
@@ -172,7 +153,7 @@ def test_each_optimizer_moves_its_own_network(make: Make, still: str, moves: str
     project = make()
     getattr(project, f"{still}_optimizer").param_groups[0]["lr"] = 0.0
     before = {name: [each.detach().clone() for each in getattr(project, name).parameters()] for name in (still, moves)}
-    run(project, 2)
+    train(project, 2)
     same = {name: [torch.equal(*pair) for pair in zip(before[name], getattr(project, name).parameters(), strict=True)] for name in before}
     assert all(same[still])
     assert not any(same[moves])
@@ -200,13 +181,13 @@ def ranked(project: Faces, folder: Path, early: int, late: int) -> list[float]:
     """The distances of checkpoints stored before step 0, at an early and a late step, read back into one project; then real faces'."""
     files = []
     for before, after in ((0, 0), (0, early), (early, late)):
-        run(project, after, skip=before)
+        train(project, after, skip=before)
         files.append(folder / f"{after}.pt")
         files[-1].write_bytes(project.encode_state(project.state()))
     values = []
     for file in files:
         project.load_state(project.decode_state(file.read_bytes()))
-        values.append(measured(project))
+        values.append(scalars(project))
     return [value["frechet_distance"] for value in values] + [values[-1]["frechet_distance/real"]]
 
 
@@ -239,7 +220,7 @@ def test_a_copied_face_is_found_at_no_distance(make: Make) -> None:
     known = project.looked_at[[3, 700]]
     distance, places = project.nearest(project.features(project.faces[known]))
     assert places.tolist() == known.tolist()
-    assert distance.max() < 0.05 < 0.2 * measured(project)["nearest_distance/real"]
+    assert distance.max() < 0.05 < 0.2 * scalars(project)["nearest_distance/real"]
 
 
 def shown(project: Faces, **request: object) -> dict[str, tuple[int, int, int, bytes]]:
@@ -255,7 +236,7 @@ def test_what_is_shown(make: Make) -> None:
     assert {tag: each[:3] for tag, each in before.items()} == {"faces": (16, 256, 64), "nearest": (16, 256, 64), "walk": (8, 256, 32)}
     assert before == shown(project)
     noise = project.fixed_noise.clone()
-    run(project, 5)
+    train(project, 5)
     assert all(after[3] != before[tag][3] for tag, after in shown(project).items())
     assert torch.equal(project.fixed_noise, noise)
 
@@ -269,7 +250,7 @@ def test_a_sample_of_another_seed_and_a_longer_walk(make: Make) -> None:
 
 def test_a_walk_begins_and_ends_at_its_faces(make: Make) -> None:
     project = make()
-    run(project, 20)
+    train(project, 20)
     sheet, walk = (np.asarray(Image.open(io.BytesIO(shown(project)[tag][3]))).astype(int) for tag in ("faces", "walk"))
     for place, end in ((0, walk[:, :32]), (1, walk[:, -32:])):
         assert np.abs(sheet[:32, place * 32 : place * 32 + 32] - end).max() <= 1
@@ -277,11 +258,11 @@ def test_a_walk_begins_and_ends_at_its_faces(make: Make) -> None:
 
 def test_it_works_at_64_pixels_and_shows_the_average(make: Make) -> None:
     project = make(size=64, average=0.5, flip=True, generator_width=8, discriminator_width=8)
-    before = measured(project)
-    run(project, 6)
+    before = scalars(project)
+    train(project, 6)
     weights = zip(project.generator.parameters(), project.averaged.module.parameters(), strict=True)
     assert not any(torch.equal(*pair) for pair in weights)
-    assert measured(project)["frechet_distance"] != before["frechet_distance"]
+    assert scalars(project)["frechet_distance"] != before["frechet_distance"]
     assert shown(project)["faces"][:3] == (16, 512, 128)
 
 
@@ -290,14 +271,14 @@ def test_it_resumes_exactly(make: Make, forgotten: str) -> None:
     # Step 4 is the last of the first epoch.
     settings = {"batch_size": 200, "generator_width": 4, "discriminator_width": 4, "average": 0.9, "flip": True}
     whole = make(**settings)
-    run(whole, 3)
+    train(whole, 3)
     state, random = whole.state(), whole.random_state()
-    expected = run(whole, 6, skip=3), shown(whole)
+    expected = train(whole, 6, skip=3), shown(whole)
 
     resumed = make(**settings)
-    run(resumed, 1)
+    train(resumed, 1)
     state.pop(forgotten, None)
     resumed.load_state(state)
     if forgotten != "random":
         resumed.set_random_state(random)
-    assert ((run(resumed, 6, skip=3), shown(resumed)) == expected) == (not forgotten)
+    assert ((train(resumed, 6, skip=3), shown(resumed)) == expected) == (not forgotten)

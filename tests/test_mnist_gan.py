@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from stepping import scalars, train
 
 from workbench import recipe
 from workbench.datasets.images import ImageData, LabelledImages
@@ -43,26 +44,6 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
     return made
 
 
-def run(project: MnistGan, steps: int, skip: int = 0) -> list[dict[str, float]]:
-    """Steps `skip` to `steps` of the run, epoch after epoch, as the loop makes them."""
-    values: list[dict[str, float]] = []
-    step, epoch = 0, 0
-    while step < steps:
-        for batch in project.batches(epoch, np.random.default_rng((project.seed, epoch))):
-            if skip <= step < steps:
-                returned = project.train_step(batch)
-                values.append(dict(zip(returned, project.floats(list(returned.values())), strict=True)))
-            step += 1
-        epoch += 1
-    return values
-
-
-def distances(project: MnistGan, split: str = "valid") -> dict[str, float]:
-    with project.evaluating():
-        scalars, _ = list(project.evaluate(split))
-    return scalars.values
-
-
 def test_the_networks_have_the_course_s_parameters(make: Make) -> None:
     project = make()
     counts = [sum(each.numel() for each in network.parameters()) for network in (project.discriminator, project.generator)]
@@ -83,7 +64,7 @@ def test_the_losses_at_known_answers(make: Make) -> None:
         last.bias.fill_(2.0)
         # Before its step the discriminator says 2 to everything; kept from moving, it says so to the generator, too.
         project.discriminator_optimizer.param_groups[0]["lr"] = 0.0
-    [values] = run(project, 1)
+    [values] = train(project, 1)
     on_real, on_fake = math.log1p(math.exp(-2)), math.log1p(math.exp(2))
     assert values["loss/discriminator"] == pytest.approx(0.9 * on_real + 0.1 * on_fake + on_fake, rel=1e-5)
     assert values["loss/generator"] == pytest.approx(on_real, rel=1e-5)
@@ -96,7 +77,7 @@ def test_each_optimizer_moves_its_own_network(make: Make, still: str, moves: str
     project = make()
     getattr(project, f"{still}_optimizer").param_groups[0]["lr"] = 0.0
     before = {name: [each.detach().clone() for each in getattr(project, name).parameters()] for name in (still, moves)}
-    run(project, 2)
+    train(project, 2)
     same = {name: [torch.equal(*pair) for pair in zip(before[name], getattr(project, name).parameters(), strict=True)] for name in before}
     assert all(same[still])
     assert not any(same[moves])
@@ -108,11 +89,11 @@ def test_the_judge_is_the_same_in_each_run(make: Make) -> None:
 
 def learns(project: MnistGan) -> bool:
     """Whether training brings what is drawn nearer to held-out digits: at 100 steps, to under a third at 600; real ones stay nearest."""
-    untrained = distances(project)["frechet_distance"]
-    run(project, 100)
-    early = distances(project)["frechet_distance"]
-    run(project, 500)
-    late = distances(project)
+    untrained = scalars(project)["frechet_distance"]
+    train(project, 100)
+    early = scalars(project)["frechet_distance"]
+    train(project, 500)
+    late = scalars(project)
     return (
         untrained > 1.2 * early
         and untrained > 3 * late["frechet_distance"] > 3 * late["frechet_distance/real"]
@@ -134,12 +115,12 @@ def test_it_learns_on_mnist(mirror: object) -> None:
     held_out = project.held_out["valid"][1]
     assert len(project.digits) == 60_000
     assert frechet_distance(moments(project.features(noise)), held_out) > 100
-    untrained = distances(project)
-    run(project, 400)
-    early = distances(project)
+    untrained = scalars(project)
+    train(project, 400)
+    early = scalars(project)
     assert untrained["frechet_distance"] > 1.3 * early["frechet_distance"]
     assert early["frechet_distance"] > 20 * early["frechet_distance/real"]
-    assert distances(project, "test")["frechet_distance"] == pytest.approx(early["frechet_distance"], rel=0.1)
+    assert scalars(project, "test")["frechet_distance"] == pytest.approx(early["frechet_distance"], rel=0.1)
 
 
 def test_the_same_sixteen_digits_over_time(make: Make) -> None:
@@ -153,7 +134,7 @@ def test_the_same_sixteen_digits_over_time(make: Make) -> None:
     before = shown()
     assert before == shown()
     noise = project.fixed_noise.clone()
-    run(project, 5)
+    train(project, 5)
     assert shown() != before
     assert torch.equal(project.fixed_noise, noise)
     other = make(seed=2)
@@ -174,16 +155,16 @@ def test_the_learning_rate_can_be_changed_while_it_runs(make: Make) -> None:
 def test_it_resumes_exactly(make: Make, forgotten: str) -> None:
     # 17 steps cross the end of an epoch, which has 16 of them here.
     whole = make()
-    run(whole, 12)
+    train(whole, 12)
     state, random = whole.state(), whole.random_state()
-    expected = run(whole, 17, skip=12)
+    expected = train(whole, 17, skip=12)
 
     resumed = make(seed=1)
-    run(resumed, 3)
+    train(resumed, 3)
     state.pop(forgotten, None)
     resumed.load_state(state)
     if forgotten != "random":
         resumed.set_random_state(random)
-    same = run(resumed, 17, skip=12) == expected
+    same = train(resumed, 17, skip=12) == expected
     weights = [torch.equal(*pair) for pair in zip(whole.generator.parameters(), resumed.generator.parameters(), strict=True)]
     assert same == all(weights) == (not forgotten)

@@ -95,6 +95,26 @@ def test_a_resumed_run_is_the_same_as_one_never_interrupted(line: type[Project],
     assert redone == ((die_at - 1) // 9 * 9 or -1)
 
 
+@pytest.mark.parametrize("generator", [False, True])
+def test_a_project_is_told_how_far_its_run_is(line: type[Project], tmp_path: Path, generator: bool) -> None:
+    class Told(line):  # type: ignore[misc, valid-type]
+        def build_model(self) -> None:
+            super().build_model()
+            self.told: list[float] = []
+
+        def train_step(self, batch: Any) -> Any:
+            self.told.append(self.progress)
+            return super().train_step(batch)
+
+    attempt(Told, tmp_path / "run", TRAIN, {"generator": generator}, die_at=41)
+    _, resumed = attempt(Told, tmp_path / "run", TRAIN, {"generator": generator}, number=2)
+    # A plain generator does not say how many batches its first epoch will have.
+    assert resumed.told == [0.0 if generator and step < 20 else step / 80 for step in range(80)]  # type: ignore[attr-defined]
+    by_steps = Train(steps=30, epochs=9, batch_size=10, log_every=7)
+    _, project = attempt(Told, tmp_path / "steps", by_steps, {"generator": generator})
+    assert project.told == [step / 30 for step in range(30)]  # type: ignore[attr-defined]
+
+
 def test_without_the_random_states_it_would_not_be_the_same(line: type[Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = attempt(line, tmp_path / "whole", TRAIN)
     attempt(line, tmp_path / "cut", TRAIN, die_at=41)

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from stepping import measured, scalars, shuffled, train
 from torch import nn
 
-from workbench.events import Event, Images, Matrix, Scalars, Table
+from workbench.events import Images, Matrix, Scalars, Table
 from workbench.problems import Problem
 from workbench.projects.transfer import Transfer, most_confused
 from workbench.recipe import Compute, Train
@@ -48,31 +49,6 @@ def make(stripes: Path) -> Make:
         return project
 
     return made
-
-
-def train(project: Transfer, steps: int) -> None:
-    done = 0
-    for epoch in range(1000):
-        for batch in project.batches(epoch, np.random.default_rng([project.seed, epoch])):
-            if done == steps:
-                return
-            project.train_step(batch)
-            done += 1
-
-
-def measured(project: Transfer, split: str) -> list[Event]:
-    with project.evaluating():
-        return list(project.evaluate(split))
-
-
-def scalars(project: Transfer, split: str = "valid") -> dict[str, float]:
-    return next(event.values for event in measured(project, split) if isinstance(event, Scalars))
-
-
-def shuffled(project: Transfer) -> Transfer:
-    inputs, labels = project.splits["train"]
-    project.splits["train"] = (inputs, labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))])
-    return project
 
 
 class Looks:
@@ -359,25 +335,17 @@ def test_settings_that_cannot_be(make: Make, config: dict[str, Any], says: str) 
     ids=["cnn", "frozen", "tuned"],
 )
 def test_it_goes_on_exactly_from_a_checkpoint(make: Make, config: dict[str, Any]) -> None:
-    def steps(project: Transfer, start: int, stop: int) -> list[float]:
-        found = []
-        for epoch in range(2):
-            for index, batch in enumerate(project.batches(epoch, np.random.default_rng([project.seed, epoch]))):
-                if start <= index + epoch * 6 < stop:
-                    found.append(project.train_step(batch)["loss"].item())
-        return found
-
     whole, first = make(epochs=2, **config), make(epochs=2, **config)
     whole.seed_all(3)
-    wanted = steps(whole, 0, 12)
+    wanted = train(whole, 12)
     first.seed_all(3)
-    began = steps(first, 0, 5)
+    began = train(first, 5)
     saved = first.encode_state({"state": first.state(), "random": first.random_state()})
     second = make(epochs=2, **config)
     tree = second.decode_state(saved)
     second.load_state(tree["state"])
     second.set_random_state(tree["random"])
-    assert began + steps(second, 5, 12) == wanted
+    assert began + train(second, 12, skip=5) == wanted
     for mine, theirs in zip(second.head.parameters(), whole.head.parameters(), strict=True):
         assert torch.equal(mine, theirs)
     for mine, theirs in zip(second.network.parameters(), whole.network.parameters(), strict=True):
@@ -385,8 +353,8 @@ def test_it_goes_on_exactly_from_a_checkpoint(make: Make, config: dict[str, Any]
 
 
 def test_a_frozen_network_is_in_no_checkpoint(make: Make) -> None:
-    assert set(make(**SQUEEZENET).state()) == {"head", "optimizer", "steps_done"}
-    assert set(make(**SQUEEZENET, unfreeze="features.12").state()) == {"head", "network", "optimizer", "steps_done"}
+    assert set(make(**SQUEEZENET).state()) == {"head", "optimizer"}
+    assert set(make(**SQUEEZENET, unfreeze="features.12").state()) == {"head", "network", "optimizer"}
 
 
 def test_looking_changes_nothing(make: Make) -> None:
@@ -409,5 +377,5 @@ def test_looking_changes_nothing(make: Make) -> None:
 def test_a_live_learning_rate_reaches_both_groups(make: Make) -> None:
     project = make(**SQUEEZENET | {"weights": "random"}, unfreeze="features.12", tuned_rate=0.1)
     project.config = project.config.model_copy(update={"learning_rate": 0.5})
-    project.changed(project.config)
+    train(project, 1)
     assert [group["lr"] for group in project.optimizer.param_groups] == [0.5, 0.5]  # random weights are no less new than the head

@@ -91,6 +91,8 @@ class Project:
         """What the data is called where a variant is used ("CIFAR-10 as JPEG"): build_data sets it; shown with every figure."""
         self.demo = ""
         """Why this run counts for nothing ("random weights"): build_data or build_model sets it; bars are then not judged."""
+        self.progress = 0.0
+        """The share of the planned steps that is done: the loop sets it before each train_step; 0 while an epoch's length is unknown."""
         self._base = frozenset({*vars(self), "_base", "_data"})
 
     # -- what a project writes ---------------------------------------------------------------------------------------------------

@@ -102,6 +102,7 @@ class Training:
             began = self.step
             before = time.perf_counter()
             for batch, last in stream(batches, self.position, last_batch):
+                self.project.progress = self.step / (self._total() or math.inf)
                 self._window.add(self.project.train_step(batch))
                 self.step += 1
                 if last:

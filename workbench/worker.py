@@ -29,7 +29,7 @@ from workbench.history import History
 from workbench.log import EventLog, Tail, disk_full
 from workbench.meters import Meters
 from workbench.problems import Problem, one_line
-from workbench.project import Project
+from workbench.project import Project, Settings
 from workbench.recipe import Recipe
 from workbench.runs import Run, attempts
 from workbench.training import Training
@@ -303,8 +303,8 @@ def describe(name: str) -> int:
         print(problem, file=sys.stderr)
         return 1
     said = {
-        "config": kind.Config.model_json_schema(),
-        "request": kind.Request.model_json_schema(),
+        "config": _schema(kind.Config),
+        "request": _schema(kind.Request),
         "devices": kind.devices,
         "can_answer": kind.can_answer,
         "takes": kind.takes,
@@ -312,6 +312,13 @@ def describe(name: str) -> int:
     }
     print(json.dumps(said))
     return 0
+
+
+def _schema(settings: type[Settings]) -> dict[str, Any]:
+    """A class's own settings before those that it shares with others."""
+    schema = settings.model_json_schema()
+    own = inspect.get_annotations(settings)
+    return {**schema, "properties": dict(sorted(schema["properties"].items(), key=lambda each: each[0] not in own))}
 
 
 def answer(path: Path) -> int:

@@ -20,7 +20,7 @@ from workbench.datasets.bike_sharing import Hours
 from workbench.events import Event, Scalars, Table
 from workbench.project import Batches, Field, Settings, live
 from workbench.torchkit.project import TorchProject
-from workbench.torchkit.schedules import one_cycle
+from workbench.torchkit.schedules import set_rate
 
 CHRISTMAS = 22.0
 """22 December: from here on the hours of the course's test are unlike those of the year before."""
@@ -58,7 +58,6 @@ class BikeNetwork(TorchProject):
 
     def build_model(self) -> None:
         config, windows, inputs = self.config, len(self.data), self.features[0].shape[1]
-        self.done = 0
         self.optimizer: torch.optim.Optimizer
         if config.model == "course":
             self.network: nn.Module = _Course(windows, inputs, config.hidden)
@@ -86,28 +85,23 @@ class BikeNetwork(TorchProject):
         numbers = {}
         self.optimizer.zero_grad()
         if self.config.model == "course":
+            set_rate(self.optimizer, self.config.learning_rate)
             error = self.network(chosen) - (riders - self.numbers("mean")) / self.numbers("scale")
             # The sum over windows, so that each descends as if alone; half of it, as in the gradients by hand.
             (error**2).mean(1).sum().div(2).backward()
         else:
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * one_cycle(self.done / max(1, self.train.steps), rising=0.2)
+            set_rate(self.optimizer, self.config.learning_rate, "one-cycle", self.progress, rising=0.2)
             logs = self.network(chosen)  # (windows, members, batch)
             poisson = F.poisson_nll_loss(logs, riders[:, None].expand_as(logs), reduction="none").mean(2)
             (poisson.sum() / self.numbers("mean").mean()).backward()
             numbers["poisson"] = poisson.mean()
             error = (logs.mean(1).exp() - riders) / self.numbers("scale")
         self.optimizer.step()
-        self.done += 1
         return {"loss": (error**2).mean().detach(), **numbers}
 
     def numbers(self, name: str) -> Tensor:
         """A number of each window, (windows, 1): the mean or the scale of its riders."""
         return torch.tensor([[getattr(each, name)] for each in self.data], dtype=torch.float32, device=self.device)
-
-    def changed(self, config: Settings) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate
 
     def riders(self, window: int, hours: Hours) -> np.ndarray:
         """The forecast of a window's network for these hours, (hours,) riders."""

@@ -6,18 +6,18 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
+from torch.nn.functional import interpolate
 from torch.optim.swa_utils import AveragedModel
 
 from workbench.datasets import faces
 from workbench.datasets.fetch import fetch
 from workbench.events import Event, Images, Scalars
 from workbench.project import Field, Own, Settings, live
+from workbench.torchkit.adversarial import Adversarial
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.frechet import frechet_distance, moments
 from workbench.torchkit.images import pictures
 from workbench.torchkit.pretrained import DEVIATION, MEAN, frozen
-from workbench.torchkit.project import TorchProject
 
 SHOWN = 16
 PAIRS = 8
@@ -32,7 +32,7 @@ LOOKED_AT = 20_000
 """Most training faces among which a nearest one is sought."""
 
 
-class Faces(TorchProject):
+class Faces(Adversarial):
     """Two convolutional networks against each other on faces, each with an optimizer of its own, both stepped in one training step."""
 
     class Config(Settings):
@@ -61,7 +61,7 @@ class Faces(TorchProject):
         compile: bool = False
         """let torch.compile fuse the networks' kernels, on a GPU: a minute at the start, faster steps"""
 
-    class Request(TorchProject.Request):
+    class Request(Adversarial.Request):
         seed: int = Field(0, ge=0, lt=2**63)
         """where the noise comes from; 0: the run's own sixteen"""
         walk_steps: int = Field(8, ge=2, le=64)
@@ -98,9 +98,7 @@ class Faces(TorchProject):
         self.averaged = None
         if config.average:
             self.averaged = AveragedModel(self.generator, avg_fn=running_average(config.average), use_buffers=True)
-        rates = {"lr": config.learning_rate, "betas": (config.beta1, 0.999), "fused": True}
-        self.generator_optimizer = torch.optim.Adam(self.generator.parameters(), **rates)
-        self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), **rates)
+        self.make_optimizers(betas=(config.beta1, 0.999))
         self.fixed_noise = self.noise(SHOWN)
         if config.compile and self.device.type == "cuda":
             self.generator.compile()
@@ -110,54 +108,19 @@ class Faces(TorchProject):
         size = self.train.batch_size
         return {"generator": (self.noise(size),), "discriminator": (scaled(self.faces[:size]),)}
 
-    def noise(self, count: int) -> Tensor:
-        """Uniform noise in [-1, 1), (count, noise_size)."""
-        return torch.empty(count, self.config.noise_size, device=self.device).uniform_(-1, 1)
-
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterable[Any]:
         # A last batch of one or two would make batch norm's mean and deviation worthless.
         return InMemory([self.faces], self.train.batch_size, rng, drop_last=len(self.faces) >= self.train.batch_size)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         real = scaled(batch[0])
-        count = len(real)
         if self.config.flip:
-            mirrored = torch.rand(count, 1, 1, 1, device=self.device) < 0.5
+            mirrored = torch.rand(len(real), 1, 1, 1, device=self.device) < 0.5
             real = torch.where(mirrored, real.flip(3), real)
-
-        # The discriminator: real faces are to be called real_label, drawn ones 0. Apart, as batch norm would mix the two.
-        with self.autocast():
-            with torch.no_grad():
-                fake = self.generator(self.noise(count))
-            on_real, on_fake = self.discriminator(real), self.discriminator(fake)
-            real_loss = binary_cross_entropy_with_logits(on_real, torch.full_like(on_real, self.config.real_label))
-            discriminator_loss = real_loss + binary_cross_entropy_with_logits(on_fake, torch.zeros_like(on_fake))
-        self.discriminator_optimizer.zero_grad()
-        discriminator_loss.backward()
-        self.discriminator_optimizer.step()
-
-        # The generator: newly drawn faces are to be called 1.
-        with self.autocast():
-            drawn = self.discriminator(self.generator(self.noise(count)))
-            generator_loss = binary_cross_entropy_with_logits(drawn, torch.ones_like(drawn))
-        self.generator_optimizer.zero_grad()
-        # Gradients for the generator alone: the discriminator's would be thrown away.
-        generator_loss.backward(inputs=list(self.generator.parameters()))
-        self.generator_optimizer.step()
+        numbers = self.step(real)
         if self.averaged:
             self.averaged.update_parameters(self.generator)
-
-        return {
-            "loss/generator": generator_loss,
-            "loss/discriminator": discriminator_loss,
-            "probability/real": on_real.detach().sigmoid().mean(),
-            "probability/fake": on_fake.detach().sigmoid().mean(),
-        }
-
-    def changed(self, config: Settings) -> None:
-        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-            for group in optimizer.param_groups:
-                group["lr"] = self.config.learning_rate
+        return numbers
 
     def drawn(self, noise: Tensor) -> Tensor:
         """Faces as bytes, as training faces are: (number, noise_size) → (number, 3, size, size)."""

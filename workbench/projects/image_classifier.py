@@ -1,6 +1,5 @@
 """Names what is in small pictures: a multilayer perceptron or a convolutional network on digits, MNIST or Fashion-MNIST."""
 
-import math
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -14,13 +13,13 @@ from workbench.datasets.pictures import decode_picture
 from workbench.datasets.seen import seen
 from workbench.events import Event, Scalars
 from workbench.problems import Problem
-from workbench.project import Field, Own, Settings, live
+from workbench.project import Field, Own
 from workbench.torchkit.augment import moved
 from workbench.torchkit.batches import InMemory
+from workbench.torchkit.descent import Descent
 from workbench.torchkit.images import by_class, confusion, examples, grid_png, pictures
 from workbench.torchkit.layers import cnn, mlp
 from workbench.torchkit.project import TorchProject
-from workbench.torchkit.schedules import one_cycle
 
 SHOWN = 24
 """Pictures in a sample."""
@@ -32,7 +31,7 @@ class ImageClassifier(TorchProject):
     can_answer = True
     takes = "picture"
 
-    class Config(Settings):
+    class Config(Descent):
         data: Literal["digits", "mnist", "fashion-mnist"] | Own = "digits"
         """which labelled pictures; or a folder of your own, ./pictures, with a folder for each class"""
         image_size: int = Field(32, ge=8, le=256)
@@ -45,18 +44,6 @@ class ImageClassifier(TorchProject):
         """units in each fully connected hidden layer"""
         dropout: float = Field(0.2, ge=0, lt=1)
         """share of hidden units left out in each training step"""
-        optimizer: Literal["sgd", "adam"] = "sgd"
-        """how the weights follow the gradient"""
-        learning_rate: float = live(0.01, gt=0)
-        """length of the optimizer's step"""
-        momentum: float = Field(0.0, ge=0, lt=1)
-        """share of the last step that sgd takes again"""
-        weight_decay: float = Field(0.0, ge=0)
-        """pull of the weights towards zero"""
-        schedule: Literal["constant", "one-cycle"] = "constant"
-        """the learning rate over the run: constant, or one-cycle, up to learning_rate and down to zero"""
-        label_smoothing: float = Field(0.0, ge=0, lt=1)
-        """share of each training label that is spread over all classes"""
         shift: float = Field(0.0, ge=0)
         """pixels by which a training picture is moved at most, each way"""
         rotation: float = Field(0.0, ge=0, le=180)
@@ -89,13 +76,7 @@ class ImageClassifier(TorchProject):
             self.network = mlp(int(np.prod(self.shape)), config.hidden, outputs, config.dropout)
         # With the channels last a convolution on the CPU takes two thirds of the time.
         self.network.to(self.device).to(memory_format=torch.channels_last)
-        rates = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
-        self.optimizer: torch.optim.Optimizer
-        if config.optimizer == "sgd":
-            self.optimizer = torch.optim.SGD(self.network.parameters(), momentum=config.momentum, **rates)
-        else:
-            self.optimizer = torch.optim.Adam(self.network.parameters(), **rates)
-        self.steps_done = 0
+        self.optimizer = config.optimizer_of(self.network.parameters())
 
     def example_inputs(self) -> dict[str, tuple[Any, ...]]:
         return {"network": (self.splits["train"][0][: self.train.batch_size],)}
@@ -106,29 +87,14 @@ class ImageClassifier(TorchProject):
     def train_step(self, batch: Any) -> dict[str, Any]:
         pixels, labels = batch
         config = self.config
-        numbers = {}
-        if config.schedule == "one-cycle":
-            numbers["learning_rate"] = self.set_rate(config.learning_rate * one_cycle(self.steps_done / self.planned()))
+        numbers = config.pace(self.optimizer, self.progress)
         pixels = moved(pixels, shift=config.shift, rotation=config.rotation, zoom=config.zoom, flip=config.flip)
         self.optimizer.zero_grad()
         with self.autocast():
             loss = F.cross_entropy(self.network(pixels), labels, label_smoothing=config.label_smoothing)
         loss.backward()
         self.optimizer.step()
-        self.steps_done += 1
         return {"loss": loss, **numbers}
-
-    def planned(self) -> int:
-        """Training steps of the whole run, as its recipe says: where one-cycle ends."""
-        return self.train.steps or self.train.epochs * math.ceil(len(self.splits["train"][1]) / self.train.batch_size)
-
-    def set_rate(self, rate: float) -> float:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        return rate
-
-    def changed(self, config: Settings) -> None:
-        self.set_rate(self.config.learning_rate)
 
     def evaluate(self, split: str) -> Iterator[Event]:
         pixels, labels = self.splits[split]

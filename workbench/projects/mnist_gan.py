@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import cross_entropy
 
 from workbench.datasets import images
 from workbench.events import Event, Scalars, Table
 from workbench.project import Field, Settings, live
+from workbench.torchkit.adversarial import Adversarial
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.frechet import frechet_distance, moments
 from workbench.torchkit.images import pictures
-from workbench.torchkit.project import TorchProject
 
 PIXELS = 28 * 28
 SHOWN = 16
@@ -23,7 +23,7 @@ JUDGED = 2_000
 """Digits drawn for one measurement of the Fréchet distance."""
 
 
-class MnistGan(TorchProject):
+class MnistGan(Adversarial):
     """Two networks against each other on MNIST, each with an optimizer of its own, both stepped in one training step."""
 
     class Config(Settings):
@@ -74,56 +74,24 @@ class MnistGan(TorchProject):
         self.discriminator = nn.Sequential(*hidden([PIXELS, *config.discriminator], *drop), nn.Linear(config.discriminator[-1], 1))
         self.generator.to(self.device)
         self.discriminator.to(self.device)
-        self.generator_optimizer = torch.optim.Adam(self.generator.parameters(), config.learning_rate, fused=True)
-        self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), config.learning_rate, fused=True)
+        self.make_optimizers()
         self.fixed_noise = self.noise(SHOWN)
 
     def example_inputs(self) -> dict[str, tuple[Any, ...]]:
         size = self.train.batch_size
         return {"generator": (self.noise(size),), "discriminator": (self.digits[:size],)}
 
-    def noise(self, count: int) -> Tensor:
-        """Uniform noise in [-1, 1), (count, noise_size)."""
-        return torch.empty(count, self.config.noise_size, device=self.device).uniform_(-1, 1)
-
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterable[Any]:
         return InMemory([self.digits], self.train.batch_size, rng)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         (real,) = batch
-        count = len(real)
+        return self.step(real)
 
-        # The discriminator: real digits are to be called real_label, drawn ones 0. No layer mixes examples, so both go through it at once.
-        with self.autocast():
-            with torch.no_grad():
-                fake = self.generator(self.noise(count))
-            on_real, on_fake = self.discriminator(torch.cat((real, fake))).split(count)
-            real_loss = binary_cross_entropy_with_logits(on_real, torch.full_like(on_real, self.config.real_label))
-            discriminator_loss = real_loss + binary_cross_entropy_with_logits(on_fake, torch.zeros_like(on_fake))
-        self.discriminator_optimizer.zero_grad()
-        discriminator_loss.backward()
-        self.discriminator_optimizer.step()
-
-        # The generator: newly drawn digits are to be called 1.
-        with self.autocast():
-            drawn = self.discriminator(self.generator(self.noise(count)))
-            generator_loss = binary_cross_entropy_with_logits(drawn, torch.ones_like(drawn))
-        self.generator_optimizer.zero_grad()
-        # Gradients for the generator alone: the discriminator's would be thrown away.
-        generator_loss.backward(inputs=list(self.generator.parameters()))
-        self.generator_optimizer.step()
-
-        return {
-            "loss/generator": generator_loss,
-            "loss/discriminator": discriminator_loss,
-            "probability/real": on_real.detach().sigmoid().mean(),
-            "probability/fake": on_fake.detach().sigmoid().mean(),
-        }
-
-    def changed(self, config: Settings) -> None:
-        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-            for group in optimizer.param_groups:
-                group["lr"] = self.config.learning_rate
+    def judged(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Both go through the discriminator at once: none of its layers mixes examples."""
+        on_real, on_fake = self.discriminator(torch.cat((real, fake))).split(len(real))
+        return on_real, on_fake
 
     def evaluate(self, split: str) -> Iterator[Event]:
         """The Fréchet distance between 2,000 drawn digits and 5,000 real ones that no training saw; lower is better.

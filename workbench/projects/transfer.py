@@ -3,7 +3,6 @@
 Recipes: flowers-transfer, flowers-scratch, dog-breeds, dog-breeds-scratch.
 """
 
-import math
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,15 +18,15 @@ from workbench.datasets import photos
 from workbench.datasets.pictures import decode_picture
 from workbench.events import Event, Matrix, Scalars, Table
 from workbench.problems import Problem
-from workbench.project import Field, Own, Settings, live
+from workbench.project import Field, Own
 from workbench.torchkit import backbone, features
 from workbench.torchkit.augment import moved
 from workbench.torchkit.batches import InMemory
+from workbench.torchkit.descent import Descent
 from workbench.torchkit.dog_or_person import DogOrPerson
 from workbench.torchkit.images import by_class, confusion, examples, grid_png, pictures
 from workbench.torchkit.layers import cnn
 from workbench.torchkit.project import TorchProject
-from workbench.torchkit.schedules import one_cycle
 from workbench.torchkit.summary import network_table
 
 SHOWN = 24
@@ -49,7 +48,7 @@ class Transfer(TorchProject):
     can_answer = True
     takes = "picture"
 
-    class Config(Settings):
+    class Config(Descent):
         data: Literal["flowers102:72px", "dogs", "dogs:21-breeds", "dogs:120-breeds"] | Own = "flowers102:72px"
         """which photographs (dogs: the project's dogImages, unpacked by you); or a folder of your own, ./pictures, with a folder for each
         class, or train/, valid/ and test/ with such folders in them"""
@@ -70,18 +69,6 @@ class Transfer(TorchProject):
         """of each convolution of the cnn, in groups; each group halves the picture"""
         dropout: float = Field(0.2, ge=0, lt=1)
         """share of the last layer's inputs left out in each training step"""
-        optimizer: Literal["sgd", "adam"] = "adam"
-        """how the weights follow the gradient"""
-        learning_rate: float = live(0.001, gt=0)
-        """length of the optimizer's step"""
-        momentum: float = Field(0.0, ge=0, lt=1)
-        """share of the last step that sgd takes again"""
-        weight_decay: float = Field(0.0, ge=0)
-        """pull of the weights towards zero"""
-        schedule: Literal["constant", "one-cycle"] = "constant"
-        """the learning rate over the run: constant, or one-cycle, up to learning_rate and down to zero"""
-        label_smoothing: float = Field(0.0, ge=0, lt=1)
-        """share of each training label that is spread over all classes"""
         flip: bool = False
         """mirror half of the training pictures, left and right"""
         shift: float = Field(0.0, ge=0)
@@ -172,14 +159,7 @@ class Transfer(TorchProject):
         own = [each for each in self.network.parameters() if each.requires_grad]
         share = 1.0 if config.network == "cnn" or config.weights == "random" else config.tuned_rate
         groups = [{"params": each, "share": part} for each, part in ((own, share), (list(self.head.parameters()), 1.0)) if each]
-        rates = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
-        self.optimizer: torch.optim.Optimizer
-        if config.optimizer == "sgd":
-            self.optimizer = torch.optim.SGD(groups, momentum=config.momentum, **rates)
-        else:
-            self.optimizer = torch.optim.Adam(groups, **rates)
-        self.set_rate(config.learning_rate)
-        self.steps_done = 0
+        self.optimizer = config.optimizer_of(groups)
 
     def summary(self) -> Iterator[Event]:
         """The layers by the names that `unfreeze` takes, behind `network.`"""
@@ -196,9 +176,7 @@ class Transfer(TorchProject):
     def train_step(self, batch: Any) -> dict[str, Any]:
         inputs, *mirrored, labels = batch
         config = self.config
-        numbers = {}
-        if config.schedule == "one-cycle":
-            numbers["learning_rate"] = self.set_rate(config.learning_rate * one_cycle(self.steps_done / self.planned()))
+        numbers = config.pace(self.optimizer, self.progress)
         if mirrored:
             side = torch.rand(len(labels), 1, device=self.device) < 0.5
             inputs = torch.where(side, inputs, mirrored[0])
@@ -211,20 +189,7 @@ class Transfer(TorchProject):
             loss = F.cross_entropy(self.head(inputs), labels, label_smoothing=config.label_smoothing)
         loss.backward()
         self.optimizer.step()
-        self.steps_done += 1
         return {"loss": loss, **numbers}
-
-    def planned(self) -> int:
-        """Training steps of the whole run, as its recipe says: where one-cycle ends."""
-        return self.train.steps or self.train.epochs * math.ceil(len(self.splits["train"][1]) / self.train.batch_size)
-
-    def set_rate(self, rate: float) -> float:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["share"]
-        return rate
-
-    def changed(self, config: Settings) -> None:
-        self.set_rate(self.config.learning_rate)
 
     # -- what it answers -------------------------------------------------------------------------------------------------------------
 

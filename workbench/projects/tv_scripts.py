@@ -14,7 +14,7 @@ from workbench.problems import Problem, one_line
 from workbench.project import Field, Settings, live
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.project import TorchProject
-from workbench.torchkit.schedules import one_cycle
+from workbench.torchkit.schedules import set_rate
 from workbench.torchkit.word_network import WordNetwork, drawn
 
 LIKELIEST = 12
@@ -94,8 +94,6 @@ class TvScripts(TorchProject):
         self.source = known
         self.held_out_copies = share_in(known, self.script.runs(valid))
         self.text, self.valid = (torch.from_numpy(part).to(self.device) for part in (train, valid))
-        windows = (len(train) - sequence) / streams if self.config.learns == "last" else (len(train) - 1) // (streams * sequence)
-        self.an_epoch = math.ceil(windows)
         self.newline = self.script.words.index("\n") if "\n" in self.script.words else None
         try:
             self.prompt = self.script.find(self.config.prompt)
@@ -112,7 +110,6 @@ class TvScripts(TorchProject):
         if config.begin_at_counts:
             self.network.output.begin(torch.bincount(self.text, minlength=len(self.script.words)).float())
         self.optimizer = torch.optim.Adam(self.network.parameters(), config.learning_rate, fused=True)
-        self.done = 0
         # What the network remembers at the end of a batch: the next one goes on in the same streams.
         self.memory = self.network.no_memory(self.train.batch_size)
 
@@ -141,7 +138,7 @@ class TvScripts(TorchProject):
         streamed = self.config.learns == "every"
         if streamed and begun[0]:
             self.memory.zero_()
-        self.set_rate()
+        set_rate(self.optimizer, self.config.learning_rate, self.config.schedule, self.progress, rising=0.1)
         self.optimizer.zero_grad()
         with self.autocast():
             states, memory = self.network(inputs, self.memory if streamed else self.network.no_memory(len(inputs)))
@@ -149,7 +146,6 @@ class TvScripts(TorchProject):
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimizer.step()
-        self.done += 1
         if streamed:
             # Cut off from its graph: the gradient goes back through this batch only.
             self.memory = memory.detach().float()
@@ -161,14 +157,6 @@ class TvScripts(TorchProject):
             states = states[:, -1]
         losses: Tensor = self.network.output(states.reshape(targets.numel(), -1), targets.flatten())
         return losses
-
-    def set_rate(self) -> None:
-        """The step's learning rate, into the optimizer."""
-        scale = 1.0
-        if self.config.schedule == "one-cycle":
-            scale = one_cycle(self.done / (self.train.steps or self.train.epochs * self.an_epoch), rising=0.1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * scale
 
     # -- what it shows ------------------------------------------------------------------------------------------------------------------
 
@@ -250,9 +238,6 @@ class TvScripts(TorchProject):
                 begun = codes.shape[1]
             codes = torch.cat((codes, drawn(logarithms, request.temperature, request.top_k)[:, None]), 1)
         return codes[:, -request.length :].tolist()
-
-    def changed(self, config: Settings) -> None:
-        self.set_rate()
 
 
 def share_in(known: np.ndarray, runs: np.ndarray) -> float:
