@@ -113,6 +113,15 @@ def test_words_that_stand_among_the_same_words_get_near_vectors() -> None:
     assert apart(np.split(words, 600)) < 1.5
 
 
+def test_word_vectors_are_made_once_for_the_same_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [np.array([1, 2, 3, 1]), np.array([2, 3])]
+    first = word_vectors(texts, 4, 2)
+    monkeypatch.setattr("workbench.torchkit.word_vectors._computed", lambda *_: np.zeros(1))
+    assert np.array_equal(word_vectors(texts, 4, 2), first)
+    for others, size, width in ((texts, 4, 1), (texts, 5, 2), ([np.array([1, 2, 3, 1, 2]), np.array([3])], 4, 2)):
+        assert word_vectors(others, size, width).shape == (1,), "taken from the cache of other texts"
+
+
 def test_the_ensemble_adds_what_its_parts_say_by_their_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     project = made(monkeypatch, "ensemble")
     asked = project.inputs["test"][:5]

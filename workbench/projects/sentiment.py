@@ -17,7 +17,7 @@ from workbench.torchkit.images import confusion
 from workbench.torchkit.metrics import auc, roc_curve
 from workbench.torchkit.ngrams import Grams, Vocabulary, chances, linear
 from workbench.torchkit.project import TorchProject
-from workbench.torchkit.schedules import one_cycle
+from workbench.torchkit.schedules import set_rate
 from workbench.torchkit.word_vectors import word_vectors
 
 CLASSES = ["negative", "positive"]
@@ -85,10 +85,10 @@ class Sentiment(TorchProject):
         self.reviews = imdb.read()
         train = self.reviews["train"].texts
         self.vocabulary = Vocabulary(train)
-        ids = [self.vocabulary.ids(text) for text in train]
+        self.words = [self.vocabulary.ids(text) for text in train]
         longest = {"bigrams": (2,), "ensemble": (2, 3)}.get(config.model, ())
-        self.grams = [Grams(ids, len(self.vocabulary), each) for each in longest]
-        self.inputs = {"train": [self.seen(each) for each in ids]}
+        self.grams = [Grams(self.words, len(self.vocabulary), each) for each in longest]
+        self.inputs = {"train": [self.seen(each) for each in self.words]}
         for name in ("valid", "set_aside", "test"):
             self.inputs[name] = [self.seen(self.vocabulary.ids(text)) for text in self.reviews[name].texts]
 
@@ -97,8 +97,8 @@ class Sentiment(TorchProject):
         known = min(config.vocabulary, len(self.vocabulary) - 1) or len(self.vocabulary) - 1
         parts: list[nn.Module] = []
         if config.model != "bigrams":
-            ids = [self.vocabulary.ids(text) for text in self.reviews["train"].texts] if config.pretrained else []
-            made = word_vectors([each[each <= known] for each in ids], known + 1, config.pretrained) if ids else None
+            width = config.pretrained
+            made = word_vectors([each[each <= known] for each in self.words], known + 1, width) if width else None
             parts = [_Recurrent(known + 1, config, made)]
         if self.grams:
             parts.append(_Average(len(self.grams[0]), config))
@@ -108,8 +108,6 @@ class Sentiment(TorchProject):
         self.network = _Together(parts, config.shares if together else (1.0,))
         self.network.to(self.device)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
-        self.done = 0
-        """Training steps."""
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Batches:
         lengths, size = np.array([len(first) for first, *_ in self.inputs["train"]]), self.train.batch_size
@@ -125,7 +123,7 @@ class Sentiment(TorchProject):
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         rows, labels = batch
-        self._pace()
+        set_rate(self.optimizer, self.config.learning_rate, self.config.schedule, self.progress)
         self.optimizer.zero_grad()
         targets = torch.from_numpy(labels).to(self.device)
         with self.autocast():
@@ -134,18 +132,7 @@ class Sentiment(TorchProject):
         losses.sum().backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimizer.step()
-        self.done += 1
         return {"loss": losses.mean(), "accuracy": ((each > 0) == (targets > 0.5)).float().mean()}
-
-    def changed(self, config: Settings) -> None:
-        self._pace()
-
-    def _pace(self) -> None:
-        """The next step's learning rate, into the optimizer."""
-        planned = self.train.steps or self.train.epochs * math.ceil(len(self.inputs["train"]) / self.train.batch_size)
-        scale = one_cycle(self.done / planned) if self.config.schedule == "one-cycle" else 1.0
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * scale
 
     # -- from words to a probability ------------------------------------------------------------------------------------------------
 

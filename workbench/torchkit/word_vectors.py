@@ -1,8 +1,11 @@
-"""Word vectors from counts of which words stand near each other: no network, some seconds. SciPy and scikit-learn."""
+"""Word vectors from counts of which words stand near each other: no network, some seconds, and then kept. SciPy, scikit-learn."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+
+from workbench.torchkit.kept import kept
 
 WINDOW = 5
 """Words on each side that count as near, the n-th as 1 / n."""
@@ -14,8 +17,15 @@ def word_vectors(texts: Sequence[np.ndarray], size: int, width: int) -> np.ndarr
     """(size, width) float32 with variance 1: positive pointwise mutual information of words and contexts, its first singular vectors.
 
     `texts` are ids below `size`, which begin at 1; row 0, padding, is zero. Each singular vector counts by the root of its value (Levy and
-    Goldberg 2014).
+    Goldberg 2014). Computed only where the cache has none for these very texts.
     """
+    key = hashlib.sha256(f"1 {WINDOW} {SMOOTHING} {size} {width}".encode())
+    for text in texts:
+        key.update(len(text).to_bytes(8, "little") + np.ascontiguousarray(text, np.int64).tobytes())
+    return kept("word vectors", key.hexdigest(), lambda: _computed(texts, size, width))
+
+
+def _computed(texts: Sequence[np.ndarray], size: int, width: int) -> np.ndarray:
     from scipy.sparse import coo_matrix, csr_matrix
     from sklearn.utils.extmath import randomized_svd
 
