@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import select
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.console import RenderableType
 from textual import events
 from textual._compositor import CompositorUpdate
+from textual._styles_cache import StylesCache
 from textual.app import App
 from textual.screen import Screen
 from textual.theme import Theme
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 
 ENDINGS = 2.0
 """Seconds between two looks for runs that have ended."""
+TIDY = 30.0
+"""Seconds between two collections of the garbage that lived long."""
+# As Textual has it, its cache keeps every widget that ever was painted, with its lines.
+StylesCache.get_inner_outer = StylesCache.get_inner_outer.__wrapped__  # type: ignore[assignment]
 
 
 class DlwbApp(App[None], inherit_bindings=False):
@@ -82,6 +88,7 @@ class DlwbApp(App[None], inherit_bindings=False):
     def on_mount(self) -> None:
         self.set_timer(0.3, self._look_for_ends)  # once the list is painted
         self.set_interval(ENDINGS, self._look_for_ends)
+        self.set_interval(TIDY, lambda: gc.collect())
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return palette.variables("dark")
@@ -177,12 +184,13 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def warm_up(self) -> None:
         """Import what a run's screen needs, while the person reads the list."""
-        import gc
 
-        gc.freeze()
-        gc.enable()
+        def work() -> None:
+            importlib.import_module("workbench.tui.screens.run")
+            gc.freeze()
+            gc.enable()
 
-        self.run_worker(lambda: importlib.import_module("workbench.tui.screens.run"), thread=True, exit_on_error=False)
+        self.run_worker(work, thread=True, exit_on_error=False)
 
     def open_run(self, run: Run) -> None:
         """Show a run."""
@@ -275,6 +283,7 @@ class DlwbApp(App[None], inherit_bindings=False):
 
 def run() -> None:
     """Open the terminal program and wait until it is closed."""
+    gc.set_threshold(2000, 10, 1_000_000)  # the oldest only at set times: it takes longer than a key may wait
     if os.isatty(0):
         threading.Thread(target=_end_with_terminal, daemon=True).start()
     DlwbApp().run()

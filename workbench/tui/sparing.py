@@ -149,8 +149,9 @@ def _spans(old: list[Cell], new: list[Cell]) -> list[tuple[int, int]]:
             start -= 1
         while end < len(new) and not (new[end][0] and old[end][0]):
             end += 1
-        if (spans and start <= spans[-1][1] + BRIDGE and _one_look(new[spans[-1][1] - 1 : start + 1])) or (spans and start <= spans[-1][1]):
-            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        before = spans[-1][1] if spans else -BRIDGE - 1
+        if start <= before or (start <= before + BRIDGE and _one_look(new[before - 1 : start + 1])):
+            spans[-1] = (spans[-1][0], max(end, before))
         else:
             spans.append((start, end))
     return spans

@@ -18,7 +18,7 @@ class HelpScreen(ModalScreen[None]):
     """Lists a key table."""
 
     DEFAULT_CSS = """
-    HelpScreen { align: center middle; background: $ground 60%; }
+    HelpScreen { align: center middle; background: $ground; }
     HelpScreen > Lines {
         width: 76; max-width: 96%; height: auto; max-height: 96%; padding: 0 2; background: $ground; border: round $accent-color;
     }
@@ -35,7 +35,7 @@ class HelpScreen(ModalScreen[None]):
         self.table = table
 
     def compose(self) -> ComposeResult:
-        # As large as it will be from the first: each change of a layout paints the whole terminal, the screen below tinted, once more.
+        # As large as it will be from the first: each change of a layout paints the whole terminal once more.
         yield self._fill(Lines(), self.app.size)
 
     def on_resize(self, event: events.Resize) -> None:
