@@ -68,6 +68,12 @@ def test_a_fetch_that_fails_says_why(server: Server) -> None:
     assert "to fetch, 724 kB of 1.0 MB" in listed
 
 
+def test_a_fetch_of_which_nothing_came_leaves_no_folder(server: Server) -> None:
+    done = subprocess.run(command(server, "missing", "data", "fetch", "made"), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "answered 404" in done.stderr
+    assert not (paths.data() / "made").exists()
+
+
 def test_list_names_every_set_and_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DLWB_MIRROR", raising=False)
     states = {(each["name"], each["variant"]): each["state"] for each in json.loads(dlwb("data", "list", "--json").stdout)}

@@ -432,6 +432,25 @@ def test_two_that_want_the_same_file_download_it_once(monkeypatch: pytest.Monkey
     assert len(found) == 4 and server.asked == ["/good"]
 
 
+def test_many_that_want_what_cannot_be_had_are_each_told(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    """Each takes lock and folder away, while others wait for just that lock."""
+    offer_from(monkeypatch, server, "missing")
+    told: list[str] = []
+
+    def want() -> None:
+        with pytest.raises(Problem) as caught:
+            fetch.fetch("made")
+        told.append(caught.value.message)
+
+    threads = [threading.Thread(target=want) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(told) == 8 and all("answered 404" in each for each in told)
+    assert not (paths.data() / "made").exists()
+
+
 def test_the_mirror_is_looked_in_first_and_checked(monkeypatch: pytest.MonkeyPatch, server: Server, tmp_path: Path) -> None:
     offer_from(monkeypatch, server, "good", mirror="made/it.bin")
     file = tmp_path / "mirror" / "made" / "it.bin"

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import os
 import re
 import shutil
 import ssl
@@ -31,10 +32,31 @@ _SLOWEST = 1000.0
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Make the file in it, if it is not there: a second process that wants it waits for the first."""
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    """Make the file in it, if it is not there: a second process that wants it waits for the first.
+
+    The folder is made for it; where nothing came into it, it goes again.
+    """
+    name = path.with_name(f".{path.name}.lock")
+    with _lock(name):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                if [*path.parent.iterdir()] == [name]:
+                    name.unlink()
+                    path.parent.rmdir()
+
+
+def _lock(name: Path) -> IO[str]:
+    """The file, open and locked, and still there under its name: who had it before may have taken it away."""
+    while True:
+        name.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            lock = name.open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(lock.fileno()), name.stat()):
+                return lock
+            lock.close()
 
 
 def download(name: str, file: File, path: Path, progress: Progress) -> None:

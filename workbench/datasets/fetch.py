@@ -93,7 +93,6 @@ def _found(name: str, file: File, folder: Path) -> Path:
     if not path.exists():
         if not mirrored and not file.url:
             raise Problem(f"{name} cannot be downloaded from anywhere.", f"Set DLWB_MIRROR to a folder with {file.mirror}.", "data")
-        folder.mkdir(parents=True, exist_ok=True)
         if mirrored:
             _unxz(name, file, mirrored, path)
         else:
