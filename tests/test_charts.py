@@ -231,11 +231,21 @@ def test_a_diverging_loss_is_seen() -> None:
     assert (cells.keys[0, start : start + 9] == BAD).all()
 
 
-def test_a_later_series_owns_its_cells() -> None:
-    flat = [Trace(str(slot), slot, Pyramid(np.arange(100.0), np.full(100, 0.5))) for slot in range(2)]
+def test_a_later_series_owns_the_cells_that_it_crosses() -> None:
+    steps = np.arange(100.0)
+    flat, jump = Trace("", 0, Pyramid(steps, np.full(100, 0.5))), Trace("", 1, Pyramid(steps, np.where(steps < 50, 1.0, 0.0)))
+    over, under = (draw(Plot(traces, "", 100), 60, 12).keys for traces in ((flat, jump), (jump, flat)))
+    crossing = over != under
+    assert crossing.any() and set(over[crossing].tolist()) == {SERIES + 1} and set(under[crossing].tolist()) == {SERIES}
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_series_that_lie_on_one_another_are_all_seen(count: int) -> None:
+    flat = [Trace(str(slot), slot, Pyramid(np.arange(100.0), np.full(100, 0.5))) for slot in range(count)]
     cells = draw(Plot(flat, "", 100), 60, 12)
-    inked = (cells.codes >= 0x2800) & (cells.codes < 0x2900)
-    assert inked.any() and (cells.keys[inked] == SERIES + 1).all()
+    found = cells.keys[(cells.codes >= 0x2800) & (cells.codes < 0x2900)]
+    turns = [(found == SERIES + slot).sum() for slot in range(count)]
+    assert sum(turns) == len(found) and min(turns) >= len(found) / count / 2, turns
 
 
 def test_a_bar_under_a_curve_is_named_beside_it_whole_or_not_at_all() -> None:
@@ -249,7 +259,7 @@ def test_a_bar_under_a_curve_is_named_beside_it_whole_or_not_at_all() -> None:
 
 def test_a_long_legend_gives_up_values_before_names() -> None:
     traces = [Trace(name, slot, falling(9).pyramid, value=0.25) for slot, name in enumerate(("train generator", "train discriminator"))]
-    first = [draw(Plot(traces, "loss"), width, 8).text().splitlines()[0].split("  ") for width in (62, 46, 40, 20, 12)]
+    first = [draw(Plot(traces, "loss"), width, 7).text().splitlines()[0].split("  ") for width in (62, 46, 40, 20, 12)]
     assert [[word.strip() for word in words if word] for words in first] == [
         ["loss", "train generator 0.2500", "train discriminator 0.2500"],
         ["loss", "generator 0.2500", "discriminator 0.2500"],
@@ -257,6 +267,20 @@ def test_a_long_legend_gives_up_values_before_names() -> None:
         ["loss", "gener…", "discr…"],
         ["loss", "0.2500"],
     ]
+
+
+def test_names_without_room_beside_the_title_get_a_second_row_that_no_value_moves() -> None:
+    names = ("valid", "test", "test gradient_boosting", "test ridge", "test last_week")
+    found = []
+    for value in (0.25, -123456.0):
+        traces = [Trace(name, slot, falling(9).pyramid, value=value) for slot, name in enumerate(names)]
+        found.append(draw(Plot(traces, "rmse"), 48, 9).text().splitlines())
+    for lines in found:
+        assert [lines[0].split(), lines[1].split()] == [
+            ["rmse", "valid", "test", "test", "gradient_boosting"],
+            ["test", "ridge", "test", "last_week"],
+        ]
+    assert found[0][2:] == found[1][2:]
 
 
 awkward = [[], [math.nan] * 5, [math.inf, -math.inf], [0.0] * 4, [1e308, -1e308], [5e-324, 0], [1e9, 1e9 + 1e-6], [-3.0, -2.0], [7.0]]
@@ -401,3 +425,15 @@ GOLDEN_SPARSE = [
     "   0┤",
     "    └0────────────────50──×──────────100",
 ]
+
+
+def test_a_forecast_with_marked_points_is_shown_whole() -> None:
+    """Points among longer curves mark a part of them; a straight line among points is cut where they end."""
+    x = np.linspace(10, 31, 500)
+    day = Trace("holiday", 0, None, x[300:320], np.sin(x[300:320]), points=True)
+    plot = Plot([day, Trace("truth", 1, None, x, np.sin(x))], end=None, labels=("day of December", "riders"))
+    cells = draw(plot, 100, 12)
+    assert "12" in cells.text().splitlines()[-1] and "day of December" in cells.text()
+    assert (cells.keys == SERIES).any(), "the points stand on the curve"
+    far = Trace("line", 1, None, np.array([-500.0, 500.0]), np.array([-500.0, 500.0]))
+    assert "500" not in draw(Plot([day, far], end=None), 100, 12).text()

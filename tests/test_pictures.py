@@ -46,6 +46,20 @@ def test_half_cells_hold_the_pixels() -> None:
     assert halfcell.color_style(int(odd[2, 0]), Style(bgcolor="#010203")).bgcolor == Color.parse("#010203")
 
 
+def test_quarter_cells_show_edges_that_run_through_a_cell() -> None:
+    black, white = np.zeros(3, np.uint8), np.full(3, 255, np.uint8)
+    for quarter, marks in {"▌": "1010", "▚": "1001", "▗": "0001", "▀": "1100"}.items():
+        pixels = np.array([white if mark == "1" else black for mark in marks]).reshape(2, 2, 3)
+        codes, keys = halfcell.quarter_cells(pixels)
+        style = halfcell.color_style(int(keys[0, 0]), Style())
+        assert chr(codes[0, 0]) == quarter and style.color == Color.parse("#ffffff") and style.bgcolor == Color.parse("#000000")
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 8, 3)).astype(np.uint8)
+    codes, keys = halfcell.quarter_cells(pixels)
+    assert codes.shape == keys.shape == (4, 4)
+    assert halfcell.color_style(int(keys[3, 0]), Style(bgcolor="#010203")).bgcolor == Color.parse("#010203"), "half a row is open below"
+    assert (halfcell.quarter_cells(pixels.repeat(2, axis=1))[0] == ord("▀")).all(), "as half cells where there is nothing finer"
+
+
 def test_pictures_grow_by_whole_multiples_and_shrink_by_areas() -> None:
     small = np.arange(4, dtype=np.uint8).reshape(2, 2, 1).repeat(3, axis=2) * 60
     grown = halfcell.scaled(small, 7, 9)

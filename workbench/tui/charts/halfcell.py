@@ -1,4 +1,4 @@
-"""Pictures as half cells (▀: front colour above, back colour below); the Picture widget shows an Images event."""
+"""Pictures as half cells (▀: front colour above, back colour below) or quarters; the Picture widget shows an Images event."""
 
 import warnings
 from collections.abc import Sequence
@@ -21,6 +21,8 @@ Pixels = NDArray[np.uint8]
 PIXEL_LIMIT = 16_000_000
 """More pixels than this are not decoded."""
 UPPER_HALF = 0x2580
+_QUARTERS = {"▀": "1100", "▌": "1010", "▚": "1001", "▘": "1000", "▝": "0100", "▖": "0010", "▗": "0001"}
+"""The quarters of a cell that its front colour fills: upper left, upper right, lower left, lower right."""
 COLORED = 1 << 63
 """Keys with this bit are a front colour (bits 24-47) on a back colour (bits 0-23)."""
 OPEN = 1 << 62
@@ -73,17 +75,20 @@ def as_pixels(array: NDArray[np.generic]) -> Pixels:
     return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))
 
 
-def scaled(pixels: Pixels, width: int, height: int) -> Pixels:
-    """The picture as large as fits into `width` x `height` pixels: whole multiples when it grows, averaged areas when it shrinks."""
+def scaled(pixels: Pixels, width: int, height: int, across: int = 1) -> Pixels:
+    """The picture as large as fits into `width` x `height` pixels: whole multiples when it grows, averaged areas when it shrinks.
+
+    Each pixel is made of `across` narrow ones beside each other.
+    """
     tall, wide = pixels.shape[:2]
     if not (tall and wide and width > 0 and height > 0):
         return pixels[:0, :0]
     share = min(width / wide, height / tall)
     if share >= 1:
-        return pixels.repeat(int(share), axis=0).repeat(int(share), axis=1)
+        return pixels.repeat(int(share), axis=0).repeat(int(share) * across, axis=1)
     from PIL import Image
 
-    size = max(1, round(wide * share)), max(1, round(tall * share))
+    size = max(1, round(wide * share)) * across, max(1, round(tall * share))
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
 
 
@@ -97,6 +102,25 @@ def half_cells(pixels: Pixels) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
     if tall % 2:
         keys[-1] |= np.uint64(OPEN)
     return np.full(keys.shape, UPPER_HALF, np.uint32), keys
+
+
+def quarter_cells(pixels: Pixels) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+    """Codes and keys of the cells that show 2 x 2 of these pixels each: of the ways to part four in two, the one that loses least."""
+    tall, wide = pixels.shape[:2]
+    even = tall - tall % 2
+    four = pixels[:even].reshape(even // 2, 2, wide // 2, 2, 3).swapaxes(1, 2).reshape(even // 2, wide // 2, 4, 3).astype(np.float32)
+    masks = np.array([[mark == "1" for mark in marks] for marks in _QUARTERS.values()])[:, None, None, :, None]
+    fronts = (four * masks).sum(3) / masks.sum(3)  # (ways, rows, columns, 3)
+    backs = (four * ~masks).sum(3) / (~masks).sum(3)
+    losses = ((four - np.where(masks, fronts[..., None, :], backs[..., None, :])) ** 2).sum((3, 4))
+    way = losses.argmin(0)[None, ..., None]
+    pairs = [np.take_along_axis(colors, way, 0)[0] for colors in (fronts, backs)]
+    codes, keys = half_cells(reduced(np.stack(pairs, 1).reshape(even, wide // 2, 3).astype(np.uint8), "truecolor"))
+    codes = np.array([ord(quarter) for quarter in _QUARTERS], np.uint32)[way[0, ..., 0]]
+    if tall % 2:
+        last = half_cells(reduced(pixels[-1:].reshape(1, wide // 2, 2, 3).mean(2).astype(np.uint8), "truecolor"))
+        codes, keys = np.concatenate([codes, last[0]]), np.concatenate([keys, last[1]])
+    return codes, keys
 
 
 def color_style(key: int, ground: Style) -> Style:
@@ -208,7 +232,8 @@ def draw(
     pitch = max(first.shape[1] + 1, min(layout.width + 1, 14 if named else 0)), -(-first.shape[0] // 2) + named
     for number, tile in enumerate(found[: layout.shown]):
         left, top = number % layout.columns * pitch[0], number // layout.columns * pitch[1]
-        codes, keys = half_cells(reduced(scaled(tile, layout.width, layout.height * 2), colors))
+        room = layout.width, layout.height * 2
+        codes, keys = quarter_cells(scaled(tile, *room, 2)) if colors == "truecolor" else half_cells(reduced(scaled(tile, *room), colors))
         rows, across = codes.shape
         place = (slice(top, min(top + rows, height)), slice(left, min(left + across, width)))
         cells.codes[place], cells.keys[place] = codes[: height - top, : width - left], keys[: height - top, : width - left]

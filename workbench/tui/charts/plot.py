@@ -17,6 +17,8 @@ SLOTS = 8
 """Colours of series; keys SERIES + 0 … SERIES + SLOTS - 1."""
 FAINT = SERIES + SLOTS
 """The same colours faint, from here on: of the values that a smoothed line stands for."""
+STRAIGHT = 2
+"""Points of a straight line."""
 FOCUS = FAINT + SLOTS
 """The title of the chart that keys act on."""
 
@@ -96,10 +98,8 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
     if width < 1 or height < 1:
         return cells
     area = _area(cells, plot)
-    if area.top:
-        _header(cells, plot, area.rows)
-    elif height == 1:
-        _header(cells, plot, 0)
+    if area.top or height == 1:
+        _header(cells, plot, area.rows, max(1, area.top))
     if area.rows < 1:
         return cells
     if area.left:
@@ -122,7 +122,7 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
             area.ink(braille.line(columns, area.x, area.y, area.rows * 4), FAINT + trace.slot)
             _not_finite(area, columns)
     drawn = False
-    for trace in plot.traces:
+    for trace in sorted(plot.traces, key=lambda trace: trace.points):  # points stand on the lines
         drawn = _trace(area, trace) or drawn
     _reference_labels(area, plot)
     for moment in plot.moments:
@@ -167,6 +167,11 @@ class _Area:
     """Rows of the x-axis below: 0 or 1."""
     marks: list[tuple[float, str]]
     """The ticks of y, with their labels."""
+    shared: NDArray[np.int_] = field(init=False)
+    """How many series more than one a cell has."""
+
+    def __post_init__(self) -> None:
+        self.shared = np.zeros((self.rows, self.width), np.int_)
 
     def row(self, value: float) -> int:
         """The cell row of a value, from the top of the area."""
@@ -177,10 +182,17 @@ class _Area:
         return min(int(self.x.fraction(value) * self.width), self.width - 1)
 
     def ink(self, dots: braille.Dots, key: int) -> None:
-        """Lay dots over what is there: a cell that gets a dot belongs to them alone, so that colours do not bleed."""
+        """Lay dots over what is there: a cell that gets a dot belongs to them alone, so that colours do not bleed.
+
+        Where series lie on one another they take turns, two cells each, so that all are seen.
+        """
         codes = braille.pack(dots)
         used = codes != 0
         area = (slice(self.top, self.top + self.rows), slice(self.left, self.left + self.width))
+        if SERIES <= key < FAINT:
+            same = used & (self.cells.codes[area] == codes.astype(np.uint32) + braille.BLANK) & (self.cells.keys[area] >= SERIES)
+            self.shared[same & (self.cells.keys[area] < FAINT)] += 1
+            used &= np.arange(self.width) // 2 % (self.shared + 1) == self.shared
         self.cells.codes[area][used] = codes[used].astype(np.uint32) + braille.BLANK
         self.cells.keys[area][used] = key
 
@@ -192,7 +204,7 @@ class _Area:
 def _area(cells: Cells, plot: Plot) -> _Area:
     """What remains for the curves beside title and axes."""
     width, height = cells.width, cells.height
-    top = 1 if height >= 3 else 0
+    top = _legend_rows(plot, width, height) if height >= 3 else 0
     footer = 0 if height < 5 or width < 12 else 1
     rows = height - top - footer if height > 1 else 0
     x = _x_scale(plot)
@@ -207,43 +219,74 @@ def _area(cells: Cells, plot: Plot) -> _Area:
 
 LEGIBLE = 6
 """Letters of a name that must be left when it is cut."""
+TALL = 8
+"""Rows from which a chart spares a second one for its legend, where one has no room for the names."""
 
 
-def _header(cells: Cells, plot: Plot, rows: int) -> None:
+def _bare(names: Sequence[str]) -> list[str]:
+    """Names without the first words that they share."""
+    bare = list(names)
+    while len(bare) > 1 and all(" " in name for name in bare) and len({name.split(" ", 1)[0] for name in bare}) == 1:
+        bare = [name.split(" ", 1)[1] for name in bare]
+    return bare
+
+
+def _room(plot: Plot, width: int, whole: bool) -> int:
+    """What the title, whole or cut, leaves of the first row."""
+    return width - min(text_width(plot.title), width if whole else max(8, width // 3)) - 2
+
+
+def _legend_rows(plot: Plot, width: int, height: int) -> int:
+    """1, or 2 where the names alone do not fit beside the title; never by the values, so that nothing moves when they do."""
+    names = _bare([trace.name for trace in plot.traces if not trace.faint])
+    return 2 if height >= TALL and _wide(names) > _room(plot, width, whole=True) else 1
+
+
+def _header(cells: Cells, plot: Plot, rows: int, top: int) -> None:
     """Title on the left, names with latest values on the right; for want of room they give up shared words, values, names, series.
 
-    Under a cursor the values stand beside it, if there are `rows` enough.
+    Under a cursor the values stand beside it, if there are `rows` enough. In two rows (`top`) the legend goes on below the title.
     """
     beside = plot.cursor is not None and rows >= len(plot.traces)
     traces = [trace for trace in plot.traces if not trace.faint]
     values = ["" if trace.value is None or (beside and trace.name) else number(trace.value) for trace in traces]
     names = [trace.name for trace in traces]
-    room = cells.width - min(text_width(plot.title), max(8, cells.width // 3)) - 2
-    bare = names
-    while len(bare) > 1 and all(" " in name for name in bare) and len({name.split(" ", 1)[0] for name in bare}) == 1:
-        bare = [name.split(" ", 1)[1] for name in bare]
+    rooms = [_room(plot, cells.width, whole=top > 1), cells.width][:top]
+    room, bare, none = sum(rooms), _bare(names), [""] * len(names)
     valued = (room - sum(text_width(value) + 3 for value in values) + 2) // max(1, len(names))
     alone = (room + 2) // max(1, len(names)) - 2
-    none = [""] * len(names)
     forms = [(names, values), (bare, values)]
-    if valued >= LEGIBLE:
+    if valued >= LEGIBLE and top == 1:
         forms.append(([cut(name, valued) for name in bare], values))
     forms.append((bare, none))
     if alone >= LEGIBLE:
         forms.append(([cut(name, alone) for name in bare], none))
     forms.append((["" if value else name for name, value in zip(bare, values, strict=True)], values))
-    words: list[str] = []
+    lines: list[list[str]] = []
     for form in forms:
         words = [f"{name} {value}".strip() for name, value in zip(*form, strict=True)]
-        if _wide(words) <= room:
+        lines = _filled(words, rooms)
+        if sum(map(len, lines)) == len(words):
             break
-    while words and _wide(words) > room:
-        words.pop()
-    x = cells.width - _wide(words)
-    cells.write(0, 0, cut(plot.title, max(0, min(x - 2, cells.width) if words else cells.width)), FOCUS if plot.focused else TITLE)
-    for word, trace in zip(words, traces, strict=False):
-        key = BAD if trace.value is not None and not math.isfinite(trace.value) else SERIES + trace.slot
-        x = cells.write(x, 0, word, key) + 2
+    left = iter(traces)
+    for row, line in enumerate(lines):
+        x = cells.width - _wide(line)
+        if not row:
+            cells.write(0, 0, cut(plot.title, max(0, min(x - 2, cells.width) if line else cells.width)), FOCUS if plot.focused else TITLE)
+        for word, trace in zip(line, left, strict=False):
+            key = BAD if trace.value is not None and not math.isfinite(trace.value) else SERIES + trace.slot
+            x = cells.write(x, row, word, key) + 2
+
+
+def _filled(words: Sequence[str], rooms: Sequence[int]) -> list[list[str]]:
+    """Words in rows of so much room each, as many as fit."""
+    left, lines = list(words), []
+    for room in rooms:
+        line: list[str] = []
+        while left and _wide([*line, left[0]]) <= room:
+            line.append(left.pop(0))
+        lines.append(line)
+    return lines
 
 
 def _wide(words: Sequence[str]) -> int:
@@ -255,15 +298,22 @@ def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values[np.isfinite(values)]
 
 
+def _telling(plot: Plot) -> Sequence[Trace]:
+    """The traces that the axes are made for."""
+    if not any(trace.points and len(trace.x) for trace in plot.traces):
+        return plot.traces
+    return [trace for trace in plot.traces if trace.points or (not trace.faint and max(len(trace.x), len(trace.pyramid or ())) > STRAIGHT)]
+
+
 def _x_scale(plot: Plot) -> Scale:
-    ends = [(float(xs[0]), float(xs[-1])) for trace in plot.traces if trace.pyramid and len(xs := trace.pyramid.x)]
-    ends += [(float(found.min()), float(found.max())) for trace in plot.traces if len(found := _finite(trace.x))]
+    # A straight line among points may lead far out (a decision line): the points, and longer curves, say what is shown.
+    traces = _telling(plot)
+    ends = [(float(xs[0]), float(xs[-1])) for trace in traces if trace.pyramid and len(xs := trace.pyramid.x)]
+    ends += [(float(found.min()), float(found.max())) for trace in traces if len(found := _finite(trace.x))]
     low = min((start for start, _ in ends), default=0.0)
     high = max((end for _, end in ends), default=0.0)
     if plot.end is None:
         if any(trace.points for trace in plot.traces):
-            ends = [(float(found.min()), float(found.max())) for trace in plot.traces if trace.points and len(found := _finite(trace.x))]
-            low, high = min((start for start, _ in ends), default=0.0), max((end for _, end in ends), default=0.0)
             low, high = widened(low, high)
             return Scale(low - 0.03 * (high - low), high + 0.03 * (high - low))
         return Scale(*widened(low, high))
@@ -276,11 +326,7 @@ LOG_FROM = 100
 
 def _y_scale(plot: Plot, x: Scale) -> Scale:
     low, high, least = math.inf, -math.inf, math.inf
-    # Lines among points may lead far out (a decision line): the points say what is shown.
-    only_points = any(trace.points and len(trace.x) for trace in plot.traces)
-    for trace in plot.traces:
-        if only_points and not trace.points:
-            continue
+    for trace in _telling(plot):
         if trace.pyramid is not None:
             found = trace.pyramid.bounds(x.low, x.high)
             if found:
@@ -330,7 +376,7 @@ def _x_labels(area: _Area, label: str) -> None:
         if x >= free and x + len(text) <= name_start and (cells.keys[y, x : x + len(text)] == AXIS).all():
             cells.write(x, y, text, LABEL)
             free = x + len(text) + 1
-    if label and name_start > free:
+    if label and name_start >= free - 1:
         cells.write(name_start, y, f" {label}", LABEL)
 
 

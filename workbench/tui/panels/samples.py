@@ -20,6 +20,7 @@ from workbench.problems import Problem, one_line
 from workbench.tui import palette, strips
 from workbench.tui.charts.chart import Chart, Line, curve_line, scatter_lines
 from workbench.tui.charts.halfcell import Picture
+from workbench.tui.charts.plot import STRAIGHT
 from workbench.tui.panels.examples import MatrixBody, belongs_to_a_matrix, examples_of
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.pair import Pair
@@ -163,12 +164,14 @@ class SamplePanel(Vertical):
         return chosen if isinstance(chosen[0], Curve | Scatter) else [max(chosen, key=lambda event: event.step)]
 
     def _older(self, chosen: Sequence[Tagged]) -> list[Curve]:
-        """Of lines among points some that were before, evenly spread: they show how the line moved."""
+        """Of straight lines among points some that were before, evenly spread: they show how the line moved."""
         if not isinstance(chosen[0], Scatter):
             return []
         found: list[Curve] = []
         for samples in self._samples:
-            before = [event for event in samples.events if isinstance(event, Curve) and event.step < chosen[-1].step]
+            before = [
+                event for event in samples.events if isinstance(event, Curve) and event.step < chosen[-1].step and len(event.x) <= STRAIGHT
+            ]
             found += [before[len(before) * place // OLDER] for place in range(OLDER)] if len(before) > OLDER else before
         return found
 
