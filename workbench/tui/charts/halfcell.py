@@ -170,10 +170,11 @@ class Layout:
     height: int
 
 
-def lay_out(count: int, tile: tuple[int, int], columns: int, captions: bool, width: int, height: int) -> Layout:
-    """The layout of `count` tiles of (height, width) pixels in `width` x `height` cells, `captions` with a row for the caption of each.
+def lay_out(count: int, tile: tuple[int, int], columns: int, captions: int, width: int, height: int) -> Layout:
+    """The layout of `count` tiles of (height, width) pixels in `width` x `height` cells, with `captions` rows for the caption of each.
 
-    Tiles flow anew where that makes them half as large again; the last ones are left out where all would be too small to recognise.
+    Tiles flow anew where that makes them a quarter larger, pairs staying pairs; the last ones are left out where all would be too
+    small to recognise.
     """
     tall, wide = tile
 
@@ -184,8 +185,9 @@ def lay_out(count: int, tile: tuple[int, int], columns: int, captions: bool, wid
 
     def best(shown: int) -> int:
         kept = min(columns, shown)
-        other = max(range(1, shown + 1), key=lambda across: share(shown, across))
-        small = share(shown, kept) * wide < smallest or share(shown, other) > 1.5 * share(shown, kept)
+        step = 2 if columns % 2 == 0 and shown > 1 else 1
+        other = max(range(step, shown + 1, step), key=lambda across: share(shown, across))
+        small = share(shown, kept) * wide < smallest or share(shown, other) > 1.25 * share(shown, kept)
         return other if small else kept
 
     smallest = min(wide, _SMALLEST)
@@ -220,7 +222,7 @@ def draw(
     cells = Cells(width, height)
     if not (pixels.size and width > 0 and height > 0):
         return cells
-    named = any(captions) and height >= 3
+    named = int(any(captions) and height >= 3)
     found = tiles(pixels, columns, captions)
     if only is not None:
         only = [place for place in only if place < len(found)]
@@ -229,6 +231,10 @@ def draw(
             return cells
     layout = lay_out(len(found), found[0].shape[:2], columns, named, width, height)
     first = scaled(found[0], layout.width, layout.height * 2)
+    if named and max(map(text_width, captions)) > max(first.shape[1], 13):
+        taller = lay_out(len(found), found[0].shape[:2], columns, 2, width, height)
+        if scaled(found[0], taller.width, taller.height * 2).shape == first.shape and taller.shown == layout.shown:
+            layout, named = taller, 2
     pitch = max(first.shape[1] + 1, min(layout.width + 1, 14 if named else 0)), -(-first.shape[0] // 2) + named
     for number, tile in enumerate(found[: layout.shown]):
         left, top = number % layout.columns * pitch[0], number // layout.columns * pitch[1]
@@ -237,12 +243,21 @@ def draw(
         rows, across = codes.shape
         place = (slice(top, min(top + rows, height)), slice(left, min(left + across, width)))
         cells.codes[place], cells.keys[place] = codes[: height - top, : width - left], keys[: height - top, : width - left]
-        if named and number < len(captions):
-            cells.write(left, top + rows, cut(captions[number], min(pitch[0] - 1, width - left)), CAPTION)
+        for row, line in enumerate(_caption(captions[number], min(pitch[0] - 1, width - left), named) if number < len(captions) else ()):
+            cells.write(left, top + rows + row, line, CAPTION)
     if layout.shown < len(found):
         note = f"+{len(found) - layout.shown}"
         cells.write(width - text_width(note), height - 1, note, NOTE)
     return cells
+
+
+def _caption(text: str, room: int, rows: int) -> list[str]:
+    """A caption in at most so many rows: where it is too long it goes on below from its arrow, or else from a space."""
+    if rows < 2 or text_width(text) <= room:
+        return [cut(text, room)][:rows]
+    place = text.find("→") if "→" in text else text.rfind(" ", 0, room + 1)
+    first, rest = (text[:place], text[place:].strip()) if place > 0 else (text[:room], text[room:])
+    return [cut(first, room), cut(rest, room)]
 
 
 class Picture(Canvas):

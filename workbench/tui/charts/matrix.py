@@ -103,7 +103,9 @@ def place(values: Floats, rows: Sequence[str], columns: Sequence[str], top: int,
     longest = _longest(_numbers(values))
     names = max((text_width(name) for name in rows), default=0)
     heads = bool(columns) and height - top > tall
-    for name_width in (min(names, max(6, width // 5)), min(names, 4)):
+    widest = max([longest, *(text_width(name) for name in columns)]) + 2
+    whole = [names] if names + 1 + widest * wide <= width else []
+    for name_width in (*whole, min(names, max(6, width // 5)), min(names, 4)):
         cell = (
             min((width - name_width - 1) // wide, max(longest, *(text_width(name) for name in columns), 1) + 2) if columns else longest + 2
         )

@@ -17,6 +17,8 @@ SLOTS = 8
 """Colours of series; keys SERIES + 0 … SERIES + SLOTS - 1."""
 FAINT = SERIES + SLOTS
 """The same colours faint, from here on: of the values that a smoothed line stands for."""
+MEETING = 4
+"""Columns that series share from which they go along with one another, and don't only cross."""
 STRAIGHT = 2
 """Points of a straight line."""
 FOCUS = FAINT + SLOTS
@@ -184,21 +186,31 @@ class _Area:
     def ink(self, dots: braille.Dots, key: int) -> None:
         """Lay dots over what is there: a cell that gets a dot belongs to them alone, so that colours do not bleed.
 
-        Where series lie on one another they take turns, two cells each, so that all are seen.
+        Where series go along with one another they take turns, two cells each, so that all are seen.
         """
         codes = braille.pack(dots)
         used = codes != 0
         area = (slice(self.top, self.top + self.rows), slice(self.left, self.left + self.width))
         if SERIES <= key < FAINT:
-            same = used & (self.cells.codes[area] == codes.astype(np.uint32) + braille.BLANK) & (self.cells.keys[area] >= SERIES)
-            self.shared[same & (self.cells.keys[area] < FAINT)] += 1
-            used &= np.arange(self.width) // 2 % (self.shared + 1) == self.shared
+            met = used & (self.cells.keys[area] >= SERIES) & (self.cells.keys[area] < FAINT)
+            met &= _lasting(met.any(0))
+            self.shared[met] += 1
+            used &= ~met | (np.arange(self.width) // 2 % (self.shared + 1) == self.shared)
         self.cells.codes[area][used] = codes[used].astype(np.uint32) + braille.BLANK
         self.cells.keys[area][used] = key
 
     def free(self, x: int, y: int, width: int) -> bool:
         """Whether so many cells of a row are still empty."""
         return x >= 0 and x + width <= self.cells.width and bool((self.cells.codes[y, x : x + width] == SPACE).all())
+
+
+def _lasting(columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Without runs shorter than MEETING."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], columns, [False]])))
+    found = np.zeros_like(columns)
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        found[start:end] = end - start >= MEETING
+    return found
 
 
 def _area(cells: Cells, plot: Plot) -> _Area:

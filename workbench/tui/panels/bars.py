@@ -9,6 +9,8 @@ from workbench.problems import one_line
 from workbench.tui import palette, strips
 from workbench.tui.panels.lines import Lines
 
+SHORTEST = 8
+"""Cells that the longest bar is given before names are cut."""
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -53,7 +55,7 @@ class Bars(Lines):
         if len(shares) > max(1, self.size.height):
             shares.sort(key=lambda each: -each[1])
         best = max(self.shares, key=lambda name: self.shares[name], default="")
-        label = min(max((cell_len(name) for name, _ in shares), default=0), max(4, width // 3))
+        label = min(max((cell_len(name) for name, _ in shares), default=0), max(4, width // 3, width - SHORTEST - 9))
         room = max(4, width - label - 9)
         rows = []
         for name, share in shares:

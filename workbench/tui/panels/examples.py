@@ -1,5 +1,6 @@
 """A matrix whose cells open onto their examples: pictures or rows of a table, as the project logged them with it."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from workbench.history import History
 from workbench.problems import Problem, one_line
 from workbench.tui import palette, strips
 from workbench.tui.charts.halfcell import Picture
-from workbench.tui.charts.matrix import MatrixView, natural
+from workbench.tui.charts.matrix import MatrixView, natural, place
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.pair import Pair
 from workbench.tui.panels.sheet import Sheet
@@ -79,7 +80,14 @@ class MatrixBody(Pair):
 
     @property
     def natural(self) -> tuple[int, int]:
-        return natural(self._values, self._matrix.rows, self._matrix.columns) if self._matrix else (1, 1)
+        if not self._matrix:
+            return 1, 1
+        names = self._matrix.rows, self._matrix.columns
+        wide, tall = natural(self._values, *names)
+        if (room := self.size.width - self.SIDE[0] - 3) < wide and self._values.ndim == 2 and self._values.size:
+            where = place(self._values, *names, 1, room, self.size.height)
+            wide = wide if where.table else math.ceil(self._values.shape[1] * where.across) + 1
+        return wide, tall
 
     @property
     def words(self) -> str:
@@ -184,7 +192,7 @@ class Title(Lines):
     def say(self, pair: str, value: str, kept: str) -> None:
         """Write these."""
         self.source = lambda width: [
-            strips.line(width, [(pair, palette.heading)], [(value, palette.bold)]),
+            strips.line(width, [(pair, palette.heading)], [(f"  {value}", palette.bold)]),
             strips.line(width, [(kept, palette.dim)]),
         ]
         self.rebuild()

@@ -55,7 +55,7 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
             for figure, style in zip(figures[tag], (palette.plain, palette.dim), strict=True):
                 look = style if math.isfinite(figure) else palette.bad
                 numbers.append((strips.fit(words.number(figure), column, "right"), look))
-            lines.append(strips.line(width, [(_name(tag, width - 2 * column), palette.dim)], numbers))
+            lines.append(strips.line(width, [(shortened(tag, width - 2 * column), palette.dim)], numbers))
         lines.append(blank)
     judged = verdict.judge(recipe, summary)
     if judged or recipe.reference:
@@ -64,11 +64,11 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
             mark, style = ("·", palette.dim) if each.passed is None else ("✓", palette.good) if each.passed else ("✗", palette.warn)
             value = "" if each.value is None else words.number(each.value)
             right = [(f"  {verdict.wanted(each.bar)}", palette.dim), (f" {value:>{NUMBER - 1}}", style)]
-            name = _name(each.bar.metric, width - 2 - sum(len(text) for text, _ in right))
+            name = shortened(each.bar.metric, width - 2 - sum(len(text) for text, _ in right))
             lines.append(strips.line(width, [(f"{mark} ", style), (name, palette.plain)], right))
         for known in recipe.reference:
             right = [(f"  {known.whose}", palette.faint), (f" {words.number(known.value):>{NUMBER - 1}}", palette.dim)]
-            name = _name(known.metric, width - 2 - sum(len(text) for text, _ in right))
+            name = shortened(known.metric, width - 2 - sum(len(text) for text, _ in right))
             lines.append(strips.line(width, [("  ", palette.plain), (name, palette.dim)], right))
         if not verdict.is_judged(summary):
             lines += strips.paragraph("Not judged: " + (f"DEMO, {summary.demo}" if summary.demo else summary.variant), width, palette.warn)
@@ -84,7 +84,7 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
     return lines
 
 
-def _name(metric: str, room: int) -> str:
+def shortened(metric: str, room: int) -> str:
     """A metric's name; where it is too long its middle goes, because its last word tells it from others."""
     name = verdict.short_name(metric)
     last = name.rfind(" ")
@@ -95,7 +95,9 @@ def _name(metric: str, room: int) -> str:
 def _notes(recipe: Recipe, history: History) -> list[tuple[str, str, Style]]:
     """First what applies now, bright; then what always does; then, faint and with its stage, what is of another one."""
     staged = [note for note in recipe.watch if not isinstance(note, str)]
-    now = [note for note in staged if watch.applies(note, history.step, history.steps, history.steps_per_epoch, history.last)]
+    # What a stage should look like is not to be seen in a run whose loss is no number any more.
+    lost = any(tag.endswith("/loss") and not math.isfinite(series.values[-1]) for tag, series in history.series.items() if len(series))
+    now = [note for note in staged if not lost and watch.applies(note, history.step, history.steps, history.steps_per_epoch, history.last)]
     return [
         *(("▸ ", note.text, palette.plain) for note in now),
         *(("· ", note, palette.dim) for note in recipe.watch if isinstance(note, str)),

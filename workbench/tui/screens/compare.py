@@ -19,6 +19,7 @@ from workbench.tui.charts.chart import Chart, Line
 from workbench.tui.charts.plot import SERIES, SLOTS
 from workbench.tui.feed import Feed
 from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.panels.figures import shortened
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.run_board import logarithmic
@@ -171,7 +172,7 @@ class CompareScreen(KeyScreen):
         width = max(20, width - 1)
         settings, figures = compare.differing(self._sides), compare.figures(self._sides)
         named = [12, *(len(_short(row.name)) for row in settings), *(len(verdict.short_name(row.metric)) for row in figures)]
-        label = min(max(named) + 1, width // 3)
+        label = min(max(named) + 1, max(width // 3, width - len(self._sides) * (max(map(len, self.names)) + 3)))
         each = max(6, (width - label) // len(self._sides) - 1)
         blank = strips.line(width, [])
 
@@ -200,7 +201,7 @@ class CompareScreen(KeyScreen):
                 best = place == figure.best
                 text = compare.NOT_SET if value is None else words.number(value)
                 cells.append((text + (" ✓" if best else "  "), palette.good if best else palette.faint if value is None else palette.plain))
-            lines.append(written(verdict.short_name(figure.metric), cells))
+            lines.append(written(shortened(figure.metric, label), cells))
         return lines
 
     # -- keys ------------------------------------------------------------------------------------------------------------------

@@ -142,7 +142,7 @@ class TryScreen(KeyScreen):
     def _say(self, width: int) -> list[Strip]:
         if self.trouble:
             return strips.paragraph(one_line(self.trouble, 400), width, palette.bad)
-        return strips.paragraph(one_line(self.note or self.HINT, 400), width, palette.dim)
+        return strips.paragraph(one_line(self.note or self.HINT, 400), width, palette.plain if self.note else palette.dim)
 
     def do_reload(self) -> None:
         if self.ready:

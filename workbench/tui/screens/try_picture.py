@@ -43,7 +43,7 @@ class TryPictureScreen(TryScreen):
         *TRYING,
     )
     BINDINGS = keys.bindings(KEYS)
-    HINT = "Draw with the mouse; the right button erases. Or arrows move a pen, and space puts it down."
+    HINT = "Draw with the mouse (its right button erases), or move a pen with the arrows, space puts it down; or o takes a picture file."
 
     def __init__(self, feed: Any) -> None:
         super().__init__(feed)
