@@ -236,6 +236,9 @@ def draw(
         if scaled(found[0], taller.width, taller.height * 2).shape == first.shape and taller.shown == layout.shown:
             layout, named = taller, 2
     pitch = max(first.shape[1] + 1, min(layout.width + 1, 14 if named else 0)), -(-first.shape[0] // 2) + named
+    down = -(-layout.shown // layout.columns)
+    if not named and down * (pitch[1] + 1) <= height + 1:
+        pitch = pitch[0], pitch[1] + 1  # a free row between them, where there is one
     for number, tile in enumerate(found[: layout.shown]):
         left, top = number % layout.columns * pitch[0], number // layout.columns * pitch[1]
         room = layout.width, layout.height * 2
