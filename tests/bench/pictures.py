@@ -2,7 +2,7 @@
 
     python tests/bench/pictures.py FOLDER [--size 120x40] [--theme dark]
 
-It fails at a key that does not lead where it should. Two runs of the digits train while it goes on; no data set is fetched.
+It fails at a key that does not lead where it should. Six short runs train while it goes on, one of them is stopped; no data set is fetched.
 """
 
 import argparse
@@ -26,6 +26,8 @@ TOUR: list[tuple[str, str, str, str]] = [
     ("run-live", "enter", "RunScreen", "confusion"),
     ("change", "c", "AskScreen", "learning_rate"),
     ("", "escape", "RunScreen", ""),
+    ("question", "k", "QuestionScreen", "Kill"),
+    ("", "n", "RunScreen", ""),
     ("run", "", "RunScreen", "Finished"),
     ("cursor", "tab left left left", "RunScreen", "figures"),
     ("full", "enter", "RunScreen", "loss"),
@@ -51,6 +53,25 @@ TOUR: list[tuple[str, str, str, str]] = [
     ("", "slash d i g i t s enter", "DataScreen", "digits"),
     ("look", "enter", "LookScreen", ""),
     ("finder", "escape ctrl+p", "CommandPalette", ""),
+    ("name", "escape 1 c", "NameScreen", "Copy"),
+    ("", "escape escape slash p y t h o n minus s enter", "RecipesScreen", "char-rnn-python"),
+    ("", "enter", "RunScreen", "steps/s"),
+    ("ask", "N", "AskScreen", "temperature"),
+    ("", "escape", "RunScreen", ""),
+    ("text", "s", "RunScreen", "Stopped"),
+    ("", "t", "TryFormScreen", "prompt"),
+    ("try-text", "d e f space enter", "TryFormScreen", "likeliest to come"),
+    ("", "escape escape", "RunScreen", ""),
+    ("", "escape escape escape slash t u m o u r enter", "RecipesScreen", "Tumours"),
+    ("", "enter", "RunScreen", "Finished"),
+    ("roc", "tab tab tab tab tab tab tab enter left left left left", "RunScreen", "sensitivity"),
+    ("try-row", "t", "TryFormScreen", "weights of step"),
+    ("", "escape escape", "RunScreen", ""),
+    ("", "escape escape escape escape slash d e s c e n t enter", "RecipesScreen", "Gradient descent"),
+    ("", "enter", "RunScreen", "Finished"),
+    ("scatter", "tab tab tab enter", "RunScreen", "first feature"),
+    ("", "enter escape escape escape slash p e r c e p enter", "RecipesScreen", "Perceptron"),
+    ("", "enter", "RunScreen", "Finished"),
 ]
 
 
