@@ -54,7 +54,7 @@ TOUR: list[tuple[str, str, str, str]] = [
     ("look", "enter", "LookScreen", ""),
     ("finder", "escape ctrl+p", "CommandPalette", ""),
     ("name", "escape 1 c", "NameScreen", "Copy"),
-    ("", "escape escape slash p y t h o n minus s enter", "RecipesScreen", "char-rnn-python"),
+    ("", "escape escape slash p y t h o n enter", "RecipesScreen", "char-rnn-python"),
     ("", "enter", "RunScreen", "steps/s"),
     ("ask", "N", "AskScreen", "temperature"),
     ("", "escape", "RunScreen", ""),
