@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_tui import seen, settle
+from piloting import seen, settle
 
 from workbench import json_schema, launch, paths, runs, trust
 from workbench.tui.app import DlwbApp

@@ -130,23 +130,23 @@ def test_every_character_s_target_is_the_one_after_it(tmp_path: Path) -> None:
     assert len(inputs) > len(data.split()[0]) - 8 * 16 - 1
 
 
-def attempt(folder: Path, work: Path, steps: int) -> CharRnn:
-    """One attempt at a run in `folder` up to a number of steps; a second one goes on from the first one's checkpoint."""
+def attempt(folder: Path, work: Path, number: int, steps: int) -> CharRnn:
+    """An attempt at a run in `folder`, up to a number of steps; one after the first goes on from the checkpoint of the one before."""
     project = built(work, varied(), dropout=0.3, layers=2, decay=0.5)
     recipe = Recipe(title="x", project="char_rnn", train=Train(steps=steps, batch_size=8, log_every=7, evaluate_every=25))
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     log = EventLog(folder)
-    Training(project, recipe, log, Checkpoints(folder / "checkpoints")).fit()
+    Training(project, recipe, log, Checkpoints(folder / "checkpoints"), attempt=number).fit()
     log.close()
     return project
 
 
 def test_a_run_resumed_inside_an_epoch_has_the_same_weights_and_memory(tmp_path: Path) -> None:
-    straight = attempt(tmp_path / "straight", tmp_path, 140)
+    straight = attempt(tmp_path / "straight", tmp_path, 1, 140)
     assert straight.epoch == 1 and straight.memory.any()
-    attempt(tmp_path / "cut", tmp_path, 61)
-    attempt(tmp_path / "cut", tmp_path, 133)
-    resumed = attempt(tmp_path / "cut", tmp_path, 140)
+    attempt(tmp_path / "cut", tmp_path, 1, 61)
+    attempt(tmp_path / "cut", tmp_path, 2, 133)
+    resumed = attempt(tmp_path / "cut", tmp_path, 3, 140)
     assert torch.equal(resumed.memory, straight.memory)
     for mine, theirs in zip(resumed.network.parameters(), straight.network.parameters(), strict=True):
         assert torch.equal(mine, theirs)

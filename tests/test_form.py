@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from lines import start, write
 from made_runs import finish, make_run
+from piloting import seen, settle
 from test_cancel import WAITING
-from test_tui import seen, settle
 from test_worker import ended, nothing_is_left, until
 
 from workbench import devices, paths, recipe, runs

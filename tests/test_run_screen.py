@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 from made_runs import RECIPE, alive, ended, explained, finish, make_run, train
-from test_tui import open_run, seen, settle
+from piloting import open_run, seen, settle
 
 from workbench import launch
 from workbench import recipe as recipes

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from made_runs import RECIPE, alive, ended, finish, make_run, train
+from piloting import open_run, seen, settle
 from test_pty import Screen
-from test_tui import open_run, seen, settle
 
 from workbench import endings, notes, preferences, runs, trash
 from workbench.events import Scalars

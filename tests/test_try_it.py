@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from lines import LINE, created, start
 from PIL import Image
+from piloting import seen, settle
 from textual import events
 from textual.widgets import Input
 
@@ -50,17 +51,6 @@ def finished(run: runs.Run) -> runs.Run:
 @pytest.fixture
 def digits() -> runs.Run:
     return trained("digits-mlp", "train.epochs=60", "train.evaluate_every=0", "train.sample_every=100000", "compute.threads=1")
-
-
-def seen(app: DlwbApp) -> str:
-    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
-
-
-async def settle(pilot, condition, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, seen(pilot.app)
-        await pilot.pause(0.05)
 
 
 async def opened(pilot, run: runs.Run) -> TryScreen:
