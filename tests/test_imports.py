@@ -32,7 +32,7 @@ PARTS = {
     "tui": Part({"msgspec", "numpy", "textual", "rich", "PIL"}, {"textual_image"}, {"light", "tui"}),
     "cli": Part(set(), {"typer", "rich"}, {"light"}),
 }
-TRAINING = {"project", "batches", "window", "live", "training", "npz", "meters"}
+TRAINING = {"project", "batches", "window", "live", "loading", "training", "npz", "meters"}
 FILES_ONLY = {"catalog", "fetch", "download", "archive", "stored"}
 """Of datasets/, what moves files and reads none: the shell and the list of data sets need it, and need it quick to start."""
 PROJECTS_MAY = {"events", "problems", "project"}

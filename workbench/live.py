@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from workbench.history import History
 from workbench.problems import Problem, one_line
 from workbench.project import Project
 from workbench.recipe import LIVE, Train
@@ -47,3 +48,18 @@ class LiveSettings:
             f"config.{name}" for name, field in fields if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("live")
         ]
         return [*own, *(f"train.{name}" for name in LIVE)]
+
+
+def to_repeat(past: History, from_step: int) -> list[dict[str, Any]]:
+    """What earlier attempts changed after the step from which the run goes on, each with the `step` at which it is to be made again."""
+    marks = [mark for mark in past.marks if mark.settings]
+    changes = [{"step": mark.step, "settings": mark.settings, "text": mark.text} for mark in marks if mark.step > from_step]
+    started = [status for status in past.statuses if status.state == "running" and status.attempt == past.attempt]
+    # What the last attempt was to do again and did not come to, be it at the very step where it ended.
+    done = [(mark.step, mark.settings) for mark in marks]
+    changes += [
+        change
+        for change in (started[0].pending if started else [])
+        if change["step"] > from_step and (change["step"], change["settings"]) not in done
+    ]
+    return sorted(changes, key=lambda change: change["step"])

@@ -15,13 +15,13 @@ from workbench.checkpoint import Checkpoints, Tree
 from workbench.control import Command, Inbox
 from workbench.events import Answer, Event, Mark, Scalars, Status, placed
 from workbench.history import History, higher_is_better
-from workbench.live import LiveSettings
+from workbench.live import LiveSettings, to_repeat
 from workbench.log import EventLog
 from workbench.meters import Meters
 from workbench.problems import Problem, one_line
 from workbench.project import Project, Settings
 from workbench.recipe import Recipe
-from workbench.window import Window, mean
+from workbench.window import Window, mean, steps_a_line
 
 POLL = 0.05
 """Seconds between two looks at the commands."""
@@ -243,12 +243,7 @@ class Training:
                 )
 
     def _choose_log_every(self) -> None:
-        """So many steps a line that a run has some 500 lines, one each 0.025 to 0.1 s, so that logging stays under 1 %; at least 50."""
-        usual = sorted(self._durations)[len(self._durations) // 2] if self._durations else 1.0
-        total = self._total() or 50_000
-        wanted = min(max(total / 500, 0.025 / usual), max(1.0, 0.1 / usual), total / 50)
-        power = 10 ** math.floor(math.log10(max(wanted, 1)))
-        chosen = int(max(factor * power for factor in (1, 2, 5) if factor * power <= max(wanted, 1)))
+        chosen = steps_a_line(self._durations, self._total() or 50_000)
         self._change({"train.log_every": chosen}, f"one line each {chosen} steps from here on")
 
     def _drained(self, source: Callable[[], Iterable[Event]], kind: str) -> list[Event]:
@@ -341,18 +336,7 @@ class Training:
         """Put the newest whole checkpoint back; returns its step and the fingerprint of its last batch, or -1 to begin anew."""
         found = self.checkpoints.newest(self.project.decode_state) if self.attempt > 1 else None
         from_step = found[0].step if found else -1
-        marks = [mark for mark in self.past.marks if mark.settings]
-        self._pending = [{"step": mark.step, "settings": mark.settings, "text": mark.text} for mark in marks if mark.step > from_step]
-        if self.past.statuses:
-            started = [status for status in self.past.statuses if status.state == "running" and status.attempt == self.past.attempt]
-            # What the last attempt was to do again and did not come to, be it at the very step where it ended.
-            done = [(mark.step, mark.settings) for mark in marks]
-            self._pending += [
-                change
-                for change in (started[0].pending if started else [])
-                if change["step"] > from_step and (change["step"], change["settings"]) not in done
-            ]
-            self._pending.sort(key=lambda change: change["step"])
+        self._pending = to_repeat(self.past, from_step)
         self.checkpoints.rewind(from_step)
         if not found:
             return -1, None
@@ -364,10 +348,7 @@ class Training:
         self.project.load_state(tree["state"])
         self._window.load(tree["window"])
         self._saved_step = self.step
-        wanted: dict[str, Any] = {}
-        for mark in marks:
-            if mark.step <= from_step:
-                wanted.update(mark.settings)
+        wanted = {name: value for mark in self.past.marks if mark.step <= from_step for name, value in mark.settings.items()}
         late = {name: value for name, value in wanted.items() if self.live.settings.get(name) != value}
         if late:
             self.live.change(late)
