@@ -136,9 +136,14 @@ def test_the_terminal_program_imports_no_training() -> None:
     assert not found & (HEAVY | {"pydantic", "psutil", "workbench.worker", *modules("training"), *modules("projects"), *modules("data")})
 
 
-def test_the_list_of_recipes_is_painted_before_numpy_is_imported() -> None:
-    found = loaded_by("import workbench.tui.app, workbench.tui.screens.recipes")
-    assert "textual" in found and not found & {"numpy", "PIL"}
+def test_the_list_of_recipes_is_painted_before_numpy_and_http_are_imported() -> None:
+    code = (
+        "import workbench.tui.app; from workbench.tui.library import Library; from workbench.tui.panels.detail import recipe_lines;"
+        "import workbench.tui.screens.recipes; library = Library(); library.load_recipes();"
+        "[recipe_lines(each, library, 50) for each in library.shelf]"
+    )
+    found = loaded_by(code)
+    assert "textual" in found and not found & {"numpy", "PIL", "urllib.request"}
 
 
 def test_the_loop_and_the_worker_ask_the_project_for_torch() -> None:

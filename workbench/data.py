@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from workbench.datasets import fetch as fetching
 from workbench.datasets import stored
+from workbench.datasets.catalog import home
 from workbench.disk import taken
 from workbench.listing import print_json, table
 from workbench.problems import clean
@@ -36,7 +37,7 @@ def _described(each: stored.Stored) -> dict[str, object]:
         "state": each.state,
         "bytes": each.bytes,
         "missing": each.missing,
-        "on_disk": taken(fetching.home(each.name, each.variant)),
+        "on_disk": taken(home(each.name, each.variant)),
     }
 
 

@@ -1,7 +1,9 @@
-"""The catalogue of data sets, data/catalog.yaml, for `fetch` and for whoever lists what there is."""
+"""The catalogue of data sets, data/catalog.yaml, for `fetch` and for whoever lists what there is; and where its files lie."""
 
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 import yaml
@@ -83,3 +85,19 @@ def find(name: str, variant: str = "") -> Variant:
     if variant not in variants:
         raise Problem(f"The data set {name} has no variant {variant!r}.", f"It has: {', '.join(variants) or 'none'}.", "data")
     return variants[variant]
+
+
+def home(name: str, variant: str = "") -> Path:
+    """The folder for what of a data set is downloaded or unpacked."""
+    return paths.data() / (f"{name}-{variant}" if variant else name)
+
+
+def in_mirror(file: File) -> Path | None:
+    """Where the mirror has the file, if it does."""
+    mirror = paths.mirror()
+    return mirror / file.mirror if mirror and file.mirror and (mirror / file.mirror).is_file() else None
+
+
+def in_home(file: File, folder: Path) -> Path:
+    """Where the file is once it was downloaded or unpacked."""
+    return folder / Path(file.mirror.removesuffix(".xz") or urlsplit(file.url).path).name

@@ -9,11 +9,9 @@ import lzma
 import sys
 from contextvars import ContextVar
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from workbench import paths
 from workbench.datasets.archive import unpacked
-from workbench.datasets.catalog import DataSet, File, find
+from workbench.datasets.catalog import DataSet, File, find, home, in_home, in_mirror
 from workbench.datasets.download import CHUNK, Progress, download, locked
 from workbench.problems import Problem
 
@@ -43,22 +41,6 @@ def fetch(name: str, variant: str = "") -> dict[str, Path]:
         raise Problem(f"{found.title} cannot be fetched from anywhere.", f"It has the variants: {others}." if others else "", "data")
     folder = home(name, variant)
     return {key: get(f"{name} {key}", file, folder) for key, file in found.files.items()}
-
-
-def home(name: str, variant: str = "") -> Path:
-    """The folder for what of a data set is downloaded or unpacked."""
-    return paths.data() / (f"{name}-{variant}" if variant else name)
-
-
-def in_mirror(file: File) -> Path | None:
-    """Where the mirror has the file, if it does."""
-    mirror = paths.mirror()
-    return mirror / file.mirror if mirror and file.mirror and (mirror / file.mirror).is_file() else None
-
-
-def in_home(file: File, folder: Path) -> Path:
-    """Where the file is once it was downloaded or unpacked."""
-    return folder / Path(file.mirror.removesuffix(".xz") or urlsplit(file.url).path).name
 
 
 def check(name: str, path: Path, file: File, hint: str) -> None:

@@ -1,4 +1,7 @@
-"""What of the catalogue is on this machine, for the shell and the list of data sets: where it is, whether it is right, and away with it."""
+"""What of the catalogue is on this machine, for the shell and the list of data sets: where it is, whether it is right, and away with it.
+
+What fetches and what measures the disk is imported where it is used: the first list is painted before.
+"""
 
 import contextlib
 import fcntl
@@ -7,9 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from workbench.datasets import catalog
-from workbench.datasets.catalog import File, Variant, find
-from workbench.datasets.fetch import check, home, in_home, in_mirror
-from workbench.disk import taken
+from workbench.datasets.catalog import File, Variant, find, home, in_home, in_mirror
 from workbench.problems import Problem
 from workbench.words import size
 
@@ -72,6 +73,8 @@ def everything() -> list[Stored]:
 
 def verify(name: str, variant: str = "") -> Iterator[tuple[str, str]]:
     """Each file that is on this machine, by its key, with what is wrong with it, or "": the slow part is reading it."""
+    from workbench.datasets.fetch import check
+
     for key, file in find(name, variant).files.items():
         packed = file.mirror.endswith(".xz")
         path = None if packed else in_mirror(file)
@@ -96,6 +99,8 @@ def remove(name: str, variant: str = "") -> int:
 
     Problem where there is nothing, or where it is being fetched.
     """
+    from workbench.disk import taken
+
     folder = home(name, variant)
     if not downloaded(name, variant):
         hint = "What is in the mirror stays." if stored(name, variant).state == "mirror" else ""

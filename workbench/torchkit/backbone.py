@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from workbench import paths
 from workbench.datasets import fetch
-from workbench.datasets.catalog import File
+from workbench.datasets.catalog import File, in_home, in_mirror
 from workbench.datasets.download import length
 from workbench.json_schema import nearest
 from workbench.problems import Problem, one_line
@@ -170,7 +170,7 @@ def published(name: str) -> Path:
         raise Problem(f"The name of {name}'s weights, {one_line(file)}, holds no hash to check them by.", "", "data")
     about = File(bytes=1, sha256=digits[1], url=url, mirror=f"weights/{file}")
     folder = paths.data() / "torchvision-weights"
-    there = fetch.in_mirror(about) or fetch.in_home(about, folder)
+    there = in_mirror(about) or in_home(about, folder)
     # Torchvision does not state the length; the server does.
     size = there.stat().st_size if there.exists() else length(url)
     if not 0 < size <= LARGEST:

@@ -7,7 +7,7 @@ from textual.strip import Strip
 
 from workbench import disk
 from workbench.datasets import stored
-from workbench.datasets.fetch import home
+from workbench.datasets.catalog import home
 from workbench.datasets.stored import Stored
 from workbench.problems import Problem
 from workbench.tui import data_list, keys
