@@ -5,7 +5,8 @@ The colour codes between two cells are only those that change. Used by the app f
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter, ne
 
 from rich.cells import cell_len
 from rich.color import ColorSystem
@@ -130,21 +131,24 @@ def _changes(rows: Iterable[tuple[int, list[Cell], list[Cell]]]) -> Iterator[str
     for y, old, new in rows:
         for start, end in _spans(old, new):
             yield f"\x1b[{y + 1};{start + 1}H"
-            for character, wanted in new[start:end]:
+            for wanted, group in groupby(new[start:end], itemgetter(1)):
+                text = "".join(character for character, _ in group)
+                if wanted != now and now and not text.strip(" ") and not wanted[0] and not _seen_on_space(now[0]):
+                    wanted = (now[0], now[1], wanted[2])
                 if wanted != now:
-                    if now and character == " " and not wanted[0] and not _seen_on_space(now[0]):
-                        wanted = (now[0], now[1], wanted[2])
                     yield _turn(now, wanted)
                     now = wanted
-                yield character
+                yield text
 
 
 def _spans(old: list[Cell], new: list[Cell]) -> list[tuple[int, int]]:
     """Columns that differ, with whole wide characters; spans with a short gap of one look between them are joined."""
-    places = [x for x, (before, after) in enumerate(zip(old, new, strict=True)) if before != after]
+    differ = [*map(ne, old, new), False]
     spans: list[tuple[int, int]] = []
-    for x in places:
-        start, end = x, x + 1
+    place = 0
+    while True in differ[place:]:
+        start = differ.index(True, place)
+        place = end = differ.index(False, start)
         while start and not (new[start][0] and old[start][0]):
             start -= 1
         while end < len(new) and not (new[end][0] and old[end][0]):
