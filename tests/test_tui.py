@@ -1,5 +1,6 @@
 """A run on the screen, the board, themes, the finder: what stands there, what keys do, and damaged files that are survived."""
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 from made_runs import RECIPE, alive, ended, finish, holder, make_run, printed, train
 from piloting import SIZES, open_run, seen, settle
+from textual._styles_cache import StylesCache
 
 from workbench import preferences, runs
 from workbench.events import Scalars, Status, Text
@@ -170,6 +172,19 @@ async def test_help_lists_every_binding(kind) -> None:
             assert hasattr(screen, f"do_{key.name}")
         await pilot.press("escape")
         assert pilot.app.screen is screen
+
+
+async def test_a_screen_that_was_closed_is_let_go() -> None:
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        left = []
+        for _ in range(4):
+            await pilot.press("question_mark")
+            await settle(pilot, lambda: "Close this help" in seen(pilot.app))
+            await pilot.press("escape")
+            await pilot.pause()
+            gc.collect()
+            left.append(sum(isinstance(each, StylesCache) for each in gc.get_objects()))
+        assert left[3] <= left[1], left
 
 
 async def test_foreign_text_stays_text() -> None:
