@@ -69,9 +69,9 @@ TOUR: list[tuple[str, str, str, str]] = [
     ("", "escape escape", "RunScreen", ""),
     ("", "escape escape escape escape slash d e s c e n t enter", "RecipesScreen", "Gradient descent"),
     ("", "enter", "RunScreen", "Finished"),
-    ("scatter", "tab tab tab enter", "RunScreen", "first feature"),
+    ("points", "tab tab tab tab enter", "RunScreen", "first feature"),
     ("", "enter escape escape escape slash p e r c e p enter", "RecipesScreen", "Perceptron"),
-    ("", "enter", "RunScreen", "Finished"),
+    ("perceptron", "enter", "RunScreen", "Finished"),
 ]
 
 
