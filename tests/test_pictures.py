@@ -50,14 +50,16 @@ def test_quarter_cells_show_edges_that_run_through_a_cell() -> None:
     black, white = np.zeros(3, np.uint8), np.full(3, 255, np.uint8)
     for quarter, marks in {"▌": "1010", "▚": "1001", "▗": "0001", "▀": "1100"}.items():
         pixels = np.array([white if mark == "1" else black for mark in marks]).reshape(2, 2, 3)
-        codes, keys = halfcell.quarter_cells(pixels)
+        codes, keys = halfcell.quarter_cells(pixels, "truecolor")
         style = halfcell.color_style(int(keys[0, 0]), Style())
         assert chr(codes[0, 0]) == quarter and style.color == Color.parse("#ffffff") and style.bgcolor == Color.parse("#000000")
     pixels = np.random.default_rng(0).integers(0, 256, (7, 8, 3)).astype(np.uint8)
-    codes, keys = halfcell.quarter_cells(pixels)
+    codes, keys = halfcell.quarter_cells(pixels, "truecolor")
     assert codes.shape == keys.shape == (4, 4)
     assert halfcell.color_style(int(keys[3, 0]), Style(bgcolor="#010203")).bgcolor == Color.parse("#010203"), "half a row is open below"
-    assert (halfcell.quarter_cells(pixels.repeat(2, axis=1))[0] == ord("▀")).all(), "as half cells where there is nothing finer"
+    assert (halfcell.quarter_cells(pixels.repeat(2, axis=1), "truecolor")[0] == ord("▀")).all(), (
+        "as half cells where there is nothing finer"
+    )
 
 
 def test_pictures_grow_by_whole_multiples_and_shrink_by_areas() -> None:
@@ -103,6 +105,8 @@ def test_pictures_at_any_size(size: tuple[int, int], shape: tuple[int, int]) -> 
 def test_few_colours_are_the_terminals_own(colors: str, allowed: set[int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)
     assert set(halfcell.reduced(pixels, colors).ravel().tolist()) <= allowed
+    keys = halfcell.quarter_cells(pixels, colors)[1].ravel().tolist()
+    assert {key >> shift & 0xFF for key in keys for shift in range(0, 48, 8)} <= allowed
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ async def test_what_is_no_picture_is_said_in_words(bad: bytes, words: str) -> No
         await pilot.pause()
         assert words.split()[-1] in widget.draw(50, 6).text()
         widget.show(png(np.full((8, 8), 200, np.uint8)))
-        assert "▀" in widget.draw(50, 6).text()
+        assert set(halfcell._QUARTERS) & set(widget.draw(50, 6).text())
 
 
 async def test_only_changed_parts_of_a_picture_are_sent() -> None:

@@ -104,9 +104,12 @@ def half_cells(pixels: Pixels) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
     return np.full(keys.shape, UPPER_HALF, np.uint32), keys
 
 
-def quarter_cells(pixels: Pixels) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+def quarter_cells(pixels: Pixels, colors: str | None) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
     """Codes and keys of the cells that show 2 x 2 of these pixels each: of the ways to part four in two, the one that loses least."""
     tall, wide = pixels.shape[:2]
+    few = colors not in ("truecolor", "256")
+    if few:
+        pixels = reduced(pixels, colors)
     even = tall - tall % 2
     four = pixels[:even].reshape(even // 2, 2, wide // 2, 2, 3).swapaxes(1, 2).reshape(even // 2, wide // 2, 4, 3).astype(np.float32)
     masks = np.array([[mark == "1" for mark in marks] for marks in _QUARTERS.values()])[:, None, None, :, None]
@@ -115,10 +118,10 @@ def quarter_cells(pixels: Pixels) -> tuple[NDArray[np.uint32], NDArray[np.uint64
     losses = ((four - np.where(masks, fronts[..., None, :], backs[..., None, :])) ** 2).sum((3, 4))
     way = losses.argmin(0)[None, ..., None]
     pairs = [np.take_along_axis(colors, way, 0)[0] for colors in (fronts, backs)]
-    codes, keys = half_cells(reduced(np.stack(pairs, 1).reshape(even, wide // 2, 3).astype(np.uint8), "truecolor"))
+    codes, keys = half_cells(reduced(np.stack(pairs, 1).reshape(even, wide // 2, 3).astype(np.uint8), colors, dither=not few))
     codes = np.array([ord(quarter) for quarter in _QUARTERS], np.uint32)[way[0, ..., 0]]
     if tall % 2:
-        last = half_cells(reduced(pixels[-1:].reshape(1, wide // 2, 2, 3).mean(2).astype(np.uint8), "truecolor"))
+        last = half_cells(reduced(pixels[-1:].reshape(1, wide // 2, 2, 3).mean(2).astype(np.uint8), colors, dither=not few))
         codes, keys = np.concatenate([codes, last[0]]), np.concatenate([keys, last[1]])
     return codes, keys
 
@@ -241,8 +244,7 @@ def draw(
         pitch = pitch[0], pitch[1] + 1  # a free row between them, where there is one
     for number, tile in enumerate(found[: layout.shown]):
         left, top = number % layout.columns * pitch[0], number // layout.columns * pitch[1]
-        room = layout.width, layout.height * 2
-        codes, keys = quarter_cells(scaled(tile, *room, 2)) if colors == "truecolor" else half_cells(reduced(scaled(tile, *room), colors))
+        codes, keys = quarter_cells(scaled(tile, layout.width, layout.height * 2, 2), colors)
         rows, across = codes.shape
         place = (slice(top, min(top + rows, height)), slice(left, min(left + across, width)))
         cells.codes[place], cells.keys[place] = codes[: height - top, : width - left], keys[: height - top, : width - left]
