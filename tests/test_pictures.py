@@ -225,3 +225,12 @@ GOLDEN_MATRIX = [
     "      ship     ·     ·     ·     ·     ·     ·     ·     ·    90     ·",
     "     truck     ·     ·     ·     ·     ·     ·     ·     ·     ·    90",
 ]
+
+
+def test_pairs_stay_beside_each_other() -> None:
+    """Sixteen pictures, of which each second belongs to the one before it, never flow into an odd number of columns."""
+    pixels = np.zeros((2 * 64, 8 * 64), np.uint8)
+    for width in range(20, 160, 7):
+        text = halfcell.draw(halfcell.as_pixels(pixels), 8, ["drawn", "at 2.0"] * 8, width, 30, "truecolor").text()
+        row = next(line for line in text.splitlines() if "drawn" in line)
+        assert row.count("drawn") == row.count("at 2.0"), row

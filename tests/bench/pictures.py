@@ -51,7 +51,7 @@ TOUR: list[tuple[str, str, str, str]] = [
     ("", "escape", "RunsScreen", ""),
     ("data", "3", "DataScreen", "MNIST"),
     ("", "slash d i g i t s enter", "DataScreen", "digits"),
-    ("look", "enter", "LookScreen", ""),
+    ("look", "enter", "LookScreen", "Sizes"),
     ("finder", "escape ctrl+p", "CommandPalette", ""),
     ("name", "escape 1 c", "NameScreen", "Copy"),
     ("", "escape escape slash p y t h o n enter", "RecipesScreen", "char-rnn-python"),

@@ -173,11 +173,11 @@ class Layout:
     height: int
 
 
-def lay_out(count: int, tile: tuple[int, int], columns: int, captions: int, width: int, height: int) -> Layout:
+def lay_out(count: int, tile: tuple[int, int], columns: int, captions: int, width: int, height: int, step: int = 1) -> Layout:
     """The layout of `count` tiles of (height, width) pixels in `width` x `height` cells, with `captions` rows for the caption of each.
 
-    Tiles flow anew where that makes them a quarter larger, pairs staying pairs; the last ones are left out where all would be too
-    small to recognise.
+    Tiles flow anew where that makes them a quarter larger, groups of `step` staying beside each other; the last ones are left out where all
+    would be too small to recognise.
     """
     tall, wide = tile
 
@@ -188,8 +188,7 @@ def lay_out(count: int, tile: tuple[int, int], columns: int, captions: int, widt
 
     def best(shown: int) -> int:
         kept = min(columns, shown)
-        step = 2 if columns % 2 == 0 and shown > 1 else 1
-        other = max(range(step, shown + 1, step), key=lambda across: share(shown, across))
+        other = max(range(min(step, shown), shown + 1, step), key=lambda across: share(shown, across))
         small = share(shown, kept) * wide < smallest or share(shown, other) > 1.25 * share(shown, kept)
         return other if small else kept
 
@@ -232,13 +231,15 @@ def draw(
         found, captions, columns = [found[place] for place in only], [captions[place] for place in only], len(only)
         if not found:
             return cells
-    layout = lay_out(len(found), found[0].shape[:2], columns, named, width, height)
+    step = 2 if named and len(captions) > 2 and len(set(captions[::2])) == 1 else 1  # every second caption is the same: pairs
+    layout = lay_out(len(found), found[0].shape[:2], columns, named, width, height, step)
     first = scaled(found[0], layout.width, layout.height * 2)
-    if named and max(map(text_width, captions)) > max(first.shape[1], 13):
-        taller = lay_out(len(found), found[0].shape[:2], columns, 2, width, height)
+    longest = max(map(text_width, captions)) if named else -1
+    if longest > max(first.shape[1], 13):
+        taller = lay_out(len(found), found[0].shape[:2], columns, 2, width, height, step)
         if scaled(found[0], taller.width, taller.height * 2).shape == first.shape and taller.shown == layout.shown:
             layout, named = taller, 2
-    pitch = max(first.shape[1] + 1, min(layout.width + 1, 14 if named else 0)), -(-first.shape[0] // 2) + named
+    pitch = max(first.shape[1] + 1, min(layout.width + 1, min(14, longest + 1))), -(-first.shape[0] // 2) + named
     down = -(-layout.shown // layout.columns)
     if not named and down * (pitch[1] + 1) <= height + 1:
         pitch = pitch[0], pitch[1] + 1  # a free row between them, where there is one

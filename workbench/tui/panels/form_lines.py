@@ -18,7 +18,9 @@ def head(draft: Draft, found: Outlook, machine: Machine, width: int) -> list[Str
     changed = len(draft.changes)
     count = f"{changed} change{'s' * (changed != 1)} " if changed else "as in the recipe "
     title: list[strips.Part] = [(" Start  ", palette.heading), (one_line(draft.base.recipe.title), palette.bold)]
-    lines = [strips.line(width, [*title, (f"  {draft.base.stem}", palette.accent)], [(count, palette.warn if changed else palette.dim)])]
+    lines = [
+        strips.line(width, [*title, (f"  {draft.base.stem}", palette.accent)], [(f"  {count}", palette.warn if changed else palette.dim)])
+    ]
     time, memory = estimate.told(found.estimate, draft.base.stem if not draft.changes else "")
     for label, text in (("time", time), ("memory", memory)):
         lines.append(strips.line(width, [(strips.fit(f" {label}", 9), palette.faint), (text, palette.plain)]))
