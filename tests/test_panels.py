@@ -1,9 +1,9 @@
 """Panels made of text at the widths that they get: no figure runs into another, no word is cut that need not be."""
 
 from workbench import recipe
-from workbench.events import Table
+from workbench.events import Scalars, Table
 from workbench.history import History
-from workbench.recipe import Recipe, Reference
+from workbench.recipe import Note, Recipe, Reference
 from workbench.runs import Summary
 from workbench.tui.library import Library
 from workbench.tui.panels.detail import recipe_lines
@@ -65,3 +65,12 @@ def test_a_long_text_in_a_table_is_wrapped_where_there_is_room_and_takes_nothing
     assert all(f"word{number}" in " ".join(tall) for number in range(40)) and len(tall) < 12
     cut = [strip.text for strip in sheet_lines(table, 80, 7)]
     assert len(cut) == 5 and cut[3].rstrip().endswith("…")
+
+
+def test_a_run_whose_loss_is_no_number_is_at_no_stage() -> None:
+    staged = Recipe(title="x", project="x", watch=[Note(start=100, text="The loss is flat.")])
+    for loss, sign in ((0.1, "▸ The loss is flat."), (float("nan"), "· from step 100: The")):
+        history = History()
+        history.fold([Scalars({"train/loss": loss}, step=200)])
+        text = "\n".join(strip.text for strip in figure_lines(staged, Summary(size=1), history, 40))
+        assert sign in text, text
