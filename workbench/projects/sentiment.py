@@ -1,4 +1,4 @@
-"""Says whether a film review is positive: the course's LSTM, a GRU, the mean of bigram vectors, or these two and NB-SVM together."""
+"""Says whether a film review is positive: the course's LSTM, a GRU, the mean of vectors, or these two and NB-SVM together."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -43,8 +43,9 @@ class Sentiment(TorchProject):
 
     class Config(Settings):
         model: Literal["lstm", "gru", "bigrams", "ensemble"] = "bigrams"
-        """lstm: the course's, its last state decides; gru: the greatest and the mean of its states; bigrams: no order beyond two words;
-        ensemble: gru, bigrams and NB-SVM on runs of three words, each trained by itself, their log odds added"""
+        """lstm: the course's, its last state decides; gru: the greatest and the mean of its states; bigrams: the mean of the
+        vectors of words and pairs of words; ensemble: gru, the same of runs of up to three words, and NB-SVM on these, each trained by
+        itself, their log odds added"""
         shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
         """by what the log odds of the ensemble's three are multiplied"""
         vocabulary: int = Field(0, ge=0)
@@ -64,7 +65,7 @@ class Sentiment(TorchProject):
         dropout: float = Field(0.3, ge=0, lt=1)
         """share of what goes into the last layer (lstm: the second, too) left out in each training step"""
         word_dropout: float = Field(0.0, ge=0, lt=1)
-        """share of the words, or bigrams, that are left out in each training step"""
+        """share of the words, or runs of words, that are left out in each training step"""
         vector_dropout: float = Field(0.0, ge=0, lt=1)
         """gru: share of the numbers in the words' vectors left out in each training step"""
         learning_rate: float = live(0.001, gt=0)
@@ -86,8 +87,8 @@ class Sentiment(TorchProject):
         train = self.reviews["train"].texts
         self.vocabulary = Vocabulary(train)
         self.words = [self.vocabulary.ids(text) for text in train]
-        longest = {"bigrams": (2,), "ensemble": (2, 3)}.get(config.model, ())
-        self.grams = [Grams(self.words, len(self.vocabulary), each) for each in longest]
+        longest = {"bigrams": 2, "ensemble": 3}.get(config.model)
+        self.grams = Grams(self.words, len(self.vocabulary), longest) if longest else None
         self.inputs = {"train": [self.seen(each) for each in self.words]}
         for name in ("valid", "set_aside", "test"):
             self.inputs[name] = [self.seen(self.vocabulary.ids(text)) for text in self.reviews[name].texts]
@@ -100,11 +101,11 @@ class Sentiment(TorchProject):
             width = config.pretrained
             made = word_vectors([each[each <= known] for each in self.words], known + 1, width) if width else None
             parts = [_Recurrent(known + 1, config, made)]
-        if self.grams:
-            parts.append(_Average(len(self.grams[0]), config))
-        if together:
-            seen = [each[-1] for each in self.inputs["train"]]
-            parts.append(_Fixed(*linear(seen, self.reviews["train"].labels, len(self.grams[-1]), bayes=True)))
+        if self.grams is not None:
+            parts.append(_Average(len(self.grams), config))
+            if together:
+                seen = [each[-1] for each in self.inputs["train"]]
+                parts.append(_Fixed(*linear(seen, self.reviews["train"].labels, len(self.grams), bayes=True)))
         self.network = _Together(parts, config.shares if together else (1.0,))
         self.network.to(self.device)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
@@ -147,7 +148,8 @@ class Sentiment(TorchProject):
                 begin = length - length // 2 if config.both_ends else length
                 read = np.concatenate([read[:begin], read[len(read) - (length - begin) :]])
             words = [read]
-        return (*words, *(grams.of(ids) for grams in self.grams))
+        runs = [self.grams.of(ids)] if self.grams is not None else []
+        return (*words, *(2 * runs if config.model == "ensemble" else runs))
 
     def thinned(self, review: Seen) -> Seen:
         """A review without the share `word_dropout` of its words, of its runs of words."""
