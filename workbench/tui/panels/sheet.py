@@ -99,6 +99,8 @@ def _table(table: Table, width: int, height: int) -> list[Strip]:
     for place in sorted(range(len(sizes)), key=lambda place: below[place] - sizes[place]):
         missing = sum(min(size, LONG) for size in sizes) - room
         sizes[place] = max(min(sizes[place], max(4, below[place])), sizes[place] - max(0, missing))
+    for place, name in enumerate(table.columns):  # headings whole, where that costs nothing
+        sizes[place] += max(0, min(len(name) - sizes[place], room - sum(sizes)))
     words_first = [place for place, number in enumerate(numeric) if not number] or list(range(len(sizes)))
     while sizes and sum(sizes) > room and max(sizes) > 4:
         widest = max(words_first, key=lambda place: sizes[place])

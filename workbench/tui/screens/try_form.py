@@ -64,10 +64,13 @@ class TryFormScreen(TryScreen):
 
     def begun(self) -> None:
         if not self.query("#form Input"):
-            self.query_one("#form").mount(*self._rows())
-            self.call_after_refresh(lambda: self.focus_next("#form Input"))
+            self.run_worker(self._fill())
         elif self._question:
             self.do_send()  # the fields may have been changed since
+
+    async def _fill(self) -> None:
+        await self.query_one("#form").mount(*self._rows())
+        self.focus_next("#form Input")
 
     def _rows(self) -> list[Widget]:
         """A line for each field: those of a row are known once it has loaded."""
