@@ -43,6 +43,29 @@ def test_long_figures_keep_a_gap_and_long_names_their_last_word() -> None:
     assert any("others" in line and "0.2000" in line for line in text) and any("course" in line and "0.9000" in line for line in text)
 
 
+def test_series_whose_names_have_no_room_stand_below_what_they_are_of() -> None:
+    tags = {f"{split}/accuracy/{name}": 0.5 for split in ("valid", "test") for name in ("last_layer", "cut_early")} | {
+        "test/accuracy": 0.25
+    }
+    for width, wanted in (
+        (36, ["valid accuracy", "  last_layer", "  cut_early", "test accuracy", "  last_layer", "  cut_early", "test accuracy"]),
+        (
+            60,
+            [
+                "valid accuracy last_layer",
+                "valid accuracy cut_early",
+                "test accuracy last_layer",
+                "test accuracy cut_early",
+                "test accuracy",
+            ],
+        ),
+    ):
+        lines = figure_lines(Recipe(title="x", project="x"), Summary(size=1, last=tags, best=tags), History(), width)
+        text = [strip.text for strip in lines][1 : len(wanted) + 1]
+        assert [line.split("  0.")[0].rstrip() for line in text] == wanted
+        assert ["0." in line for line in text] == [(width > 40 or line.startswith(" ") or place == 6) for place, line in enumerate(wanted)]
+
+
 def test_the_pane_names_data_that_the_recipe_does_not() -> None:
     library = Library()
     library.load_recipes()

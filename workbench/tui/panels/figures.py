@@ -50,12 +50,15 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
         column = max(NUMBER, *(len(words.number(figure)) + 2 for pair in figures.values() for figure in pair))
         heads = "".join(strips.fit(word, column, "right") for word in ("last", "best"))
         lines.append(strips.line(width, [("figures", palette.bold)], [(heads, palette.faint)]))
-        for tag in sorted(summary.last, key=by_split):
+        for name, tag in named(sorted(summary.last, key=by_split), width - 2 * column):
             numbers: list[strips.Part] = []
+            if not tag:
+                lines.append(strips.line(width, [(name, palette.dim)]))
+                continue
             for figure, style in zip(figures[tag], (palette.plain, palette.dim), strict=True):
                 look = style if math.isfinite(figure) else palette.bad
                 numbers.append((strips.fit(words.number(figure), column, "right"), look))
-            lines.append(strips.line(width, [(shortened(tag, width - 2 * column), palette.dim)], numbers))
+            lines.append(strips.line(width, [(name, palette.dim)], numbers))
         lines.append(blank)
     judged = verdict.judge(recipe, summary)
     if judged or recipe.reference:
@@ -82,6 +85,22 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
             body = strips.wrap(one_line(note, 1000), max(8, width - 2))
             lines += [strips.line(width, [("  " if place else sign, palette.accent), (text, style)]) for place, text in enumerate(body)]
     return lines
+
+
+def named(tags: list[str], room: int) -> list[tuple[str, str]]:
+    """(name, tag) of each: series whose names have no room stand, set in, below what they are of, which has a line of its own (tag "")."""
+    found, above = [], ""
+    for tag in tags:
+        group, _, series = tag.rpartition("/")
+        if "/" not in group or len(verdict.short_name(tag)) <= room:
+            found.append((shortened(tag, room), tag))
+            above = tag
+            continue
+        if above != group:
+            found.append((verdict.short_name(group), ""))
+            above = group
+        found.append((strips.fit(f"  {series}", room).rstrip(), tag))
+    return found
 
 
 def shortened(metric: str, room: int) -> str:
