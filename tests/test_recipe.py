@@ -233,7 +233,7 @@ def test_a_byte_order_mark_and_other_newlines_are_no_problem() -> None:
 def test_a_section_without_settings_is_all_defaults() -> None:
     loaded = load(write("title: a\nproject: image_classifier\nconfig:\n  # learning_rate: 1\ntrain:\nwatch:\n"))
     assert loaded.recipe.train == Train()
-    assert loaded.recipe.config["learning_rate"] == 0.01
+    assert loaded.recipe.config["learning_rate"] == 0.001
 
 
 def test_whole_numbers_may_be_written_with_an_exponent_and_numbers_without_a_point() -> None:

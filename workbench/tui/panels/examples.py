@@ -84,8 +84,9 @@ class MatrixBody(Pair):
             return 1, 1
         names = self._matrix.rows, self._matrix.columns
         wide, tall = natural(self._values, *names)
-        if (room := self.size.width - self.SIDE[0] - 3) < wide and self._values.ndim == 2 and self._values.size:
-            where = place(self._values, *names, 1, room, self.size.height)
+        room, height = self.size.width - self.SIDE[0] - 3, self.size.height
+        if 0 < room < wide and height > 1 and self._values.ndim == 2 and self._values.size:
+            where = place(self._values, *names, 1, room, height)
             wide = wide if where.table else math.ceil(self._values.shape[1] * where.across) + 1
         return wide, tall
 
