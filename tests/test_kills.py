@@ -10,16 +10,6 @@ from killing import Victim, Whole
 from workbench import launch, runs
 
 SETTINGS = {
-    # Four networks and their optimizers, two of them on features that are computed again after each kill, or found in the cache.
-    "four-cases": [
-        "config.per_class=2",
-        "config.picture_size=32",
-        "train.steps=24",
-        "train.batch_size=16",
-        "train.log_every=3",
-        "train.checkpoint_every=5",
-        "train.evaluate_every=8",
-    ],
     "digits-mlp": ["train.epochs=40", "train.log_every=20", "train.checkpoint_every=90"],
     # The network, its one-cycle and its moved pictures are the recipe's; the pictures are small ones.
     "mnist-cnn": ["config.data=digits", "train.steps=400", "train.batch_size=32", "train.log_every=20", "train.checkpoint_every=50"],
