@@ -23,6 +23,15 @@ async def settle(pilot, condition: Callable[[], Any], seconds: float = 60.0) -> 
         await pilot.pause(0.05)
 
 
+async def walk_to(pilot: Any, row: str, key: str) -> None:
+    """Press the key until the cursor of the list is on the row whose file has that name."""
+    for _ in range(60):
+        if pilot.app.screen.rows.key.endswith(row):
+            return
+        await pilot.press(key)
+    raise AssertionError(seen(pilot.app))
+
+
 async def open_run(pilot: Any, words: str) -> RunScreen:
     """Press Enter on the first run in the list that has these words, and wait until it is drawn."""
     await pilot.press("2")

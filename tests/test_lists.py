@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 from made_runs import RECIPE, alive, ended, finish, holder, make_run, touch_epoch, train
-from piloting import SIZES, open_run, seen, settle
+from piloting import SIZES, open_run, seen, settle, walk_to
 from textual.events import Key
 
 from workbench import launch, lock, new, paths, runs, trust
@@ -42,10 +42,7 @@ async def test_a_broken_recipe_is_a_red_row_with_its_mistakes_in_the_pane() -> N
         await pilot.press("home")
         await settle(pilot, lambda: "✗ broken.yaml" in seen(pilot.app))
         home = pilot.app.screen
-        for _ in range(60):
-            if home.rows.key.endswith("broken.yaml"):
-                break
-            await pilot.press("up")
+        await walk_to(pilot, "broken.yaml", "up")
         assert "learning_rat" in seen(pilot.app) and "did you mean" in seen(pilot.app)
         await pilot.press("enter")
         assert pilot.app.screen is home and "has mistakes" in " ".join(str(note.message) for note in pilot.app._notifications)
@@ -148,11 +145,7 @@ async def test_the_cursor_begins_on_the_recipe_for_newcomers() -> None:
 async def test_enter_starts_one_run_which_is_watched_and_killed() -> None:
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
-        home = pilot.app.screen
-        for _ in range(60):
-            if home.rows.key.endswith("digits-mlp.yaml"):
-                break
-            await pilot.press("down")
+        await walk_to(pilot, "digits-mlp.yaml", "down")
         await pilot.press("enter", "enter")
         await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen) and "Handwritten digits" in seen(pilot.app))
         assert "starting" in seen(pilot.app)
@@ -179,10 +172,7 @@ async def test_own_code_is_asked_about_with_its_path_and_hash() -> None:
         await pilot.press("home")
         await settle(pilot, lambda: "My own idea" in seen(pilot.app))
         home = pilot.app.screen
-        for _ in range(60):
-            if home.rows.key.endswith("mine.yaml"):
-                break
-            await pilot.press("down")
+        await walk_to(pilot, "mine.yaml", "down")
         assert "unchecked until you trust" in " ".join(seen(pilot.app).split())
         await pilot.press("enter")
         await settle(pilot, lambda: isinstance(pilot.app.screen, QuestionScreen) and "SHA-256" in seen(pilot.app))

@@ -108,10 +108,6 @@ def _kind(recipe: Recipe) -> dict[str, Any]:
     return {"project": recipe.project, **{name: value for name, value in recipe.config.items() if isinstance(value, str)}}
 
 
-def _data(recipe: Recipe) -> tuple[str, Any]:
-    return recipe.project, recipe.config.get("data")
-
-
 def _steps(recipe: Recipe, like: Past) -> float:
     """Planned steps, where an epoch has as many examples as in a run that was made."""
     per_epoch = like.summary.steps_per_epoch * like.recipe.train.batch_size / recipe.train.batch_size
@@ -128,7 +124,6 @@ def _time(recipe: Recipe, alike: list[Past], here: list[Past]) -> tuple[float | 
         (same, "an estimate, from its pace in " + _runs(len(same))),
         (alike, "an estimate, from runs here with other batch sizes"),
         ([each for each in here if _agree(_kind(each.recipe), _kind(recipe))], "an estimate, from runs here with other settings"),
-        ([each for each in here if _data(each.recipe) == _data(recipe)], "a rough estimate, from runs here with very different settings"),
     ):
         # An example takes as long in a batch of another size: too long for a GPU that is not yet busy.
         paces = [

@@ -39,8 +39,8 @@ ENDINGS = 2.0
 """Seconds between two looks for runs that have ended."""
 TIDY = 30.0
 """Seconds between two collections of the garbage that lived long."""
-# As Textual has it, its cache keeps every widget that ever was painted, with its lines.
-StylesCache.get_inner_outer = StylesCache.get_inner_outer.__wrapped__  # type: ignore[assignment]
+# As Textual has it, its cache keeps every widget that ever was painted, with its lines. A Textual without that cache is as well.
+StylesCache.get_inner_outer = getattr(StylesCache.get_inner_outer, "__wrapped__", StylesCache.get_inner_outer)  # type: ignore[method-assign]
 
 
 class DlwbApp(App[None], inherit_bindings=False):

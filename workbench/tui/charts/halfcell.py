@@ -117,7 +117,7 @@ def quarter_cells(pixels: Pixels, colors: str | None) -> tuple[NDArray[np.uint32
     backs = (four * ~masks).sum(3) / (~masks).sum(3)
     losses = ((four - np.where(masks, fronts[..., None, :], backs[..., None, :])) ** 2).sum((3, 4))
     way = losses.argmin(0)[None, ..., None]
-    pairs = [np.take_along_axis(colors, way, 0)[0] for colors in (fronts, backs)]
+    pairs = [np.take_along_axis(each, way, 0)[0] for each in (fronts, backs)]
     codes, keys = half_cells(reduced(np.stack(pairs, 1).reshape(even, wide // 2, 3).astype(np.uint8), colors, dither=not few))
     codes = np.array([ord(quarter) for quarter in _QUARTERS], np.uint32)[way[0, ..., 0]]
     if tall % 2:

@@ -269,10 +269,10 @@ def _header(cells: Cells, plot: Plot, rows: int, top: int) -> None:
     alone = (room + 2) // max(1, len(names)) - 2
     forms = [(names, values), (bare, values)]
     if valued >= LEGIBLE and top == 1:
-        forms.append(([cut(name, valued) for name in bare], values))
+        forms.append((_cut(bare, valued), values))
     forms.append((bare, none))
     if alone >= LEGIBLE:
-        forms.append(([cut(name, alone) for name in bare], none))
+        forms.append((_cut(bare, alone), none))
     forms.append((["" if value else name for name, value in zip(bare, values, strict=True)], values))
     lines: list[list[str]] = []
     for form in forms:
@@ -288,6 +288,12 @@ def _header(cells: Cells, plot: Plot, rows: int, top: int) -> None:
         for word, trace in zip(line, left, strict=False):
             key = BAD if trace.value is not None and not math.isfinite(trace.value) else SERIES + trace.slot
             x = cells.write(x, row, word, key) + 2
+
+
+def _cut(names: Sequence[str], room: int) -> list[str]:
+    """Names in so much room each: their beginnings, or where these are alike the last words."""
+    begun = [cut(name, room) for name in names]
+    return begun if len(set(begun)) == len(names) else [cut(name.rsplit(" ", 1)[-1], room) for name in names]
 
 
 def _filled(words: Sequence[str], rooms: Sequence[int]) -> list[list[str]]:
