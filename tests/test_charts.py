@@ -286,8 +286,9 @@ def test_names_without_room_beside_the_title_get_a_second_row_that_no_value_move
 def test_names_that_would_be_cut_to_the_same_keep_their_last_words() -> None:
     names = [f"{split} {name}" for split in ("valid", "test") for name in ("last_layer", "cut_early", "tuned", "scratch")]
     traces = [Trace(name, slot, falling(9).pyramid, value=0.25) for slot, name in enumerate(names)]
-    text = draw(Plot(traces, "accuracy"), 42, 9).text()
-    assert text.count("last") == text.count("cut_") == 2 and text.count("tuned") == 2 and "valid" not in text
+    for width in (40, 41, 42, 46):
+        text = draw(Plot(traces, "accuracy"), width, 9).text()
+        assert text.count("last") == text.count("cut_") == text.count("tuned") == 2 and "valid" not in text
 
 
 awkward = [[], [math.nan] * 5, [math.inf, -math.inf], [0.0] * 4, [1e308, -1e308], [5e-324, 0], [1e9, 1e9 + 1e-6], [-3.0, -2.0], [7.0]]

@@ -271,8 +271,7 @@ def _header(cells: Cells, plot: Plot, rows: int, top: int) -> None:
     if valued >= LEGIBLE and top == 1:
         forms.append((_cut(bare, valued), values))
     forms.append((bare, none))
-    if alone >= LEGIBLE:
-        forms.append((_cut(bare, alone), none))
+    forms += [(_cut(bare, letters), none) for letters in range(alone, LEGIBLE - 1, -1)]  # the ends of rows may lose some
     forms.append((["" if value else name for name, value in zip(bare, values, strict=True)], values))
     lines: list[list[str]] = []
     for form in forms:
