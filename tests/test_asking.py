@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from piloting import seen, settle
 
-from workbench import json_schema, launch, paths, runs, trust
+from workbench import paths
+from workbench.launch import start
+from workbench.recipes import schema_check, trust
+from workbench.runs import runs
 from workbench.tui.app import DlwbApp
 from workbench.tui.panels.fields import collect, fields
 from workbench.tui.screens.ask import AskScreen
@@ -21,7 +24,7 @@ import numpy as np
 
 from workbench.events import Text
 from workbench.problems import Problem
-from workbench.project import Field, Project, Settings, live
+from workbench.training.project import Field, Project, Settings, live
 
 
 class Speaker(Project):
@@ -68,10 +71,10 @@ def run():
     (folder / "speaker.py").write_text(PROJECT)
     (folder / "speaker.yaml").write_text(RECIPE)
     trust.trust(folder / "speaker.py")
-    run = launch.start("speaker")
+    run = start.start("speaker")
     yield run
     if runs.state(run).alive:
-        launch.kill(run)
+        start.kill(run)
 
 
 async def opened(pilot, run) -> RunScreen:
@@ -161,7 +164,7 @@ SCHEMA = {
 
 def test_fields_give_back_what_they_were_given_and_name_what_is_wrong() -> None:
     made = fields(SCHEMA, {"count": 7})
-    wanted, _ = json_schema.complete({"count": 7}, SCHEMA, "it")
+    wanted, _ = schema_check.complete({"count": 7}, SCHEMA, "it")
     assert collect(made, SCHEMA, "it") == wanted
     by_name = {field.name: field for field in made}
     assert [field.kind for field in made] == ["", "whole, at least 1", "above 0", "list", "a | b", "true | false"]

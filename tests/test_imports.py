@@ -58,7 +58,7 @@ def imports(tree: ast.AST, inside: bool = False) -> Iterator[tuple[str, bool]]:
             yield from ((each.name, inside) for each in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, "relative imports"
-            # `from workbench import log` imports a module, `from workbench.log import Tail` a name.
+            # `from workbench import log` imports a module, `from workbench.runs.log import Tail` a name.
             packages = [package for package in ("workbench", *(f"workbench.{each}" for each in FOLDERS)) if node.module == package]
             yield from ((f"{node.module}.{each.name}" if packages else str(node.module), inside) for each in node.names)
         yield from imports(node, inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
@@ -133,12 +133,14 @@ def test_reading_recipes_is_light() -> None:
 def test_the_terminal_program_imports_no_training() -> None:
     found = import_all("tui")
     assert "textual" in found
-    assert not found & (HEAVY | {"pydantic", "psutil", "workbench.worker", *modules("training"), *modules("projects"), *modules("data")})
+    assert not found & (
+        HEAVY | {"pydantic", "psutil", "workbench.training.worker", *modules("training"), *modules("projects"), *modules("data")}
+    )
 
 
 def test_the_list_of_recipes_is_painted_before_numpy_and_http_are_imported() -> None:
     code = (
-        "import workbench.tui.app; from workbench.tui.library import Library; from workbench.tui.panels.detail import recipe_lines;"
+        "import workbench.tui.app; from workbench.tui.models.library import Library; from workbench.tui.panels.detail import recipe_lines;"
         "import workbench.tui.screens.recipes; library = Library(); library.load_recipes();"
         "[recipe_lines(each, library, 50) for each in library.shelf]"
     )
@@ -147,20 +149,20 @@ def test_the_list_of_recipes_is_painted_before_numpy_and_http_are_imported() -> 
 
 
 def test_the_loop_and_the_worker_ask_the_project_for_torch() -> None:
-    found = import_all("training") | loaded_by("import workbench.worker")
+    found = import_all("training") | loaded_by("import workbench.training.worker")
     assert not found & (HEAVY | SCREEN | {"typer"})
 
 
 def test_a_numpy_project_needs_no_torch() -> None:
-    found = loaded_by("import workbench.worker, workbench.projects.bike_sharing")
+    found = loaded_by("import workbench.training.worker, workbench.projects.bike_sharing")
     assert not found & (HEAVY | SCREEN | {"typer"})
 
 
 def test_projects_need_no_screen() -> None:
-    assert not import_all("projects") & {"textual", "typer", "workbench.runs", "workbench.launch", "workbench.log"}
+    assert not import_all("projects") & {"textual", "typer", "workbench.runs.runs", "workbench.launch.start", "workbench.runs.log"}
 
 
 def test_a_command_imports_only_what_it_needs() -> None:
     found = loaded_by("from workbench.cli import main\nsys.argv = ['dlwb', 'list']\ntry: main()\nexcept SystemExit: pass")
-    assert "workbench.recipe" in found
-    assert not found & (HEAVY | {"textual", "numpy", "PIL", "psutil", "workbench.project"})
+    assert "workbench.recipes.recipe" in found
+    assert not found & (HEAVY | {"textual", "numpy", "PIL", "psutil", "workbench.training.project"})

@@ -7,7 +7,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from workbench import preferences
-from workbench.tui import palette
+from workbench.tui.drawing import palette
 from workbench.tui.panels.lines import Lines
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class KeyScreen(Screen[None]):
         self.app.push_screen(HelpScreen(self.KEYS))
 
     def do_palette(self) -> None:
-        from workbench.tui.finder import open_finder
+        from workbench.tui.screens.finder import open_finder
 
         open_finder(self)
 

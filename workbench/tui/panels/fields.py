@@ -10,9 +10,9 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
-from workbench import json_schema, yaml_reader
 from workbench.problems import clean, one_line
-from workbench.tui import palette, strips
+from workbench.recipes import schema_check, yaml_reader
+from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 
 Schema = dict[str, Any]
@@ -100,7 +100,7 @@ def fields(schema: Schema, values: Mapping[str, Any]) -> list[Field]:
     """A field for each property of an object's schema, with these values, or else its default."""
     made = []
     for name, each in schema.get("properties", {}).items():
-        own = json_schema.resolved(each, schema.get("$defs", {}))
+        own = schema_check.resolved(each, schema.get("$defs", {}))
         own = {**own, **{word: each[word] for word in ("description", "default") if word in each}}
         start = values.get(name, own.get("default"))
         made.append(Field(name, own, start, written(start)))
@@ -116,7 +116,7 @@ def collect(made: Sequence[Field], schema: Schema, owner: str) -> dict[str, Any]
             data[field.name] = field.value()
         except ValueError as error:
             field.problem = str(error)
-    checked, faults = json_schema.complete(data, schema, owner)
+    checked, faults = schema_check.complete(data, schema, owner)
     by_name = {field.name: field for field in made}
     for fault in faults:
         found = by_name.get(str(fault.where[0])) if fault.where else None

@@ -2,11 +2,11 @@
 
 from textual.strip import Strip
 
-from workbench import estimate
+from workbench.launch import estimate
 from workbench.problems import one_line
-from workbench.tui import palette, strips
-from workbench.tui.draft import DEVICE, Draft, Field
-from workbench.tui.outlook import Machine, Outlook, described
+from workbench.tui.drawing import palette, strips
+from workbench.tui.models.draft import DEVICE, Draft, Field
+from workbench.tui.models.preflight import Machine, Outlook, described
 
 NAME = 24
 WARNINGS = 4

@@ -6,7 +6,8 @@ from rich.cells import cell_len
 from textual import events
 from textual.strip import Strip
 
-from workbench.tui import keys, palette, strips
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key, KeyScreen
 from workbench.tui.panels.lines import Lines
 

@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from textual import events
 from textual.strip import Strip
 
-from workbench.tui import palette, strips
+from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 
 if TYPE_CHECKING:

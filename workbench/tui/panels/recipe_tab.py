@@ -5,13 +5,14 @@ from typing import Any
 from rich.cells import cell_len
 from textual.strip import Strip
 
-from workbench import recipe as recipes
-from workbench import words
-from workbench.history import History
+from workbench import formatting
 from workbench.problems import Problem, one_line
-from workbench.recipe import Recipe
-from workbench.runs import Run
-from workbench.tui import forms, palette, strips
+from workbench.recipes import recipe as recipes
+from workbench.recipes.recipe import Recipe
+from workbench.runs.history import History
+from workbench.runs.runs import Run
+from workbench.tui.drawing import palette, strips
+from workbench.tui.models import requests
 from workbench.tui.panels.fields import written
 from workbench.tui.panels.lines import Lines
 
@@ -60,8 +61,8 @@ def in_file(run: Run) -> dict[str, Any] | None:
 
 def helps(run: Run, recipe: Recipe) -> dict[str, str]:
     """What each setting means, by its dotted name."""
-    found = forms.project_schema(run, recipe)
-    sections = {"config": found.config if found else {}, **forms.own_schemas()}
+    found = requests.project_schema(run, recipe)
+    sections = {"config": found.config if found else {}, **requests.own_schemas()}
     return {
         f"{section}.{name}": one_line(str(each.get("description", "")), 200)
         for section, schema in sections.items()
@@ -93,7 +94,7 @@ def recipe_lines(recipe: Recipe, history: History, file: dict[str, Any] | None, 
             shown = written(now[full] if mark else value)
             parts.append((shown, look if mark and mark.command else palette.plain))
             if mark:
-                parts.append((f"  was {written(value)} until step {words.count(mark.step)}", look))
+                parts.append((f"  was {written(value)} until step {formatting.count(mark.step)}", look))
             if file is not None and full in file and file[full] != value and not _resolved(full, file[full]):
                 parts.append((f"  the file has {written(file[full])}", palette.warn))
             used = sum(cell_len(text) for text, _ in parts)

@@ -7,7 +7,8 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
-from workbench.tui import keys, palette, strips
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.fields import Fields, Schema, collect, fields
 from workbench.tui.panels.lines import Lines

@@ -8,11 +8,13 @@ from textual.app import ComposeResult
 from textual.screen import ModalScreen
 from textual.widget import Widget
 
-from workbench import atomic, export, paths, terminal
+from workbench import files, paths, terminal
 from workbench.events import Images, Table, Text
 from workbench.problems import Problem
-from workbench.runs import Run
-from workbench.tui import keys, palette, strips
+from workbench.runs.export import formats
+from workbench.runs.runs import Run
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.samples import SamplePanel
@@ -26,7 +28,7 @@ def shown(run: Run, panel: Widget | None) -> tuple[bytes, str]:
     event = panel.event if isinstance(panel, SamplePanel) else None
     if isinstance(event, Images):
         try:
-            return event.png or atomic.read_plain(run.path / event.file), "\n".join(filter(None, event.captions))
+            return event.png or files.read_plain(run.path / event.file), "\n".join(filter(None, event.captions))
         except OSError:
             return b"", ""  # the picture is gone
     if isinstance(event, Text):
@@ -117,7 +119,7 @@ class ExportScreen(ModalScreen[None]):
                 file = next(path for path in (folder / f"{self.run.id}-{number}.png" for number in range(1, 10**6)) if not path.exists())
                 file.write_bytes(self.picture)
             else:
-                file = export.save(self.run, name, folder / f"{self.run.id}.{name}")
+                file = formats.save(self.run, name, folder / f"{self.run.id}.{name}")
         fetch = terminal.scp_line(file)
         self.app.copy(fetch or str(file))
         what = "This line" if fetch else "The path"

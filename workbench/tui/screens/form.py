@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import events, on
 from textual.app import ComposeResult
 
-from workbench.devices import Device
-from workbench.estimate import Past
-from workbench.recipe import Loaded
+from workbench.launch.devices import Device
+from workbench.launch.estimate import Past
+from workbench.recipes.recipe import Loaded
 from workbench.tui import keys
-from workbench.tui.draft import DEVICE, Draft
 from workbench.tui.keys import Key, KeyScreen
-from workbench.tui.outlook import Machine, Outlook, look, outlook
+from workbench.tui.models.draft import DEVICE, Draft
+from workbench.tui.models.preflight import Machine, Outlook, look, outlook
 from workbench.tui.panels import form_lines
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines

@@ -20,7 +20,7 @@ from workbench.tui.panels.rows import Row, Rows
 if TYPE_CHECKING:
     from textual.widgets import Input
 
-    from workbench.tui.library import Library
+    from workbench.tui.models.library import Library
 
 SLICE = 0.01
 """Seconds of one piece of reading, so that keys are answered in between."""

@@ -8,10 +8,13 @@ from textual.containers import Container
 from textual.strip import Strip
 from textual.timer import Timer
 
-from workbench import notes, trash
 from workbench.problems import Problem
-from workbench.tui import answering, keys, palette, run_list, steer, strips
+from workbench.runs import notes, trash
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
+from workbench.tui.models import answering, run_actions
+from workbench.tui.panels import run_rows
 from workbench.tui.panels.detail import run_lines
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
@@ -21,8 +24,8 @@ from workbench.tui.screens.list import MOVING, ListScreen
 if TYPE_CHECKING:
     from textual.widgets import Input
 
-    from workbench.runs import Run
-    from workbench.tui.library import Entry
+    from workbench.runs.runs import Run
+    from workbench.tui.models.library import Entry
 
 REST = 0.1
 """Seconds that the cursor rests on a run before its log is read ahead."""
@@ -55,7 +58,7 @@ class RunsScreen(ListScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.order = run_list.Order()
+        self.order = run_rows.Order()
         self.marked: dict[str, None] = {}
         """Ids, in the order in which they were marked."""
         self._deleted: list[list[Run]] = []
@@ -75,11 +78,11 @@ class RunsScreen(ListScreen):
         return marked or ([self.chosen.run] if self.chosen else [])
 
     def make_rows(self, width: int) -> Sequence[Row]:
-        return run_list.run_rows(self.library, width, self.words, self.order, self.marked)
+        return run_rows.run_rows(self.library, width, self.words, self.order, self.marked)
 
     def pane_lines(self, width: int) -> Sequence[Strip]:
         chosen = self.chosen
-        return run_lines(chosen, width) if chosen else run_list.no_runs(width, bool(self.library.entries))
+        return run_lines(chosen, width) if chosen else run_rows.no_runs(width, bool(self.library.entries))
 
     def rested(self) -> None:
         """The log of the run that the cursor rests on is read before it is asked for."""
@@ -98,8 +101,8 @@ class RunsScreen(ListScreen):
         chosen = self.chosen
         if name == "try":
             return answering.refusal(chosen.run, chosen.recipe) if chosen else "There is no run here to try."
-        if name in steer.VERBS:
-            return steer.refusal(chosen.state, name) if chosen else f"There is no run here to {name}."
+        if name in run_actions.VERBS:
+            return run_actions.refusal(chosen.state, name) if chosen else f"There is no run here to {name}."
         if name == "undo":
             return "" if self._deleted else "Nothing was deleted since dlwb was opened; `dlwb restore RUN` brings back older ones."
         if name == "compare" and len(self.chosen_or_marked) < 2:
@@ -161,12 +164,12 @@ class RunsScreen(ListScreen):
         self.order = self.order.by(self.order.column)
         self.fill()
 
-    def _columns(self) -> list[run_list.Column]:
-        return run_list.columns(self.library, self.rows.content_size.width, self.words, self.order)
+    def _columns(self) -> list[run_rows.Column]:
+        return run_rows.columns(self.library, self.rows.content_size.width, self.words, self.order)
 
     @on(Rows.Headed)
     def _headed(self, event: Rows.Headed) -> None:
-        column = run_list.column_at(self._columns(), event.x)
+        column = run_rows.column_at(self._columns(), event.x)
         if column:
             self.order = self.order.by(column)
             self.fill()

@@ -8,16 +8,18 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from workbench import schemas, words
-from workbench.json_schema import complete
+from workbench import formatting
 from workbench.problems import Problem, clean, one_line
-from workbench.tui import keys, palette, strips
+from workbench.recipes import project_schemas
+from workbench.recipes.schema_check import complete
+from workbench.recipes.yaml_reader import flow_value
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.bars import Bars, changes
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.sheet import text_lines
 from workbench.tui.screens.try_it import TRYING, TryScreen
-from workbench.yaml_reader import flow_value
 
 
 class Line(Input):
@@ -50,7 +52,7 @@ class TryFormScreen(TryScreen):
         self.kind = kind
         recipe = feed.run.recipe()
         own = recipe.project.endswith(".py")
-        self.schema = schemas.describe(feed.run.project_copy if own else recipe.project, may_run=False)
+        self.schema = project_schemas.describe(feed.run.project_copy if own else recipe.project, may_run=False)
         self.outputs: dict[str, Any] = {}
         """The newest answer."""
         self.words: dict[str, float] = {}
@@ -100,7 +102,9 @@ class TryFormScreen(TryScreen):
         if self.kind == "row":
             found = []
             for each in self.ready.get("form", {}).get("fields", []):
-                about = f"{each['name']}: {words.number(each.get('low'))} to {words.number(each.get('high'))} in the training rows"
+                about = (
+                    f"{each['name']}: {formatting.number(each.get('low'))} to {formatting.number(each.get('high'))} in the training rows"
+                )
                 found.append((str(each["name"]), f"{each.get('value', 0):g}", about))
             return found
         properties = self.schema.request.get("properties", {}) if self.schema else {}

@@ -8,10 +8,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from workbench.problems import Problem, one_line
-from workbench.tui import keys, palette, strips
-from workbench.tui.answering import Answering
-from workbench.tui.feed import Feed
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.models.answering import Answering
+from workbench.tui.models.run_feed import Feed
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
 
