@@ -8,7 +8,7 @@ import pytest
 import torch
 from stepping import scalars, train
 
-from workbench.datasets.images import ImageData, LabelledImages
+from workbench.datasets.labelled_images import ImageData, LabelledImages
 from workbench.paths import shipped
 from workbench.projects import mnist_gan
 from workbench.projects.mnist_gan import MnistGan

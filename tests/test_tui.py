@@ -17,10 +17,10 @@ from workbench.runs import runs
 from workbench.runs.log import EventLog
 from workbench.tui.app import DlwbApp
 from workbench.tui.drawing import palette
-from workbench.tui.keys import KeyScreen
 from workbench.tui.models.library import Library
 from workbench.tui.panels.board import Wanted, plan
 from workbench.tui.screens.help import HelpScreen
+from workbench.tui.screens.key_screen import KeyScreen
 from workbench.tui.screens.question import QuestionScreen
 from workbench.tui.screens.recipes import RecipesScreen
 from workbench.tui.screens.run import RunScreen

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from workbench.datasets.store import fetch as fetching
 from workbench.datasets.store import stored
 from workbench.datasets.store.catalog import home
+from workbench.files import taken
 from workbench.formatting import size
 from workbench.listing import print_json, table
 from workbench.problems import clean
-from workbench.runs.disk_use import taken
 
 
 def show(as_json: bool) -> None:

@@ -54,3 +54,14 @@ def read_plain(path: Path, limit: int = -1) -> bytes:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise OSError(errno.EINVAL, "Not a plain file", str(path))
         return opened.read(limit)
+
+
+def taken(path: Path) -> int:
+    """Bytes of the disk that a file or a folder with all in it takes; links are not followed, what cannot be read counts nothing."""
+    try:
+        total = os.lstat(path).st_blocks * 512
+        if path.is_dir() and not path.is_symlink():
+            total += sum(taken(Path(entry.path)) for entry in os.scandir(path))
+    except OSError:
+        return 0
+    return total

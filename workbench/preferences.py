@@ -5,8 +5,7 @@ from typing import NamedTuple
 import msgspec
 
 from workbench import files, paths
-from workbench.problems import Problem, one_line
-from workbench.recipes.schema_check import nearest
+from workbench.problems import Problem, nearest, one_line
 
 
 class Preference(NamedTuple):

@@ -9,8 +9,7 @@ import numpy as np
 
 from workbench.datasets import own_file
 from workbench.datasets.store.fetch import fetch
-from workbench.problems import Problem, one_line
-from workbench.recipes.schema_check import nearest
+from workbench.problems import Problem, nearest, one_line
 
 LIMIT = 20_000_000
 WORDS = 50

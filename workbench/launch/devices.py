@@ -5,12 +5,12 @@ import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from workbench import formatting, paths
-from workbench.problems import Problem, one_line
+from workbench.problems import one_line
 from workbench.runs import lock
 
 
@@ -51,13 +51,6 @@ class Driver(msgspec.Struct, frozen=True):
     """Devices, whether or not this process may use them."""
     error: str = ""
     """Why NVML does not answer; empty where there is no driver at all."""
-
-
-class Choice(NamedTuple):
-    """The device for a run, and what is wrong with that: a sentence that must be seen, or ""."""
-
-    name: str
-    warning: str = ""
 
 
 def visible(uuids: Sequence[str]) -> list[str]:
@@ -195,50 +188,3 @@ def device_lock(name: str) -> Path:
     names, place = visible(uuids), _place(name)
     number = names[place] if place < len(names) else str(place)
     return paths.device_locks() / f"cuda-{re.sub(r'[^A-Za-z0-9-]', '-', number)[:100]}.lock"
-
-
-def best_device(kinds: Sequence[str] = ("cpu", "cuda"), wanted: str = "auto", found: Sequence[Device] | None = None) -> str:
-    """The device for a run: what was asked for, or the free accelerator with the most free memory, or the CPU.
-
-    `found` are the accelerators, where they are known already.
-    """
-    if wanted == "cpu" or "cuda" not in kinds:
-        if wanted.startswith("cuda"):
-            raise Problem(f"This project trains on the CPU only, and {wanted} was asked for.", "Leave --device out.")
-        return "cpu"
-    found = accelerators() if found is None else found
-    if wanted == "auto":
-        return max(found, key=lambda device: (not device.busy, device.free)).name if found else "cpu"
-    name = "cuda:0" if wanted == "cuda" else wanted
-    if name not in [device.name for device in found]:
-        have = ", ".join(device.name for device in found) or "none"
-        raise Problem(f"There is no device {wanted} here; accelerators: {have}.", "Use --device cpu; `dlwb doctor` says what there is.")
-    return name
-
-
-def choose(kinds: Sequence[str] = ("cpu", "cuda"), wanted: str = "auto") -> Choice:
-    """As `best_device`, but never a GPU that torch cannot use: then the CPU, with a warning, or a Problem where the GPU was asked for.
-
-    Asks torch, in a process of its own, at the first start on an accelerator since the machine's; later from memory.
-    """
-    name = best_device(kinds, wanted)
-    if wanted == "cpu" or "cuda" not in kinds:
-        return Choice(name)
-    from workbench.launch import torch_probe
-
-    here = driver()
-    if name == "cpu":
-        why = here.error
-        return Choice(
-            name, f"Training on the CPU: an NVIDIA driver is there, but it does not answer ({why}). {BROKEN_DRIVER}" if why else ""
-        )
-    problem = torch_probe.refusal(torch_probe.torch(), here)
-    if problem is None:
-        return Choice(name)
-    if wanted != "auto":
-        raise problem
-    title = next((device.title for device in accelerators() if device.name == name), "a GPU")
-    return Choice("cpu", f"Training on the CPU although {title} is here. {problem}")
-
-
-BROKEN_DRIVER = "After an update of the driver, restart the machine; else ask who looks after it."

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from workbench import __version__, files, paths
-from workbench.launch import devices, logind
+from workbench.launch import choose_device, devices, logind
 from workbench.problems import Problem, one_line
 from workbench.recipes import recipe as recipes
 from workbench.recipes import trust
@@ -76,16 +76,16 @@ def has_trained(run: Run) -> bool:
     return attempts(run) > 1 or summary(run).step > 0
 
 
-def choose(loaded: Loaded, device: str = "") -> devices.Choice:
+def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
     """The device for a recipe, and what a person must hear about it: torch cannot use the GPU, or too little of its memory is free."""
     schema = loaded.schema
-    choice = devices.choose(schema.devices if schema else ("cpu",), device or loaded.recipe.compute.device)
+    choice = choose_device.choose(schema.devices if schema else ("cpu",), device or loaded.recipe.compute.device)
     taken = [each for each in devices.accelerators() if each.name == choice.name] if choice.name != "cpu" else []
     if taken and not choice.warning:
         from workbench.launch import estimate
 
         past = estimate.past_runs(loaded.stem)
-        return devices.Choice(choice.name, estimate.crowded(loaded.recipe, taken[0], past, schema.live if schema else ()))
+        return choose_device.Choice(choice.name, estimate.crowded(loaded.recipe, taken[0], past, schema.live if schema else ()))
     return choice
 
 

@@ -11,10 +11,9 @@ import msgspec
 from msgspec import Meta
 
 from workbench import paths
-from workbench.problems import Problem, one_line
+from workbench.problems import Problem, nearest, one_line
 from workbench.recipes import project_schemas, schema_check, trust, yaml_reader
 from workbench.recipes.project_schemas import ProjectSchema
-from workbench.recipes.schema_check import nearest
 from workbench.recipes.yaml_reader import Fault, Key
 
 OWN = re.compile(r"(\.{1,2}|~)?/")

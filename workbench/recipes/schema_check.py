@@ -6,10 +6,9 @@ additionalProperties, anyOf, oneOf, allOf and $ref.
 
 import copy
 import re
-from collections.abc import Iterable
 from typing import Any
 
-from workbench.problems import one_line
+from workbench.problems import nearest, one_line
 from workbench.recipes.yaml_reader import Fault, Key
 
 Schema = dict[str, Any]
@@ -44,16 +43,6 @@ def resolved(schema: Schema, definitions: dict[str, Schema]) -> Schema:
             schema = definitions.get(str(reference).rpartition("/")[2], {})
         else:
             return schema
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean …?`, or "" where nothing is near."""
-    import difflib  # only needed where something is wrong
-
-    choices = [each for each in known if isinstance(each, str)]
-    found = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    found = found or [each for each in choices if word.lower() == each.lower()]
-    return f"; did you mean {one_line(found[0], 60)}?" if found else ""
 
 
 def shown(value: Any) -> str:

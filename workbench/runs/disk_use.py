@@ -1,13 +1,12 @@
 """Where the disk went, and what can go: `dlwb clean`. Nothing is removed without a yes."""
 
-import os
 import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from workbench import paths
+from workbench.files import taken
 from workbench.formatting import count, size
 from workbench.listing import print_json, table
 from workbench.problems import Problem, one_line
@@ -27,17 +26,6 @@ class Use(NamedTuple):
     @property
     def total(self) -> int:
         return sum(self)
-
-
-def taken(path: Path) -> int:
-    """Bytes of the disk that a file or a folder with all in it takes; links are not followed, what cannot be read counts nothing."""
-    try:
-        total = os.lstat(path).st_blocks * 512
-        if path.is_dir() and not path.is_symlink():
-            total += sum(taken(Path(entry.path)) for entry in os.scandir(path))
-    except OSError:
-        return 0
-    return total
 
 
 def use(run: Run) -> Use:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from workbench.datasets import images, own_file
-from workbench.datasets.images import ImageData
+from workbench.datasets.labelled_images import ImageData
 from workbench.datasets.pictures import read_picture
 from workbench.datasets.store.catalog import find
 from workbench.datasets.store.fetch import fetch

@@ -26,8 +26,9 @@ from workbench.problems import Problem
 from workbench.recipes.recipe import Loaded, Recipe
 from workbench.tui.drawing import palette
 from workbench.tui.drawing.frame_diff import Frame, Ready
-from workbench.tui.keys import KeyScreen
+from workbench.tui.keys import Key
 from workbench.tui.models.library import Library
+from workbench.tui.screens.key_screen import KeyScreen
 from workbench.tui.screens.recipes import RecipesScreen
 
 if TYPE_CHECKING:
@@ -203,12 +204,31 @@ class DlwbApp(App[None], inherit_bindings=False):
         feed.ask()
         self.push_screen(RunScreen(feed))
 
+    def open_help(self, keys: tuple[Key, ...]) -> None:
+        """Show what every key of a screen does."""
+        from workbench.tui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(keys))
+
+    def open_finder(self) -> None:
+        """Show the finder over the screen that is open."""
+        from workbench.tui.screens.finder import finder
+
+        self.push_screen(finder())
+
     def try_run(self, run: Run, recipe: Recipe) -> None:
         """Open the screen on which a run's network is asked."""
         from workbench.tui.models import answering
-        from workbench.tui.screens.try_it import try_screen
 
-        self.push_screen(try_screen(self.library.feed(run), answering.takes(run, recipe)))
+        feed, kind = self.library.feed(run), answering.takes(run, recipe)
+        if kind == "picture":
+            from workbench.tui.screens.try_picture import TryPictureScreen
+
+            self.push_screen(TryPictureScreen(feed))
+        else:
+            from workbench.tui.screens.try_form import TryFormScreen
+
+            self.push_screen(TryFormScreen(feed, kind))
 
     def steer(self, run: Run, verb: str, request: dict[str, Any] | None = None) -> None:
         """Tell a run something; killing it is asked about first."""

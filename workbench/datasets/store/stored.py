@@ -99,7 +99,7 @@ def remove(name: str, variant: str = "") -> int:
 
     Problem where there is nothing, or where it is being fetched.
     """
-    from workbench.runs.disk_use import taken
+    from workbench.files import taken
 
     folder = home(name, variant)
     if not downloaded(name, variant):

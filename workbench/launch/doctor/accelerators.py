@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib import metadata
 
 from workbench.formatting import gib
-from workbench.launch import devices, torch_probe
+from workbench.launch import choose_device, devices, torch_probe
 from workbench.launch.devices import Device, Driver
 from workbench.launch.doctor.finding import Finding, output
 from workbench.launch.torch_probe import Torch
@@ -64,7 +64,7 @@ def gpu(said: Torch, here: Driver, found: list[Device], environment: Mapping[str
     """Whether a run would train on a GPU; if not, why."""
     given = environment.get("CUDA_VISIBLE_DEVICES")
     if here.error:
-        return Finding("gpu", "bad", f"An NVIDIA driver is here, but it does not answer: {here.error}.", devices.BROKEN_DRIVER)
+        return Finding("gpu", "bad", f"An NVIDIA driver is here, but it does not answer: {here.error}.", choose_device.BROKEN_DRIVER)
     if here.version and not here.count:
         text = f"The driver {here.version} is here, but no GPU that this process may see."
         return Finding("gpu", "warn", text, _elsewhere(environment) or "A container gets them with --gpus all.")

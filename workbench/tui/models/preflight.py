@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from workbench import formatting, paths
-from workbench.launch import devices, estimate, torch_probe
+from workbench.launch import choose_device, devices, estimate, torch_probe
 from workbench.launch.devices import Device, Driver
 from workbench.launch.doctor import disks, session
 from workbench.launch.doctor.finding import Finding
@@ -58,7 +58,7 @@ def outlook(loaded: Loaded, machine: Machine, past: Sequence[Past]) -> Outlook:
     warnings: list[tuple[str, bool]] = []
     accelerators = machine.devices[:-1]
     try:
-        name = devices.best_device(kinds, wanted, accelerators)
+        name = choose_device.best_device(kinds, wanted, accelerators)
     except Problem as problem:
         return Outlook(cpu, Estimate(), ((str(problem), True),))
     if name != "cpu" and machine.torch:
@@ -69,7 +69,7 @@ def outlook(loaded: Loaded, machine: Machine, past: Sequence[Past]) -> Outlook:
             warnings.append((str(machine.torch), True))
     elif "cuda" in kinds and wanted == "auto" and machine.driver.error:
         text = f"It would train on the CPU: an NVIDIA driver is there, but it does not answer ({machine.driver.error})."
-        warnings.append((f"{text} {devices.BROKEN_DRIVER}", True))
+        warnings.append((f"{text} {choose_device.BROKEN_DRIVER}", True))
     device = next(each for each in machine.devices if each.name == name)
     if device.busy:
         warnings.append((f"{device.name} is in use by {device.run or 'another run'}: this one would wait until that has ended.", False))

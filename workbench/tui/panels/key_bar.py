@@ -8,8 +8,9 @@ from textual.strip import Strip
 
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
-from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.keys import Key
 from workbench.tui.panels.lines import Lines
+from workbench.tui.screens.key_screen import KeyScreen
 
 
 class _Place(NamedTuple):

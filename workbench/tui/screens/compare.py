@@ -19,12 +19,13 @@ from workbench.tui import keys
 from workbench.tui.charts.chart import Chart, Line
 from workbench.tui.charts.plot import SERIES, SLOTS
 from workbench.tui.drawing import palette, states, strips
-from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.keys import Key
 from workbench.tui.models.run_feed import Feed
 from workbench.tui.panels.figures import shortened
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.run_board import logarithmic
+from workbench.tui.screens.key_screen import KeyScreen
 
 READ, LOOK = 0.0005, 1.0
 """Seconds until the next slice of a log that is not read to its end, and until the next look at all of them."""

@@ -1,7 +1,7 @@
 """Ways to get a run out of here, to choose from: a page, its numbers, the picture shown, the text shown, its path and how to fetch it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -18,9 +18,7 @@ from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.samples import SamplePanel
-
-if TYPE_CHECKING:
-    from workbench.tui.app import DlwbApp
+from workbench.tui.services import Services
 
 
 def shown(run: Run, panel: Widget | None) -> tuple[bytes, str]:
@@ -43,8 +41,6 @@ def shown(run: Run, panel: Widget | None) -> tuple[bytes, str]:
 
 class ExportScreen(ModalScreen[None]):
     """A key each; what was written stands here with the way to fetch it, and its path is on the clipboard."""
-
-    app: "DlwbApp"
 
     DEFAULT_CSS = """
     ExportScreen { align: center middle; background: $ground 60%; }
@@ -108,7 +104,7 @@ class ExportScreen(ModalScreen[None]):
 
     def _made(self, name: str) -> list[tuple[str, bool]]:
         if name == "text":
-            self.app.copy(self.text)
+            cast(Services, self.app).copy(self.text)
             return [(f"{len(self.text):,} characters are on the clipboard, where your terminal takes OSC 52.", False)]
         if name == "path":
             file = self.run.path.absolute()
@@ -121,6 +117,6 @@ class ExportScreen(ModalScreen[None]):
             else:
                 file = formats.save(self.run, name, folder / f"{self.run.id}.{name}")
         fetch = terminal.scp_line(file)
-        self.app.copy(fetch or str(file))
+        cast(Services, self.app).copy(fetch or str(file))
         what = "This line" if fetch else "The path"
         return [(str(file), False), (terminal.scp_line(file, always=True), False), (f"{what} is on the clipboard.", False)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from rich.text import Text
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
@@ -10,9 +10,7 @@ from textual.markup import escape
 
 from workbench.tui.drawing import palette
 from workbench.tui.panels.run_rows import run_title
-
-if TYPE_CHECKING:
-    from workbench.tui.keys import KeyScreen
+from workbench.tui.screens.key_screen import KeyScreen
 
 
 class Found(NamedTuple):
@@ -23,18 +21,18 @@ class Found(NamedTuple):
     do: Callable[[], None]
 
 
-def commands(screen: "KeyScreen") -> Iterator[Found]:
+def commands(screen: KeyScreen) -> Iterator[Found]:
     """All that can be done from a screen: its keys, then themes, recipes and runs."""
-    app = screen.app
+    services = screen.services
     for key in screen.KEYS:
         if key.name not in ("palette", "up", "down"):
             yield Found(f"{key.help}  ({key.cap})", screen.refusal(key.name), partial(screen.action_press, key.name))
     for theme in palette.THEMES:
-        yield Found(f"Colours: {theme}", "", partial(app.wear, theme))
-    for shelved in app.library.shelf:
-        yield Found(f"Recipe: {shelved.title}", shelved.path.stem, partial(app.show_recipe, str(shelved.path)))
-    for entry in app.library.entries.values():
-        yield Found(f"Run: {run_title(entry)}", entry.run.id, partial(app.open_run, entry.run))
+        yield Found(f"Colours: {theme}", "", partial(services.wear, theme))
+    for shelved in services.library.shelf:
+        yield Found(f"Recipe: {shelved.title}", shelved.path.stem, partial(services.show_recipe, str(shelved.path)))
+    for entry in services.library.entries.values():
+        yield Found(f"Run: {run_title(entry)}", entry.run.id, partial(services.open_run, entry.run))
 
 
 class Commands(Provider):
@@ -52,12 +50,10 @@ class Commands(Provider):
                 yield Hit(score, Text(found.name), found.do, found.name, escape(found.help) or None)
 
     def _all(self) -> Iterator[Found]:
-        from workbench.tui.keys import KeyScreen
-
         if isinstance(self.screen, KeyScreen):
             yield from commands(self.screen)
 
 
-def open_finder(screen: "KeyScreen") -> None:
-    """Show it over a screen."""
-    screen.app.push_screen(CommandPalette(providers=[Commands], placeholder="recipe, run, or what to do"))
+def finder() -> CommandPalette:
+    """The screen of the finder."""
+    return CommandPalette(providers=[Commands], placeholder="recipe, run, or what to do")

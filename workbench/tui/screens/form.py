@@ -10,13 +10,14 @@ from workbench.launch.devices import Device
 from workbench.launch.estimate import Past
 from workbench.recipes.recipe import Loaded
 from workbench.tui import keys
-from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.keys import Key
 from workbench.tui.models.draft import DEVICE, Draft
 from workbench.tui.models.preflight import Machine, Outlook, look, outlook
 from workbench.tui.panels import form_lines
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.rows import Row, Rows
+from workbench.tui.screens.key_screen import KeyScreen
 
 if TYPE_CHECKING:
     from textual.widgets import Input
@@ -71,7 +72,7 @@ class FormScreen(KeyScreen):
         return self.query_one(Rows)
 
     def on_mount(self) -> None:
-        entries = self.app.library.of(self.draft.base.stem)
+        entries = self.services.library.of(self.draft.base.stem)
         self._past = [Past(entry.recipe, entry.summary) for entry in entries if entry.recipe]
         self.rows.make = self._make_rows
         self.query_one("#outlook", Lines).source = lambda width: form_lines.head(self.draft, self.outlook, self.machine, width)
@@ -167,7 +168,7 @@ class FormScreen(KeyScreen):
         if reason := self.refusal("start"):
             self.notify(reason, severity="warning", markup=False, timeout=6)
         else:
-            self.app.start(self.draft.loaded)
+            self.services.start(self.draft.loaded)
 
     def do_edit(self) -> None:
         key = self.rows.key

@@ -15,10 +15,11 @@ from workbench.problems import clean, one_line
 from workbench.tui import keys
 from workbench.tui.charts.halfcell import Picture
 from workbench.tui.drawing import palette, strips
-from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.keys import Key
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.sheet import sheet_lines
+from workbench.tui.screens.key_screen import KeyScreen
 
 NARROW = 100
 LINE_LIMIT = 64_000_000

@@ -65,11 +65,11 @@ class RecipesScreen(ListScreen):
 
     def do_open(self) -> None:
         if self.chosen and self.chosen.loaded:
-            self.app.start(self.chosen.loaded)
+            self.services.start(self.chosen.loaded)
 
     def do_form(self) -> None:
         if self.chosen and self.chosen.loaded:
-            self.app.open_form(self.chosen.loaded)
+            self.services.open_form(self.chosen.loaded)
 
     def do_copy(self) -> None:
         self._copy("A copy of your own, to be edited. Its comments stay.")
@@ -103,15 +103,15 @@ class RecipesScreen(ListScreen):
         from workbench.tui.editor import edit
 
         try:
-            edit(self.app, path)
+            edit(self.app, self.services.frame, path)
         except Problem as problem:
-            self.app.say(str(problem), warning=True)
+            self.services.say(str(problem), warning=True)
         self._look_again(path)
         chosen = self.chosen
         if chosen and chosen.path == path:
             wrong = len(chosen.problems)
             text = f"{wrong} mistake{'s' * (wrong != 1)}; the pane lists {'them' if wrong > 1 else 'it'}" if wrong else "no mistakes"
-            self.app.say(f"{path.name}: {text}.", warning=bool(wrong))
+            self.services.say(f"{path.name}: {text}.", warning=bool(wrong))
 
     def _look_again(self, path: Path) -> None:
         """Read the recipes anew, with the cursor on this one."""

@@ -13,7 +13,7 @@ from workbench.recipes.recipe import Recipe
 from workbench.runs import runs
 from workbench.tui import keys
 from workbench.tui.charts.smoothing import SHARES
-from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.keys import Key
 from workbench.tui.models import answering, requests, run_actions
 from workbench.tui.models.run_feed import Feed
 from workbench.tui.panels.key_bar import KeyBar
@@ -22,6 +22,7 @@ from workbench.tui.panels.run_header import RunHeader
 from workbench.tui.panels.samples import SamplePanel
 from workbench.tui.panels.tab_bar import TabBar
 from workbench.tui.screens.ask import AskScreen
+from workbench.tui.screens.key_screen import KeyScreen
 
 POLL = 0.25
 """Seconds between two looks at a live run's log and state."""
@@ -117,9 +118,9 @@ class RunScreen(KeyScreen):
         """Say what became of what was asked from here."""
         for verb, answer in self.feed.answers():
             if not answer.ok:
-                self.app.say(one_line(answer.message, 400) or "It was refused.", warning=True)
+                self.services.say(one_line(answer.message, 400) or "It was refused.", warning=True)
             elif verb in ("sample", "set"):
-                self.app.say(f"{'Sampled' if verb == 'sample' else 'Changed'} at step {formatting.count(answer.step)}.")
+                self.services.say(f"{'Sampled' if verb == 'sample' else 'Changed'} at step {formatting.count(answer.step)}.")
 
     def draw(self) -> None:
         """Bring everything up to date; only what changed is painted, and an ended run, where nothing changes, is not even looked at."""
@@ -177,22 +178,22 @@ class RunScreen(KeyScreen):
             self.app.pop_screen()
 
     def do_pause(self) -> None:
-        self.app.steer(self.feed.run, "pause")
+        self.services.steer(self.feed.run, "pause")
 
     def do_again(self) -> None:
-        self.app.again(self.feed.run)
+        self.services.again(self.feed.run)
 
     def do_resume(self) -> None:
-        self.app.steer(self.feed.run, "resume")
+        self.services.steer(self.feed.run, "resume")
 
     def do_stop(self) -> None:
-        self.app.steer(self.feed.run, "stop")
+        self.services.steer(self.feed.run, "stop")
 
     def do_kill(self) -> None:
-        self.app.steer(self.feed.run, "kill")
+        self.services.steer(self.feed.run, "kill")
 
     def do_sample(self) -> None:
-        self.app.steer(self.feed.run, "sample", self.feed.request)
+        self.services.steer(self.feed.run, "sample", self.feed.request)
 
     def do_request(self) -> None:
         schema = requests.request_schema(self.feed.run, self.recipe)
@@ -201,7 +202,7 @@ class RunScreen(KeyScreen):
     def _requested(self, request: dict[str, Any] | None) -> None:
         if request is not None:
             self.feed.request = request
-            self.app.steer(self.feed.run, "sample", request)
+            self.services.steer(self.feed.run, "sample", request)
 
     def do_change(self) -> None:
         schema, values = requests.live_settings(self.feed.run, self.recipe, self.feed.history.settings())
@@ -209,15 +210,15 @@ class RunScreen(KeyScreen):
 
     def _changed(self, settings: dict[str, Any] | None) -> None:
         if settings:
-            self.app.steer(self.feed.run, "set", settings)
+            self.services.steer(self.feed.run, "set", settings)
         elif settings is not None:
-            self.app.say("Nothing was changed.")
+            self.services.say("Nothing was changed.")
 
     def do_export(self) -> None:
-        self.app.export(self.feed.run, self.board.target())
+        self.services.export(self.feed.run, self.board.target())
 
     def do_try(self) -> None:
-        self.app.try_run(self.feed.run, self.recipe)
+        self.services.try_run(self.feed.run, self.recipe)
 
     def do_log_y(self) -> None:
         self.board.log_y = {None: True, True: False, False: None}[self.board.log_y]

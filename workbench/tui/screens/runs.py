@@ -113,18 +113,18 @@ class RunsScreen(ListScreen):
 
     def do_open(self) -> None:
         if self.chosen:
-            self.app.open_run(self.chosen.run)
+            self.services.open_run(self.chosen.run)
 
     def do_try(self) -> None:
         if self.chosen and self.chosen.recipe:
-            self.app.try_run(self.chosen.run, self.chosen.recipe)
+            self.services.try_run(self.chosen.run, self.chosen.recipe)
 
     def do_stop(self) -> None:
         self._steer("stop")
 
     def do_again(self) -> None:
         if self.chosen:
-            self.app.again(self.chosen.run)
+            self.services.again(self.chosen.run)
 
     def do_resume(self) -> None:
         self._steer("resume")
@@ -134,7 +134,7 @@ class RunsScreen(ListScreen):
 
     def _steer(self, verb: str) -> None:
         if self.chosen:
-            self.app.steer(self.chosen.run, verb)
+            self.services.steer(self.chosen.run, verb)
 
     def do_mark(self) -> None:
         key = self.rows.key
@@ -152,7 +152,7 @@ class RunsScreen(ListScreen):
 
     def do_export(self) -> None:
         if self.chosen:
-            self.app.export(self.chosen.run)
+            self.services.export(self.chosen.run)
 
     # -- sorting ---------------------------------------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ class RunsScreen(ListScreen):
         try:
             self._take(event.value)
         except Problem as problem:
-            self.app.say(str(problem), warning=True)
+            self.services.say(str(problem), warning=True)
             event.input.focus()
             return
         self._close_line()
@@ -236,11 +236,11 @@ class RunsScreen(ListScreen):
                 self.marked.pop(run.id, None)
                 self.library.forget(run)
         except Problem as problem:
-            self.app.say(str(problem), warning=True)
+            self.services.say(str(problem), warning=True)
         if gone:
             self._deleted.append(gone)
             what = gone[0].id if len(gone) == 1 else f"{len(gone)} runs"
-            self.app.say(f"{what} in the trash; u brings {'it' if len(gone) == 1 else 'them'} back.")
+            self.services.say(f"{what} in the trash; u brings {'it' if len(gone) == 1 else 'them'} back.")
         self._look_again()
 
     def do_undo(self) -> None:
@@ -249,9 +249,9 @@ class RunsScreen(ListScreen):
             for run in self._deleted.pop():
                 back.append(trash.restore(run.id))
         except Problem as problem:
-            self.app.say(str(problem), warning=True)
+            self.services.say(str(problem), warning=True)
         if back:
-            self.app.say(f"{back[0].id if len(back) == 1 else f'{len(back)} runs'} brought back.")
+            self.services.say(f"{back[0].id if len(back) == 1 else f'{len(back)} runs'} brought back.")
         self._look_again()
         for run in back:
             self.call_after_refresh(self.rows.select, run.id)
