@@ -1,6 +1,6 @@
 """The key table: each screen's KEYS drives what a key does, the footer and the help, so none of the three can drift from the others."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from textual.binding import Binding, BindingType
 
@@ -37,3 +37,13 @@ ALWAYS = (
     Key("ctrl+l", "redraw", "", "Draw the whole screen anew", "^l"),
     Key("q,ctrl+q,ctrl+c", "quit", "quit", "Leave; runs go on without this program", "q"),
 )
+
+
+@runtime_checkable
+class Keyed(Protocol):
+    """A screen whose keys come from a table, as the footer sees it."""
+
+    KEYS: tuple[Key, ...]
+
+    def refusal(self, name: str) -> str: ...
+    def action_press(self, name: str) -> None: ...
