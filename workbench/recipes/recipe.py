@@ -24,21 +24,33 @@ Count = Annotated[int, Meta(ge=0)]
 class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How long, and how often what is done. Every cadence is counted in training steps, so that two identical runs have identical logs."""
 
-    epochs: Annotated[int, Meta(ge=1, description="passes over the training data, unless steps is given")] = 1
-    steps: Annotated[int, Meta(ge=0, description="training steps in all; 0: as many as the epochs have")] = 0
-    batch_size: Annotated[int, Meta(ge=1, description="examples in one training step")] = 64
-    log_every: Annotated[int, Meta(ge=0, description="steps that one logged value is the mean of; 0: measured over the first 50 steps")] = 0
-    evaluate_every: Annotated[int, Meta(ge=0, description="steps between two evaluations; 0: once an epoch")] = 0
-    sample_every: Annotated[int, Meta(ge=0, description="steps between two samples; 0: whenever it is evaluated")] = 0
-    checkpoint_every: Annotated[
-        int, Meta(ge=0, description="steps between two checkpoints; 0: by the clock, so that they cost under 2 %")
+    epochs: Annotated[int, Meta(ge=1, description="Passes over the training data; ignored where steps is given. More may overfit.")] = 1
+    steps: Annotated[int, Meta(ge=0, description="Training steps in all; 0 takes as many as the epochs have.")] = 0
+    batch_size: Annotated[
+        int, Meta(ge=1, description="Examples in one training step; larger batches need more memory and give smoother gradients.")
+    ] = 64
+    log_every: Annotated[
+        int, Meta(ge=0, description="Steps that one logged value is the mean of; 0 chooses it from the time of the first 50 steps.")
     ] = 0
-    patience: Annotated[int, Meta(ge=0, description="evaluations without improvement of keep_best after which it ends; 0: never")] = 0
+    evaluate_every: Annotated[int, Meta(ge=0, description="Steps between two evaluations; 0 evaluates once an epoch.")] = 0
+    sample_every: Annotated[int, Meta(ge=0, description="Steps between two samples; 0 samples at every evaluation.")] = 0
+    checkpoint_every: Annotated[
+        int, Meta(ge=0, description="Steps between two checkpoints; 0 saves by the clock, so that checkpoints cost under 2 % of the time.")
+    ] = 0
+    patience: Annotated[
+        int,
+        Meta(
+            ge=0, description="Early stopping: evaluations without improvement of keep_best after which the run ends; 0 never stops early."
+        ),
+    ] = 0
     keep_best: Annotated[
         str,
-        Meta(pattern=r"^$|^[^/]+/.", description="metric whose best weights are kept and tested, as valid/loss; empty: the last weights"),
+        Meta(
+            pattern=r"^$|^[^/]+/.",
+            description="Metric whose best weights are kept and tested, such as valid/loss; empty tests the last weights.",
+        ),
     ] = ""
-    stop_when_not_finite: Annotated[bool, Meta(description="end the run when a training value becomes NaN or infinite")] = True
+    stop_when_not_finite: Annotated[bool, Meta(description="End the run when a training value becomes NaN or infinite.")] = True
 
 
 LIVE = ("epochs", "steps", "log_every", "evaluate_every", "sample_every", "checkpoint_every", "patience")
@@ -48,11 +60,17 @@ LIVE = ("epochs", "steps", "log_every", "evaluate_every", "sample_every", "check
 class Compute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """On what, and how exactly. Part of the recipe because 1 and 2 threads, or TF32, give different bits."""
 
-    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")] = "auto"
-    threads: Annotated[int, Meta(ge=0, description="threads for one operation on the CPU; 0: as many as this process may use")] = 0
-    precision: Annotated[str, Meta(pattern=r"^(float32|bfloat16)$", description="float32, or bfloat16 autocast on CUDA")] = "float32"
-    tf32: Annotated[bool, Meta(description="let CUDA multiply float32 as TF32: faster, with 10 bits of mantissa")] = False
-    deterministic: Annotated[bool, Meta(description="only algorithms that give the same bits every time")] = False
+    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where it trains: auto, cpu, cuda or cuda:N.")] = "auto"
+    threads: Annotated[int, Meta(ge=0, description="Threads for one operation on the CPU; 0 takes as many as this process may use.")] = 0
+    precision: Annotated[
+        str,
+        Meta(
+            pattern=r"^(float32|bfloat16)$",
+            description="Numbers of the forward pass: float32, or bfloat16 by autocast on CUDA, faster with less memory.",
+        ),
+    ] = "float32"
+    tf32: Annotated[bool, Meta(description="Let CUDA multiply float32 as TF32: faster, with 10 bits of mantissa.")] = False
+    deterministic: Annotated[bool, Meta(description="Use only algorithms that give the same bits every time; some are slower.")] = False
 
 
 Place = (
