@@ -28,4 +28,4 @@ def test_torchkit_is_one_door_for_all_of_it() -> None:
     for name in torchkit.__all__:
         assert getattr(torchkit, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Wine'"):
-        torchkit.Wine  # noqa: B018
+        torchkit.Wine

@@ -1,4 +1,4 @@
-"""The field's words, in sentences: every setting's help, every recipe, and what the program says. The dialect of earlier versions is gone."""
+"""The field's words, in sentences: every setting's help, every recipe, and what the program says. The old dialect is gone."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""What lessons in PyTorch share. One door for people's own files: `from workbench.torchkit import TorchProject, Settings, live, InMemory, Scalars`.
+"""What lessons in PyTorch share, and one door for people's own files: `from workbench.torchkit import TorchProject, Settings, live`.
 
 Each name is imported when it is asked for, so that a lesson which needs one kit does not pay for the others.
 """
