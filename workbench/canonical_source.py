@@ -7,9 +7,10 @@ are numbered, so that they can be renamed. The text is the same in every version
 
 import ast
 import hashlib
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 PACKAGE = "workbench"
 LOOKS_AT_NAMES = {"locals", "eval", "exec"}
@@ -82,9 +83,10 @@ class _Scope:
 
     def bind(self, name: str, what: str | Ref) -> None:
         before = self.names.get(name, what)
-        if before in ("global", "nonlocal"):
-            return
-        self.names[name] = what if before == what or what in ("global", "nonlocal") else "plain"
+        if what in ("global", "nonlocal") or before == what:
+            self.names[name] = what
+        elif before not in ("global", "nonlocal"):
+            self.names[name] = "plain"
 
     def find(self, name: str) -> "tuple[_Scope, str | Ref] | None":
         scope: _Scope | None = self
@@ -144,11 +146,9 @@ class _Writer:
         # An import may do something merely by being there (torch sets its threads), wherever in the file it stands.
         packages = f"imports {' '.join(sorted(self.packages))};" if self.packages and self.out else ""
         merged: list[str | Ref] = [packages] if packages else []
-        for piece in self.out:
-            if merged and isinstance(piece, str) and isinstance(merged[-1], str):
-                merged[-1] += piece
-            else:
-                merged.append(piece)
+        for is_text, group in itertools.groupby(self.out, lambda piece: isinstance(piece, str)):
+            pieces = list(group)
+            merged += ["".join(cast(list[str], pieces))] if is_text else pieces
         return Source(tuple(merged), frozenset(self.imports), bindings, frozenset(self.module.names), tuple(self.stars))
 
     # -- what is bound where -----------------------------------------------------------------------------------------------------

@@ -97,6 +97,8 @@ class _Tree:
         self.stamps: dict[Path, _Stamp] = {}
         self._sources: dict[Path, Source] = {}
         self._modules: dict[str, Path | None] = {}
+        self._is_module: dict[str, bool] = {}
+        self._counts: dict[Path, bool] = {}
         self._resolved: dict[str, tuple[Path | None, str]] = {}
         self._linked: dict[Path, str] = {}
         self._near: dict[Path, set[Path]] = {}
@@ -123,6 +125,12 @@ class _Tree:
             self._modules[dotted] = next((file for file in files if file.is_file()), None)
         return self._modules[dotted]
 
+    def is_module(self, dotted: str) -> bool:
+        """Whether a file or a folder has this name."""
+        if dotted not in self._is_module:
+            self._is_module[dotted] = bool(self.module(dotted)) or self.package.joinpath(*dotted.split(".")[1:]).is_dir()
+        return self._is_module[dotted]
+
     def resolve(self, dotted: str) -> tuple[Path | None, str]:
         """The file that defines what this name stands for, through every file that only passes it on, and its name there."""
         if dotted not in self._resolved:
@@ -134,7 +142,7 @@ class _Tree:
         names = dotted.split(".")
         file, end, depth = self.module(names[0]), 1, 2
         # A folder may do without an __init__.py.
-        while depth <= len(names) and (self.module(".".join(names[:depth])) or self.package.joinpath(*names[1:depth]).is_dir()):
+        while depth <= len(names) and self.is_module(".".join(names[:depth])):
             if here := self.module(".".join(names[:depth])):
                 file, end = here, depth
             depth += 1
@@ -156,6 +164,11 @@ class _Tree:
 
     def counts(self, path: Path) -> bool:
         """Whether what this file holds can change what is trained or measured: see the module's docstring."""
+        if path not in self._counts:
+            self._counts[path] = self._may_change_numbers(path)
+        return self._counts[path]
+
+    def _may_change_numbers(self, path: Path) -> bool:
         if not path.is_relative_to(self.package):
             return True
         room, *inside = path.relative_to(self.package).with_suffix("").parts
