@@ -68,7 +68,7 @@ def test_what_was_measured_with_other_code_is_stale_and_goes_when_there_is_a_new
     kept = tmp_path / "results.json"
     old = finished()
     measured.collect([old.id], path=kept)
-    write(line.parent, train=TRAIN, source=(line.parent / "line.py").read_text() + "\n# changed\n")
+    write(line.parent, train=TRAIN, source=(line.parent / "line.py").read_text() + "\nCHANGED = 1\n")
     assert measured.stale(measured.read(kept), recipe.load(line)) == "stale: code changed"
     with pytest.raises(Problem, match="changed since"):
         measured.collect([old.id], path=kept)

@@ -350,6 +350,16 @@ def _shell() -> Any:
         results.drop(references)
 
     @results.command()
+    def carry(
+        references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Finished runs of the code before: ids or paths.")],
+    ) -> None:
+        """Keep results although the code has changed: replay these runs with it, and see that every bit is the same."""
+        from workbench.launch import carry as carrying
+
+        for said in carrying.carry(references):
+            _tell(said)
+
+    @results.command()
     def render(check: Annotated[bool, typer.Option("--check", help="Only see whether it is right.")] = False) -> None:
         """Write the README's table of results anew."""
         from workbench.runs import measured as results

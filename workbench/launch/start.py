@@ -17,12 +17,14 @@ import msgspec
 from workbench import __version__, files, paths
 from workbench.launch import choose_device, devices, logind
 from workbench.problems import Problem, one_line
+from workbench.recipes import closure, trust
 from workbench.recipes import recipe as recipes
-from workbench.recipes import trust
 from workbench.recipes.recipe import Loaded, dump
 from workbench.runs import commands, lock
 from workbench.runs.runs import Run, attempts, state, summary, whole
 
+NAMED = 4
+"""Of changed files, so many are named."""
 PATIENCE = 5.0
 """Seconds that a run's processes may take to say who they are."""
 
@@ -93,6 +95,7 @@ def create(loaded: Loaded, device: str, warning: str = "") -> Run:
     """Make the run directory of a recipe that was read; nothing runs yet. `device` is cpu or cuda:N; the warning will stand in its log."""
     file = loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py"
     source = trust.read(file) if loaded.project_file else file.read_bytes()
+    code = closure.closure(file)
     recipe = msgspec.structs.replace(
         loaded.recipe,
         project="./project.py" if loaded.project_file else loaded.recipe.project,
@@ -123,6 +126,8 @@ def create(loaded: Loaded, device: str, warning: str = "") -> Run:
             "created": time.time(),
             "processor": devices.processor(),
             "versions": _versions(),
+            "code": code.hash,
+            "files": code.files,
         }
         (path / "run.json").write_text(json.dumps(about))
         (path / "project.py").write_bytes(source)
@@ -159,10 +164,11 @@ def launch(run: Run, *, anyway: bool = False) -> None:
         raise Problem(f"{run.id} is {current.message}.", f"Resume it from {current.host}.")
     if current.state == "finished":
         raise Problem(f"{run.id} has finished, so there is nothing left to go on with.", f"`dlwb run {run.stem}` starts another one.")
-    if current.attempt and not current.alive and run.code_has_changed():
+    if current.attempt and not current.alive and (changed := run.changed_code()):
         if not anyway:
+            named = ", ".join(changed[:NAMED]) + " …" * (len(changed) > NAMED)
             raise Problem(
-                f"The code of {run.recipe().project} has changed since {run.id} was trained, so it might not resume exactly.",
+                f"The code of {run.recipe().project} has changed since {run.id} was trained ({named}), so it might not resume exactly.",
                 "`dlwb resume --anyway` goes on with the new code.",
             )
         _take_new_code(run, current.attempt)
@@ -188,12 +194,16 @@ def _call(command: list[str], environment: dict[str, str]) -> subprocess.Complet
 
 
 def _take_new_code(run: Run, attempt: int) -> None:
-    """Keep the code that trained it so far under another name, and copy what it goes on with."""
+    """Keep the code that trained it so far under another name, and copy and note what it goes on with."""
+    name = run.recipe().project
     try:
-        code = (paths.projects() / f"{run.recipe().project}.py").read_bytes()
-        if run.project_copy.exists():
-            run.project_copy.replace(run.path / f"project.attempt{attempt}.py")
-        files.write(run.project_copy, code)
+        if not name.endswith(".py"):
+            source = (paths.projects() / f"{name}.py").read_bytes()
+            if run.project_copy.exists():
+                run.project_copy.replace(run.path / f"project.attempt{attempt}.py")
+            files.write(run.project_copy, source)
+        code = closure.closure(run.project_copy if name.endswith(".py") else paths.projects() / f"{name}.py")
+        files.write(run.path / "run.json", json.dumps({**run.about(), "code": code.hash, "files": code.files}).encode())
     except OSError as error:
         raise Problem(f"The code of {run.id} cannot be replaced: {error.strerror} ({error.filename}).") from error
 

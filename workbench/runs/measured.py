@@ -1,6 +1,7 @@
 """What the recipes were measured to reach: runs in data/results.json, one a line, and the README's table, which is made from them.
 
-A result holds for the code and the settings that it was measured with. Where either has changed since, it is stale.
+A result holds for the code and the settings that it was measured with. Where either has changed since, it is stale, unless it was carried
+over to code that was seen to compute the same bits.
 """
 
 import hashlib
@@ -15,8 +16,8 @@ from workbench import files, paths
 from workbench.formatting import duration, number
 from workbench.listing import table
 from workbench.problems import Problem, one_line
+from workbench.recipes import closure
 from workbench.recipes import recipe as recipes
-from workbench.recipes import trust
 from workbench.recipes.recipe import Loaded, Recipe
 from workbench.runs import bars as verdict
 from workbench.runs import runs
@@ -24,6 +25,17 @@ from workbench.runs.history import History
 from workbench.runs.log import Tail
 
 BEGIN, END = "<!-- made by `dlwb results render` -->", "<!-- end of what is made -->"
+
+
+class Carried(msgspec.Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}):
+    """A replay of a run of the recipe with other code, equal bit for bit: what was measured with the one holds for the other."""
+
+    before: str
+    after: str
+    steps: int
+    """How many were replayed."""
+    run: str
+    """The run that was replayed."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,10 +61,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Of the data, where it is not the course's own."""
     run: str
     code: str
-    """Beginning of the SHA-256 of the project's source."""
+    """Hash of all code that it depends on; see `closure`."""
     settings: str
-    """The same of project, config and train."""
+    """Beginning of the SHA-256 of config and train."""
     versions: dict[str, str] = {}
+    carried: list[Carried] = []
+    """From which code it was carried over to `code`, step by step; empty where it was measured with it."""
 
 
 def file() -> Path:
@@ -75,13 +89,16 @@ def read(path: Path | None = None) -> list[Result]:
 
 def write(results: Sequence[Result], path: Path | None = None) -> None:
     """One result a line, by recipe and seed, so that two branches which measure different recipes rarely meet."""
-    lines = [msgspec.json.encode(each) for each in sorted(results, key=lambda each: (each.recipe, each.device, each.seed))]
+    ordered = sorted(results, key=lambda each: (each.recipe, each.device, each.seed))
+    # What few results have does not stand on the lines of all others.
+    plain = [{key: value for key, value in msgspec.to_builtins(each).items() if key != "carried" or value} for each in ordered]
+    lines = [msgspec.json.encode(each) for each in plain]
     files.write(path or file(), b"[\n" + b",\n".join(lines) + b"\n]\n")
 
 
 def code_of(loaded: Loaded) -> str:
     """What `Result.code` is for the project as it is now."""
-    return trust.sha256(loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py")[:16]
+    return closure.closure_hash(loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py")
 
 
 def settings_of(recipe: Recipe) -> str:
@@ -99,9 +116,9 @@ def measure(run: runs.Run) -> Result:
     history.fold(events)
     if history.demo:
         raise Problem(f"{run.id} is a demo, which counts for nothing: {history.demo}.")
-    if not run.project_copy.is_file() or (code := trust.sha256(run.project_copy)[:16]) != code_of(loaded):
+    if (code := run.about().get("code")) != code_of(loaded):
         raise Problem(f"{run.id} was trained by code that has changed since.", f"`dlwb run {run.stem}` measures it anew.")
-    other = [*_differences(recipe, loaded.recipe), *(name for name in history.settings() if name != "train.log_every")]
+    other = [*differences(recipe, loaded.recipe), *(name for name in history.settings() if name != "train.log_every")]
     if other:
         raise Problem(f"{run.id} is no run of {run.stem} as it is now: {', '.join(other)} differ.", "Only the seed may.")
     summary = runs.summarize(history, 0)
@@ -130,7 +147,7 @@ def measure(run: runs.Run) -> Result:
     )
 
 
-def _differences(one: Recipe, other: Recipe) -> list[str]:
+def differences(one: Recipe, other: Recipe) -> list[str]:
     """Names of the settings that two recipes have otherwise."""
     found = []
     for section in ("config", "train"):

@@ -126,13 +126,28 @@ class Run:
         """Where it came from: recipe file, its folder, mirror, versions."""
         return files.read_object(self.path / "run.json")
 
-    def code_has_changed(self) -> bool:
-        """Whether a shipped project's source is not what trained this run. A person's own file is always the run's copy."""
+    def changed_code(self) -> list[str]:
+        """The files that its numbers depend on whose code is not what trained it; a person's own project is the run's copy.
+
+        Runs of version 0.1 noted no more than the project's own file.
+        """
+        from workbench.recipes import closure  # a list of runs does not need it
+
+        name = "project.py"
         try:
             name = self.recipe().project
-            return not name.endswith(".py") and (paths.projects() / f"{name}.py").read_bytes() != self.project_copy.read_bytes()
-        except (OSError, Problem):
-            return True
+            own = name.endswith(".py")
+            file = self.project_copy if own else paths.projects() / f"{name}.py"
+            about = self.about()
+            if "code" not in about:
+                return [] if own or closure.same_alone(file, self.project_copy) else [f"projects/{name}.py"]
+            now = closure.closure(file)
+            if now.hash == about["code"]:
+                return []
+            before = about.get("files")
+            return closure.changed(before if isinstance(before, dict) else {}, now.files) or [file.name]
+        except Problem:
+            return [name]
 
 
 def list_runs() -> list[Run]:
