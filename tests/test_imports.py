@@ -24,7 +24,7 @@ class Part(NamedTuple):
 
 PARTS = {
     # Whatever is not named below, and new files too: what the shell, the lists and a run's parent need, quick to start.
-    "light": Part({"msgspec", "yaml", "platformdirs"}, {"pynvml", "tensorboard"}, {"light"}),
+    "light": Part({"msgspec", "yaml", "platformdirs"}, {"pynvml", "tensorboard", "numpy", "jinja2", "markupsafe"}, {"light"}),
     "training": Part({"msgspec", "numpy", "pydantic", "psutil"}, {"pynvml"}, {"light", "training"}),
     "data": Part({"msgspec", "numpy", "yaml", "torch", "PIL", "pooch"}, {"torchvision", "sklearn", "scipy"}, {"light", "training", "data"}),
     "projects": Part({"numpy", "torch", "PIL", "sklearn"}, {"torchvision"}, {"data"}),
@@ -61,6 +61,8 @@ def imports(tree: ast.AST, inside: bool = False) -> Iterator[tuple[str, bool]]:
             # `from workbench import log` imports a module, `from workbench.log import Tail` a name.
             packages = [package for package in ("workbench", *(f"workbench.{each}" for each in FOLDERS)) if node.module == package]
             yield from ((f"{node.module}.{each.name}" if packages else str(node.module), inside) for each in node.names)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
         yield from imports(node, inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
 
 

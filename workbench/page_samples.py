@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from html import escape
 
-from workbench import atomic, npy, svg, words
+from workbench import atomic, svg, words
 from workbench.events import Curve, Images, Matrix, Scatter, Table, Tagged, Text, split_tag
 from workbench.history import History
+from workbench.log import read_rows
 from workbench.problems import Problem, clean, one_line
 from workbench.runs import Run
 from workbench.words import number
@@ -81,7 +82,7 @@ def _charted(run: Run, found: list[Curve | Scatter]) -> str:
     lines: list[svg.Line] = []
     labels = ("", "")
     for event in found:
-        x, y = (npy.decode(atomic.read_plain(run.path / event.file)) if event.file else [event.x, event.y])[:2]
+        x, y = (read_rows(run.path / event.file).tolist() if event.file else [event.x, event.y])[:2]
         split, metric, series = split_tag(event.tag)
         if isinstance(event, Curve):
             labels = (one_line(event.labels[0], 40), one_line(event.labels[1], 40))
@@ -124,7 +125,7 @@ def _pictures(run: Run, event: Images) -> str:
 
 
 def _matrix(run: Run, event: Matrix) -> str:
-    values = npy.decode(atomic.read_plain(run.path / event.file)) if event.file else event.values
+    values = read_rows(run.path / event.file).tolist() if event.file else event.values
     across = max(map(len, values), default=0)
     finite = [value for row in values for value in row if value - value == 0]
     low, high = min(0.0, *finite) if finite else 0.0, max(finite, default=0.0)
