@@ -24,7 +24,7 @@ class Part(NamedTuple):
 
 PARTS = {
     # Whatever is not named below, and new files too: what the shell, the lists and a run's parent need, quick to start.
-    "light": Part({"msgspec", "yaml", "platformdirs"}, {"pynvml", "tensorboard", "numpy", "jinja2", "markupsafe"}, {"light"}),
+    "light": Part({"msgspec", "yaml", "platformdirs"}, {"pynvml", "tensorboard", "numpy", "PIL", "jinja2", "markupsafe"}, {"light"}),
     "training": Part({"msgspec", "numpy", "pydantic", "psutil"}, {"pynvml"}, {"light", "training"}),
     "data": Part({"msgspec", "numpy", "yaml", "torch", "PIL", "pooch"}, {"torchvision", "sklearn", "scipy"}, {"light", "training", "data"}),
     "projects": Part({"numpy", "torch", "PIL", "sklearn"}, {"torchvision"}, {"data"}),

@@ -19,7 +19,8 @@ def roc(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarra
     if not np.isfinite(scores).all():
         return np.empty(0), np.empty(0), np.empty(0)
     with warnings.catch_warnings(action="ignore"):  # a class without examples: NaN says it
-        return metrics.roc_curve(positive, scores.astype(np.float64), pos_label=True, drop_intermediate=False)
+        false, true, thresholds = metrics.roc_curve(positive, scores.astype(np.float64), pos_label=True, drop_intermediate=False)
+    return false, true, thresholds
 
 
 def auc(positive: np.ndarray, scores: np.ndarray) -> float:
