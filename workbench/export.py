@@ -76,6 +76,7 @@ def to_csv(run: Run) -> Iterator[str]:
         yield line.getvalue()
         line.seek(0)
         line.truncate()
+    yield line.getvalue()  # the names alone, where there is no scalar
 
 
 def to_tensorboard(run: Run, folder: Path) -> int:
