@@ -1,6 +1,5 @@
 """Downloads that were interrupted: what is here stays, only the rest is asked for, and what is put together is checked."""
 
-
 import pytest
 from download_server import CONTENT, Server, left, offer_from, put_part, server
 
