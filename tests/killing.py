@@ -17,7 +17,7 @@ from workbench.checkpoint import Checkpoints
 from workbench.events import AnyEvent, Scalars, Status
 from workbench.history import History
 from workbench.log import Tail, read_all
-from workbench.npz import decode_npz
+from workbench.numpy_state import decode_npz
 from workbench.runs import Run
 
 

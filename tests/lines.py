@@ -25,8 +25,6 @@ from workbench.project import Batches, Project, Request, Settings, live
 class Line(Project):
     """A line through noisy points."""
 
-    can_answer = True
-
     class Config(Settings):
         learning_rate: float = live(0.05, gt=0)
         """Step size."""

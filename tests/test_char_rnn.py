@@ -14,10 +14,10 @@ from workbench.checkpoint import Checkpoints
 from workbench.datasets import text
 from workbench.events import Scalars, Table, Text
 from workbench.log import EventLog
+from workbench.loop import Loop
 from workbench.problems import Problem
 from workbench.projects.char_rnn import CharRnn, chosen
 from workbench.recipe import Compute, Recipe, Train
-from workbench.training import Training
 
 SMALL = {"embedding": 8, "hidden": 24, "layers": 1, "dropout": 0.0, "sequence": 16, "learning_rate": 0.01, "prompt": "the"}
 VERSE = "the cat sat on the mat, and the rat ran at the cat. "
@@ -136,7 +136,7 @@ def attempt(folder: Path, work: Path, number: int, steps: int) -> CharRnn:
     recipe = Recipe(title="x", project="char_rnn", train=Train(steps=steps, batch_size=8, log_every=7, evaluate_every=25))
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     log = EventLog(folder)
-    Training(project, recipe, log, Checkpoints(folder / "checkpoints"), attempt=number).fit()
+    Loop(project, recipe, log, Checkpoints(folder / "checkpoints"), attempt=number).fit()
     log.close()
     return project
 

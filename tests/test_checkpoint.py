@@ -11,7 +11,7 @@ import pytest
 
 from workbench import atomic, events
 from workbench.checkpoint import Checkpoints, Generation
-from workbench.npz import decode_npz, encode_npz
+from workbench.numpy_state import decode_npz, encode_npz
 from workbench.problems import Problem
 
 

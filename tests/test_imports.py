@@ -32,7 +32,11 @@ PARTS = {
     "tui": Part({"msgspec", "numpy", "textual", "rich", "PIL"}, {"textual_image"}, {"light", "tui"}),
     "cli": Part(set(), {"typer", "rich"}, {"light"}),
 }
-TRAINING = {"project", "batches", "window", "live", "loading", "training", "npz", "meters"}
+TRAINING = {
+    *("project", "resumable", "batches", "metric_window", "live_settings", "find_project", "numpy_state", "meters"),
+    *("loop", "cadence", "early_stopping", "obey", "snapshot"),
+}
+WORKER = {"worker", "answer", "describe", "failures", "preview_data"}
 FILES_ONLY = {"catalog", "fetch", "download", "archive", "stored"}
 """Of datasets/, what moves files and reads none: the shell and the list of data sets need it, and need it quick to start."""
 PROJECTS_MAY = {"events", "problems", "project"}
@@ -46,8 +50,10 @@ def part_of(module: str) -> str:
         return "light"
     if name in ("torchkit", "datasets"):
         return "data"
-    if name in ("projects", "tui", "worker", "cli"):
-        return name if rest or name in ("worker", "cli", "tui") else "light"
+    if name in WORKER:
+        return "worker"
+    if name in ("projects", "tui", "cli"):
+        return name if rest or name in ("cli", "tui") else "light"
     return "training" if name in TRAINING else "light"
 
 
@@ -133,7 +139,7 @@ def test_reading_recipes_is_light() -> None:
 def test_the_terminal_program_imports_no_training() -> None:
     found = import_all("tui")
     assert "textual" in found
-    assert not found & (HEAVY | {"pydantic", "psutil", "workbench.worker", *modules("training"), *modules("projects"), *modules("data")})
+    assert not found & (HEAVY | {"pydantic", "psutil", *modules("worker"), *modules("training"), *modules("projects"), *modules("data")})
 
 
 def test_the_list_of_recipes_is_painted_before_numpy_and_http_are_imported() -> None:

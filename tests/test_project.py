@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from workbench.npz import decode_npz, encode_npz
+from workbench.numpy_state import decode_npz, encode_npz
 from workbench.project import Project
 from workbench.recipe import Compute, Train
 

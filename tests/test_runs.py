@@ -211,7 +211,7 @@ def test_a_stale_compiled_file_is_never_run(tmp_path: Path) -> None:
     import importlib.util
     import py_compile
 
-    from workbench.loading import find_project
+    from workbench.find_project import find_project
 
     source = tmp_path / "mine.py"
     evil = tmp_path / "evil.py"

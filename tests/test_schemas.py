@@ -65,7 +65,7 @@ def test_a_trusted_file_is_asked_once_and_again_when_it_changes(own: Path) -> No
     assert schemas.describe(own, may_run=False) is None
     first = schemas.describe(own)
     assert first is not None
-    assert (first.devices, first.can_answer, first.about, first.live) == (("cpu", "cuda"), False, "Learns nothing.", ["rate"])
+    assert (first.devices, first.takes, first.about, first.live) == (("cpu", "cuda"), "", "Learns nothing.", ["rate"])
     assert first.config["properties"]["rate"]["description"] == "How fast."
     assert schemas.describe(own) == schemas.describe(own, may_run=False) == first
     assert own.with_name("count").read_text() == "x"

@@ -11,11 +11,11 @@ from workbench.checkpoint import Checkpoints
 from workbench.datasets import table
 from workbench.events import Curve, Event, Matrix, Scalars, Table
 from workbench.log import EventLog
+from workbench.loop import Loop
 from workbench.problems import Problem
 from workbench.projects.table_classifier import SHOWN, TableClassifier
 from workbench.recipe import Compute, Recipe, Train
 from workbench.torchkit.metrics import auc
-from workbench.training import Training
 
 
 def made(folder: Path = Path(), **config: Any) -> TableClassifier:
@@ -246,7 +246,7 @@ def test_a_resumed_run_has_the_same_weights(tmp_path: Path) -> None:
         log = EventLog(tmp_path / name)
         train = Train(steps=steps, batch_size=32, log_every=3, evaluate_every=5, keep_best="valid/loss")
         recipe = Recipe(title="x", project="table_classifier", train=train)
-        Training(project, recipe, log, Checkpoints(tmp_path / name / "checkpoints")).fit()
+        Loop(project, recipe, log, Checkpoints(tmp_path / name / "checkpoints")).fit()
         log.close()
         return project
 

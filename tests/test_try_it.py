@@ -210,7 +210,7 @@ async def test_what_is_typed_while_it_loads_is_asked_once_it_has_loaded(tmp_path
     """The project waits in build_data for as long as a file is there."""
     gate, source = tmp_path / "gate", LINE
     for old, new in (
-        ("can_answer = True", 'can_answer = True\n    takes = "text"'),
+        ("    class Config(Settings):", '    takes = "text"\n\n    class Config(Settings):'),
         ('    at: float = 1.0\n        """Where the line is asked for."""', '    review: str = ""\n        """a review of your own"""'),
         ("{request.at}) = {self.weights[0] * request.at", "1) = {self.weights[0]"),
         ("rng = np.random.default_rng(0)\n", f"rng = np.random.default_rng(0)\n        while __import__('os').path.exists({str(gate)!r}):\n"

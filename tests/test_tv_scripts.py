@@ -13,11 +13,11 @@ from workbench.checkpoint import Checkpoints
 from workbench.datasets import scripts
 from workbench.events import Scalars, Table, Text
 from workbench.log import EventLog
+from workbench.loop import Loop
 from workbench.problems import Problem
 from workbench.projects.tv_scripts import TvScripts
 from workbench.recipe import Compute, Recipe, Train
 from workbench.torchkit.word_network import Softmax, drawn
-from workbench.training import Training
 from workbench.tui import palette
 from workbench.tui.panels.sheet import text_lines
 
@@ -259,10 +259,10 @@ def attempt(folder: Path, work: Path, number: int, until: int, **config: Any) ->
     recipe = Recipe(title="x", project="tv_scripts", train=Train(steps=130, batch_size=4, log_every=7, evaluate_every=25))
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     log = EventLog(folder)
-    training = Training(project, recipe, log, Checkpoints(folder / "checkpoints"), attempt=number)
+    training = Loop(project, recipe, log, Checkpoints(folder / "checkpoints"), attempt=number)
 
     def step(batch: Any) -> dict[str, Any]:
-        training.terminate = training.step + 1 == until
+        training.terminate = training.place.step + 1 == until
         return TvScripts.train_step(project, batch)
 
     project.train_step = step  # type: ignore[method-assign]

@@ -16,7 +16,7 @@ from lines import LINE, comparable, created, folded, start
 
 from workbench import control, follow, launch, lock, runs, trash
 from workbench.checkpoint import Checkpoints
-from workbench.npz import decode_npz
+from workbench.numpy_state import decode_npz
 from workbench.problems import Problem
 from workbench.runs import Run
 
@@ -350,7 +350,7 @@ def test_answers_from_the_best_weights(tmp_path: Path) -> None:
     ended(run)
     asked = '{"id": 1, "predict": {"x": 0.5}}\nnonsense\n{"id": 2, "sample": {"at": 1}}\n{"id": 3, "sample": {"wrong": 1}}\n'
     done = subprocess.run(
-        [sys.executable, "-m", "workbench.worker", "--answer", str(run.path)], input=asked, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "workbench.answer", str(run.path)], input=asked, capture_output=True, text=True, check=True
     )
     *doing, ready, first, second, third, fourth = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["doing"] for each in doing] == ["reading its data", "building its network", "loading its weights"]

@@ -60,3 +60,9 @@ def one_line(text: str, limit: int = 300) -> str:
     """The cleaned text on one line, cut to `limit` characters with an ellipsis."""
     line = " ".join(clean(text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def first_fault(error: Any) -> str:
+    """The first thing that pydantic's ValidationError names, with its place: "learning_rate: Input should be greater than 0"."""
+    fault = error.errors()[0]
+    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"

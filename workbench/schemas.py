@@ -25,7 +25,6 @@ class ProjectSchema(msgspec.Struct, frozen=True, kw_only=True):
     request: dict[str, Any] = {}
     """JSON schema of what may be asked of its `sample`."""
     devices: tuple[str, ...] = ("cpu",)
-    can_answer: bool = False
     takes: str = ""
     """What "try it" asks it with: picture, text, row."""
     about: str = ""
@@ -99,7 +98,7 @@ def run_describe(project: str | Path) -> ProjectSchema:
     name = project if isinstance(project, str) else str(project.absolute())
     if isinstance(project, Path) and not trust.is_trusted(project):
         raise Problem(f"{one_line(name)} is not trusted, so it was not run.", f"`dlwb trust {one_line(name)}` if you know what it does.")
-    command = [sys.executable, "-P", "-m", "workbench.worker", "--describe", name]
+    command = [sys.executable, "-P", "-m", "workbench.describe", name]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired:

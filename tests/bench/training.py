@@ -34,10 +34,10 @@ from workbench.control import Inbox
 from workbench.datasets.fetch import fetch
 from workbench.events import Event
 from workbench.log import EventLog, read_all
+from workbench.loop import Loop
 from workbench.meters import Meters
 from workbench.projects.image_classifier import ImageClassifier
 from workbench.recipe import Recipe
-from workbench.training import fit
 
 GOAL = 0.95
 CASES: dict[str, tuple[str, list[str], bool]] = {
@@ -71,7 +71,7 @@ def made(name: str, settings: list[str]) -> tuple[Silent, Recipe]:
 def workbench_loop(project: Silent, recipe: Recipe, folder: Path) -> None:
     """One attempt, as workbench.worker begins and ends it."""
     log = EventLog(folder)
-    fit(project, recipe, log, Checkpoints(folder / "checkpoints"), inbox=Inbox(folder / "control.jsonl"), meters=Meters("cpu"))
+    Loop(project, recipe, log, Checkpoints(folder / "checkpoints"), inbox=Inbox(folder / "control.jsonl"), meters=Meters("cpu")).fit()
     log.close()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from workbench import trust
-from workbench.problems import Problem, one_line
+from workbench.problems import Problem, first_fault, one_line
 from workbench.project import Project
 from workbench.recipe import Recipe
 from workbench.runs import Run
@@ -64,7 +64,6 @@ def make_project(run: Run, recipe: Recipe) -> Project:
     try:
         config = kind.Config.model_validate(recipe.config)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise Problem(f"recipe.yaml: config.{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise Problem(f"recipe.yaml: config.{first_fault(error)}.") from None
     folder = Path(run.about().get("recipe") or run.path).parent
     return kind(config, recipe.train, recipe.compute, recipe.seed, folder)

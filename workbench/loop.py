@@ -1,0 +1,263 @@
+"""The only training loop. The whole step is the project's; here are counting, logging, evaluating, saving and resuming."""
+
+import math
+import os
+import time
+import traceback
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench import snapshot
+from workbench.batches import planned, stream
+from workbench.cadence import Cadence, Place
+from workbench.checkpoint import Checkpoints
+from workbench.control import Inbox
+from workbench.early_stopping import EarlyStopping
+from workbench.events import Event, Mark, Scalars, Status, placed
+from workbench.history import History
+from workbench.live_settings import LiveSettings, to_repeat
+from workbench.log import EventLog
+from workbench.meters import Meters
+from workbench.metric_window import MetricWindow, refuse_not_finite
+from workbench.obey import obey
+from workbench.problems import Problem
+from workbench.project import Project, Settings
+from workbench.recipe import Recipe
+
+
+@dataclass
+class Loop:
+    """One attempt at a run: where it is, and what surrounds it."""
+
+    project: Project
+    """Built."""
+    recipe: Recipe
+    log: EventLog
+    checkpoints: Checkpoints
+    inbox: Inbox = field(default_factory=lambda: Inbox(Path(os.devnull)))
+    meters: Meters | None = None
+    announce: Callable[[str], None] = lambda state: None
+    """Told each new state."""
+    past: History = field(default_factory=History)
+    """The folded log of earlier attempts."""
+    attempt: int = 1
+    device: str = ""
+    terminate: bool = False
+    """Set by the SIGTERM handler: finish the step, save, end."""
+
+    def __post_init__(self) -> None:
+        self.place = Place()
+        self.live = LiveSettings(self.project, self.recipe.train)
+        self.cadence = Cadence()
+        self.stopping = EarlyStopping(self.recipe.train.keep_best)
+        self.window = MetricWindow(self.project)
+        self.ending: Status | None = None
+        self.metrics: dict[str, float] = {}
+        self._best: dict[str, Any] | None = None
+        """The best state yet, until it is written."""
+        self._saved_step = -1
+        self.batch: Any = None
+
+    def fit(self) -> Status:
+        """Train to the end, or to where somebody stops it; returns how it ended, which is also the log's last line."""
+        from_step, last_batch = self._resume()
+        batches = self._batches()
+        self.turn("running", from_step=from_step, pending=self.live.pending)
+        self._repeat_changes()
+        if from_step < 0:
+            self._summarize()
+            self._evaluate("valid")
+            self.sample()
+        self.cadence = Cadence(time.monotonic())
+        # Patience too: a kill in the test that follows must not give it another epoch.
+        self.ending = self.ending or self._finished(self.place.reached(self.live.train))
+        while not self.ending:
+            self._train_epoch(batches, last_batch)
+            last_batch = None
+            if not self.ending:
+                batches = self._batches()
+        return self._end(self.ending)
+
+    def _batches(self) -> Iterable[Any]:
+        batches = self.project.batches(self.place.epoch, np.random.default_rng([self.project.seed, self.place.epoch]))
+        self.place.per_epoch = planned(batches) or self.place.per_epoch
+        return batches
+
+    def _train_epoch(self, batches: Iterable[Any], last_batch: int | None) -> None:
+        """The steps of an epoch from where it is in it; `last_batch` is the fingerprint of the last one that was trained on."""
+        project, place, cadence = self.project, self.place, self.cadence
+        began = place.step
+        for batch, last in stream(batches, place.position, last_batch):
+            project.progress = place.step / (place.total(self.live.train) or math.inf)
+            self.window.add(project.train_step(batch))
+            place.advance(last)
+            now = time.monotonic()
+            if cadence.stops(place.step, last, now) or self.terminate:
+                self.batch = batch
+                self._between_steps(last, now)
+                if self.ending:
+                    return
+            elif place.step >= cadence.log_at:
+                self._log_window()
+        if place.step == began:
+            raise Problem(f"Epoch {place.epoch + 1} has no batch.", "Is the data empty, or smaller than train.batch_size?", cause="data")
+
+    def _between_steps(self, last: bool, now: float) -> None:
+        """Log, evaluate, sample, obey, save, and see whether it is over, each where it is due."""
+        train, step = self.live.train, self.place.step
+        reached = self.place.reached(train)
+        due = self.cadence.due(train, step, last=last, reached=reached)
+        if due.log:
+            self._log_window()
+        if train.log_every == 0 and self.cadence.measure(step, now) and not self.live.will_change("train.log_every"):
+            chosen = self.cadence.chosen_log_every(self.place.total(train) or 50_000)
+            self.change({"train.log_every": chosen}, f"one line each {chosen} steps from here on")
+        if due.evaluate:
+            self._evaluate("valid")
+        if due.sample:
+            self.sample()
+        self._repeat_changes()
+        self.ending = self._finished(reached)
+        if self.ending or self.cadence.looks(now):
+            for command in self.inbox.poll():
+                obey(self, command)
+            self.cadence.looked(time.monotonic())
+        if self.terminate and not self.ending:
+            self.ending = Status(state="stopped", cause="sigterm", message="Asked to end by SIGTERM; saved.")
+        if self.ending or self.cadence.saves(train, step, time.monotonic()):
+            self.save()
+        # A person may have changed the settings just now.
+        self.cadence.plan(self.live.train, step, self.place.total(self.live.train), self.live.next_change(), time.monotonic())
+
+    def _finished(self, reached: bool) -> Status | None:
+        patience = self.live.train.patience
+        if self.stopping.is_over(patience):
+            return Status(state="finished", cause="patience", message=f"No better {self.stopping.metric} in {patience} evaluations.")
+        return Status(state="finished", cause="steps") if reached else None
+
+    def _end(self, ending: Status) -> Status:
+        """Save, measure the best weights on the test data where it ran to its end, and say how it ended."""
+        if self._saved_step != self.place.step:
+            self.save()
+        if ending.state == "finished":
+            if self.stopping.metric and (best := self.checkpoints.best(self.project.decode_state)):
+                generation, tree = best
+                self.project.load_state(tree["state"])
+                which = f"the best by {self.stopping.metric}" if generation.best else "as no better ones can be read"
+                ending.message = f"Tested with the weights of step {generation.step:,}, {which}."
+            self._evaluate("test")
+        self.say(ending)
+        return ending
+
+    # -- logging, evaluating, sampling -----------------------------------------------------------------------------------------------
+
+    def say(self, event: Event, split: str = "") -> None:
+        """Log an event at this step, its tags under `split`."""
+        if isinstance(event, Status):
+            event.attempt = self.attempt
+        self.log.write(placed(event, self.place.step, self.place.epochs(), split))
+
+    def turn(self, state: str, **more: Any) -> None:
+        """Log a new state, with the plan, and announce it."""
+        self._say_plan(state, **more)
+        self.announce(state)
+
+    def _say_plan(self, state: str, **more: Any) -> None:
+        steps, demo, variant = self.place.total(self.live.train), self.project.demo, self.project.variant
+        plan = Status(
+            state=state, steps=steps, steps_per_epoch=self.place.per_epoch, device=self.device, variant=variant, demo=demo, **more
+        )
+        self.say(plan)
+
+    def _log_window(self) -> None:
+        self.cadence.log_at = self.place.step + self.live.train.log_every
+        means = self.window.close()
+        if not means:
+            return
+        self.say(Scalars(means))
+        if self.meters and (readings := self.meters.read()):
+            if held := self.project.device_memory():
+                readings["system/gpu_memory_peak"] = held / 2**30
+            self.say(Scalars(readings))
+        self._refuse_not_finite(means)
+
+    def _refuse_not_finite(self, values: dict[str, float]) -> None:
+        if self.live.train.stop_when_not_finite:
+            refuse_not_finite(values, self.place.step)
+
+    def _looked(self, source: Callable[[], Iterable[Event]], split: str) -> list[Event]:
+        """All events of an evaluation or a sample, logged; drained before the next step, since a generator may hold gradients off."""
+        with self.project.looking(zlib.crc32(f"{self.project.seed}/{split}/{self.place.step}".encode())):
+            events = list(source())
+        for event in events:
+            self.say(event, split)
+        return events
+
+    def _summarize(self) -> None:
+        """What the network is; whatever goes wrong there is no reason not to train."""
+        try:
+            self._looked(self.project.summary, "model")
+        except Exception:
+            traceback.print_exc()
+
+    def _evaluate(self, split: str) -> None:
+        values: dict[str, float] = {}
+        for event in self._looked(lambda: self.project.evaluate(split), split):
+            if isinstance(event, Scalars):
+                values |= {tag: float(value) for tag, value in event.values.items()}  # NumPy's numbers fit into no checkpoint
+        self.metrics.update(values)
+        if split == "valid":
+            if self.place.step and self.stopping.judge(values):
+                self._best = {"step": self.place.step, "metrics": dict(self.metrics), "tree": snapshot.take(self)}
+            self._refuse_not_finite({tag: value for tag, value in values.items() if tag == "valid/loss"})
+
+    def sample(self, request: Settings | None = None) -> None:
+        """Show what the project can show; by a person's request or its own."""
+        asked = request or self.project.Request()
+        self._looked(lambda: self.project.sample(asked), "sample")
+
+    # -- checkpoints and changes -----------------------------------------------------------------------------------------------------
+
+    def save(self, *, pinned: bool = False) -> None:
+        """Write a generation, after the best one that waits to be written."""
+        began = time.monotonic()
+        self._refuse_not_finite(self.window.means())
+        tree, encode, suffix, step = snapshot.take(self), self.project.encode_state, self.project.suffix, self.place.step
+        best, self._best = self._best, None
+        if best and best["step"] != step:
+            self.checkpoints.save(encode(best["tree"]), suffix, step=best["step"], metrics=best["metrics"], best=True)
+        is_best = bool(best and best["step"] == step)
+        self.checkpoints.save(encode(tree), suffix, step=step, metrics=self.metrics, best=is_best, pinned=pinned)
+        self._saved_step = step
+        self.cadence.saved(began, time.monotonic())
+
+    def _resume(self) -> tuple[int, int | None]:
+        """Put the newest whole checkpoint back; returns its step and the fingerprint of its last batch, or -1 to begin anew."""
+        newest = self.checkpoints.newest(self.project.decode_state) if self.attempt > 1 else None
+        from_step = newest[0].step if newest else -1
+        self.live.pending = to_repeat(self.past, from_step)
+        self.checkpoints.rewind(from_step)
+        if not newest:
+            return -1, None
+        tree = newest[1]
+        snapshot.put_back(self, tree)
+        self._saved_step = from_step
+        return from_step, tree["batch"]
+
+    def _repeat_changes(self) -> None:
+        for change in self.live.due(self.place.step):
+            self.change(change["settings"], change["text"])
+
+    def change(self, settings: dict[str, Any], text: str = "", command: str = "") -> None:
+        """Set live settings from here on; a Problem leaves everything as it was."""
+        listed = self.live.change(settings)
+        if any(name.startswith("config.") for name in settings):
+            self.project.changed(self.project.config)
+        self.say(Mark(text=text or listed, settings=settings, command=command))
+        if "train.epochs" in settings or "train.steps" in settings:
+            self._say_plan("running")
