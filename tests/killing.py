@@ -12,13 +12,14 @@ import msgspec
 import numpy as np
 from lines import comparable
 
-from workbench import launch, lock, runs
+from workbench import launch, lock
 from workbench.checkpoint import Checkpoints
 from workbench.events import AnyEvent, Scalars, Status
 from workbench.history import History
 from workbench.log import Tail, read_all
 from workbench.numpy_state import decode_npz
-from workbench.runs import Run
+from workbench.run import Run
+from workbench.state import state_of
 
 
 def wait(what: Callable[[], Any], seconds: float = 300.0, pause: float = 0.005) -> Any:
@@ -71,8 +72,8 @@ class Whole:
 
     def __init__(self, run: Run) -> None:
         began = time.time()
-        wait(lambda: not runs.state(run).alive, pause=0.05)
-        assert runs.state(run).state == "finished", runs.state(run)
+        wait(lambda: not state_of(run).alive, pause=0.05)
+        assert state_of(run).state == "finished", state_of(run)
         self.run = run
         self.history = fold(run)
         events, _ = read_all(run.events)
@@ -116,7 +117,7 @@ class Victim:
         if parent:
             lock.send(holder["parent"]["pid"], holder["parent"]["ticks"], signal.SIGKILL)
         wait(lambda: not lock.is_held(self.run.lock))
-        state = runs.state(self.run)
+        state = state_of(self.run)
         if state.state == "finished":
             return False
         assert hit and state.cause in ("signal", "vanished"), state
@@ -130,7 +131,7 @@ class Victim:
     def finish(self) -> list[str]:
         """Let it come to its end; what is not as in the run that was never killed."""
         wait(lambda: not self._alive(), pause=0.05)
-        state = runs.state(self.run)
+        state = state_of(self.run)
         assert state.state == "finished", state
         events, tail = read_all(self.run.events)
         self._check_log(events)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import msgspec
 
-from workbench import launch, runs, trust
+from workbench import launch, trust
 from workbench import recipe as recipes
 from workbench.history import History
 from workbench.log import Tail
+from workbench.run import Run
 
 LINE = '''
 """A line through noisy points."""
@@ -140,17 +141,17 @@ def write(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size
     return folder / "line.yaml"
 
 
-def start(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size: 10, log_every: 7}", source: str = LINE) -> runs.Run:
+def start(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size: 10, log_every: 7}", source: str = LINE) -> Run:
     """Launch a run of it in the background."""
     return launch.start(str(write(folder, config, train, source)))
 
 
-def created(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size: 10, log_every: 7}", source: str = LINE) -> runs.Run:
+def created(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size: 10, log_every: 7}", source: str = LINE) -> Run:
     """A run directory of it that was not launched."""
     return launch.create(recipes.load(write(folder, config, train, source)), "cpu")
 
 
-def folded(run: runs.Run) -> History:
+def folded(run: Run) -> History:
     """The run's log as it folds now."""
     history = History()
     history.fold(Tail(run.events).read())

@@ -17,7 +17,7 @@ from workbench import lock, paths, recipe
 from workbench.events import Curve, Images, Mark, Matrix, Scalars, Scatter, Status, Table, Text
 from workbench.log import EventLog
 from workbench.recipe import Bar, Recipe, Reference
-from workbench.runs import Run
+from workbench.run import Run
 
 RECIPE = Recipe(
     title="Handwritten digits, multilayer perceptron",

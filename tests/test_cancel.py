@@ -11,8 +11,10 @@ import pytest
 from lines import LINE, created, folded, start, write
 from test_worker import LONG, SLOW, at_step, ended, nothing_is_left, until
 
-from workbench import devices, launch, lock, paths, runs
+from workbench import devices, launch, lock, paths
 from workbench import recipe as recipes
+from workbench.run import Run, find_run, list_runs
+from workbench.state import state_of
 
 __all__ = ["nothing_is_left"]
 
@@ -34,7 +36,7 @@ def processes(words: str) -> list[str]:
     return found
 
 
-def nothing_remains(run: runs.Run) -> None:
+def nothing_remains(run: Run) -> None:
     assert not os.listdir(paths.runs())
     until(lambda: not processes(run.id))
 
@@ -49,7 +51,7 @@ def test_a_start_taken_back_at_any_moment_leaves_nothing(tmp_path: Path, pause: 
 
 def test_one_that_hears_nothing_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = start(tmp_path, source=DEAF)
-    until(lambda: runs.state(run).message == "reading its data")
+    until(lambda: state_of(run).message == "reading its data")
     time.sleep(0.3)
     monkeypatch.setattr(launch, "PATIENCE", 0.5)
     assert launch.cancel(run)
@@ -66,7 +68,7 @@ def test_one_that_was_only_made_or_waits_for_its_device(tmp_path: Path) -> None:
     assert held
     run = launch.create(recipes.load(write(tmp_path)), "cuda:0")
     launch.launch(run)
-    until(lambda: runs.state(run).message == "waiting for cuda:0")
+    until(lambda: state_of(run).message == "waiting for cuda:0")
     assert launch.cancel(run)
     nothing_remains(run)
     held.release()
@@ -92,8 +94,8 @@ def test_ctrl_c_before_the_first_step_takes_a_followed_start_back(tmp_path: Path
     command = [sys.executable, "-m", "workbench.cli", "run", str(recipe), "--follow"]
     following = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert following.stdout and following.stderr
-    run = runs.find(following.stdout.readline().strip())
-    until(lambda: runs.state(run).message == "reading its data")
+    run = find_run(following.stdout.readline().strip())
+    until(lambda: state_of(run).message == "reading its data")
     os.killpg(following.pid, signal.SIGINT)
     said = following.stderr.read()
     assert following.wait() == 130 and "Nothing of it is left." in said and "Traceback" not in said
@@ -107,4 +109,4 @@ def test_ctrl_c_while_it_is_being_started(tmp_path: Path, pause: float) -> None:
     time.sleep(pause)
     os.killpg(starting.pid, signal.SIGINT)
     said, _ = starting.communicate()
-    assert [run.id for run in runs.list_runs()] == said.split(), "a run is there exactly where its id was printed"
+    assert [run.id for run in list_runs()] == said.split(), "a run is there exactly where its id was printed"

@@ -13,13 +13,14 @@ from made_runs import finish, make_run
 from nvml import driver
 from test_worker import ended, nothing_is_left
 
-from workbench import launch, lock, logind, recipe, runs
+from workbench import launch, lock, logind, recipe
 from workbench.devices import Device, Driver, Holder
 from workbench.doctor import accelerators, disks, session, terminal
 from workbench.doctor.disks import Mount
 from workbench.history import History
 from workbench.log import Tail
 from workbench.probe import Torch
+from workbench.run import find_run, list_runs
 
 __all__ = ["nothing_is_left"]
 
@@ -91,16 +92,16 @@ def test_a_build_newer_than_the_driver_is_told_at_the_start_in_the_run_and_by_th
     machine = driver(tmp_path, FAKE_CUDA="8000")  # whatever CUDA torch was built for, this is older
     done = dlwb("run", "digits-mlp", "--set", "train.steps=20", env=machine)
     assert done.returncode == 0 and "NVIDIA Test 9000" in done.stderr and "torch" in done.stderr, done.stderr
-    run = runs.find("last")
+    run = find_run("last")
     assert ended(run).state == "finished"
     history = History()
     history.fold(Tail(run.events).read())
     assert history.device == "cpu" and "although NVIDIA Test 9000 is here" in history.warning
     refused = dlwb("run", "digits-mlp", "--device", "cuda", env=machine)
-    assert refused.returncode == 1 and "torch" in refused.stderr and len(runs.list_runs()) == 1
+    assert refused.returncode == 1 and "torch" in refused.stderr and len(list_runs()) == 1
     quiet = dlwb("run", "bike-sharing", "--set", "train.steps=20", env=machine)
     assert quiet.stderr == "", "a project that trains on the CPU anyway has nothing to be warned of"
-    ended(runs.find("bike-sharing"))
+    ended(find_run("bike-sharing"))
     doctor = dlwb("doctor", "--json", env=machine)
     findings = {each["name"]: each for each in json.loads(doctor.stdout)}
     assert doctor.returncode == 1 and findings["gpu"]["level"] == "bad" and findings["cuda:0"]["level"] == "ok"

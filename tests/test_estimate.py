@@ -5,12 +5,12 @@ import pytest
 from lines import start
 from test_worker import ended, nothing_is_left
 
-from workbench import estimate, runs
+from workbench import estimate
 from workbench.devices import Device, Holder
 from workbench.estimate import GIB, Past
 from workbench.events import Status
 from workbench.recipe import Compute, Recipe, Train
-from workbench.runs import Summary
+from workbench.summary import Summary, summary_of
 
 __all__ = ["nothing_is_left"]
 
@@ -112,7 +112,7 @@ def test_a_real_run_leaves_what_the_next_estimate_needs(tmp_path) -> None:
     found = estimate.past_runs(run.stem)
     assert len(found) == 1
     told = estimate.estimate(run.recipe(), CPU, found)
-    summary = runs.summary(run)
+    summary = summary_of(run)
     assert told.seconds == summary.seconds > 0 and told.time_source == "1 run here"
     assert told.memory and 0.01 * GIB < told.memory < 4 * GIB
     other = msgspec.structs.replace(run.recipe(), compute=Compute(device="cpu", threads=7))

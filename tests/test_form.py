@@ -10,12 +10,14 @@ from piloting import seen, settle
 from test_cancel import WAITING
 from test_worker import ended, nothing_is_left, until
 
-from workbench import devices, paths, recipe, runs
+from workbench import devices, paths, recipe
 from workbench.devices import Device, Holder
 from workbench.estimate import GIB
 from workbench.json_schema import choices, expected
 from workbench.problems import Problem
 from workbench.recipe import Loaded
+from workbench.run import list_runs
+from workbench.state import state_of
 from workbench.tui.app import DlwbApp
 from workbench.tui.draft import Draft, differences
 from workbench.tui.outlook import Machine, outlook
@@ -128,9 +130,9 @@ async def test_a_setting_is_typed_and_the_run_has_it(size) -> None:
         assert screen.draft.text("compute.device") == "cpu"
         await pilot.press("s")
         await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen), 30)
-        run = runs.list_runs()[0]
+        run = list_runs()[0]
         assert run.recipe().config["learning_rate"] == 0.5 and run.recipe().train.epochs == 2
-        await settle(pilot, lambda: runs.state(run).state == "finished", 60)
+        await settle(pilot, lambda: state_of(run).state == "finished", 60)
         assert len(pilot.app.screen_stack) == 2, "the form is gone"
 
 
@@ -155,7 +157,7 @@ async def test_what_is_wrong_does_not_start_and_escape_leaves_nothing() -> None:
         await settle(pilot, lambda: "weight_decay" in seen(pilot.app))
         await pilot.press("escape")
         assert isinstance(pilot.app.screen, RecipesScreen)
-    assert not runs.list_runs()
+    assert not list_runs()
 
 
 async def test_a_run_is_started_again_with_its_settings(tmp_path: Path) -> None:
@@ -172,8 +174,8 @@ async def test_a_run_is_started_again_with_its_settings(tmp_path: Path) -> None:
         assert "recipe: 0.04" in seen(pilot.app)
         await pilot.press("enter")
         await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen), 30)
-        second = runs.list_runs()[0]
-        await settle(pilot, lambda: runs.state(second).state == "finished", 60)
+        second = list_runs()[0]
+        await settle(pilot, lambda: state_of(second).state == "finished", 60)
         assert second.id != first.id and second.recipe().config == first.recipe().config
 
 

@@ -163,7 +163,7 @@ def test_a_numpy_project_needs_no_torch() -> None:
 
 
 def test_projects_need_no_screen() -> None:
-    assert not import_all("projects") & {"textual", "typer", "workbench.runs", "workbench.launch", "workbench.log"}
+    assert not import_all("projects") & {"textual", "typer", "workbench.run", "workbench.launch", "workbench.log"}
 
 
 def test_a_command_imports_only_what_it_needs() -> None:

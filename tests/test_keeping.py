@@ -13,11 +13,13 @@ from made_runs import RECIPE, alive, finish, make_run, train
 from test_cli import dlwb
 from test_worker import ended, nothing_is_left
 
-from workbench import compare, disk, launch, notes, npy, runs, terminal, trash, words
+from workbench import compare, disk, launch, notes, npy, terminal, trash, words
 from workbench import recipe as recipes
 from workbench.checkpoint import Checkpoints
 from workbench.events import Mark, Scalars
 from workbench.problems import Problem
+from workbench.run import list_runs
+from workbench.state import state_of
 
 __all__ = ["nothing_is_left"]
 
@@ -87,10 +89,10 @@ def test_a_deleted_run_comes_back_whole(tmp_path: Path) -> None:
     notes.tag(run, ["dear"])
     before = {path.relative_to(run.path): path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     assert f"dlwb restore {run.id}" in dlwb("delete", run.id).stderr
-    assert not runs.list_runs()
+    assert not list_runs()
     assert done_well("restore").strip() == run.id
     assert {path.relative_to(run.path): path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
-    assert runs.state(run).state == "finished" and notes.read(run).tags == ("dear",)
+    assert state_of(run).state == "finished" and notes.read(run).tags == ("dear",)
     assert "The trash has no run last" in refused("restore")
 
 
@@ -104,7 +106,7 @@ def test_the_last_deleted_run_comes_back_first_and_a_taken_name_is_not_overwritt
     (again.path / "mine").touch()
     assert trash.restore().id == old.id
     assert done_well("restore", new.id).strip() == f"{new.id}~2"
-    assert (again.path / "mine").exists() and {run.id for run in runs.list_runs()} == {old.id, new.id, f"{new.id}~2"}
+    assert (again.path / "mine").exists() and {run.id for run in list_runs()} == {old.id, new.id, f"{new.id}~2"}
     assert not trash.deleted()
 
 

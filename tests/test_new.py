@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from lines import LINE, write
 
-from workbench import launch, new, paths, recipe, runs, trust
+from workbench import launch, new, paths, recipe, trust
 from workbench.problems import Problem
+from workbench.run import find_run
+from workbench.summary import summary_of
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +87,7 @@ def test_a_shipped_project_runs_as_a_copy_and_an_edit_asks_for_trust() -> None:
     assert recipe.load(recipe.find("mine-2")).recipe.project == "./mine_2.py"
     done = shell("run", "mine-2", "--set", "train.epochs=30", "--set", "train.evaluate_every=0", "--follow", "--json")
     assert done.returncode == 0, done.stderr
-    assert runs.summary(runs.find("last")).best["valid/accuracy"] > 0.85
+    assert summary_of(find_run("last")).best["valid/accuracy"] > 0.85
     file.write_text(file.read_text() + "\nraise SystemExit\n")
     loaded = recipe.load(recipe.find("mine-2"))
     assert loaded.schema is None and "unchecked until you trust" in loaded.unchecked

@@ -4,7 +4,7 @@ from workbench import recipe
 from workbench.events import Scalars, Table
 from workbench.history import History
 from workbench.recipe import Note, Recipe, Reference
-from workbench.runs import Summary
+from workbench.summary import Summary
 from workbench.tui.library import Library
 from workbench.tui.panels.detail import recipe_lines
 from workbench.tui.panels.figures import figure_lines

@@ -73,8 +73,10 @@ def test_the_own_project_that_it_shows_trains(tmp_path: Path, monkeypatch: pytes
         words = command.removeprefix("dlwb ").split()
         done = subprocess.run([sys.executable, "-m", "workbench.cli", *words], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    from workbench import runs, verdict
+    from workbench import verdict
+    from workbench.run import find_run
+    from workbench.summary import summary_of
 
-    run = runs.find("wine")
-    (judged,) = verdict.judge(run.recipe(), runs.summary(run))
+    run = find_run("wine")
+    (judged,) = verdict.judge(run.recipe(), summary_of(run))
     assert judged.passed, judged.value

@@ -9,9 +9,10 @@ import pytest
 from lines import folded, write
 from test_worker import ended, nothing_is_left
 
-from workbench import atomic, launch, paths, recipe, results, runs
+from workbench import atomic, launch, paths, recipe, results
 from workbench.problems import Problem
 from workbench.results import BEGIN, END, Result
+from workbench.run import Run
 
 __all__ = ["nothing_is_left"]
 
@@ -24,7 +25,7 @@ def line(home: Path) -> Path:
     return write(home / "recipes", train=TRAIN)
 
 
-def finished(*settings: str) -> runs.Run:
+def finished(*settings: str) -> Run:
     run = launch.start("line", list(settings))
     assert ended(run).state == "finished"
     return run

@@ -10,8 +10,9 @@ from made_runs import RECIPE, alive, ended, finish, make_run, train
 from piloting import open_run, seen, settle
 from test_pty import Screen
 
-from workbench import endings, notes, preferences, runs, trash
+from workbench import endings, notes, preferences, trash
 from workbench.events import Scalars
+from workbench.run import Run
 from workbench.tui.app import DlwbApp
 from workbench.tui.charts.chart import Chart
 from workbench.tui.screens.compare import CompareScreen
@@ -19,7 +20,7 @@ from workbench.tui.screens.export import ExportScreen
 from workbench.tui.screens.runs import RunsScreen
 
 
-def three() -> list[runs.Run]:
+def three() -> list[Run]:
     """Three ended runs that differ; the newest first."""
     made = []
     for stamp, steps, accuracy, dropout in (("23_015358", 1000, 0.91, 0.2), ("22_120000", 400, 0.97, 0.5), ("21_090000", 600, 0.94, 0.0)):

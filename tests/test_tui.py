@@ -11,9 +11,11 @@ from made_runs import RECIPE, alive, ended, finish, holder, make_run, printed, t
 from piloting import SIZES, open_run, seen, settle
 from textual._styles_cache import StylesCache
 
-from workbench import preferences, runs
+from workbench import preferences
 from workbench.events import Scalars, Status, Text
 from workbench.log import EventLog
+from workbench.run import Run
+from workbench.state import state_of
 from workbench.tui import palette
 from workbench.tui.app import DlwbApp
 from workbench.tui.keys import KeyScreen
@@ -26,7 +28,7 @@ from workbench.tui.screens.run import RunScreen
 from workbench.tui.screens.runs import RunsScreen
 
 
-def commands(run: runs.Run) -> list[str]:
+def commands(run: Run) -> list[str]:
     return [json.loads(line)["verb"] for line in run.control.read_text().splitlines()]
 
 
@@ -136,7 +138,7 @@ async def test_keys_do_what_the_table_says() -> None:
         await pilot.press("s")
         await settle(pilot, lambda: commands(run)[-1] == "stop")
         await pilot.press("q")
-    assert runs.state(run).alive, "quitting ends no run"
+    assert state_of(run).alive, "quitting ends no run"
     held.release()
 
 

@@ -19,7 +19,7 @@ from workbench.failures import named
 from workbench.find_project import make_project
 from workbench.problems import Problem, first_fault
 from workbench.project import Project
-from workbench.runs import Run
+from workbench.run import Run
 
 
 def answer(path: Path) -> int:

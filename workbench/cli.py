@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from workbench.problems import Problem, clean
 
 if TYPE_CHECKING:
-    from workbench.runs import Run
+    from workbench.run import Run
 
 
 def main() -> None:
@@ -218,10 +218,11 @@ def _shell() -> Any:
         anyway: Annotated[bool, typer.Option("--anyway", help="Although its project's code has changed.")] = False,
     ) -> None:
         """Go on with a paused run, or with one that ended, from its last checkpoint."""
-        from workbench import launch, runs
+        from workbench import launch
+        from workbench.state import state_of
 
         found = _run(run)
-        if runs.state(found).alive:
+        if state_of(found).alive:
             _command(run, "resume")
             return
         launch.launch(found, anyway=anyway)
@@ -394,9 +395,9 @@ def _shell() -> Any:
 
 
 def _run(reference: str) -> "Run":
-    from workbench import runs
+    from workbench.run import find_run
 
-    return runs.find(reference)
+    return find_run(reference)
 
 
 def _request(settings: list[str]) -> dict[str, Any]:

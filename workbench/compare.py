@@ -12,7 +12,8 @@ from workbench.history import History
 from workbench.log import Tail
 from workbench.problems import Problem, one_line
 from workbench.recipe import Recipe
-from workbench.runs import Run, Summary, log_size, summarize
+from workbench.run import Run
+from workbench.summary import Summary, log_size, summarize
 
 NOT_SET = "–"
 

@@ -15,7 +15,7 @@ from workbench.history import History
 from workbench.log import Tail
 from workbench.page import to_html
 from workbench.problems import Problem, one_line
-from workbench.runs import Run
+from workbench.run import Run
 
 FORMATS = ("html", "csv", "json", "tensorboard")
 

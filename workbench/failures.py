@@ -10,7 +10,7 @@ import msgspec
 from workbench import devices, estimate
 from workbench.log import disk_full
 from workbench.problems import Problem, one_line
-from workbench.runs import Run
+from workbench.run import Run
 
 
 def named(error: BaseException, run: Run) -> Problem:

@@ -13,7 +13,7 @@ from workbench import trust
 from workbench.problems import Problem, first_fault, one_line
 from workbench.project import Project
 from workbench.recipe import Recipe
-from workbench.runs import Run
+from workbench.run import Run
 
 
 def find_project(source: str | Path) -> type[Project]:

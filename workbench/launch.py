@@ -18,7 +18,9 @@ from workbench import __version__, atomic, control, devices, lock, logind, paths
 from workbench import recipe as recipes
 from workbench.problems import Problem, one_line
 from workbench.recipe import Loaded, dump
-from workbench.runs import Run, attempts, state, summary, whole
+from workbench.run import Run
+from workbench.state import attempts, state_of, whole
+from workbench.summary import summary_of
 
 PATIENCE = 5.0
 """Seconds that a run's processes may take to say who they are."""
@@ -42,17 +44,17 @@ def cancel(run: Run) -> bool:
     False where it has made one, or is not in its first attempt: then it is stopped, keeps what it has, and stays. One that has ended by
     itself stays too.
     """
-    current = state(run)
+    current = state_of(run)
     if not current.alive and current.attempt:
         return False
     if current.alive:
         stop(run)
     deadline = time.monotonic() + PATIENCE
-    while state(run).alive and time.monotonic() < deadline:
+    while state_of(run).alive and time.monotonic() < deadline:
         time.sleep(0.02)
-    if state(run).alive and not has_trained(run):  # it is deep inside an import, or waits for a disk
+    if state_of(run).alive and not has_trained(run):  # it is deep inside an import, or waits for a disk
         kill(run)
-        while state(run).alive and time.monotonic() < deadline + PATIENCE:
+        while state_of(run).alive and time.monotonic() < deadline + PATIENCE:
             time.sleep(0.02)
     if has_trained(run):
         return False
@@ -70,7 +72,7 @@ def cancel(run: Run) -> bool:
 
 def has_trained(run: Run) -> bool:
     """Whether there is anything of a run to lose: a step, or an attempt before this one."""
-    return attempts(run) > 1 or summary(run).step > 0
+    return attempts(run) > 1 or summary_of(run).step > 0
 
 
 def choose(loaded: Loaded, device: str = "") -> devices.Choice:
@@ -151,7 +153,7 @@ def launch(run: Run, *, anyway: bool = False) -> None:
 
     `anyway` resumes although the project's code is not what it was.
     """
-    current = state(run)
+    current = state_of(run)
     if current.state == "away":
         raise Problem(f"{run.id} is {current.message}.", f"Resume it from {current.host}.")
     if current.state == "finished":
@@ -197,7 +199,7 @@ def _take_new_code(run: Run, attempt: int) -> None:
 
 def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
     """Ask a live run to do something at its next step; returns the command's id, which its Answer names."""
-    current = state(run)
+    current = state_of(run)
     if not current.alive:
         raise Problem(f"{run.id} is not running, so it cannot {verb}.", "`dlwb resume` starts it again.")
     if current.state == "queued" and verb not in ("stop", "kill"):
@@ -211,7 +213,7 @@ def stop(run: Run) -> None:
         command(run, "stop")
     except OSError:  # a full disk has no room for a word
         _signal(run, "parent", signal.SIGTERM)
-    if state(run).state in ("queued", "starting"):
+    if state_of(run).state in ("queued", "starting"):
         _until(run, lambda: _signal(run, "parent", signal.SIGTERM))
 
 
@@ -225,7 +227,7 @@ def kill(run: Run) -> None:
 def _until(run: Run, reached: Callable[[], bool]) -> None:
     """Signal it until a process of it was there to take it: just after its start the lock file names none yet."""
     deadline = time.monotonic() + PATIENCE
-    while not reached() and state(run).alive:
+    while not reached() and state_of(run).alive:
         if time.monotonic() > deadline:
             raise Problem(f"{run.id} lives, but its lock file names no process of it.", "Look for `workbench.worker` with ps.")
         time.sleep(0.05)

@@ -8,11 +8,14 @@ from typing import Any
 
 import msgspec
 
-from workbench import compare, notes, runs, verdict
+from workbench import compare, notes, verdict
 from workbench import recipe as recipes
 from workbench.events import CAUSES, spelled
 from workbench.problems import Problem, clean, one_line
 from workbench.recipe import Loaded
+from workbench.run import Run, list_runs
+from workbench.state import State, state_of
+from workbench.summary import Summary, summary_of
 from workbench.words import count, duration, number
 
 
@@ -99,14 +102,14 @@ def show_runs(as_json: bool, words_of_it: Sequence[str] = ()) -> None:
     rows: list[list[str]] = []
     described: list[dict[str, Any]] = []
     remarks: dict[str, str] = {}
-    for run in runs.list_runs():
+    for run in list_runs():
         said = notes.read(run)
         text = f"{run.id} {' '.join(said.tags)} {said.note}".casefold()
         if not all(word.casefold() in text for word in words_of_it):
             continue
-        state, summary, recipe = runs.state(run), runs.Summary(size=0), None
+        state, summary, recipe = state_of(run), Summary(size=0), None
         try:
-            summary = runs.summary(run)
+            summary = summary_of(run)
             recipe = run.recipe()
         except Problem as problem:
             print(f"{run.id}: {clean(problem.message)}", file=sys.stderr)
@@ -138,7 +141,7 @@ def show_runs(as_json: bool, words_of_it: Sequence[str] = ()) -> None:
         print("No runs yet: `dlwb run digits-mlp` starts one.", file=sys.stderr)
 
 
-def words(state: runs.State) -> str:
+def words(state: State) -> str:
     """A state with its cause: `failed: the disk is full`."""
     if state.state == "away":
         return state.message
@@ -147,7 +150,7 @@ def words(state: runs.State) -> str:
     return state.state + (f": {state.message}" if state.state in ("queued", "starting") and state.message else "")
 
 
-def show_comparison(chosen: Sequence[runs.Run], as_json: bool) -> None:
+def show_comparison(chosen: Sequence[Run], as_json: bool) -> None:
     """Runs side by side: the settings that differ, then what each reached; the best has a star."""
     sides = compare.sides(chosen)
     settings, figures = compare.differing(sides), compare.figures(sides)
@@ -162,7 +165,7 @@ def show_comparison(chosen: Sequence[runs.Run], as_json: bool) -> None:
             }
         )
         return
-    rows = [["run", *(side.run.id for side in sides)], ["state", *(runs.state(side.run).state for side in sides)]]
+    rows = [["run", *(side.run.id for side in sides)], ["state", *(state_of(side.run).state for side in sides)]]
     rows += [
         ["steps", *(count(side.summary.step) for side in sides)],
         ["time", *(duration(side.summary.seconds) for side in sides)],

@@ -6,7 +6,7 @@ import msgspec
 
 from workbench import atomic
 from workbench.problems import Problem, one_line
-from workbench.runs import Run
+from workbench.run import Run
 
 TAGS, TAG_LENGTH, NOTE_LENGTH = 12, 24, 1000
 

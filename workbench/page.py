@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-from workbench import compare, notes, runs, svg, verdict, words
+from workbench import compare, notes, svg, verdict, words
 from workbench.events import CAUSES, split_tag
 from workbench.history import History
 from workbench.log import Tail
 from workbench.page_samples import legend, sample_figures
 from workbench.problems import one_line
 from workbench.recipe import Recipe
-from workbench.runs import Run, Summary
+from workbench.run import Run
+from workbench.state import state_of
+from workbench.summary import Summary, log_size, summarize
 from workbench.words import number
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -24,7 +26,7 @@ def to_html(run: Run) -> Iterator[str]:
     """The page, in pieces."""
     history = History()
     history.fold(Tail(run.events).read())
-    recipe, summary = run.recipe(), runs.summarize(history, runs.log_size(run))
+    recipe, summary = run.recipe(), summarize(history, log_size(run))
     yield f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{_text(recipe.title)} – {_text(run.id)}</title><style>{STYLE.read_text()}</style></head><body><main>"
@@ -41,7 +43,7 @@ def _text(text: str) -> str:
 
 
 def _head(run: Run, recipe: Recipe, history: History, summary: Summary) -> Iterator[str]:
-    state, said = runs.state(run), notes.read(run)
+    state, said = state_of(run), notes.read(run)
     why = CAUSES.get(state.cause, state.cause)
     yield f"<header><p class=faint>{_text(' · '.join(filter(None, (recipe.part, recipe.lesson))))}</p><h1>{_text(recipe.title)}</h1>"
     yield f'<p><span class="state {_text(state.state)}">{_text(state.state)}{f": {_text(why)}" if why else ""}</span> '

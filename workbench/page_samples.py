@@ -10,7 +10,7 @@ from workbench import atomic, npy, svg, words
 from workbench.events import Curve, Images, Matrix, Scatter, Table, Tagged, Text, split_tag
 from workbench.history import History
 from workbench.problems import Problem, clean, one_line
-from workbench.runs import Run
+from workbench.run import Run
 from workbench.words import number
 
 PICTURE_LIMIT = 16 << 20

@@ -21,7 +21,8 @@ from typing import Any
 from workbench import control, lock
 from workbench.devices import device_lock
 from workbench.problems import Problem, one_line
-from workbench.runs import Run, attempts
+from workbench.run import Run
+from workbench.state import attempts
 
 OUTPUT_LIMIT = 4 << 20
 """Bytes of output.log; when it would grow longer it becomes output.log.1, and the one before that goes."""

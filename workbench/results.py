@@ -11,13 +11,16 @@ from typing import Any
 
 import msgspec
 
-from workbench import atomic, paths, runs, trust, verdict
+from workbench import atomic, paths, trust, verdict
 from workbench import recipe as recipes
 from workbench.history import History
 from workbench.listing import table
 from workbench.log import Tail
 from workbench.problems import Problem, one_line
 from workbench.recipe import Loaded, Recipe
+from workbench.run import Run, find_run, list_runs
+from workbench.state import state_of
+from workbench.summary import Summary, summarize
 from workbench.words import duration, number
 
 BEGIN, END = "<!-- made by `dlwb results render` -->", "<!-- end of what is made -->"
@@ -86,11 +89,11 @@ def settings_of(recipe: Recipe) -> str:
     return hashlib.sha256(msgspec.json.encode([recipe.config, recipe.train], order="deterministic")).hexdigest()[:16]
 
 
-def measure(run: runs.Run) -> Result:
+def measure(run: Run) -> Result:
     """The run as a result; Problem where it did not finish, counts for nothing, or is not what its recipe is now."""
     recipe, loaded = run.recipe(), recipes.load(recipes.find(run.stem))
-    if runs.state(run).state != "finished":
-        raise Problem(f"{run.id} has not finished, so it is no result.", f"It is {runs.state(run).state}.")
+    if state_of(run).state != "finished":
+        raise Problem(f"{run.id} has not finished, so it is no result.", f"It is {state_of(run).state}.")
     events = list(Tail(run.events).read())
     history = History()
     history.fold(events)
@@ -101,7 +104,7 @@ def measure(run: runs.Run) -> Result:
     other = [*_differences(recipe, loaded.recipe), *(name for name in history.settings() if name != "train.log_every")]
     if other:
         raise Problem(f"{run.id} is no run of {run.stem} as it is now: {', '.join(other)} differ.", "Only the seed may.")
-    summary = runs.summarize(history, 0)
+    summary = summarize(history, 0)
     judged = verdict.judge(recipe, summary)
     first = next(index for index, event in enumerate(events) if getattr(event, "state", "") == "running")
     training = History()
@@ -136,7 +139,7 @@ def _differences(one: Recipe, other: Recipe) -> list[str]:
     return found
 
 
-def _figures(recipe: Recipe, summary: runs.Summary) -> dict[str, float]:
+def _figures(recipe: Recipe, summary: Summary) -> dict[str, float]:
     """By metric, the most telling first: bars and the course's figures, what was tested, what was kept; else the last training losses."""
     named = [*_named(recipe), *(tag for tag in summary.last if tag.startswith("test/")), recipe.train.keep_best]
     named = [tag for tag in dict.fromkeys(named) if tag in summary.last] or [tag for tag in summary.last if tag.startswith("train/")]
@@ -157,10 +160,10 @@ def collect(references: Sequence[str], recipe: str = "", path: Path | None = Non
 
     What a recipe was measured to do with other code or settings goes as soon as there is a run with the present ones.
     """
-    measured, said = [measure(runs.find(each)) for each in references], []
+    measured, said = [measure(find_run(each)) for each in references], []
     if recipe:
         stem = recipes.find(recipe).stem
-        for run in [each for each in runs.list_runs() if each.stem == stem and runs.state(each).state == "finished"]:
+        for run in [each for each in list_runs() if each.stem == stem and state_of(each).state == "finished"]:
             try:
                 measured.append(measure(run))
             except Problem as problem:

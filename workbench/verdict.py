@@ -9,7 +9,7 @@ from workbench.history import higher_is_better
 from workbench.recipe import Bar, Recipe
 
 if TYPE_CHECKING:
-    from workbench.runs import Summary
+    from workbench.summary import Summary
 
 
 class Judged(NamedTuple):

@@ -24,7 +24,8 @@ from workbench.log import EventLog, Tail
 from workbench.loop import Loop
 from workbench.meters import Meters
 from workbench.problems import Problem, one_line
-from workbench.runs import Run, attempts
+from workbench.run import Run
+from workbench.state import attempts
 
 
 class Stopped(BaseException):

@@ -28,8 +28,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from killing import Victim, Whole, differences
 
-from workbench import launch, runs
+from workbench import launch
 from workbench import recipe as recipes
+from workbench.run import Run
+from workbench.state import state_of
 
 SETTINGS = {
     "digits-mlp": ["train.epochs=200", "train.log_every=20", "train.checkpoint_every=150"],
@@ -47,7 +49,7 @@ SETTINGS = {
 MOMENTS = ("any", "any", "any", "any", "any", "start-up", "saving", "saving", "evaluating", "evaluating")
 
 
-def start(recipe: str, *more: str) -> runs.Run:
+def start(recipe: str, *more: str) -> Run:
     return launch.start(recipe, [*SETTINGS[recipe], "compute.threads=1", "compute.device=cpu", *more])
 
 
@@ -72,7 +74,7 @@ def campaign(recipe: str, kills: int, chance: random.Random) -> tuple[list[Victi
         except AssertionError as error:
             wrong.append(f"{victim.run.path}: {error}")
             left -= 1
-            if victim.run and runs.state(victim.run).alive:
+            if victim.run and state_of(victim.run).alive:
                 launch.kill(victim.run)
     return victims, wrong, whole.starting + whole.training
 

@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench import lock, paths, runs
+from workbench import lock, paths
 from workbench.doctor.finding import Finding, Level, output
 from workbench.estimate import GIB
 from workbench.problems import Problem, one_line
+from workbench.run import list_runs
+from workbench.summary import summary_of
 from workbench.words import gib
 
 NETWORK = (
@@ -175,13 +177,13 @@ def damaged() -> Finding | None:
     """Runs whose recipe or log cannot be read."""
     broken: list[str] = []
     try:
-        listed = runs.list_runs()
+        listed = list_runs()
     except Problem:
         return None  # `writing` said why
     for run in listed:
         try:
             run.recipe()
-            runs.summary(run)
+            summary_of(run)
         except (Problem, OSError):
             broken.append(run.id)
     if not broken:

@@ -15,7 +15,7 @@ from workbench.problems import Problem, cleaned
 
 if TYPE_CHECKING:
     from workbench.recipe import Recipe
-    from workbench.runs import Run
+    from workbench.run import Run
 
 LONGEST = 64 << 20
 """Bytes of one answer."""

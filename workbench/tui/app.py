@@ -32,7 +32,7 @@ from workbench.tui.sparing import Frame, Ready
 
 if TYPE_CHECKING:
     from workbench.endings import Endings
-    from workbench.runs import Run
+    from workbench.run import Run
 
 
 ENDINGS = 2.0

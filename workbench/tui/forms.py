@@ -7,7 +7,7 @@ import msgspec
 from workbench import schemas
 from workbench.problems import Problem
 from workbench.recipe import LIVE, Recipe
-from workbench.runs import Run
+from workbench.run import Run
 from workbench.schemas import ProjectSchema
 from workbench.tui.panels.fields import Schema
 

@@ -13,7 +13,7 @@ from workbench.recipe import Loaded, Recipe
 
 # What reads runs is imported where it is used: the list of recipes is painted before.
 if TYPE_CHECKING:
-    from workbench.runs import Run
+    from workbench.run import Run
     from workbench.tui.feed import Feed
 
 OWN = "Own recipes"
@@ -53,7 +53,8 @@ class Entry:
 
     def __init__(self, run: Run) -> None:
         from workbench.notes import Notes
-        from workbench.runs import State, Summary
+        from workbench.state import State
+        from workbench.summary import Summary
 
         self.run = run
         self.state = State(state="created")
@@ -135,9 +136,9 @@ class Library:
 
     def refresh(self) -> Iterator[None]:
         """Look at every run again; a generator that stops after each small piece of work."""
-        from workbench import runs
+        from workbench.run import list_runs
 
-        found = runs.list_runs()
+        found = list_runs()
         self.entries = {run.id: self.entries.get(run.id) or Entry(run) for run in found}
         yield
         for entry in list(self.entries.values()):
@@ -145,7 +146,9 @@ class Library:
             yield
 
     def _look(self, entry: Entry) -> Iterator[None]:
-        from workbench import notes, runs
+        from workbench import notes
+        from workbench.state import state_of
+        from workbench.summary import keep_summary, kept_summary, log_size, summarize
         from workbench.tui.feed import Feed
 
         run = entry.run
@@ -155,24 +158,24 @@ class Library:
                 entry.recipe = run.recipe()
             except Problem:
                 entry.recipe = Recipe(title=run.stem, project="?")
-        entry.state = runs.state(run)
+        entry.state = state_of(run)
         feed = self._feeds.get(run.id)
         if feed is None and not entry.state.alive:
-            kept = entry.summary if entry.summary.size == runs.log_size(run) else runs.kept_summary(run)
+            kept = entry.summary if entry.summary.size == log_size(run) else kept_summary(run)
             if kept is not None:
                 entry.summary, entry.quiet = kept, None
                 return
         feed = feed or self._feeds.setdefault(run.id, Feed(run))
         feed.state = entry.state
-        size = runs.log_size(run)
+        size = log_size(run)
         if size == entry.summary.size and feed.caught_up:
             entry.quiet = feed.quiet()
             return
         while feed.read() or not feed.caught_up:
             yield
-        entry.summary = runs.summarize(feed.history, size)
+        entry.summary = summarize(feed.history, size)
         entry.quiet = feed.quiet()
         if not entry.state.alive:
-            runs.keep_summary(run, entry.summary)
+            keep_summary(run, entry.summary)
             if run.id not in self._opened:
                 self._feeds.pop(run.id, None)  # other runs that were read ahead may have pushed it out meanwhile

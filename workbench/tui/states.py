@@ -10,7 +10,7 @@ from workbench.events import CAUSES
 from workbench.tui import palette
 
 if TYPE_CHECKING:
-    from workbench.runs import State
+    from workbench.state import State
 
 STATES = {
     "created": ("·", "dim"),

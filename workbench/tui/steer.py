@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench.runs import Run, State
+    from workbench.run import Run
+    from workbench.state import State
 
 PASSIVE = {"pause": "be paused", "stop": "be stopped", "kill": "be killed", "sample": "show a sample", "set": "be changed"}
 VERBS = ("pause", "resume", "stop", "kill", "sample", "set")
@@ -43,7 +44,8 @@ def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str
 
     Raises Problem. May wait for a process to start: call it from a thread.
     """
-    from workbench import launch, runs
+    from workbench import launch
+    from workbench.state import state_of
 
     if verb == "stop":
         if not launch.has_trained(run):
@@ -53,7 +55,7 @@ def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str
     if verb == "kill":
         launch.kill(run)
         return "Killed. What was logged and saved stays; r resumes from there.", ""
-    if verb == "resume" and not runs.state(run).alive:
+    if verb == "resume" and not state_of(run).alive:
         launch.launch(run)
         return "It goes on from its last checkpoint.", ""
     return SAID[verb], launch.command(run, verb, request)

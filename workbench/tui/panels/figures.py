@@ -9,7 +9,7 @@ from workbench import verdict, watch, words
 from workbench.history import History
 from workbench.problems import one_line
 from workbench.recipe import Recipe
-from workbench.runs import Summary
+from workbench.summary import Summary
 from workbench.tui import palette, strips
 from workbench.tui.panels.lines import Lines
 

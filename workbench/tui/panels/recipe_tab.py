@@ -10,7 +10,7 @@ from workbench import words
 from workbench.history import History
 from workbench.problems import Problem, one_line
 from workbench.recipe import Recipe
-from workbench.runs import Run
+from workbench.run import Run
 from workbench.tui import forms, palette, strips
 from workbench.tui.panels.fields import written
 from workbench.tui.panels.lines import Lines

@@ -10,7 +10,7 @@ from textual.widget import Widget
 from workbench.events import Images, split_tag
 from workbench.history import History, higher_is_better
 from workbench.recipe import Recipe
-from workbench.runs import Summary
+from workbench.summary import Summary
 from workbench.tui import palette, states, strips
 from workbench.tui.charts.chart import Chart, Line, Moment, Reference
 from workbench.tui.charts.smoothing import SHARES

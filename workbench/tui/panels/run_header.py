@@ -10,7 +10,7 @@ from workbench import verdict, words
 from workbench.events import CAUSES
 from workbench.problems import one_line
 from workbench.recipe import Recipe
-from workbench.runs import Summary
+from workbench.summary import Summary
 from workbench.tui import palette, states, strips
 from workbench.tui.feed import Feed
 from workbench.tui.panels.lines import Lines

@@ -9,11 +9,12 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.strip import Strip
 
-from workbench import compare, runs, verdict, words
+from workbench import compare, verdict, words
 from workbench.compare import Side
 from workbench.events import split_tag
 from workbench.problems import Problem
 from workbench.recipe import Recipe
+from workbench.summary import summarize
 from workbench.tui import keys, palette, states, strips
 from workbench.tui.charts.chart import Chart, Line
 from workbench.tui.charts.plot import SERIES, SLOTS
@@ -102,7 +103,7 @@ class CompareScreen(KeyScreen):
             return
         self._drawn = now
         self._sides = [
-            Side(feed.run, name, recipe, feed.history, runs.summarize(feed.history, 0))
+            Side(feed.run, name, recipe, feed.history, summarize(feed.history, 0))
             for feed, name, recipe in zip(self.feeds, self.names, self.recipes, strict=True)
         ]
         self._draw_charts()

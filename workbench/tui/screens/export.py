@@ -11,7 +11,7 @@ from textual.widget import Widget
 from workbench import atomic, export, paths, terminal
 from workbench.events import Images, Table, Text
 from workbench.problems import Problem
-from workbench.runs import Run
+from workbench.run import Run
 from workbench.tui import keys, palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.lines import Lines

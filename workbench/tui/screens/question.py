@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
 from workbench.problems import one_line
-from workbench.runs import Run
+from workbench.run import Run
 from workbench.tui import keys, palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.lines import Lines

@@ -7,9 +7,10 @@ import msgspec
 from textual import events, on
 from textual.app import ComposeResult
 
-from workbench import runs, words
+from workbench import words
 from workbench.problems import one_line
 from workbench.recipe import Recipe
+from workbench.summary import summarize
 from workbench.tui import answering, forms, keys, steer
 from workbench.tui.charts.smoothing import SHARES
 from workbench.tui.feed import Feed
@@ -128,7 +129,7 @@ class RunScreen(KeyScreen):
         if (now == self._drawn and not feed.state.alive) or not (self.is_active and self.header.size):
             return
         self._drawn, self._whole = now, feed.caught_up
-        summary = runs.summarize(feed.history, 0)
+        summary = summarize(feed.history, 0)
         self.header.follow(summary)
         board.follow(summary)
         self.query_one(KeyBar).rebuild()

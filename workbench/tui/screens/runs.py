@@ -21,7 +21,7 @@ from workbench.tui.screens.list import MOVING, ListScreen
 if TYPE_CHECKING:
     from textual.widgets import Input
 
-    from workbench.runs import Run
+    from workbench.run import Run
     from workbench.tui.library import Entry
 
 REST = 0.1
