@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 
 from workbench import launch, trust
-from workbench import recipe as recipes
 from workbench.history import History
+from workbench.load import load_recipe
 from workbench.log import Tail
 from workbench.run import Run
 
@@ -148,7 +148,7 @@ def start(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size
 
 def created(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size: 10, log_every: 7}", source: str = LINE) -> Run:
     """A run directory of it that was not launched."""
-    return launch.create(recipes.load(write(folder, config, train, source)), "cpu")
+    return launch.create(load_recipe(write(folder, config, train, source)), "cpu")
 
 
 def folded(run: Run) -> History:

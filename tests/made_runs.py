@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from workbench import lock, paths, recipe
+from workbench import lock, paths
 from workbench.events import Curve, Images, Mark, Matrix, Scalars, Scatter, Status, Table, Text
 from workbench.log import EventLog
-from workbench.recipe import Bar, Recipe, Reference
+from workbench.recipe import Bar, Recipe, Reference, dump_recipe
 from workbench.run import Run
 
 RECIPE = Recipe(
@@ -38,7 +38,7 @@ def make_run(stem: str = "digits-mlp", made: Recipe = RECIPE, *, stamp: str = "2
     path = paths.runs() / f"{stamp}_{stem}"
     (path / "artifacts").mkdir(parents=True)
     (path / "control.jsonl").touch()
-    (path / "recipe.yaml").write_text(recipe.dump(made))
+    (path / "recipe.yaml").write_text(dump_recipe(made))
     return Run(path)
 
 

@@ -12,7 +12,7 @@ from lines import LINE, created, folded, start, write
 from test_worker import LONG, SLOW, at_step, ended, nothing_is_left, until
 
 from workbench import devices, launch, lock, paths
-from workbench import recipe as recipes
+from workbench.load import load_recipe
 from workbench.run import Run, find_run, list_runs
 from workbench.state import state_of
 
@@ -66,7 +66,7 @@ def test_one_that_was_only_made_or_waits_for_its_device(tmp_path: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     held = lock.Lock.take(place)
     assert held
-    run = launch.create(recipes.load(write(tmp_path)), "cuda:0")
+    run = launch.create(load_recipe(write(tmp_path)), "cuda:0")
     launch.launch(run)
     until(lambda: state_of(run).message == "waiting for cuda:0")
     assert launch.cancel(run)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from workbench import recipe as recipes
 from workbench.checkpoint import Checkpoints
 from workbench.datasets import text
 from workbench.events import Scalars, Table, Text
+from workbench.find import find_recipe
+from workbench.load import load_recipe
 from workbench.log import EventLog
 from workbench.loop import Loop
 from workbench.problems import Problem
@@ -56,7 +57,7 @@ def bits(project: CharRnn) -> float:
 
 
 def test_the_course_s_network_has_3_366_483_parameters(mirror: Any) -> None:
-    recipe = recipes.load(recipes.find("char-rnn")).recipe
+    recipe = load_recipe(find_recipe("char-rnn")).recipe
     project = CharRnn(CharRnn.Config(**recipe.config), recipe.train, Compute(device="cpu", threads=1), 1)
     project.build()
     assert len(project.symbols) == 83

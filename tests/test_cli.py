@@ -174,12 +174,12 @@ def test_queued_runs_wait_for_their_device(tmp_path: Path, home: Path) -> None:
     from workbench import devices, lock
 
     recipe = write(tmp_path)
-    from workbench import recipe as recipes
+    from workbench.load import load_recipe
 
     Path(devices.device_lock("cuda:0")).parent.mkdir(parents=True, exist_ok=True)
     held = lock.Lock.take(Path(devices.device_lock("cuda:0")))
     assert held
-    run = launch.create(recipes.load(recipe), "cuda:0")
+    run = launch.create(load_recipe(recipe), "cuda:0")
     launch.launch(run)
     time.sleep(0.3)
     state = state_of(run)
@@ -189,7 +189,7 @@ def test_queued_runs_wait_for_their_device(tmp_path: Path, home: Path) -> None:
     Path(devices.device_lock("cuda:0")).parent.mkdir(parents=True, exist_ok=True)
     held = lock.Lock.take(Path(devices.device_lock("cuda:0")))
     assert held
-    second = launch.create(recipes.load(recipe), "cuda:0")
+    second = launch.create(load_recipe(recipe), "cuda:0")
     launch.launch(second)
     launch.stop(second)
     assert ended(second).state == "stopped"
@@ -253,13 +253,13 @@ def test_a_finished_run_is_not_resumed(tmp_path: Path) -> None:
 
 def test_a_queued_run_is_not_paused(tmp_path: Path) -> None:
     from workbench import devices, lock
-    from workbench import recipe as recipes
+    from workbench.load import load_recipe
 
     place = devices.device_lock("cuda:0")
     place.parent.mkdir(parents=True, exist_ok=True)
     held = lock.Lock.take(place)
     assert held
-    run = launch.create(recipes.load(write(tmp_path)), "cuda:0")
+    run = launch.create(load_recipe(write(tmp_path)), "cuda:0")
     launch.launch(run)
     deadline = time.monotonic() + 30
     while state_of(run).message != "waiting for cuda:0" and time.monotonic() < deadline:

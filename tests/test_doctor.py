@@ -13,11 +13,13 @@ from made_runs import finish, make_run
 from nvml import driver
 from test_worker import ended, nothing_is_left
 
-from workbench import launch, lock, logind, recipe
+from workbench import launch, lock, logind
 from workbench.devices import Device, Driver, Holder
 from workbench.doctor import accelerators, disks, session, terminal
 from workbench.doctor.disks import Mount
+from workbench.find import find_recipe
 from workbench.history import History
+from workbench.load import load_recipe
 from workbench.log import Tail
 from workbench.probe import Torch
 from workbench.run import find_run, list_runs
@@ -112,7 +114,7 @@ def test_a_run_that_was_given_a_gpu_never_goes_on_without() -> None:
 
     if torch.cuda.is_available():
         pytest.skip("this machine's torch can use a GPU")
-    run = launch.create(recipe.load(recipe.find("digits-mlp")), "cuda:0")
+    run = launch.create(load_recipe(find_recipe("digits-mlp")), "cuda:0")
     launch.launch(run)
     state = ended(run)
     assert (state.state, state.cause) == ("failed", "device") and "torch" in state.message and state.hint
@@ -337,7 +339,7 @@ def test_the_doctor_prints_a_table_and_says_by_its_exit_code_whether_something_i
 def test_who_holds_a_device_stands_in_its_lock(tmp_path: Path) -> None:
     from workbench import devices
 
-    run = launch.create(recipe.load(write(tmp_path)), "cuda:0")
+    run = launch.create(load_recipe(write(tmp_path)), "cuda:0")
     launch.launch(run)
     assert ended(run).state == "finished"
     assert lock.content(devices.device_lock("cuda:0"))["run"] == run.id

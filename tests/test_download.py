@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from workbench import paths, recipe
+from workbench import paths
 from workbench.datasets import catalog, download, fetch
+from workbench.find import shipped_and_own
+from workbench.load import load_recipe
 from workbench.problems import Problem
 
 CONTENT = bytes(range(256)) * 4000
@@ -526,6 +528,6 @@ def test_the_catalogue_holds_only_https_and_whole_hashes() -> None:
 
 
 def test_every_recipe_uses_a_data_set() -> None:
-    for path in recipe.shipped_and_own():
-        loaded = recipe.load(path, describe=False).recipe
+    for path in shipped_and_own():
+        loaded = load_recipe(path, describe=False).recipe
         assert catalog.uses(loaded.project, loaded.config), path.stem

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from stepping import scalars, train
 
-from workbench import recipe
 from workbench.datasets import faces as reader
+from workbench.load import load_recipe
 from workbench.paths import shipped
 from workbench.problems import Problem
 from workbench.projects import faces
@@ -86,7 +86,7 @@ def test_weights_begin_with_deviation_002() -> None:
 
 def test_the_recipes_have_the_course_s_settings() -> None:
     course, larger, here = (
-        recipe.load(shipped("recipes") / "5-gans" / f"{name}.yaml").recipe for name in ("faces", "faces-64", "faces-lfw")
+        load_recipe(shipped("recipes") / "5-gans" / f"{name}.yaml").recipe for name in ("faces", "faces-64", "faces-lfw")
     )
     assert Faces.Config.model_validate(course.config) == Faces.Config()
     assert (course.train.epochs, course.train.batch_size) == (50, 128)

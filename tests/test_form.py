@@ -10,12 +10,13 @@ from piloting import seen, settle
 from test_cancel import WAITING
 from test_worker import ended, nothing_is_left, until
 
-from workbench import devices, paths, recipe
+from workbench import devices, paths
 from workbench.devices import Device, Holder
 from workbench.estimate import GIB
+from workbench.find import find_recipe
 from workbench.json_schema import choices, expected
+from workbench.load import Loaded, load_recipe
 from workbench.problems import Problem
-from workbench.recipe import Loaded
 from workbench.run import list_runs
 from workbench.state import state_of
 from workbench.tui.app import DlwbApp
@@ -30,12 +31,12 @@ __all__ = ["nothing_is_left"]
 
 
 def digits() -> Loaded:
-    return recipe.load(recipe.find("digits-mlp"))
+    return load_recipe(find_recipe("digits-mlp"))
 
 
 async def form(pilot, name: str = "digits-mlp") -> FormScreen:
     await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
-    pilot.app.screen.rows.select(str(recipe.find(name)))
+    pilot.app.screen.rows.select(str(find_recipe(name)))
     await pilot.press("f")
     await settle(pilot, lambda: isinstance(pilot.app.screen, FormScreen) and "▶ Start" in seen(pilot.app))
     return pilot.app.screen
@@ -165,7 +166,7 @@ async def test_a_run_is_started_again_with_its_settings(tmp_path: Path) -> None:
     ended(first)
     text = (tmp_path / "line.yaml").read_text()
     (tmp_path / "line.yaml").write_text(text.replace("learning_rate: 0.02", "learning_rate: 0.04"))
-    assert differences(recipe.load(tmp_path / "line.yaml"), first.recipe()) == {"config.learning_rate": "0.02"}
+    assert differences(load_recipe(tmp_path / "line.yaml"), first.recipe()) == {"config.learning_rate": "0.02"}
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await pilot.press("2")
         await settle(pilot, lambda: "A line" in seen(pilot.app))
@@ -198,7 +199,7 @@ async def test_the_pane_says_what_a_recipe_needs_and_reached_here() -> None:
     finish(make_run())
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await settle(pilot, lambda: "0.9780 ✓" in seen(pilot.app))
-        pilot.app.screen.rows.select(str(recipe.find("digits-mlp")))
+        pilot.app.screen.rows.select(str(find_recipe("digits-mlp")))
         await settle(pilot, lambda: "best here" in seen(pilot.app))
         screen = pilot.app.screen
         text = " ".join(" ".join(strip.text for strip in screen.pane_lines(60)).split())

@@ -132,7 +132,10 @@ def test_what_the_shell_and_the_parent_need_is_light() -> None:
 
 
 def test_reading_recipes_is_light() -> None:
-    code = "from workbench import recipe\nfor path in recipe.shipped_and_own(): recipe.load(path, describe=False)"
+    code = (
+        "from workbench.find import shipped_and_own\nfrom workbench.load import load_recipe\n"
+        "for path in shipped_and_own(): load_recipe(path, describe=False)"
+    )
     assert not loaded_by(code) & (HEAVY | SCREEN | {"numpy", "PIL", "pydantic", "typer", "subprocess", "difflib", "asyncio"})
 
 
@@ -168,5 +171,5 @@ def test_projects_need_no_screen() -> None:
 
 def test_a_command_imports_only_what_it_needs() -> None:
     found = loaded_by("from workbench.cli import main\nsys.argv = ['dlwb', 'list']\ntry: main()\nexcept SystemExit: pass")
-    assert "workbench.recipe" in found
+    assert "workbench.find" in found
     assert not found & (HEAVY | {"textual", "numpy", "PIL", "psutil", "workbench.project"})

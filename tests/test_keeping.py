@@ -14,10 +14,10 @@ from test_cli import dlwb
 from test_worker import ended, nothing_is_left
 
 from workbench import compare, disk, launch, notes, npy, terminal, trash, words
-from workbench import recipe as recipes
 from workbench.checkpoint import Checkpoints
 from workbench.events import Mark, Scalars
 from workbench.problems import Problem
+from workbench.recipe import Recipe
 from workbench.run import list_runs
 from workbench.state import state_of
 
@@ -249,7 +249,7 @@ def test_higher_is_better_only_where_it_is() -> None:
 
 
 def test_a_comparison_of_runs_without_any_figure() -> None:
-    made = [make_run(stamp="2026-11-22_000000"), make_run(made=recipes.Recipe(**{**_fields(), "seed": 2}))]
+    made = [make_run(stamp="2026-11-22_000000"), make_run(made=Recipe(**{**_fields(), "seed": 2}))]
     shown = done_well("compare", *(run.id for run in made))
     assert "seed" in shown and made[0].id in shown
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from stepping import scalars, train
 
-from workbench import recipe
 from workbench.datasets.images import ImageData, LabelledImages
+from workbench.load import load_recipe
 from workbench.paths import shipped
 from workbench.projects import mnist_gan
 from workbench.projects.mnist_gan import MnistGan
@@ -51,7 +51,7 @@ def test_the_networks_have_the_course_s_parameters(make: Make) -> None:
 
 
 def test_the_recipe_says_what_the_course_s_notebook_says() -> None:
-    given = recipe.load(shipped("recipes") / "5-gans" / "mnist-gan.yaml").recipe
+    given = load_recipe(shipped("recipes") / "5-gans" / "mnist-gan.yaml").recipe
     assert MnistGan.Config.model_validate(given.config) == MnistGan.Config()
     assert (given.train.epochs, given.train.batch_size) == (100, 64)
 

@@ -1,7 +1,7 @@
 """Panels made of text at the widths that they get: no figure runs into another, no word is cut that need not be."""
 
-from workbench import recipe
 from workbench.events import Scalars, Table
+from workbench.find import find_recipe
 from workbench.history import History
 from workbench.recipe import Note, Recipe, Reference
 from workbench.summary import Summary
@@ -74,7 +74,7 @@ def test_the_pane_names_data_that_the_recipe_does_not() -> None:
         ("style-transfer", ["Pictures for style", "VGG-19"]),
         ("digits-mlp", ["Optical"]),
     ):
-        shelved = next(each for each in library.shelf if each.path == recipe.find(stem))
+        shelved = next(each for each in library.shelf if each.path == find_recipe(stem))
         text = "\n".join(strip.text for strip in recipe_lines(shelved, library, 70))
         assert all(f"{name}" in text for name in wanted) and text.count("licence") >= len(wanted), text
 

@@ -42,14 +42,15 @@ def test_every_command_that_it_names_is_there() -> None:
 
 def test_every_recipe_is_found_by_walking_and_stands_in_the_table() -> None:
     from workbench import paths
-    from workbench import recipe as recipes
+    from workbench.find import find_recipe, shipped_and_own
+    from workbench.load import load_recipe
 
     stems = {path.stem for path in paths.shipped("recipes").rglob("*.yaml")}
-    listed = {path.stem for path in recipes.shipped_and_own()}
+    listed = {path.stem for path in shipped_and_own()}
     assert stems <= listed
     assert set(re.findall(r"^\| `([^`]+)`", README.split("## Recipes")[1].split("##")[0], re.MULTILINE)) == stems
     for stem in stems:
-        loaded = recipes.load(recipes.find(stem))
+        loaded = load_recipe(find_recipe(stem))
         assert loaded.recipe.about and loaded.recipe.watch and loaded.recipe.part and loaded.recipe.lesson
 
 

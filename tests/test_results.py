@@ -9,7 +9,8 @@ import pytest
 from lines import folded, write
 from test_worker import ended, nothing_is_left
 
-from workbench import atomic, launch, paths, recipe, results
+from workbench import atomic, launch, paths, results
+from workbench.load import load_recipe
 from workbench.problems import Problem
 from workbench.results import BEGIN, END, Result
 from workbench.run import Run
@@ -44,7 +45,7 @@ def test_seeds_are_collected_read_again_and_averaged(line: Path, tmp_path: Path)
         assert each.passed == {"test/loss": True} and each.steps == 400 and each.threads >= 1
         assert 0 < each.seconds < history.seconds
         assert each.versions["numpy"] and each.processor and each.load is not None and each.load >= 0
-        assert not results.stale([each], recipe.load(line))
+        assert not results.stale([each], load_recipe(line))
     assert [results.groups(found)] == [[found]]
     assert len(kept.read_text().splitlines()) == 4  # one result a line
     written = kept.read_bytes()
@@ -59,7 +60,7 @@ def test_a_run_with_other_settings_is_no_result(line: Path, tmp_path: Path) -> N
     with pytest.raises(Problem, match=r"config\.learning_rate"):
         results.collect([run.id], path=tmp_path / "results.json")
     with pytest.raises(Problem, match="not finished"):
-        results.measure(launch.create(recipe.load(line), "cpu"))
+        results.measure(launch.create(load_recipe(line), "cpu"))
 
 
 def test_what_was_measured_with_other_code_is_stale_and_goes_when_there_is_a_new_run(line: Path, tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_what_was_measured_with_other_code_is_stale_and_goes_when_there_is_a_new
     old = finished()
     results.collect([old.id], path=kept)
     write(line.parent, train=TRAIN, source=(line.parent / "line.py").read_text() + "\n# changed\n")
-    assert results.stale(results.read(kept), recipe.load(line)) == "stale: code changed"
+    assert results.stale(results.read(kept), load_recipe(line)) == "stale: code changed"
     with pytest.raises(Problem, match="changed since"):
         results.collect([old.id], path=kept)
     with pytest.raises(Problem, match="no finished run of line as it is now"):
@@ -76,7 +77,7 @@ def test_what_was_measured_with_other_code_is_stale_and_goes_when_there_is_a_new
     assert any(old.id in said and "left out" in said for said in results.collect([], recipe="line", path=kept))
     assert [each.run for each in results.read(kept)] == [new.id]
     write(line.parent, train=TRAIN.replace("20", "21"), source=(line.parent / "line.py").read_text())
-    assert results.stale(results.read(kept), recipe.load(line)) == "stale: settings changed"
+    assert results.stale(results.read(kept), load_recipe(line)) == "stale: settings changed"
 
 
 def result(seed: int, accuracy: float, **more: Any) -> Result:

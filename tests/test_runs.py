@@ -170,9 +170,9 @@ def test_the_same_name_is_deleted_twice(run: Run) -> None:
 def test_exactly_what_was_trusted_is_copied(tmp_path: Path) -> None:
     from lines import write
 
-    from workbench import recipe as recipes
+    from workbench.load import load_recipe
 
-    loaded = recipes.load(write(tmp_path / "own"))
+    loaded = load_recipe(write(tmp_path / "own"))
     (tmp_path / "own" / "line.py").write_text("print('somebody was quicker')")
     with pytest.raises(Problem, match="is not trusted"):
         launch.create(loaded, "cpu")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from workbench import paths, schemas, trust
+from workbench.find import project_source, shipped_projects
 from workbench.problems import Problem
-from workbench.recipe import shipped_projects
 
 OWN = '''
 """A project of my own."""
@@ -46,7 +46,7 @@ def test_the_committed_schemas_are_those_of_the_source(project: str) -> None:
     kept = json.loads(schemas.shipped_file().read_bytes())
     assert set(kept) == set(shipped_projects())
     stale = f"{project} has changed: run `python -m workbench.schemas`"
-    assert kept[project]["sha256"] == trust.sha256(paths.projects() / f"{project}.py"), stale
+    assert kept[project]["sha256"] == trust.sha256(project_source(project)), stale
     assert schemas.run_describe(project) == schemas.describe(project, may_run=False), stale
 
 

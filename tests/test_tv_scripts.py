@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from workbench import recipe as recipes
 from workbench.checkpoint import Checkpoints
 from workbench.datasets import scripts
 from workbench.events import Scalars, Table, Text
+from workbench.find import find_recipe
+from workbench.load import load_recipe
 from workbench.log import EventLog
 from workbench.loop import Loop
 from workbench.problems import Problem
@@ -340,7 +341,7 @@ def test_unknown_words_and_short_texts_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_course_s_settings(mirror: Any) -> None:
-    recipe = recipes.load(recipes.find("tv-scripts")).recipe
+    recipe = load_recipe(find_recipe("tv-scripts")).recipe
     project = TvScripts(TvScripts.Config(**recipe.config), recipe.train, Compute(device="cpu", threads=1), 1)
     project.build()
     embedding, recurrent, last = 21_387 * 300, 4 * 256 * (300 + 3 * 256 + 4), 21_387 * 257

@@ -130,11 +130,11 @@ def test_an_import_error_has_a_name(tmp_path: Path) -> None:
     source = LINE.replace("import random\n", "import a_module_that_is_not_there\n")
     from lines import write
 
-    from workbench import recipe as recipes
     from workbench import schemas, trust
+    from workbench.load import load_recipe
 
     path = write(tmp_path / "x")
-    loaded = recipes.load(path)
+    loaded = load_recipe(path)
     (tmp_path / "x" / "line.py").write_text(source)
     trust.trust(tmp_path / "x" / "line.py")
     with pytest.raises(Problem, match="a_module_that_is_not_there"):

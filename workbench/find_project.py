@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from workbench import trust
+from workbench import paths, trust
+from workbench.find import project_source
 from workbench.problems import Problem, first_fault, one_line
 from workbench.project import Project
 from workbench.recipe import Recipe
@@ -47,7 +48,8 @@ def find_project(source: str | Path) -> type[Project]:
 
 def _module(source: str | Path) -> types.ModuleType:
     if isinstance(source, str):
-        return importlib.import_module(f"workbench.projects.{source}")
+        file = project_source(source).relative_to(paths.projects().parent)
+        return importlib.import_module(".".join(("workbench", *file.with_suffix("").parts)))
     # Compiled from the bytes that were hashed: an import would read the file again, or a __pycache__ that nobody trusted.
     code = compile(trust.read(source), str(source), "exec")
     module = types.ModuleType("own_project")

@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 
 from workbench import __version__, atomic, control, devices, lock, logind, paths, trust
-from workbench import recipe as recipes
+from workbench.find import find_recipe, project_source
+from workbench.load import Loaded, load_recipe
 from workbench.problems import Problem, one_line
-from workbench.recipe import Loaded, dump
+from workbench.recipe import dump_recipe
 from workbench.run import Run
 from workbench.state import attempts, state_of, whole
 from workbench.summary import summary_of
@@ -28,7 +29,7 @@ PATIENCE = 5.0
 
 def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
     """Read a recipe, choose its device, make a run of it and launch it: what `dlwb run` and Enter do."""
-    loaded = recipes.load(recipes.find(name), settings)
+    loaded = load_recipe(find_recipe(name), settings)
     run = create(loaded, *choose(loaded, device))
     try:
         launch(run)
@@ -90,7 +91,7 @@ def choose(loaded: Loaded, device: str = "") -> devices.Choice:
 
 def create(loaded: Loaded, device: str, warning: str = "") -> Run:
     """Make the run directory of a recipe that was read; nothing runs yet. `device` is cpu or cuda:N; the warning will stand in its log."""
-    file = loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py"
+    file = loaded.project_file or project_source(loaded.recipe.project)
     source = trust.read(file) if loaded.project_file else file.read_bytes()
     recipe = msgspec.structs.replace(
         loaded.recipe,
@@ -127,7 +128,7 @@ def create(loaded: Loaded, device: str, warning: str = "") -> Run:
         (path / "project.py").write_bytes(source)
         (path / "control.jsonl").touch()
         # Last, because a directory with a recipe is a run.
-        atomic.write(path / "recipe.yaml", dump(recipe).encode(), sync=False)
+        atomic.write(path / "recipe.yaml", dump_recipe(recipe).encode(), sync=False)
     except OSError as error:
         shutil.rmtree(path, ignore_errors=True)
         raise Problem(
@@ -189,7 +190,7 @@ def _call(command: list[str], environment: dict[str, str]) -> subprocess.Complet
 def _take_new_code(run: Run, attempt: int) -> None:
     """Keep the code that trained it so far under another name, and copy what it goes on with."""
     try:
-        code = (paths.projects() / f"{run.recipe().project}.py").read_bytes()
+        code = project_source(run.recipe().project).read_bytes()
         if run.project_copy.exists():
             run.project_copy.replace(run.path / f"project.attempt{attempt}.py")
         atomic.write(run.project_copy, code)

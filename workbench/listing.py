@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from workbench import compare, notes, verdict
-from workbench import recipe as recipes
 from workbench.events import CAUSES, spelled
+from workbench.find import course_order, find_recipe, shipped_and_own, shown_path
+from workbench.load import Loaded, load_recipe
 from workbench.problems import Problem, clean, one_line
-from workbench.recipe import Loaded
+from workbench.recipe import dump_recipe
 from workbench.run import Run, list_runs
 from workbench.state import State, state_of
 from workbench.summary import Summary, summary_of
@@ -37,7 +38,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: int = 0) 
 
 def _read(path: Path) -> Loaded | Problem:
     try:
-        return recipes.load(path, describe=False)
+        return load_recipe(path, describe=False)
     except Problem as problem:
         return problem
 
@@ -45,12 +46,12 @@ def _read(path: Path) -> Loaded | Problem:
 def _place(item: tuple[Path, Loaded | Problem]) -> tuple[tuple[int, str], ...]:
     path, read = item
     part, lesson = ("", "") if isinstance(read, Problem) else (read.recipe.part, read.recipe.lesson)
-    return recipes.course_order(part), recipes.course_order(lesson), (0, path.stem)
+    return course_order(part), course_order(lesson), (0, path.stem)
 
 
 def show_recipes(as_json: bool) -> None:
     """All recipes by part; one that cannot be read stands there with its problems."""
-    found = dict(sorted(((path, _read(path)) for path in recipes.shipped_and_own()), key=_place))
+    found = dict(sorted(((path, _read(path)) for path in shipped_and_own()), key=_place))
     if as_json:
         print_json([_described(path, each) for path, each in found.items()])
         return
@@ -73,24 +74,24 @@ def _described(path: Path, each: Loaded | Problem) -> dict[str, Any]:
 
 def show_recipe(name: str, settings: Sequence[str], as_json: bool) -> None:
     """One recipe with every default filled in."""
-    path = recipes.find(name)
-    loaded = recipes.load(path, settings)
+    path = find_recipe(name)
+    loaded = load_recipe(path, settings)
     if as_json:
         print_json(_described(path, loaded))
         return
     print(f"# {one_line(str(path), 1000)}")
     if loaded.unchecked:
         print(f"# {loaded.unchecked}")
-    print(recipes.dump(loaded.recipe), end="")
+    print(dump_recipe(loaded.recipe), end="")
 
 
 def check(names: Sequence[str]) -> bool:
     """Report on each recipe (all where none is named); whether all are right."""
     right = True
-    for path in [recipes.find(name) for name in names] or recipes.shipped_and_own():
+    for path in [find_recipe(name) for name in names] or shipped_and_own():
         try:
-            loaded = recipes.load(path)
-            print(f"{recipes.shown(path)}: {loaded.unchecked or 'right'}")
+            loaded = load_recipe(path)
+            print(f"{shown_path(path)}: {loaded.unchecked or 'right'}")
         except Problem as problem:
             right = False
             print(clean(str(problem)), file=sys.stderr)

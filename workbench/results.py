@@ -12,12 +12,13 @@ from typing import Any
 import msgspec
 
 from workbench import atomic, paths, trust, verdict
-from workbench import recipe as recipes
+from workbench.find import find_recipe, project_source, shipped_and_own
 from workbench.history import History
 from workbench.listing import table
+from workbench.load import Loaded, load_recipe
 from workbench.log import Tail
 from workbench.problems import Problem, one_line
-from workbench.recipe import Loaded, Recipe
+from workbench.recipe import Recipe
 from workbench.run import Run, find_run, list_runs
 from workbench.state import state_of
 from workbench.summary import Summary, summarize
@@ -81,7 +82,7 @@ def write(results: Sequence[Result], path: Path | None = None) -> None:
 
 def code_of(loaded: Loaded) -> str:
     """What `Result.code` is for the project as it is now."""
-    return trust.sha256(loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py")[:16]
+    return trust.sha256(loaded.project_file or project_source(loaded.recipe.project))[:16]
 
 
 def settings_of(recipe: Recipe) -> str:
@@ -91,7 +92,7 @@ def settings_of(recipe: Recipe) -> str:
 
 def measure(run: Run) -> Result:
     """The run as a result; Problem where it did not finish, counts for nothing, or is not what its recipe is now."""
-    recipe, loaded = run.recipe(), recipes.load(recipes.find(run.stem))
+    recipe, loaded = run.recipe(), load_recipe(find_recipe(run.stem))
     if state_of(run).state != "finished":
         raise Problem(f"{run.id} has not finished, so it is no result.", f"It is {state_of(run).state}.")
     events = list(Tail(run.events).read())
@@ -162,7 +163,7 @@ def collect(references: Sequence[str], recipe: str = "", path: Path | None = Non
     """
     measured, said = [measure(find_run(each)) for each in references], []
     if recipe:
-        stem = recipes.find(recipe).stem
+        stem = find_recipe(recipe).stem
         for run in [each for each in list_runs() if each.stem == stem and state_of(each).state == "finished"]:
             try:
                 measured.append(measure(run))
@@ -255,9 +256,9 @@ def show(as_json: bool) -> None:
         print_json(results)
         return
     rows = []
-    for path in recipes.shipped_and_own():
+    for path in shipped_and_own():
         try:
-            loaded = recipes.load(path)
+            loaded = load_recipe(path)
         except Problem:
             continue  # `dlwb list` says what is wrong with it
         mine = groups([each for each in results if each.recipe == path.stem])
@@ -276,7 +277,7 @@ def rendered(text: str, results: Sequence[Result]) -> str:
     folder = paths.shipped("recipes")
     lines = ["| recipe | what | here | bar | time | on | course |", "|---|---|---|---|---|---|---|"]
     for path in sorted(folder.rglob("*.yaml"), key=lambda each: each.relative_to(folder).parts):
-        recipe = recipes.load(path, describe=False).recipe
+        recipe = load_recipe(path, describe=False).recipe
         mine = groups([each for each in results if each.recipe == path.stem])
         for seeds in mine:
             here, bar, time, course = _cells(recipe, seeds)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from workbench import atomic, paths, yaml_reader
+from workbench.find import project_source
 from workbench.problems import Problem, one_line
 from workbench.recipe import Recipe
 
@@ -79,7 +80,7 @@ class Run:
         """Whether a shipped project's source is not what trained this run. A person's own file is always the run's copy."""
         try:
             name = self.recipe().project
-            return not name.endswith(".py") and (paths.projects() / f"{name}.py").read_bytes() != self.project_copy.read_bytes()
+            return not name.endswith(".py") and project_source(name).read_bytes() != self.project_copy.read_bytes()
         except (OSError, Problem):
             return True
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from workbench import __version__, atomic, paths, trust
+from workbench.find import project_source, shipped_projects
 from workbench.problems import Problem, one_line
 
 PATIENCE = 120
@@ -51,7 +52,7 @@ def describe(project: str | Path, *, may_run: bool = True) -> ProjectSchema | No
 
     Raises Problem where the project cannot be described. The caller has asked `trust.is_trusted`; it is asked again before the code runs.
     """
-    source = project if isinstance(project, Path) else paths.projects() / f"{project}.py"
+    source = project if isinstance(project, Path) else project_source(project)
     digest = trust.sha256(source)
     if isinstance(project, str):
         kept = _committed(shipped_file(), _stamp(shipped_file())).get(project)
@@ -115,10 +116,7 @@ def run_describe(project: str | Path) -> ProjectSchema:
 
 def main() -> None:
     """Write the committed file anew."""
-    made = {}
-    for source in sorted(paths.projects().glob("*.py")):
-        if not source.stem.startswith("_"):
-            made[source.stem] = _Shipped(sha256=trust.sha256(source), schema=run_describe(source.stem))
+    made = {name: _Shipped(sha256=trust.sha256(project_source(name)), schema=run_describe(name)) for name in shipped_projects()}
     atomic.write(shipped_file(), msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
     print(f"{shipped_file()}: {', '.join(made) or 'no projects'}", file=sys.stderr)
 

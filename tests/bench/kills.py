@@ -29,7 +29,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from killing import Victim, Whole, differences
 
 from workbench import launch
-from workbench import recipe as recipes
+from workbench.find import find_recipe
+from workbench.load import load_recipe
 from workbench.run import Run
 from workbench.state import state_of
 
@@ -57,7 +58,7 @@ def campaign(recipe: str, kills: int, chance: random.Random) -> tuple[list[Victi
     """Kill runs of a recipe so many times in all; the runs, what was wrong, and how long an uninterrupted one took."""
     whole = Whole(start(recipe))
     wrong = []
-    rate = float(recipes.load(recipes.find(recipe)).recipe.config["learning_rate"]) * 1.001
+    rate = float(load_recipe(find_recipe(recipe)).recipe.config["learning_rate"]) * 1.001
     control = differences(Whole(start(recipe, f"config.learning_rate={rate}")).run, whole.run)
     if not {"folded series", "state in the newest checkpoint"} <= set(control):
         wrong.append(f"{recipe}: another learning rate was not noticed: {control}")

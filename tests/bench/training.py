@@ -28,11 +28,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from workbench import recipe as recipes
 from workbench.checkpoint import Checkpoints
 from workbench.control import Inbox
 from workbench.datasets.fetch import fetch
 from workbench.events import Event
+from workbench.find import find_recipe
+from workbench.load import load_recipe
 from workbench.log import EventLog, read_all
 from workbench.loop import Loop
 from workbench.meters import Meters
@@ -61,7 +62,7 @@ class Silent(ImageClassifier):
 
 def made(name: str, settings: list[str]) -> tuple[Silent, Recipe]:
     """A recipe's project, built, and its recipe; keep_best needs what is not measured here."""
-    loaded = recipes.load(recipes.find(name), [*settings, 'train.keep_best=""', "compute.threads=1", "compute.device=cpu"])
+    loaded = load_recipe(find_recipe(name), [*settings, 'train.keep_best=""', "compute.threads=1", "compute.device=cpu"])
     recipe = loaded.recipe
     project = Silent(Silent.Config.model_validate(recipe.config), recipe.train, recipe.compute, recipe.seed)
     project.build()

@@ -22,8 +22,9 @@ from textual.theme import Theme
 from textual.widget import Widget
 
 from workbench import preferences
+from workbench.load import Loaded
 from workbench.problems import Problem
-from workbench.recipe import Loaded, Recipe
+from workbench.recipe import Recipe
 from workbench.tui import palette
 from workbench.tui.keys import KeyScreen
 from workbench.tui.library import Library
@@ -130,11 +131,11 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def again(self, run: Run) -> None:
         """Show the form of a run's recipe, with the settings that the run had."""
-        from workbench import recipe
+        from workbench.load import load_recipe
         from workbench.tui.draft import differences
 
         try:
-            loaded = recipe.load(str(run.about().get("recipe", "")), describe=False)
+            loaded = load_recipe(str(run.about().get("recipe", "")), describe=False)
             self.open_form(loaded, differences(loaded, run.recipe()))
         except (Problem, OSError) as problem:
             self.say(f"Its recipe cannot be read any more: {problem}", warning=True)
@@ -166,11 +167,12 @@ class DlwbApp(App[None], inherit_bindings=False):
             self._begin(loaded)
 
     def _create(self, loaded: Loaded) -> None:
-        from workbench import launch, recipe
+        from workbench import launch
+        from workbench.load import load_recipe
 
         try:
             if loaded.schema is None:
-                loaded = recipe.load(loaded.path, loaded.overrides)
+                loaded = load_recipe(loaded.path, loaded.overrides)
             run = launch.create(loaded, *launch.choose(loaded))
             feed = self.library.feed(run)
             feed.launching = True

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from workbench import json_schema, recipe
+from workbench import json_schema
 from workbench.json_schema import Schema
+from workbench.load import Loaded, RecipeProblem, load_recipe
 from workbench.problems import Problem, one_line
-from workbench.recipe import Compute, Loaded, Recipe, Train
+from workbench.recipe import Compute, Recipe, Train
 from workbench.yaml_reader import flow_text, flow_value
 
 DEVICE = "compute.device"
@@ -139,8 +140,8 @@ class Draft:
     def _check(self) -> None:
         self.faults = {}
         try:
-            self.loaded = recipe.load(self.base.path, self.overrides, describe=False) if self.changes else self.base
-        except recipe.RecipeProblem as problem:
+            self.loaded = load_recipe(self.base.path, self.overrides, describe=False) if self.changes else self.base
+        except RecipeProblem as problem:
             for line in problem.problems:
                 found = re.match(r"--set ([^: ]+)(?: [^:]*)?: (.*)", line, re.DOTALL)
                 known = [name for name in self.fields if found and (found[1] == name or found[1].startswith(f"{name}."))]

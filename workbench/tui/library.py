@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from workbench import recipe as recipes
 from workbench.datasets import catalog
+from workbench.find import course_order, shipped_and_own, shown_path
+from workbench.load import Loaded, RecipeProblem, load_recipe
 from workbench.problems import Problem, one_line
-from workbench.recipe import Loaded, Recipe
+from workbench.recipe import Recipe
 
 # What reads runs is imported where it is used: the list of recipes is painted before.
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class Shelved(NamedTuple):
     def place(self) -> tuple[tuple[int, str], ...]:
         """Where it stands in the list: a person's own first, then by its part, its lesson and its name."""
         lesson = self.loaded.recipe.lesson if self.loaded else ""
-        part = recipes.course_order(self.part)
-        return (0, "") if self.part == OWN else part, part, recipes.course_order(lesson), (0, self.path.stem)
+        part = course_order(self.part)
+        return (0, "") if self.part == OWN else part, part, course_order(lesson), (0, self.path.stem)
 
 
 class Entry:
@@ -71,13 +72,13 @@ class Entry:
 def shelve(path: Path) -> Shelved:
     """Read a recipe for the list; whatever is wrong with it stands in the list too."""
     try:
-        return Shelved(path, recipes.load(path, describe=False))
-    except recipes.RecipeProblem as problem:
+        return Shelved(path, load_recipe(path, describe=False))
+    except RecipeProblem as problem:
         return Shelved(path, None, problem.problems)
     except Problem as problem:
         return Shelved(path, None, (str(problem),))
     except OSError as error:
-        return Shelved(path, None, (f"{recipes.shown(path)} cannot be read: {error.strerror}.",))
+        return Shelved(path, None, (f"{shown_path(path)} cannot be read: {error.strerror}.",))
 
 
 class Library:
@@ -91,7 +92,7 @@ class Library:
 
     def load_recipes(self) -> None:
         """Read every recipe, by part and lesson."""
-        self.shelf = sorted(map(shelve, recipes.shipped_and_own()), key=lambda each: each.place)
+        self.shelf = sorted(map(shelve, shipped_and_own()), key=lambda each: each.place)
 
     def feed(self, run: Run) -> Feed:
         """The run's feed, for a screen that opens; it is kept when the screen is left."""

@@ -9,8 +9,8 @@ from workbench.devices import Device, Driver
 from workbench.doctor import disks, session
 from workbench.doctor.finding import Finding
 from workbench.estimate import Estimate, Past
+from workbench.load import Loaded
 from workbench.problems import Problem
-from workbench.recipe import Loaded
 
 
 class Machine(NamedTuple):

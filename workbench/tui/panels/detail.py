@@ -4,8 +4,8 @@ from textual.strip import Strip
 
 from workbench import estimate, verdict, watch, words
 from workbench.devices import Device
+from workbench.load import Loaded
 from workbench.problems import Problem, one_line
-from workbench.recipe import Loaded
 from workbench.tui import palette, states, strips
 from workbench.tui.library import Entry, Library, Shelved
 

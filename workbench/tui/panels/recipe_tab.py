@@ -5,9 +5,9 @@ from typing import Any
 from rich.cells import cell_len
 from textual.strip import Strip
 
-from workbench import recipe as recipes
 from workbench import words
 from workbench.history import History
+from workbench.load import load_recipe
 from workbench.problems import Problem, one_line
 from workbench.recipe import Recipe
 from workbench.run import Run
@@ -53,7 +53,7 @@ def settings(recipe: Recipe) -> dict[str, Any]:
 def in_file(run: Run) -> dict[str, Any] | None:
     """The settings that the run's recipe file has now, defaults filled in; None where it cannot be read any more."""
     try:
-        return settings(recipes.load(str(run.about().get("recipe") or ""), describe=False).recipe)
+        return settings(load_recipe(str(run.about().get("recipe") or ""), describe=False).recipe)
     except (Problem, OSError, ValueError):
         return None
 

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 
 from workbench.devices import Device
 from workbench.estimate import Past
-from workbench.recipe import Loaded
+from workbench.load import Loaded
 from workbench.tui import keys
 from workbench.tui.draft import DEVICE, Draft
 from workbench.tui.keys import Key, KeyScreen
