@@ -28,7 +28,7 @@ PARTS = {
     "training": Part({"msgspec", "numpy", "pydantic", "psutil"}, {"pynvml"}, {"light", "training"}),
     "data": Part({"msgspec", "numpy", "yaml", "torch", "PIL", "pooch"}, {"torchvision", "sklearn", "scipy"}, {"light", "training", "data"}),
     "projects": Part({"numpy", "torch", "PIL", "sklearn"}, {"torchvision"}, {"data"}),
-    "worker": Part({"msgspec", "pydantic"}, set(), {"light", "training"}),
+    "worker": Part({"msgspec", "pydantic"}, set(), {"light", "training", "worker", "data"}),
     "tui": Part({"msgspec", "numpy", "textual", "rich", "PIL"}, {"textual_image"}, {"light", "tui"}),
     "cli": Part(set(), {"typer", "rich"}, {"light"}),
 }
