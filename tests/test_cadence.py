@@ -62,8 +62,8 @@ def test_nothing_is_missed_and_nothing_is_done_too_often(train: Train, per_epoch
     assert place.step == (train.steps or train.epochs * per_epoch)
 
 
-@given(st.integers(1, 9), st.lists(st.booleans(), max_size=40))
-def test_a_place_counts_as_its_epochs_go(per_epoch: int, sized: list[bool]) -> None:
+@given(st.integers(1, 9))
+def test_a_place_counts_as_its_epochs_go(per_epoch: int) -> None:
     place = Place()
     for step in range(1, 30):
         place.advance(step % per_epoch == 0)
@@ -71,9 +71,6 @@ def test_a_place_counts_as_its_epochs_go(per_epoch: int, sized: list[bool]) -> N
         assert place.per_epoch == (per_epoch if step >= per_epoch else 0)
         if step >= per_epoch:
             assert math.isclose(place.epochs(), step / per_epoch)
-    again = Place()
-    again.load({**place.tree(), "version": 1})
-    assert again.tree() == place.tree()
 
 
 def test_commands_are_looked_for_by_the_clock_and_at_once_after_the_first_step() -> None:

@@ -1,7 +1,9 @@
 """Where a run is, and what is due after a step. Pure: no project, no file, and the clock is an argument. The loop asks them."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import msgspec
 
 from workbench.recipe import Train
 
@@ -13,11 +15,13 @@ SAVE_EVERY, SAVE_SHARE = 5.0, 50
 FAR = 1_000_000
 
 
-class Place:
-    """The steps and epochs that are done, and the batches of the open epoch. Checkpoints hold it."""
+class Place(msgspec.Struct):
+    """The steps and epochs that are done, and the batches of the open epoch and of each. Checkpoints hold it."""
 
-    def __init__(self) -> None:
-        self.step = self.epoch = self.position = self.per_epoch = 0
+    step: int = 0
+    epoch: int = 0
+    position: int = 0
+    per_epoch: int = 0
 
     def advance(self, last: bool) -> None:
         """One step more; `last` of its epoch."""
@@ -38,15 +42,6 @@ class Place:
     def epochs(self) -> float:
         """Epochs done, the open one's share included."""
         return self.epoch + (self.position / self.per_epoch if self.per_epoch else 0.0)
-
-    def tree(self) -> dict[str, Any]:
-        """What a checkpoint holds of it."""
-        return dict(vars(self))
-
-    def load(self, tree: dict[str, Any]) -> None:
-        """Go on where a checkpoint was saved."""
-        for name in vars(self):
-            setattr(self, name, tree[name])
 
 
 class Due(NamedTuple):

@@ -20,21 +20,16 @@ class Stateful(Protocol):
     def load_state_dict(self, state: Any) -> Any: ...
 
 
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
+
+
 class Resumable:
     """Its attributes are told apart by when they were made: in `__init__` (settings), in build_data (data), later (state)."""
 
     seed: int
     suffix: ClassVar[str] = ".npz"
     """How its checkpoint files end."""
-    stateless: ClassVar[tuple[type, ...]] = (
-        np.random.Generator,
-        random.Random,
-        types.FunctionType,
-        types.BuiltinFunctionType,
-        types.MethodType,
-        types.ModuleType,
-        type,
-    )
+    stateless: ClassVar[tuple[type, ...]] = (np.random.Generator, random.Random, types.ModuleType, type, *_FUNCTIONS)
     """Kinds of attribute that `state` leaves out: what never changes, and generators, which belong to `random_state`."""
     _base: frozenset[str] = frozenset()
     _data: dict[str, Any] = {}

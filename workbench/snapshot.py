@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from workbench.batches import fingerprint
+from workbench.cadence import Place
 from workbench.checkpoint import Tree
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ def take(loop: Loop) -> Tree:
     """A copy of everything that an exact resume needs."""
     return {
         "version": 1,
-        **loop.place.tree(),
+        **msgspec.structs.asdict(loop.place),
         "batch": fingerprint(loop.batch) if loop.place.position and loop.batch is not None else None,
         "window": loop.window.floats(),
         "settings": dict(loop.live.settings),
@@ -29,7 +32,7 @@ def take(loop: Loop) -> Tree:
 
 def put_back(loop: Loop, tree: Tree) -> None:
     """Go on from there; a change that was made at that very step and is not in it is made too."""
-    loop.place.load(tree)
+    loop.place = Place(*(tree[name] for name in Place.__struct_fields__))
     loop.stopping.best, loop.stopping.stale = tree["best"], tree["stale"]
     loop.metrics = dict(tree["metrics"])
     loop.live.change(tree["settings"])
