@@ -317,7 +317,8 @@ def decode(body: bytes) -> AnyEvent | Unknown | None:
             return decode_plain(line)
     try:
         value = cleaned(msgspec.json.decode(line))
-        if not isinstance(value, dict) or not isinstance(name := value.get("type"), str):
+        name = value.get("type") if isinstance(value, dict) else None
+        if not isinstance(name, str):
             return None
         numbers = {member: _unspelled(value[member]) for member in ("values", "x", "y", "at") if member in value}
         return msgspec.convert({**value, **numbers}, AnyEvent)  # type: ignore[no-any-return]

@@ -60,15 +60,18 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
     """
     path = Path(path)
     name = shown_path(path)
-    document = yaml_reader.read(path)
-    data, lines, faults = document
+    data, lines, faults = yaml_reader.read(path)
     if not isinstance(data, dict):
         if not faults:
             faults.append(Fault((), "is empty" if data is None else "is not a list of `key: value` lines", 1))
         raise RecipeProblem(_report(name, faults, lines, set()))
     data = {key: value for key, value in data.items() if value is not None}
-    typed = {where for where in (_override(data, text, faults) for text in overrides) if where}
-
+    typed: set[Key] = set()
+    for text in overrides:
+        try:
+            typed.add(_override(data, text))
+        except Problem as problem:
+            faults.append(Fault((), problem.message, -1))
     checked, more = json_schema.complete(data, _own_schema(), "a recipe")
     faults += more
     project = data.get("project")
@@ -108,10 +111,10 @@ def _missing(config: dict[str, Any], schema: ProjectSchema, folder: Path) -> lis
     faults = []
     for name, field in schema.config.get("properties", {}).items():
         value = config.get(name)
-        if isinstance(value, str) and any(each.get("own") for each in field.get("anyOf", [field])) and OWN.match(value):
-            found = Path(paths.rooted(value, folder))
-            if not found.exists():
-                faults.append(Fault(("config", name), f"there is no {one_line(str(found), 200)}{near_file(found)}"))
+        if isinstance(value, str) and any(kind.get("own") for kind in field.get("anyOf", [field])) and OWN.match(value):
+            file = Path(paths.rooted(value, folder))
+            if not file.exists():
+                faults.append(Fault(("config", name), f"there is no {one_line(str(file), 200)}{near_file(file)}"))
     return faults
 
 
@@ -127,27 +130,24 @@ def _under_its_section(fault: Fault, data: dict[str, Any], schema: ProjectSchema
     return fault
 
 
-def _override(data: dict[str, Any], text: str, faults: list[Fault]) -> Key | None:
-    """Put one `dotted.key=value` into the data; returns its place."""
+def _override(data: dict[str, Any], text: str) -> Key:
+    """Put one `dotted.key=value` into the data; returns its place. Raises Problem."""
     name, sign, value = text.partition("=")
     where = tuple(name.strip().split("."))
     if not sign or not all(where):
-        faults.append(Fault((), f"--set {one_line(text, 80)}: is not of the form config.learning_rate=0.1", -1))
-        return None
+        raise Problem(f"--set {one_line(text, 80)}: is not of the form config.learning_rate=0.1")
+    called = f"--set {one_line(name, 80)}"
     if where != ("seed",) and not (where[0] in ("config", "train", "compute") and len(where) > 1):
-        faults.append(Fault((), f"--set {one_line(name, 80)}: only config.…, train.…, compute.… and seed can be set", -1))
-        return None
-    made, wrong = yaml_reader.flow_value(value)
+        raise Problem(f"{called}: only config.…, train.…, compute.… and seed can be set")
+    read, wrong = yaml_reader.flow_value(value)
     if wrong:
-        faults.append(Fault((), f"--set {one_line(name, 80)}: {wrong}", -1))
-        return None
+        raise Problem(f"{called}: {wrong}")
     section: Any = data
     for part in where[:-1]:
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
-            faults.append(Fault((), f"--set {one_line(name, 80)}: {part} has no settings of its own", -1))
-            return None
-    section[where[-1]] = paths.rooted(made, Path())  # what the shell completes starts at the working directory
+            raise Problem(f"{called}: {part} has no settings of its own")
+    section[where[-1]] = paths.rooted(read, Path())  # what the shell completes starts at the working directory
     return where
 
 
@@ -156,19 +156,19 @@ def _report(name: str, faults: Sequence[Fault], lines: dict[Key, int], typed: se
     report: list[tuple[int, str]] = []
     blamed: list[Key] = []
     for where, text, line in faults:
-        if where and any(where[: len(each)] == each for each in blamed):
+        if where and any(where[: len(place)] == place for place in blamed):
             continue
         if where:
             blamed.append(where)
         dotted = ".".join(str(part) for part in where)
         if line < 0:
             report.append((1 << 30, text))
-        elif any(where[: len(each)] == each for each in typed):
+        elif any(where[: len(place)] == place for place in typed):
             report.append((1 << 30, f"--set {one_line(dotted, 200)}: {text}"))
         else:
             line = line or next((lines[where[:end]] for end in range(len(where), 0, -1) if where[:end] in lines), 1)
             report.append((line, f"{name}:{line} {one_line(dotted, 200)}: {text}" if dotted else f"{name}:{line} {text}"))
-    return [text for _, text in sorted(report, key=lambda each: each[0])]
+    return [text for _, text in sorted(report, key=lambda entry: entry[0])]
 
 
 def _project_file(project: str, recipe: Path) -> Path | None:
