@@ -317,7 +317,7 @@ def decode(body: bytes) -> AnyEvent | Unknown | None:
             return decode_plain(line)
     try:
         value = cleaned(msgspec.json.decode(line))
-        name = value.get("type") if isinstance(value, dict) else None
+        name: Any = value.get("type") if isinstance(value, dict) else None
         if not isinstance(name, str):
             return None
         numbers = {member: _unspelled(value[member]) for member in ("values", "x", "y", "at") if member in value}
