@@ -32,10 +32,9 @@ from workbench.recipe import Recipe
 
 @dataclass
 class Loop:
-    """One attempt at a run: where it is, and what surrounds it."""
+    """One attempt at a run of a project that is built: where it is, and what surrounds it."""
 
     project: Project
-    """Built."""
     recipe: Recipe
     log: EventLog
     checkpoints: Checkpoints
@@ -146,15 +145,12 @@ class Loop:
             self.save()
         if ending.state == "finished":
             if self.stopping.metric and (best := self.checkpoints.best(self.project.decode_state)):
-                generation, tree = best
-                self.project.load_state(tree["state"])
-                which = f"the best by {self.stopping.metric}" if generation.best else "as no better ones can be read"
-                ending.message = f"Tested with the weights of step {generation.step:,}, {which}."
+                self.project.load_state(best[1]["state"])
+                which = f"the best by {self.stopping.metric}" if best[0].best else "as no better ones can be read"
+                ending.message = f"Tested with the weights of step {best[0].step:,}, {which}."
             self._evaluate("test")
         self.say(ending)
         return ending
-
-    # -- logging, evaluating, sampling -----------------------------------------------------------------------------------------------
 
     def say(self, event: Event, split: str = "") -> None:
         """Log an event at this step, its tags under `split`."""
@@ -162,17 +158,12 @@ class Loop:
             event.attempt = self.attempt
         self.log.write(placed(event, self.place.step, self.place.epochs(), split))
 
-    def turn(self, state: str, **more: Any) -> None:
-        """Log a new state, with the plan, and announce it."""
-        self._say_plan(state, **more)
-        self.announce(state)
-
-    def _say_plan(self, state: str, **more: Any) -> None:
-        steps, demo, variant = self.place.total(self.live.train), self.project.demo, self.project.variant
-        plan = Status(
-            state=state, steps=steps, steps_per_epoch=self.place.per_epoch, device=self.device, variant=variant, demo=demo, **more
-        )
-        self.say(plan)
+    def turn(self, state: str, *, announce: bool = True, **more: Any) -> None:
+        """Log a state with the plan, and announce it where it is a new one."""
+        plan: dict[str, Any] = {"steps": self.place.total(self.live.train), "steps_per_epoch": self.place.per_epoch, "device": self.device}
+        self.say(Status(state=state, variant=self.project.variant, demo=self.project.demo, **plan, **more))
+        if announce:
+            self.announce(state)
 
     def _log_window(self) -> None:
         self.cadence.log_at = self.place.step + self.live.train.log_every
@@ -206,10 +197,8 @@ class Loop:
             traceback.print_exc()
 
     def _evaluate(self, split: str) -> None:
-        values: dict[str, float] = {}
-        for event in self._looked(lambda: self.project.evaluate(split), split):
-            if isinstance(event, Scalars):
-                values |= {tag: float(value) for tag, value in event.values.items()}  # NumPy's numbers fit into no checkpoint
+        scalars = [event.values for event in self._looked(lambda: self.project.evaluate(split), split) if isinstance(event, Scalars)]
+        values = {tag: float(value) for one in scalars for tag, value in one.items()}  # NumPy's numbers fit into no checkpoint
         self.metrics.update(values)
         if split == "valid":
             if self.place.step and self.stopping.judge(values):
@@ -220,8 +209,6 @@ class Loop:
         """Show what the project can show; by a person's request or its own."""
         asked = request or self.project.Request()
         self._looked(lambda: self.project.sample(asked), "sample")
-
-    # -- checkpoints and changes -----------------------------------------------------------------------------------------------------
 
     def save(self, *, pinned: bool = False) -> None:
         """Write a generation, after the best one that waits to be written."""
@@ -260,4 +247,4 @@ class Loop:
             self.project.changed(self.project.config)
         self.say(Mark(text=text or listed, settings=settings, command=command))
         if "train.epochs" in settings or "train.steps" in settings:
-            self._say_plan("running")
+            self.turn("running", announce=False)

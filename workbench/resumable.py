@@ -103,9 +103,9 @@ class Resumable:
         np.random.set_state(state["numpy"])
         for name, value in vars(self).items():
             saved = state.get(f"self.{name}")
-            if saved and isinstance(value, np.random.Generator):
+            if saved is not None and isinstance(value, np.random.Generator):
                 value.bit_generator.state = saved
-            elif saved and isinstance(value, random.Random):
+            elif saved is not None and isinstance(value, random.Random):
                 value.setstate(_pythons(saved))
 
     # -- state -----------------------------------------------------------------------------------------------------------------------
