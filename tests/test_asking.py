@@ -9,7 +9,8 @@ from piloting import seen, settle
 from workbench import paths
 from workbench.launch import start
 from workbench.recipes import schema_check, trust
-from workbench.runs import runs
+from workbench.runs.run import find_run
+from workbench.runs.state import state_of
 from workbench.tui.app import DlwbApp
 from workbench.tui.panels.fields import collect, fields
 from workbench.tui.screens.ask import AskScreen
@@ -73,13 +74,13 @@ def run():
     trust.trust(folder / "speaker.py")
     run = start.start("speaker")
     yield run
-    if runs.state(run).alive:
+    if state_of(run).alive:
         start.kill(run)
 
 
 async def opened(pilot, run) -> RunScreen:
     end = time.monotonic() + 60
-    while runs.state(run).state != "running":
+    while state_of(run).state != "running":
         assert time.monotonic() < end, Path(run.output).read_text()
         await pilot.pause(0.1)
     pilot.app.open_run(run)
@@ -103,14 +104,14 @@ async def test_a_typed_request_is_sampled_while_it_trains(run, size) -> None:
         await pilot.press("ctrl+u", *"0.5", "down", "right", "down", "right", "enter")
         assert pilot.app.screen is screen
         await settle(pilot, lambda: "HELLO YOU" in seen(pilot.app) and "AT 0.5 BEING SAD" in " ".join(seen(pilot.app).split()), 20)
-        assert runs.state(run).state == "running"
+        assert state_of(run).state == "running"
         before = len(screen.feed.history.samples["sample/speech"].events)
         await pilot.press("n")
         await settle(pilot, lambda: len(screen.feed.history.samples["sample/speech"].events) > before, 20)
         assert screen.feed.history.samples["sample/speech"].latest.text.endswith("SAD"), "n asks for the same again"
         await pilot.press("i", "ctrl+u", *"bad", "enter")
         await settle(pilot, lambda: "There is no word for that." in said(pilot), 20)
-        assert runs.state(run).state == "running"
+        assert state_of(run).state == "running"
 
 
 async def test_settings_change_live_and_the_curves_have_the_mark(run) -> None:
@@ -139,7 +140,7 @@ async def test_what_cannot_be_asked_says_why() -> None:
     train(live, upto=500, rich=False).close()
     held = alive(live)
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
-        for one, words in ((runs.find("digits-mlp"), "It has ended"), (live, "take no request")):
+        for one, words in ((find_run("digits-mlp"), "It has ended"), (live, "take no request")):
             pilot.app.open_run(one)
             await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen) and pilot.app.screen._whole)
             await pilot.press("N")

@@ -13,11 +13,12 @@ from workbench.datasets import text
 from workbench.events import Scalars, Table, Text
 from workbench.problems import Problem
 from workbench.projects.char_rnn import CharRnn, chosen
-from workbench.recipes import recipe as recipes
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Recipe, Train
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.log import EventLog
-from workbench.training.loop import Training
+from workbench.training.loop import Loop
 
 SMALL = {"embedding": 8, "hidden": 24, "layers": 1, "dropout": 0.0, "sequence": 16, "learning_rate": 0.01, "prompt": "the"}
 VERSE = "the cat sat on the mat, and the rat ran at the cat. "
@@ -56,7 +57,7 @@ def bits(project: CharRnn) -> float:
 
 
 def test_the_course_s_network_has_3_366_483_parameters(mirror: Any) -> None:
-    recipe = recipes.load(recipes.find("char-rnn")).recipe
+    recipe = load_recipe(find_recipe("char-rnn")).recipe
     project = CharRnn(CharRnn.Config(**recipe.config), recipe.train, Compute(device="cpu", threads=1), 1)
     project.build()
     assert len(project.symbols) == 83
@@ -136,7 +137,7 @@ def attempt(folder: Path, work: Path, number: int, steps: int) -> CharRnn:
     recipe = Recipe(title="x", project="char_rnn", train=Train(steps=steps, batch_size=8, log_every=7, evaluate_every=25))
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     log = EventLog(folder)
-    Training(project, recipe, log, Checkpoints(folder / "checkpoints"), attempt=number).fit()
+    Loop(project, recipe, log, Checkpoints(folder / "checkpoints"), attempt=number).fit()
     log.close()
     return project
 

@@ -16,7 +16,7 @@ from workbench import paths
 from workbench.launch import start
 from workbench.problems import Problem
 from workbench.recipes import canonical_source, closure
-from workbench.runs import runs
+from workbench.runs.run import Run
 
 PACKAGE = paths.projects().parent
 EXAMPLE = '''
@@ -27,7 +27,7 @@ from workbench.torchkit import metrics
 from workbench.torchkit.metrics import auc
 from typing import TYPE_CHECKING
 if TYPE_CHECKING:
-    from workbench.runs.runs import Run
+    from workbench.runs.run import Run
 RATE = 0.1
 """What it is."""
 class A:
@@ -283,7 +283,7 @@ def test_what_computes_otherwise_has_another_hash(before: str, after: str) -> No
         ("case str() | None:", "case str() | None:\n                'Nothing.'"),
         ("    async for", "\n    async   for"),
         ('{self.size}} of" f" ', "{self.size}} of "),
-        ("from workbench.runs.runs import Run", "from workbench.elsewhere import Run"),
+        ("from workbench.runs.run import Run", "from workbench.elsewhere import Run"),
     ],
 )
 def test_what_is_only_written_otherwise_has_the_same_hash(before: str, after: str) -> None:
@@ -359,11 +359,12 @@ def test_resume_names_the_files_that_changed(tmp_path: Path, home: Path) -> None
         return done.stdout.strip()
 
     make = (
-        "from workbench.launch import start; from workbench.recipes import recipe;"
-        "print(start.create(recipe.load(recipe.find('{0}'), describe=False), 'cpu').path)"
+        "from workbench.launch.start import create; from workbench.recipes.load import load_recipe;"
+        "from workbench.recipes.find import find_recipe;"
+        "print(create(load_recipe(find_recipe('{0}'), describe=False), 'cpu').path)"
     )
     made = {name: said(make.format(name)) for name in ("tumour-mlp", "digits-mlp")}
-    ask = "from workbench.runs.runs import Run; from pathlib import Path; print(Run(Path({0!r})).changed_code())"
+    ask = "from workbench.runs.run import Run; from pathlib import Path; print(Run(Path({0!r})).changed_code())"
     assert {said(ask.format(path)) for path in made.values()} == {"[]"}
     edit(package / "torchkit/metrics.py", "def auc(", "SHARPER = 1\n\n\ndef auc(")
     assert said(ask.format(made["tumour-mlp"])) == "['torchkit/metrics.py']"
@@ -394,4 +395,4 @@ def test_resuming_anyway_notes_the_new_code(tmp_path: Path) -> None:
     (run.path / "run.json").write_text('{"code": "other", "files": {}, "mirror": ""}')
     assert "project.py" in run.changed_code()
     start._take_new_code(run, 1)
-    assert runs.Run(run.path).changed_code() == [] and run.about()["mirror"] == ""
+    assert Run(run.path).changed_code() == [] and run.about()["mirror"] == ""

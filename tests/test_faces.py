@@ -16,7 +16,7 @@ from workbench.paths import shipped
 from workbench.problems import Problem
 from workbench.projects import faces
 from workbench.projects.faces import Faces, discriminator, generator
-from workbench.recipes import recipe
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit.frechet import frechet_distance, moments
 
@@ -86,7 +86,7 @@ def test_weights_begin_with_deviation_002() -> None:
 
 def test_the_recipes_have_the_course_s_settings() -> None:
     course, larger, here = (
-        recipe.load(shipped("recipes") / "5-gans" / f"{name}.yaml").recipe for name in ("faces", "faces-64", "faces-lfw")
+        load_recipe(shipped("recipes") / "5-gans" / f"{name}.yaml").recipe for name in ("faces", "faces-64", "faces-lfw")
     )
     assert Faces.Config.model_validate(course.config) == Faces.Config()
     assert (course.train.epochs, course.train.batch_size) == (50, 128)

@@ -15,11 +15,12 @@ from workbench.launch import devices
 from workbench.launch.devices import Device, Holder
 from workbench.launch.estimate import GIB
 from workbench.problems import Problem
-from workbench.recipes import recipe
-from workbench.recipes.recipe import Loaded
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import Loaded, load_recipe
 from workbench.recipes.schema_check import choices, expected
 from workbench.recipes.yaml_reader import flow_text, flow_value
-from workbench.runs import runs
+from workbench.runs.run import list_runs
+from workbench.runs.state import state_of
 from workbench.tui.app import DlwbApp
 from workbench.tui.models.draft import Draft, differences
 from workbench.tui.models.preflight import Machine, outlook
@@ -31,12 +32,12 @@ __all__ = ["nothing_is_left"]
 
 
 def digits() -> Loaded:
-    return recipe.load(recipe.find("digits-mlp"))
+    return load_recipe(find_recipe("digits-mlp"))
 
 
 async def form(pilot, name: str = "digits-mlp") -> FormScreen:
     await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
-    pilot.app.screen.rows.select(str(recipe.find(name)))
+    pilot.app.screen.rows.select(str(find_recipe(name)))
     await pilot.press("f")
     await settle(pilot, lambda: isinstance(pilot.app.screen, FormScreen) and "▶ Start" in seen(pilot.app))
     return pilot.app.screen
@@ -131,9 +132,9 @@ async def test_a_setting_is_typed_and_the_run_has_it(size) -> None:
         assert screen.draft.text("compute.device") == "cpu"
         await pilot.press("s")
         await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen), 30)
-        run = runs.list_runs()[0]
+        run = list_runs()[0]
         assert run.recipe().config["learning_rate"] == 0.5 and run.recipe().train.epochs == 2
-        await settle(pilot, lambda: runs.state(run).state == "finished", 60)
+        await settle(pilot, lambda: state_of(run).state == "finished", 60)
         assert len(pilot.app.screen_stack) == 2, "the form is gone"
 
 
@@ -158,7 +159,7 @@ async def test_what_is_wrong_does_not_start_and_escape_leaves_nothing() -> None:
         await settle(pilot, lambda: "weight_decay" in seen(pilot.app))
         await pilot.press("escape")
         assert isinstance(pilot.app.screen, RecipesScreen)
-    assert not runs.list_runs()
+    assert not list_runs()
 
 
 async def test_a_run_is_started_again_with_its_settings(tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ async def test_a_run_is_started_again_with_its_settings(tmp_path: Path) -> None:
     ended(first)
     text = (tmp_path / "line.yaml").read_text()
     (tmp_path / "line.yaml").write_text(text.replace("learning_rate: 0.02", "learning_rate: 0.04"))
-    assert differences(recipe.load(tmp_path / "line.yaml"), first.recipe()) == {"config.learning_rate": "0.02"}
+    assert differences(load_recipe(tmp_path / "line.yaml"), first.recipe()) == {"config.learning_rate": "0.02"}
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await pilot.press("2")
         await settle(pilot, lambda: "A line" in seen(pilot.app))
@@ -175,8 +176,8 @@ async def test_a_run_is_started_again_with_its_settings(tmp_path: Path) -> None:
         assert "recipe: 0.04" in seen(pilot.app)
         await pilot.press("enter")
         await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen), 30)
-        second = runs.list_runs()[0]
-        await settle(pilot, lambda: runs.state(second).state == "finished", 60)
+        second = list_runs()[0]
+        await settle(pilot, lambda: state_of(second).state == "finished", 60)
         assert second.id != first.id and second.recipe().config == first.recipe().config
 
 
@@ -199,7 +200,7 @@ async def test_the_pane_says_what_a_recipe_needs_and_reached_here() -> None:
     finish(make_run())
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await settle(pilot, lambda: "0.9780 ✓" in seen(pilot.app))
-        pilot.app.screen.rows.select(str(recipe.find("digits-mlp")))
+        pilot.app.screen.rows.select(str(find_recipe("digits-mlp")))
         await settle(pilot, lambda: "best here" in seen(pilot.app))
         screen = pilot.app.screen
         text = " ".join(" ".join(strip.text for strip in screen.pane_lines(60)).split())

@@ -53,7 +53,8 @@ def test_what_the_shell_and_the_supervisor_need_is_light() -> None:
 
 
 def test_reading_recipes_is_light() -> None:
-    code = "from workbench.recipes import recipe\nfor path in recipe.shipped_and_own(): recipe.load(path, describe=False)"
+    code = "from workbench.recipes.find import shipped_and_own\nfrom workbench.recipes.load import load_recipe\n"
+    code += "for path in shipped_and_own(): load_recipe(path, describe=False)"
     assert not loaded_by(code) & (HEAVY | SCREEN | {"numpy", "PIL", "pydantic", "typer", "subprocess", "difflib", "asyncio"})
 
 
@@ -88,5 +89,5 @@ def test_projects_need_no_screen() -> None:
 
 def test_a_command_imports_only_what_it_needs() -> None:
     held = loaded_by("from workbench.cli import main\nsys.argv = ['dlwb', 'list']\ntry: main()\nexcept SystemExit: pass")
-    assert "workbench.recipes.recipe" in held
+    assert "workbench.recipes.find" in held
     assert not held & (HEAVY | {"textual", "numpy", "PIL", "psutil", "workbench.training.project"})

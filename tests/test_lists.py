@@ -10,7 +10,9 @@ from workbench import paths
 from workbench.events import CAUSES
 from workbench.launch import start
 from workbench.recipes import copy_recipe, trust
-from workbench.runs import lock, runs
+from workbench.runs import lock
+from workbench.runs.run import list_runs
+from workbench.runs.state import state_of
 from workbench.tui.app import DlwbApp
 from workbench.tui.screens.question import QuestionScreen
 from workbench.tui.screens.run import RunScreen
@@ -152,7 +154,7 @@ async def test_enter_starts_one_run_which_is_watched_and_killed() -> None:
         await pilot.press("enter", "enter")
         await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen) and "Handwritten digits" in seen(pilot.app))
         assert "starting" in seen(pilot.app)
-        [run] = runs.list_runs()
+        [run] = list_runs()
         try:
             await settle(pilot, lambda: "● running" in seen(pilot.app) and "train 0." in seen(pilot.app), 60)
             await pilot.press("k")
@@ -160,9 +162,9 @@ async def test_enter_starts_one_run_which_is_watched_and_killed() -> None:
             await pilot.press("y")
             await settle(pilot, lambda: f"Stopped: {CAUSES['killed']}" in seen(pilot.app), 20)
         finally:
-            if runs.state(run).alive:
+            if state_of(run).alive:
                 start.kill(run)
-    assert [run.stem] == ["digits-mlp"] and runs.state(run).cause == "killed"
+    assert [run.stem] == ["digits-mlp"] and state_of(run).cause == "killed"
 
 
 async def test_own_code_is_asked_about_with_its_path_and_hash() -> None:
@@ -182,4 +184,4 @@ async def test_own_code_is_asked_about_with_its_path_and_hash() -> None:
         assert trust.sha256(folder / "mine.py")[:40] in seen(pilot.app) and "mine.py" in seen(pilot.app)
         await pilot.press("n")
         await settle(pilot, lambda: pilot.app.screen is home)
-        assert not trust.is_trusted(folder / "mine.py") and not runs.list_runs()
+        assert not trust.is_trusted(folder / "mine.py") and not list_runs()

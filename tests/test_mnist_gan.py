@@ -12,7 +12,7 @@ from workbench.datasets.labelled_images import ImageData, LabelledImages
 from workbench.paths import shipped
 from workbench.projects import mnist_gan
 from workbench.projects.mnist_gan import MnistGan
-from workbench.recipes import recipe
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit.frechet import frechet_distance, moments
 
@@ -51,7 +51,7 @@ def test_the_networks_have_the_course_s_parameters(make: Make) -> None:
 
 
 def test_the_recipe_says_what_the_course_s_notebook_says() -> None:
-    given = recipe.load(shipped("recipes") / "5-gans" / "mnist-gan.yaml").recipe
+    given = load_recipe(shipped("recipes") / "5-gans" / "mnist-gan.yaml").recipe
     assert MnistGan.Config.model_validate(given.config) == MnistGan.Config()
     assert (given.train.epochs, given.train.batch_size) == (100, 64)
 

@@ -42,14 +42,15 @@ def test_every_command_that_it_names_is_there() -> None:
 
 def test_every_recipe_is_found_by_walking_and_stands_in_the_table() -> None:
     from workbench import paths
-    from workbench.recipes import recipe as recipes
+    from workbench.recipes.find import find_recipe, shipped_and_own
+    from workbench.recipes.load import load_recipe
 
     stems = {path.stem for path in paths.shipped("recipes").rglob("*.yaml")}
-    listed = {path.stem for path in recipes.shipped_and_own()}
+    listed = {path.stem for path in shipped_and_own()}
     assert stems <= listed
     assert set(re.findall(r"^\| `([^`]+)`", README.split("## Recipes")[1].split("##")[0], re.MULTILINE)) == stems
     for stem in stems:
-        loaded = recipes.load(recipes.find(stem))
+        loaded = load_recipe(find_recipe(stem))
         assert loaded.recipe.about and loaded.recipe.watch and loaded.recipe.part and loaded.recipe.lesson
 
 
@@ -73,8 +74,10 @@ def test_the_own_project_that_it_shows_trains(tmp_path: Path, monkeypatch: pytes
         words = command.removeprefix("dlwb ").split()
         done = subprocess.run([sys.executable, "-m", "workbench.cli", *words], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    from workbench.runs import bars, runs
+    from workbench.runs import bars
+    from workbench.runs.run import find_run
+    from workbench.runs.summary import summary_of
 
-    run = runs.find("wine")
-    (judged,) = bars.judge(run.recipe(), runs.summary(run))
+    run = find_run("wine")
+    (judged,) = bars.judge(run.recipe(), summary_of(run))
     assert judged.passed, judged.value

@@ -12,9 +12,10 @@ from test_worker import ended, nothing_is_left
 from workbench import files, paths
 from workbench.launch import start
 from workbench.problems import Problem
-from workbench.recipes import recipe
-from workbench.runs import measured, runs
+from workbench.recipes.load import load_recipe
+from workbench.runs import measured
 from workbench.runs.measured import BEGIN, END, Result
+from workbench.runs.run import Run
 
 __all__ = ["nothing_is_left"]
 
@@ -27,7 +28,7 @@ def line(home: Path) -> Path:
     return write(home / "recipes", train=TRAIN)
 
 
-def finished(*settings: str) -> runs.Run:
+def finished(*settings: str) -> Run:
     run = start.start("line", list(settings))
     assert ended(run).state == "finished"
     return run
@@ -46,7 +47,7 @@ def test_seeds_are_collected_read_again_and_averaged(line: Path, tmp_path: Path)
         assert each.passed == {"test/loss": True} and each.steps == 400 and each.threads >= 1
         assert 0 < each.seconds < history.seconds
         assert each.versions["numpy"] and each.processor and each.load is not None and each.load >= 0
-        assert not measured.stale([each], recipe.load(line))
+        assert not measured.stale([each], load_recipe(line))
     assert [measured.groups(found)] == [[found]]
     assert len(kept.read_text().splitlines()) == 4  # one result a line
     written = kept.read_bytes()
@@ -61,7 +62,7 @@ def test_a_run_with_other_settings_is_no_result(line: Path, tmp_path: Path) -> N
     with pytest.raises(Problem, match=r"config\.learning_rate"):
         measured.collect([run.id], path=tmp_path / "results.json")
     with pytest.raises(Problem, match="not finished"):
-        measured.measure(start.create(recipe.load(line), "cpu"))
+        measured.measure(start.create(load_recipe(line), "cpu"))
 
 
 def test_what_was_measured_with_other_code_is_stale_and_goes_when_there_is_a_new_run(line: Path, tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_what_was_measured_with_other_code_is_stale_and_goes_when_there_is_a_new
     old = finished()
     measured.collect([old.id], path=kept)
     write(line.parent, train=TRAIN, source=(line.parent / "line.py").read_text() + "\nCHANGED = 1\n")
-    assert measured.stale(measured.read(kept), recipe.load(line)) == "stale: code changed"
+    assert measured.stale(measured.read(kept), load_recipe(line)) == "stale: code changed"
     with pytest.raises(Problem, match="changed since"):
         measured.collect([old.id], path=kept)
     with pytest.raises(Problem, match="no finished run of line as it is now"):
@@ -78,7 +79,7 @@ def test_what_was_measured_with_other_code_is_stale_and_goes_when_there_is_a_new
     assert any(old.id in said and "left out" in said for said in measured.collect([], recipe="line", path=kept))
     assert [each.run for each in measured.read(kept)] == [new.id]
     write(line.parent, train=TRAIN.replace("20", "21"), source=(line.parent / "line.py").read_text())
-    assert measured.stale(measured.read(kept), recipe.load(line)) == "stale: settings changed"
+    assert measured.stale(measured.read(kept), load_recipe(line)) == "stale: settings changed"
 
 
 def result(seed: int, accuracy: float, **more: Any) -> Result:

@@ -12,7 +12,8 @@ from test_pty import Screen
 
 from workbench import preferences
 from workbench.events import Scalars
-from workbench.runs import notes, runs, trash
+from workbench.runs import notes, trash
+from workbench.runs.run import Run
 from workbench.tui.app import DlwbApp
 from workbench.tui.charts.chart import Chart
 from workbench.tui.models import ended_runs
@@ -21,7 +22,7 @@ from workbench.tui.screens.export import ExportScreen
 from workbench.tui.screens.runs import RunsScreen
 
 
-def three() -> list[runs.Run]:
+def three() -> list[Run]:
     """Three ended runs that differ; the newest first."""
     made = []
     for stamp, steps, accuracy, dropout in (("23_015358", 1000, 0.91, 0.2), ("22_120000", 400, 0.97, 0.5), ("21_090000", 600, 0.94, 0.0)):

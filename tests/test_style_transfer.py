@@ -13,7 +13,7 @@ from workbench.events import Images, Table
 from workbench.paths import shipped
 from workbench.problems import Problem
 from workbench.projects.style_transfer import StyleTransfer, gram
-from workbench.recipes import recipe
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Train
 
 Make = Callable[..., StyleTransfer]
@@ -53,13 +53,13 @@ def test_gram_matrix_by_hand() -> None:
 
 def test_the_recipes_are_the_course_s_and_its_stand_in() -> None:
     folder = shipped("recipes") / "3-convolutional-networks"
-    given = recipe.load(folder / "style-transfer.yaml").recipe
+    given = load_recipe(folder / "style-transfer.yaml").recipe
     assert StyleTransfer.Config.model_validate(given.config) == StyleTransfer.Config()
     assert given.train.steps == 2000
     config = StyleTransfer.Config()
     assert (config.content_layer, config.content_weight, config.style_weight, config.learning_rate) == ("conv4_2", 1, 1e6, 0.003)
     assert config.style_layers == {"conv1_1": 1.0, "conv2_1": 0.75, "conv3_1": 0.2, "conv4_1": 0.2, "conv5_1": 0.2}
-    stand_in = recipe.load(folder / "style-transfer-squeezenet.yaml").recipe
+    stand_in = load_recipe(folder / "style-transfer-squeezenet.yaml").recipe
     assert (stand_in.config["network"], stand_in.bar, stand_in.reference) == ("squeezenet1_0", [], [])
 
 

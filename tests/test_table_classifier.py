@@ -15,7 +15,7 @@ from workbench.recipes.recipe import Compute, Recipe, Train
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.log import EventLog
 from workbench.torchkit.metrics import auc
-from workbench.training.loop import Training
+from workbench.training.loop import Loop
 
 
 def made(folder: Path = Path(), **config: Any) -> TableClassifier:
@@ -246,7 +246,7 @@ def test_a_resumed_run_has_the_same_weights(tmp_path: Path) -> None:
         log = EventLog(tmp_path / name)
         train = Train(steps=steps, batch_size=32, log_every=3, evaluate_every=5, keep_best="valid/loss")
         recipe = Recipe(title="x", project="table_classifier", train=train)
-        Training(project, recipe, log, Checkpoints(tmp_path / name / "checkpoints")).fit()
+        Loop(project, recipe, log, Checkpoints(tmp_path / name / "checkpoints")).fit()
         log.close()
         return project
 

@@ -12,12 +12,13 @@ from workbench.datasets import scripts
 from workbench.events import Scalars, Table, Text
 from workbench.problems import Problem
 from workbench.projects.tv_scripts import TvScripts
-from workbench.recipes import recipe as recipes
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Recipe, Train
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.log import EventLog
 from workbench.torchkit.word_network import Softmax, drawn
-from workbench.training.loop import Training
+from workbench.training.loop import Loop
 from workbench.tui.drawing import palette
 from workbench.tui.panels.sheet import text_lines
 
@@ -259,10 +260,10 @@ def attempt(folder: Path, work: Path, number: int, until: int, **config: Any) ->
     recipe = Recipe(title="x", project="tv_scripts", train=Train(steps=130, batch_size=4, log_every=7, evaluate_every=25))
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     log = EventLog(folder)
-    training = Training(project, recipe, log, Checkpoints(folder / "checkpoints"), attempt=number)
+    training = Loop(project, recipe, log, Checkpoints(folder / "checkpoints"), attempt=number)
 
     def step(batch: Any) -> dict[str, Any]:
-        training.terminate = training.step + 1 == until
+        training.terminate = training.place.step + 1 == until
         return TvScripts.train_step(project, batch)
 
     project.train_step = step  # type: ignore[method-assign]
@@ -340,7 +341,7 @@ def test_unknown_words_and_short_texts_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_course_s_settings(mirror: Any) -> None:
-    recipe = recipes.load(recipes.find("tv-scripts")).recipe
+    recipe = load_recipe(find_recipe("tv-scripts")).recipe
     project = TvScripts(TvScripts.Config(**recipe.config), recipe.train, Compute(device="cpu", threads=1), 1)
     project.build()
     embedding, recurrent, last = 21_387 * 300, 4 * 256 * (300 + 3 * 256 + 4), 21_387 * 257

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from workbench.problems import Problem, clean
 
 if TYPE_CHECKING:
-    from workbench.runs.runs import Run
+    from workbench.runs.run import Run
 
 
 def main() -> None:
@@ -220,10 +220,10 @@ def _shell() -> Any:
     ) -> None:
         """Go on with a paused run, or with one that ended, from its last checkpoint."""
         from workbench.launch import start
-        from workbench.runs import runs
+        from workbench.runs.state import state_of
 
         found = _run(run)
-        if runs.state(found).alive:
+        if state_of(found).alive:
             _command(run, "resume")
             return
         start.launch(found, anyway=anyway)
@@ -406,9 +406,9 @@ def _shell() -> Any:
 
 
 def _run(reference: str) -> "Run":
-    from workbench.runs import runs
+    from workbench.runs.run import find_run
 
-    return runs.find(reference)
+    return find_run(reference)
 
 
 def _request(settings: list[str]) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from workbench.formatting import number
 from workbench.launch import start
 from workbench.listing import words
 from workbench.problems import Problem, clean
-from workbench.runs import runs
 from workbench.runs.log import Tail
-from workbench.runs.runs import Run
+from workbench.runs.run import Run
+from workbench.runs.state import state_of
+from workbench.runs.summary import summary_of
 
 EVERY = 0.2
 """Seconds between two looks at a log."""
@@ -30,7 +31,7 @@ def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started:
     tail = Tail(run.events)
     try:
         while True:
-            alive = runs.state(run).alive  # asked before reading, so that nothing written before its end is missed
+            alive = state_of(run).alive  # asked before reading, so that nothing written before its end is missed
             for event in tail.read():
                 if as_json:
                     print(msgspec.json.encode(spelled(msgspec.to_builtins(event))).decode(), flush=True)
@@ -59,21 +60,21 @@ def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started:
 def wait(run: Run, bell: bool = False) -> int:
     """Wait for a run's end; then ring, and show a desktop notice."""
     try:
-        while runs.state(run).alive:
+        while state_of(run).alive:
             time.sleep(EVERY)
     except KeyboardInterrupt:
         print(f"\n{run.id} goes on.", file=sys.stderr)
         return LET_GO
     if bell:
-        print(terminal.BELL + terminal.notice(f"{run.id} {words(runs.state(run))}"), end="", file=sys.stderr, flush=True)
+        print(terminal.BELL + terminal.notice(f"{run.id} {words(state_of(run))}"), end="", file=sys.stderr, flush=True)
     return _ended(run)
 
 
 def _ended(run: Run) -> int:
-    state = runs.state(run)
+    state = state_of(run)
     print(f"{run.id} {words(state)}. {state.message} {state.hint}".rstrip(), file=sys.stderr)
     if state.state == "finished":
-        for tag, value in sorted(runs.summary(run).last.items()):
+        for tag, value in sorted(summary_of(run).last.items()):
             if tag.startswith("test/"):
                 print(f"{tag} {number(float(value))}", flush=True)
     return {"finished": FINISHED, "stopped": STOPPED}.get(state.state, FAILED)
@@ -105,7 +106,7 @@ def output(run: Run, to_its_end: bool) -> None:
     rest = ""
     try:
         while True:
-            alive = runs.state(run).alive
+            alive = state_of(run).alive
             for data in _more(run, position):
                 position += len(data)
                 *lines, rest = (rest + data.decode("utf-8", "replace")).split("\n")
@@ -145,7 +146,7 @@ def answer(run: Run, command: str) -> tuple[bool, str]:
     tail = Tail(run.events)
     deadline = time.monotonic() + ANSWER_PATIENCE
     while time.monotonic() < deadline:
-        alive = runs.state(run).alive
+        alive = state_of(run).alive
         for event in tail.read():
             if isinstance(event, Answer) and event.command == command:
                 return event.ok, event.message

@@ -11,10 +11,14 @@ import msgspec
 from workbench.events import CAUSES, spelled
 from workbench.formatting import count, duration, number
 from workbench.problems import Problem, clean, one_line
-from workbench.recipes import recipe as recipes
-from workbench.recipes.recipe import Loaded
+from workbench.recipes.find import course_order, find_recipe, shipped_and_own, shown_path
+from workbench.recipes.load import Loaded, load_recipe
+from workbench.recipes.recipe import dump_recipe
 from workbench.runs import bars as verdict
-from workbench.runs import compare, notes, runs
+from workbench.runs import compare, notes
+from workbench.runs.run import Run, list_runs
+from workbench.runs.state import State, state_of
+from workbench.runs.summary import Summary, summary_of
 
 
 def print_json(value: Any) -> None:
@@ -35,7 +39,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: int = 0) 
 
 def _read(path: Path) -> Loaded | Problem:
     try:
-        return recipes.load(path, describe=False)
+        return load_recipe(path, describe=False)
     except Problem as problem:
         return problem
 
@@ -43,12 +47,12 @@ def _read(path: Path) -> Loaded | Problem:
 def _place(item: tuple[Path, Loaded | Problem]) -> tuple[tuple[int, str], ...]:
     path, read = item
     part, lesson = ("", "") if isinstance(read, Problem) else (read.recipe.part, read.recipe.lesson)
-    return recipes.course_order(part), recipes.course_order(lesson), (0, path.stem)
+    return course_order(part), course_order(lesson), (0, path.stem)
 
 
 def show_recipes(as_json: bool) -> None:
     """All recipes by part; one that cannot be read stands there with its problems."""
-    found = dict(sorted(((path, _read(path)) for path in recipes.shipped_and_own()), key=_place))
+    found = dict(sorted(((path, _read(path)) for path in shipped_and_own()), key=_place))
     if as_json:
         print_json([_described(path, each) for path, each in found.items()])
         return
@@ -71,24 +75,24 @@ def _described(path: Path, each: Loaded | Problem) -> dict[str, Any]:
 
 def show_recipe(name: str, settings: Sequence[str], as_json: bool) -> None:
     """One recipe with every default filled in."""
-    path = recipes.find(name)
-    loaded = recipes.load(path, settings)
+    path = find_recipe(name)
+    loaded = load_recipe(path, settings)
     if as_json:
         print_json(_described(path, loaded))
         return
     print(f"# {one_line(str(path), 1000)}")
     if loaded.unchecked:
         print(f"# {loaded.unchecked}")
-    print(recipes.dump(loaded.recipe), end="")
+    print(dump_recipe(loaded.recipe), end="")
 
 
 def check(names: Sequence[str]) -> bool:
     """Report on each recipe (all where none is named); whether all are right."""
     right = True
-    for path in [recipes.find(name) for name in names] or recipes.shipped_and_own():
+    for path in [find_recipe(name) for name in names] or shipped_and_own():
         try:
-            loaded = recipes.load(path)
-            print(f"{recipes.shown(path)}: {loaded.unchecked or 'right'}")
+            loaded = load_recipe(path)
+            print(f"{shown_path(path)}: {loaded.unchecked or 'right'}")
         except Problem as problem:
             right = False
             print(clean(str(problem)), file=sys.stderr)
@@ -100,14 +104,14 @@ def show_runs(as_json: bool, words_of_it: Sequence[str] = ()) -> None:
     rows: list[list[str]] = []
     described: list[dict[str, Any]] = []
     remarks: dict[str, str] = {}
-    for run in runs.list_runs():
+    for run in list_runs():
         said = notes.read(run)
         text = f"{run.id} {' '.join(said.tags)} {said.note}".casefold()
         if not all(word.casefold() in text for word in words_of_it):
             continue
-        state, summary, recipe = runs.state(run), runs.Summary(size=0), None
+        state, summary, recipe = state_of(run), Summary(size=0), None
         try:
-            summary = runs.summary(run)
+            summary = summary_of(run)
             recipe = run.recipe()
         except Problem as problem:
             print(f"{run.id}: {clean(problem.message)}", file=sys.stderr)
@@ -139,7 +143,7 @@ def show_runs(as_json: bool, words_of_it: Sequence[str] = ()) -> None:
         print("No runs yet: `dlwb run digits-mlp` starts one.", file=sys.stderr)
 
 
-def words(state: runs.State) -> str:
+def words(state: State) -> str:
     """A state with its cause: `failed: the disk is full`."""
     if state.state == "away":
         return state.message
@@ -148,7 +152,7 @@ def words(state: runs.State) -> str:
     return state.state + (f": {state.message}" if state.state in ("queued", "starting") and state.message else "")
 
 
-def show_comparison(chosen: Sequence[runs.Run], as_json: bool) -> None:
+def show_comparison(chosen: Sequence[Run], as_json: bool) -> None:
     """Runs side by side: the settings that differ, then what each reached; the best has a star."""
     sides = compare.sides(chosen)
     settings, figures = compare.differing(sides), compare.figures(sides)
@@ -163,7 +167,7 @@ def show_comparison(chosen: Sequence[runs.Run], as_json: bool) -> None:
             }
         )
         return
-    rows = [["run", *(side.run.id for side in sides)], ["state", *(runs.state(side.run).state for side in sides)]]
+    rows = [["run", *(side.run.id for side in sides)], ["state", *(state_of(side.run).state for side in sides)]]
     rows += [
         ["steps", *(count(side.summary.step) for side in sides)],
         ["time", *(duration(side.summary.seconds) for side in sides)],

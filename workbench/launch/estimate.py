@@ -13,7 +13,7 @@ from workbench.launch.devices import Device, held_by
 from workbench.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from workbench.runs.runs import Summary
+    from workbench.runs.summary import Summary
 
 GIB = 2.0**30
 CONTEXT = 0.5 * GIB
@@ -45,12 +45,13 @@ class Estimate(NamedTuple):
 def past_runs(stem: str) -> list[Past]:
     """The newest runs of a recipe."""
     from workbench.problems import Problem
-    from workbench.runs import runs
+    from workbench.runs.run import list_runs
+    from workbench.runs.summary import summary_of
 
     found: list[Past] = []
-    for run in [each for each in runs.list_runs() if each.stem == stem][:LOOKED_AT]:
+    for run in [each for each in list_runs() if each.stem == stem][:LOOKED_AT]:
         try:
-            found.append(Past(run.recipe(), runs.summary(run)))
+            found.append(Past(run.recipe(), summary_of(run)))
         except (Problem, OSError):
             continue
     return found
@@ -159,12 +160,12 @@ def _runs(count: int) -> str:
 
 def _points(device: str, alike: Sequence[Past]) -> dict[int, float]:
     """The most memory that runs of each batch size took, bytes."""
-    from workbench.runs import runs
+    from workbench.runs.summary import MEMORY
 
     points: dict[int, float] = {}
     accelerator = device.startswith("cuda")
     for each in alike:
-        peak = each.summary.memory.get(runs.MEMORY[accelerator], 0.0) * GIB
+        peak = each.summary.memory.get(MEMORY[accelerator], 0.0) * GIB
         if peak > 0:
             size = each.recipe.train.batch_size
             points[size] = max(points.get(size, 0.0), peak + CONTEXT * accelerator)

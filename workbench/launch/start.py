@@ -18,10 +18,13 @@ from workbench import __version__, files, paths
 from workbench.launch import choose_device, devices, logind
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure, trust
-from workbench.recipes import recipe as recipes
-from workbench.recipes.recipe import Loaded, dump
+from workbench.recipes.find import find_recipe, project_source
+from workbench.recipes.load import Loaded, load_recipe
+from workbench.recipes.recipe import dump_recipe
 from workbench.runs import commands, lock
-from workbench.runs.runs import Run, attempts, state, summary, whole
+from workbench.runs.run import Run
+from workbench.runs.state import attempts, state_of, whole
+from workbench.runs.summary import summary_of
 
 NAMED = 4
 """Of changed files, so many are named."""
@@ -31,7 +34,7 @@ PATIENCE = 5.0
 
 def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
     """Read a recipe, choose its device, make a run of it and launch it: what `dlwb run` and Enter do."""
-    loaded = recipes.load(recipes.find(name), settings)
+    loaded = load_recipe(find_recipe(name), settings)
     run = create(loaded, *choose(loaded, device))
     try:
         launch(run)
@@ -47,17 +50,17 @@ def cancel(run: Run) -> bool:
     False where it has made one, or is not in its first attempt: then it is stopped, keeps what it has, and stays. One that has ended by
     itself stays too.
     """
-    current = state(run)
+    current = state_of(run)
     if not current.alive and current.attempt:
         return False
     if current.alive:
         stop(run)
     deadline = time.monotonic() + PATIENCE
-    while state(run).alive and time.monotonic() < deadline:
+    while state_of(run).alive and time.monotonic() < deadline:
         time.sleep(0.02)
-    if state(run).alive and not has_trained(run):  # it is deep inside an import, or waits for a disk
+    if state_of(run).alive and not has_trained(run):  # it is deep inside an import, or waits for a disk
         kill(run)
-        while state(run).alive and time.monotonic() < deadline + PATIENCE:
+        while state_of(run).alive and time.monotonic() < deadline + PATIENCE:
             time.sleep(0.02)
     if has_trained(run):
         return False
@@ -75,7 +78,7 @@ def cancel(run: Run) -> bool:
 
 def has_trained(run: Run) -> bool:
     """Whether there is anything of a run to lose: a step, or an attempt before this one."""
-    return attempts(run) > 1 or summary(run).step > 0
+    return attempts(run) > 1 or summary_of(run).step > 0
 
 
 def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
@@ -93,7 +96,7 @@ def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
 
 def create(loaded: Loaded, device: str, warning: str = "") -> Run:
     """Make the run directory of a recipe that was read; nothing runs yet. `device` is cpu or cuda:N; the warning will stand in its log."""
-    file = loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py"
+    file = loaded.project_file or project_source(loaded.recipe.project)
     source = trust.read(file) if loaded.project_file else file.read_bytes()
     code = closure.closure(file)
     recipe = msgspec.structs.replace(
@@ -133,7 +136,7 @@ def create(loaded: Loaded, device: str, warning: str = "") -> Run:
         (path / "project.py").write_bytes(source)
         (path / "control.jsonl").touch()
         # Last, because a directory with a recipe is a run.
-        files.write(path / "recipe.yaml", dump(recipe).encode(), sync=False)
+        files.write(path / "recipe.yaml", dump_recipe(recipe).encode(), sync=False)
     except OSError as error:
         shutil.rmtree(path, ignore_errors=True)
         raise Problem(
@@ -159,7 +162,7 @@ def launch(run: Run, *, anyway: bool = False) -> None:
 
     `anyway` resumes although the project's code is not what it was.
     """
-    current = state(run)
+    current = state_of(run)
     if current.state == "away":
         raise Problem(f"{run.id} is {current.message}.", f"Resume it from {current.host}.")
     if current.state == "finished":
@@ -198,11 +201,11 @@ def _take_new_code(run: Run, attempt: int) -> None:
     name = run.recipe().project
     try:
         if not name.endswith(".py"):
-            source = (paths.projects() / f"{name}.py").read_bytes()
+            source = project_source(name).read_bytes()
             if run.project_copy.exists():
                 run.project_copy.replace(run.path / f"project.attempt{attempt}.py")
             files.write(run.project_copy, source)
-        code = closure.closure(run.project_copy if name.endswith(".py") else paths.projects() / f"{name}.py")
+        code = closure.closure(run.project_copy if name.endswith(".py") else project_source(name))
         files.write(run.path / "run.json", json.dumps({**run.about(), "code": code.hash, "files": code.files}).encode())
     except OSError as error:
         raise Problem(f"The code of {run.id} cannot be replaced: {error.strerror} ({error.filename}).") from error
@@ -210,7 +213,7 @@ def _take_new_code(run: Run, attempt: int) -> None:
 
 def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
     """Ask a live run to do something at its next step; returns the command's id, which its Answer names."""
-    current = state(run)
+    current = state_of(run)
     if not current.alive:
         raise Problem(f"{run.id} is not running, so it cannot {verb}.", "`dlwb resume` starts it again.")
     if current.state == "queued" and verb not in ("stop", "kill"):
@@ -224,7 +227,7 @@ def stop(run: Run) -> None:
         command(run, "stop")
     except OSError:  # a full disk has no room for a word
         _signal(run, "parent", signal.SIGTERM)
-    if state(run).state in ("queued", "starting"):
+    if state_of(run).state in ("queued", "starting"):
         _until(run, lambda: _signal(run, "parent", signal.SIGTERM))
 
 
@@ -238,7 +241,7 @@ def kill(run: Run) -> None:
 def _until(run: Run, reached: Callable[[], bool]) -> None:
     """Signal it until a process of it was there to take it: just after its start the lock file names none yet."""
     deadline = time.monotonic() + PATIENCE
-    while not reached() and state(run).alive:
+    while not reached() and state_of(run).alive:
         if time.monotonic() > deadline:
             raise Problem(f"{run.id} lives, but its lock file names no process of it.", "Look for `workbench.training.worker` with ps.")
         time.sleep(0.05)

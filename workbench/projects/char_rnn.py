@@ -23,7 +23,6 @@ CALLED = {" ": "space", "\n": "line end", "\t": "tab"}
 class CharRnn(TorchProject):
     """Writes a text on, character by character."""
 
-    can_answer = True
     takes = "text"
 
     class Config(Settings):

@@ -28,7 +28,6 @@ SHOWN = 24
 class ImageClassifier(TorchProject):
     """Names what is in small pictures."""
 
-    can_answer = True
     takes = "picture"
 
     class Config(Descent):

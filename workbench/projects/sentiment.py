@@ -38,7 +38,6 @@ TYPED = (
 class Sentiment(TorchProject):
     """Says whether a film review is positive."""
 
-    can_answer = True
     takes = "text"
 
     class Config(Settings):

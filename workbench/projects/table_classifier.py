@@ -26,7 +26,6 @@ MEASUREMENTS = 4
 class TableClassifier(TorchProject):
     """Names the class of a row of measurements."""
 
-    can_answer = True
     takes = "row"
 
     class Config(Settings):

@@ -45,7 +45,6 @@ FIRST = 5
 class Transfer(TorchProject):
     """Names what is in photographs, with a network that was trained on ImageNet or from scratch."""
 
-    can_answer = True
     takes = "picture"
 
     class Config(Descent):

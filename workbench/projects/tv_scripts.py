@@ -28,7 +28,6 @@ COPIES = (16, 40)
 class TvScripts(TorchProject):
     """Writes a script on, word by word."""
 
-    can_answer = True
     takes = "text"
 
     class Config(Settings):

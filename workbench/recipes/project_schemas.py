@@ -13,6 +13,7 @@ import msgspec
 from workbench import __version__, files, paths
 from workbench.problems import Problem, one_line
 from workbench.recipes import trust
+from workbench.recipes.find import project_source, shipped_projects
 
 PATIENCE = 120
 """Seconds that a project may take to describe itself: importing torch from a slow disk takes many."""
@@ -26,7 +27,6 @@ class ProjectSchema(msgspec.Struct, frozen=True, kw_only=True):
     request: dict[str, Any] = {}
     """JSON schema of what may be asked of its `sample`."""
     devices: tuple[str, ...] = ("cpu",)
-    can_answer: bool = False
     takes: str = ""
     """What "try it" asks it with: picture, text, row."""
     about: str = ""
@@ -53,7 +53,7 @@ def describe(project: str | Path, *, may_run: bool = True) -> ProjectSchema | No
 
     Raises Problem where the project cannot be described. The caller has asked `trust.is_trusted`; it is asked again before the code runs.
     """
-    source = project if isinstance(project, Path) else paths.projects() / f"{project}.py"
+    source = project if isinstance(project, Path) else project_source(project)
     digest = trust.sha256(source)
     if isinstance(project, str):
         kept = _committed(shipped_file(), _stamp(shipped_file())).get(project)
@@ -100,7 +100,7 @@ def run_describe(project: str | Path) -> ProjectSchema:
     name = project if isinstance(project, str) else str(project.absolute())
     if isinstance(project, Path) and not trust.is_trusted(project):
         raise Problem(f"{one_line(name)} is not trusted, so it was not run.", f"`dlwb trust {one_line(name)}` if you know what it does.")
-    command = [sys.executable, "-P", "-m", "workbench.training.worker", "--describe", name]
+    command = [sys.executable, "-P", "-m", "workbench.training.describe", name]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired:
@@ -117,10 +117,7 @@ def run_describe(project: str | Path) -> ProjectSchema:
 
 def main() -> None:
     """Write the committed file anew."""
-    made = {}
-    for source in sorted(paths.projects().glob("*.py")):
-        if not source.stem.startswith("_"):
-            made[source.stem] = _Shipped(sha256=trust.sha256(source), schema=run_describe(source.stem))
+    made = {name: _Shipped(sha256=trust.sha256(project_source(name)), schema=run_describe(name)) for name in shipped_projects()}
     files.write(shipped_file(), msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
     print(f"{shipped_file()}: {', '.join(made) or 'no projects'}", file=sys.stderr)
 

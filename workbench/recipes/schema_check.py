@@ -1,4 +1,4 @@
-"""Checks plain data against a JSON schema and fills in its defaults. `recipe.load` calls it, and forms may.
+"""Checks plain data against a JSON schema and fills in its defaults. `load_recipe` calls it, and forms may.
 
 Covers what msgspec and pydantic write: type, enum, const, ranges, lengths, pattern, items, prefixItems, properties,
 additionalProperties, anyOf, oneOf, allOf and $ref.

@@ -1,4 +1,4 @@
-"""Reads one small YAML file as plain data with the line of every setting; scalars are ours. `recipe.load` calls it."""
+"""Reads one small YAML file as plain data with the line of every setting; scalars are ours. `load_recipe` calls it."""
 
 import json
 import os

@@ -10,9 +10,10 @@ from workbench.files import taken
 from workbench.formatting import count, size
 from workbench.listing import print_json, table
 from workbench.problems import Problem, one_line
-from workbench.runs import lock, runs, trash
+from workbench.runs import lock, trash
 from workbench.runs.checkpoint import Checkpoints
-from workbench.runs.runs import Run
+from workbench.runs.run import Run, list_runs
+from workbench.runs.state import state_of
 
 
 class Use(NamedTuple):
@@ -37,7 +38,7 @@ def use(run: Run) -> Use:
 
 def show(as_json: bool) -> None:
     """Print runs by size, then the trash, data sets, the cache, and what is free."""
-    used = sorted(((use(run), run) for run in runs.list_runs()), key=lambda each: -each[0].total)
+    used = sorted(((use(run), run) for run in list_runs()), key=lambda each: -each[0].total)
     deleted = [(taken(run.path), run) for run in trash.deleted()]
     data = [(taken(path), path.name) for path in sorted(paths.data().glob("*"))]
     cache = taken(paths.cache_folder())
@@ -100,10 +101,8 @@ def clean_checkpoints(chosen: Sequence[Run], yes: bool) -> None:
     try:
         found = []
         for run in dict.fromkeys(chosen):
-            if runs.state(run).state == "away" or (held := lock.Lock.take(run.lock)) is None:
-                raise Problem(
-                    f"{run.id} is {runs.state(run).message or 'running'}, so its checkpoints stay.", "Clean it once it has ended."
-                )
+            if state_of(run).state == "away" or (held := lock.Lock.take(run.lock)) is None:
+                raise Problem(f"{run.id} is {state_of(run).message or 'running'}, so its checkpoints stay.", "Clean it once it has ended.")
             locks.append(held)
             kept = Checkpoints(run.path / "checkpoints")
             found += [(kept.size(each), kept, each, run) for each in kept.spare()]

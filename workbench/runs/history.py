@@ -92,15 +92,11 @@ class History:
         """Changes with every event; panels redraw when it does."""
         self.rewinds = 0
         """Never behind any series' version, so that a series made anew has one that its tag never had."""
-        self._seconds = 0.0
+        self.seconds = 0.0
+        """Time that was worked on this run, over all attempts (monotonic, so that neither sleep nor a changed clock counts)."""
         self._clock = 0.0
         self._worked = False
         self._paused = False
-
-    @property
-    def seconds(self) -> float:
-        """Time that was worked on this run, over all attempts (monotonic, so that neither sleep nor a changed clock counts)."""
-        return self._seconds
 
     def fold(self, events: Iterable[AnyEvent]) -> int:
         """Take in events; returns how many there were."""
@@ -125,7 +121,7 @@ class History:
             if step >= self.step:
                 self.step, self.epoch = step, epoch
             if clock > self._clock and self._worked:
-                self._seconds += min(clock - self._clock, 1e12)
+                self.seconds += min(clock - self._clock, 1e12)
             self._clock, self._worked = clock, not self._paused
             self.updated = event.time
             if not self.started:
@@ -157,14 +153,8 @@ class History:
             if status.attempt > 1:
                 self._rewind(status.from_step)
             self.attempt = status.attempt
-        if status.steps:
-            self.steps = status.steps
-        if status.steps_per_epoch:
-            self.steps_per_epoch = status.steps_per_epoch
-        self.device = status.device or self.device
-        self.variant = status.variant or self.variant
-        self.demo = status.demo or self.demo
-        self.warning = status.warning or self.warning
+        for name in ("steps", "steps_per_epoch", "device", "variant", "demo", "warning"):
+            setattr(self, name, getattr(status, name) or getattr(self, name))
         self.status = status
         self._paused = status.state == "paused"
         self.statuses.append(status)
@@ -196,16 +186,13 @@ class History:
 
     def charts(self) -> dict[str, list[str]]:
         """Scalar tags by chart: the same metric is the same chart, the machine's meters aside."""
-        found: dict[str, list[str]] = {}
+        charts: dict[str, list[str]] = {}
         for tag in self.series:
             split, metric, _ = split_tag(tag)
             if split != "system":
-                found.setdefault(metric, []).append(tag)
-        return found
+                charts.setdefault(metric, []).append(tag)
+        return charts
 
     def settings(self) -> dict[str, Any]:
         """Every live change so far, newest value by name."""
-        changed: dict[str, Any] = {}
-        for mark in self.marks:
-            changed.update(mark.settings)
-        return changed
+        return {name: value for mark in self.marks for name, value in mark.settings.items()}

@@ -17,12 +17,15 @@ from workbench.formatting import duration, number
 from workbench.listing import table
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure
-from workbench.recipes import recipe as recipes
-from workbench.recipes.recipe import Loaded, Recipe
+from workbench.recipes.find import find_recipe, project_source, shipped_and_own
+from workbench.recipes.load import Loaded, load_recipe
+from workbench.recipes.recipe import Recipe
 from workbench.runs import bars as verdict
-from workbench.runs import runs
 from workbench.runs.history import History
 from workbench.runs.log import Tail
+from workbench.runs.run import Run, find_run, list_runs
+from workbench.runs.state import state_of
+from workbench.runs.summary import Summary, summarize
 
 BEGIN, END = "<!-- made by `dlwb results render` -->", "<!-- end of what is made -->"
 
@@ -98,7 +101,7 @@ def write(results: Sequence[Result], path: Path | None = None) -> None:
 
 def code_of(loaded: Loaded) -> str:
     """What `Result.code` is for the project as it is now."""
-    return closure.closure_hash(loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py")
+    return closure.closure_hash(loaded.project_file or project_source(loaded.recipe.project))
 
 
 def settings_of(recipe: Recipe) -> str:
@@ -106,11 +109,11 @@ def settings_of(recipe: Recipe) -> str:
     return hashlib.sha256(msgspec.json.encode([recipe.config, recipe.train], order="deterministic")).hexdigest()[:16]
 
 
-def measure(run: runs.Run) -> Result:
+def measure(run: Run) -> Result:
     """The run as a result; Problem where it did not finish, counts for nothing, or is not what its recipe is now."""
-    recipe, loaded = run.recipe(), recipes.load(recipes.find(run.stem))
-    if runs.state(run).state != "finished":
-        raise Problem(f"{run.id} has not finished, so it is no result.", f"It is {runs.state(run).state}.")
+    recipe, loaded = run.recipe(), load_recipe(find_recipe(run.stem))
+    if state_of(run).state != "finished":
+        raise Problem(f"{run.id} has not finished, so it is no result.", f"It is {state_of(run).state}.")
     events = list(Tail(run.events).read())
     history = History()
     history.fold(events)
@@ -121,7 +124,7 @@ def measure(run: runs.Run) -> Result:
     other = [*differences(recipe, loaded.recipe), *(name for name in history.settings() if name != "train.log_every")]
     if other:
         raise Problem(f"{run.id} is no run of {run.stem} as it is now: {', '.join(other)} differ.", "Only the seed may.")
-    summary = runs.summarize(history, 0)
+    summary = summarize(history, 0)
     judged = verdict.judge(recipe, summary)
     first = next(index for index, event in enumerate(events) if getattr(event, "state", "") == "running")
     training = History()
@@ -156,7 +159,7 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
     return found
 
 
-def _figures(recipe: Recipe, summary: runs.Summary) -> dict[str, float]:
+def _figures(recipe: Recipe, summary: Summary) -> dict[str, float]:
     """By metric, the most telling first: bars and the course's figures, what was tested, what was kept; else the last training losses."""
     named = [*_named(recipe), *(tag for tag in summary.last if tag.startswith("test/")), recipe.train.keep_best]
     named = [tag for tag in dict.fromkeys(named) if tag in summary.last] or [tag for tag in summary.last if tag.startswith("train/")]
@@ -177,10 +180,10 @@ def collect(references: Sequence[str], recipe: str = "", path: Path | None = Non
 
     What a recipe was measured to do with other code or settings goes as soon as there is a run with the present ones.
     """
-    measured, said = [measure(runs.find(each)) for each in references], []
+    measured, said = [measure(find_run(each)) for each in references], []
     if recipe:
-        stem = recipes.find(recipe).stem
-        for run in [each for each in runs.list_runs() if each.stem == stem and runs.state(each).state == "finished"]:
+        stem = find_recipe(recipe).stem
+        for run in [each for each in list_runs() if each.stem == stem and state_of(each).state == "finished"]:
             try:
                 measured.append(measure(run))
             except Problem as problem:
@@ -272,9 +275,9 @@ def show(as_json: bool) -> None:
         print_json(results)
         return
     rows = []
-    for path in recipes.shipped_and_own():
+    for path in shipped_and_own():
         try:
-            loaded = recipes.load(path)
+            loaded = load_recipe(path)
         except Problem:
             continue  # `dlwb list` says what is wrong with it
         mine = groups([each for each in results if each.recipe == path.stem])
@@ -293,7 +296,7 @@ def rendered(text: str, results: Sequence[Result]) -> str:
     folder = paths.shipped("recipes")
     lines = ["| recipe | what | here | bar | time | on | course |", "|---|---|---|---|---|---|---|"]
     for path in sorted(folder.rglob("*.yaml"), key=lambda each: each.relative_to(folder).parts):
-        recipe = recipes.load(path, describe=False).recipe
+        recipe = load_recipe(path, describe=False).recipe
         mine = groups([each for each in results if each.recipe == path.stem])
         for seeds in mine:
             here, bar, time, course = _cells(recipe, seeds)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from workbench import paths
 from workbench.problems import Problem
-from workbench.runs import lock, runs
-from workbench.runs.runs import Run, state
+from workbench.runs import lock
+from workbench.runs.run import Run, find_run
+from workbench.runs.state import state_of
 
 
 def folder() -> Path:
@@ -19,7 +20,7 @@ def folder() -> Path:
 
 def delete(run: Run) -> Run:
     """Move an ended run into the trash; the lock is held meanwhile, so a run that lives, or is being started, stays."""
-    current = state(run)
+    current = state_of(run)
     if current.state == "away":
         raise Problem(f"{run.id} is {current.message}.", f"Delete it from {current.host}.")
     try:
@@ -50,7 +51,7 @@ def deleted() -> list[Run]:
 
 def restore(reference: str = "last") -> Run:
     """Bring a deleted run back, the last deleted one where none is named; where its name is taken again it gets another."""
-    run = runs.find(reference, deleted(), "The trash has no run", "`dlwb clean` lists what lies there.")
+    run = find_run(reference, deleted(), "The trash has no run", "`dlwb clean` lists what lies there.")
     try:
         return _move(run, paths.runs())
     except OSError as error:

@@ -23,7 +23,8 @@ from textual.widget import Widget
 
 from workbench import preferences
 from workbench.problems import Problem
-from workbench.recipes.recipe import Loaded, Recipe
+from workbench.recipes.load import Loaded
+from workbench.recipes.recipe import Recipe
 from workbench.tui.drawing import palette
 from workbench.tui.drawing.frame_diff import Frame, Ready
 from workbench.tui.keys import Key
@@ -32,7 +33,7 @@ from workbench.tui.screens.key_screen import KeyScreen
 from workbench.tui.screens.recipes import RecipesScreen
 
 if TYPE_CHECKING:
-    from workbench.runs.runs import Run
+    from workbench.runs.run import Run
     from workbench.tui.models.ended_runs import Endings
 
 
@@ -131,11 +132,11 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def again(self, run: Run) -> None:
         """Show the form of a run's recipe, with the settings that the run had."""
-        from workbench.recipes import recipe
+        from workbench.recipes.load import load_recipe
         from workbench.tui.models.draft import differences
 
         try:
-            loaded = recipe.load(str(run.about().get("recipe", "")), describe=False)
+            loaded = load_recipe(str(run.about().get("recipe", "")), describe=False)
             self.open_form(loaded, differences(loaded, run.recipe()))
         except (Problem, OSError) as problem:
             self.say(f"Its recipe cannot be read any more: {problem}", warning=True)
@@ -168,11 +169,11 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def _create(self, loaded: Loaded) -> None:
         from workbench.launch import start as launch
-        from workbench.recipes import recipe
+        from workbench.recipes.load import load_recipe
 
         try:
             if loaded.schema is None:
-                loaded = recipe.load(loaded.path, loaded.overrides)
+                loaded = load_recipe(loaded.path, loaded.overrides)
             run = launch.create(loaded, *launch.choose(loaded))
             feed = self.library.feed(run)
             feed.launching = True

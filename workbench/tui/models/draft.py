@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from workbench.problems import Problem, one_line
-from workbench.recipes import recipe, schema_check
-from workbench.recipes.recipe import Compute, Loaded, Recipe, Train
+from workbench.recipes import schema_check
+from workbench.recipes.load import Loaded, RecipeProblem, load_recipe
+from workbench.recipes.recipe import Compute, Recipe, Train
 from workbench.recipes.schema_check import Schema
 from workbench.recipes.yaml_reader import flow_text, flow_value
 
@@ -139,8 +140,8 @@ class Draft:
     def _check(self) -> None:
         self.faults = {}
         try:
-            self.loaded = recipe.load(self.base.path, self.overrides, describe=False) if self.changes else self.base
-        except recipe.RecipeProblem as problem:
+            self.loaded = load_recipe(self.base.path, self.overrides, describe=False) if self.changes else self.base
+        except RecipeProblem as problem:
             for line in problem.problems:
                 found = re.match(r"--set ([^: ]+)(?: [^:]*)?: (.*)", line, re.DOTALL)
                 known = [name for name in self.fields if found and (found[1] == name or found[1].startswith(f"{name}."))]

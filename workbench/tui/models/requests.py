@@ -8,7 +8,7 @@ from workbench.problems import Problem
 from workbench.recipes import project_schemas
 from workbench.recipes.project_schemas import ProjectSchema
 from workbench.recipes.recipe import LIVE, Recipe
-from workbench.runs.runs import Run
+from workbench.runs.run import Run
 from workbench.tui.panels.fields import Schema
 
 NOTHING = "This project's samples take no request; n asks for one as it is."

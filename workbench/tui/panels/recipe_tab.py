@@ -7,10 +7,10 @@ from textual.strip import Strip
 
 from workbench import formatting
 from workbench.problems import Problem, one_line
-from workbench.recipes import recipe as recipes
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Recipe
 from workbench.runs.history import History
-from workbench.runs.runs import Run
+from workbench.runs.run import Run
 from workbench.tui.drawing import palette, strips
 from workbench.tui.models import requests
 from workbench.tui.panels.fields import written
@@ -54,7 +54,7 @@ def settings(recipe: Recipe) -> dict[str, Any]:
 def in_file(run: Run) -> dict[str, Any] | None:
     """The settings that the run's recipe file has now, defaults filled in; None where it cannot be read any more."""
     try:
-        return settings(recipes.load(str(run.about().get("recipe") or ""), describe=False).recipe)
+        return settings(load_recipe(str(run.about().get("recipe") or ""), describe=False).recipe)
     except (Problem, OSError, ValueError):
         return None
 

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 
 from workbench.launch.devices import Device
 from workbench.launch.estimate import Past
-from workbench.recipes.recipe import Loaded
+from workbench.recipes.load import Loaded
 from workbench.tui import keys
 from workbench.tui.keys import Key
 from workbench.tui.models.draft import DEVICE, Draft

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from workbench import formatting
 from workbench.problems import one_line
 from workbench.recipes.recipe import Recipe
-from workbench.runs import runs
+from workbench.runs.summary import summarize
 from workbench.tui import keys
 from workbench.tui.charts.smoothing import SHARES
 from workbench.tui.keys import Key
@@ -131,7 +131,7 @@ class RunScreen(KeyScreen):
         if (now == self._drawn and not feed.state.alive) or not (self.is_active and self.header.size):
             return
         self._drawn, self._whole = now, feed.caught_up
-        summary = runs.summarize(feed.history, 0)
+        summary = summarize(feed.history, 0)
         self.header.follow(summary)
         board.follow(summary)
         self.query_one(KeyBar).rebuild()

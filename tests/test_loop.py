@@ -17,7 +17,7 @@ from workbench.runs.commands import Inbox, append
 from workbench.runs.history import History
 from workbench.runs.log import EventLog, Tail
 from workbench.training.batches import fingerprint
-from workbench.training.loop import Training
+from workbench.training.loop import Loop
 from workbench.training.project import Project
 
 
@@ -49,7 +49,7 @@ def attempt(
     project = kind(kind.Config(**(config or {})), train, Compute(), 1)
     project.build()
     log = EventLog(folder)
-    training = Training(
+    training = Loop(
         project,
         recipe,
         log,
@@ -59,7 +59,7 @@ def attempt(
         attempt=number,
     )
     if die_at:
-        step, original = itertools.count(training.step + 1), project.train_step
+        step, original = itertools.count(training.place.step + 1), project.train_step
 
         def deadly(batch: Any) -> dict[str, Any]:
             if next(step) == die_at:
@@ -220,10 +220,10 @@ def test_a_change_is_made_again_after_a_kill_at_its_very_step(line: type[Project
     log.close()
     with pytest.MonkeyPatch.context() as patch:  # killed after the line of step 29, before the change
 
-        def die(training: Training, settings: Any, text: str = "", command: str = "") -> None:
+        def die(training: Loop, settings: Any, text: str = "", command: str = "") -> None:
             raise Interrupted
 
-        patch.setattr(Training, "_change", die)
+        patch.setattr(Loop, "change", die)
         second, _ = attempt(line, folder, train, number=2)
     assert second.step == 29 and not second.marks
     third, project = attempt(line, folder, train, number=3)
