@@ -8,7 +8,7 @@ from piloting import seen, settle
 
 from workbench import json_schema, launch, paths, runs, trust
 from workbench.tui.app import DlwbApp
-from workbench.tui.panels.fields import collect, fields
+from workbench.tui.recipe_form import SchemaForm
 from workbench.tui.screens.ask import AskScreen
 from workbench.tui.screens.run import RunScreen
 
@@ -114,8 +114,8 @@ async def test_settings_change_live_and_the_curves_have_the_mark(run) -> None:
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, run)
         await pilot.press("c")
-        await settle(pilot, lambda: isinstance(pilot.app.screen, AskScreen) and "config.learning_rate" in seen(pilot.app))
-        assert "train.epochs" in seen(pilot.app) and "config.hidden" not in seen(pilot.app)
+        await settle(pilot, lambda: isinstance(pilot.app.screen, AskScreen) and "learning_rate  0.5" in seen(pilot.app))
+        assert "--set train.…" in seen(pilot.app) and "epochs" in seen(pilot.app) and "hidden" not in seen(pilot.app)
         await pilot.press("ctrl+u", *"0.25", "enter")
         await settle(pilot, lambda: "Changed at step" in said(pilot), 20)
         [mark] = [mark for mark in screen.feed.history.marks if mark.command]
@@ -160,11 +160,12 @@ SCHEMA = {
 
 
 def test_fields_give_back_what_they_were_given_and_name_what_is_wrong() -> None:
-    made = fields(SCHEMA, {"count": 7})
+    form = SchemaForm(SCHEMA, {"count": 7}, "it")
     wanted, _ = json_schema.complete({"count": 7}, SCHEMA, "it")
-    assert collect(made, SCHEMA, "it") == wanted
-    by_name = {field.name: field for field in made}
-    assert [field.kind for field in made] == ["", "whole, at least 1", "above 0", "list", "a | b", "true | false"]
+    assert form.values == wanted
+    assert [field.expected for field in form.fields.values()] == [
+        "", "a whole number, at least 1", "a number, more than 0 or nothing", "a list [ … ], in it a whole number", "a or b", "true or false",
+    ]  # fmt: skip
     for name, text, words in (
         ("words", "longer", "5 characters"),
         ("count", "0", "at least 1"),
@@ -174,9 +175,10 @@ def test_fields_give_back_what_they_were_given_and_name_what_is_wrong() -> None:
         ("sizes", "[1, x]", "a whole number"),
         ("sizes", "[1", ""),
     ):
-        kept, by_name[name].text = by_name[name].text, text
-        assert collect(made, SCHEMA, "it") is None, name
-        assert words in by_name[name].problem and by_name[name].problem
-        by_name[name].text = kept
-    by_name["words"].text, by_name["share"].text = "007", "2.5"
-    assert collect(made, SCHEMA, "it") == {**wanted, "words": "007", "share": 2.5}
+        form.put(name, text)
+        assert form.values is None, name
+        assert words in form.problems[name] and form.problems[name]
+        form.take_back(name)
+    form.put("words", "007")
+    form.put("share", "2.5")
+    assert form.values == {**wanted, "words": "007", "share": 2.5}

@@ -131,7 +131,7 @@ class DlwbApp(App[None], inherit_bindings=False):
     def again(self, run: Run) -> None:
         """Show the form of a run's recipe, with the settings that the run had."""
         from workbench import recipe
-        from workbench.tui.draft import differences
+        from workbench.tui.recipe_form import differences
 
         try:
             loaded = recipe.load(str(run.about().get("recipe", "")), describe=False)

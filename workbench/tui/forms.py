@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 
 from workbench import schemas
+from workbench.json_schema import Schema
 from workbench.problems import Problem
 from workbench.recipe import LIVE, Recipe
 from workbench.runs import Run
 from workbench.schemas import ProjectSchema
-from workbench.tui.panels.fields import Schema
 
 NOTHING = "This project's samples take no request; n asks for one as it is."
 UNKNOWN = "What its own project file takes is not known on this machine yet: `dlwb check` of its recipe asks it."
@@ -42,13 +42,15 @@ def refusal(run: Run, recipe: Recipe) -> str:
 
 
 def live_settings(run: Run, recipe: Recipe, changed: dict[str, Any]) -> tuple[Schema, dict[str, Any]]:
-    """The schema of everything that may change while it goes on, by dotted names, and its present values."""
+    """The schema of everything that may change while it goes on, by dotted names, and every present value.
+
+    Also the values that do not change: they may hide a setting.
+    """
     found = project_schema(run, recipe)
     config = found.config if found else {}
     own = {f"config.{name}": config["properties"][name] for name in (found.live if found else [])}
     part = own_schemas()["train"]["properties"]
-    values = {name: recipe.config.get(name.partition(".")[2]) for name in own}
+    values = {f"config.{name}": value for name, value in recipe.config.items() if value is not None}
     values |= {f"train.{name}": getattr(recipe.train, name) for name in LIVE}
-    values = {name: value for name, value in values.items() if value is not None}
     schema = {"type": "object", "properties": {**own, **{f"train.{name}": part[name] for name in LIVE}}, "$defs": config.get("$defs", {})}
-    return schema, {**values, **{name: value for name, value in changed.items() if name in schema["properties"]}}
+    return schema, {**values, **changed}

@@ -12,8 +12,8 @@ from workbench.problems import Problem, one_line
 from workbench.recipe import Recipe
 from workbench.runs import Run
 from workbench.tui import forms, palette, strips
-from workbench.tui.panels.fields import written
 from workbench.tui.panels.lines import Lines
+from workbench.tui.recipe_form import written
 
 SECTIONS = ("config", "train", "compute")
 

@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
+from workbench.json_schema import Schema
 from workbench.tui import keys, palette, strips
 from workbench.tui.keys import Key
-from workbench.tui.panels.fields import Fields, Schema, collect, fields
+from workbench.tui.panels.form import FormPanel
 from workbench.tui.panels.lines import Lines
+from workbench.tui.recipe_form import SchemaForm
 
 
 class AskScreen(ModalScreen[dict[str, Any] | None]):
@@ -18,60 +20,70 @@ class AskScreen(ModalScreen[dict[str, Any] | None]):
 
     DEFAULT_CSS = """
     AskScreen { align: center middle; background: $ground 60%; }
-    AskScreen > Lines, AskScreen > Fields { width: 84; max-width: 96%; background: $ground; padding: 0 2; }
-    AskScreen > .head { height: 3; border-top: round $frame; border-left: round $frame; border-right: round $frame; }
-    AskScreen > Fields { border-left: round $frame; border-right: round $frame; max-height: 70%; }
-    AskScreen > .foot { height: 3; border-bottom: round $frame; border-left: round $frame; border-right: round $frame; }
+    AskScreen > Lines { width: 84; max-width: 96%; background: $ground; padding: 0 2; border: round $frame; }
+    AskScreen > .head { height: 3; border-bottom: none; }
+    AskScreen > FormPanel { border-top: none; border-bottom: none; max-height: 70%; }
+    AskScreen > .foot { height: 3; border-top: none; }
     """
-    KEYS: ClassVar[tuple[Key, ...]] = (Key("escape", "close", "close", "Close it, nothing is done", "Esc"),)
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        Key("escape", "close", "close", "Close it, nothing is done", "Esc"),
+        Key("enter", "send", "", "Do it with these values", "⏎"),
+        Key("up", "up", "", "One line up", "↑"),
+        Key("down", "down", "", "One line down", "↓"),
+        Key("tab", "next", "", "The next line", "Tab"),
+        Key("shift+tab", "previous", "", "The line before", "⇧Tab"),
+        Key("left", "left", "", "The previous choice", "←"),
+        Key("right,space", "right", "", "The next choice", "→ Space"),
+    )
     BINDINGS = keys.bindings(KEYS)
 
     def __init__(self, title: str, send: str, schema: Schema, values: Mapping[str, Any], owner: str, *, changes: bool = False) -> None:
         super().__init__()
-        self._title, self._send, self._schema, self._owner, self._changes = title, send, schema, owner, changes
-        self.fields = Fields(fields(schema, values))
+        self._title, self._send, self._changes = title, send, changes
+        self.form = SchemaForm(schema, values, owner, "now" if changes else "")
+        self.rows = FormPanel(self.form, typing=True)
 
     def compose(self) -> ComposeResult:
         yield Lines(classes="head")
-        yield self.fields
+        yield self.rows
         yield Lines(classes="foot")
 
     def on_mount(self) -> None:
         head, foot = self.query(Lines).filter(".head, .foot")
         head.source = lambda width: [strips.line(width, [(self._title, palette.heading)])]
-        hint: list[strips.Part] = [
-            (" ⏎ ", palette.badge),
-            (f" {self._send}    ", palette.plain),
-            (" Esc ", palette.heading),
-            ("close", palette.dim),
-        ]
-        move: list[strips.Part] = [("↑ ↓ ", palette.faint), ("another line", palette.faint)]
+        hint = [(" ⏎ ", palette.badge), (f" {self._send}    ", palette.plain), (" Esc ", palette.heading), ("close", palette.dim)]
+        move = [("↑ ↓ ", palette.faint), ("another line", palette.faint)]
         foot.source = lambda width: [strips.line(width, []), strips.line(width, hint, move)]
-        self.set_focus(self.fields)
         self._fit()
 
-    def on_resize(self, event: events.Resize) -> None:
-        self._fit()
-
+    @on(FormPanel.Changed)
     def _fit(self) -> None:
         """Room for every field, and for the longest help."""
-        width = max(20, min(84, self.app.size.width * 96 // 100) - 6)
-        helps = [len(strips.wrap(field.help, width - 3)) if field.help else 0 for field in self.fields.fields]
-        problems = sum(len(strips.wrap(field.problem, width - 3)) for field in self.fields.fields if field.problem)
-        self.fields.styles.height = len(self.fields.fields) + max(helps, default=0) + problems
+        self.rows.styles.height = self.rows.tallest(max(20, min(84, self.app.size.width * 96 // 100) - 6))
 
-    @on(Fields.Submitted)
+    def on_resize(self) -> None:
+        self._fit()
+
+    @on(FormPanel.Submitted)
     def _submitted(self) -> None:
-        values = collect(self.fields.fields, self._schema, self._owner)
+        self.rows.commit()
+        values = self.form.values
         if values is None:
-            wrong = next(place for place, field in enumerate(self.fields.fields) if field.problem)
-            self.fields.go(wrong)
-            self._fit()
-            return
-        if self._changes:
-            values = {field.name: values[field.name] for field in self.fields.fields if values[field.name] != field.start}
-        self.dismiss(values)
+            self.rows.wrong()
+        else:
+            first = {name: field.start for name, field in self.form.fields.items()} if self._changes else {}
+            self.dismiss({name: value for name, value in values.items() if name not in first or value != first[name]})
 
     def action_press(self, name: str) -> None:
-        """Escape."""
-        self.dismiss(None)
+        """A key that the line which is typed leaves over."""
+        moves = {"up": -1, "down": 1}
+        if name == "close":
+            self.dismiss(None)
+        elif name == "send":
+            self._submitted()
+        elif name in moves:
+            self.rows.move(moves[name])
+        elif name in ("next", "previous"):
+            self.rows.go_round(1 if name == "next" else -1)
+        else:
+            self.rows.turn(1 if name == "right" else -1)

@@ -2,31 +2,22 @@
 
 from typing import Any, ClassVar
 
-from textual import events, on
-from textual.containers import Container, Horizontal, VerticalScroll
+from textual import on
+from textual.containers import Container, Horizontal
 from textual.strip import Strip
 from textual.widget import Widget
-from textual.widgets import Input, Static
 
-from workbench import schemas, words
-from workbench.json_schema import complete
-from workbench.problems import Problem, clean, one_line
-from workbench.tui import keys, palette, strips
+from workbench import words
+from workbench.json_schema import Schema
+from workbench.problems import one_line
+from workbench.tui import forms, keys, palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.bars import Bars, changes
+from workbench.tui.panels.form import FormPanel
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.sheet import text_lines
+from workbench.tui.recipe_form import SchemaForm
 from workbench.tui.screens.try_it import TRYING, TryScreen
-from workbench.yaml_reader import flow_value
-
-
-class Line(Input):
-    """A field; what is pasted into it comes as one line."""
-
-    def _on_paste(self, event: events.Paste) -> None:
-        event.prevent_default()
-        event.stop()
-        self.insert_text_at_cursor(" ".join(clean(event.text).split()))
 
 
 class TryFormScreen(TryScreen):
@@ -37,20 +28,22 @@ class TryFormScreen(TryScreen):
         Key("enter", "send", "ask", "Ask with what stands in the fields", "⏎"),
         Key("tab", "next", "next field", "The next field", "Tab"),
         Key("shift+tab", "previous", "", "The field before", "⇧Tab"),
+        Key("down", "down", "", "One field down", "↓"),
+        Key("up", "up", "", "One field up", "↑"),
+        Key("left", "left", "", "The previous choice", "←"),
+        Key("right,space", "right", "", "The next choice", "→ Space"),
         Key("pagedown", "more", "", "Scroll the answer down", "PgDn"),
         Key("pageup", "less", "", "Scroll it up", "PgUp"),
         *TRYING,
     )
     BINDINGS = keys.bindings(KEYS)
-    AUTO_FOCUS = "Input"
     HINT = "Enter asks with what stands in the fields."
 
     def __init__(self, feed: Any, kind: str) -> None:
         super().__init__(feed)
         self.kind = kind
-        recipe = feed.run.recipe()
-        own = recipe.project.endswith(".py")
-        self.schema = schemas.describe(feed.run.project_copy if own else recipe.project, may_run=False)
+        schema = forms.request_schema(feed.run, feed.run.recipe()) if kind == "text" else {}
+        self.rows = FormPanel(SchemaForm(schema, {}, "it"), typing=True, id="form")
         self.outputs: dict[str, Any] = {}
         """The newest answer."""
         self.words: dict[str, float] = {}
@@ -59,27 +52,21 @@ class TryFormScreen(TryScreen):
     def compose_form(self) -> list[Widget]:
         text = Lines(id="text")
         text.source = self._answer
-        form = VerticalScroll(*self._rows(), id="form", can_focus=False)
-        return [Container(form, Horizontal(text, Bars(id="bars"), id="said"), id="ask", classes=self.kind)]
+        return [Container(self.rows, Horizontal(text, Bars(id="bars"), id="said"), id="ask", classes=self.kind)]
 
     def begun(self) -> None:
-        if not self.query("#form Input"):
-            self.run_worker(self._fill())
+        if not self.rows.form.fields:
+            self.rows.form = SchemaForm(row_schema(self.ready.get("form", {}).get("fields", [])), {}, "it")
+            self.rows.rebuild()
+            self.rows.edit()
         elif self._question:
             self.do_send()  # the fields may have been changed since
 
-    async def _fill(self) -> None:
-        await self.query_one("#form").mount(*self._rows())
-        self.focus_next("#form Input")
-
-    def _rows(self) -> list[Widget]:
-        """A line for each field: those of a row are known once it has loaded."""
-        return [
-            Horizontal(
-                Static(one_line(name, 40), markup=False), Line(value, placeholder=about, compact=True, name=name, select_on_focus=False)
-            )
-            for name, value, about in self.fields()
-        ]
+    @on(FormPanel.Changed)
+    def on_resize(self) -> None:
+        """Room for the fields of a text; those of a row have a column of their own."""
+        if self.kind == "text":
+            self.rows.styles.height = self.rows.tallest(self.size.width - 2)
 
     def _answer(self, width: int) -> list[Strip]:
         """What it answered: its text, then the words that decided it, or its note."""
@@ -94,36 +81,6 @@ class TryFormScreen(TryScreen):
         elif outputs.get("note"):
             lines += [strips.line(width - 1, []), *strips.paragraph(one_line(str(outputs["note"]), 400), width - 1, palette.dim)]
         return lines
-
-    def fields(self) -> list[tuple[str, str, str]]:
-        """Name, first value and description of each field."""
-        if self.kind == "row":
-            found = []
-            for each in self.ready.get("form", {}).get("fields", []):
-                about = f"{each['name']}: {words.number(each.get('low'))} to {words.number(each.get('high'))} in the training rows"
-                found.append((str(each["name"]), f"{each.get('value', 0):g}", about))
-            return found
-        properties = self.schema.request.get("properties", {}) if self.schema else {}
-        return [(name, str(each.get("default", "")), one_line(str(each.get("description", "")), 200)) for name, each in properties.items()]
-
-    def question(self) -> Any:
-        """What the fields say, as predict takes it. Raises Problem."""
-        values: dict[str, Any] = {}
-        properties = self.schema.request.get("properties", {}) if self.schema else {}
-        for field in self.query("#form Input").results(Input):
-            name, typed = str(field.name), field.value
-            if properties.get(name, {}).get("type") == "string":
-                values[name] = typed
-                continue
-            values[name], wrong = flow_value(typed)
-            if wrong or (self.kind == "row" and not isinstance(values[name], int | float)):
-                raise Problem(f"{name}: {wrong or 'must be a number'}.")
-        if self.kind == "row":
-            return {"row": values}
-        faults = complete(values, self.schema.request, "it")[1] if self.schema else []
-        if faults:
-            raise Problem(f"{faults[0].where[0] if faults[0].where else ''}: {faults[0].text}.")
-        return values
 
     def answered(self, outputs: dict[str, Any]) -> None:
         self.outputs = outputs
@@ -140,36 +97,41 @@ class TryFormScreen(TryScreen):
     def reloaded(self) -> None:
         self.do_send()
 
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """What the field is, in the line below."""
-        if isinstance(event.widget, Input):
-            self.note = event.widget.placeholder
-            self.tell()
-
-    @on(Input.Submitted)
+    @on(FormPanel.Submitted)
     def _submitted(self) -> None:
         self.action_press("send")
 
     def refusal(self, name: str) -> str:
         if name != "send" or self.ready:
             return ""
-        return "Nothing answers: R starts it again." if self.trouble else "" if self.query("#form Input") else "It is still loading."
+        return "Nothing answers: R starts it again." if self.trouble else "" if self.rows.form.fields else "It is still loading."
 
     def do_send(self) -> None:
-        try:
-            self.ask(predict=self.question())
-        except Problem as problem:
-            self.trouble = str(problem)
-        else:
+        wrong = self.rows.wrong()
+        if not wrong:
+            values = self.rows.form.values
+            self.ask(predict={"row": values} if self.kind == "row" else values)
             self.trouble = ""
             self.note = "Asked …" if self.ready else "What stands in the fields is asked as soon as it has loaded."
         self.tell()
 
     def do_next(self) -> None:
-        self.focus_next("#form Input")
+        self._go(1)
 
     def do_previous(self) -> None:
-        self.focus_previous("#form Input")
+        self._go(-1)
+
+    def do_down(self) -> None:
+        self.rows.move(1)
+
+    def do_up(self) -> None:
+        self.rows.move(-1)
+
+    def do_left(self) -> None:
+        self.rows.turn(-1)
+
+    def do_right(self) -> None:
+        self.rows.turn(1)
 
     def do_more(self) -> None:
         self.query_one("#text", Lines).scroll_by(5)
@@ -179,6 +141,19 @@ class TryFormScreen(TryScreen):
 
     def do_back(self) -> None:
         if self.focused:
-            self.set_focus(None)
+            self.rows.close()
         else:
             super().do_back()
+
+    def _go(self, rows: int) -> None:
+        self.rows.go_round(rows) if self.focused else self.rows.edit()
+
+
+def row_schema(fields: list[dict[str, Any]]) -> Schema:
+    """The schema of a row of numbers, from what its form says of each."""
+    properties = {}
+    for field in fields:
+        about = f"{words.number(field.get('low'))} to {words.number(field.get('high'))} in the training rows"
+        number = field.get("value", 0)
+        properties[str(field["name"])] = {"type": "number", "default": float(f"{number:.6g}"), "description": about}
+    return {"type": "object", "properties": properties}

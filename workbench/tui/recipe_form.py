@@ -1,0 +1,321 @@
+"""A settings form as data: fields under headings, what a person typed, what is wrong, what another choice hides. No widget.
+
+`SchemaForm` is over one JSON schema (live changes, a sample's request, try-it); `RecipeForm` is over a recipe that is to start.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from workbench import json_schema, recipe
+from workbench.json_schema import Schema
+from workbench.problems import Problem, clean, one_line
+from workbench.recipe import Compute, Loaded, Recipe, Train
+from workbench.yaml_reader import flow_text, flow_value
+
+LONGEST = 2000
+"""Characters that a value may have."""
+DEVICE = "compute.device"
+HEADINGS = {"config": "Settings", "train": "Training", "compute": "Computing"}
+SEED: Schema = {"type": "integer", "description": "start of every random number: the same seed gives the same run"}
+
+
+def written(value: Any, *, quoted: bool = False) -> str:
+    """A value as one types it; `quoted`: so that `--set` reads a text back as the same text, in quotes where YAML wants them."""
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else str(value)
+    if quoted or not (value is None or isinstance(value, str)):
+        return flow_text(value)
+    return clean(value) if value else ""
+
+
+@dataclasses.dataclass(slots=True)
+class Field:
+    """One setting."""
+
+    name: str
+    """As `--set` takes it: config.learning_rate."""
+    schema: Schema
+    """Its own, references resolved, with the property's description, default, `live` and `when`."""
+    definitions: dict[str, Schema]
+    start: Any
+    """The value when the form was opened."""
+    heading: str = ""
+    quoted: bool = False
+    """Whether a text is typed as in YAML, in quotes where it needs them."""
+    text: str = ""
+    """What stands in it now."""
+    problem: str = ""
+    note: str = ""
+    """Shown beside the value."""
+    help: str = ""
+    choices: list[str] = dataclasses.field(default_factory=list)
+    """What it may be, where that can be counted."""
+
+    def __post_init__(self) -> None:
+        self.text = self.first
+        self.help = sentence(one_line(str(self.schema.get("description", "")), 400))
+        self.choices = [written(choice, quoted=self.quoted) for choice in json_schema.choices(self.schema, self.definitions)]
+
+    @property
+    def section(self) -> str:
+        """What its name begins with: config, train, compute or nothing."""
+        section, dot, _ = self.name.partition(".")
+        return section if dot and section in HEADINGS else ""
+
+    @property
+    def label(self) -> str:
+        return self.name.removeprefix(f"{self.section}.") if self.section else self.name
+
+    @property
+    def first(self) -> str:
+        """The value when the form was opened, as one types it."""
+        return written(self.start, quoted=self.quoted)
+
+    @property
+    def changed(self) -> bool:
+        return self.text != self.first
+
+    @property
+    def expected(self) -> str:
+        """What it may be, in words; "" for any text."""
+        expected = json_schema.expected(self.schema, self.definitions)
+        return "" if expected == "text" else expected
+
+    @property
+    def default(self) -> str:
+        return written(self.schema["default"], quoted=self.quoted) if "default" in self.schema else ""
+
+    @property
+    def branches(self) -> list[Schema]:
+        """The kinds of value that it may have."""
+        branches = self.schema.get("anyOf") or self.schema.get("oneOf") or [self.schema]
+        return [json_schema.resolved(branch, self.definitions) for branch in branches]
+
+    @property
+    def typed(self) -> bool:
+        """Whether there are values that no choice has: they are typed."""
+        counted = [branch for branch in self.branches if "enum" in branch or "const" in branch or branch.get("type") in ("boolean", "null")]
+        return not self.choices or len(counted) < len(self.branches)
+
+    def value(self) -> Any:
+        """What stands in it, as data. Raises ValueError with a sentence where it is none."""
+        text = any(branch.get("type") == "string" and "enum" not in branch for branch in self.branches)
+        if text and not self.quoted and (self.text or self.start is not None):
+            return self.text
+        if not self.text.strip():
+            if any(branch.get("type") == "null" for branch in self.branches):
+                return None
+            raise ValueError("must not be empty")
+        value, wrong = flow_value(self.text)
+        if wrong:
+            raise ValueError(wrong)
+        return value
+
+
+def sentence(text: str) -> str:
+    """The text with a capital and a full stop."""
+    return text and text[:1].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
+
+
+def schema_fields(schema: Schema, values: Mapping[str, Any], prefix: str = "", heading: str = "", *, quoted: bool = False) -> Iterator[Field]:
+    """A field for each property of an object's schema, with these values, or else its default."""
+    definitions = schema.get("$defs", {})
+    for name, own in schema.get("properties", {}).items():
+        whole = {**json_schema.resolved(own, definitions), **{word: own[word] for word in own if word not in ("$ref", "allOf")}}
+        value = values.get(name, whole.get("default"))
+        yield Field(prefix + name, whole, definitions, value, heading or HEADINGS.get(name.partition(".")[0], ""), quoted)
+
+
+class Form:
+    """Fields under headings; checked at each change."""
+
+    before = ""
+    """Whose value a changed field had before, shown with that value: `recipe`, `now`."""
+
+    def __init__(self, fields: Iterable[Field], around: Mapping[str, Any] | None = None) -> None:
+        """`around`: values beside the fields' own, that their `when` looks at."""
+        self.fields = {field.name: field for field in fields}
+        self.around = dict(around or {})
+
+    def check(self) -> None:
+        """Note what is wrong with each field."""
+        raise NotImplementedError
+
+    @property
+    def changed(self) -> list[Field]:
+        return [field for field in self.fields.values() if field.changed]
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What is wrong, by the field's name."""
+        return {field.name: field.problem for field in self.fields.values() if field.problem}
+
+    def put(self, name: str, text: str) -> None:
+        """Change a field to what was typed."""
+        self.fields[name].text = text[:LONGEST]
+        self.check()
+
+    def take_back(self, name: str) -> None:
+        """Give a field the value that it had when the form was opened."""
+        self.put(name, self.fields[name].first)
+
+    def turn(self, name: str, by: int) -> None:
+        """The next or the previous of its choices."""
+        choices, now = self.fields[name].choices, self.fields[name].text
+        place = choices.index(now) + by if now in choices else 0
+        self.put(name, choices[place % len(choices)])
+
+    def shown(self, words: str = "") -> list[tuple[str, list[Field]]]:
+        """The fields with these words under their headings, but for what another choice makes meaningless."""
+        groups: dict[str, list[Field]] = {}
+        for field in self.fields.values():
+            if all(word in f"{field.name} {field.help}".casefold() for word in words.casefold().split()) and not self.hidden(field):
+                groups.setdefault(field.heading, []).append(field)
+        return list(groups.items())
+
+    def hidden(self, field: Field) -> bool:
+        """By its schema's `"when": {"model": ["cnn"]}`: shown while the present model is among these. What is wrong is shown anyway."""
+        rule = field.schema.get("when")
+        for other, fitting in rule.items() if isinstance(rule, dict) and not field.problem else ():
+            name = f"{field.section}.{other}" if field.section else str(other)
+            if name in self.fields:
+                try:
+                    now = self.fields[name].value()
+                except ValueError:
+                    continue  # while a value is half typed, nothing else comes or goes
+            elif name in self.around:
+                now = self.around[name]
+            else:
+                continue
+            # 1 and true are equal in Python, and two things in a recipe.
+            if isinstance(fitting, list) and not any(now == fit and isinstance(now, bool) == isinstance(fit, bool) for fit in fitting):
+                return True
+        return False
+
+    def facts(self, field: Field) -> str:
+        """More about a field, after its help."""
+        return ""
+
+
+class SchemaForm(Form):
+    """Over one JSON schema of an object."""
+
+    def __init__(self, schema: Schema, values: Mapping[str, Any], owner: str, before: str = "") -> None:
+        """`owner` is what an unknown key is "not a setting of"."""
+        super().__init__(schema_fields(schema, values), values)
+        self.schema, self.owner, self.before = schema, owner, before
+        self.values: dict[str, Any] | None = None
+        """Every value as data; None where one is wrong."""
+        self.check()
+
+    def check(self) -> None:
+        data: dict[str, Any] = {}
+        for field in self.fields.values():
+            field.problem = ""
+            try:
+                data[field.name] = field.value()
+            except ValueError as error:
+                field.problem = str(error)
+        values, faults = json_schema.complete(data, self.schema, self.owner)
+        for fault in faults:
+            wrong = self.fields.get(str(fault.where[0])) if fault.where else None
+            if wrong and not wrong.problem:
+                wrong.problem = fault.text
+        self.values = None if faults or self.problems else values
+
+
+class RecipeForm(Form):
+    """A recipe with a person's changes over it: checked by what `dlwb check` and `--set` are checked by."""
+
+    before = "recipe"
+
+    def __init__(self, loaded: Loaded, changes: Mapping[str, str] | None = None) -> None:
+        self.base = self.loaded = loaded
+        """`loaded`: as it would start; the last field that was right."""
+        self.around = {}
+        self.fields = {field.name: field for field in recipe_fields(loaded)}
+        self.fault = ""
+        """What is wrong with no field of them."""
+        for name, text in (changes or {}).items():
+            if name in self.fields:
+                self._put(name, text)
+        self.check()
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """The changed fields as `--set` takes them."""
+        return {field.name: field.text for field in self.changed}
+
+    @property
+    def problems(self) -> dict[str, str]:
+        return {**super().problems, **({"": self.fault} if self.fault else {})}
+
+    def put(self, name: str, text: str) -> None:
+        self._put(name, text)
+        self.check()
+
+    def _put(self, name: str, text: str) -> None:
+        """An empty field has the recipe's value, and so has one with the same value, however it is written."""
+        field = self.fields[name]
+        value, wrong = flow_value(text)
+        same = not wrong and value == field.start and isinstance(value, bool) == isinstance(field.start, bool)
+        field.text = field.first if same or not text.strip() else one_line(text, LONGEST)
+
+    def check(self) -> None:
+        self.fault = ""
+        for field in self.fields.values():
+            field.problem = ""
+        overrides = [f"{name}={text}" for name, text in self.changes.items()]
+        try:
+            self.loaded = recipe.load(self.base.path, overrides, describe=False) if overrides else self.base
+        except recipe.RecipeProblem as problem:
+            for line in problem.problems:
+                parts = re.match(r"--set ([^: ]+)(?: [^:]*)?: (.*)", line, re.DOTALL)
+                known = [name for name in self.fields if parts and (parts[1] == name or parts[1].startswith(f"{name}."))]
+                if parts and known:
+                    self.fields[known[0]].problem = parts[2]
+                else:
+                    self.fault = line
+        except (Problem, OSError) as problem:
+            self.fault = str(problem)
+
+    def facts(self, field: Field) -> str:
+        if field.name == DEVICE:
+            return ""
+        default = f", the default is {one_line(field.default, 80)}." if field.default else "."
+        live = " It may be changed while the run goes on, too." if field.schema.get("live") else ""
+        return f"The recipe has {one_line(field.first, 80)}{default}{' ← → choose.' if field.choices else ''}{live}"
+
+
+def recipe_fields(loaded: Loaded) -> list[Field]:
+    """Every setting of a recipe, the device first."""
+    made = loaded.recipe
+    config = loaded.schema.config if loaded.schema else {}
+    properties = {name: config.get("properties", {}).get(name, {}) for name in (*config.get("properties", {}), *made.config)}
+    own = schema_fields({**config, "properties": properties}, made.config, "config.", f"Settings of {one_line(made.project, 60)}", quoted=True)
+    compute = list(_struct_fields("compute", made.compute, Compute))
+    device = next(field for field in compute if field.name == DEVICE)
+    device.heading = "Device"
+    seed = Field("seed", SEED, {}, made.seed, HEADINGS["train"], True)
+    return [device, *own, *_struct_fields("train", made.train, Train), seed, *(field for field in compute if field is not device)]
+
+
+def _struct_fields(section: str, values: Train | Compute, kind: type[Train | Compute]) -> Iterator[Field]:
+    schema = msgspec.json.schema(kind)["$defs"][kind.__name__]
+    return schema_fields(schema, msgspec.structs.asdict(values), f"{section}.", HEADINGS[section], quoted=True)
+
+
+def differences(loaded: Loaded, made: Recipe) -> dict[str, str]:
+    """What a run's recipe has otherwise than the recipe that it was made from: a form that starts it again has these as changes."""
+    changes: dict[str, str] = {}
+    for field in recipe_fields(loaded):
+        section = field.section
+        value = made.seed if not section else made.config.get(field.label) if section == "config" else getattr(getattr(made, section), field.label)
+        resolved = field.name == DEVICE or (field.name == "compute.threads" and not field.start)  # by the machine, not by a person
+        if not resolved and value is not None and written(value, quoted=True) != field.first:
+            changes[field.name] = written(value, quoted=True)
+    return changes
