@@ -1,26 +1,24 @@
 """A settings form as data: fields under headings, what a person typed, what is wrong, what another choice hides. No widget.
 
-`SchemaForm` is over one JSON schema (live changes, a sample's request, try-it); `RecipeForm` is over a recipe that is to start.
+`Form` is over any JSON schema (live changes, a sample's request, try-it); `RecipeForm` is over a recipe that is to start.
 """
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
-
-import msgspec
 
 from workbench import json_schema, recipe
 from workbench.json_schema import Schema
 from workbench.problems import Problem, clean, one_line
-from workbench.recipe import Compute, Loaded, Recipe, Train
+from workbench.recipe import Loaded, Recipe
+from workbench.tui.forms import settings, settings_schema
 from workbench.yaml_reader import flow_text, flow_value
 
 LONGEST = 2000
 """Characters that a value may have."""
 DEVICE = "compute.device"
-HEADINGS = {"config": "Settings", "train": "Training", "compute": "Computing"}
-SEED: Schema = {"type": "integer", "description": "start of every random number: the same seed gives the same run"}
+HEADINGS = {DEVICE: "Device", "config": "Settings", "train": "Training", "seed": "Training", "compute": "Computing"}
 
 
 def written(value: Any, *, quoted: bool = False) -> str:
@@ -52,6 +50,8 @@ class Field:
     note: str = ""
     """Shown beside the value."""
     help: str = ""
+    facts: str = ""
+    """More about it, after its help."""
     choices: list[str] = dataclasses.field(default_factory=list)
     """What it may be, where that can be counted."""
 
@@ -64,7 +64,7 @@ class Field:
     def section(self) -> str:
         """What its name begins with: config, train, compute or nothing."""
         section, dot, _ = self.name.partition(".")
-        return section if dot and section in HEADINGS else ""
+        return section if dot and section in HEADINGS else ""  # a table's column may have a dot in its name
 
     @property
     def label(self) -> str:
@@ -81,13 +81,9 @@ class Field:
 
     @property
     def expected(self) -> str:
-        """What it may be, in words; "" for any text."""
+        """What it may be, in words; "" for any text or number."""
         expected = json_schema.expected(self.schema, self.definitions)
-        return "" if expected == "text" else expected
-
-    @property
-    def default(self) -> str:
-        return written(self.schema["default"], quoted=self.quoted) if "default" in self.schema else ""
+        return "" if expected in ("text", "a number") else expected
 
     @property
     def branches(self) -> list[Schema]:
@@ -121,33 +117,47 @@ def sentence(text: str) -> str:
     return text and text[:1].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
 
 
-def schema_fields(schema: Schema, values: Mapping[str, Any], prefix: str = "", heading: str = "", *, quoted: bool = False) -> Iterator[Field]:
+def schema_fields(schema: Schema, values: Mapping[str, Any], *, quoted: bool = False) -> Iterator[Field]:
     """A field for each property of an object's schema, with these values, or else its default."""
     definitions = schema.get("$defs", {})
     for name, own in schema.get("properties", {}).items():
         whole = {**json_schema.resolved(own, definitions), **{word: own[word] for word in own if word not in ("$ref", "allOf")}}
-        value = values.get(name, whole.get("default"))
-        yield Field(prefix + name, whole, definitions, value, heading or HEADINGS.get(name.partition(".")[0], ""), quoted)
+        heading = HEADINGS.get(name) or HEADINGS.get(name.partition(".")[0], "")
+        yield Field(name, whole, definitions, values.get(name, whole.get("default")), heading, quoted)
 
 
 class Form:
-    """Fields under headings; checked at each change."""
+    """Fields of one JSON schema of an object; checked at each change."""
 
-    before = ""
-    """Whose value a changed field had before, shown with that value: `recipe`, `now`."""
-
-    def __init__(self, fields: Iterable[Field], around: Mapping[str, Any] | None = None) -> None:
-        """`around`: values beside the fields' own, that their `when` looks at."""
-        self.fields = {field.name: field for field in fields}
-        self.around = dict(around or {})
+    def __init__(self, schema: Schema, values: Mapping[str, Any], owner: str, before: str = "", *, quoted: bool = False) -> None:
+        """`values` may be more than the fields' own: a `when` looks at them. `owner` is what an unknown key is "not a setting of"."""
+        self.schema, self.around, self.owner, self.before = schema, values, owner, before
+        """`before`: whose value a changed field had, shown with that value: `recipe`, `now`."""
+        self.fields = {field.name: field for field in schema_fields(schema, values, quoted=quoted)}
+        self.values: dict[str, Any] | None = None
+        """Every value as data; None where one is wrong."""
+        self.check()
 
     def check(self) -> None:
-        """Note what is wrong with each field."""
-        raise NotImplementedError
+        """Note what is wrong with each field, and take the values where nothing is."""
+        data: dict[str, Any] = {}
+        for field in self.fields.values():
+            field.problem = ""
+            try:
+                data[field.name] = field.value()
+            except ValueError as error:
+                field.problem = str(error)
+        values, faults = json_schema.complete(data, self.schema, self.owner)
+        for fault in faults:
+            wrong = self.fields.get(str(fault.where[0])) if fault.where else None
+            if wrong and not wrong.problem:
+                wrong.problem = fault.text
+        self.values = None if faults or self.problems else values
 
     @property
-    def changed(self) -> list[Field]:
-        return [field for field in self.fields.values() if field.changed]
+    def changes(self) -> dict[str, str]:
+        """What stands in the changed fields."""
+        return {field.name: field.text for field in self.fields.values() if field.changed}
 
     @property
     def problems(self) -> dict[str, str]:
@@ -196,74 +206,33 @@ class Form:
                 return True
         return False
 
-    def facts(self, field: Field) -> str:
-        """More about a field, after its help."""
-        return ""
-
-
-class SchemaForm(Form):
-    """Over one JSON schema of an object."""
-
-    def __init__(self, schema: Schema, values: Mapping[str, Any], owner: str, before: str = "") -> None:
-        """`owner` is what an unknown key is "not a setting of"."""
-        super().__init__(schema_fields(schema, values), values)
-        self.schema, self.owner, self.before = schema, owner, before
-        self.values: dict[str, Any] | None = None
-        """Every value as data; None where one is wrong."""
-        self.check()
-
-    def check(self) -> None:
-        data: dict[str, Any] = {}
-        for field in self.fields.values():
-            field.problem = ""
-            try:
-                data[field.name] = field.value()
-            except ValueError as error:
-                field.problem = str(error)
-        values, faults = json_schema.complete(data, self.schema, self.owner)
-        for fault in faults:
-            wrong = self.fields.get(str(fault.where[0])) if fault.where else None
-            if wrong and not wrong.problem:
-                wrong.problem = fault.text
-        self.values = None if faults or self.problems else values
-
 
 class RecipeForm(Form):
-    """A recipe with a person's changes over it: checked by what `dlwb check` and `--set` are checked by."""
-
-    before = "recipe"
+    """Every setting of a recipe with a person's changes over it: checked by what `dlwb check` and `--set` are checked by."""
 
     def __init__(self, loaded: Loaded, changes: Mapping[str, str] | None = None) -> None:
         self.base = self.loaded = loaded
-        """`loaded`: as it would start; the last field that was right."""
-        self.around = {}
-        self.fields = {field.name: field for field in recipe_fields(loaded)}
+        """`loaded`: as it would start; the last one that was right."""
         self.fault = ""
         """What is wrong with no field of them."""
+        super().__init__(recipe_schema(loaded), settings(loaded.recipe), "a recipe", "recipe", quoted=True)
+        for field in self.fields.values():
+            field.heading = f"Settings of {one_line(loaded.recipe.project, 60)}" if field.section == "config" else field.heading
+            field.facts = facts(field)
         for name, text in (changes or {}).items():
             if name in self.fields:
-                self._put(name, text)
-        self.check()
-
-    @property
-    def changes(self) -> dict[str, str]:
-        """The changed fields as `--set` takes them."""
-        return {field.name: field.text for field in self.changed}
+                self.put(name, text)
 
     @property
     def problems(self) -> dict[str, str]:
         return {**super().problems, **({"": self.fault} if self.fault else {})}
 
     def put(self, name: str, text: str) -> None:
-        self._put(name, text)
-        self.check()
-
-    def _put(self, name: str, text: str) -> None:
         """An empty field has the recipe's value, and so has one with the same value, however it is written."""
         field = self.fields[name]
         value, wrong = flow_value(text)
         same = not wrong and value == field.start and isinstance(value, bool) == isinstance(field.start, bool)
-        field.text = field.first if same or not text.strip() else one_line(text, LONGEST)
+        super().put(name, field.first if same or not text.strip() else one_line(text, LONGEST))
 
     def check(self) -> None:
         self.fault = ""
@@ -283,38 +252,28 @@ class RecipeForm(Form):
         except (Problem, OSError) as problem:
             self.fault = str(problem)
 
-    def facts(self, field: Field) -> str:
-        if field.name == DEVICE:
-            return ""
-        default = f", the default is {one_line(field.default, 80)}." if field.default else "."
-        live = " It may be changed while the run goes on, too." if field.schema.get("live") else ""
-        return f"The recipe has {one_line(field.first, 80)}{default}{' ← → choose.' if field.choices else ''}{live}"
+
+def facts(field: Field) -> str:
+    """A setting's value in the recipe, its default, and how it is changed."""
+    default = written(field.schema["default"], quoted=True) if "default" in field.schema else ""
+    first = f"The recipe has {one_line(field.first, 80)}" + (f", the default is {one_line(default, 80)}." if default else ".")
+    live = " It may be changed while the run goes on, too." if field.schema.get("live") else ""
+    return first + (" ← → choose." if field.choices else "") + live
 
 
-def recipe_fields(loaded: Loaded) -> list[Field]:
-    """Every setting of a recipe, the device first."""
-    made = loaded.recipe
-    config = loaded.schema.config if loaded.schema else {}
-    properties = {name: config.get("properties", {}).get(name, {}) for name in (*config.get("properties", {}), *made.config)}
-    own = schema_fields({**config, "properties": properties}, made.config, "config.", f"Settings of {one_line(made.project, 60)}", quoted=True)
-    compute = list(_struct_fields("compute", made.compute, Compute))
-    device = next(field for field in compute if field.name == DEVICE)
-    device.heading = "Device"
-    seed = Field("seed", SEED, {}, made.seed, HEADINGS["train"], True)
-    return [device, *own, *_struct_fields("train", made.train, Train), seed, *(field for field in compute if field is not device)]
-
-
-def _struct_fields(section: str, values: Train | Compute, kind: type[Train | Compute]) -> Iterator[Field]:
-    schema = msgspec.json.schema(kind)["$defs"][kind.__name__]
-    return schema_fields(schema, msgspec.structs.asdict(values), f"{section}.", HEADINGS[section], quoted=True)
+def recipe_schema(loaded: Loaded) -> Schema:
+    """Of every setting by its dotted name, the device first; of a project that is not described, of those that the recipe has."""
+    schema = settings_schema(loaded.schema.config if loaded.schema else {})
+    properties = {**{name: {} for name in settings(loaded.recipe)}, **schema["properties"]}
+    order = (DEVICE, "config.", "train.", "seed", "compute.")
+    return {**schema, "properties": {name: properties[name] for start in order for name in properties if name.startswith(start)}}
 
 
 def differences(loaded: Loaded, made: Recipe) -> dict[str, str]:
     """What a run's recipe has otherwise than the recipe that it was made from: a form that starts it again has these as changes."""
-    changes: dict[str, str] = {}
-    for field in recipe_fields(loaded):
-        section = field.section
-        value = made.seed if not section else made.config.get(field.label) if section == "config" else getattr(getattr(made, section), field.label)
+    values, changes = settings(made), {}
+    for field in RecipeForm(loaded).fields.values():
+        value = values.get(field.name)
         resolved = field.name == DEVICE or (field.name == "compute.threads" and not field.start)  # by the machine, not by a person
         if not resolved and value is not None and written(value, quoted=True) != field.first:
             changes[field.name] = written(value, quoted=True)

@@ -1,23 +1,22 @@
 """A form: rows under a cursor, edited in place. The start form, live changes, a sample's request and try-it are made of it."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import Input
 
 from workbench.problems import clean, one_line
 from workbench.tui import palette, strips
-from workbench.tui.panels.rows import Row, Rows
+from workbench.tui.keys import Key
+from workbench.tui.panels.rows import WALK, Row, Rows, Walker
 from workbench.tui.recipe_form import LONGEST, Field, Form
 
 Above = Callable[[int, str], Sequence[Row]]
-ROOM = 24
+ROOM = 16
 """Cells that a value is left before what it may be stands beside it."""
 
 
@@ -45,7 +44,6 @@ class Entry(Input):
 class FormPanel(Rows, can_focus=True):
     """The row under the cursor is open for typing: always (`typing`), or from `edit` on. What it is and what is wrong stand under it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = []
     DEFAULT_CSS = "FormPanel > Entry { position: absolute; display: none; }"
 
     class Changed(Message):
@@ -117,27 +115,27 @@ class FormPanel(Rows, can_focus=True):
         return rows
 
     def _row(self, field: Field, width: int) -> Strip:
-        here, names = field.name == self.key, self.names
+        here = field.name == self.key
         text = one_line(field.text, 200)
         if here and field.choices and not field.typed:
             text = f"◂ {text} ▸"
         look = palette.bad if field.problem else palette.warn if field.changed else palette.plain
-        parts: list[strips.Part] = [(strips.fit(f"  {one_line(field.label, 60)}", names), palette.plain if field.changed or here else palette.dim)]
-        parts += [(text or " ", look), (f"  {field.note}" if field.note else "", palette.faint)]
-        return strips.line(width, parts, [(self._beside(field, here, width), palette.faint)])
+        name = (strips.fit(f"  {one_line(field.label, 60)}", self.names), palette.plain if field.changed or here else palette.dim)
+        note = (f"  {field.note}" if field.note else "", palette.faint)
+        return strips.line(width, [name, (text or " ", look), note], [(self._beside(field, here, width), palette.faint)])
 
     def _beside(self, field: Field, here: bool, width: int) -> str:
-        """What stands at the right of a row: the value before, or what the one under the cursor may be."""
+        """What stands at the right of a row: the value before, or what it may be (of many fields only under the cursor)."""
         if field.changed and self.form.before:
             return f"  {self.form.before}: {one_line(field.first, max(8, width // 3))} "
-        fits = here and field.expected and cell_len(field.expected) + ROOM + self.names < width
+        fits = (here or self.typing) and field.expected and cell_len(field.expected) + ROOM + self.names < width
         return f"  {field.expected} " if fits else ""
 
     def _below(self, field: Field, here: bool, width: int) -> list[Strip]:
         """What stands under a row: what is wrong with it; under the cursor also what it is."""
         expected = "" if field.expected in self._beside(field, here, width) else f"{field.expected[:1].upper()}{field.expected[1:]}. "
-        facts = f"{expected}{self.form.facts(field)}" if here else ""
-        texts = ((field.problem, palette.bad), (field.help if here else "", palette.dim), (facts, palette.faint))
+        facts = f"{expected}{field.facts}" if here else ""
+        texts = ((field.problem, palette.bad), (field.help if here else "", palette.plain), (facts, palette.dim))
         left = self.names if width >= 60 else 4
         return [
             strips.line(width, [(" " * left, palette.plain), (line, style)])
@@ -156,18 +154,14 @@ class FormPanel(Rows, can_focus=True):
 
     def _paint(self) -> None:
         super()._paint()
-        self._place()
-
-    def _place(self) -> None:
-        """Lay the entry over the value of its row."""
         if not self.is_mounted:
             return
-        entry, field, width = self.entry, self.field, self.size.width
+        entry, field = self.entry, self.field
         entry.display = bool(self.editing and field)
-        if self.editing and field:
+        if entry.display and field:  # over the value of its row
             entry.set_class(bool(field.problem), "wrong")
             entry.styles.offset = (self.names, self.cursor - self.top)
-            entry.styles.width = max(4, width - self.names - cell_len(self._beside(field, True, width)) - 1)
+            entry.styles.width = max(4, self.size.width - self.names - cell_len(self._beside(field, True, self.size.width)) - 1)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.rebuild)
@@ -180,10 +174,7 @@ class FormPanel(Rows, can_focus=True):
         self.commit()
         self.editing = ""
         self.cursor = index
-        if self.typing:
-            self.edit()
-        else:
-            self.rebuild()
+        self.edit() if self.typing else self.rebuild()
         self.post_message(self.Moved(self, self.key))
 
     def go_round(self, rows: int) -> None:
@@ -229,17 +220,9 @@ class FormPanel(Rows, can_focus=True):
     def turn(self, by: int) -> None:
         """The next or the previous choice of the row under the cursor."""
         if self.field and self.field.choices:
-            self._change(lambda name: self.form.turn(name, by))
-
-    def take_back(self) -> None:
-        """Give the row under the cursor its first value."""
-        if self.field:
-            self._change(self.form.take_back)
-
-    def _change(self, change: Callable[[str], None]) -> None:
-        change(self.key)
-        self.rebuild()
-        self.post_message(self.Changed())
+            self.form.turn(self.key, by)
+            self.rebuild()
+            self.post_message(self.Changed())
 
     def wrong(self) -> bool:
         """Put the cursor on the first field with a problem, where there is one."""
@@ -250,6 +233,10 @@ class FormPanel(Rows, can_focus=True):
         self.rebuild()
         return problem is not None
 
+    def on_rows_chosen(self) -> None:
+        if self.typing:
+            self.edit()
+
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         self.commit()
@@ -259,3 +246,39 @@ class FormPanel(Rows, can_focus=True):
         event.stop()
         self.commit()
         self.post_message(self.Submitted())
+
+
+TURN = (
+    Key("left", "left", "", "The previous choice", "←"),
+    Key("right", "right", "", "The next choice", "→"),
+)
+OPEN = (
+    Key("tab", "next", "next field", "The next field", "Tab"),
+    Key("shift+tab", "previous", "", "The field before", "⇧Tab"),
+    *WALK[:2],
+    *TURN,
+    Key("space", "right", "", "The next choice", "Space"),
+)
+"""For a form that is always open for typing: a line that is typed in takes left, right and space first."""
+
+
+class FormKeys(Walker):
+    """What these keys do on a screen over a form."""
+
+    panel: FormPanel
+
+    @property
+    def rows(self) -> FormPanel:
+        return self.panel
+
+    def do_left(self) -> None:
+        self.panel.turn(-1)
+
+    def do_right(self) -> None:
+        self.panel.turn(1)
+
+    def do_next(self) -> None:
+        self.panel.go_round(1)
+
+    def do_previous(self) -> None:
+        self.panel.go_round(-1)

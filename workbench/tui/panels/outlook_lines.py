@@ -14,7 +14,7 @@ WARNINGS = 4
 
 def head(form: RecipeForm, outlook: Outlook, machine: Machine, width: int) -> list[Strip]:
     """Which recipe, how long and how much memory, and what speaks against a start."""
-    changed = len(form.changed)
+    changed = len(form.changes)
     count = f"{changed} change{'s' * (changed != 1)} " if changed else "as in the recipe "
     title: list[strips.Part] = [(" Start  ", palette.heading), (one_line(form.base.recipe.title), palette.bold)]
     lines = [

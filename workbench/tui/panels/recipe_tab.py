@@ -43,17 +43,10 @@ class RecipeTab(Lines):
         return recipe_lines(self.recipe, self._history, self._file, self._helps, width - 1)
 
 
-def settings(recipe: Recipe) -> dict[str, Any]:
-    """Every setting by its dotted name, as `--set` takes it."""
-    train = {f"train.{name}": getattr(recipe.train, name) for name in recipe.train.__struct_fields__}
-    compute = {f"compute.{name}": getattr(recipe.compute, name) for name in recipe.compute.__struct_fields__}
-    return {"seed": recipe.seed, **{f"config.{name}": value for name, value in recipe.config.items()}, **train, **compute}
-
-
 def in_file(run: Run) -> dict[str, Any] | None:
     """The settings that the run's recipe file has now, defaults filled in; None where it cannot be read any more."""
     try:
-        return settings(recipes.load(str(run.about().get("recipe") or ""), describe=False).recipe)
+        return forms.settings(recipes.load(str(run.about().get("recipe") or ""), describe=False).recipe)
     except (Problem, OSError, ValueError):
         return None
 
@@ -61,17 +54,13 @@ def in_file(run: Run) -> dict[str, Any] | None:
 def helps(run: Run, recipe: Recipe) -> dict[str, str]:
     """What each setting means, by its dotted name."""
     found = forms.project_schema(run, recipe)
-    sections = {"config": found.config if found else {}, **forms.own_schemas()}
-    return {
-        f"{section}.{name}": one_line(str(each.get("description", "")), 200)
-        for section, schema in sections.items()
-        for name, each in schema.get("properties", {}).items()
-    }
+    schema = forms.settings_schema(found.config if found else {})
+    return {name: one_line(str(each.get("description", "")), 200) for name, each in schema["properties"].items()}
 
 
 def recipe_lines(recipe: Recipe, history: History, file: dict[str, Any] | None, helps: dict[str, str], width: int) -> list[Strip]:
     """All of it, for a width."""
-    mine = settings(recipe)
+    mine = forms.settings(recipe)
     changed = {name: mark for mark in history.marks for name in mark.settings}
     now = history.settings()
     names = max(cell_len(name.partition(".")[2]) for name in mine) + 2

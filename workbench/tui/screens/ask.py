@@ -10,12 +10,12 @@ from textual.screen import ModalScreen
 from workbench.json_schema import Schema
 from workbench.tui import keys, palette, strips
 from workbench.tui.keys import Key
-from workbench.tui.panels.form import FormPanel
+from workbench.tui.panels.form import OPEN, FormKeys, FormPanel
 from workbench.tui.panels.lines import Lines
-from workbench.tui.recipe_form import SchemaForm
+from workbench.tui.recipe_form import Form
 
 
-class AskScreen(ModalScreen[dict[str, Any] | None]):
+class AskScreen(FormKeys, ModalScreen[dict[str, Any] | None]):
     """Dismisses with the values, or None; with `changes` only with those that were changed."""
 
     DEFAULT_CSS = """
@@ -28,24 +28,19 @@ class AskScreen(ModalScreen[dict[str, Any] | None]):
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("escape", "close", "close", "Close it, nothing is done", "Esc"),
         Key("enter", "send", "", "Do it with these values", "⏎"),
-        Key("up", "up", "", "One line up", "↑"),
-        Key("down", "down", "", "One line down", "↓"),
-        Key("tab", "next", "", "The next line", "Tab"),
-        Key("shift+tab", "previous", "", "The line before", "⇧Tab"),
-        Key("left", "left", "", "The previous choice", "←"),
-        Key("right,space", "right", "", "The next choice", "→ Space"),
+        *OPEN,
     )
     BINDINGS = keys.bindings(KEYS)
 
     def __init__(self, title: str, send: str, schema: Schema, values: Mapping[str, Any], owner: str, *, changes: bool = False) -> None:
         super().__init__()
         self._title, self._send, self._changes = title, send, changes
-        self.form = SchemaForm(schema, values, owner, "now" if changes else "")
-        self.rows = FormPanel(self.form, typing=True)
+        self.form = Form(schema, values, owner, "now" if changes else "")
+        self.panel = FormPanel(self.form, typing=True)
 
     def compose(self) -> ComposeResult:
         yield Lines(classes="head")
-        yield self.rows
+        yield self.panel
         yield Lines(classes="foot")
 
     def on_mount(self) -> None:
@@ -59,31 +54,21 @@ class AskScreen(ModalScreen[dict[str, Any] | None]):
     @on(FormPanel.Changed)
     def _fit(self) -> None:
         """Room for every field, and for the longest help."""
-        self.rows.styles.height = self.rows.tallest(max(20, min(84, self.app.size.width * 96 // 100) - 6))
+        self.panel.styles.height = self.panel.tallest(max(20, min(84, self.app.size.width * 96 // 100) - 6))
 
     def on_resize(self) -> None:
         self._fit()
 
-    @on(FormPanel.Submitted)
-    def _submitted(self) -> None:
-        self.rows.commit()
-        values = self.form.values
-        if values is None:
-            self.rows.wrong()
-        else:
-            first = {name: field.start for name, field in self.form.fields.items()} if self._changes else {}
-            self.dismiss({name: value for name, value in values.items() if name not in first or value != first[name]})
-
     def action_press(self, name: str) -> None:
-        """A key that the line which is typed leaves over."""
-        moves = {"up": -1, "down": 1}
-        if name == "close":
-            self.dismiss(None)
-        elif name == "send":
-            self._submitted()
-        elif name in moves:
-            self.rows.move(moves[name])
-        elif name in ("next", "previous"):
-            self.rows.go_round(1 if name == "next" else -1)
-        else:
-            self.rows.turn(1 if name == "right" else -1)
+        """A key that the line which is typed in leaves over."""
+        getattr(self, f"do_{name}")()
+
+    def do_close(self) -> None:
+        self.dismiss(None)
+
+    @on(FormPanel.Submitted)
+    def do_send(self) -> None:
+        if not self.panel.wrong():
+            values = self.form.values or {}
+            unchanged = {name for name, field in self.form.fields.items() if self._changes and values[name] == field.start}
+            self.dismiss({name: value for name, value in values.items() if name not in unchanged})

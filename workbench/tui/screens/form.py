@@ -13,10 +13,10 @@ from workbench.tui import keys
 from workbench.tui.keys import Key, KeyScreen
 from workbench.tui.outlook import Machine, Outlook, described, look, outlook
 from workbench.tui.panels import outlook_lines
-from workbench.tui.panels.form import Entry, FormPanel
+from workbench.tui.panels.form import TURN, Entry, FormKeys, FormPanel
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
-from workbench.tui.panels.rows import Row, Rows
+from workbench.tui.panels.rows import WALK, Row, Rows
 from workbench.tui.recipe_form import DEVICE, RecipeForm
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ START = "start"
 """The key of the first row."""
 
 
-class FormScreen(KeyScreen):
+class FormScreen(FormKeys, KeyScreen):
     """Opened from the list of recipes, and from a run that is to be started again."""
 
     PASSING = True
@@ -38,15 +38,9 @@ class FormScreen(KeyScreen):
         ),
         Key("s,ctrl+s", "start", "start", "Start with these settings", "s ^s"),
         Key("backspace,delete", "reset", "as in the recipe", "Give the setting its value in the recipe again", "⌫ Del"),
-        Key("left", "previous", "", "The previous choice", "←"),
-        Key("right", "next", "", "The next choice", "→"),
         Key("slash", "filter", "find", "Show only settings with these words", "/"),
-        Key("up", "up", "", "One row up", "↑"),
-        Key("down", "down", "", "One row down", "↓"),
-        Key("pageup", "page_up", "", "A page up", "PgUp"),
-        Key("pagedown", "page_down", "", "A page down", "PgDn"),
-        Key("home", "first", "", "The first row", "Home"),
-        Key("end", "last", "", "The last row", "End"),
+        *TURN,
+        *WALK,
         Key("escape", "back", "back", "Leave what is being typed; then the filter; then the form: nothing was started", "Esc"),
         *keys.ALWAYS,
     )
@@ -55,18 +49,15 @@ class FormScreen(KeyScreen):
     def __init__(self, loaded: Loaded, changes: dict[str, str] | None = None) -> None:
         super().__init__()
         self.form = RecipeForm(loaded, changes)
+        self.panel = FormPanel(self.form, self._above)
         self.machine = Machine((Device("cpu", "CPU"),))
         self._past: list[Past] = []
 
     def compose(self) -> ComposeResult:
         yield Lines(id="outlook")
-        yield FormPanel(self.form, self._above)
+        yield self.panel
         yield Entry(placeholder="words", id="filter")
         yield KeyBar()
-
-    @property
-    def rows(self) -> FormPanel:
-        return self.query_one(FormPanel)
 
     @property
     def filter(self) -> Entry:
@@ -115,13 +106,14 @@ class FormScreen(KeyScreen):
         super().on_resize(event)
         self.call_after_refresh(self.fill)
 
+    @on(FormPanel.Changed)
     def fill(self) -> None:
         """Write everything anew; only what changed is painted."""
         self._describe_device()
         head = self.query_one("#outlook", Lines)
         head.styles.height = min(len(self._head(max(8, (self.size.width or 80) - 2))), self.size.height // 2 or 5)
         head.rebuild()
-        self.rows.rebuild()
+        self.panel.rebuild()
         self.query_one(KeyBar).rebuild()
 
     def _describe_device(self) -> None:
@@ -131,6 +123,7 @@ class FormScreen(KeyScreen):
         field.choices = ["auto", "cpu", *[device.name for device in devices if device.name != "cpu" and "cuda" in kinds]]
         device = self.outlook.device
         field.note = f"→ {device.name}: {described(device)}" if field.text == "auto" else described(device)
+        field.facts = ""
         field.help = "\n".join(f"{'▸' if one.name == field.text else ' '} {one.name:8} {described(one)}" for one in devices)
 
     @on(Rows.Moved)
@@ -141,81 +134,54 @@ class FormScreen(KeyScreen):
     def _clicked(self) -> None:
         self.action_press("edit")
 
-    @on(FormPanel.Changed)
-    def _changed(self) -> None:
-        self.fill()
-
     @on(FormPanel.Submitted)
     def _submitted(self) -> None:
-        self.rows.close()
+        self.panel.close()
         self.fill()
 
     # -- keys ------------------------------------------------------------------------------------------------------------------------
 
     def refusal(self, name: str) -> str:
-        field = self.rows.field
+        field = self.panel.field
         problems = self.form.problems
         if problems and (name == "start" or (name == "edit" and field is None)):
             where = next(iter(problems))
             return f"{where or 'The recipe'}: {problems[where]}"
-        if name in ("previous", "next") and not (field and field.choices):
+        if name in ("left", "right") and not (field and field.choices):
             return "Enter types a value here." if field else "Enter starts it."
         if name == "reset" and not (field and field.changed):
             return "This is as in the recipe already."
         return ""
 
     def do_start(self) -> None:
-        self.rows.close()
+        self.panel.close()
         if reason := self.refusal("start"):
             self.notify(reason, severity="warning", markup=False, timeout=6)
         else:
             self.app.start(self.form.loaded)
 
     def do_edit(self) -> None:
-        field = self.rows.field
+        field = self.panel.field
         if field is None:
             self.do_start()
         elif len(field.choices) > 1:
-            self.rows.turn(1)
+            self.panel.turn(1)
         else:
-            self.rows.edit(chosen=True)
-
-    def do_next(self) -> None:
-        self.rows.turn(1)
-
-    def do_previous(self) -> None:
-        self.rows.turn(-1)
+            self.panel.edit(chosen=True)
 
     def do_reset(self) -> None:
-        self.rows.take_back()
-
-    def do_up(self) -> None:
-        self.rows.move(-1)
-
-    def do_down(self) -> None:
-        self.rows.move(1)
-
-    def do_page_up(self) -> None:
-        self.rows.move(-max(1, self.rows.size.height - 2))
-
-    def do_page_down(self) -> None:
-        self.rows.move(max(1, self.rows.size.height - 2))
-
-    def do_first(self) -> None:
-        self.rows.move(-(10**9))
-
-    def do_last(self) -> None:
-        self.rows.move(10**9)
+        self.form.take_back(self.panel.key)
+        self.fill()
 
     def do_filter(self) -> None:
-        self.rows.close()
+        self.panel.close()
         self.filter.add_class("open")
         self.set_focus(self.filter)
 
     def do_back(self) -> None:
-        if self.rows.editing:
-            self.rows.close()
-        elif self.rows.words or self.filter.has_class("open"):
+        if self.panel.editing:
+            self.panel.close()
+        elif self.panel.words or self.filter.has_class("open"):
             self.filter.value = ""
             self._close_filter()
         else:
@@ -225,10 +191,10 @@ class FormScreen(KeyScreen):
 
     def on_key(self, event: events.Key) -> None:
         """A digit, a sign or a bracket begins a value, and a dot or a tilde a path."""
-        field, text = self.rows.field, event.character
-        if text and field and self.focused is None and text in (".~" if field.choices else "0123456789.-[") and field.typed:
+        field, text = self.panel.field, event.character
+        if text and field and not isinstance(self.focused, Entry) and text in (".~" if field.choices else "0123456789.-[") and field.typed:
             event.stop()
-            self.rows.edit(text)
+            self.panel.edit(text)
 
     def _close_filter(self) -> None:
         self.filter.remove_class("open")
@@ -236,10 +202,10 @@ class FormScreen(KeyScreen):
         self.fill()
 
     def on_input_changed(self, event: "Input.Changed") -> None:
-        self.rows.words = event.value.casefold()
+        self.panel.words = event.value.casefold()
         self.fill()
 
     def on_input_submitted(self) -> None:
         self._close_filter()
-        if self.rows.words and self.rows.key == START:
-            self.rows.move(1)  # Enter again changes what was found, and starts nothing
+        if self.panel.words and self.panel.key == START:
+            self.panel.move(1)  # Enter again changes what was found, and starts nothing

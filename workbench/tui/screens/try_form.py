@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.containers import Container, Horizontal
 from textual.strip import Strip
 from textual.widget import Widget
@@ -13,25 +13,20 @@ from workbench.problems import one_line
 from workbench.tui import forms, keys, palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.bars import Bars, changes
-from workbench.tui.panels.form import FormPanel
+from workbench.tui.panels.form import OPEN, FormKeys, FormPanel
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.sheet import text_lines
-from workbench.tui.recipe_form import SchemaForm
+from workbench.tui.recipe_form import Form
 from workbench.tui.screens.try_it import TRYING, TryScreen
 
 
-class TryFormScreen(TryScreen):
+class TryFormScreen(FormKeys, TryScreen):
     """A text's fields are those of the project's Request; a row's are what its form says."""
 
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("escape", "back", "back", "Out of the field; back to the run", "Esc"),
         Key("enter", "send", "ask", "Ask with what stands in the fields", "⏎"),
-        Key("tab", "next", "next field", "The next field", "Tab"),
-        Key("shift+tab", "previous", "", "The field before", "⇧Tab"),
-        Key("down", "down", "", "One field down", "↓"),
-        Key("up", "up", "", "One field up", "↑"),
-        Key("left", "left", "", "The previous choice", "←"),
-        Key("right,space", "right", "", "The next choice", "→ Space"),
+        *OPEN,
         Key("pagedown", "more", "", "Scroll the answer down", "PgDn"),
         Key("pageup", "less", "", "Scroll it up", "PgUp"),
         *TRYING,
@@ -43,7 +38,8 @@ class TryFormScreen(TryScreen):
         super().__init__(feed)
         self.kind = kind
         schema = forms.request_schema(feed.run, feed.run.recipe()) if kind == "text" else {}
-        self.rows = FormPanel(SchemaForm(schema, {}, "it"), typing=True, id="form")
+        self.form = Form(schema, {}, "it")
+        self.panel = FormPanel(self.form, typing=True, id="form")
         self.outputs: dict[str, Any] = {}
         """The newest answer."""
         self.words: dict[str, float] = {}
@@ -52,21 +48,25 @@ class TryFormScreen(TryScreen):
     def compose_form(self) -> list[Widget]:
         text = Lines(id="text")
         text.source = self._answer
-        return [Container(self.rows, Horizontal(text, Bars(id="bars"), id="said"), id="ask", classes=self.kind)]
+        return [Container(self.panel, Horizontal(text, Bars(id="bars"), id="said"), id="ask", classes=self.kind)]
 
     def begun(self) -> None:
-        if not self.rows.form.fields:
-            self.rows.form = SchemaForm(row_schema(self.ready.get("form", {}).get("fields", [])), {}, "it")
-            self.rows.rebuild()
-            self.rows.edit()
+        if not self.form.fields:
+            self.form = self.panel.form = Form(row_schema(self.ready.get("form", {}).get("fields", [])), {}, "it")
+            self.panel.rebuild()
+            self.panel.edit()
         elif self._question:
             self.do_send()  # the fields may have been changed since
 
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        self._fit()
+
     @on(FormPanel.Changed)
-    def on_resize(self) -> None:
+    def _fit(self) -> None:
         """Room for the fields of a text; those of a row have a column of their own."""
         if self.kind == "text":
-            self.rows.styles.height = self.rows.tallest(self.size.width - 2)
+            self.panel.styles.height = self.panel.tallest(self.size.width - 2)
 
     def _answer(self, width: int) -> list[Strip]:
         """What it answered: its text, then the words that decided it, or its note."""
@@ -104,34 +104,17 @@ class TryFormScreen(TryScreen):
     def refusal(self, name: str) -> str:
         if name != "send" or self.ready:
             return ""
-        return "Nothing answers: R starts it again." if self.trouble else "" if self.rows.form.fields else "It is still loading."
+        return "Nothing answers: R starts it again." if self.trouble else "" if self.form.fields else "It is still loading."
 
     def do_send(self) -> None:
-        wrong = self.rows.wrong()
-        if not wrong:
-            values = self.rows.form.values
-            self.ask(predict={"row": values} if self.kind == "row" else values)
+        if not self.panel.wrong():
+            self.ask(predict={"row": self.form.values} if self.kind == "row" else self.form.values)
             self.trouble = ""
             self.note = "Asked …" if self.ready else "What stands in the fields is asked as soon as it has loaded."
         self.tell()
 
     def do_next(self) -> None:
-        self._go(1)
-
-    def do_previous(self) -> None:
-        self._go(-1)
-
-    def do_down(self) -> None:
-        self.rows.move(1)
-
-    def do_up(self) -> None:
-        self.rows.move(-1)
-
-    def do_left(self) -> None:
-        self.rows.turn(-1)
-
-    def do_right(self) -> None:
-        self.rows.turn(1)
+        super().do_next() if self.focused else self.panel.edit()
 
     def do_more(self) -> None:
         self.query_one("#text", Lines).scroll_by(5)
@@ -141,19 +124,16 @@ class TryFormScreen(TryScreen):
 
     def do_back(self) -> None:
         if self.focused:
-            self.rows.close()
+            self.panel.close()
         else:
             super().do_back()
-
-    def _go(self, rows: int) -> None:
-        self.rows.go_round(rows) if self.focused else self.rows.edit()
 
 
 def row_schema(fields: list[dict[str, Any]]) -> Schema:
     """The schema of a row of numbers, from what its form says of each."""
     properties = {}
     for field in fields:
-        about = f"{words.number(field.get('low'))} to {words.number(field.get('high'))} in the training rows"
+        about = f"{words.number(field['low'])} to {words.number(field['high'])} in the training rows"
         number = field.get("value", 0)
         properties[str(field["name"])] = {"type": "number", "default": float(f"{number:.6g}"), "description": about}
     return {"type": "object", "properties": properties}
