@@ -44,8 +44,12 @@ class Field:
     heading: str = ""
     quoted: bool = False
     """Whether a text is typed as in YAML, in quotes where it needs them."""
+    first: str = ""
+    """That value as one types it."""
     text: str = ""
     """What stands in it now."""
+    expected: str = ""
+    """What it may be, in words; "" for any text or number."""
     problem: str = ""
     note: str = ""
     """Shown beside the value."""
@@ -56,8 +60,11 @@ class Field:
     """What it may be, where that can be counted."""
 
     def __post_init__(self) -> None:
-        self.text = self.first
-        self.help = sentence(one_line(str(self.schema.get("description", "")), 400))
+        self.text = self.first = written(self.start, quoted=self.quoted)
+        about = one_line(str(self.schema.get("description", "")), 400)
+        self.help = about and about[:1].upper() + about[1:] + ("" if about[-1] in ".!?…" else ".")
+        expected = json_schema.expected(self.schema, self.definitions)
+        self.expected = "" if expected in ("text", "a number") else expected
         self.choices = [written(choice, quoted=self.quoted) for choice in json_schema.choices(self.schema, self.definitions)]
 
     @property
@@ -71,19 +78,8 @@ class Field:
         return self.name.removeprefix(f"{self.section}.") if self.section else self.name
 
     @property
-    def first(self) -> str:
-        """The value when the form was opened, as one types it."""
-        return written(self.start, quoted=self.quoted)
-
-    @property
     def changed(self) -> bool:
         return self.text != self.first
-
-    @property
-    def expected(self) -> str:
-        """What it may be, in words; "" for any text or number."""
-        expected = json_schema.expected(self.schema, self.definitions)
-        return "" if expected in ("text", "a number") else expected
 
     @property
     def branches(self) -> list[Schema]:
@@ -110,11 +106,6 @@ class Field:
         if wrong:
             raise ValueError(wrong)
         return value
-
-
-def sentence(text: str) -> str:
-    """The text with a capital and a full stop."""
-    return text and text[:1].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
 
 
 def schema_fields(schema: Schema, values: Mapping[str, Any], *, quoted: bool = False) -> Iterator[Field]:

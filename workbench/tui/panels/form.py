@@ -1,6 +1,7 @@
 """A form: rows under a cursor, edited in place. The start form, live changes, a sample's request and try-it are made of it."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from rich.cells import cell_len
 from textual import events
@@ -48,9 +49,6 @@ class FormPanel(Rows, can_focus=True):
 
     class Changed(Message):
         """Another value stands in a field."""
-
-    class Submitted(Message):
-        """Enter was pressed where one types."""
 
     def __init__(self, form: Form, above: Above = lambda width, key: (), *, typing: bool = False, id: str | None = None) -> None:
         """`above` makes rows that stand above the fields, for a width and the key under the cursor."""
@@ -146,9 +144,8 @@ class FormPanel(Rows, can_focus=True):
 
     def _follow(self) -> None:
         super()._follow()
-        last, height = self.cursor, self.size.height
-        while last + 1 < len(self._rows) and not self._rows[last + 1].key and self._rows[last + 1].strip.text.strip():
-            last += 1
+        width, height = self.size
+        last = self.cursor + (len(self._below(self.field, True, width)) if self.field else 0)
         if height and last >= self.top + height:
             self.top = min(self.cursor, last - height + 1)
 
@@ -242,11 +239,6 @@ class FormPanel(Rows, can_focus=True):
         self.commit()
         self.rebuild()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.commit()
-        self.post_message(self.Submitted())
-
 
 TURN = (
     Key("left", "left", "", "The previous choice", "←"),
@@ -265,11 +257,9 @@ OPEN = (
 class FormKeys(Walker):
     """What these keys do on a screen over a form."""
 
-    panel: FormPanel
-
     @property
-    def rows(self) -> FormPanel:
-        return self.panel
+    def panel(self) -> FormPanel:
+        return cast(FormPanel, self.rows)
 
     def do_left(self) -> None:
         self.panel.turn(-1)

@@ -1,7 +1,7 @@
 """Rows: a list under a cursor, with headings between the rows. The lists of recipes and of runs are made of it."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from rich.segment import Segment
 from textual import events
@@ -152,7 +152,7 @@ class Walker:
 
     @property
     def rows(self) -> Rows:
-        raise NotImplementedError
+        return cast(Rows, cast(Any, self).query_one(Rows))
 
     def do_up(self) -> None:
         self.rows.move(-1)

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
+from textual.widgets import Input
 
 from workbench.json_schema import Schema
-from workbench.tui import keys, palette, strips
+from workbench.tui import keys
 from workbench.tui.keys import Key
 from workbench.tui.panels.form import OPEN, FormKeys, FormPanel
-from workbench.tui.panels.lines import Lines
 from workbench.tui.recipe_form import Form
 
 
@@ -20,10 +20,10 @@ class AskScreen(FormKeys, ModalScreen[dict[str, Any] | None]):
 
     DEFAULT_CSS = """
     AskScreen { align: center middle; background: $ground 60%; }
-    AskScreen > Lines { width: 84; max-width: 96%; background: $ground; padding: 0 2; border: round $frame; }
-    AskScreen > .head { height: 3; border-bottom: none; }
-    AskScreen > FormPanel { border-top: none; border-bottom: none; max-height: 70%; }
-    AskScreen > .foot { height: 3; border-top: none; }
+    AskScreen > FormPanel {
+        width: 84; max-width: 96%; max-height: 90%; background: $ground; padding: 1 2; border: round $frame;
+        border-title-color: $accent-color; border-title-style: bold; border-subtitle-color: $text-color;
+    }
     """
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("escape", "close", "close", "Close it, nothing is done", "Esc"),
@@ -34,30 +34,21 @@ class AskScreen(FormKeys, ModalScreen[dict[str, Any] | None]):
 
     def __init__(self, title: str, send: str, schema: Schema, values: Mapping[str, Any], owner: str, *, changes: bool = False) -> None:
         super().__init__()
-        self._title, self._send, self._changes = title, send, changes
+        self._changes = changes
         self.form = Form(schema, values, owner, "now" if changes else "")
-        self.panel = FormPanel(self.form, typing=True)
+        self._panel = FormPanel(self.form, typing=True)
+        self._panel.border_title, self._panel.border_subtitle = f" {title} ", f" ⏎ {send}   ↑ ↓ another line   Esc close "
 
     def compose(self) -> ComposeResult:
-        yield Lines(classes="head")
-        yield self.panel
-        yield Lines(classes="foot")
+        yield self._panel
 
-    def on_mount(self) -> None:
-        head, foot = self.query(Lines).filter(".head, .foot")
-        head.source = lambda width: [strips.line(width, [(self._title, palette.heading)])]
-        hint = [(" ⏎ ", palette.badge), (f" {self._send}    ", palette.plain), (" Esc ", palette.heading), ("close", palette.dim)]
-        move = [("↑ ↓ ", palette.faint), ("another line", palette.faint)]
-        foot.source = lambda width: [strips.line(width, []), strips.line(width, hint, move)]
+    def on_resize(self) -> None:
         self._fit()
 
     @on(FormPanel.Changed)
     def _fit(self) -> None:
         """Room for every field, and for the longest help."""
-        self.panel.styles.height = self.panel.tallest(max(20, min(84, self.app.size.width * 96 // 100) - 6))
-
-    def on_resize(self) -> None:
-        self._fit()
+        self.panel.styles.height = 4 + self.panel.tallest(max(20, min(84, self.app.size.width * 96 // 100) - 6))
 
     def action_press(self, name: str) -> None:
         """A key that the line which is typed in leaves over."""
@@ -66,7 +57,7 @@ class AskScreen(FormKeys, ModalScreen[dict[str, Any] | None]):
     def do_close(self) -> None:
         self.dismiss(None)
 
-    @on(FormPanel.Submitted)
+    @on(Input.Submitted)
     def do_send(self) -> None:
         if not self.panel.wrong():
             values = self.form.values or {}

@@ -6,13 +6,14 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.strip import Strip
 
+from workbench import estimate
 from workbench.devices import Device
 from workbench.estimate import Past
+from workbench.problems import one_line
 from workbench.recipe import Loaded
-from workbench.tui import keys
+from workbench.tui import keys, palette, strips
 from workbench.tui.keys import Key, KeyScreen
 from workbench.tui.outlook import Machine, Outlook, described, look, outlook
-from workbench.tui.panels import outlook_lines
 from workbench.tui.panels.form import TURN, Entry, FormKeys, FormPanel
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 EVERY = 3.0
 """Seconds between two looks at the devices."""
+WARNINGS = 4
+"""Warnings that are shown at once."""
 START = "start"
 """The key of the first row."""
 
@@ -49,13 +52,12 @@ class FormScreen(FormKeys, KeyScreen):
     def __init__(self, loaded: Loaded, changes: dict[str, str] | None = None) -> None:
         super().__init__()
         self.form = RecipeForm(loaded, changes)
-        self.panel = FormPanel(self.form, self._above)
         self.machine = Machine((Device("cpu", "CPU"),))
         self._past: list[Past] = []
 
     def compose(self) -> ComposeResult:
         yield Lines(id="outlook")
-        yield self.panel
+        yield FormPanel(self.form, self._above)
         yield Entry(placeholder="words", id="filter")
         yield KeyBar()
 
@@ -75,10 +77,10 @@ class FormScreen(FormKeys, KeyScreen):
         return outlook(self.form.loaded, self.machine, self._past)
 
     def _head(self, width: int) -> list[Strip]:
-        return outlook_lines.head(self.form, self.outlook, self.machine, width)
+        return head(self.form, self.outlook, self.machine, width)
 
     def _above(self, width: int, key: str) -> list[Row]:
-        first, *rest = outlook_lines.start(self.form, self.outlook, key == START, width)
+        first, *rest = start(self.form, self.outlook, key == START, width)
         return [Row(START, first), *(Row("", strip) for strip in rest)]
 
     # -- the machine, looked at beside ---------------------------------------------------------------------------------------------
@@ -133,11 +135,6 @@ class FormScreen(FormKeys, KeyScreen):
     @on(Rows.Chosen)
     def _clicked(self) -> None:
         self.action_press("edit")
-
-    @on(FormPanel.Submitted)
-    def _submitted(self) -> None:
-        self.panel.close()
-        self.fill()
 
     # -- keys ------------------------------------------------------------------------------------------------------------------------
 
@@ -206,6 +203,43 @@ class FormScreen(FormKeys, KeyScreen):
         self.fill()
 
     def on_input_submitted(self) -> None:
-        self._close_filter()
-        if self.panel.words and self.panel.key == START:
-            self.panel.move(1)  # Enter again changes what was found, and starts nothing
+        if self.panel.editing:
+            self.panel.close()
+        else:
+            self._close_filter()
+            if self.panel.words and self.panel.key == START:
+                self.panel.move(1)  # Enter again changes what was found, and starts nothing
+
+
+def head(form: RecipeForm, seen: Outlook, machine: Machine, width: int) -> list[Strip]:
+    """Which recipe, how long and how much memory, and what speaks against a start."""
+    changed = len(form.changes)
+    count = f"{changed} change{'s' * (changed != 1)} " if changed else "as in the recipe "
+    title: list[strips.Part] = [(" Start  ", palette.heading), (one_line(form.base.recipe.title), palette.bold)]
+    lines = [
+        strips.line(width, [*title, (f"  {form.base.stem}", palette.accent)], [(f"  {count}", palette.warn if changed else palette.dim)])
+    ]
+    time, memory = estimate.told(seen.estimate, "" if changed else form.base.stem)
+    for label, text in (("time", time), ("memory", memory)):
+        lines.append(strips.line(width, [(strips.fit(f" {label}", 9), palette.faint), (text, palette.plain)]))
+    if not machine.whole and len(machine.devices) > 1:
+        lines.append(strips.line(width, [(" asking torch whether it can use the GPU …", palette.dim)]))
+    for text, bad in seen.warnings[:WARNINGS]:
+        lines += strips.paragraph(f"! {one_line(text, 600)}", width, palette.bad if bad else palette.warn, "  ", margin=1)
+    if form.base.unchecked:
+        lines += strips.paragraph(f"! {form.base.unchecked[:1].upper()}{form.base.unchecked[1:]}.", width, palette.warn, "  ", margin=1)
+    return [*lines, strips.line(width, [])]
+
+
+def start(form: RecipeForm, seen: Outlook, here: bool, width: int) -> list[Strip]:
+    """The first row: start, on which device; or how much is wrong. Under it what is wrong with no setting, or what Enter does."""
+    if form.problems:
+        count = len(form.problems)
+        row = strips.line(width, [(f"  ✗ {count} setting{'s are' if count > 1 else ' is'} wrong", palette.bad)])
+    else:
+        name = seen.device.name if seen.device.name != "cpu" else "the CPU"
+        row = strips.line(width, [("  ▶ Start", palette.good), (f" on {name}", palette.plain)])
+    if form.fault:
+        return [row, *strips.paragraph(one_line(form.fault, 600), width, palette.bad, margin=4)]
+    hint = "Enter starts it with the settings below. Esc leaves; nothing has been started."
+    return [row, *(strips.paragraph(hint, width, palette.dim, margin=4) if here else [])]

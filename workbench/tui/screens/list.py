@@ -61,10 +61,6 @@ class ListScreen(Walker, KeyScreen):
         return self.app.library
 
     @property
-    def rows(self) -> Rows:
-        return self.query_one(Rows)
-
-    @property
     def pane(self) -> Lines:
         return self.query_one("#pane", Lines)
 

@@ -6,6 +6,7 @@ from textual import events, on
 from textual.containers import Container, Horizontal
 from textual.strip import Strip
 from textual.widget import Widget
+from textual.widgets import Input
 
 from workbench import words
 from workbench.json_schema import Schema
@@ -39,7 +40,7 @@ class TryFormScreen(FormKeys, TryScreen):
         self.kind = kind
         schema = forms.request_schema(feed.run, feed.run.recipe()) if kind == "text" else {}
         self.form = Form(schema, {}, "it")
-        self.panel = FormPanel(self.form, typing=True, id="form")
+        self._panel = FormPanel(self.form, typing=True, id="form")
         self.outputs: dict[str, Any] = {}
         """The newest answer."""
         self.words: dict[str, float] = {}
@@ -48,7 +49,7 @@ class TryFormScreen(FormKeys, TryScreen):
     def compose_form(self) -> list[Widget]:
         text = Lines(id="text")
         text.source = self._answer
-        return [Container(self.panel, Horizontal(text, Bars(id="bars"), id="said"), id="ask", classes=self.kind)]
+        return [Container(self._panel, Horizontal(text, Bars(id="bars"), id="said"), id="ask", classes=self.kind)]
 
     def begun(self) -> None:
         if not self.form.fields:
@@ -97,7 +98,7 @@ class TryFormScreen(FormKeys, TryScreen):
     def reloaded(self) -> None:
         self.do_send()
 
-    @on(FormPanel.Submitted)
+    @on(Input.Submitted)
     def _submitted(self) -> None:
         self.action_press("send")
 
