@@ -127,7 +127,7 @@ class FormPanel(Rows, can_focus=True):
         if field.changed and self.form.before:
             return f"  {self.form.before}: {one_line(field.first, max(8, width // 3))} "
         fits = (here or self.typing) and field.expected and cell_len(field.expected) + ROOM + self.names < width
-        return f"  {field.expected} " if fits else ""
+        return f"  {one_line(field.expected, 200)} " if fits else ""
 
     def _below(self, field: Field, here: bool, width: int) -> list[Strip]:
         """What stands under a row: what is wrong with it; under the cursor also what it is."""
@@ -139,7 +139,7 @@ class FormPanel(Rows, can_focus=True):
             strips.line(width, [(" " * left, palette.plain), (line, style)])
             for text, style in texts
             if text
-            for line in strips.wrap(text.strip(), width - left - 2)
+            for line in strips.wrap(clean(text).rstrip(), width - left - 2)
         ]
 
     def _follow(self) -> None:

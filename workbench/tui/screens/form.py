@@ -37,7 +37,11 @@ class FormScreen(FormKeys, KeyScreen):
     PASSING = True
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key(
-            "enter", "edit", "change", "Type a value, or take the next choice; on the first row: start. A digit begins a value at once", "⏎"
+            "enter",
+            "edit",
+            "change",
+            "Type a value, or take the next choice; on the first row: start. A digit begins a value at once, . or ~ a path",
+            "⏎",
         ),
         Key("s,ctrl+s", "start", "start", "Start with these settings", "s ^s"),
         Key("backspace,delete", "reset", "as in the recipe", "Give the setting its value in the recipe again", "⌫ Del"),
