@@ -1,16 +1,19 @@
 """One settings form: what a choice hides, a line edited in place as Textual's Input does, choices turned, what is wrong under its row."""
 
+import copy
 from typing import Any, Literal
 
+import msgspec
 import pytest
 from piloting import seen, settle
 from pydantic import Field
 from textual import events
 
+from workbench import recipe
 from workbench.project import Settings, live
 from workbench.tui.app import DlwbApp
 from workbench.tui.panels.form import Entry
-from workbench.tui.recipe_form import LONGEST, Form
+from workbench.tui.recipe_form import LONGEST, Form, RecipeForm
 from workbench.tui.screens.ask import AskScreen
 
 
@@ -63,6 +66,20 @@ def test_a_rule_looks_at_values_that_are_no_fields(around: dict[str, Any], shown
 def test_a_rule_that_cannot_be_read_hides_nothing(rule: Any) -> None:
     schema = {"properties": {"model": {"enum": ["mlp"], "default": "mlp"}, "size": {"type": "integer", "default": 1, "when": rule}}}
     assert names(Form(schema, {}, "it")) == ["model", "size"]
+
+
+def test_the_start_form_hides_by_the_same_rule() -> None:
+    loaded = recipe.load(recipe.find("digits-mlp"))
+    assert loaded.schema
+    config = copy.deepcopy(loaded.schema.config)
+    config["properties"]["channels"]["when"] = {"model": ["cnn"]}
+    form = RecipeForm(msgspec.structs.replace(loaded, schema=msgspec.structs.replace(loaded.schema, config=config)))
+    assert "config.channels" not in names(form) and "config.hidden" in names(form)
+    form.put("config.channels", "[[4, 4]]")
+    form.put("config.model", "cnn")
+    assert "config.channels" in names(form)
+    form.take_back("config.model")
+    assert "config.channels" not in names(form) and form.changes == {"config.channels": "[[4, 4]]"}
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
