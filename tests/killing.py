@@ -12,13 +12,14 @@ import msgspec
 import numpy as np
 from lines import comparable
 
-from workbench import launch, lock, runs
-from workbench.checkpoint import Checkpoints
 from workbench.events import AnyEvent, Scalars, Status
-from workbench.history import History
-from workbench.log import Tail, read_all
-from workbench.npz import decode_npz
-from workbench.runs import Run
+from workbench.launch import start
+from workbench.runs import lock, runs
+from workbench.runs.checkpoint import Checkpoints
+from workbench.runs.history import History
+from workbench.runs.log import Tail, read_all
+from workbench.runs.runs import Run
+from workbench.training.numpy_state import decode_npz
 
 
 def wait(what: Callable[[], Any], seconds: float = 300.0, pause: float = 0.005) -> Any:
@@ -125,7 +126,7 @@ class Victim:
 
     def resume(self) -> None:
         """Start it again."""
-        launch.launch(self.run)
+        start.launch(self.run)
 
     def finish(self) -> list[str]:
         """Let it come to its end; what is not as in the run that was never killed."""

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import msgspec
 
-from workbench import launch, runs, trust
-from workbench import recipe as recipes
-from workbench.history import History
-from workbench.log import Tail
+from workbench.launch import start as launch
+from workbench.recipes import recipe as recipes
+from workbench.recipes import trust
+from workbench.runs import runs
+from workbench.runs.history import History
+from workbench.runs.log import Tail
 
 LINE = '''
 """A line through noisy points."""
@@ -19,7 +21,7 @@ import numpy as np
 
 from workbench.events import Scalars, Text
 from workbench.problems import Problem
-from workbench.project import Batches, Project, Request, Settings, live
+from workbench.training.project import Batches, Project, Request, Settings, live
 
 
 class Line(Project):

@@ -13,11 +13,13 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from workbench import lock, paths, recipe
+from workbench import paths
 from workbench.events import Curve, Images, Mark, Matrix, Scalars, Scatter, Status, Table, Text
-from workbench.log import EventLog
-from workbench.recipe import Bar, Recipe, Reference
-from workbench.runs import Run
+from workbench.recipes import recipe
+from workbench.recipes.recipe import Bar, Recipe, Reference
+from workbench.runs import lock
+from workbench.runs.log import EventLog
+from workbench.runs.runs import Run
 
 RECIPE = Recipe(
     title="Handwritten digits, multilayer perceptron",

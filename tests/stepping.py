@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from workbench.events import Event, Scalars
-from workbench.project import Project
+from workbench.training.project import Project
 
 
 def train(project: Any, steps: int, skip: int = 0) -> list[dict[str, float]]:

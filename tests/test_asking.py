@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from piloting import seen, settle
 
-from workbench import json_schema, launch, paths, runs, trust
+from workbench import paths
+from workbench.launch import start
+from workbench.recipes import schema_check, trust
+from workbench.runs import runs
 from workbench.tui.app import DlwbApp
-from workbench.tui.recipe_form import Form
+from workbench.tui.models.recipe_form import Form
 from workbench.tui.screens.ask import AskScreen
 from workbench.tui.screens.run import RunScreen
 
@@ -22,7 +25,7 @@ import numpy as np
 
 from workbench.events import Text
 from workbench.problems import Problem
-from workbench.project import Field, Project, Settings, live
+from workbench.training.project import Field, Project, Settings, live
 
 
 class Speaker(Project):
@@ -69,10 +72,10 @@ def run():
     (folder / "speaker.py").write_text(PROJECT)
     (folder / "speaker.yaml").write_text(RECIPE)
     trust.trust(folder / "speaker.py")
-    run = launch.start("speaker")
+    run = start.start("speaker")
     yield run
     if runs.state(run).alive:
-        launch.kill(run)
+        start.kill(run)
 
 
 async def opened(pilot, run) -> RunScreen:
@@ -162,7 +165,7 @@ SCHEMA = {
 
 def test_fields_give_back_what_they_were_given_and_name_what_is_wrong() -> None:
     form = Form(SCHEMA, {"count": 7}, "it")
-    wanted, _ = json_schema.complete({"count": 7}, SCHEMA, "it")
+    wanted, _ = schema_check.complete({"count": 7}, SCHEMA, "it")
     assert form.values == wanted
     expected = ["", "a whole number, at least 1", "a number, more than 0 or nothing", "a list [ … ], in it a whole number", "a or b"]
     assert [field.expected for field in form.fields.values()] == [*expected, "true or false"]

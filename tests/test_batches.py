@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from workbench.batches import fingerprint, stream
+from workbench.training.batches import fingerprint, stream
 
 
 def test_a_long_epoch_is_replayed_without_being_held() -> None:

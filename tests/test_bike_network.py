@@ -11,7 +11,7 @@ from workbench.datasets import bike_baselines, bike_sharing
 from workbench.events import Curve, Scalars, Scatter, Table
 from workbench.projects.bike_network import BikeNetwork, features
 from workbench.projects.bike_sharing import BikeSharing
-from workbench.recipe import Compute, Train
+from workbench.recipes.recipe import Compute, Train
 
 
 def made(steps: int = 300, batch_size: int = 128, **config: Any) -> BikeNetwork:

@@ -10,7 +10,7 @@ from stepping import measured, scalars, train
 
 from workbench.events import Curve, Table
 from workbench.projects.bike_sharing import BikeSharing, sigmoid
-from workbench.recipe import Compute, Train
+from workbench.recipes.recipe import Compute, Train
 
 # The inputs, target and weights of the course's unit tests (course.md 2.6 has their results).
 INPUTS, TARGET = np.array([[0.5, -0.2, 0.1]]), np.array([[0.4]])
@@ -145,7 +145,7 @@ def test_torch_is_never_imported(mirror: Any) -> None:
 import sys
 import numpy as np
 from workbench.projects.bike_sharing import BikeSharing
-from workbench.recipe import Compute, Train
+from workbench.recipes.recipe import Compute, Train
 project = BikeSharing(BikeSharing.Config(), Train(batch_size=128), Compute(), 1)
 project.build()
 for batch in project.batches(0, np.random.default_rng(0)):

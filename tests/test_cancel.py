@@ -11,8 +11,11 @@ import pytest
 from lines import LINE, created, folded, start, write
 from test_worker import LONG, SLOW, at_step, ended, nothing_is_left, until
 
-from workbench import devices, launch, lock, paths, runs
-from workbench import recipe as recipes
+from workbench import paths
+from workbench.launch import devices
+from workbench.launch import start as launch
+from workbench.recipes import recipe as recipes
+from workbench.runs import lock, runs
 
 __all__ = ["nothing_is_left"]
 

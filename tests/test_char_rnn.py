@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from workbench import recipe as recipes
-from workbench.checkpoint import Checkpoints
 from workbench.datasets import text
 from workbench.events import Scalars, Table, Text
-from workbench.log import EventLog
 from workbench.problems import Problem
 from workbench.projects.char_rnn import CharRnn, chosen
-from workbench.recipe import Compute, Recipe, Train
-from workbench.training import Training
+from workbench.recipes import recipe as recipes
+from workbench.recipes.recipe import Compute, Recipe, Train
+from workbench.runs.checkpoint import Checkpoints
+from workbench.runs.log import EventLog
+from workbench.training.loop import Training
 
 SMALL = {"embedding": 8, "hidden": 24, "layers": 1, "dropout": 0.0, "sequence": 16, "learning_rate": 0.01, "prompt": "the"}
 VERSE = "the cat sat on the mat, and the rat ran at the cat. "

@@ -13,7 +13,7 @@ from painted import Shown, frame, fresh, patched
 from rich.color import ColorSystem
 
 from workbench.events import Curve, Scatter
-from workbench.history import Series
+from workbench.runs.history import Series
 from workbench.tui.charts import braille
 from workbench.tui.charts.axes import Scale, number, tick_label, ticks, x_end, y_scale
 from workbench.tui.charts.cells import Cells, changed, cut, text_width

@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from workbench import atomic, events
-from workbench.checkpoint import Checkpoints, Generation
-from workbench.npz import decode_npz, encode_npz
+from workbench import events, files
 from workbench.problems import Problem
+from workbench.runs.checkpoint import Checkpoints, Generation
+from workbench.training.numpy_state import decode_npz, encode_npz
 
 
 def save(checkpoints: Checkpoints, step: int, **how: Any) -> None:
@@ -95,7 +95,7 @@ def test_a_full_disk_leaves_the_earlier_ones(tmp_path: Path, monkeypatch: pytest
     def full(file: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(atomic.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         save(checkpoints, 2)
     assert steps(checkpoints) == [1]

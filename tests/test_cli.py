@@ -14,7 +14,9 @@ import pytest
 from lines import folded, start, write
 from test_worker import LONG, SLOW, at_step, ended, nothing_is_left
 
-from workbench import events, launch, runs
+from workbench import events
+from workbench.launch import start as launch
+from workbench.runs import runs
 
 __all__ = ["nothing_is_left"]
 
@@ -169,10 +171,11 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
 
 
 def test_queued_runs_wait_for_their_device(tmp_path: Path, home: Path) -> None:
-    from workbench import devices, lock
+    from workbench.launch import devices
+    from workbench.runs import lock
 
     recipe = write(tmp_path)
-    from workbench import recipe as recipes
+    from workbench.recipes import recipe as recipes
 
     Path(devices.device_lock("cuda:0")).parent.mkdir(parents=True, exist_ok=True)
     held = lock.Lock.take(Path(devices.device_lock("cuda:0")))
@@ -250,8 +253,9 @@ def test_a_finished_run_is_not_resumed(tmp_path: Path) -> None:
 
 
 def test_a_queued_run_is_not_paused(tmp_path: Path) -> None:
-    from workbench import devices, lock
-    from workbench import recipe as recipes
+    from workbench.launch import devices
+    from workbench.recipes import recipe as recipes
+    from workbench.runs import lock
 
     place = devices.device_lock("cuda:0")
     place.parent.mkdir(parents=True, exist_ok=True)

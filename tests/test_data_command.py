@@ -15,9 +15,10 @@ from test_cli import dlwb
 from test_download import CONTENT, Server, offer_from, put_part, server
 from test_worker import ended, nothing_is_left, until
 
-from workbench import paths, runs
-from workbench.datasets import fetch, stored
+from workbench import paths
+from workbench.datasets.store import fetch, stored
 from workbench.problems import Problem
+from workbench.runs import runs
 
 __all__ = ["nothing_is_left", "server"]
 
@@ -127,9 +128,9 @@ def test_what_is_being_fetched_is_not_removed(monkeypatch: pytest.MonkeyPatch, s
 
 FETCHING = """
     def build_data(self):
-        from workbench.datasets.catalog import File
-        from workbench.datasets.download import download
-        from workbench.datasets.fetch import progress
+        from workbench.datasets.store.catalog import File
+        from workbench.datasets.store.download import download
+        from workbench.datasets.store.fetch import progress
         file = File(bytes={bytes}, sha256="{sha256}", url="http://127.0.0.1:{port}/slowly")
         download("made it", file, Path({path!r}), progress.get())
         self.build_rest()

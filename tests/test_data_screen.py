@@ -5,7 +5,7 @@ from piloting import SIZES, seen, settle
 from test_download import CONTENT, Server, left, offer_from, server
 
 from workbench import paths
-from workbench.datasets import fetch
+from workbench.datasets.store import fetch
 from workbench.tui.app import DlwbApp
 from workbench.tui.charts.halfcell import Picture
 from workbench.tui.screens.data import DataScreen

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workbench.datasets import archive, bike_sharing, catalog, digits, images, mnist
+from workbench.datasets import bike_sharing, digits, images, mnist
+from workbench.datasets.store import archive, catalog
 from workbench.problems import Problem
 
 

@@ -12,7 +12,7 @@ from workbench.datasets import digits
 from workbench.datasets.seen import seen
 from workbench.problems import Problem
 from workbench.projects.image_classifier import ImageClassifier
-from workbench.recipe import Compute, Train
+from workbench.recipes.recipe import Compute, Train
 
 
 @pytest.fixture(scope="module")

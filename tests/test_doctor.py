@@ -13,13 +13,15 @@ from made_runs import finish, make_run
 from nvml import driver
 from test_worker import ended, nothing_is_left
 
-from workbench import launch, lock, logind, recipe, runs
-from workbench.devices import Device, Driver, Holder
-from workbench.doctor import accelerators, disks, session, terminal
-from workbench.doctor.disks import Mount
-from workbench.history import History
-from workbench.log import Tail
-from workbench.probe import Torch
+from workbench.launch import logind, start
+from workbench.launch.devices import Device, Driver, Holder
+from workbench.launch.doctor import accelerators, disks, session, terminal
+from workbench.launch.doctor.disks import Mount
+from workbench.launch.torch_probe import Torch
+from workbench.recipes import recipe
+from workbench.runs import lock, runs
+from workbench.runs.history import History
+from workbench.runs.log import Tail
 
 __all__ = ["nothing_is_left"]
 
@@ -111,8 +113,8 @@ def test_a_run_that_was_given_a_gpu_never_goes_on_without() -> None:
 
     if torch.cuda.is_available():
         pytest.skip("this machine's torch can use a GPU")
-    run = launch.create(recipe.load(recipe.find("digits-mlp")), "cuda:0")
-    launch.launch(run)
+    run = start.create(recipe.load(recipe.find("digits-mlp")), "cuda:0")
+    start.launch(run)
     state = ended(run)
     assert (state.state, state.cause) == ("failed", "device") and "torch" in state.message and state.hint
 
@@ -334,9 +336,9 @@ def test_the_doctor_prints_a_table_and_says_by_its_exit_code_whether_something_i
 
 
 def test_who_holds_a_device_stands_in_its_lock(tmp_path: Path) -> None:
-    from workbench import devices
+    from workbench.launch import devices
 
-    run = launch.create(recipe.load(write(tmp_path)), "cuda:0")
-    launch.launch(run)
+    run = start.create(recipe.load(write(tmp_path)), "cuda:0")
+    start.launch(run)
     assert ended(run).state == "finished"
     assert lock.content(devices.device_lock("cuda:0"))["run"] == run.id

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from workbench.datasets import photos
-from workbench.datasets.fetch import fetch
+from workbench.datasets.store.fetch import fetch
 from workbench.events import Table
 from workbench.problems import Problem
 from workbench.projects.transfer import Transfer
-from workbench.recipe import Compute, Train
+from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit import backbone, dog_or_person
 from workbench.torchkit.dog_or_person import DogOrPerson, small
 

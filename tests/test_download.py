@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from workbench import paths, recipe
-from workbench.datasets import catalog, download, fetch
+from workbench import paths
+from workbench.datasets.store import catalog, download, fetch
 from workbench.problems import Problem
+from workbench.recipes import recipe
 
 CONTENT = bytes(range(256)) * 4000
 """About a megabyte: four times what is read at once."""

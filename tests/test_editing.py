@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from test_pty import Screen
 
-from workbench import paths, recipe
+from workbench import paths
 from workbench.problems import Problem
+from workbench.recipes import recipe
 from workbench.tui import editor
 from workbench.tui.app import DlwbApp
 from workbench.tui.screens.name import NameScreen

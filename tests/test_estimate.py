@@ -5,12 +5,13 @@ import pytest
 from lines import start
 from test_worker import ended, nothing_is_left
 
-from workbench import estimate, runs
-from workbench.devices import Device, Holder
-from workbench.estimate import GIB, Past
 from workbench.events import Status
-from workbench.recipe import Compute, Recipe, Train
-from workbench.runs import Summary
+from workbench.launch import estimate
+from workbench.launch.devices import Device, Holder
+from workbench.launch.estimate import GIB, Past
+from workbench.recipes.recipe import Compute, Recipe, Train
+from workbench.runs import runs
+from workbench.runs.runs import Summary
 
 __all__ = ["nothing_is_left"]
 

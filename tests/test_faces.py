@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from stepping import scalars, train
 
-from workbench import recipe
 from workbench.datasets import faces as reader
 from workbench.paths import shipped
 from workbench.problems import Problem
 from workbench.projects import faces
 from workbench.projects.faces import Faces, discriminator, generator
-from workbench.recipe import Compute, Train
+from workbench.recipes import recipe
+from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit.frechet import frechet_distance, moments
 
 Make = Callable[..., Faces]

@@ -10,19 +10,22 @@ from piloting import seen, settle
 from test_cancel import WAITING
 from test_worker import ended, nothing_is_left, until
 
-from workbench import devices, paths, recipe, runs
-from workbench.devices import Device, Holder
-from workbench.estimate import GIB
-from workbench.json_schema import choices, expected
+from workbench import paths
+from workbench.launch import devices
+from workbench.launch.devices import Device, Holder
+from workbench.launch.estimate import GIB
 from workbench.problems import Problem
-from workbench.recipe import Loaded
+from workbench.recipes import recipe
+from workbench.recipes.recipe import Loaded
+from workbench.recipes.schema_check import choices, expected
+from workbench.recipes.yaml_reader import flow_text, flow_value
+from workbench.runs import runs
 from workbench.tui.app import DlwbApp
-from workbench.tui.outlook import Machine, outlook
-from workbench.tui.recipe_form import RecipeForm, differences
+from workbench.tui.models.preflight import Machine, outlook
+from workbench.tui.models.recipe_form import RecipeForm, differences
 from workbench.tui.screens.form import START, FormScreen
 from workbench.tui.screens.recipes import RecipesScreen
 from workbench.tui.screens.run import RunScreen
-from workbench.yaml_reader import flow_text, flow_value
 
 __all__ = ["nothing_is_left"]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.events import AnyEvent, Mark, Scalars, Status, Text, split_tag
-from workbench.history import History
+from workbench.runs.history import History
 
 STEPS_PER_EPOCH = 7
 

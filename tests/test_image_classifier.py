@@ -12,7 +12,7 @@ from stepping import measured, scalars, shuffled, train
 from workbench.events import Images, Matrix, Scalars, Table
 from workbench.problems import Problem
 from workbench.projects.image_classifier import ImageClassifier
-from workbench.recipe import Compute, Train
+from workbench.recipes.recipe import Compute, Train
 
 
 def built(batch_size: int = 32, epochs: int = 1, **config: Any) -> ImageClassifier:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from workbench.json_schema import complete
-from workbench.project import Settings, live
+from workbench.recipes.schema_check import complete
+from workbench.training.project import Settings, live
 
 
 class Layer(Settings):

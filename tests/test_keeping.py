@@ -13,11 +13,14 @@ from made_runs import RECIPE, alive, finish, make_run, train
 from test_cli import dlwb
 from test_worker import ended, nothing_is_left
 
-from workbench import compare, disk, launch, notes, npy, runs, terminal, trash, words
-from workbench import recipe as recipes
-from workbench.checkpoint import Checkpoints
+from workbench import files, npy, terminal
+from workbench import formatting as words
 from workbench.events import Mark, Scalars
+from workbench.launch import start as launch
 from workbench.problems import Problem
+from workbench.recipes import recipe as recipes
+from workbench.runs import compare, notes, runs, trash
+from workbench.runs.checkpoint import Checkpoints
 
 __all__ = ["nothing_is_left"]
 
@@ -150,7 +153,7 @@ def test_clean_shows_where_the_disk_went(home: Path) -> None:
     assert len(told["trash"]) == 1 and told["free"] > 0
     shown = done_well("clean")
     assert "3.0 MB" in shown and "mnist" in shown and "1 deleted" in shown
-    assert disk.taken(home / "nothing") == 0
+    assert files.taken(home / "nothing") == 0
 
 
 def test_size_in_words() -> None:

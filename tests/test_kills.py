@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from killing import Victim, Whole
 
-from workbench import launch, runs
+from workbench.launch import start
+from workbench.runs import runs
 
 SETTINGS = {
     "digits-mlp": ["train.epochs=40", "train.log_every=20", "train.checkpoint_every=90"],
@@ -42,7 +43,7 @@ def nothing_is_left() -> Iterator[None]:
     yield
     for run in runs.list_runs():
         if runs.state(run).alive:
-            launch.kill(run)
+            start.kill(run)
 
 
 @pytest.mark.parametrize("recipe", SETTINGS)
@@ -51,8 +52,8 @@ def test_killed_twice_it_becomes_the_run_that_was_never_killed(recipe: str, requ
         mirror: Path = request.getfixturevalue("mirror")
         assert mirror.is_dir()
     settings = [*SETTINGS[recipe], "compute.threads=1", "compute.device=cpu"]
-    whole = Whole(launch.start(recipe, settings))
-    victim = Victim(launch.start(recipe, settings), whole)
+    whole = Whole(start.start(recipe, settings))
+    victim = Victim(start.start(recipe, settings), whole)
     chance = random.Random(recipe)
     for moment in ("saving", "evaluating"):
         assert victim.kill(moment, chance), "it came to its end before it was killed"

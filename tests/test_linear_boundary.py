@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from workbench import recipe as recipes
 from workbench.datasets import points
 from workbench.events import Curve, Scalars, Scatter
 from workbench.problems import Problem
 from workbench.projects.linear_boundary import LinearBoundary, crossing
-from workbench.recipe import Compute, Train
+from workbench.recipes import recipe as recipes
+from workbench.recipes.recipe import Compute, Train
 
 
 def built(seed: int, rule: str) -> LinearBoundary:

@@ -6,8 +6,11 @@ from made_runs import RECIPE, alive, ended, finish, holder, make_run, touch_epoc
 from piloting import SIZES, open_run, seen, settle, walk_to
 from textual.events import Key
 
-from workbench import launch, lock, new, paths, runs, trust
+from workbench import paths
 from workbench.events import CAUSES
+from workbench.launch import start
+from workbench.recipes import copy_recipe, trust
+from workbench.runs import lock, runs
 from workbench.tui.app import DlwbApp
 from workbench.tui.screens.question import QuestionScreen
 from workbench.tui.screens.run import RunScreen
@@ -25,7 +28,7 @@ async def test_recipes_stand_under_their_parts_with_their_past_runs(size) -> Non
 
 
 async def test_own_recipes_stand_before_the_course_s() -> None:
-    new.copy("mine", "digits-mlp")
+    copy_recipe.copy("mine", "digits-mlp")
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await settle(pilot, lambda: "mine" in seen(pilot.app))
         text = seen(pilot.app)
@@ -158,7 +161,7 @@ async def test_enter_starts_one_run_which_is_watched_and_killed() -> None:
             await settle(pilot, lambda: f"Stopped: {CAUSES['killed']}" in seen(pilot.app), 20)
         finally:
             if runs.state(run).alive:
-                launch.kill(run)
+                start.kill(run)
     assert [run.stem] == ["digits-mlp"] and runs.state(run).cause == "killed"
 
 

@@ -26,8 +26,8 @@ from workbench.events import (
     Text,
     encode,
 )
-from workbench.log import EventLog, Tail, read_all
 from workbench.problems import Problem
+from workbench.runs.log import EventLog, Tail, read_all
 
 
 def one_of_each() -> list[AnyEvent]:
@@ -147,7 +147,7 @@ def test_a_reader_beside_a_living_writer(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from workbench.events import Scalars, Text
-from workbench.log import EventLog
+from workbench.runs.log import EventLog
 log = EventLog(Path(sys.argv[1]))
 for step in range(20000):
     log.write(Text("t", "é" * (step % 300), step=step) if step % 50 == 0 else Scalars({"train/loss": step / 7}, step=step))

@@ -24,8 +24,8 @@ from workbench.events import (
     Table,
     Text,
 )
-from workbench.log import EventLog, read_all
 from workbench.problems import Problem
+from workbench.runs.log import EventLog, read_all
 
 
 @pytest.fixture

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from workbench.datasets.look import look
 from workbench.events import Images, Table, Text
 from workbench.problems import Problem
+from workbench.training.preview import look
 
 
 def looked(reference: str) -> tuple[int, list[dict[str, Any]]]:
     """Exit code and lines of the process."""
-    done = subprocess.run([sys.executable, "-m", "workbench.worker", "--look", reference], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench.training.worker", "--look", reference], capture_output=True, text=True, timeout=120
+    )
     assert "Traceback" not in done.stderr
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -61,7 +63,7 @@ def test_tables_and_texts_of_the_course(mirror: Path) -> None:
 
 
 def test_every_set_in_the_mirror_can_be_looked_at(mirror: Path) -> None:
-    from workbench.datasets.stored import everything
+    from workbench.datasets.store.stored import everything
 
     for each in everything():
         if each.state in ("mirror", "package"):

@@ -8,12 +8,12 @@ import pytest
 import torch
 from stepping import scalars, train
 
-from workbench import recipe
-from workbench.datasets.images import ImageData, LabelledImages
+from workbench.datasets.labelled_images import ImageData, LabelledImages
 from workbench.paths import shipped
 from workbench.projects import mnist_gan
 from workbench.projects.mnist_gan import MnistGan
-from workbench.recipe import Compute, Train
+from workbench.recipes import recipe
+from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit.frechet import frechet_distance, moments
 
 Make = Callable[..., MnistGan]

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from lines import LINE, write
 
-from workbench import launch, new, paths, recipe, runs, trust
+from workbench import paths
+from workbench.launch import start
 from workbench.problems import Problem
+from workbench.recipes import copy_recipe, recipe, trust
+from workbench.runs import runs
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +28,7 @@ def shell(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("source", [path.stem for path in sorted(paths.shipped("recipes").rglob("*.yaml"))])
 def test_a_copy_says_what_the_recipe_says_but_for_its_names(source: str) -> None:
-    made = new.copy("mine", source)
+    made = copy_recipe.copy("mine", source)
     assert made.recipe == paths.home() / "recipes" / "mine.yaml" and made.project is None
     old, copied = (recipe.load(recipe.find(name)).recipe for name in (source, "mine"))
     assert (copied.title, copied.part, copied.lesson) == ("mine", "Own recipes", f"from {source}")
@@ -38,7 +41,7 @@ def test_comments_stay_and_odd_places_are_mended() -> None:
         "# what this is\ntitle: >-\n  A long\n  title\npart:\nlesson:   # none yet\nproject: bike_sharing  # NumPy\n\n"
         "config: {learning_rate: 0.5}  # as taught: 1\n"
     )
-    made = new.copy("7", "odd.yaml", here=True)
+    made = copy_recipe.copy("7", "odd.yaml", here=True)
     text = made.recipe.read_text()
     assert made.recipe == Path("recipes/7.yaml").absolute()
     for comment in ("# what this is", "# none yet", "# NumPy", "# as taught: 1"):
@@ -49,29 +52,29 @@ def test_comments_stay_and_odd_places_are_mended() -> None:
 
 def test_a_folder_recipes_is_where_own_ones_go() -> None:
     Path("recipes").mkdir()
-    assert new.copy("mine", "bike-sharing").recipe == Path("recipes/mine.yaml").absolute()
+    assert copy_recipe.copy("mine", "bike-sharing").recipe == Path("recipes/mine.yaml").absolute()
 
 
 def test_nothing_is_written_over(elsewhere: Path) -> None:
-    made = new.copy("mine", "bike-sharing", project=True)
+    made = copy_recipe.copy("mine", "bike-sharing", project=True)
     with pytest.raises(Problem, match=r"There is a recipe mine already"):
-        new.copy("mine", "digits-mlp")
+        copy_recipe.copy("mine", "digits-mlp")
     with pytest.raises(Problem, match=r"There is a recipe bike-sharing already"):
-        new.copy("bike-sharing", "digits-mlp")
+        copy_recipe.copy("bike-sharing", "digits-mlp")
     made.recipe.unlink()
     with pytest.raises(Problem, match=r"mine\.py is there already"):
-        new.copy("mine", "digits-mlp", project=True)
+        copy_recipe.copy("mine", "digits-mlp", project=True)
     assert made.project and "BikeSharing" in made.project.read_text() and not made.recipe.exists()
     made.recipe.symlink_to(elsewhere / "nowhere.yaml")
     with pytest.raises(Problem, match=r"mine"):
-        new.copy("mine", "digits-mlp")
+        copy_recipe.copy("mine", "digits-mlp")
     assert not (elsewhere / "nowhere.yaml").exists()
 
 
 @pytest.mark.parametrize("name", ["", "../mine", "a/b", ".hidden", "-x", "a b", "\x1b[31m", "x" * 100])
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(Problem, match=r"cannot be a recipe's name"):
-        new.copy(name, "digits-mlp")
+        copy_recipe.copy(name, "digits-mlp")
     assert not (paths.home() / "recipes").exists()
 
 
@@ -94,13 +97,13 @@ def test_a_shipped_project_runs_as_a_copy_and_an_edit_asks_for_trust() -> None:
 
 def test_an_own_recipe_is_copied_with_its_file_only_where_that_is_trusted(tmp_path: Path) -> None:
     old = write(tmp_path / "far")
-    made = new.copy("near", str(old))
+    made = copy_recipe.copy("near", str(old))
     assert made.project is None and recipe.load(made.recipe).project_file == tmp_path / "far" / "line.py"
-    own = new.copy("nearer", str(old), project=True)
+    own = copy_recipe.copy("nearer", str(old), project=True)
     assert own.project and own.project.read_text() == LINE and trust.is_trusted(own.project)
     (tmp_path / "far" / "line.py").write_text(LINE + "# edited\n")
     with pytest.raises(Problem, match=r"line\.py is not trusted"):
-        new.copy("third", str(old), project=True)
+        copy_recipe.copy("third", str(old), project=True)
     assert sorted(each.name for each in made.recipe.parent.iterdir()) == ["near.yaml", "nearer.py", "nearer.yaml"]
 
 
@@ -110,9 +113,9 @@ def test_paths_stay_those_of_the_same_files(tmp_path: Path, elsewhere: Path) -> 
     old.parent.mkdir()
     (old.parent / "a pen").mkdir()
     old.write_text("title: Old\nproject: image_classifier\nconfig: {data: './a pen/', image_size: 8}\n")
-    copied = recipe.load(new.copy("near", str(old)).recipe)
+    copied = recipe.load(copy_recipe.copy("near", str(old)).recipe)
     assert copied.recipe.config["data"] == str(old.parent / "a pen")
-    assert launch.create(recipe.load(old), "cpu").recipe().config["data"] == str(old.parent / "a pen")
+    assert start.create(recipe.load(old), "cpu").recipe().config["data"] == str(old.parent / "a pen")
     (elsewhere / "pens").mkdir()
     assert recipe.load(old, ["config.data=./pens"]).recipe.config["data"] == str(elsewhere / "pens")
     with pytest.raises(Problem, match=r"--set config\.data: there is no .*here/pen; did you mean pens\?"):

@@ -16,10 +16,12 @@ from PIL import Image
 from test_cli import dlwb
 from test_worker import ended, nothing_is_left
 
-from workbench import export, notes, svg, terminal
+from workbench import terminal
 from workbench.events import Curve, Images, Matrix, Scalars, Scatter, Status, Table, Text
-from workbench.page import to_html
-from workbench.recipe import Bar, Reference
+from workbench.recipes.recipe import Bar, Reference
+from workbench.runs import notes
+from workbench.runs.export import formats, svg
+from workbench.runs.export.html import to_html
 
 __all__ = ["nothing_is_left"]
 
@@ -185,7 +187,7 @@ def test_ticks_are_round_and_inside() -> None:
 def test_over_ssh_the_way_to_fetch_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a page's.html"
     monkeypatch.delenv("SSH_CONNECTION", raising=False)
-    assert terminal.scp_line(file) == "" and export.said(file) == str(file)
+    assert terminal.scp_line(file) == "" and formats.said(file) == str(file)
     assert terminal.scp_line(file, always=True).startswith("scp ")
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.9 51000 10.0.0.1 2222")
     import shlex
@@ -194,4 +196,4 @@ def test_over_ssh_the_way_to_fetch_it_is_said(tmp_path: Path, monkeypatch: pytes
     assert words[:3] == ["scp", "-P", "2222"] and words[3].endswith(f"@10.0.0.1:{file}") and words[4] == "."
     monkeypatch.setenv("SSH_CONNECTION", "fe80::1 51000 fe80::2 22")
     assert f"@[fe80::2]:{tmp_path}" in terminal.scp_line(tmp_path) and terminal.scp_line(tmp_path).startswith("scp -r ")
-    assert export.said(file).count("\n") == 1
+    assert formats.said(file).count("\n") == 1

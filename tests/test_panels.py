@@ -1,11 +1,11 @@
 """Panels made of text at the widths that they get: no figure runs into another, no word is cut that need not be."""
 
-from workbench import recipe
 from workbench.events import Scalars, Table
-from workbench.history import History
-from workbench.recipe import Note, Recipe, Reference
-from workbench.runs import Summary
-from workbench.tui.library import Library
+from workbench.recipes import recipe
+from workbench.recipes.recipe import Note, Recipe, Reference
+from workbench.runs.history import History
+from workbench.runs.runs import Summary
+from workbench.tui.models.library import Library
 from workbench.tui.panels.detail import recipe_lines
 from workbench.tui.panels.figures import figure_lines
 from workbench.tui.panels.sheet import sheet_lines

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.datasets import catalog
+from workbench.datasets.store import catalog
 from workbench.problems import Problem
 from workbench.torchkit import pretrained
 

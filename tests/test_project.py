@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from workbench.npz import decode_npz, encode_npz
-from workbench.project import Project
-from workbench.recipe import Compute, Train
+from workbench.recipes.recipe import Compute, Train
+from workbench.training.numpy_state import decode_npz, encode_npz
+from workbench.training.project import Project
 
 
 @pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64])

@@ -21,7 +21,7 @@ from textual._compositor import LayoutUpdate
 from textual.geometry import Region, Size
 from textual.strip import Strip
 
-from workbench.tui.sparing import Frame
+from workbench.tui.drawing.frame_diff import Frame
 
 PROGRAM = [sys.executable, "-c", "from workbench.tui.app import run; run()"]
 

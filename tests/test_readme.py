@@ -42,7 +42,7 @@ def test_every_command_that_it_names_is_there() -> None:
 
 def test_every_recipe_is_found_by_walking_and_stands_in_the_table() -> None:
     from workbench import paths
-    from workbench import recipe as recipes
+    from workbench.recipes import recipe as recipes
 
     stems = {path.stem for path in paths.shipped("recipes").rglob("*.yaml")}
     listed = {path.stem for path in recipes.shipped_and_own()}
@@ -54,9 +54,9 @@ def test_every_recipe_is_found_by_walking_and_stands_in_the_table() -> None:
 
 
 def test_its_figures_are_those_of_the_committed_results() -> None:
-    from workbench import results
+    from workbench.runs import measured
 
-    assert results.rendered(README, results.read()) == README, "`dlwb results render` writes the table"
+    assert measured.rendered(README, measured.read()) == README, "`dlwb results render` writes the table"
 
 
 def test_the_own_project_that_it_shows_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,8 +73,8 @@ def test_the_own_project_that_it_shows_trains(tmp_path: Path, monkeypatch: pytes
         words = command.removeprefix("dlwb ").split()
         done = subprocess.run([sys.executable, "-m", "workbench.cli", *words], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    from workbench import runs, verdict
+    from workbench.runs import bars, runs
 
     run = runs.find("wine")
-    (judged,) = verdict.judge(run.recipe(), runs.summary(run))
+    (judged,) = bars.judge(run.recipe(), runs.summary(run))
     assert judged.passed, judged.value

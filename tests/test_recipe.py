@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from workbench import trust, yaml_reader
 from workbench.problems import Problem
-from workbench.recipe import RecipeProblem, Train, load
+from workbench.recipes import trust, yaml_reader
+from workbench.recipes.recipe import RecipeProblem, Train, load
 
 GOOD = """\
 title: Digits
@@ -310,7 +310,7 @@ def test_a_project_that_is_none(project: str, report: str) -> None:
 OWN = '''
 """A project of my own."""
 from pathlib import Path
-from workbench.project import Project, Settings, live
+from workbench.training.project import Project, Settings, live
 
 Path(__file__).with_name("ran").touch()
 

@@ -11,9 +11,10 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from workbench import paths, recipe, yaml_reader
+from workbench import paths
 from workbench.problems import Problem, clean
-from workbench.recipe import Bar, Compute, Loaded, Recipe, Reference, Train, dump, find, load, shipped_and_own
+from workbench.recipes import recipe, yaml_reader
+from workbench.recipes.recipe import Bar, Compute, Loaded, Recipe, Reference, Train, dump, find, load, shipped_and_own
 
 GOOD = """\
 title: Digits
@@ -77,7 +78,7 @@ def test_nothing_hangs_or_eats_memory() -> None:
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 from workbench.problems import Problem
-from workbench.recipe import load
+from workbench.recipes.recipe import load
 for name in sys.argv[1:]:
     try:
         load(name)

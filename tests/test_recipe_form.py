@@ -9,11 +9,11 @@ from piloting import seen, settle
 from pydantic import Field
 from textual import events
 
-from workbench import recipe
 from workbench.project import Settings, live
+from workbench.recipes import recipe
 from workbench.tui.app import DlwbApp
+from workbench.tui.models.recipe_form import LONGEST, Form, RecipeForm
 from workbench.tui.panels.form import Entry
-from workbench.tui.recipe_form import LONGEST, Form, RecipeForm
 from workbench.tui.screens.ask import AskScreen
 
 

@@ -9,9 +9,12 @@ import pytest
 from lines import folded, write
 from test_worker import ended, nothing_is_left
 
-from workbench import atomic, launch, paths, recipe, results, runs
+from workbench import files, paths
+from workbench.launch import start
 from workbench.problems import Problem
-from workbench.results import BEGIN, END, Result
+from workbench.recipes import recipe
+from workbench.runs import measured, runs
+from workbench.runs.measured import BEGIN, END, Result
 
 __all__ = ["nothing_is_left"]
 
@@ -25,7 +28,7 @@ def line(home: Path) -> Path:
 
 
 def finished(*settings: str) -> runs.Run:
-    run = launch.start("line", list(settings))
+    run = start.start("line", list(settings))
     assert ended(run).state == "finished"
     return run
 
@@ -33,9 +36,9 @@ def finished(*settings: str) -> runs.Run:
 def test_seeds_are_collected_read_again_and_averaged(line: Path, tmp_path: Path) -> None:
     made = [finished(f"seed={seed}") for seed in (2, 1)]
     kept = tmp_path / "results.json"
-    results.collect([made[0].id], path=kept)
-    results.collect([], recipe="line", path=kept)
-    found = results.read(kept)
+    measured.collect([made[0].id], path=kept)
+    measured.collect([], recipe="line", path=kept)
+    found = measured.read(kept)
     assert [(each.run, each.seed) for each in found] == [(made[1].id, 1), (made[0].id, 2)]
     for each, run in zip(found, reversed(made), strict=True):
         history = folded(run)
@@ -43,39 +46,39 @@ def test_seeds_are_collected_read_again_and_averaged(line: Path, tmp_path: Path)
         assert each.passed == {"test/loss": True} and each.steps == 400 and each.threads >= 1
         assert 0 < each.seconds < history.seconds
         assert each.versions["numpy"] and each.processor and each.load is not None and each.load >= 0
-        assert not results.stale([each], recipe.load(line))
-    assert [results.groups(found)] == [[found]]
+        assert not measured.stale([each], recipe.load(line))
+    assert [measured.groups(found)] == [[found]]
     assert len(kept.read_text().splitlines()) == 4  # one result a line
     written = kept.read_bytes()
-    results.write(results.read(kept), kept)
+    measured.write(measured.read(kept), kept)
     assert kept.read_bytes() == written
-    results.drop([made[0].id], kept)
-    assert [each.run for each in results.read(kept)] == [made[1].id]
+    measured.drop([made[0].id], kept)
+    assert [each.run for each in measured.read(kept)] == [made[1].id]
 
 
 def test_a_run_with_other_settings_is_no_result(line: Path, tmp_path: Path) -> None:
     run = finished("config.learning_rate=0.1")
     with pytest.raises(Problem, match=r"config\.learning_rate"):
-        results.collect([run.id], path=tmp_path / "results.json")
+        measured.collect([run.id], path=tmp_path / "results.json")
     with pytest.raises(Problem, match="not finished"):
-        results.measure(launch.create(recipe.load(line), "cpu"))
+        measured.measure(start.create(recipe.load(line), "cpu"))
 
 
 def test_what_was_measured_with_other_code_is_stale_and_goes_when_there_is_a_new_run(line: Path, tmp_path: Path) -> None:
     kept = tmp_path / "results.json"
     old = finished()
-    results.collect([old.id], path=kept)
-    write(line.parent, train=TRAIN, source=(line.parent / "line.py").read_text() + "\n# changed\n")
-    assert results.stale(results.read(kept), recipe.load(line)) == "stale: code changed"
+    measured.collect([old.id], path=kept)
+    write(line.parent, train=TRAIN, source=(line.parent / "line.py").read_text() + "\nCHANGED = 1\n")
+    assert measured.stale(measured.read(kept), recipe.load(line)) == "stale: code changed"
     with pytest.raises(Problem, match="changed since"):
-        results.collect([old.id], path=kept)
+        measured.collect([old.id], path=kept)
     with pytest.raises(Problem, match="no finished run of line as it is now"):
-        results.collect([], recipe="line", path=kept)
+        measured.collect([], recipe="line", path=kept)
     new = finished("seed=7")
-    assert any(old.id in said and "left out" in said for said in results.collect([], recipe="line", path=kept))
-    assert [each.run for each in results.read(kept)] == [new.id]
+    assert any(old.id in said and "left out" in said for said in measured.collect([], recipe="line", path=kept))
+    assert [each.run for each in measured.read(kept)] == [new.id]
     write(line.parent, train=TRAIN.replace("20", "21"), source=(line.parent / "line.py").read_text())
-    assert results.stale(results.read(kept), recipe.load(line)) == "stale: settings changed"
+    assert measured.stale(measured.read(kept), recipe.load(line)) == "stale: settings changed"
 
 
 def result(seed: int, accuracy: float, **more: Any) -> Result:
@@ -97,33 +100,33 @@ def row(text: str, stem: str = "digits-mlp") -> str:
 
 
 def test_the_table_says_mean_range_bar_and_what_is_not_measured() -> None:
-    text = results.rendered(f"before\n{BEGIN}\nold\n{END}\nafter\n", [result(1, 0.96), result(2, 0.99)])
+    text = measured.rendered(f"before\n{BEGIN}\nold\n{END}\nafter\n", [result(1, 0.96), result(2, 0.99)])
     assert text.startswith(f"before\n{BEGIN}\n| recipe") and text.endswith(f"{END}\nafter\n") and "old" not in text
     assert "0.9750 (0.9600 to 0.9900, 2 seeds) | ≥ 0.97 passed by 1 of 2 | 0:11 | CPU, 1 thread" in row(text)
     assert "not measured" in row(text, "mnist-mlp")
     busy = [result(1, 0.96, seconds=200.0, cpu=50.0), result(2, 0.96, seconds=120.0, cpu=90.0), result(3, 0.96, seconds=4.0, cpu=0.0)]
-    assert "| 2:00 (CPU 1:44) |" in row(results.rendered(text, busy))
-    assert "missed" in row(results.rendered(text, [result(1, 0.96)]))
-    assert "not judged" in row(results.rendered(text, [result(1, 0.96, variant="half of it")]))
+    assert "| 2:00 (CPU 1:44) |" in row(measured.rendered(text, busy))
+    assert "missed" in row(measured.rendered(text, [result(1, 0.96)]))
+    assert "not judged" in row(measured.rendered(text, [result(1, 0.96, variant="half of it")]))
     with pytest.raises(Problem, match="no place"):
-        results.rendered("no markers", [])
+        measured.rendered("no markers", [])
 
 
 def test_an_edited_figure_is_found(tmp_path: Path) -> None:
     kept, readme = tmp_path / "results.json", tmp_path / "README.md"
-    results.write([result(1, 0.9871)], kept)
+    measured.write([result(1, 0.9871)], kept)
     shutil.copy(paths.shipped("data").parent / "README.md", readme)
-    results.render(False, readme, kept)
-    results.render(True, readme, kept)
+    measured.render(False, readme, kept)
+    measured.render(True, readme, kept)
     text = readme.read_text()
     assert "0.9871" in text
-    atomic.write(readme, text.replace("0.9871", "0.9971").encode())
+    files.write(readme, text.replace("0.9871", "0.9971").encode())
     with pytest.raises(Problem, match="not what the results say"):
-        results.render(True, readme, kept)
+        measured.render(True, readme, kept)
 
 
 def test_a_file_that_two_branches_wrote_is_named(tmp_path: Path) -> None:
     kept = tmp_path / "results.json"
     kept.write_bytes(b"[\n<<<<<<< HEAD\n" + msgspec.json.encode(result(1, 0.9)) + b"\n]\n")
     with pytest.raises(Problem, match="cannot be read"):
-        results.read(kept)
+        measured.read(kept)

@@ -8,11 +8,11 @@ import pytest
 from made_runs import RECIPE, alive, ended, explained, finish, make_run, train
 from piloting import open_run, seen, settle
 
-from workbench import launch
-from workbench import recipe as recipes
 from workbench.events import Curve, Mark, Matrix, Scalars, Status
-from workbench.log import EventLog
-from workbench.recipe import Note
+from workbench.launch import start
+from workbench.recipes import recipe as recipes
+from workbench.recipes.recipe import Note
+from workbench.runs.log import EventLog
 from workbench.tui.app import DlwbApp
 from workbench.tui.charts.axes import Scale
 from workbench.tui.charts.braille import clipped
@@ -232,7 +232,7 @@ async def test_what_to_watch_for_now_stands_first() -> None:
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_the_recipe_tab_says_what_was_changed_and_where_its_file_differs(size) -> None:
     loaded = recipes.load(recipes.find("digits-mlp"), ["config.learning_rate=0.02", "train.epochs=12"])
-    run = launch.create(loaded, "cpu")
+    run = start.create(loaded, "cpu")
     log = train(run, 1000, rich=False)
     log.write(Mark(text="momentum 0.9 → 0.5", settings={"train.patience": 3}, command="c1", step=1000))
     log.close()

@@ -10,10 +10,13 @@ import pytest
 from lines import created
 from test_cli import dlwb
 
-from workbench import atomic, control, events, launch, lock, runs, trash, trust
+from workbench import events, files
 from workbench.events import Scalars, Status
+from workbench.launch import start
 from workbench.problems import Problem
-from workbench.runs import Run
+from workbench.recipes import trust
+from workbench.runs import commands, lock, runs, trash
+from workbench.runs.runs import Run
 
 ESCAPE = "\x1b]0;gotcha\x07\x1b[31m"
 
@@ -70,8 +73,8 @@ def test_a_pipe_or_a_huge_file_is_not_waited_for(run: Run, tmp_path: Path) -> No
     os.mkfifo(run.path / "exit.json")
     run.lock.write_text('{"attempt": 1}')
     assert runs.state(run).state == "failed"
-    (tmp_path / "huge").write_bytes(b" " * (atomic.READ_LIMIT + 1) + b'{"a": 1}')
-    assert atomic.read_object(tmp_path / "huge") == {}
+    (tmp_path / "huge").write_bytes(b" " * (files.READ_LIMIT + 1) + b'{"a": 1}')
+    assert files.read_object(tmp_path / "huge") == {}
 
 
 @pytest.mark.parametrize("last", ['{"test/loss": "abc"}', '{"test/loss": [1]}', "7"])
@@ -153,7 +156,7 @@ def test_a_run_that_is_gone(run: Run) -> None:
     shutil.rmtree(run.path)
     assert runs.state(run).message == "Its directory is gone."
     with pytest.raises(Problem, match="is no run directory any more"):
-        launch.launch(run)
+        start.launch(run)
     assert not run.path.exists()
 
 
@@ -168,12 +171,12 @@ def test_the_same_name_is_deleted_twice(run: Run) -> None:
 def test_exactly_what_was_trusted_is_copied(tmp_path: Path) -> None:
     from lines import write
 
-    from workbench import recipe as recipes
+    from workbench.recipes import recipe as recipes
 
     loaded = recipes.load(write(tmp_path / "own"))
     (tmp_path / "own" / "line.py").write_text("print('somebody was quicker')")
     with pytest.raises(Problem, match="is not trusted"):
-        launch.create(loaded, "cpu")
+        start.create(loaded, "cpu")
     assert not runs.list_runs()
 
 
@@ -187,35 +190,35 @@ def test_the_attempts_are_counted_where_the_lock_file_is_lost(run: Run) -> None:
 def test_commands_whatever_the_file_holds(tmp_path: Path) -> None:
     path = tmp_path / "control.jsonl"
     path.write_bytes(b'{"id":"\xff","verb":"set"}\n{"id":"a","verb":"set","request":{"a":' + b"[" * 9999 + b"\n" + b"x" * (2 << 20))
-    inbox = control.Inbox(path)
-    identity = control.append(path, "stop")
+    inbox = commands.Inbox(path)
+    identity = commands.append(path, "stop")
     assert [each.id for _ in range(5) for each in inbox.poll()] == [identity]
     path.write_bytes(b"")
     assert inbox.poll() == []
-    again = control.append(path, "pause")
+    again = commands.append(path, "pause")
     assert [each.id for each in inbox.poll()] == [again]
 
 
 def test_a_command_for_which_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "control.jsonl"
     real = os.write
-    monkeypatch.setattr(control.os, "write", lambda file, data: real(file, data[:20]))
+    monkeypatch.setattr(commands.os, "write", lambda file, data: real(file, data[:20]))
     with pytest.raises(OSError, match="No space left"):
-        control.append(path, "stop")
+        commands.append(path, "stop")
     monkeypatch.undo()
-    identity = control.append(path, "stop")
-    assert [each.id for each in control.commands(path.read_bytes())] == [identity]
+    identity = commands.append(path, "stop")
+    assert [each.id for each in commands.commands(path.read_bytes())] == [identity]
 
 
 def test_a_stale_compiled_file_is_never_run(tmp_path: Path) -> None:
     import importlib.util
     import py_compile
 
-    from workbench.loading import find_project
+    from workbench.training.find_project import find_project
 
     source = tmp_path / "mine.py"
     evil = tmp_path / "evil.py"
-    good = "from workbench.project import Project\nclass Mine(Project):\n    pass\n"
+    good = "from workbench.training.project import Project\nclass Mine(Project):\n    pass\n"
     evil.write_text(good + f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     source.write_text(good)
     trust.trust(source)
@@ -226,7 +229,7 @@ def test_a_stale_compiled_file_is_never_run(tmp_path: Path) -> None:
 
 
 def test_a_damaged_run_does_not_empty_the_screens_list(run: Run, tmp_path: Path) -> None:
-    from workbench.tui.library import Library
+    from workbench.tui.models.library import Library
 
     (run.path / "recipe.yaml").write_text("a: [")
     other = created(tmp_path / "other")

@@ -10,10 +10,12 @@ from made_runs import RECIPE, alive, ended, finish, make_run, train
 from piloting import open_run, seen, settle
 from test_pty import Screen
 
-from workbench import endings, notes, preferences, runs, trash
+from workbench import preferences
 from workbench.events import Scalars
+from workbench.runs import notes, runs, trash
 from workbench.tui.app import DlwbApp
 from workbench.tui.charts.chart import Chart
+from workbench.tui.models import ended_runs
 from workbench.tui.screens.compare import CompareScreen
 from workbench.tui.screens.export import ExportScreen
 from workbench.tui.screens.runs import RunsScreen
@@ -267,7 +269,7 @@ def test_only_what_ends_meanwhile_is_news() -> None:
     old, run = make_run(stamp="2026-11-22_000000"), make_run()
     finish(old)
     held = alive(run)
-    look = endings.Endings()
+    look = ended_runs.Endings()
     assert look.look() == [] and look.look() == []
     held.release()
     ended(run, "stopped", "person")

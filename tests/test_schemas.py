@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from workbench import paths, schemas, trust
+from workbench import paths
 from workbench.problems import Problem
-from workbench.recipe import shipped_projects
+from workbench.recipes import project_schemas, trust
+from workbench.recipes.recipe import shipped_projects
 
 OWN = '''
 """A project of my own."""
 import sys
 from pathlib import Path
-from workbench.project import Project, Settings, live
+from workbench.training.project import Project, Settings, live
 
 print("noise on standard output")
 with Path(__file__).with_name("count").open("a") as file:
@@ -43,16 +44,16 @@ def own(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("project", shipped_projects())
 def test_the_committed_schemas_are_those_of_the_source(project: str) -> None:
-    kept = json.loads(schemas.shipped_file().read_bytes())
+    kept = json.loads(project_schemas.shipped_file().read_bytes())
     assert set(kept) == set(shipped_projects())
-    stale = f"{project} has changed: run `python -m workbench.schemas`"
+    stale = f"{project} has changed: run `python -m workbench.recipes.project_schemas`"
     assert kept[project]["sha256"] == trust.sha256(paths.projects() / f"{project}.py"), stale
-    assert schemas.run_describe(project) == schemas.describe(project, may_run=False), stale
+    assert project_schemas.run_describe(project) == project_schemas.describe(project, may_run=False), stale
 
 
 @pytest.mark.parametrize("project", shipped_projects())
 def test_every_setting_is_described_and_has_a_default_that_a_recipe_can_show(project: str) -> None:
-    schema = schemas.describe(project, may_run=False)
+    schema = project_schemas.describe(project, may_run=False)
     assert schema is not None
     assert schema.about
     for name, setting in schema.config["properties"].items():
@@ -62,32 +63,32 @@ def test_every_setting_is_described_and_has_a_default_that_a_recipe_can_show(pro
 
 def test_a_trusted_file_is_asked_once_and_again_when_it_changes(own: Path) -> None:
     trust.trust(own)
-    assert schemas.describe(own, may_run=False) is None
-    first = schemas.describe(own)
+    assert project_schemas.describe(own, may_run=False) is None
+    first = project_schemas.describe(own)
     assert first is not None
     assert (first.devices, first.can_answer, first.about, first.live) == (("cpu", "cuda"), False, "Learns nothing.", ["rate"])
     assert first.config["properties"]["rate"]["description"] == "How fast."
-    assert schemas.describe(own) == schemas.describe(own, may_run=False) == first
+    assert project_schemas.describe(own) == project_schemas.describe(own, may_run=False) == first
     assert own.with_name("count").read_text() == "x"
     own.write_text(OWN.replace("Learns nothing.", "Learns less."))
     trust.trust(own)
-    again = schemas.describe(own)
+    again = project_schemas.describe(own)
     assert again is not None and again.about == "Learns less."
     assert own.with_name("count").read_text() == "xx"
 
 
 def test_a_damaged_cache_is_made_anew(own: Path) -> None:
     trust.trust(own)
-    first = schemas.describe(own)
+    first = project_schemas.describe(own)
     (kept,) = (paths.cache_folder() / "schemas").iterdir()
     for damage in (b"", b"{}", b'{"config": 3}', b"\xff"):
         kept.write_bytes(damage)
-        assert schemas.describe(own) == first
+        assert project_schemas.describe(own) == first
 
 
 def test_what_is_not_trusted_does_not_run(own: Path) -> None:
     with pytest.raises(Problem, match="is not trusted, so it was not run"):
-        schemas.describe(own)
+        project_schemas.describe(own)
     assert not own.with_name("count").exists()
 
 
@@ -109,7 +110,7 @@ def test_a_project_that_cannot_say(tmp_path: Path, source: str, said: str) -> No
     path.write_text(source)
     trust.trust(path)
     with pytest.raises(Problem) as raised:
-        schemas.describe(path)
+        project_schemas.describe(path)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -118,6 +119,6 @@ def test_a_project_that_never_ends_its_import(tmp_path: Path, monkeypatch: pytes
     path = tmp_path / "mine.py"
     path.write_text("import time; time.sleep(1000)")
     trust.trust(path)
-    monkeypatch.setattr(schemas, "PATIENCE", 2)
+    monkeypatch.setattr(project_schemas, "PATIENCE", 2)
     with pytest.raises(Problem, match="did not describe itself within 2 s"):
-        schemas.describe(path)
+        project_schemas.describe(path)

@@ -10,7 +10,7 @@ from workbench.events import Curve, Event, Matrix, Scalars, Table
 from workbench.problems import Problem
 from workbench.projects import sentiment
 from workbench.projects.sentiment import Sentiment, compared
-from workbench.recipe import Compute, Train
+from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit.word_vectors import word_vectors
 
 GOOD, BAD, FILLING = ["superb", "moving", "loved"], ["awful", "boring", "waste"], [f"w{'abcdefghij'[n]}" for n in range(10)]

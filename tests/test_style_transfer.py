@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from workbench import recipe
 from workbench.events import Images, Table
 from workbench.paths import shipped
 from workbench.problems import Problem
 from workbench.projects.style_transfer import StyleTransfer, gram
-from workbench.recipe import Compute, Train
+from workbench.recipes import recipe
+from workbench.recipes.recipe import Compute, Train
 
 Make = Callable[..., StyleTransfer]
 SQUEEZENET = {"network": "squeezenet1_0", "content_layer": "fire6", "style_layers": {"conv1": 1.0, "fire2": 0.05, "fire6": 1.0}, "size": 64}

@@ -10,11 +10,11 @@ from test_training import attempt
 from torch import nn
 
 from workbench.events import Event, Scalars, Table
-from workbench.project import Project
-from workbench.recipe import Compute, Train
+from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit.layers import cnn
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import in_words, network_table
+from workbench.training.project import Project
 
 
 def test_each_layer_has_its_shape_parameters_and_memory() -> None:

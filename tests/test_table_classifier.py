@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from workbench.checkpoint import Checkpoints
 from workbench.datasets import table
 from workbench.events import Curve, Event, Matrix, Scalars, Table
-from workbench.log import EventLog
 from workbench.problems import Problem
 from workbench.projects.table_classifier import SHOWN, TableClassifier
-from workbench.recipe import Compute, Recipe, Train
+from workbench.recipes.recipe import Compute, Recipe, Train
+from workbench.runs.checkpoint import Checkpoints
+from workbench.runs.log import EventLog
 from workbench.torchkit.metrics import auc
-from workbench.training import Training
+from workbench.training.loop import Training
 
 
 def made(folder: Path = Path(), **config: Any) -> TableClassifier:

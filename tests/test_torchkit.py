@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from workbench.problems import Problem
-from workbench.recipe import Compute, Train
+from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.images import by_class, confusion, grid_png, pictures
 from workbench.torchkit.project import TorchProject

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from lines import LINE, comparable
 
-from workbench.batches import fingerprint
-from workbench.checkpoint import Checkpoints
-from workbench.control import Inbox, append
 from workbench.events import Mark, Scalars
-from workbench.history import History
-from workbench.log import EventLog, Tail
 from workbench.problems import Problem
-from workbench.project import Project
-from workbench.recipe import Compute, Recipe, Train
-from workbench.training import Training
+from workbench.recipes.recipe import Compute, Recipe, Train
+from workbench.runs.checkpoint import Checkpoints
+from workbench.runs.commands import Inbox, append
+from workbench.runs.history import History
+from workbench.runs.log import EventLog, Tail
+from workbench.training.batches import fingerprint
+from workbench.training.loop import Training
+from workbench.training.project import Project
 
 
 @pytest.fixture(scope="module")

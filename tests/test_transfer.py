@@ -16,7 +16,7 @@ from torch import nn
 from workbench.events import Images, Matrix, Scalars, Table
 from workbench.problems import Problem
 from workbench.projects.transfer import Transfer, most_confused
-from workbench.recipe import Compute, Train
+from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit import kept
 
 Make = Callable[..., Transfer]
@@ -112,7 +112,7 @@ def test_a_tuned_network_learns_only_from_its_layer_on(make: Make) -> None:
 
 def test_flowers_are_learnt_by_what_was_learnt_on_imagenet(mirror: Path, make: Make, tmp_path: Path) -> None:
     """Twelve kinds, SqueezeNet at 96 pixels: far better than chance in two hundred steps, and not on shuffled classes."""
-    from workbench.datasets.fetch import fetch
+    from workbench.datasets.store.fetch import fetch
 
     root = fetch("flowers102", "72px")["pictures"] / "flower_data"
     for part in ("train", "valid", "test"):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from workbench import paths, trust
+from workbench import paths
 from workbench.problems import Problem
+from workbench.recipes import trust
 
 
 @pytest.fixture

@@ -16,9 +16,11 @@ from piloting import seen, settle
 from textual import events
 from textual.widgets import Input
 
-from workbench import launch, paths, runs
-from workbench.tui import forms
+from workbench import paths
+from workbench.launch import start as launch
+from workbench.runs import runs
 from workbench.tui.app import DlwbApp
+from workbench.tui.models import requests
 from workbench.tui.panels.bars import Bars
 from workbench.tui.panels.pad import Pad
 from workbench.tui.screens.try_form import TryFormScreen
@@ -165,7 +167,7 @@ async def test_what_cannot_be_tried_says_why(tmp_path: Path) -> None:
         shutil.rmtree(paths.cache_folder() / "schemas")
         await pilot.press("t")
         assert "not known on this machine yet" in " ".join(str(note.message) for note in pilot.app._notifications)
-        assert forms.refusal(run, run.recipe()) == forms.UNKNOWN, "of what samples take, too"
+        assert requests.refusal(run, run.recipe()) == requests.UNKNOWN, "of what samples take, too"
 
 
 async def test_a_prompt_is_written_on(tmp_path: Path) -> None:

@@ -11,15 +11,16 @@ from made_runs import RECIPE, alive, ended, finish, holder, make_run, printed, t
 from piloting import SIZES, open_run, seen, settle
 from textual._styles_cache import StylesCache
 
-from workbench import preferences, runs
+from workbench import preferences
 from workbench.events import Scalars, Status, Text
-from workbench.log import EventLog
-from workbench.tui import palette
+from workbench.runs import runs
+from workbench.runs.log import EventLog
 from workbench.tui.app import DlwbApp
-from workbench.tui.keys import KeyScreen
-from workbench.tui.library import Library
+from workbench.tui.drawing import palette
+from workbench.tui.models.library import Library
 from workbench.tui.panels.board import Wanted, plan
 from workbench.tui.screens.help import HelpScreen
+from workbench.tui.screens.key_screen import KeyScreen
 from workbench.tui.screens.question import QuestionScreen
 from workbench.tui.screens.recipes import RecipesScreen
 from workbench.tui.screens.run import RunScreen

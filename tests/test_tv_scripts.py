@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from workbench import recipe as recipes
-from workbench.checkpoint import Checkpoints
 from workbench.datasets import scripts
 from workbench.events import Scalars, Table, Text
-from workbench.log import EventLog
 from workbench.problems import Problem
 from workbench.projects.tv_scripts import TvScripts
-from workbench.recipe import Compute, Recipe, Train
+from workbench.recipes import recipe as recipes
+from workbench.recipes.recipe import Compute, Recipe, Train
+from workbench.runs.checkpoint import Checkpoints
+from workbench.runs.log import EventLog
 from workbench.torchkit.word_network import Softmax, drawn
-from workbench.training import Training
-from workbench.tui import palette
+from workbench.training.loop import Training
+from workbench.tui.drawing import palette
 from workbench.tui.panels.sheet import text_lines
 
 SMALL = {"embedding": 12, "hidden": 24, "sequence": 8, "learning_rate": 0.01, "clusters": [8, 12], "tied": True, "prompt": "cat:"}

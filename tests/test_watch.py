@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from workbench import recipe as recipes
-from workbench.recipe import Note, RecipeProblem
-from workbench.watch import applies, place, stage, written
+from workbench.recipes import recipe as recipes
+from workbench.recipes.hints import applies, place, stage, written
+from workbench.recipes.recipe import Note, RecipeProblem
 
 
 def load(folder: Path, watch: str) -> recipes.Recipe:

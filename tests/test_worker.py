@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 from lines import LINE, comparable, created, folded, start
 
-from workbench import control, follow, launch, lock, runs, trash
-from workbench.checkpoint import Checkpoints
-from workbench.npz import decode_npz
+from workbench import follow
+from workbench.launch import start as launch
 from workbench.problems import Problem
-from workbench.runs import Run
+from workbench.runs import commands, lock, runs, trash
+from workbench.runs.checkpoint import Checkpoints
+from workbench.runs.runs import Run
+from workbench.training.numpy_state import decode_npz
 
 SLOW = "{sleep: 0.01}"
 LONG = "{epochs: 500, batch_size: 10, log_every: 5, checkpoint_every: 8}"
@@ -128,15 +130,15 @@ def test_an_import_error_has_a_name(tmp_path: Path) -> None:
     source = LINE.replace("import random\n", "import a_module_that_is_not_there\n")
     from lines import write
 
-    from workbench import recipe as recipes
-    from workbench import schemas, trust
+    from workbench.recipes import project_schemas, trust
+    from workbench.recipes import recipe as recipes
 
     path = write(tmp_path / "x")
     loaded = recipes.load(path)
     (tmp_path / "x" / "line.py").write_text(source)
     trust.trust(tmp_path / "x" / "line.py")
     with pytest.raises(Problem, match="a_module_that_is_not_there"):
-        schemas.describe(tmp_path / "x" / "line.py")
+        project_schemas.describe(tmp_path / "x" / "line.py")
     run = launch.create(loaded, "cpu")
     launch.launch(run)
     state = ended(run)
@@ -294,7 +296,7 @@ def test_pausing_steering_and_asking(tmp_path: Path) -> None:
 def test_a_command_is_done_once_whatever_its_line_looks_like(tmp_path: Path) -> None:
     run = start(tmp_path, SLOW, LONG)
     at_step(run, 5)
-    identity = control.append(run.control, "sample", {"at": 2})
+    identity = commands.append(run.control, "sample", {"at": 2})
     line = run.control.read_bytes()
     with run.control.open("ab") as file:
         file.write(b"nonsense\n{}\n" + line + line[:20])
@@ -350,7 +352,11 @@ def test_answers_from_the_best_weights(tmp_path: Path) -> None:
     ended(run)
     asked = '{"id": 1, "predict": {"x": 0.5}}\nnonsense\n{"id": 2, "sample": {"at": 1}}\n{"id": 3, "sample": {"wrong": 1}}\n'
     done = subprocess.run(
-        [sys.executable, "-m", "workbench.worker", "--answer", str(run.path)], input=asked, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "workbench.training.worker", "--answer", str(run.path)],
+        input=asked,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     *doing, ready, first, second, third, fourth = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["doing"] for each in doing] == ["reading its data", "building its network", "loading its weights"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from workbench.problems import Problem, clean
 
 if TYPE_CHECKING:
-    from workbench.runs import Run
+    from workbench.runs.runs import Run
 
 
 def main() -> None:
@@ -97,7 +97,7 @@ def _shell() -> Any:
         here: Annotated[bool, typer.Option("--here", help="Into ./recipes/, which is made if need be.")] = False,
     ) -> None:
         """Copy a recipe, to be edited: into ./recipes/ where there is one, else into the home's."""
-        from workbench import new as copying
+        from workbench.recipes import copy_recipe as copying
 
         made = copying.copy(name, source, project=project, here=here)
         _print(str(made.recipe))
@@ -108,7 +108,7 @@ def _shell() -> Any:
     @shell.command()
     def trust(file: Annotated[Path, typer.Argument(help="A Python file with a project of your own.")]) -> None:
         """Let dlwb run a Python file of your own, as it is now."""
-        from workbench import trust as trusting
+        from workbench.recipes import trust as trusting
 
         _tell(f"Trusted: {file}, SHA-256 {trusting.trust(file)}.")
 
@@ -121,11 +121,11 @@ def _shell() -> Any:
         as_json: AsJson = False,
     ) -> None:
         """Train a recipe in the background; prints the run's id."""
-        from workbench import launch
         from workbench.follow import follow as follow_run
+        from workbench.launch import start
         from workbench.listing import print_json
 
-        made = launch.start(recipe, settings or [], device)
+        made = start.start(recipe, settings or [], device)
         if warning := made.about().get("warning"):
             _tell(clean(f"! {warning}"))
         if not (follow and as_json):
@@ -155,14 +155,14 @@ def _shell() -> Any:
     @shell.command(context_settings={"ignore_unknown_options": True})
     def tag(run: Reference, words: Annotated[list[str], typer.Argument(metavar="WORD...", help="-WORD takes one off.")]) -> None:
         """Put tags on a run, or take them off."""
-        from workbench import notes
+        from workbench.runs import notes
 
         _print(" ".join(notes.tag(_run(run), words).tags))
 
     @shell.command()
     def note(run: Reference, text: Annotated[list[str], typer.Argument(metavar="TEXT", help='"" takes the note off.')]) -> None:
         """Write a note on a run, in place of the one before."""
-        from workbench import notes
+        from workbench.runs import notes
 
         _print(notes.note(_run(run), " ".join(text)).note)
 
@@ -184,16 +184,17 @@ def _shell() -> Any:
     @shell.command()
     def doctor(as_json: AsJson = False) -> None:
         """Look for what goes wrong on real machines: GPU, torch, disk, logout, terminal. Exit code 1 where something is bad."""
-        from workbench.doctor import report
+        from workbench.launch.doctor import report
 
         if not report.show(as_json):
             raise typer.Exit(1)
 
     def _command(reference: str, verb: str, request: dict[str, Any] | None = None) -> None:
-        from workbench import follow, launch
+        from workbench import follow
+        from workbench.launch import start
 
         found = _run(reference)
-        ok, message = follow.answer(found, launch.command(found, verb, request))
+        ok, message = follow.answer(found, start.command(found, verb, request))
         _tell(f"{found.id}: {message or verb + ': done'}")
         if not ok:
             raise typer.Exit(1)
@@ -201,10 +202,10 @@ def _shell() -> Any:
     @shell.command()
     def stop(run: Reference) -> None:
         """Ask a run to finish its step, save a checkpoint, and end."""
-        from workbench import launch
+        from workbench.launch import start
 
         found = _run(run)
-        launch.stop(found)
+        start.stop(found)
         _tell(f"{found.id} ends after its step; `dlwb wait {found.id}` waits for it.")
 
     @shell.command()
@@ -218,22 +219,23 @@ def _shell() -> Any:
         anyway: Annotated[bool, typer.Option("--anyway", help="Although its project's code has changed.")] = False,
     ) -> None:
         """Go on with a paused run, or with one that ended, from its last checkpoint."""
-        from workbench import launch, runs
+        from workbench.launch import start
+        from workbench.runs import runs
 
         found = _run(run)
         if runs.state(found).alive:
             _command(run, "resume")
             return
-        launch.launch(found, anyway=anyway)
+        start.launch(found, anyway=anyway)
         _print(found.id)
 
     @shell.command()
     def kill(run: Reference) -> None:
         """End a run at once, without a checkpoint; what was saved before stays."""
-        from workbench import launch
+        from workbench.launch import start
 
         found = _run(run)
-        launch.kill(found)
+        start.kill(found)
         _tell(f"{found.id} was killed; `dlwb resume {found.id}` goes on from its last checkpoint.")
 
     @shell.command()
@@ -268,7 +270,7 @@ def _shell() -> Any:
     @shell.command()
     def delete(run: Reference) -> None:
         """Move an ended run to the trash (runs/.trash)."""
-        from workbench import trash
+        from workbench.runs import trash
 
         found = _run(run)
         _tell(f"{found.id} is in the trash; `dlwb restore {trash.delete(found).id}` brings it back.")
@@ -276,7 +278,7 @@ def _shell() -> Any:
     @shell.command()
     def restore(run: Annotated[str, typer.Argument(help="A run in the trash; none: the last deleted one.")] = "last") -> None:
         """Bring a deleted run back from the trash."""
-        from workbench import trash
+        from workbench.runs import trash
 
         _print(trash.restore(run).id)
 
@@ -289,14 +291,14 @@ def _shell() -> Any:
         as_json: AsJson = False,
     ) -> None:
         """Show where the disk went; with --trash or --checkpoints, make room."""
-        from workbench import disk
+        from workbench.runs import disk_use
 
         if empty_trash:
-            disk.clean_trash(older, yes)
+            disk_use.clean_trash(older, yes)
         if checkpoints:
-            disk.clean_checkpoints([_run(each) for each in checkpoints], yes)
+            disk_use.clean_checkpoints([_run(each) for each in checkpoints], yes)
         if not empty_trash and not checkpoints:
-            disk.show(as_json)
+            disk_use.show(as_json)
 
     @shell.command()
     def preferences(settings: Annotated[list[str] | None, typer.Argument(help="KEY=VALUE; none: show all.")] = None) -> None:
@@ -315,7 +317,7 @@ def _shell() -> Any:
         out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; csv and json else go to stdout.")] = None,
     ) -> None:
         """Write a run as one page with charts, samples and settings, or its log for another program."""
-        from workbench import export as exporting
+        from workbench.runs.export import formats as exporting
 
         exporting.export(_run(run), to, out)
 
@@ -324,7 +326,7 @@ def _shell() -> Any:
 
     @results.callback(invoke_without_command=True)
     def results_(context: typer.Context, as_json: AsJson = False) -> None:
-        from workbench import results
+        from workbench.runs import measured as results
 
         if context.invoked_subcommand is None:
             results.show(as_json)
@@ -335,7 +337,7 @@ def _shell() -> Any:
         recipe: Annotated[str, typer.Option(help="Every finished run of this recipe, too.")] = "",
     ) -> None:
         """Put finished runs among the committed results."""
-        from workbench import results
+        from workbench.runs import measured as results
 
         for said in results.collect(references or [], recipe):
             _tell(said)
@@ -343,14 +345,24 @@ def _shell() -> Any:
     @results.command()
     def drop(references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs.")]) -> None:
         """Take runs out of the committed results."""
-        from workbench import results
+        from workbench.runs import measured as results
 
         results.drop(references)
 
     @results.command()
+    def carry(
+        references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Finished runs of the code before: ids or paths.")],
+    ) -> None:
+        """Keep results although the code has changed: replay these runs with it, and see that every bit is the same."""
+        from workbench.launch import carry as carrying
+
+        for said in carrying.carry(references):
+            _tell(said)
+
+    @results.command()
     def render(check: Annotated[bool, typer.Option("--check", help="Only see whether it is right.")] = False) -> None:
         """Write the README's table of results anew."""
-        from workbench import results
+        from workbench.runs import measured as results
 
         results.render(check)
 
@@ -394,14 +406,14 @@ def _shell() -> Any:
 
 
 def _run(reference: str) -> "Run":
-    from workbench import runs
+    from workbench.runs import runs
 
     return runs.find(reference)
 
 
 def _request(settings: list[str]) -> dict[str, Any]:
     """KEY=VALUE words as a dictionary, values read as in a recipe."""
-    from workbench.yaml_reader import flow_value
+    from workbench.recipes.yaml_reader import flow_value
 
     request: dict[str, Any] = {}
     for word in settings:

@@ -4,13 +4,13 @@ import sys
 import time
 from collections.abc import Sequence
 
-from workbench.datasets import fetch as fetching
-from workbench.datasets import stored
-from workbench.datasets.catalog import home
-from workbench.disk import taken
+from workbench.datasets.store import fetch as fetching
+from workbench.datasets.store import stored
+from workbench.datasets.store.catalog import home
+from workbench.files import taken
+from workbench.formatting import size
 from workbench.listing import print_json, table
 from workbench.problems import clean
-from workbench.words import size
 
 
 def show(as_json: bool) -> None:

@@ -189,7 +189,7 @@ CAUSES = {
     "exception": "an error in its code",
     "error": "something a person can mend",
     "restart": "the machine was restarted",
-    "vanished": "it ended without a word",
+    "vanished": "killed from outside, all its processes at once",
 }
 
 Split = tuple[str, str, str]

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 import msgspec
 
-from workbench import launch, runs, terminal
+from workbench import terminal
 from workbench.events import Answer, AnyEvent, Images, Mark, Scalars, Status, Tagged, Text, spelled
+from workbench.formatting import number
+from workbench.launch import start
 from workbench.listing import words
-from workbench.log import Tail
 from workbench.problems import Problem, clean
-from workbench.runs import Run
-from workbench.words import number
+from workbench.runs import runs
+from workbench.runs.log import Tail
+from workbench.runs.runs import Run
 
 EVERY = 0.2
 """Seconds between two looks at a log."""
@@ -38,9 +40,9 @@ def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started:
                 break
             time.sleep(EVERY)
     except KeyboardInterrupt:
-        if started and not launch.has_trained(run):
+        if started and not start.has_trained(run):
             print("\nTaking the start back …", file=sys.stderr, flush=True)
-            gone = launch.cancel(run)
+            gone = start.cancel(run)
             print(
                 "Nothing of it is left." if gone else f"{run.id} had begun to train, or had ended: it stays, and is stopped.",
                 file=sys.stderr,

@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
-from workbench import compare, notes, runs, verdict
-from workbench import recipe as recipes
 from workbench.events import CAUSES, spelled
+from workbench.formatting import count, duration, number
 from workbench.problems import Problem, clean, one_line
-from workbench.recipe import Loaded
-from workbench.words import count, duration, number
+from workbench.recipes import recipe as recipes
+from workbench.recipes.recipe import Loaded
+from workbench.runs import bars as verdict
+from workbench.runs import compare, notes, runs
 
 
 def print_json(value: Any) -> None:

@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from workbench import atomic, paths
-from workbench.json_schema import nearest
-from workbench.problems import Problem, one_line
+from workbench import files, paths
+from workbench.problems import Problem, nearest, one_line
 
 
 class Preference(NamedTuple):
@@ -24,7 +23,7 @@ KNOWN: dict[str, Preference] = {
 
 def get(name: str) -> str:
     """What is preferred, or the default."""
-    value = atomic.read_object(paths.preferences()).get(name)
+    value = files.read_object(paths.preferences()).get(name)
     return value if value in KNOWN[name].choices else KNOWN[name].choices[0]
 
 
@@ -35,5 +34,5 @@ def put(name: str, value: str) -> None:
     if value not in KNOWN[name].choices:
         raise Problem(f"{name} cannot be {one_line(value)}.", f"It is one of: {', '.join(KNOWN[name].choices)}.")
     paths.home().mkdir(parents=True, exist_ok=True)
-    kept = {**atomic.read_object(paths.preferences()), name: value}
-    atomic.write(paths.preferences(), msgspec.json.format(msgspec.json.encode(kept)), sync=False)
+    kept = {**files.read_object(paths.preferences()), name: value}
+    files.write(paths.preferences(), msgspec.json.format(msgspec.json.encode(kept)), sync=False)

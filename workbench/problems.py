@@ -1,6 +1,7 @@
 """The one exception for what a person can mend, and the cleaning of foreign text; everything may import this."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -60,3 +61,13 @@ def one_line(text: str, limit: int = 300) -> str:
     """The cleaned text on one line, cut to `limit` characters with an ellipsis."""
     line = " ".join(clean(text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean …?`, or "" where nothing is near."""
+    import difflib  # only needed where something is wrong
+
+    choices = [each for each in known if isinstance(each, str)]
+    found = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    found = found or [each for each in choices if word.lower() == each.lower()]
+    return f"; did you mean {one_line(found[0], 60)}?" if found else ""

@@ -14,7 +14,7 @@ from array import array
 import numpy as np
 from rich.style import Style
 
-from workbench.history import Series
+from workbench.runs.history import Series
 from workbench.tui.charts.cells import Cells, changed
 from workbench.tui.charts.plot import Plot, Trace, draw
 from workbench.tui.charts.pyramid import Pyramid

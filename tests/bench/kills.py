@@ -28,8 +28,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from killing import Victim, Whole, differences
 
-from workbench import launch, runs
-from workbench import recipe as recipes
+from workbench.launch import start as launch
+from workbench.recipes import recipe as recipes
+from workbench.runs import runs
 
 SETTINGS = {
     "digits-mlp": ["train.epochs=200", "train.log_every=20", "train.checkpoint_every=150"],

@@ -40,14 +40,14 @@ def child(side: str, steps: int, repeats: int) -> None:
     """Train once and print, as JSON, the seconds between steps, those of the whole, and those of one fsync."""
     import numpy as np
 
-    from workbench.checkpoint import Checkpoints
-    from workbench.control import Inbox
     from workbench.events import Event
-    from workbench.log import EventLog
-    from workbench.meters import Meters
-    from workbench.project import Project
-    from workbench.recipe import Compute, Recipe, Train
-    from workbench.training import fit
+    from workbench.recipes.recipe import Compute, Recipe, Train
+    from workbench.runs.checkpoint import Checkpoints
+    from workbench.runs.commands import Inbox
+    from workbench.runs.log import EventLog
+    from workbench.training.loop import fit
+    from workbench.training.meters import Meters
+    from workbench.training.project import Project
 
     class Busy(Project):
         """A step of fixed work that returns four numbers, and notes how long it waited for its turn."""

@@ -25,7 +25,7 @@ from made_runs import alive, ended, make_run  # noqa: E402
 from pty_terminal import PtyTerminal  # noqa: E402
 
 from workbench.events import Scalars, Status  # noqa: E402
-from workbench.log import EventLog  # noqa: E402
+from workbench.runs.log import EventLog  # noqa: E402
 
 DLWB = [sys.executable, "-c", "from workbench.cli import main; main()"]
 STEPS = 100_000
@@ -81,7 +81,7 @@ def write(log: EventLog, steps: int, upto: int, pause: float = 0.0) -> None:
 
 def paint(pairs: int = 10) -> None:
     """First paint, against a Textual program that has nothing but the same table."""
-    from workbench.tui.library import Library
+    from workbench.tui.models.library import Library
 
     library = Library()
     library.load_recipes()

@@ -28,16 +28,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from workbench import recipe as recipes
-from workbench.checkpoint import Checkpoints
-from workbench.control import Inbox
-from workbench.datasets.fetch import fetch
+from workbench.datasets.store.fetch import fetch
 from workbench.events import Event
-from workbench.log import EventLog, read_all
-from workbench.meters import Meters
 from workbench.projects.image_classifier import ImageClassifier
-from workbench.recipe import Recipe
-from workbench.training import fit
+from workbench.recipes import recipe as recipes
+from workbench.recipes.recipe import Recipe
+from workbench.runs.checkpoint import Checkpoints
+from workbench.runs.commands import Inbox
+from workbench.runs.log import EventLog, read_all
+from workbench.training.loop import fit
+from workbench.training.meters import Meters
 
 GOAL = 0.95
 CASES: dict[str, tuple[str, list[str], bool]] = {
@@ -69,7 +69,7 @@ def made(name: str, settings: list[str]) -> tuple[Silent, Recipe]:
 
 
 def workbench_loop(project: Silent, recipe: Recipe, folder: Path) -> None:
-    """One attempt, as workbench.worker begins and ends it."""
+    """One attempt, as workbench.training.worker begins and ends it."""
     log = EventLog(folder)
     fit(project, recipe, log, Checkpoints(folder / "checkpoints"), inbox=Inbox(folder / "control.jsonl"), meters=Meters("cpu"))
     log.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.datasets.fetch import fetch
+from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem, one_line
 
 PLAIN = ["yr", "holiday"]

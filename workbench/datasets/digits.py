@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from workbench.datasets.images import ImageData, LabelledImages
+from workbench.datasets.labelled_images import ImageData, LabelledImages
 
 
 def read() -> ImageData:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from workbench.datasets.catalog import find
-from workbench.datasets.fetch import fetch
 from workbench.datasets.pictures import read_picture
+from workbench.datasets.store.catalog import find
+from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem, one_line
 
 ENDINGS = {".jpg", ".jpeg", ".png"}

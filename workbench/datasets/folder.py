@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from workbench.datasets.images import ImageData, LabelledImages
+from workbench.datasets.labelled_images import ImageData, LabelledImages
 from workbench.datasets.pictures import read_picture
 from workbench.problems import Problem, one_line
 

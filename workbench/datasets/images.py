@@ -1,35 +1,9 @@
 """Pictures with a label each, split in three: what an image classifier or a GAN trains on, by the data set's name."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from workbench.datasets.labelled_images import ImageData
 from workbench.problems import Problem
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """`images` (number, channels, height, width), float32 in [0, 1]; `labels` (number,), int64, an index into the classes."""
-
-    images: np.ndarray
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, chosen: slice | np.ndarray) -> "LabelledImages":
-        return LabelledImages(self.images[chosen], self.labels[chosen])
-
-
-@dataclass(frozen=True)
-class ImageData:
-    """A data set of labelled pictures. `valid` was taken from the training examples; `test` is only for the end."""
-
-    train: LabelledImages
-    valid: LabelledImages
-    test: LabelledImages
-    classes: list[str]
 
 
 def read(name: str, size: int = 32) -> ImageData:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.datasets.fetch import fetch
+from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem
 
 SPLITS = {"train": slice(0, 20_000), "valid": slice(20_000, 21_500), "set_aside": slice(21_500, 22_500), "test": slice(22_500, 25_000)}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.datasets.fetch import fetch
-from workbench.datasets.images import ImageData, LabelledImages
+from workbench.datasets.labelled_images import ImageData, LabelledImages
+from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem
 
 CLASSES = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from workbench import paths
 from workbench.datasets import folder, own_file
-from workbench.datasets.catalog import find
-from workbench.datasets.fetch import fetch
+from workbench.datasets.store.catalog import find
+from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem, one_line
 
 INSIDE = {

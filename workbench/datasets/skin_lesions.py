@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.datasets import own_file
-from workbench.datasets.fetch import fetch
+from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem, one_line
 
 TASKS = ("melanoma", "seborrheic keratosis")

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from workbench.datasets import own_file
-from workbench.datasets.fetch import fetch
-from workbench.json_schema import nearest
-from workbench.problems import Problem, one_line
+from workbench.datasets.store.fetch import fetch
+from workbench.problems import Problem, nearest, one_line
 
 LIMIT = 20_000_000
 WORDS = 50

@@ -18,9 +18,9 @@ from workbench.datasets import bike_baselines, bike_sharing
 from workbench.datasets.bike_baselines import rmse
 from workbench.datasets.bike_sharing import Hours
 from workbench.events import Event, Scalars, Table
-from workbench.project import Batches, Field, Settings, live
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.schedules import set_rate
+from workbench.training.project import Batches, Field, Settings, live
 
 CHRISTMAS = 22.0
 """22 December: from here on the hours of the course's test are unlike those of the year before."""

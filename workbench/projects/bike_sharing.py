@@ -8,7 +8,7 @@ import numpy as np
 from workbench.datasets import bike_sharing
 from workbench.datasets.bike_baselines import by_hour, forecast, last_week, rmse
 from workbench.events import Event, Scalars, Table
-from workbench.project import Batches, Field, Project, Settings, live
+from workbench.training.project import Batches, Field, Project, Settings, live
 
 HOLIDAYS = 22.0
 """22 December: from here on the hours of the test are unlike those of the year before."""

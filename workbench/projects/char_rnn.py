@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from workbench.datasets import text
 from workbench.events import Event, Scalars, Table, Text
 from workbench.problems import Problem, one_line
-from workbench.project import Field, Settings, live
 from workbench.torchkit.project import TorchProject
+from workbench.training.project import Field, Settings, live
 
 LIKELIEST = 12
 """Next characters in the table."""

@@ -10,14 +10,14 @@ from torch.nn.functional import interpolate
 from torch.optim.swa_utils import AveragedModel
 
 from workbench.datasets import faces
-from workbench.datasets.fetch import fetch
+from workbench.datasets.store.fetch import fetch
 from workbench.events import Event, Images, Scalars
-from workbench.project import Field, Own, Settings, live
 from workbench.torchkit.adversarial import Adversarial
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.frechet import frechet_distance, moments
 from workbench.torchkit.images import pictures
 from workbench.torchkit.pretrained import DEVIATION, MEAN, frozen
+from workbench.training.project import Field, Own, Settings, live
 
 SHOWN = 16
 PAIRS = 8

@@ -15,13 +15,13 @@ from torch.optim import Optimizer
 
 from workbench.datasets import photos
 from workbench.events import Event, Scalars, Table
-from workbench.project import Field, Own
 from workbench.torchkit import backbone, features
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.descent import Descent
 from workbench.torchkit.images import pictures
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import network_table
+from workbench.training.project import Field, Own
 
 CASES = ("last_layer", "cut_early", "tuned", "scratch")
 """The networks, in the order of the course's table: few pictures like those of ImageNet and unlike them, then many."""

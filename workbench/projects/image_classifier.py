@@ -13,13 +13,13 @@ from workbench.datasets.pictures import decode_picture
 from workbench.datasets.seen import seen
 from workbench.events import Event, Scalars
 from workbench.problems import Problem
-from workbench.project import Field, Own
 from workbench.torchkit.augment import moved
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.descent import Descent
 from workbench.torchkit.images import by_class, confusion, examples, grid_png, pictures
 from workbench.torchkit.layers import cnn, mlp
 from workbench.torchkit.project import TorchProject
+from workbench.training.project import Field, Own
 
 SHOWN = 24
 """Pictures in a sample."""

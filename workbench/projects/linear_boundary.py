@@ -7,7 +7,7 @@ import numpy as np
 
 from workbench.datasets import points
 from workbench.events import Curve, Event, Scalars, Scatter
-from workbench.project import Batches, Field, Project, Settings, live
+from workbench.training.project import Batches, Field, Project, Settings, live
 
 
 class LinearBoundary(Project):

@@ -11,11 +11,11 @@ from torch.nn.functional import cross_entropy
 
 from workbench.datasets import images
 from workbench.events import Event, Scalars, Table
-from workbench.project import Field, Settings, live
 from workbench.torchkit.adversarial import Adversarial
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.frechet import frechet_distance, moments
 from workbench.torchkit.images import pictures
+from workbench.training.project import Field, Settings, live
 
 PIXELS = 28 * 28
 SHOWN = 16

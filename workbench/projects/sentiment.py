@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from workbench.datasets import imdb
 from workbench.events import Event, Scalars, Table
 from workbench.problems import Problem
-from workbench.project import Batches, Field, Project, Settings, live
 from workbench.torchkit.images import confusion
 from workbench.torchkit.metrics import auc, roc_curve
 from workbench.torchkit.ngrams import Grams, Vocabulary, chances, linear
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.schedules import set_rate
 from workbench.torchkit.word_vectors import word_vectors
+from workbench.training.project import Batches, Field, Project, Settings, live
 
 CLASSES = ["negative", "positive"]
 SHOWN = 8

@@ -12,15 +12,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from workbench.datasets.catalog import find
-from workbench.datasets.fetch import fetch
 from workbench.datasets.pictures import read_picture
+from workbench.datasets.store.catalog import find
+from workbench.datasets.store.fetch import fetch
 from workbench.events import Event, Table
 from workbench.problems import Problem, one_line
-from workbench.project import Field, Settings, live
 from workbench.torchkit import pretrained
 from workbench.torchkit.images import pictures
 from workbench.torchkit.project import TorchProject
+from workbench.training.project import Field, Settings, live
 
 STEPS_PER_EPOCH = 100
 """There is no data to pass over: an epoch is so many steps."""

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from workbench.datasets import table
 from workbench.events import Event, Scalars, Table
 from workbench.problems import Problem, one_line
-from workbench.project import Field, Settings, live
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.images import by_class, confusion
 from workbench.torchkit.metrics import auc, precision_recall, roc_curve
 from workbench.torchkit.project import TorchProject
+from workbench.training.project import Field, Settings, live
 
 SHOWN = 8
 """Examples of each cell of the confusion matrix."""

@@ -18,7 +18,6 @@ from workbench.datasets import photos
 from workbench.datasets.pictures import decode_picture
 from workbench.events import Event, Matrix, Scalars, Table
 from workbench.problems import Problem
-from workbench.project import Field, Own
 from workbench.torchkit import backbone, features
 from workbench.torchkit.augment import moved
 from workbench.torchkit.batches import InMemory
@@ -28,6 +27,7 @@ from workbench.torchkit.images import by_class, confusion, examples, grid_png, p
 from workbench.torchkit.layers import cnn
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import network_table
+from workbench.training.project import Field, Own
 
 SHOWN = 24
 """Pictures in a sample."""

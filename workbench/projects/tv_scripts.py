@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from workbench.datasets import scripts
 from workbench.events import Event, Scalars, Table, Text
 from workbench.problems import Problem, one_line
-from workbench.project import Field, Settings, live
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.schedules import set_rate
 from workbench.torchkit.word_network import WordNetwork, drawn
+from workbench.training.project import Field, Settings, live
 
 LIKELIEST = 12
 """Next words in the table."""

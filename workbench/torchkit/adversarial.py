@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import Adam
 
-from workbench.project import Settings
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.schedules import set_rate
+from workbench.training.project import Settings
 
 
 class Adversarial(TorchProject):

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from workbench import paths
-from workbench.datasets import fetch
-from workbench.datasets.catalog import File, in_home, in_mirror
-from workbench.datasets.download import length
-from workbench.json_schema import nearest
-from workbench.problems import Problem, one_line
+from workbench.datasets.store import fetch
+from workbench.datasets.store.catalog import File, in_home, in_mirror
+from workbench.datasets.store.download import length
+from workbench.problems import Problem, nearest, one_line
 from workbench.torchkit.pretrained import DEVIATION, MEAN
 
 STAND_INS = {"mobilenet_v2": ("mobilenet-v2-weights", "dequantised"), "squeezenet1_0": ("squeezenet-weights", "")}

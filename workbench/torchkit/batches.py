@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.project import Batches
+from workbench.training.project import Batches
 
 GATHERED = 1 << 20
 """Bytes that are gathered at once, as long as that is more than one batch: they stay in a processor's cache."""

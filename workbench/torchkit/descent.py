@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from torch.optim import SGD, Adam, Optimizer
 
-from workbench.project import Field, Settings, live
 from workbench.torchkit.schedules import set_rate
+from workbench.training.project import Field, Settings, live
 
 
 class Descent(Settings):

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from workbench.datasets.fetch import fetch
 from workbench.datasets.pictures import read_picture
+from workbench.datasets.store.fetch import fetch
 from workbench.events import Table
 from workbench.problems import Problem
 from workbench.torchkit import features

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from workbench import atomic, paths
+from workbench import files, paths
 from workbench.problems import one_line
 
 KEPT = 20
@@ -38,7 +38,7 @@ def kept(kind: str, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
     np.save(out, made)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(path, hashlib.sha256(out.getbuffer()).digest() + out.getvalue())
+        files.write(path, hashlib.sha256(out.getbuffer()).digest() + out.getvalue())
         for old in sorted(path.parent.glob("*.npy"), key=lambda each: -each.stat().st_mtime)[KEPT:]:
             old.unlink(missing_ok=True)
     except OSError as error:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from workbench.datasets.catalog import find
-from workbench.datasets.fetch import fetch
+from workbench.datasets.store.catalog import find
+from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem, one_line
 
 MEAN = (0.485, 0.456, 0.406)

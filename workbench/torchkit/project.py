@@ -15,12 +15,12 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from workbench import devices, probe
 from workbench.events import Event
+from workbench.launch import devices, torch_probe
 from workbench.problems import Problem, one_line
-from workbench.project import Project, Settings
-from workbench.recipe import Compute, Train
+from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit.summary import network_table
+from workbench.training.project import Project, Settings
 
 _ARRAY_KINDS: list[Any] = [
     np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
@@ -209,8 +209,8 @@ def _insist(name: str) -> None:
     except (RuntimeError, AssertionError) as error:
         count, reason = 0, one_line(str(error), 300)
     if reason:
-        said = probe.Torch(version=torch.__version__, cuda=torch.version.cuda or "", hip=torch.version.hip or "", reason=reason)
-        raise probe.refusal(said, devices.driver()) or Problem(reason, cause="device")
+        said = torch_probe.Torch(version=torch.__version__, cuda=torch.version.cuda or "", hip=torch.version.hip or "", reason=reason)
+        raise torch_probe.refusal(said, devices.driver()) or Problem(reason, cause="device")
     if int(name.partition(":")[2] or 0) >= count:
         raise Problem(
             f"This run is to train on {name}, and torch finds {count}.", "Look at CUDA_VISIBLE_DEVICES; `dlwb doctor` shows it.", "device"

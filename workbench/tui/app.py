@@ -23,16 +23,17 @@ from textual.widget import Widget
 
 from workbench import preferences
 from workbench.problems import Problem
-from workbench.recipe import Loaded, Recipe
-from workbench.tui import palette
-from workbench.tui.keys import KeyScreen
-from workbench.tui.library import Library
+from workbench.recipes.recipe import Loaded, Recipe
+from workbench.tui.drawing import palette
+from workbench.tui.drawing.frame_diff import Frame, Ready
+from workbench.tui.keys import Key
+from workbench.tui.models.library import Library
+from workbench.tui.screens.key_screen import KeyScreen
 from workbench.tui.screens.recipes import RecipesScreen
-from workbench.tui.sparing import Frame, Ready
 
 if TYPE_CHECKING:
-    from workbench.endings import Endings
-    from workbench.runs import Run
+    from workbench.runs.runs import Run
+    from workbench.tui.models.ended_runs import Endings
 
 
 ENDINGS = 2.0
@@ -130,8 +131,8 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def again(self, run: Run) -> None:
         """Show the form of a run's recipe, with the settings that the run had."""
-        from workbench import recipe
-        from workbench.tui.recipe_form import differences
+        from workbench.recipes import recipe
+        from workbench.tui.models.recipe_form import differences
 
         try:
             loaded = recipe.load(str(run.about().get("recipe", "")), describe=False)
@@ -143,7 +144,7 @@ class DlwbApp(App[None], inherit_bindings=False):
         """Make a run of a recipe and open it; a person's own code is asked about first."""
         file = loaded.project_file
         if file is not None:
-            from workbench import trust
+            from workbench.recipes import trust
 
             if not trust.is_trusted(file):
                 from workbench.tui.screens.question import trust_question
@@ -160,13 +161,14 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def _trusted(self, loaded: Loaded, answer: bool | None) -> None:
         if answer and loaded.project_file:
-            from workbench import trust
+            from workbench.recipes import trust
 
             trust.trust(loaded.project_file)
             self._begin(loaded)
 
     def _create(self, loaded: Loaded) -> None:
-        from workbench import launch, recipe
+        from workbench.launch import start as launch
+        from workbench.recipes import recipe
 
         try:
             if loaded.schema is None:
@@ -202,12 +204,31 @@ class DlwbApp(App[None], inherit_bindings=False):
         feed.ask()
         self.push_screen(RunScreen(feed))
 
+    def open_help(self, keys: tuple[Key, ...]) -> None:
+        """Show what every key of a screen does."""
+        from workbench.tui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(keys))
+
+    def open_finder(self) -> None:
+        """Show the finder over the screen that is open."""
+        from workbench.tui.screens.finder import finder
+
+        self.push_screen(finder())
+
     def try_run(self, run: Run, recipe: Recipe) -> None:
         """Open the screen on which a run's network is asked."""
-        from workbench.tui import answering
-        from workbench.tui.screens.try_it import try_screen
+        from workbench.tui.models import answering
 
-        self.push_screen(try_screen(self.library.feed(run), answering.takes(run, recipe)))
+        feed, kind = self.library.feed(run), answering.takes(run, recipe)
+        if kind == "picture":
+            from workbench.tui.screens.try_picture import TryPictureScreen
+
+            self.push_screen(TryPictureScreen(feed))
+        else:
+            from workbench.tui.screens.try_form import TryFormScreen
+
+            self.push_screen(TryFormScreen(feed, kind))
 
     def steer(self, run: Run, verb: str, request: dict[str, Any] | None = None) -> None:
         """Tell a run something; killing it is asked about first."""
@@ -219,7 +240,7 @@ class DlwbApp(App[None], inherit_bindings=False):
             self._steer(run, verb, request)
 
     def _steer(self, run: Run, verb: str, request: dict[str, Any] | None) -> None:
-        from workbench.tui import steer
+        from workbench.tui.models import run_actions as steer
 
         def ask() -> None:
             said, command = steer.ask(run, verb, request)
@@ -258,8 +279,8 @@ class DlwbApp(App[None], inherit_bindings=False):
     def _look_for_ends(self) -> None:
         """Tell of runs that have ended, whoever started them."""
         from workbench import terminal
-        from workbench.endings import Endings
         from workbench.listing import words
+        from workbench.tui.models.ended_runs import Endings
 
         self._endings = self._endings or Endings()
         for run, state in self._endings.look():

@@ -5,14 +5,12 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from textual.app import SuspendNotSupported
+from textual.app import App, SuspendNotSupported
 
 from workbench.problems import Problem, one_line
-
-if TYPE_CHECKING:
-    from workbench.tui.app import DlwbApp
+from workbench.tui.drawing.frame_diff import Frame
 
 USUAL = ("nano", "vi")
 """Taken where neither variable is set."""
@@ -36,7 +34,7 @@ def command() -> list[str]:
     return [found]
 
 
-def edit(app: "DlwbApp", path: Path) -> None:
+def edit(app: App[Any], frame: Frame, path: Path) -> None:
     """Open the file and wait until the editor is closed. Raises Problem where it cannot be opened, or ends in failure."""
     words = command()
     try:
@@ -47,7 +45,7 @@ def edit(app: "DlwbApp", path: Path) -> None:
     except OSError as error:
         raise Problem(f"{one_line(words[0], 80)} cannot be started: {error.strerror}.") from None
     finally:
-        app.frame.forget()
+        frame.forget()
         app.screen.refresh()
     if done.returncode:
         raise Problem(f"{one_line(words[0], 80)} ended with {done.returncode}.")

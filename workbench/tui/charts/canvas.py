@@ -5,8 +5,8 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from workbench.tui import palette
 from workbench.tui.charts.cells import Cells, changed
+from workbench.tui.drawing import palette
 
 
 class Canvas(Widget):

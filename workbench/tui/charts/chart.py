@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from workbench.events import Curve, Scatter
-from workbench.history import Series
+from workbench.runs.history import Series
 from workbench.tui.charts.canvas import Canvas
 from workbench.tui.charts.cells import Cells
 from workbench.tui.charts.plot import (

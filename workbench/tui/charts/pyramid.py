@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from workbench.history import Series
+from workbench.runs.history import Series
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

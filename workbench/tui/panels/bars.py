@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from textual.strip import Strip
 
 from workbench.problems import one_line
-from workbench.tui import palette, strips
+from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 
 SHORTEST = 8

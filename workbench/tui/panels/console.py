@@ -5,7 +5,7 @@ from pathlib import Path
 from textual.strip import Strip
 
 from workbench.problems import clean
-from workbench.tui import palette, strips
+from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 
 TAIL = 64 * 1024

@@ -2,12 +2,15 @@
 
 from textual.strip import Strip
 
-from workbench import estimate, verdict, watch, words
-from workbench.devices import Device
+from workbench import formatting
+from workbench.launch import estimate
+from workbench.launch.devices import Device
 from workbench.problems import Problem, one_line
-from workbench.recipe import Loaded
-from workbench.tui import palette, states, strips
-from workbench.tui.library import Entry, Library, Shelved
+from workbench.recipes import hints
+from workbench.recipes.recipe import Loaded
+from workbench.runs import bars
+from workbench.tui.drawing import palette, states, strips
+from workbench.tui.models.library import Entry, Library, Shelved
 
 LABEL = 10
 
@@ -36,20 +39,20 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
         ("training", f"{length}, batches of {train.batch_size:,}"),
     ]
     facts += _needs(loaded, past := library.of(shelved.path.stem))
-    if best := verdict.best_of(recipe, [entry.summary for entry in past]):
+    if best := bars.best_of(recipe, [entry.summary for entry in past]):
         facts.append(
-            ("best here", f"{verdict.short_name(best.metric)} {words.number(best.value)}" + f", with {best.variant}" * bool(best.variant))
+            ("best here", f"{bars.short_name(best.metric)} {formatting.number(best.value)}" + f", with {best.variant}" * bool(best.variant))
         )
     for name, text in facts:
         if text:
             lines += labelled(name, one_line(text), width)
     for reference in recipe.reference:
-        figure = f"{verdict.short_name(reference.metric)} {words.number(reference.value)}"
+        figure = f"{bars.short_name(reference.metric)} {formatting.number(reference.value)}"
         lines += labelled(reference.whose, f"{figure}  ({reference.source})", width)
     for bar in recipe.bar:
-        lines += labelled("to pass", f"{verdict.short_name(bar.metric)} {verdict.wanted(bar)}", width)
+        lines += labelled("to pass", f"{bars.short_name(bar.metric)} {bars.wanted(bar)}", width)
     for place, note in enumerate(recipe.watch):
-        lines += labelled("watch for" if not place else "", f"· {watch.written(note)}", width, "  ")
+        lines += labelled("watch for" if not place else "", f"· {hints.written(note)}", width, "  ")
     if past:
         lines.append(blank)
         lines += [_past_run(entry, width) for entry in past[:8]]
@@ -58,8 +61,8 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
 
 def _data(loaded: Loaded) -> list[str]:
     """The data sets: what each is, its size, its licence, and whether it is here."""
-    from workbench.datasets.catalog import uses
-    from workbench.datasets.stored import named, stored
+    from workbench.datasets.store.catalog import uses
+    from workbench.datasets.store.stored import named, stored
 
     config = loaded.recipe.config
     said = str(config.get("data", ""))
@@ -69,7 +72,7 @@ def _data(loaded: Loaded) -> list[str]:
         names = [named(each) for each in uses(loaded.recipe.project, config)]
     lines = []
     for found in (stored(*each) for each in names):
-        size = f", {words.size(found.bytes)}" if found.bytes else ""
+        size = f", {formatting.size(found.bytes)}" if found.bytes else ""
         lines.append(f"{found.about.title}{size}; {found.words}; licence: {found.about.licence}")
     return lines or [said]  # a person's own
 
@@ -97,16 +100,16 @@ def labelled(label: str, text: str, width: int, indent: str = "") -> list[Strip]
 def _past_run(entry: Entry, width: int) -> Strip:
     symbol, text, style = states.state_words(entry.state)
     recipe, summary = entry.recipe, entry.summary
-    metric = verdict.headline(recipe, summary) if recipe else ""
-    value = verdict.figure(recipe, summary, metric) if recipe and metric else None
+    metric = bars.headline(recipe, summary) if recipe else ""
+    value = bars.figure(recipe, summary, metric) if recipe and metric else None
     right: list[strips.Part] = []
     if value is not None:
-        right = [(f"  {verdict.short_name(metric)} ", palette.faint), (words.number(value), palette.plain), (_mark(entry), palette.good)]
-    return strips.line(width, [(f"{symbol} {text}", style), (f"  {words.when(summary.started)}", palette.faint)], right)
+        right = [(f"  {bars.short_name(metric)} ", palette.faint), (formatting.number(value), palette.plain), (_mark(entry), palette.good)]
+    return strips.line(width, [(f"{symbol} {text}", style), (f"  {formatting.when(summary.started)}", palette.faint)], right)
 
 
 def _mark(entry: Entry) -> str:
-    judged = verdict.judge(entry.recipe, entry.summary) if entry.recipe else []
+    judged = bars.judge(entry.recipe, entry.summary) if entry.recipe else []
     return " ✓" if judged and all(each.passed for each in judged) else "  "
 
 
@@ -121,7 +124,7 @@ def run_lines(entry: Entry, width: int) -> list[Strip]:
     if entry.quiet:
         silence, usual = entry.quiet
         lines += strips.paragraph(
-            f"No step for {words.short(silence)}, usually {words.short(usual)}. It lives; it may be waiting.", width, palette.warn
+            f"No step for {formatting.short(silence)}, usually {formatting.short(usual)}. It lives; it may be waiting.", width, palette.warn
         )
     for sentence, look in ((entry.state.message, palette.plain), (entry.state.hint, palette.dim)):
         if sentence and sentence != text:
@@ -130,15 +133,15 @@ def run_lines(entry: Entry, width: int) -> list[Strip]:
         why = f"DEMO: {summary.demo}" if summary.demo else f"Data: {summary.variant}"
         lines += strips.paragraph(f"{why}. Nothing is judged.", width, palette.warn)
     groups: list[list[strips.Part]] = []
-    for each in verdict.judge(recipe, summary) if recipe else []:
+    for each in bars.judge(recipe, summary) if recipe else []:
         look = palette.dim if each.passed is None else palette.good if each.passed else palette.bad
         mark = "" if each.passed is None else " ✓" if each.passed else " ✗"
-        value = "not measured yet" if each.value is None else words.number(each.value)
+        value = "not measured yet" if each.value is None else formatting.number(each.value)
         groups.append(
             [
-                (f"{verdict.short_name(each.bar.metric)} ", palette.dim),
+                (f"{bars.short_name(each.bar.metric)} ", palette.dim),
                 (value + mark, look),
-                (f" {verdict.wanted(each.bar)}", palette.faint),
+                (f" {bars.wanted(each.bar)}", palette.faint),
             ]
         )
     if groups:

@@ -10,13 +10,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from workbench import atomic, words
+from workbench import files
+from workbench import formatting as words
 from workbench.events import Images, Matrix, Table
-from workbench.history import History
 from workbench.problems import Problem, one_line
-from workbench.tui import palette, strips
+from workbench.runs.history import History
 from workbench.tui.charts.halfcell import Picture
 from workbench.tui.charts.matrix import MatrixView, natural, place
+from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.pair import Pair
 from workbench.tui.panels.sheet import Sheet
@@ -161,7 +162,7 @@ class MatrixBody(Pair):
         picture.display, sheet.display = isinstance(event, Images) and bool(only), isinstance(event, Table) and bool(only)
         if isinstance(event, Images) and only:
             try:
-                png = event.png or atomic.read_plain(self._folder / event.file)
+                png = event.png or files.read_plain(self._folder / event.file)
                 picture.show(png, columns=event.columns, captions=event.captions or [""] * len(event.cells), only=only)
             except (OSError, Problem) as error:
                 picture.say(f"These cannot be shown: {one_line(str(error))}")

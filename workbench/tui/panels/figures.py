@@ -5,12 +5,14 @@ import math
 from rich.style import Style
 from textual.strip import Strip
 
-from workbench import verdict, watch, words
-from workbench.history import History
+from workbench import formatting
 from workbench.problems import one_line
-from workbench.recipe import Recipe
-from workbench.runs import Summary
-from workbench.tui import palette, strips
+from workbench.recipes import hints
+from workbench.recipes.recipe import Recipe
+from workbench.runs import bars
+from workbench.runs.history import History
+from workbench.runs.runs import Summary
+from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 
 NUMBER = 8
@@ -47,7 +49,7 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
             tag: [float("nan") if each[tag] == "None" else float(each[tag]) for each in (summary.last, summary.best)]
             for tag in summary.last
         }
-        column = max(NUMBER, *(len(words.number(figure)) + 2 for pair in figures.values() for figure in pair))
+        column = max(NUMBER, *(len(formatting.number(figure)) + 2 for pair in figures.values() for figure in pair))
         heads = "".join(strips.fit(word, column, "right") for word in ("last", "best"))
         lines.append(strips.line(width, [("figures", palette.bold)], [(heads, palette.faint)]))
         for name, tag in named(sorted(summary.last, key=by_split), width - 2 * column):
@@ -57,23 +59,23 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
                 continue
             for figure, style in zip(figures[tag], (palette.plain, palette.dim), strict=True):
                 look = style if math.isfinite(figure) else palette.bad
-                numbers.append((strips.fit(words.number(figure), column, "right"), look))
+                numbers.append((strips.fit(formatting.number(figure), column, "right"), look))
             lines.append(strips.line(width, [(name, palette.dim)], numbers))
         lines.append(blank)
-    judged = verdict.judge(recipe, summary)
+    judged = bars.judge(recipe, summary)
     if judged or recipe.reference:
         lines.append(strips.line(width, [("to reach", palette.bold)]))
         for each in judged:
             mark, style = ("·", palette.dim) if each.passed is None else ("✓", palette.good) if each.passed else ("✗", palette.warn)
-            value = "" if each.value is None else words.number(each.value)
-            right = [(f"  {verdict.wanted(each.bar)}", palette.dim), (f" {value:>{NUMBER - 1}}", style)]
+            value = "" if each.value is None else formatting.number(each.value)
+            right = [(f"  {bars.wanted(each.bar)}", palette.dim), (f" {value:>{NUMBER - 1}}", style)]
             name = shortened(each.bar.metric, width - 2 - sum(len(text) for text, _ in right))
             lines.append(strips.line(width, [(f"{mark} ", style), (name, palette.plain)], right))
         for known in recipe.reference:
-            right = [(f"  {known.whose}", palette.faint), (f" {words.number(known.value):>{NUMBER - 1}}", palette.dim)]
+            right = [(f"  {known.whose}", palette.faint), (f" {formatting.number(known.value):>{NUMBER - 1}}", palette.dim)]
             name = shortened(known.metric, width - 2 - sum(len(text) for text, _ in right))
             lines.append(strips.line(width, [("  ", palette.plain), (name, palette.dim)], right))
-        if not verdict.is_judged(summary):
+        if not bars.is_judged(summary):
             lines += strips.paragraph("Not judged: " + (f"DEMO, {summary.demo}" if summary.demo else summary.variant), width, palette.warn)
         lines.append(blank)
     meters = _meters(history, width)
@@ -92,12 +94,12 @@ def named(tags: list[str], room: int) -> list[tuple[str, str]]:
     found, above = [], ""
     for tag in tags:
         group, _, series = tag.rpartition("/")
-        if "/" not in group or len(verdict.short_name(tag)) <= room:
+        if "/" not in group or len(bars.short_name(tag)) <= room:
             found.append((shortened(tag, room), tag))
             above = tag
             continue
         if above != group:
-            found.append((verdict.short_name(group), ""))
+            found.append((bars.short_name(group), ""))
             above = group
         found.append((strips.fit(f"  {series}", room).rstrip(), tag))
     return found
@@ -105,7 +107,7 @@ def named(tags: list[str], room: int) -> list[tuple[str, str]]:
 
 def shortened(metric: str, room: int) -> str:
     """A metric's name; where it is too long its middle goes, because its last word tells it from others."""
-    name = verdict.short_name(metric)
+    name = bars.short_name(metric)
     last = name.rfind(" ")
     kept = room - 1 - (len(name) - last)
     return name if len(name) <= room or kept < 1 else f"{name[:kept].rstrip()}…{name[last:]}"
@@ -116,11 +118,11 @@ def _notes(recipe: Recipe, history: History) -> list[tuple[str, str, Style]]:
     staged = [note for note in recipe.watch if not isinstance(note, str)]
     # What a stage should look like is not to be seen in a run whose loss is no number any more.
     lost = any(tag.endswith("/loss") and not math.isfinite(series.values[-1]) for tag, series in history.series.items() if len(series))
-    now = [note for note in staged if not lost and watch.applies(note, history.step, history.steps, history.steps_per_epoch, history.last)]
+    now = [note for note in staged if not lost and hints.applies(note, history.step, history.steps, history.steps_per_epoch, history.last)]
     return [
         *(("▸ ", note.text, palette.plain) for note in now),
         *(("· ", note, palette.dim) for note in recipe.watch if isinstance(note, str)),
-        *(("· ", watch.written(note), palette.faint) for note in staged if note not in now),
+        *(("· ", hints.written(note), palette.faint) for note in staged if note not in now),
     ]
 
 

@@ -11,10 +11,10 @@ from textual.strip import Strip
 from textual.widgets import Input
 
 from workbench.problems import clean, one_line
-from workbench.tui import palette, strips
+from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
+from workbench.tui.models.recipe_form import LONGEST, Field, Form
 from workbench.tui.panels.rows import WALK, Row, Rows, Walker
-from workbench.tui.recipe_form import LONGEST, Field, Form
 
 Above = Callable[[int, str], Sequence[Row]]
 ROOM = 16

@@ -6,8 +6,9 @@ from rich.cells import cell_len
 from textual import events
 from textual.strip import Strip
 
-from workbench.tui import keys, palette, strips
-from workbench.tui.keys import Key, KeyScreen
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
+from workbench.tui.keys import Key, Keyed
 from workbench.tui.panels.lines import Lines
 
 
@@ -32,14 +33,14 @@ class KeyBar(Lines):
 
     def _places(self, width: int) -> list[_Place]:
         screen = self.screen
-        table = [key for key in screen.KEYS if key.label] if isinstance(screen, KeyScreen) else []
+        table = [key for key in screen.KEYS if key.label] if isinstance(screen, Keyed) else []
         right = [key for key in table if key in keys.ALWAYS]
         places: list[_Place] = []
         column = 0
         room = end = width - sum(_room(key) for key in right)
         kept = []
         # What cannot be used now stands back where there is no room for all.
-        for key in sorted(table, key=lambda key: bool(screen.refusal(key.name))) if isinstance(screen, KeyScreen) else ():
+        for key in sorted(table, key=lambda key: bool(screen.refusal(key.name))) if isinstance(screen, Keyed) else ():
             if key not in right and _room(key) <= room:
                 kept.append(key)
                 room -= _room(key)
@@ -56,7 +57,7 @@ class KeyBar(Lines):
         parts: list[strips.Part] = []
         column = 0
         for place in self._places(width):
-            refused = isinstance(screen, KeyScreen) and bool(screen.refusal(place.key.name))
+            refused = isinstance(screen, Keyed) and bool(screen.refusal(place.key.name))
             parts.append((" " * (place.start - column), palette.plain))
             parts += [
                 (place.cap, palette.faint if refused else palette.heading),
@@ -68,6 +69,6 @@ class KeyBar(Lines):
     def on_click(self, event: events.Click) -> None:
         screen = self.screen
         for place in self._places(self.size.width):
-            if place.start <= event.x < place.end and isinstance(screen, KeyScreen):
+            if place.start <= event.x < place.end and isinstance(screen, Keyed):
                 screen.action_press(place.key.name)
                 return

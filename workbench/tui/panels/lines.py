@@ -8,7 +8,7 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from workbench.tui import palette
+from workbench.tui.drawing import palette
 
 
 class Lines(Widget):

@@ -1,16 +1,14 @@
 """The first line of the lists: which there are, which one is shown, the filter, and what lives. A click on a name shows that list."""
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from rich.cells import cell_len
 from textual import events
 from textual.strip import Strip
 
-from workbench.tui import palette, strips
+from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
-
-if TYPE_CHECKING:
-    from workbench.tui.app import DlwbApp
+from workbench.tui.services import Services
 
 LISTS = (("1", "recipes"), ("2", "runs"), ("3", "data"))
 """Key and name of every list."""
@@ -33,7 +31,7 @@ class ListBar(Lines):
         self.rebuild()
 
     def _tabs(self) -> list[tuple[str, list[strips.Part]]]:
-        library = cast("DlwbApp", self.app).library
+        library = cast(Services, self.app).library
         tabs: list[tuple[str, list[strips.Part]]] = []
         for number, name in LISTS:
             here = name == self._here
@@ -51,7 +49,7 @@ class ListBar(Lines):
             parts += tab
         if self._words:
             parts.append((f"  / {self._words}", palette.warn))
-        live = cast("DlwbApp", self.app).library.live()
+        live = cast(Services, self.app).library.live()
         right: list[strips.Part] = [(f"● {live} live ", palette.good)] if live else []
         return [strips.line(width, parts, right)]
 
@@ -60,5 +58,5 @@ class ListBar(Lines):
         for name, parts in self._tabs():
             column += sum(cell_len(text) for text, _ in parts)
             if len(TITLE) <= event.x < column:
-                cast("DlwbApp", self.app).show_list(name)
+                cast(Services, self.app).show_list(name)
                 return

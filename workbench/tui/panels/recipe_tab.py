@@ -5,15 +5,16 @@ from typing import Any
 from rich.cells import cell_len
 from textual.strip import Strip
 
-from workbench import recipe as recipes
-from workbench import words
-from workbench.history import History
+from workbench import formatting
 from workbench.problems import Problem, one_line
-from workbench.recipe import Recipe
-from workbench.runs import Run
-from workbench.tui import forms, palette, strips
+from workbench.recipes import recipe as recipes
+from workbench.recipes.recipe import Recipe
+from workbench.runs.history import History
+from workbench.runs.runs import Run
+from workbench.tui.drawing import palette, strips
+from workbench.tui.models import requests
+from workbench.tui.models.recipe_form import written
 from workbench.tui.panels.lines import Lines
-from workbench.tui.recipe_form import written
 
 SECTIONS = ("config", "train", "compute")
 
@@ -46,21 +47,21 @@ class RecipeTab(Lines):
 def in_file(run: Run) -> dict[str, Any] | None:
     """The settings that the run's recipe file has now, defaults filled in; None where it cannot be read any more."""
     try:
-        return forms.settings(recipes.load(str(run.about().get("recipe") or ""), describe=False).recipe)
+        return requests.settings(recipes.load(str(run.about().get("recipe") or ""), describe=False).recipe)
     except (Problem, OSError, ValueError):
         return None
 
 
 def helps(run: Run, recipe: Recipe) -> dict[str, str]:
     """What each setting means, by its dotted name."""
-    found = forms.project_schema(run, recipe)
-    schema = forms.settings_schema(found.config if found else {})
+    found = requests.project_schema(run, recipe)
+    schema = requests.settings_schema(found.config if found else {})
     return {name: one_line(str(each.get("description", "")), 200) for name, each in schema["properties"].items()}
 
 
 def recipe_lines(recipe: Recipe, history: History, file: dict[str, Any] | None, helps: dict[str, str], width: int) -> list[Strip]:
     """All of it, for a width."""
-    mine = forms.settings(recipe)
+    mine = requests.settings(recipe)
     changed = {name: mark for mark in history.marks for name in mark.settings}
     now = history.settings()
     names = max(cell_len(name.partition(".")[2]) for name in mine) + 2
@@ -82,7 +83,7 @@ def recipe_lines(recipe: Recipe, history: History, file: dict[str, Any] | None, 
             shown = written(now[full] if mark else value)
             parts.append((shown, look if mark and mark.command else palette.plain))
             if mark:
-                parts.append((f"  was {written(value)} until step {words.count(mark.step)}", look))
+                parts.append((f"  was {written(value)} until step {formatting.count(mark.step)}", look))
             if file is not None and full in file and file[full] != value and not _resolved(full, file[full]):
                 parts.append((f"  the file has {written(file[full])}", palette.warn))
             used = sum(cell_len(text) for text, _ in parts)

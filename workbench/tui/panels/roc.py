@@ -8,10 +8,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.strip import Strip
 
-from workbench import words
+from workbench import formatting as words
 from workbench.events import Curve
-from workbench.tui import palette, strips
 from workbench.tui.charts.chart import Chart, Line, Spot
+from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.pair import Pair
 

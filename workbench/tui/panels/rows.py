@@ -8,7 +8,7 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
-from workbench.tui import palette
+from workbench.tui.drawing import palette
 from workbench.tui.keys import Key
 from workbench.tui.panels.lines import Lines
 

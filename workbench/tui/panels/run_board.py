@@ -8,13 +8,13 @@ from textual.message import Message
 from textual.widget import Widget
 
 from workbench.events import Images, split_tag
-from workbench.history import History, higher_is_better
-from workbench.recipe import Recipe
-from workbench.runs import Summary
-from workbench.tui import palette, states, strips
+from workbench.recipes.recipe import Recipe
+from workbench.runs.history import History, higher_is_better
+from workbench.runs.runs import Summary
 from workbench.tui.charts.chart import Chart, Line, Moment, Reference
 from workbench.tui.charts.smoothing import SHARES
-from workbench.tui.feed import Feed
+from workbench.tui.drawing import palette, states, strips
+from workbench.tui.models.run_feed import Feed
 from workbench.tui.panels.board import Board, Wanted
 from workbench.tui.panels.console import Console
 from workbench.tui.panels.figures import Figures, by_split

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from textual.strip import Strip
 
-from workbench import verdict, words
+from workbench import formatting
 from workbench.events import CAUSES
 from workbench.problems import one_line
-from workbench.recipe import Recipe
-from workbench.runs import Summary
-from workbench.tui import palette, states, strips
-from workbench.tui.feed import Feed
+from workbench.recipes.recipe import Recipe
+from workbench.runs import bars
+from workbench.runs.runs import Summary
+from workbench.tui.drawing import palette, states, strips
+from workbench.tui.models.run_feed import Feed
 from workbench.tui.panels.lines import Lines
 
 SPACE = "   "
@@ -58,7 +59,7 @@ def title_line(feed: Feed, recipe: Recipe, width: int) -> Strip:
         left.append((f"{day} {clock[:2]}:{clock[2:4]}", palette.faint))
     quiet = feed.quiet()
     if quiet:
-        symbol, text, style = "●", f"no step for {words.short(quiet[0])}, usually {words.short(quiet[1])}", palette.warn
+        symbol, text, style = "●", f"no step for {formatting.short(quiet[0])}, usually {formatting.short(quiet[1])}", palette.warn
     elif feed.state.state in ("starting", "queued", "created") and feed.state.message:
         text = f"{text}: {one_line(feed.state.message, 60)}"
     elif not feed.state.alive and feed.state.state != "away":
@@ -72,19 +73,19 @@ def progress_line(feed: Feed, recipe: Recipe, width: int, now: float) -> Strip:
     history = feed.history
     rate = feed.rate()
     groups: list[list[strips.Part]] = []
-    steps = words.count(history.step) + (f"/{words.count(history.steps)}" if history.steps else "")
+    steps = formatting.count(history.step) + (f"/{formatting.count(history.steps)}" if history.steps else "")
     groups.append([("step ", palette.faint), (steps, palette.plain)])
     if history.steps_per_epoch:
         epochs = f"{history.epoch:.1f}" if history.epoch < 100 else f"{history.epoch:.0f}"
         groups.append([("epoch ", palette.faint), (epochs + f"/{recipe.train.epochs}" * (not recipe.train.steps), palette.plain)])
     if rate:
-        groups.append([(words.rate(rate), palette.plain)])
+        groups.append([(formatting.rate(rate), palette.plain)])
         if width >= 110 and recipe.train.batch_size > 1 and rate * recipe.train.batch_size >= 1 and history.steps_per_epoch:
-            groups.append([(f"{words.count(rate * recipe.train.batch_size)} examples/s", palette.dim)])
-    groups.append([(words.duration(feed.elapsed(now)), palette.plain)])
+            groups.append([(f"{formatting.count(rate * recipe.train.batch_size)} examples/s", palette.dim)])
+    groups.append([(formatting.duration(feed.elapsed(now)), palette.plain)])
     left = feed.left()
     if left is not None:
-        groups.append([(words.duration(left), palette.accent), (" left", palette.faint)])
+        groups.append([(formatting.duration(left), palette.accent), (" left", palette.faint)])
     parts = strips.joined(groups, (SPACE if width >= 100 else "  ", palette.plain))
     room = width - 4 - sum(len(text) for text, _ in parts)
     share = min(1.0, history.step / history.steps) if history.steps else 0.0
@@ -130,18 +131,18 @@ def _width(parts: Sequence[strips.Part]) -> int:
 
 
 def _reached(recipe: Recipe, summary: Summary) -> list[list[strips.Part]]:
-    if not verdict.is_judged(summary):
+    if not bars.is_judged(summary):
         why = "a DEMO" if summary.demo else "on stand-in data"
         return [[(f"Nothing is judged: this run is {why}.", palette.warn)]] if recipe.bar else []
     groups: list[list[strips.Part]] = []
-    for each in verdict.judge(recipe, summary):
+    for each in bars.judge(recipe, summary):
         mark, style = ("", palette.dim) if each.passed is None else ("✓ ", palette.good) if each.passed else ("✗ ", palette.bad)
-        value = "not measured" if each.value is None else words.number(each.value)
-        known = [f"{known.whose} {words.number(known.value)}" for known in recipe.reference if known.metric == each.bar.metric]
+        value = "not measured" if each.value is None else formatting.number(each.value)
+        known = [f"{known.whose} {formatting.number(known.value)}" for known in recipe.reference if known.metric == each.bar.metric]
         groups.append(
             [
-                (f"{mark}{verdict.short_name(each.bar.metric)} {value}", style),
-                (f"  to pass {verdict.wanted(each.bar)}" + (f", {known[0]}" if known else ""), palette.dim),
+                (f"{mark}{bars.short_name(each.bar.metric)} {value}", style),
+                (f"  to pass {bars.wanted(each.bar)}" + (f", {known[0]}" if known else ""), palette.dim),
             ]
         )
     return groups

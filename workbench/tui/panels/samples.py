@@ -13,14 +13,14 @@ from textual.containers import Vertical
 from textual.strip import Strip
 from textual.widget import Widget
 
-from workbench import atomic, words
+from workbench import files, formatting
 from workbench.events import Curve, Images, Matrix, Scatter, Table, Tagged, Text, split_tag
-from workbench.history import History, Samples
 from workbench.problems import Problem, one_line
-from workbench.tui import palette, strips
+from workbench.runs.history import History, Samples
 from workbench.tui.charts.chart import Chart, Line, curve_line, scatter_lines
 from workbench.tui.charts.halfcell import Picture
 from workbench.tui.charts.plot import STRAIGHT
+from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.examples import MatrixBody, belongs_to_a_matrix, examples_of
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.pair import Pair
@@ -182,7 +182,7 @@ class SamplePanel(Vertical):
         if event is None:
             return strips.line(width, [title])
         split = split_tag(event.tag)[0]
-        step = f"  step {words.count(event.step)}"
+        step = f"  step {formatting.count(event.step)}"
         number = self.count if self.place is None else self.place + 1
         place = f"  {number} of {self.count}" if self.count > 1 else ""
         forms = [(f"  {split} ·{step[1:]}", place), (step, place), ("", place)]
@@ -200,7 +200,7 @@ class SamplePanel(Vertical):
         event = chosen[0]
         try:
             if isinstance(event, Images):
-                png = event.png or atomic.read_plain(self.folder / _inside(event.file))
+                png = event.png or files.read_plain(self.folder / _inside(event.file))
                 self._widget(Picture).show(png, columns=event.columns, captions=event.captions)
             elif isinstance(event, Matrix):
                 values = _array(self.folder, event.file) if event.file else np.array(event.values, float)
@@ -268,7 +268,7 @@ def _inside(file: str) -> Path:
 
 
 def _array(folder: Path, file: str) -> np.ndarray:
-    array: np.ndarray = np.load(BytesIO(atomic.read_plain(folder / _inside(file))), allow_pickle=False)
+    array: np.ndarray = np.load(BytesIO(files.read_plain(folder / _inside(file))), allow_pickle=False)
     if array.ndim != 2:
         raise Problem(f"{one_line(file, 80)} does not hold a two-dimensional array.")
     return array

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from rich.style import Style
 from textual.strip import Strip
 
-from workbench import words
+from workbench import formatting
 from workbench.events import Table, Tagged, Text
 from workbench.problems import one_line
-from workbench.tui import palette, strips
+from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 
 AMOUNT = re.compile(r"[\d.,]+ [A-Za-z%]{1,3}")
@@ -70,7 +70,7 @@ def _paragraphs(table: Table, width: int) -> list[Strip]:
             if isinstance(value, str) and len(value) > LONG:
                 long.append(one_line(value, 2000))
             else:
-                short.append(f"{one_line(name, 20)} {one_line(value, LONG) if isinstance(value, str) else words.number(value)}")
+                short.append(f"{one_line(name, 20)} {one_line(value, LONG) if isinstance(value, str) else formatting.number(value)}")
         lines += strips.paragraph("  ".join(short), width - 1, palette.bold)
         for text in long:
             lines += strips.paragraph(text, width - 1, palette.plain)
@@ -88,7 +88,7 @@ def _table(table: Table, width: int, height: int) -> list[Strip]:
     def cell(value: str | float, place: int) -> str:
         if isinstance(value, str):
             return one_line(value, 2000)
-        return f"{value:.4f}" if numeric[place] and not whole[place] and 1e-3 <= abs(value) < 10 else words.number(value)
+        return f"{value:.4f}" if numeric[place] and not whole[place] and 1e-3 <= abs(value) < 10 else formatting.number(value)
 
     rows = [[cell(value, place) for place, value in enumerate(row[: len(columns)])] for row in table.rows]
     below = [max([1, *(min(width, len(row[place])) for row in rows if place < len(row))]) for place in range(len(columns))]

@@ -7,7 +7,7 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
-from workbench.tui import palette, strips
+from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 
 

@@ -8,11 +8,11 @@ from textual.app import ComposeResult
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from workbench.json_schema import Schema
+from workbench.recipes.schema_check import Schema
 from workbench.tui import keys
 from workbench.tui.keys import Key
+from workbench.tui.models.recipe_form import Form
 from workbench.tui.panels.form import OPEN, FormKeys, FormPanel
-from workbench.tui.recipe_form import Form
 
 
 class AskScreen(FormKeys, ModalScreen[dict[str, Any] | None]):

@@ -9,20 +9,23 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.strip import Strip
 
-from workbench import compare, runs, verdict, words
-from workbench.compare import Side
+from workbench import formatting
 from workbench.events import split_tag
 from workbench.problems import Problem
-from workbench.recipe import Recipe
-from workbench.tui import keys, palette, states, strips
+from workbench.recipes.recipe import Recipe
+from workbench.runs import bars, compare, runs
+from workbench.runs.compare import Side
+from workbench.tui import keys
 from workbench.tui.charts.chart import Chart, Line
 from workbench.tui.charts.plot import SERIES, SLOTS
-from workbench.tui.feed import Feed
-from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.drawing import palette, states, strips
+from workbench.tui.keys import Key
+from workbench.tui.models.run_feed import Feed
 from workbench.tui.panels.figures import shortened
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.run_board import logarithmic
+from workbench.tui.screens.key_screen import KeyScreen
 
 READ, LOOK = 0.0005, 1.0
 """Seconds until the next slice of a log that is not read to its end, and until the next look at all of them."""
@@ -161,7 +164,7 @@ class CompareScreen(KeyScreen):
         for slot, (side, feed) in enumerate(zip(self._sides, self.feeds, strict=False)):
             symbol, text, style = states.state_words(feed.state)
             what = f"  {side.recipe.title}" if len({each.recipe.title for each in self._sides}) > 1 or not slot else ""
-            done = f"{words.count(side.summary.step)} steps  {words.duration(side.summary.seconds)} "
+            done = f"{formatting.count(side.summary.step)} steps  {formatting.duration(side.summary.seconds)} "
             parts = [("━━ ", self._color(slot)), (side.name, palette.bold), (what, palette.dim)]
             lines.append(strips.line(width, parts, [(f"  {symbol} {text.partition(':')[0]}  ", style), (done, palette.faint)]))
         return lines
@@ -171,7 +174,7 @@ class CompareScreen(KeyScreen):
             return []
         width = max(20, width - 1)
         settings, figures = compare.differing(self._sides), compare.figures(self._sides)
-        named = [12, *(len(_short(row.name)) for row in settings), *(len(verdict.short_name(row.metric)) for row in figures)]
+        named = [12, *(len(_short(row.name)) for row in settings), *(len(bars.short_name(row.metric)) for row in figures)]
         label = min(max(named) + 1, max(width // 3, width - len(self._sides) * (max(map(len, self.names)) + 3)))
         each = max(6, (width - label) // len(self._sides) - 1)
         blank = strips.line(width, [])
@@ -199,7 +202,7 @@ class CompareScreen(KeyScreen):
             cells = []
             for place, value in enumerate(figure.values):
                 best = place == figure.best
-                text = compare.NOT_SET if value is None else words.number(value)
+                text = compare.NOT_SET if value is None else formatting.number(value)
                 cells.append((text + (" ✓" if best else "  "), palette.good if best else palette.faint if value is None else palette.plain))
             lines.append(written(shortened(figure.metric, label), cells))
         return lines

@@ -5,17 +5,18 @@ from typing import ClassVar
 
 from textual.strip import Strip
 
-from workbench import disk
-from workbench.datasets import stored
-from workbench.datasets.catalog import home
-from workbench.datasets.stored import Stored
+from workbench import files
+from workbench.datasets.store import stored
+from workbench.datasets.store.catalog import home
+from workbench.datasets.store.stored import Stored
+from workbench.formatting import size
 from workbench.problems import Problem
-from workbench.tui import data_list, keys
-from workbench.tui.fetching import Job
+from workbench.tui import keys
 from workbench.tui.keys import Key
+from workbench.tui.models.downloads import Job
+from workbench.tui.panels import data_rows
 from workbench.tui.panels.rows import Row
 from workbench.tui.screens.list import MOVING, ListScreen
-from workbench.words import size
 
 TICK = 0.25
 """Seconds between two drawings while something is fetched."""
@@ -57,11 +58,11 @@ class DataScreen(ListScreen):
 
     def make_rows(self, width: int) -> Sequence[Row]:
         self.found = stored.everything()
-        return data_list.rows(self.found, self.jobs, width, self.words)
+        return data_rows.rows(self.found, self.jobs, width, self.words)
 
     def pane_lines(self, width: int) -> Sequence[Strip]:
         chosen = self.chosen
-        return data_list.pane(chosen, self.jobs.get(chosen.reference), self.library, width) if chosen else []
+        return data_rows.pane(chosen, self.jobs.get(chosen.reference), self.library, width) if chosen else []
 
     def running(self, what: str = "") -> Job | None:
         """What is done now with the set under the cursor."""
@@ -135,24 +136,24 @@ class DataScreen(ListScreen):
         if self.is_active:
             self.fill()
         if not self.is_active or self.rows.key != job.each.reference:  # else its pane says it
-            self.app.say(job.said, warning=job.state == "failed")
+            self.services.say(job.said, warning=job.state == "failed")
 
     def do_remove(self) -> None:
         from workbench.tui.screens.question import QuestionScreen
 
         chosen = self.chosen
         if chosen:
-            freed = size(disk.taken(home(chosen.name, chosen.variant)))
+            freed = size(files.taken(home(chosen.name, chosen.variant)))
             text = f"What was downloaded or unpacked of it goes, {freed}. Runs keep what they have read; a new one fetches it again."
             question = QuestionScreen("Remove this data set?", [(chosen.about.title, True), (text, False)], "remove it")
             self.app.push_screen(question, lambda answer: self._remove(chosen) if answer else None)
 
     def _remove(self, chosen: Stored) -> None:
         try:
-            self.app.say(f"{chosen.reference}: {size(stored.remove(chosen.name, chosen.variant))} freed.")
+            self.services.say(f"{chosen.reference}: {size(stored.remove(chosen.name, chosen.variant))} freed.")
             self.jobs.pop(chosen.reference, None)
         except Problem as problem:
-            self.app.say(str(problem), warning=True)
+            self.services.say(str(problem), warning=True)
         except OSError as error:
-            self.app.say(f"{chosen.reference} cannot be removed: {error.strerror}.", warning=True)
+            self.services.say(f"{chosen.reference} cannot be removed: {error.strerror}.", warning=True)
         self.fill()

@@ -1,24 +1,24 @@
 """Ways to get a run out of here, to choose from: a page, its numbers, the picture shown, the text shown, its path and how to fetch it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 from textual.widget import Widget
 
-from workbench import atomic, export, paths, terminal
+from workbench import files, paths, terminal
 from workbench.events import Images, Table, Text
 from workbench.problems import Problem
-from workbench.runs import Run
-from workbench.tui import keys, palette, strips
+from workbench.runs.export import formats
+from workbench.runs.runs import Run
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.samples import SamplePanel
-
-if TYPE_CHECKING:
-    from workbench.tui.app import DlwbApp
+from workbench.tui.services import Services
 
 
 def shown(run: Run, panel: Widget | None) -> tuple[bytes, str]:
@@ -26,7 +26,7 @@ def shown(run: Run, panel: Widget | None) -> tuple[bytes, str]:
     event = panel.event if isinstance(panel, SamplePanel) else None
     if isinstance(event, Images):
         try:
-            return event.png or atomic.read_plain(run.path / event.file), "\n".join(filter(None, event.captions))
+            return event.png or files.read_plain(run.path / event.file), "\n".join(filter(None, event.captions))
         except OSError:
             return b"", ""  # the picture is gone
     if isinstance(event, Text):
@@ -41,8 +41,6 @@ def shown(run: Run, panel: Widget | None) -> tuple[bytes, str]:
 
 class ExportScreen(ModalScreen[None]):
     """A key each; what was written stands here with the way to fetch it, and its path is on the clipboard."""
-
-    app: "DlwbApp"
 
     DEFAULT_CSS = """
     ExportScreen { align: center middle; background: $ground 60%; }
@@ -106,7 +104,7 @@ class ExportScreen(ModalScreen[None]):
 
     def _made(self, name: str) -> list[tuple[str, bool]]:
         if name == "text":
-            self.app.copy(self.text)
+            cast(Services, self.app).copy(self.text)
             return [(f"{len(self.text):,} characters are on the clipboard, where your terminal takes OSC 52.", False)]
         if name == "path":
             file = self.run.path.absolute()
@@ -117,8 +115,8 @@ class ExportScreen(ModalScreen[None]):
                 file = next(path for path in (folder / f"{self.run.id}-{number}.png" for number in range(1, 10**6)) if not path.exists())
                 file.write_bytes(self.picture)
             else:
-                file = export.save(self.run, name, folder / f"{self.run.id}.{name}")
+                file = formats.save(self.run, name, folder / f"{self.run.id}.{name}")
         fetch = terminal.scp_line(file)
-        self.app.copy(fetch or str(file))
+        cast(Services, self.app).copy(fetch or str(file))
         what = "This line" if fetch else "The path"
         return [(str(file), False), (terminal.scp_line(file, always=True), False), (f"{what} is on the clipboard.", False)]

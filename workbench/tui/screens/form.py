@@ -6,19 +6,21 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.strip import Strip
 
-from workbench import estimate
-from workbench.devices import Device
-from workbench.estimate import Past
+from workbench.launch import estimate
+from workbench.launch.devices import Device
+from workbench.launch.estimate import Past
 from workbench.problems import one_line
-from workbench.recipe import Loaded
-from workbench.tui import keys, palette, strips
-from workbench.tui.keys import Key, KeyScreen
-from workbench.tui.outlook import Machine, Outlook, described, look, outlook
+from workbench.recipes.recipe import Loaded
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
+from workbench.tui.keys import Key
+from workbench.tui.models.preflight import Machine, Outlook, described, look, outlook
+from workbench.tui.models.recipe_form import DEVICE, RecipeForm
 from workbench.tui.panels.form import TURN, Entry, FormKeys, FormPanel
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.rows import WALK, Row, Rows
-from workbench.tui.recipe_form import DEVICE, RecipeForm
+from workbench.tui.screens.key_screen import KeyScreen
 
 if TYPE_CHECKING:
     from textual.widgets import Input
@@ -70,7 +72,7 @@ class FormScreen(FormKeys, KeyScreen):
         return self.query_one("#filter", Entry)
 
     def on_mount(self) -> None:
-        entries = self.app.library.of(self.form.base.stem)
+        entries = self.services.library.of(self.form.base.stem)
         self._past = [Past(entry.recipe, entry.summary) for entry in entries if entry.recipe]
         self.query_one("#outlook", Lines).source = self._head
         self.fill()
@@ -159,7 +161,7 @@ class FormScreen(FormKeys, KeyScreen):
         if reason := self.refusal("start"):
             self.notify(reason, severity="warning", markup=False, timeout=6)
         else:
-            self.app.start(self.form.loaded)
+            self.services.start(self.form.loaded)
 
     def do_edit(self) -> None:
         field = self.panel.field

@@ -7,7 +7,8 @@ from textual.app import ComposeResult
 from textual.geometry import Size
 from textual.screen import ModalScreen
 
-from workbench.tui import keys, palette, strips
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.lines import Lines
 

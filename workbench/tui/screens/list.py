@@ -11,16 +11,17 @@ from textual.strip import Strip
 from textual.timer import Timer
 
 from workbench.tui import keys
-from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.keys import Key
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.list_bar import LISTS, ListBar
 from workbench.tui.panels.rows import WALK, Row, Rows, Walker
+from workbench.tui.screens.key_screen import KeyScreen
 
 if TYPE_CHECKING:
     from textual.widgets import Input
 
-    from workbench.tui.library import Library
+    from workbench.tui.models.library import Library
 
 SLICE = 0.01
 """Seconds of one piece of reading, so that keys are answered in between."""
@@ -58,7 +59,7 @@ class ListScreen(Walker, KeyScreen):
 
     @property
     def library(self) -> "Library":
-        return self.app.library
+        return self.services.library
 
     @property
     def pane(self) -> Lines:
@@ -111,7 +112,7 @@ class ListScreen(Walker, KeyScreen):
             self.fill()
             self._timer = self.set_timer(PAUSE, self._look)
             if not self._idle:
-                self._idle = self.set_timer(0.05, self.app.warm_up)
+                self._idle = self.set_timer(0.05, self.services.warm_up)
 
     # -- what stands where -----------------------------------------------------------------------------------------------------
 
@@ -150,17 +151,17 @@ class ListScreen(Walker, KeyScreen):
     # -- keys ------------------------------------------------------------------------------------------------------------------
 
     def do_to_recipes(self) -> None:
-        self.app.show_list("recipes")
+        self.services.show_list("recipes")
 
     def do_to_runs(self) -> None:
-        self.app.show_list("runs")
+        self.services.show_list("runs")
 
     def do_to_data(self) -> None:
-        self.app.show_list("data")
+        self.services.show_list("data")
 
     def do_switch(self) -> None:
         names = [name for _, name in LISTS]
-        self.app.show_list(names[(names.index(self.NAME) + 1) % len(names)])
+        self.services.show_list(names[(names.index(self.NAME) + 1) % len(names)])
 
     def do_more(self) -> None:
         pane = self.pane

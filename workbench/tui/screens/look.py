@@ -12,12 +12,14 @@ from textual.strip import Strip
 
 from workbench.events import Images, Table, Tagged, Text, decode
 from workbench.problems import clean, one_line
-from workbench.tui import keys, palette, strips
+from workbench.tui import keys
 from workbench.tui.charts.halfcell import Picture
-from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.drawing import palette, strips
+from workbench.tui.keys import Key
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.sheet import sheet_lines
+from workbench.tui.screens.key_screen import KeyScreen
 
 NARROW = 100
 LINE_LIMIT = 64_000_000
@@ -82,7 +84,7 @@ class LookScreen(KeyScreen):
 
     def _read(self) -> None:
         """Runs in a thread: the reader's process, a line at a time."""
-        command = [sys.executable, "-m", "workbench.worker", "--look", self.reference]
+        command = [sys.executable, "-m", "workbench.training.worker", "--look", self.reference]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             self._process = process
             assert process.stdout
@@ -113,7 +115,7 @@ class LookScreen(KeyScreen):
     def _ended(self, code: int) -> None:
         self.reading = False
         if code and not self.wrong:
-            self.wrong = f"Its reader ended with exit code {code}; `python -m workbench.worker --look {self.reference}` says more."
+            self.wrong = f"Its reader ended with exit code {code}; `python -m workbench.training.worker --look {self.reference}` says more."
         self._fill()
 
     def _fill(self) -> None:

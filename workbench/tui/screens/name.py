@@ -10,7 +10,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from workbench.problems import Problem
-from workbench.tui import keys, palette, strips
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.form import Entry
 from workbench.tui.panels.lines import Lines

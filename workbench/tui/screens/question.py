@@ -8,8 +8,9 @@ from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
 from workbench.problems import one_line
-from workbench.runs import Run
-from workbench.tui import keys, palette, strips
+from workbench.runs.runs import Run
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.lines import Lines
 
@@ -68,7 +69,7 @@ def kill_question(run: Run) -> QuestionScreen:
 
 def trust_question(file: Path) -> QuestionScreen:
     """Before a person's own code runs for the first time."""
-    from workbench import trust
+    from workbench.recipes import trust
 
     text = "This recipe runs Python code that is not part of dlwb, and it can do whatever you can. A later change of the file asks again."
     return QuestionScreen(

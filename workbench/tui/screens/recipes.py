@@ -8,14 +8,15 @@ from textual.strip import Strip
 
 from workbench import paths
 from workbench.problems import Problem, one_line
-from workbench.tui import keys, listing
+from workbench.tui import keys
 from workbench.tui.keys import Key
+from workbench.tui.panels import recipe_rows
 from workbench.tui.panels.detail import recipe_lines
 from workbench.tui.panels.rows import Row
 from workbench.tui.screens.list import MOVING, ListScreen
 
 if TYPE_CHECKING:
-    from workbench.tui.library import Shelved
+    from workbench.tui.models.library import Shelved
 
 
 FIRST = "digits-mlp"
@@ -45,7 +46,7 @@ class RecipesScreen(ListScreen):
         return next((each for each in self.library.shelf if str(each.path) == key), None)
 
     def make_rows(self, width: int) -> Sequence[Row]:
-        return listing.recipe_rows(self.library, width, self.words)
+        return recipe_rows.recipe_rows(self.library, width, self.words)
 
     def pane_lines(self, width: int) -> Sequence[Strip]:
         chosen = self.chosen
@@ -64,11 +65,11 @@ class RecipesScreen(ListScreen):
 
     def do_open(self) -> None:
         if self.chosen and self.chosen.loaded:
-            self.app.start(self.chosen.loaded)
+            self.services.start(self.chosen.loaded)
 
     def do_form(self) -> None:
         if self.chosen and self.chosen.loaded:
-            self.app.open_form(self.chosen.loaded)
+            self.services.open_form(self.chosen.loaded)
 
     def do_copy(self) -> None:
         self._copy("A copy of your own, to be edited. Its comments stay.")
@@ -80,14 +81,14 @@ class RecipesScreen(ListScreen):
             self._edit(self.chosen.path)
 
     def _copy(self, text: str, then_edit: bool = False) -> None:
-        from workbench import new
+        from workbench.recipes import copy_recipe
         from workbench.tui.screens.name import NameScreen
 
         stem = self.chosen.path.stem if self.chosen else ""
         made: list[Path] = []
 
         def take(name: str) -> None:
-            made.append(new.copy(name, str(self.chosen.path) if self.chosen else "").recipe)
+            made.append(copy_recipe.copy(name, str(self.chosen.path) if self.chosen else "").recipe)
 
         def taken(name: str | None) -> None:
             if name and made:
@@ -102,15 +103,15 @@ class RecipesScreen(ListScreen):
         from workbench.tui.editor import edit
 
         try:
-            edit(self.app, path)
+            edit(self.app, self.services.frame, path)
         except Problem as problem:
-            self.app.say(str(problem), warning=True)
+            self.services.say(str(problem), warning=True)
         self._look_again(path)
         chosen = self.chosen
         if chosen and chosen.path == path:
             wrong = len(chosen.problems)
             text = f"{wrong} mistake{'s' * (wrong != 1)}; the pane lists {'them' if wrong > 1 else 'it'}" if wrong else "no mistakes"
-            self.app.say(f"{path.name}: {text}.", warning=bool(wrong))
+            self.services.say(f"{path.name}: {text}.", warning=bool(wrong))
 
     def _look_again(self, path: Path) -> None:
         """Read the recipes anew, with the cursor on this one."""

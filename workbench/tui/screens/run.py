@@ -7,19 +7,22 @@ import msgspec
 from textual import events, on
 from textual.app import ComposeResult
 
-from workbench import runs, words
+from workbench import formatting
 from workbench.problems import one_line
-from workbench.recipe import Recipe
-from workbench.tui import answering, forms, keys, steer
+from workbench.recipes.recipe import Recipe
+from workbench.runs import runs
+from workbench.tui import keys
 from workbench.tui.charts.smoothing import SHARES
-from workbench.tui.feed import Feed
-from workbench.tui.keys import Key, KeyScreen
+from workbench.tui.keys import Key
+from workbench.tui.models import answering, requests, run_actions
+from workbench.tui.models.run_feed import Feed
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.run_board import RunBoard
 from workbench.tui.panels.run_header import RunHeader
 from workbench.tui.panels.samples import SamplePanel
 from workbench.tui.panels.tab_bar import TabBar
 from workbench.tui.screens.ask import AskScreen
+from workbench.tui.screens.key_screen import KeyScreen
 
 POLL = 0.25
 """Seconds between two looks at a live run's log and state."""
@@ -115,9 +118,9 @@ class RunScreen(KeyScreen):
         """Say what became of what was asked from here."""
         for verb, answer in self.feed.answers():
             if not answer.ok:
-                self.app.say(one_line(answer.message, 400) or "It was refused.", warning=True)
+                self.services.say(one_line(answer.message, 400) or "It was refused.", warning=True)
             elif verb in ("sample", "set"):
-                self.app.say(f"{'Sampled' if verb == 'sample' else 'Changed'} at step {words.count(answer.step)}.")
+                self.services.say(f"{'Sampled' if verb == 'sample' else 'Changed'} at step {formatting.count(answer.step)}.")
 
     def draw(self) -> None:
         """Bring everything up to date; only what changed is painted, and an ended run, where nothing changes, is not even looked at."""
@@ -151,9 +154,9 @@ class RunScreen(KeyScreen):
 
     def refusal(self, name: str) -> str:
         verb = {"request": "sample", "change": "set"}.get(name, name)
-        if verb in steer.VERBS:
-            reason = steer.refusal(self.feed.state, verb)
-            return forms.refusal(self.feed.run, self.recipe) if name == "request" and not reason else reason
+        if verb in run_actions.VERBS:
+            reason = run_actions.refusal(self.feed.state, verb)
+            return requests.refusal(self.feed.run, self.recipe) if name == "request" and not reason else reason
         if name == "try":
             return answering.refusal(self.feed.run, self.recipe)
         if name in ("older", "newer") and not isinstance(self.board.target(), SamplePanel):
@@ -175,47 +178,47 @@ class RunScreen(KeyScreen):
             self.app.pop_screen()
 
     def do_pause(self) -> None:
-        self.app.steer(self.feed.run, "pause")
+        self.services.steer(self.feed.run, "pause")
 
     def do_again(self) -> None:
-        self.app.again(self.feed.run)
+        self.services.again(self.feed.run)
 
     def do_resume(self) -> None:
-        self.app.steer(self.feed.run, "resume")
+        self.services.steer(self.feed.run, "resume")
 
     def do_stop(self) -> None:
-        self.app.steer(self.feed.run, "stop")
+        self.services.steer(self.feed.run, "stop")
 
     def do_kill(self) -> None:
-        self.app.steer(self.feed.run, "kill")
+        self.services.steer(self.feed.run, "kill")
 
     def do_sample(self) -> None:
-        self.app.steer(self.feed.run, "sample", self.feed.request)
+        self.services.steer(self.feed.run, "sample", self.feed.request)
 
     def do_request(self) -> None:
-        schema = forms.request_schema(self.feed.run, self.recipe)
+        schema = requests.request_schema(self.feed.run, self.recipe)
         self.app.push_screen(AskScreen("Sample now", "sample", schema, self.feed.request, "this request"), self._requested)
 
     def _requested(self, request: dict[str, Any] | None) -> None:
         if request is not None:
             self.feed.request = request
-            self.app.steer(self.feed.run, "sample", request)
+            self.services.steer(self.feed.run, "sample", request)
 
     def do_change(self) -> None:
-        schema, values = forms.live_settings(self.feed.run, self.recipe, self.feed.history.settings())
+        schema, values = requests.live_settings(self.feed.run, self.recipe, self.feed.history.settings())
         self.app.push_screen(AskScreen("Change while it goes on", "change", schema, values, "live settings", changes=True), self._changed)
 
     def _changed(self, settings: dict[str, Any] | None) -> None:
         if settings:
-            self.app.steer(self.feed.run, "set", settings)
+            self.services.steer(self.feed.run, "set", settings)
         elif settings is not None:
-            self.app.say("Nothing was changed.")
+            self.services.say("Nothing was changed.")
 
     def do_export(self) -> None:
-        self.app.export(self.feed.run, self.board.target())
+        self.services.export(self.feed.run, self.board.target())
 
     def do_try(self) -> None:
-        self.app.try_run(self.feed.run, self.recipe)
+        self.services.try_run(self.feed.run, self.recipe)
 
     def do_log_y(self) -> None:
         self.board.log_y = {None: True, True: False, False: None}[self.board.log_y]

@@ -8,10 +8,13 @@ from textual.containers import Container
 from textual.strip import Strip
 from textual.timer import Timer
 
-from workbench import notes, trash
 from workbench.problems import Problem
-from workbench.tui import answering, keys, palette, run_list, steer, strips
+from workbench.runs import notes, trash
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
+from workbench.tui.models import answering, run_actions
+from workbench.tui.panels import run_rows
 from workbench.tui.panels.detail import run_lines
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
@@ -21,8 +24,8 @@ from workbench.tui.screens.list import MOVING, ListScreen
 if TYPE_CHECKING:
     from textual.widgets import Input
 
-    from workbench.runs import Run
-    from workbench.tui.library import Entry
+    from workbench.runs.runs import Run
+    from workbench.tui.models.library import Entry
 
 REST = 0.1
 """Seconds that the cursor rests on a run before its log is read ahead."""
@@ -55,7 +58,7 @@ class RunsScreen(ListScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.order = run_list.Order()
+        self.order = run_rows.Order()
         self.marked: dict[str, None] = {}
         """Ids, in the order in which they were marked."""
         self._deleted: list[list[Run]] = []
@@ -75,11 +78,11 @@ class RunsScreen(ListScreen):
         return marked or ([self.chosen.run] if self.chosen else [])
 
     def make_rows(self, width: int) -> Sequence[Row]:
-        return run_list.run_rows(self.library, width, self.words, self.order, self.marked)
+        return run_rows.run_rows(self.library, width, self.words, self.order, self.marked)
 
     def pane_lines(self, width: int) -> Sequence[Strip]:
         chosen = self.chosen
-        return run_lines(chosen, width) if chosen else run_list.no_runs(width, bool(self.library.entries))
+        return run_lines(chosen, width) if chosen else run_rows.no_runs(width, bool(self.library.entries))
 
     def rested(self) -> None:
         """The log of the run that the cursor rests on is read before it is asked for."""
@@ -98,8 +101,8 @@ class RunsScreen(ListScreen):
         chosen = self.chosen
         if name == "try":
             return answering.refusal(chosen.run, chosen.recipe) if chosen else "There is no run here to try."
-        if name in steer.VERBS:
-            return steer.refusal(chosen.state, name) if chosen else f"There is no run here to {name}."
+        if name in run_actions.VERBS:
+            return run_actions.refusal(chosen.state, name) if chosen else f"There is no run here to {name}."
         if name == "undo":
             return "" if self._deleted else "Nothing was deleted since dlwb was opened; `dlwb restore RUN` brings back older ones."
         if name == "compare" and len(self.chosen_or_marked) < 2:
@@ -110,18 +113,18 @@ class RunsScreen(ListScreen):
 
     def do_open(self) -> None:
         if self.chosen:
-            self.app.open_run(self.chosen.run)
+            self.services.open_run(self.chosen.run)
 
     def do_try(self) -> None:
         if self.chosen and self.chosen.recipe:
-            self.app.try_run(self.chosen.run, self.chosen.recipe)
+            self.services.try_run(self.chosen.run, self.chosen.recipe)
 
     def do_stop(self) -> None:
         self._steer("stop")
 
     def do_again(self) -> None:
         if self.chosen:
-            self.app.again(self.chosen.run)
+            self.services.again(self.chosen.run)
 
     def do_resume(self) -> None:
         self._steer("resume")
@@ -131,7 +134,7 @@ class RunsScreen(ListScreen):
 
     def _steer(self, verb: str) -> None:
         if self.chosen:
-            self.app.steer(self.chosen.run, verb)
+            self.services.steer(self.chosen.run, verb)
 
     def do_mark(self) -> None:
         key = self.rows.key
@@ -149,7 +152,7 @@ class RunsScreen(ListScreen):
 
     def do_export(self) -> None:
         if self.chosen:
-            self.app.export(self.chosen.run)
+            self.services.export(self.chosen.run)
 
     # -- sorting ---------------------------------------------------------------------------------------------------------------
 
@@ -161,12 +164,12 @@ class RunsScreen(ListScreen):
         self.order = self.order.by(self.order.column)
         self.fill()
 
-    def _columns(self) -> list[run_list.Column]:
-        return run_list.columns(self.library, self.rows.content_size.width, self.words, self.order)
+    def _columns(self) -> list[run_rows.Column]:
+        return run_rows.columns(self.library, self.rows.content_size.width, self.words, self.order)
 
     @on(Rows.Headed)
     def _headed(self, event: Rows.Headed) -> None:
-        column = run_list.column_at(self._columns(), event.x)
+        column = run_rows.column_at(self._columns(), event.x)
         if column:
             self.order = self.order.by(column)
             self.fill()
@@ -210,7 +213,7 @@ class RunsScreen(ListScreen):
         try:
             self._take(event.value)
         except Problem as problem:
-            self.app.say(str(problem), warning=True)
+            self.services.say(str(problem), warning=True)
             event.input.focus()
             return
         self._close_line()
@@ -233,11 +236,11 @@ class RunsScreen(ListScreen):
                 self.marked.pop(run.id, None)
                 self.library.forget(run)
         except Problem as problem:
-            self.app.say(str(problem), warning=True)
+            self.services.say(str(problem), warning=True)
         if gone:
             self._deleted.append(gone)
             what = gone[0].id if len(gone) == 1 else f"{len(gone)} runs"
-            self.app.say(f"{what} in the trash; u brings {'it' if len(gone) == 1 else 'them'} back.")
+            self.services.say(f"{what} in the trash; u brings {'it' if len(gone) == 1 else 'them'} back.")
         self._look_again()
 
     def do_undo(self) -> None:
@@ -246,9 +249,9 @@ class RunsScreen(ListScreen):
             for run in self._deleted.pop():
                 back.append(trash.restore(run.id))
         except Problem as problem:
-            self.app.say(str(problem), warning=True)
+            self.services.say(str(problem), warning=True)
         if back:
-            self.app.say(f"{back[0].id if len(back) == 1 else f'{len(back)} runs'} brought back.")
+            self.services.say(f"{back[0].id if len(back) == 1 else f'{len(back)} runs'} brought back.")
         self._look_again()
         for run in back:
             self.call_after_refresh(self.rows.select, run.id)

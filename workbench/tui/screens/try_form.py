@@ -8,16 +8,18 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input
 
-from workbench import words
-from workbench.json_schema import Schema
+from workbench import formatting
 from workbench.problems import one_line
-from workbench.tui import forms, keys, palette, strips
+from workbench.recipes.schema_check import Schema
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
+from workbench.tui.models import requests
+from workbench.tui.models.recipe_form import Form
 from workbench.tui.panels.bars import Bars, changes
 from workbench.tui.panels.form import OPEN, FormKeys, FormPanel
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.sheet import text_lines
-from workbench.tui.recipe_form import Form
 from workbench.tui.screens.try_it import TRYING, TryScreen
 
 
@@ -38,7 +40,7 @@ class TryFormScreen(FormKeys, TryScreen):
     def __init__(self, feed: Any, kind: str) -> None:
         super().__init__(feed)
         self.kind = kind
-        schema = forms.request_schema(feed.run, feed.run.recipe()) if kind == "text" else {}
+        schema = requests.request_schema(feed.run, feed.run.recipe()) if kind == "text" else {}
         self.form = Form(schema, {}, "it")
         self._panel = FormPanel(self.form, typing=True, id="form")
         self.outputs: dict[str, Any] = {}
@@ -134,7 +136,7 @@ def row_schema(fields: list[dict[str, Any]]) -> Schema:
     """The schema of a row of numbers, from what its form says of each."""
     properties = {}
     for field in fields:
-        about = f"{words.number(field['low'])} to {words.number(field['high'])} in the training rows"
+        about = f"{formatting.number(field['low'])} to {formatting.number(field['high'])} in the training rows"
         number = field.get("value", 0)
         properties[str(field["name"])] = {"type": "number", "default": float(f"{number:.6g}"), "description": about}
     return {"type": "object", "properties": properties}

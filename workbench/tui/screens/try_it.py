@@ -8,12 +8,14 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from workbench.problems import Problem, one_line
-from workbench.tui import keys, palette, strips
-from workbench.tui.answering import Answering
-from workbench.tui.feed import Feed
-from workbench.tui.keys import Key, KeyScreen
+from workbench.tui import keys
+from workbench.tui.drawing import palette, strips
+from workbench.tui.keys import Key
+from workbench.tui.models.answering import Answering
+from workbench.tui.models.run_feed import Feed
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
+from workbench.tui.screens.key_screen import KeyScreen
 
 TRYING: tuple[Key, ...] = (
     Key("R", "reload", "newer weights", "Take the best weights that a live run has by now; start what answers again, where it ended", "R"),
@@ -152,14 +154,3 @@ class TryScreen(KeyScreen):
 
     def do_back(self) -> None:
         self.app.pop_screen()
-
-
-def try_screen(feed: Feed, kind: str) -> TryScreen:
-    """The screen for a project that takes `kind`: picture, text or row."""
-    if kind == "picture":
-        from workbench.tui.screens.try_picture import TryPictureScreen
-
-        return TryPictureScreen(feed)
-    from workbench.tui.screens.try_form import TryFormScreen
-
-    return TryFormScreen(feed, kind)

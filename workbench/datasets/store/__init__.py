@@ -1,0 +1,1 @@
+"""The files of the data sets: the catalogue, the mirror, downloads, archives."""

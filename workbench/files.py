@@ -1,0 +1,67 @@
+"""Small files: written whole or not at all (beside, synced, renamed), and read whatever somebody has put there."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workbench.problems import cleaned
+
+READ_LIMIT = 1 << 20
+"""Bytes of a file of ours that are looked at."""
+
+
+def write(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Replace `path` by `data`; on any error the old file stays and no other is left."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    if sync:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a small file, every text in it cleaned; {} where there is none, whatever stands there instead."""
+    try:
+        value = cleaned(msgspec.json.decode(read_plain(path, READ_LIMIT)))
+    except (OSError, ValueError, msgspec.MsgspecError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def read_plain(path: Path, limit: int = -1) -> bytes:
+    """The first `limit` bytes of a plain file.
+
+    OSError for anything else: a pipe would be waited for, and a link may lead to what whoever made it may not read.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    with os.fdopen(file, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "Not a plain file", str(path))
+        return opened.read(limit)
+
+
+def taken(path: Path) -> int:
+    """Bytes of the disk that a file or a folder with all in it takes; links are not followed, what cannot be read counts nothing."""
+    try:
+        total = os.lstat(path).st_blocks * 512
+        if path.is_dir() and not path.is_symlink():
+            total += sum(taken(Path(entry.path)) for entry in os.scandir(path))
+    except OSError:
+        return 0
+    return total

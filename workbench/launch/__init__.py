@@ -1,0 +1,1 @@
+"""From a recipe to a living process: devices, the start, the supervisor above each worker, estimates, the doctor."""

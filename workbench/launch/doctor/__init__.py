@@ -1,0 +1,1 @@
+"""What is wrong with this machine: checks, each with what mends it."""

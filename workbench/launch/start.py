@@ -1,0 +1,253 @@
+"""What is done to runs: create, launch, command, stop, kill. The shell and the terminal program act through this."""
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from workbench import __version__, files, paths
+from workbench.launch import choose_device, devices, logind
+from workbench.problems import Problem, one_line
+from workbench.recipes import closure, trust
+from workbench.recipes import recipe as recipes
+from workbench.recipes.recipe import Loaded, dump
+from workbench.runs import commands, lock
+from workbench.runs.runs import Run, attempts, state, summary, whole
+
+NAMED = 4
+"""Of changed files, so many are named."""
+PATIENCE = 5.0
+"""Seconds that a run's processes may take to say who they are."""
+
+
+def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
+    """Read a recipe, choose its device, make a run of it and launch it: what `dlwb run` and Enter do."""
+    loaded = recipes.load(recipes.find(name), settings)
+    run = create(loaded, *choose(loaded, device))
+    try:
+        launch(run)
+    except KeyboardInterrupt:
+        cancel(run)
+        raise
+    return run
+
+
+def cancel(run: Run) -> bool:
+    """Take a start back: end a run that has made no step yet and remove all of it.
+
+    False where it has made one, or is not in its first attempt: then it is stopped, keeps what it has, and stays. One that has ended by
+    itself stays too.
+    """
+    current = state(run)
+    if not current.alive and current.attempt:
+        return False
+    if current.alive:
+        stop(run)
+    deadline = time.monotonic() + PATIENCE
+    while state(run).alive and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if state(run).alive and not has_trained(run):  # it is deep inside an import, or waits for a disk
+        kill(run)
+        while state(run).alive and time.monotonic() < deadline + PATIENCE:
+            time.sleep(0.02)
+    if has_trained(run):
+        return False
+    held = lock.Lock.take(run.lock)  # nobody starts it again meanwhile
+    if held is None:
+        return False
+    try:
+        gone = run.path.with_name(f".cancelled-{run.id}")  # no list shows half of it
+        run.path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+    finally:
+        held.release()
+    return True
+
+
+def has_trained(run: Run) -> bool:
+    """Whether there is anything of a run to lose: a step, or an attempt before this one."""
+    return attempts(run) > 1 or summary(run).step > 0
+
+
+def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
+    """The device for a recipe, and what a person must hear about it: torch cannot use the GPU, or too little of its memory is free."""
+    schema = loaded.schema
+    choice = choose_device.choose(schema.devices if schema else ("cpu",), device or loaded.recipe.compute.device)
+    taken = [each for each in devices.accelerators() if each.name == choice.name] if choice.name != "cpu" else []
+    if taken and not choice.warning:
+        from workbench.launch import estimate
+
+        past = estimate.past_runs(loaded.stem)
+        return choose_device.Choice(choice.name, estimate.crowded(loaded.recipe, taken[0], past, schema.live if schema else ()))
+    return choice
+
+
+def create(loaded: Loaded, device: str, warning: str = "") -> Run:
+    """Make the run directory of a recipe that was read; nothing runs yet. `device` is cpu or cuda:N; the warning will stand in its log."""
+    file = loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py"
+    source = trust.read(file) if loaded.project_file else file.read_bytes()
+    code = closure.closure(file)
+    recipe = msgspec.structs.replace(
+        loaded.recipe,
+        project="./project.py" if loaded.project_file else loaded.recipe.project,
+        config=paths.rooted(loaded.recipe.config, loaded.path.parent),
+        compute=msgspec.structs.replace(
+            loaded.recipe.compute, device=device, threads=loaded.recipe.compute.threads or len(os.sched_getaffinity(0))
+        ),
+    )
+    stem = "".join(letter if letter.isprintable() else "-" for letter in loaded.stem)
+    base = f"{time.strftime('%Y-%m-%d_%H%M%S')}_{stem}"
+    path = paths.runs() / base
+    number = 1
+    try:
+        while True:
+            try:
+                path.mkdir(parents=True)
+                break
+            except FileExistsError:
+                number += 1
+                path = paths.runs() / f"{base}~{number}"
+        (path / "artifacts").mkdir()
+        (path / "checkpoints").mkdir()
+        mirror = paths.mirror()
+        about = {
+            "recipe": str(loaded.path.absolute()),
+            "mirror": str(mirror) if mirror else "",
+            "warning": warning,
+            "created": time.time(),
+            "processor": devices.processor(),
+            "versions": _versions(),
+            "code": code.hash,
+            "files": code.files,
+        }
+        (path / "run.json").write_text(json.dumps(about))
+        (path / "project.py").write_bytes(source)
+        (path / "control.jsonl").touch()
+        # Last, because a directory with a recipe is a run.
+        files.write(path / "recipe.yaml", dump(recipe).encode(), sync=False)
+    except OSError as error:
+        shutil.rmtree(path, ignore_errors=True)
+        raise Problem(
+            f"The run directory {path} cannot be made: {error.strerror}.",
+            "Free some space or set DLWB_HOME to another disk.",
+        ) from error
+    return Run(path)
+
+
+def _versions() -> dict[str, str]:
+    """What the numbers depend on, without importing it."""
+    from importlib import metadata  # slow to import
+
+    found = {"python": platform.python_version(), "dlwb": __version__}
+    for name in ("torch", "numpy"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def launch(run: Run, *, anyway: bool = False) -> None:
+    """Start, or resume, a run in the background; returns once its parent process holds the lock.
+
+    `anyway` resumes although the project's code is not what it was.
+    """
+    current = state(run)
+    if current.state == "away":
+        raise Problem(f"{run.id} is {current.message}.", f"Resume it from {current.host}.")
+    if current.state == "finished":
+        raise Problem(f"{run.id} has finished, so there is nothing left to go on with.", f"`dlwb run {run.stem}` starts another one.")
+    if current.attempt and not current.alive and (changed := run.changed_code()):
+        if not anyway:
+            named = ", ".join(changed[:NAMED]) + " …" * (len(changed) > NAMED)
+            raise Problem(
+                f"The code of {run.recipe().project} has changed since {run.id} was trained ({named}), so it might not resume exactly.",
+                "`dlwb resume --anyway` goes on with the new code.",
+            )
+        _take_new_code(run, current.attempt)
+    offset = run.control.stat().st_size if run.control.exists() else 0
+    environment = dict(os.environ)
+    mirror = run.about().get("mirror")
+    if mirror and isinstance(mirror, str) and "DLWB_MIRROR" not in environment:
+        environment["DLWB_MIRROR"] = mirror
+    command = [sys.executable, "-P", "-m", "workbench.launch.supervisor", str(run.path.absolute()), str(offset)]
+    done = _call([*logind.scope(), *command], environment)
+    if done.returncode == 1 and done.stderr.startswith("Failed to"):  # systemd-run has no bus here, as after `su`
+        done = _call(command, environment)
+    if done.returncode == 3:
+        raise Problem(f"{run.id} is running already.", f"`dlwb run {run.stem}` starts another one.")
+    if done.returncode == 4:
+        raise Problem(f"{run.path} is no run directory any more.", "Was it deleted? `dlwb runs` lists what there is.")
+    if done.returncode:
+        raise Problem(f"{run.id} could not be started: {one_line(done.stderr.strip().rpartition(chr(10))[2]) or done.returncode}.")
+
+
+def _call(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False)
+
+
+def _take_new_code(run: Run, attempt: int) -> None:
+    """Keep the code that trained it so far under another name, and copy and note what it goes on with."""
+    name = run.recipe().project
+    try:
+        if not name.endswith(".py"):
+            source = (paths.projects() / f"{name}.py").read_bytes()
+            if run.project_copy.exists():
+                run.project_copy.replace(run.path / f"project.attempt{attempt}.py")
+            files.write(run.project_copy, source)
+        code = closure.closure(run.project_copy if name.endswith(".py") else paths.projects() / f"{name}.py")
+        files.write(run.path / "run.json", json.dumps({**run.about(), "code": code.hash, "files": code.files}).encode())
+    except OSError as error:
+        raise Problem(f"The code of {run.id} cannot be replaced: {error.strerror} ({error.filename}).") from error
+
+
+def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
+    """Ask a live run to do something at its next step; returns the command's id, which its Answer names."""
+    current = state(run)
+    if not current.alive:
+        raise Problem(f"{run.id} is not running, so it cannot {verb}.", "`dlwb resume` starts it again.")
+    if current.state == "queued" and verb not in ("stop", "kill"):
+        raise Problem(f"{run.id} is {current.message or 'queued'}, so it cannot {verb} yet.", "It can only be stopped now.")
+    return commands.append(run.control, verb, request)
+
+
+def stop(run: Run) -> None:
+    """Ask it to finish its step, save a checkpoint, and end."""
+    try:
+        command(run, "stop")
+    except OSError:  # a full disk has no room for a word
+        _signal(run, "parent", signal.SIGTERM)
+    if state(run).state in ("queued", "starting"):
+        _until(run, lambda: _signal(run, "parent", signal.SIGTERM))
+
+
+def kill(run: Run) -> None:
+    """End it at once, without a checkpoint; what was logged and saved stays."""
+    with contextlib.suppress(OSError):  # then its end is named as if it came from outside
+        command(run, "kill")
+    _until(run, lambda: _signal(run, "worker", signal.SIGKILL) or _signal(run, "parent", signal.SIGTERM))
+
+
+def _until(run: Run, reached: Callable[[], bool]) -> None:
+    """Signal it until a process of it was there to take it: just after its start the lock file names none yet."""
+    deadline = time.monotonic() + PATIENCE
+    while not reached() and state(run).alive:
+        if time.monotonic() > deadline:
+            raise Problem(f"{run.id} lives, but its lock file names no process of it.", "Look for `workbench.training.worker` with ps.")
+        time.sleep(0.05)
+
+
+def _signal(run: Run, which: str, number: int) -> bool:
+    holder = lock.content(run.lock)
+    if holder.get("host", lock.host()) != lock.host():
+        raise Problem(f"{run.id} runs on {one_line(str(holder.get('host')))}.", "Signal it from there.")
+    process = holder.get(which)
+    pid, ticks = (whole(process.get(name)) for name in ("pid", "ticks")) if isinstance(process, dict) else (0, 0)
+    return pid > 0 and ticks > 0 and lock.send(pid, ticks, number)

@@ -1,0 +1,275 @@
+"""The small process above each worker: `python -m workbench.launch.supervisor RUN CONTROL_OFFSET`. No torch, about 10 MB.
+
+It holds the run's lock, waits for the device (that is the queue), starts the worker, bounds its output, and writes how it
+ended, so that deaths have names.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+from typing import Any
+
+from workbench.launch.devices import device_lock
+from workbench.problems import Problem, one_line
+from workbench.runs import commands, lock
+from workbench.runs.runs import Run, attempts
+
+OUTPUT_LIMIT = 4 << 20
+"""Bytes of output.log; when it would grow longer it becomes output.log.1, and the one before that goes."""
+LOOK_EVERY, KILLS_EVERY = 0.5, 2.0
+"""Seconds between two looks at the worker, and at the kernel's count of kills."""
+EXIT_ROOM = 4096
+"""Bytes that exit.json takes from the start, so that a full disk cannot keep the ending from being written."""
+
+
+class Ended(BaseException):
+    """SIGTERM while there is no worker to pass it on to."""
+
+
+class Parent:
+    """One attempt at a run."""
+
+    def __init__(self, run: Run, offset: int, held: lock.Lock, attempt: int) -> None:
+        self.run = run
+        self.offset = offset
+        self.lock = held
+        self.attempt = attempt
+        self.worker: subprocess.Popen[bytes] | None = None
+        self.device: lock.Lock | None = None
+        self._kills = [_oom_kills()] * 2
+        self._looked = time.monotonic()
+        self._queued = self._told = False
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        me = {"pid": os.getpid(), "ticks": lock.start_ticks(os.getpid())}
+        self.holder: dict[str, Any] = {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempt, "parent": me, "state": "queued"}
+        self.lock.write(self.holder)
+
+    def watch(self) -> None:
+        """Wait for the device, run the worker to its end, write exit.json."""
+        try:
+            self._queue()
+            report = self._work()
+        except Ended:
+            cause = "person" if self._asked_to("stop") or self._asked_to("kill") else "sigterm"
+            report = {"state": "stopped", "cause": cause, "message": "Stopped while it waited for its device."}
+        except Problem as problem:
+            report = {"state": "failed", "cause": problem.cause, "message": problem.message, "hint": problem.hint}
+        except OSError as error:
+            cause = "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "error"
+            message = f"Its worker could not be started: {error.strerror}{f' ({error.filename})' if error.filename else ''}."
+            report = {"state": "failed", "cause": cause, "message": message}
+        self.write_exit(report)
+
+    def write_exit(self, report: dict[str, Any]) -> None:
+        """How it ended, into the room that was kept for it."""
+        report = {**report, "attempt": self.attempt, "time": time.time(), "host": lock.host(), "boot": lock.boot_id()}
+        for key in ("message", "hint"):
+            report[key] = one_line(str(report.get(key, "")), 1000)
+        data = json.dumps(report).encode()
+        file = os.open(self.run.path / "exit.json", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with contextlib.suppress(OSError):
+            os.pwrite(file, data + b" " * max(0, EXIT_ROOM - 1 - len(data)) + b"\n", 0)
+            os.fsync(file)
+        os.close(file)
+
+    def _queue(self) -> None:
+        device = self.run.recipe().compute.device
+        if not device.startswith("cuda"):
+            return
+        path = Path(device_lock(device))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.device = lock.Lock.take(path)
+        if self.device is None:
+            self.holder["message"] = f"waiting for {device}"
+            self.lock.write(self.holder)
+            self._queued = True  # from here on SIGTERM ends the wait
+            if self._told:
+                raise Ended
+            self.device = lock.Lock.take(path, wait=True)
+            self._queued = False
+        if self.device:
+            self.device.write({"run": self.run.id})
+
+    def _work(self) -> dict[str, Any]:
+        report_end, report_start = os.pipe()
+        environment = dict(os.environ)
+        environment.update(DLWB_LOCK=str(self.lock.file), DLWB_REPORT=str(report_start), DLWB_CONTROL_OFFSET=str(self.offset))
+        environment.update(PYTHONUNBUFFERED="1")
+        environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as NVML counts; torch's own order puts the fastest first
+        # NumPy's BLAS reads these once, when it is imported: 1 and 2 threads give different bits.
+        threads = str(self.run.recipe().compute.threads)
+        environment.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
+        shared = [self.lock.file, report_start]
+        if self.device:
+            environment["DLWB_DEVICE_LOCK"] = str(self.device.file)
+            shared.append(self.device.file)
+        self.worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", "workbench.training.worker", str(self.run.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=shared,
+            env=environment,
+        )
+        os.close(report_start)
+        if self._told:
+            self.worker.send_signal(signal.SIGTERM)
+        worker = {"pid": self.worker.pid, "ticks": lock.start_ticks(self.worker.pid)}
+        self.holder.update(state="starting", message="", worker=worker)
+        self.lock.write(self.holder)
+        last = self._copy_output()
+        code = self.worker.wait()
+        said = b""
+        # A child of the project may still hold the other end, so only what is there is read.
+        os.set_blocking(report_end, False)
+        with contextlib.suppress(BlockingIOError):
+            said = os.read(report_end, 1 << 16)
+        os.close(report_end)
+        try:
+            report = json.loads(said)
+        except ValueError:
+            report = {}
+        named = {key: report[key] for key in ("state", "cause", "message", "hint", "step") if key in report}
+        return named or self._named(code, last)
+
+    def _copy_output(self) -> str:
+        """Copy what the worker prints to output.log, whose size is bounded; returns its last line."""
+        assert self.worker and self.worker.stdout
+        last = b""
+        stream = self.worker.stdout.fileno()
+        file = self._open_output()
+        size = os.fstat(file).st_size
+        while True:
+            gone = self.worker.poll() is not None
+            if not select.select([stream], [], [], 0 if gone else LOOK_EVERY)[0]:
+                if gone:
+                    break  # a child of the project may hold the pipe open for as long as it likes
+                self._look()
+                continue
+            data = os.read(stream, 1 << 16)
+            if not data:
+                break
+            last = (last + data)[-2000:]
+            if size + len(data) > OUTPUT_LIMIT:
+                os.close(file)
+                with contextlib.suppress(OSError):
+                    self.run.output.replace(self.run.output.with_name("output.log.1"))
+                file, size = self._open_output(), 0
+            with contextlib.suppress(OSError):  # a full disk must not block the worker's pipe
+                size += os.write(file, data)
+        os.close(file)
+        lines = [line for line in last.decode("utf-8", "replace").splitlines() if line.strip()]
+        return lines[-1] if lines else ""
+
+    def _open_output(self) -> int:
+        try:
+            return os.open(self.run.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError:  # no room for a file: what it prints is lost, how it ends is not
+            return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+    def _look(self) -> None:
+        """Remember the kernel's count of kills for a moment, so that only a recent one is blamed."""
+        now = time.monotonic()
+        if now > self._looked + KILLS_EVERY:
+            self._looked = now
+            self._kills = [self._kills[1], _oom_kills()]
+
+    def _named(self, code: int, last: str) -> dict[str, Any]:
+        """The ending of a worker that could not report it itself."""
+        again = "`dlwb resume` goes on from its last checkpoint."
+        if code >= 0:
+            message = f"Its worker ended with exit code {code}" + (f": {last}" if last else ".")
+            return {"state": "failed", "cause": "exception", "message": message, "hint": "`dlwb logs` shows more.", "code": code}
+        if -code == signal.SIGTERM and self._told:  # before the worker could take it as a wish
+            cause = "person" if self._asked_to("stop") else "sigterm"
+            return {"state": "stopped", "cause": cause, "message": "Asked to end before its first step."}
+        name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
+        ending = {"state": "failed", "signal": -code, "hint": again}
+        if -code == signal.SIGKILL:
+            if self._asked_to("kill"):
+                return {**ending, "state": "stopped", "cause": "killed", "message": "Killed by a person."}
+            if _oom_kills() > self._kills[0]:
+                smaller = "Use a smaller train.batch_size, or a machine with more memory."
+                return {**ending, "cause": "memory", "message": "Out of memory: the kernel killed it.", "hint": smaller}
+        crashed = -code in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
+        return {**ending, "cause": "signal", "message": f"{'Its worker crashed' if crashed else 'Killed from outside'}: {name}."}
+
+    def _asked_to(self, verb: str) -> bool:
+        data = self.run.control.read_bytes()[self.offset :] if self.run.control.exists() else b""
+        return any(each.verb == verb for each in commands.commands(data))
+
+    def _on_sigterm(self, number: int, frame: types.FrameType | None) -> None:
+        self._told = True
+        if self.worker is not None:
+            self.worker.send_signal(signal.SIGTERM)
+        elif self._queued:
+            raise Ended
+
+
+def _oom_kills() -> int:
+    """How often the kernel of this machine has killed for want of memory, in whatever cgroup (proc_vmstat(5), oom_kill)."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^oom_kill (\d+)", Path("/proc/vmstat").read_text(), re.MULTILINE)
+        return int(found[1]) if found else 0
+    return 0
+
+
+def _keep_room(file: Path) -> None:
+    """Blanks where exit.json will stand."""
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.pwrite(handle, b" " * (EXIT_ROOM - 1) + b"\n", 0)
+        os.ftruncate(handle, EXIT_ROOM)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def main(words: list[str]) -> int:
+    """Fork; the child takes the lock, says so, and watches. Exit code 3: somebody holds the lock; 4: this is no run (any more)."""
+    run, offset = Run(Path(words[0])), int(words[1])
+    told, tell = os.pipe()
+    if os.fork():
+        os.close(tell)
+        answer = os.read(told, 1)
+        return answer[0] if answer else 1
+    os.close(told)
+    os.setsid()
+    try:
+        held = lock.Lock.take(run.lock)
+        # While the lock was asked for the run may have been moved into the trash, with the file that is locked.
+        if held and not (os.path.samestat(os.fstat(held.file), os.stat(run.lock)) and (run.path / "recipe.yaml").exists()):  # noqa: PTH116
+            raise FileNotFoundError
+    except FileNotFoundError:
+        os.write(tell, b"\x04")
+        return 4
+    if held is None:
+        os.write(tell, b"\x03")
+        return 3
+    before = attempts(run)
+    parent = Parent(run, offset, held, before + 1)
+    try:
+        _keep_room(run.path / "exit.json")
+    except OSError:
+        held.write({**parent.holder, "attempt": before})  # it was never started
+        raise
+    os.write(tell, b"\x00")
+    os.close(tell)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    parent.watch()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

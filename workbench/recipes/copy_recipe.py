@@ -1,0 +1,120 @@
+"""`dlwb new`: a recipe copied to be edited, comments and all; with its Python file, if that is wanted too."""
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from workbench import paths
+from workbench.problems import Problem, one_line
+from workbench.recipes import recipe as recipes
+from workbench.recipes import trust, yaml_reader
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+
+
+class New(NamedTuple):
+    """What was written."""
+
+    recipe: Path
+    project: Path | None
+    """The copied Python file. These bytes are trusted, because the file that they were copied from was; an edit asks again."""
+
+
+def folder(here: bool = False) -> Path:
+    """Where own recipes go: the working directory's recipes/ where it has one or is asked for, else the home's."""
+    local = Path.cwd() / "recipes"
+    if here or (local.is_dir() and local.resolve() != paths.shipped("recipes").resolve()):
+        return local
+    return paths.home() / "recipes"
+
+
+def copy(name: str, source: str, *, project: bool = False, here: bool = False) -> New:
+    """Copy the recipe `source` (a name or a path) as `name`; Problem where the name is taken or is none."""
+    name = name.removesuffix(".yaml")
+    if not NAME.fullmatch(name):
+        raise Problem(f"{one_line(name, 80) or 'Nothing'} cannot be a recipe's name.", "Use letters, digits, - and _.")
+    taken = next((each for each in recipes.shipped_and_own() if each.stem == name), None)
+    if taken:
+        raise Problem(f"There is a recipe {name} already: {recipes.shown(taken)}.", "Choose another name.")
+    old = recipes.find(source)
+    loaded = recipes.load(old, describe=False)
+    place = folder(here)
+    code = loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py"
+    new = New(place / f"{name}.yaml", place / _module(name) if project else None)
+    wanted = loaded.recipe.project
+    if new.project:
+        wanted = f"./{new.project.name}"
+    elif loaded.project_file and loaded.project_file.parent.resolve() != place.resolve():
+        wanted = str(loaded.project_file.resolve())
+    text = _edited(yaml_reader.text_of(old), name, old, wanted, elsewhere=old.parent.resolve() != place.resolve())
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        written: list[Path] = []
+        try:
+            if new.project:
+                _write(new.project, trust.read(code) if loaded.project_file else code.read_bytes(), written)
+                trust.trust(new.project)
+            _write(new.recipe, text.encode(), written)
+        except BaseException:
+            for each in written:
+                with contextlib.suppress(OSError):
+                    each.unlink()
+            raise
+    except FileExistsError as error:
+        raise Problem(f"{recipes.shown(Path(error.filename))} is there already.", "Choose another name.") from None
+    except OSError as error:
+        raise Problem(f"{one_line(str(error.filename))} cannot be written: {error.strerror}.") from None
+    return new
+
+
+def _module(name: str) -> str:
+    return f"{name.replace('-', '_').replace('.', '_')}.py"
+
+
+def _write(path: Path, data: bytes, written: list[Path]) -> None:
+    """Never over anything, not even where a link leads."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    written.append(path)
+    with os.fdopen(file, "wb") as opened:
+        opened.write(data)
+
+
+def _edited(text: str, name: str, old: Path, project: str, *, elsewhere: bool) -> str:
+    """The text with title, part, lesson and project changed where they stand, and all else as it was.
+
+    Paths in the config stay those of the same files where the copy lies `elsewhere`.
+    """
+    values = {"title": name, "part": "Own recipes", "lesson": f"from {old.stem}", "project": project}
+    cuts: list[tuple[int, int, str]] = []
+    root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    for key, value in root.value:
+        if key.value in values:
+            cuts.append((value.start_mark.index, _end(value, text), values[key.value]))
+        elif key.value == "config" and elsewhere:
+            moved = [(each, paths.rooted(each.value, old.parent)) for each in _scalars(value)]
+            cuts += [(each.start_mark.index, _end(each, text), new) for each, new in moved if new != each.value]
+    for start, end, new in sorted(cuts, reverse=True):
+        text = text[:start] + " " * (text[start - 1] == ":") + _quoted(new) + text[end:]
+    return text
+
+
+def _scalars(node: yaml.Node) -> list[yaml.ScalarNode]:
+    if isinstance(node, yaml.ScalarNode):
+        return [node]
+    parts = [value for _, value in node.value] if isinstance(node, yaml.MappingNode) else node.value
+    return [each for part in parts for each in _scalars(part)]
+
+
+def _end(node: yaml.Node, text: str) -> int:
+    """A block scalar ends with the line break that the next key needs."""
+    end: int = node.end_mark.index
+    return end - 1 if end > node.start_mark.index and text[end - 1] == "\n" else end
+
+
+def _quoted(text: str) -> str:
+    plain = re.fullmatch(r"[A-Za-z./~][\w./~ -]*", text) and isinstance(yaml_reader.scalar(text), str) and text == text.strip()
+    return text if plain else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,243 @@
+"""Checks plain data against a JSON schema and fills in its defaults. `recipe.load` calls it, and forms may.
+
+Covers what msgspec and pydantic write: type, enum, const, ranges, lengths, pattern, items, prefixItems, properties,
+additionalProperties, anyOf, oneOf, allOf and $ref.
+"""
+
+import copy
+import re
+from typing import Any
+
+from workbench.problems import nearest, one_line
+from workbench.recipes.yaml_reader import Fault, Key
+
+Schema = dict[str, Any]
+
+_KINDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a section of settings",
+    "null": "nothing",
+}
+
+
+def complete(value: Any, schema: Schema, owner: str) -> tuple[Any, list[Fault]]:
+    """The data with every default filled in and numbers of the type that is wanted (2e4 is a whole number), and all that is wrong with it.
+
+    `owner` is what an unknown key is "not a setting of".
+    """
+    faults: list[Fault] = []
+    return _Check(schema.get("$defs", {}), faults).value(value, schema, (), owner), faults
+
+
+def resolved(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+    """The schema that a $ref, or an allOf of one, stands for."""
+    while True:
+        reference = schema.get("$ref")
+        if reference is None and len(schema.get("allOf", ())) == 1:
+            schema = schema["allOf"][0]
+        elif reference is not None:
+            schema = definitions.get(str(reference).rpartition("/")[2], {})
+        else:
+            return schema
+
+
+def shown(value: Any) -> str:
+    """A value as a person would say it, cut short."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a section of settings"
+    if isinstance(value, list):
+        return "a list"
+    if value is None:
+        return "nothing"
+    return f"'{one_line(value, 60)}'" if isinstance(value, str) else str(value)
+
+
+def _is(value: Any, kind: str) -> bool:
+    match kind:
+        case "integer":
+            return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+        case "number":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case "boolean":
+            return isinstance(value, bool)
+        case "string":
+            return isinstance(value, str)
+        case "array":
+            return isinstance(value, list)
+        case "object":
+            return isinstance(value, dict)
+        case "null":
+            return value is None
+    return True
+
+
+class _Check:
+    def __init__(self, definitions: dict[str, Schema], faults: list[Fault]) -> None:
+        self.definitions = definitions
+        self.faults = faults
+
+    def resolved(self, schema: Schema) -> Schema:
+        return resolved(schema, self.definitions)
+
+    def fault(self, where: Key, text: str) -> None:
+        self.faults.append(Fault(where, text))
+
+    def value(self, value: Any, schema: Schema, where: Key, owner: str) -> Any:
+        schema = self.resolved(schema)
+        branches = schema.get("anyOf") or schema.get("oneOf")
+        if branches:
+            return self.any_of(value, branches, where, owner)
+        if "const" in schema or "enum" in schema:
+            choices = [schema["const"]] if "const" in schema else schema["enum"]
+            # 1, 1.0 and true are equal in Python, and three things in a recipe.
+            if not any(each == value and isinstance(each, bool) == isinstance(value, bool) for each in choices):
+                options = " or ".join(str(each) if isinstance(each, str) else shown(each) for each in choices)
+                near = nearest(value, choices) if isinstance(value, str) else ""
+                self.fault(where, f"must be {options}, not {shown(value)}{near}")
+            return value
+        kind = schema.get("type", "")
+        if isinstance(kind, list):
+            return self.any_of(value, [{**schema, "type": each} for each in kind], where, owner)
+        if not _is(value, kind):
+            self.fault(where, f"must be {_KINDS.get(kind, kind)}, not {shown(value)}{_advice(value, kind)}")
+            return value
+        if kind == "integer" or kind == "number":
+            return self.number(value, schema, where)
+        if isinstance(value, str):
+            self.text(value, schema, where)
+        elif isinstance(value, list):
+            return self.array(value, schema, where, owner)
+        elif isinstance(value, dict):
+            return self.object(value, schema, where, owner)
+        return value
+
+    def any_of(self, value: Any, branches: list[Schema], where: Key, owner: str) -> Any:
+        """The first branch that fits; else the complaints of the one that has the value's type, if there is one."""
+        branches = [self.resolved(each) for each in branches]
+        # For `int | float` 5 stays a whole number and 5.0 does not become one.
+        branches.sort(key=lambda each: (each.get("type") == "integer") is isinstance(value, float))
+        tried: list[tuple[Schema, list[Fault]]] = []
+        for branch in branches:
+            faults: list[Fault] = []
+            made = _Check(self.definitions, faults).value(value, branch, where, owner)
+            if not faults:
+                return made
+            tried.append((branch, faults))
+        same = [faults for branch, faults in tried if "type" in branch and _is(value, branch["type"])]
+        if same or len([branch for branch in branches if branch.get("type") != "null"]) == 1:
+            own = "; a path of your own begins with ./" if any(each.get("own") for each in branches) else ""
+            self.faults += [fault._replace(text=fault.text + own) for fault in sorted(same or [tried[0][1]], key=len)[0]]
+        else:
+            kinds = [_KINDS.get(str(branch.get("type")), "one of its choices") for branch in branches]
+            self.fault(where, f"must be {' or '.join(dict.fromkeys(kinds))}, not {shown(value)}")
+        return value
+
+    def number(self, value: float, schema: Schema, where: Key) -> float:
+        for word, fits, text in (
+            ("minimum", value >= schema.get("minimum", value), "at least"),
+            ("maximum", value <= schema.get("maximum", value), "at most"),
+            ("exclusiveMinimum", value > schema.get("exclusiveMinimum", value - 1), "more than"),
+            ("exclusiveMaximum", value < schema.get("exclusiveMaximum", value + 1), "less than"),
+        ):
+            if word in schema and not fits:
+                self.fault(where, f"must be {text} {schema[word]}, not {value}")
+        step = schema.get("multipleOf")
+        if step and value % step:
+            self.fault(where, f"must be a multiple of {step}, not {value}")
+        return int(value) if schema["type"] == "integer" else float(value)
+
+    def text(self, value: str, schema: Schema, where: Key) -> None:
+        if len(value) < schema.get("minLength", 0):
+            self.fault(where, "must not be empty" if not value else f"must have {schema['minLength']} characters or more")
+        elif len(value) > schema.get("maxLength", len(value)):
+            self.fault(where, f"must have {schema['maxLength']} characters or fewer")
+        elif "pattern" in schema and not re.search(schema["pattern"], value):
+            self.fault(where, f"cannot be {shown(value)}; it is {schema.get('description', 'as ' + schema['pattern'])}")
+
+    def array(self, value: list[Any], schema: Schema, where: Key, owner: str) -> list[Any]:
+        least, most = schema.get("minItems", 0), schema.get("maxItems", len(value))
+        if not least <= len(value) <= most:
+            wanted = str(least) if least == most else f"{least} or more" if len(value) < least else f"{most} or fewer"
+            self.fault(where, f"must have {wanted} items, not {len(value)}")
+        first = schema.get("prefixItems", [])
+        rest = schema.get("items", {})
+        schemas = [*first, *[rest if isinstance(rest, dict) else {}] * (len(value) - len(first))]
+        return [self.value(item, schemas[index], (*where, index), owner) for index, item in enumerate(value)]
+
+    def object(self, value: dict[str, Any], schema: Schema, where: Key, owner: str) -> dict[str, Any]:
+        properties: dict[str, Schema] = schema.get("properties", {})
+        other = schema.get("additionalProperties", True)
+        if where:
+            owner = str(where[-1] if isinstance(where[-1], str) else where[-2])
+        made = {}
+        for name, each in properties.items():
+            if name in value:
+                made[name] = self.value(value[name], each, (*where, name), owner)
+            elif "default" in each:
+                # A section's own defaults stand under it, and a default may not be shared between two recipes.
+                made[name] = copy.deepcopy(each["default"])
+            elif name in schema.get("required", ()):
+                self.fault((*where, name), "is missing" + _described(each))
+        for name, item in value.items():
+            if name in properties:
+                continue
+            if other is False:
+                self.fault((*where, name), f"not a setting of {owner}{nearest(name, properties)}")
+            else:
+                made[name] = self.value(item, other, (*where, name), owner) if isinstance(other, dict) else item
+        return made
+
+
+def expected(schema: Schema, definitions: dict[str, Schema]) -> str:
+    """What a value may be, in words: `a number, more than 0, at most 1`."""
+    schema = _Check(definitions, []).resolved(schema)
+    branches = schema.get("anyOf") or schema.get("oneOf")
+    if branches:
+        return " or ".join(dict.fromkeys(expected(each, definitions) for each in branches))
+    if "const" in schema or "enum" in schema:
+        return " or ".join(each if isinstance(each, str) else shown(each) for each in schema.get("enum", [schema.get("const")]))
+    kind = str(schema.get("type", ""))
+    if schema.get("own"):
+        return "a path of your own, ./…"
+    words = [_KINDS.get(kind, "a value")]
+    items = schema.get("items")
+    if kind == "array" and isinstance(items, dict) and items:
+        words[0] += f" [ … ], in it {expected(items, definitions)}"
+    bounds = ("minimum", "at least"), ("exclusiveMinimum", "more than"), ("maximum", "at most"), ("exclusiveMaximum", "less than")
+    if "minimum" in schema and "maximum" in schema:
+        return f"{words[0]} from {schema['minimum']:g} to {schema['maximum']:g}"
+    return ", ".join(words + [f"{text} {schema[name]:g}" for name, text in bounds if name in schema])
+
+
+def choices(schema: Schema, definitions: dict[str, Schema]) -> list[Any]:
+    """What a value may be where that can be counted: the words of an enum, true and false; else nothing."""
+    schema = _Check(definitions, []).resolved(schema)
+    branches = schema.get("anyOf") or schema.get("oneOf")
+    if branches:
+        return [each for branch in branches for each in choices(branch, definitions)]
+    if schema.get("type") == "boolean":
+        return [False, True]
+    return list(schema.get("enum", [schema["const"]] if "const" in schema else []))
+
+
+def _described(schema: Schema) -> str:
+    text = schema.get("description")
+    return f" ({one_line(text, 100)})" if text else ""
+
+
+def _advice(value: Any, kind: str) -> str:
+    if kind == "boolean" and isinstance(value, str) and value.lower() in ("yes", "no", "on", "off"):
+        return "; write true or false"
+    if kind in ("integer", "number") and isinstance(value, str) and re.fullmatch(r"[-+]?[0-9][0-9.,_]*", value):
+        return "; write it without quotes, underscores or commas"
+    if kind == "string" and isinstance(value, int | float):
+        return "; put it in quotes"
+    if kind == "array" and value is not None and not isinstance(value, dict):
+        return f"; write [{one_line(str(value), 40)}]"
+    return ""

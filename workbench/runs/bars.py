@@ -1,0 +1,90 @@
+"""What a run reached, against what the course got and what counts as passing. Nothing is judged on a DEMO or on stand-in data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from workbench.events import split_tag
+from workbench.recipes.recipe import Bar, Recipe
+from workbench.runs.history import higher_is_better
+
+if TYPE_CHECKING:
+    from workbench.runs.runs import Summary
+
+
+class Judged(NamedTuple):
+    """One bar of a recipe and what a run made of it."""
+
+    bar: Bar
+    value: float | None
+    passed: bool | None
+    """None: not measured yet, or not judged."""
+
+
+def figure(recipe: Recipe, summary: Summary, metric: str) -> float | None:
+    """A run's figure for a metric: of the weights that it keeps, so the best value of `keep_best`, and the last one of everything else."""
+    value = (summary.best if metric == recipe.train.keep_best else summary.last).get(metric)
+    return None if value is None else float("nan") if value == "None" else float(value)
+
+
+def is_judged(summary: Summary) -> bool:
+    """Whether bars and the course's figures count for this run."""
+    return not (summary.demo or summary.variant)
+
+
+def judge(recipe: Recipe, summary: Summary) -> list[Judged]:
+    """Every bar of the recipe."""
+    found = []
+    for bar in recipe.bar:
+        value = figure(recipe, summary, bar.metric)
+        found.append(Judged(bar, value, bar.passed(value) if value is not None and is_judged(summary) else None))
+    return found
+
+
+def wanted(bar: Bar) -> str:
+    """A bar in signs: ≥ 0.98."""
+    signs = [("≥", bar.at_least), ("≤", bar.at_most)]
+    return " ".join(f"{sign} {limit:g}" for sign, limit in signs if limit is not None)
+
+
+def headline(recipe: Recipe, summary: Summary | None = None) -> str:
+    """The one metric to name a run by: what its bar, the course's figure or its best weights are about; else a loss that was measured."""
+    named = [*(bar.metric for bar in recipe.bar), *(reference.metric for reference in recipe.reference)]
+    named += [recipe.train.keep_best, "valid/loss", "train/loss"]
+    measured = summary.best if summary else {}
+    return next((metric for metric in named if metric in measured), "") if summary else next(filter(None, named))
+
+
+class Best(NamedTuple):
+    """The best figure of a recipe's runs."""
+
+    metric: str
+    value: float
+    variant: str
+    """Of which data, where that is not the recipe's own: then no bar is about it."""
+
+
+def best_of(recipe: Recipe, summaries: list[Summary]) -> Best | None:
+    """For the most telling metric that was measured: of the runs that are judged, else of those with the first one's data."""
+    real = [summary for summary in summaries if not summary.demo]
+    variant = "" if any(map(is_judged, real)) else next((summary.variant for summary in real), "")
+    counted = [summary for summary in real if summary.variant == variant]
+    for metric in dict.fromkeys(headline(recipe, summary) for summary in counted):
+        values = [value for summary in counted if (value := figure(recipe, summary, metric)) is not None and value == value]
+        if metric and values:
+            return Best(metric, (max if is_higher_better(recipe, metric) else min)(values), variant)
+    return None
+
+
+def is_higher_better(recipe: Recipe, metric: str) -> bool:
+    """By the recipe's bar where it has one for the metric, else by the metric's words."""
+    for bar in recipe.bar:
+        if bar.metric == metric:
+            return bar.at_least is not None
+    return higher_is_better(metric)
+
+
+def short_name(metric: str) -> str:
+    """`valid/loss` as it stands before a figure in a narrow place: valid loss."""
+    split, name, series = split_tag(metric)
+    return " ".join(part for part in (split, name, series) if part)

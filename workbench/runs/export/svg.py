@@ -1,0 +1,167 @@
+"""Charts as SVG, without NumPy and without a script: what the HTML export draws. Colours are classes, so that the page chooses them."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+from workbench.formatting import count, number
+
+WIDTH, HEIGHT = 640, 260
+LEFT, RIGHT, TOP, BOTTOM = 58, 22, 10, 24
+SLOTS = 8
+FEW = 40
+"""Points up to which each is drawn as a dot, with its value on hover."""
+LOG_FROM = 100
+"""The y-axis is logarithmic where all values are positive and the largest is so many times the smallest."""
+
+
+class Line(NamedTuple):
+    """One series; `points` are not joined."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    slot: int = 0
+    points: bool = False
+
+
+class Scale(NamedTuple):
+    """From values to pixels."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high, at = (math.log10(each) if self.log else each for each in (self.low, self.high, value))
+        return self.start + (at - low) / (high - low) * (self.end - self.start)
+
+
+def chart(
+    lines: Sequence[Line],
+    *,
+    end: float | None = None,
+    references: Sequence[tuple[float, str]] = (),
+    moments: Sequence[float] = (),
+    labels: tuple[str, str] = ("", ""),
+) -> str:
+    """A chart of these lines; `end` is the planned last x, references are horizontal lines, moments vertical ones with their numbers."""
+    xs = [value for line in lines for value in line.x if math.isfinite(value)]
+    ys = [value for line in lines for value in line.y if math.isfinite(value)]
+    if not xs or not ys:
+        return '<p class="faint">No values.</p>'
+    ys += [value for value, _ in references if math.isfinite(value)]
+    x = _scale(min(0.0, *xs) if end is not None else min(xs), max(end or 0.0, max(xs)), LEFT, WIDTH - RIGHT)
+    y = _scale(min(ys), max(ys), HEIGHT - BOTTOM, TOP, room=True)
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">']
+    for mark in ticks(y, 5):
+        at = y(mark)
+        parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<text class="y" x="{LEFT - 6}" y="{at + 4:.1f}">{_tick(mark)}</text>')
+    for mark in ticks(x, 6):
+        parts.append(f'<text class="x" x="{x(mark):.1f}" y="{HEIGHT - 6}">{_tick(mark)}</text>')
+    parts.append(f'<path class="axis" d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
+    over: list[str] = []
+    for place, moment in enumerate(moments, 1):
+        if x.low <= moment <= x.high:
+            at = x(moment)
+            parts.append(f'<path class="moment" d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
+            over.append(f'<text class="note" x="{at + 3:.1f}" y="{TOP + 9}">{place}</text>')
+    for place, (value, label) in enumerate(references):
+        if math.isfinite(value):
+            at = y(value)
+            right = WIDTH - RIGHT - 4 - 110 * (place % 4)  # side by side, since their values are often close
+            parts.append(f'<path class="reference" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
+            over.append(f'<text class="note end" x="{right}" y="{at - 4:.1f}">{escape(label)} {_tick(value)}</text>')
+    for line in lines:
+        parts.append(_drawn(line, x, y))
+    if labels[0]:
+        parts.append(f'<text class="note end" x="{WIDTH - RIGHT}" y="{HEIGHT - BOTTOM - 5}">{escape(labels[0])}</text>')
+    if labels[1]:
+        parts.append(f'<text class="note" x="{LEFT + 5}" y="{TOP + 9}">{escape(labels[1])}</text>')
+    return "".join([*parts, *over, "</svg>"])
+
+
+def _scale(low: float, high: float, start: float, end: float, room: bool = False) -> Scale:
+    low, high = max(low, -1e300), min(high, 1e300)  # so that their difference is a number
+    if room and 0 < low * LOG_FROM < high:
+        return Scale(low, high, start, end, log=True)
+    if high - low <= abs(high) * 1e-12:
+        low, high = low - (abs(low) or 1) * 0.1, high + (abs(high) or 1) * 0.1
+    spare = (high - low) * 0.04 if room else 0.0
+    bottom = 0.0 if 0 <= low < spare * 3 else low - spare
+    return Scale(bottom if room else low, high + spare, start, end)
+
+
+def ticks(scale: Scale, parts: int) -> list[float]:
+    """Round numbers in the range of a scale: about `parts`."""
+    if scale.log:
+        first, last = math.ceil(math.log10(scale.low) - 1e-9), math.floor(math.log10(scale.high) + 1e-9)
+        every = max(1, round((last - first) / parts))
+        found = [10.0**power for power in range(first, last + 1, every)]
+        return found if len(found) > 1 else [scale.low, scale.high]
+    rough = (scale.high - scale.low) / parts
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(each * power for each in (1, 2, 2.5, 5, 10) if each * power >= rough * 0.999)
+    first = math.ceil(scale.low / step - 1e-9)
+    return [round((first + place) * step, 12) for place in range(math.floor(scale.high / step + 1e-9) - first + 1)]
+
+
+def _tick(value: float) -> str:
+    return f"{value:g}" if value == 0 or 1e-4 <= abs(value) < 1e4 else number(value)
+
+
+def thinned(x: Sequence[float], y: Sequence[float], scale: Scale) -> list[list[tuple[float, float]]]:
+    """A line in pieces, broken where a value is not finite: in each column of pixels its first, lowest, highest and last point at most."""
+    pieces: list[list[tuple[float, float]]] = [[]]
+    column: list[tuple[float, float]] = []
+
+    def close() -> None:
+        low, high = min(column, key=lambda point: point[1]), max(column, key=lambda point: point[1])
+        kept = sorted({0, column.index(low), column.index(high), len(column) - 1})
+        pieces[-1] += [column[place] for place in kept]
+        column.clear()
+
+    at = None
+    for one, value in zip(x, y, strict=False):
+        if not (math.isfinite(one) and math.isfinite(value)):
+            if column:
+                close()
+            if pieces[-1]:
+                pieces.append([])
+            continue
+        pixel = int(scale(one))
+        if pixel != at and column:
+            close()
+        at = pixel
+        column.append((one, value))
+    if column:
+        close()
+    return [piece for piece in pieces if piece]
+
+
+def _drawn(line: Line, x: Scale, y: Scale) -> str:
+    style = f"s{line.slot % SLOTS + 1}"
+    found = [(one, value) for one, value in zip(line.x, line.y, strict=False) if math.isfinite(one) and math.isfinite(value)]
+    parts = []
+    if not line.points:
+        for piece in thinned(line.x, line.y, x):
+            path = "L".join(f"{x(one):.1f} {_inside(y, value):.1f}" for one, value in piece)
+            parts.append(f'<path class="{style}" d="M{path}"/>')
+    if line.points or len(found) <= FEW:
+        radius = 3 if line.points else 2.5
+        for one, value in found:
+            title = f"<title>{escape(line.name)} {number(value)} at {count(one) if one == int(one) else number(one)}</title>"
+            parts.append(f'<circle class="{style}" cx="{x(one):.1f}" cy="{_inside(y, value):.1f}" r="{radius}">{title}</circle>')
+    for one, value in zip(line.x, line.y, strict=False):
+        if math.isfinite(one) and not math.isfinite(value):
+            parts.append(f'<text class="bad" x="{x(one):.1f}" y="{HEIGHT - BOTTOM - 4}">{number(value)}</text>')
+            break  # the first says it; thousands would hide the rest
+    return "".join(parts)
+
+
+def _inside(y: Scale, value: float) -> float:
+    return y(min(max(value, y.low), y.high))

@@ -1,0 +1,70 @@
+"""From a recipe or a run to its project: found by name, or in a person's own file as it was trusted."""
+
+import importlib
+import inspect
+import sys
+import traceback
+import types
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from workbench.problems import Problem, one_line
+from workbench.recipes import trust
+from workbench.recipes.recipe import Recipe
+from workbench.runs.runs import Run
+from workbench.training.project import Project
+
+
+def find_project(source: str | Path) -> type[Project]:
+    """The one Project class that a shipped project (by name) or a file defines; a Problem, cause import, where there is none."""
+    try:
+        module = _module(source)
+    except Problem:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = "" if isinstance(error, SyntaxError) else f" ({Path(where.filename).name}:{where.lineno})"  # it names its own
+        raise Problem(
+            f"{source} cannot be imported: {type(error).__name__}: {one_line(str(error))}{place}.",
+            "The whole traceback is in the run's output.",
+            cause="import",
+        ) from error
+    own = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Project)
+        and value.__module__ == module.__name__
+        and not value.__name__.startswith("_")
+    ]
+    if len(own) != 1:
+        names = ", ".join(each.__name__ for each in own) or "none"
+        raise Problem(f"{source} must define one class derived from Project; it has {names}.", "Prefix the others with _.", cause="import")
+    return own[0]
+
+
+def _module(source: str | Path) -> types.ModuleType:
+    if isinstance(source, str):
+        return importlib.import_module(f"workbench.projects.{source}")
+    # Compiled from the bytes that were hashed: an import would read the file again, or a __pycache__ that nobody trusted.
+    code = compile(trust.read(source), str(source), "exec")
+    module = types.ModuleType("own_project")
+    module.__file__ = str(source)
+    sys.modules["own_project"] = module
+    exec(code, vars(module))
+    return module
+
+
+def make_project(run: Run, recipe: Recipe) -> Project:
+    """The run's project, with its config checked, not built yet."""
+    # A person's own file is imported from the copy that the run keeps, which is the trusted one.
+    kind = find_project(run.project_copy if recipe.project.endswith(".py") else recipe.project)
+    try:
+        config = kind.Config.model_validate(recipe.config)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Problem(f"recipe.yaml: config.{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    folder = Path(run.about().get("recipe") or run.path).parent
+    return kind(config, recipe.train, recipe.compute, recipe.seed, folder)

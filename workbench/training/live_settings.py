@@ -1,0 +1,65 @@
+"""Settings that change while a run goes on: which may, and what they are now. The loop asks it at step boundaries."""
+
+from typing import Any
+
+import msgspec
+
+from workbench.problems import Problem, one_line
+from workbench.recipes.recipe import LIVE, Train
+from workbench.runs.history import History
+from workbench.training.project import Project
+
+
+class LiveSettings:
+    """The loop's cadence and the project's config, as people have changed them so far."""
+
+    def __init__(self, project: Project, train: Train) -> None:
+        self.project = project
+        self.train = train
+        self.settings: dict[str, Any] = {}
+        """Every change so far, newest value by name: `config.learning_rate`, `train.epochs`."""
+
+    def value(self, name: str) -> Any:
+        """What a setting is now; None where there is no such setting."""
+        section, _, key = name.partition(".")
+        return getattr(self.project.config if section == "config" else self.train, key, None)
+
+    def change(self, settings: dict[str, Any]) -> None:
+        """Take new values, all or none: a Problem or pydantic's ValidationError leaves everything as it was."""
+        config: dict[str, Any] = {}
+        train: dict[str, Any] = {}
+        for name, value in settings.items():
+            section, _, key = name.partition(".")
+            if name not in self.names():
+                raise Problem(f"{one_line(name, 80)} cannot be changed while the run goes on.", f"These can: {', '.join(self.names())}.")
+            (config if section == "config" else train)[key] = value
+        try:
+            made = msgspec.convert({**msgspec.structs.asdict(self.train), **train}, Train)
+        except msgspec.ValidationError as error:
+            raise Problem(f"train: {error}.") from None
+        self.project.config = type(self.project.config).model_validate({**self.project.config.model_dump(), **config})
+        self.train = made
+        self.settings.update(settings)
+
+    def names(self) -> list[str]:
+        """What may change."""
+        fields = type(self.project.config).model_fields.items()
+        own = [
+            f"config.{name}" for name, field in fields if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("live")
+        ]
+        return [*own, *(f"train.{name}" for name in LIVE)]
+
+
+def to_repeat(past: History, from_step: int) -> list[dict[str, Any]]:
+    """What earlier attempts changed after the step from which the run goes on, each with the `step` at which it is to be made again."""
+    marks = [mark for mark in past.marks if mark.settings]
+    changes = [{"step": mark.step, "settings": mark.settings, "text": mark.text} for mark in marks if mark.step > from_step]
+    started = [status for status in past.statuses if status.state == "running" and status.attempt == past.attempt]
+    # What the last attempt was to do again and did not come to, be it at the very step where it ended.
+    done = [(mark.step, mark.settings) for mark in marks]
+    changes += [
+        change
+        for change in (started[0].pending if started else [])
+        if change["step"] > from_step and (change["step"], change["settings"]) not in done
+    ]
+    return sorted(changes, key=lambda change: change["step"])

@@ -1,0 +1,230 @@
+"""A look at a data set before training: how much there is, the classes, samples, as events. `worker --look` prints them.
+
+What needs a reader of its own is read by it; everything else, a person's own files too, is looked at by the kind of its files.
+"""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from workbench.datasets import images, own_file
+from workbench.datasets.labelled_images import ImageData
+from workbench.datasets.pictures import read_picture
+from workbench.datasets.store.catalog import find
+from workbench.datasets.store.fetch import fetch
+from workbench.datasets.store.stored import named
+from workbench.events import Event, Images, Table, Text
+from workbench.formatting import number, size
+from workbench.problems import Problem, one_line
+from workbench.torchkit.images import pictures
+
+SHOWN = 24
+SIDE = 96
+"""Pixels of a sample, where pictures have different sizes."""
+ROWS = 20
+WIDE = 8
+"""Most columns of a table whose rows are shown, too."""
+FEW = 30
+"""Most different lines of a text that are classes."""
+COUNTED = 6
+"""Most different values of a column that are counted one by one."""
+BEGINNING = 3000
+"""Characters of a text that are shown."""
+TEXT_LIMIT = 60_000_000
+PICTURES = {".jpg", ".jpeg", ".png"}
+
+
+def title(reference: str) -> str:
+    """What a data set of the catalogue, or a person's own path, is called; Problem where there is none."""
+    if is_path(reference):
+        if not Path(reference).exists():
+            raise Problem(f"There is no file or folder {one_line(reference)}.", "", "data")
+        return one_line(Path(reference).name)
+    return find(*named(reference)).title
+
+
+def is_path(reference: str) -> bool:
+    """A person's own file or folder, as recipes tell it: it has a slash."""
+    return "/" in reference
+
+
+def look(reference: str) -> Iterator[Event]:
+    """`NAME`, `NAME:VARIANT`, or the path of a file or folder; what is not here is fetched. Problem where it cannot be used."""
+    if is_path(reference):
+        path = Path(reference)
+        yield from files({path.name: path})
+        return
+    name, variant = named(reference)
+    if name in ("digits", "mnist", "fashion-mnist"):
+        yield from labelled(images.read(name))
+    elif name == "breast-cancer":
+        from sklearn.datasets import load_breast_cancer
+
+        found = load_breast_cancer()
+        names = [str(each) for each in found.feature_names]
+        rows = [[*map(str, values), str(found.target_names[label])] for values, label in zip(found.data, found.target, strict=True)]
+        yield from table([*names, "diagnosis"], rows)
+    elif name == "python-source":
+        from workbench.datasets.text import python_source
+
+        yield from text("Python", python_source())
+    else:
+        yield from files(fetch(name, variant))
+
+
+def labelled(data: ImageData) -> Iterator[Event]:
+    """Pictures with a label each, split in three: counts, and samples of each class in turn."""
+    parts = {"train": data.train, "valid": data.valid, "test": data.test}
+    counts = {part: Counter(data.classes[label] for label in each.labels.tolist()) for part, each in parts.items()}
+    yield from classes(counts, data.classes)
+    by_class = [np.flatnonzero(data.train.labels == label)[: SHOWN // len(data.classes) + 1] for label in range(len(data.classes))]
+    chosen = [int(index) for turn in zip_longest(*by_class) for index in turn if index is not None][:SHOWN]
+    captions = [data.classes[data.train.labels[index]] for index in chosen]
+    yield pictures("samples", data.train.images[chosen], captions)
+
+
+def classes(counts: Mapping[str, Counter[str]], order: Sequence[str] = ()) -> Iterator[Event]:
+    """How many examples of each class each part has: `counts` by part. In this order, or the most frequent class first."""
+    parts = list(counts)
+    yield Table(
+        tag="sizes", columns=["part", "examples", "classes"], rows=[[part, counts[part].total(), len(counts[part])] for part in parts]
+    )
+    together = sum(counts.values(), Counter[str]())
+    names = order or [name for name, _ in together.most_common()]
+    rows: list[list[str | float]] = [[one_line(name, 40), *(counts[part][name] for part in parts)] for name in names]
+    yield Table(tag="classes", columns=["class", *parts], rows=rows)
+
+
+def files(found: Mapping[str, Path]) -> Iterator[Event]:
+    """Files by their names in the catalogue, or one of a person's own: each by its kind."""
+    single = {key: path for key, path in found.items() if path.is_file() and path.suffix.lower() in PICTURES}
+    if single:
+        yield _squares("samples", list(single.values()), list(single))
+    names = {}
+    if "names" in found:  # of folders that are called by numbers
+        names = {str(key): str(value) for key, value in json.loads(own_file.text(found["names"], 1_000_000)).items()}
+    for key, path in found.items():
+        ending = path.suffix.lower()
+        if path.is_dir():
+            yield from folder(path, names)
+        elif ending == ".csv":
+            rows = _rows(path)
+            header = rows.pop(0) if not any(map(_is_number, rows[0])) else [str(place) for place in range(1, len(rows[0]) + 1)]
+            yield from table([one_line(name, 40) for name in header], rows, key)
+        elif ending == ".txt":
+            yield from text(key, own_file.text(path, TEXT_LIMIT))
+        elif ending == ".pth":
+            yield weights(path)
+        elif key not in single and key != "names":
+            yield Table(tag=f"{key} file", columns=["file", "size"], rows=[[one_line(path.name), size(path.stat().st_size)]])
+
+
+def folder(root: Path, names: Mapping[str, str] = {}) -> Iterator[Event]:
+    """A folder of pictures: the innermost folder is the class; train, valid and test above it, where they are, the part."""
+    found: dict[str, dict[str, list[Path]]] = {}
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() in PICTURES and path.is_file() and not path.is_symlink() and not path.name.startswith("."):
+            *above, kind = path.relative_to(root).parts[:-1] or (root.name,)
+            part = next((each for each in above if each in ("train", "valid", "test")), "all")
+            found.setdefault(part, {}).setdefault(names.get(kind, kind), []).append(path)
+    if not found:
+        raise Problem(f"{one_line(str(root))} has no pictures.", "JPEG and PNG pictures are looked for, a folder for each class.", "data")
+    order = [part for part in ("train", "valid", "test", "all") if part in found]
+    yield from classes({part: Counter({name: len(paths) for name, paths in found[part].items()}) for part in order})
+    groups = list(found[order[0]].items())
+    spread = groups[:: max(1, len(groups) // SHOWN)]
+    turns = zip_longest(*([(name, path) for path in paths[:SHOWN]] for name, paths in spread[:SHOWN]))
+    chosen = [each for turn in turns for each in turn if each][:SHOWN]
+    yield _squares("samples", [path for _, path in chosen], [one_line(name, 40) for name, _ in chosen])
+
+
+def _squares(tag: str, paths: Sequence[Path], captions: Sequence[str]) -> Images:
+    opened = [read_picture(path, SIDE) for path in paths]
+    side = min(SIDE, max(min(picture.size) for picture in opened))
+    squares = [np.asarray(ImageOps.fit(picture, (side, side), Image.Resampling.BILINEAR)) for picture in opened]
+    return pictures(tag, np.stack(squares).transpose(0, 3, 1, 2).astype(np.float32) / 255, captions)
+
+
+def _rows(path: Path) -> list[list[str]]:
+    lines = own_file.text(path, TEXT_LIMIT).split("\n")
+    try:
+        rows = [row for row in csv.reader(lines, delimiter=max(",;\t", key=lines[0].count)) if row]
+    except csv.Error as error:
+        raise Problem(f"{one_line(path.name)} cannot be read as a table: {error}.", "", "data") from None
+    if not rows:
+        raise Problem(f"{one_line(path.name)} is empty.", "", "data")
+    return rows
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], name: str = "rows") -> Iterator[Event]:
+    """Rows of a table: what each column holds, and the first rows."""
+    width = len(header)
+    wrong = next((place for place, row in enumerate(rows, 1) if len(row) != width), None)
+    if wrong:
+        raise Problem(f"Row {wrong} of {one_line(name)} has {len(rows[wrong - 1])} fields, where {width} are right.", "", "data")
+    about: list[list[str | float]] = []
+    for place, column in enumerate(header):
+        fields = [row[place] for row in rows]
+        different = Counter(fields)
+        first = ", ".join(one_line(field, 20) for field in fields[:3])
+        counted = f"{len(different):,} different"
+        if len(different) <= COUNTED and len(different) * 4 < len(fields):
+            counted = ", ".join(f"{one_line(value, 20)}: {times:,}" for value, times in sorted(different.items(), key=_by_value))
+        summary = ["", "", ""]
+        if fields and all(map(_is_number, fields)):
+            values = np.array(fields, float)
+            summary = [number(float(each)) for each in (values.min(), values.mean(), values.max())]
+        about.append([column, *summary, counted, first])
+    yield Table(tag=f"{name} columns", columns=["column", "least", "mean", "most", f"values of {len(rows):,}", "first"], rows=about)
+    if width <= WIDE:
+        shown: list[list[str | float]] = [[float(each) if _is_number(each) else one_line(each, 40) for each in row] for row in rows[:ROWS]]
+        yield Table(tag=f"{name} rows", columns=list(header), rows=shown)
+
+
+def _by_value(counted: tuple[str, int]) -> tuple[float, str]:
+    return (float(counted[0]) if _is_number(counted[0]) else 0.0, counted[0])
+
+
+def text(name: str, content: str) -> Iterator[Event]:
+    """A text: its counts and its beginning; one with a class in each line: their counts."""
+    lines = content.split("\n")
+    different = Counter(line for line in lines if line)
+    if len(different) <= FEW < len(lines):
+        yield from classes({name: different})
+        return
+    words = content.split()
+    rows: list[list[str | float]] = [
+        ["characters", len(content)],
+        ["different characters", len(set(content))],
+        ["lines", len(lines)],
+        ["words", len(words)],
+        ["different words", len(set(words))],
+    ]
+    yield Table(tag=f"{name} sizes", columns=["what", "how many"], rows=rows)
+    yield Text(tag=f"{name} beginning", text=content[:BEGINNING] + ("…" if len(content) > BEGINNING else ""))
+
+
+def weights(path: Path) -> Table:
+    """The tensors of a state_dict, and how many numbers they hold."""
+    import torch
+
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        rows: list[list[str | float]] = [[one_line(key), " x ".join(map(str, each.shape)), each.numel()] for key, each in saved.items()]
+    except Exception:  # as many kinds of error as there are ways to be damaged
+        raise Problem(f"{one_line(path.name)} is damaged, or holds something else than weights.", "", "data") from None
+    return Table(tag="tensors", columns=["tensor", "shape", "numbers"], rows=[["all", "", sum(float(row[2]) for row in rows)], *rows])
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""How cells reach the terminal: colours, strips, and the frame's difference. Textual's insides stand here."""

@@ -1,0 +1,45 @@
+"""How the states of a run are written on screen: symbol, words, colour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.style import Style
+
+from workbench.events import CAUSES
+from workbench.tui.drawing import palette
+
+if TYPE_CHECKING:
+    from workbench.runs.runs import State
+
+STATES = {
+    "created": ("·", "dim"),
+    "queued": ("○", "dim"),
+    "starting": ("◌", "accent"),
+    "running": ("●", "good"),
+    "paused": ("‖", "warn"),
+    "stopping": ("◍", "warn"),
+    "finished": ("✓", "good"),
+    "stopped": ("■", "warn"),
+    "failed": ("✗", "bad"),
+    "away": ("◇", "violet"),
+}
+
+
+def state_style(state: str) -> Style:
+    """The colour of a state."""
+    style: Style = getattr(palette, STATES.get(state, ("", "dim"))[1])
+    return style
+
+
+def state_words(state: State) -> tuple[str, str, Style]:
+    """A state as symbol, words and colour; a run that ended badly says why: `failed: out of memory …`."""
+    symbol = STATES.get(state.state, ("?", ""))[0]
+    words = state.state
+    if state.state == "away":
+        words = state.message
+    elif state.host:
+        words = f"{state.state} on {state.host}"
+    elif state.state == "failed" or state.cause in ("sigterm", "patience"):
+        words = f"{state.state}: {CAUSES.get(state.cause, state.cause)}" if state.cause else state.state
+    return symbol, words, state_style(state.state)

@@ -1,0 +1,80 @@
+"""Lines of cells: build them, and wrap text into them. Pure functions for Line-API widgets."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from workbench.tui.drawing import palette
+
+Part = tuple[str, Style]
+
+
+def fit(text: str, width: int, align: str = "left") -> str:
+    """The text in exactly `width` cells, cut with an ellipsis; tabs and newlines become spaces."""
+    if not text.isprintable():
+        text = text.expandtabs(4).replace("\n", " ")
+    have = cell_len(text)
+    if have > width:
+        return set_cell_size(text, width - 1) + "…" if width > 0 else ""
+    return " " * (width - have) + text if align == "right" else text + " " * (width - have)
+
+
+def line(width: int, parts: Sequence[Part], right: Sequence[Part] = ()) -> Strip:
+    """Parts from the left and parts that end at the right edge, in `width` cells; where both do not fit, the left is cut."""
+    tail = [(fit(text, min(cell_len(text), width)), style) for text, style in right]
+    room = max(0, width - sum(cell_len(text) for text, _ in tail))
+    segments: list[Segment] = []
+    for text, style in parts:
+        if room <= 0:
+            break
+        have = cell_len(text)
+        text = fit(text, min(have, room))
+        segments.append(Segment(text, style))
+        room -= cell_len(text)
+        if cell_len(text) < have:
+            break
+    segments.append(Segment(" " * room, palette.plain))
+    segments.extend(Segment(text, style) for text, style in tail)
+    return Strip([segment for segment in segments if segment.text], width)
+
+
+def wrap(text: str, width: int, indent: str = "") -> list[str]:
+    """Text broken into lines of at most `width` cells, at spaces where there are any; its own newlines are kept."""
+    width = max(width, 4)
+    lines: list[str] = []
+    for paragraph in text.expandtabs(4).split("\n"):
+        current, room = "", width
+        for word in paragraph.split(" "):
+            size = cell_len(word)
+            if current and size + 1 > room:
+                lines.append(current)
+                current, room = indent, width - cell_len(indent)
+            elif current:
+                current, room = current + " ", room - 1
+            while cell_len(word) > room:
+                head = set_cell_size(word, room).rstrip(" ") or word[:1]
+                lines.append(current + head)
+                word = word[len(head) :]
+                current, room = indent, width - cell_len(indent)
+            current, room = current + word, room - cell_len(word)
+        lines.append(current)
+    return lines
+
+
+def paragraph(text: str, width: int, style: Style, indent: str = "", margin: int = 0) -> list[Strip]:
+    """Wrapped text in one style, with so many empty cells before it."""
+    return [line(width, [(" " * margin + each, style)]) for each in wrap(text, width - 2 * margin, indent)]
+
+
+def joined(groups: Iterable[Sequence[Part]], between: Part) -> list[Part]:
+    """Groups of parts with a separator between them; empty groups are left out."""
+    parts: list[Part] = []
+    for group in groups:
+        if group:
+            if parts:
+                parts.append(between)
+            parts.extend(group)
+    return parts

@@ -1,0 +1,22 @@
+"""Which runs have ended since one looked last: for the bell and the notice of the terminal program."""
+
+from workbench.problems import Problem
+from workbench.runs import lock, runs
+from workbench.runs.runs import Run, State
+
+
+class Endings:
+    """Runs that were ended before the first look are no news."""
+
+    def __init__(self) -> None:
+        self._alive: set[Run] = set()
+
+    def look(self) -> list[tuple[Run, State]]:
+        """Those that lived at the last look and have ended, with how."""
+        try:
+            alive = {run for run in runs.list_runs() if lock.is_held(run.lock)}
+        except Problem:
+            return []
+        gone = [run for run in self._alive - alive if run.path.is_dir()]
+        self._alive = alive
+        return [(run, runs.state(run)) for run in sorted(gone, key=lambda run: run.id)]

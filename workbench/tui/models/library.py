@@ -1,0 +1,178 @@
+"""The recipes and runs that the home screen lists: read in small pieces, so that no list, however long, holds up a key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from workbench.datasets.store import catalog
+from workbench.problems import Problem, one_line
+from workbench.recipes import recipe as recipes
+from workbench.recipes.recipe import Loaded, Recipe
+
+# What reads runs is imported where it is used: the list of recipes is painted before.
+if TYPE_CHECKING:
+    from workbench.runs.runs import Run
+    from workbench.tui.models.run_feed import Feed
+
+OWN = "Own recipes"
+KEPT = 4
+"""Feeds of ended runs that stay in memory after their screens were left."""
+
+
+class Shelved(NamedTuple):
+    """A recipe of the list: read, or with what is wrong with it."""
+
+    path: Path
+    loaded: Loaded | None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return one_line(self.loaded.recipe.title) if self.loaded else one_line(self.path.name)
+
+    @property
+    def part(self) -> str:
+        """The heading that it stands under: its part, or the folder that a broken one lies in."""
+        if self.loaded:
+            return one_line(self.loaded.recipe.part) or OWN
+        number, _, words = self.path.parent.name.partition("-")
+        return f"{number}. {words.replace('-', ' ').capitalize()}" if number.isdigit() and words else OWN
+
+    @property
+    def place(self) -> tuple[tuple[int, str], ...]:
+        """Where it stands in the list: a person's own first, then by its part, its lesson and its name."""
+        lesson = self.loaded.recipe.lesson if self.loaded else ""
+        part = recipes.course_order(self.part)
+        return (0, "") if self.part == OWN else part, part, recipes.course_order(lesson), (0, self.path.stem)
+
+
+class Entry:
+    """A run of the list."""
+
+    def __init__(self, run: Run) -> None:
+        from workbench.runs.notes import Notes
+        from workbench.runs.runs import State, Summary
+
+        self.run = run
+        self.state = State(state="created")
+        self.summary = Summary(size=-1)
+        self.recipe: Recipe | None = None
+        self.notes = Notes()
+        self.quiet: tuple[float, float] | None = None
+
+    @property
+    def title(self) -> str:
+        return one_line(self.recipe.title) if self.recipe else self.run.stem
+
+
+def shelve(path: Path) -> Shelved:
+    """Read a recipe for the list; whatever is wrong with it stands in the list too."""
+    try:
+        return Shelved(path, recipes.load(path, describe=False))
+    except recipes.RecipeProblem as problem:
+        return Shelved(path, None, problem.problems)
+    except Problem as problem:
+        return Shelved(path, None, (str(problem),))
+    except OSError as error:
+        return Shelved(path, None, (f"{recipes.shown(path)} cannot be read: {error.strerror}.",))
+
+
+class Library:
+    """What the screens share."""
+
+    def __init__(self) -> None:
+        self.shelf: list[Shelved] = []
+        self.entries: dict[str, Entry] = {}
+        self._feeds: dict[str, Feed] = {}
+        self._opened: list[str] = []
+
+    def load_recipes(self) -> None:
+        """Read every recipe, by part and lesson."""
+        self.shelf = sorted(map(shelve, recipes.shipped_and_own()), key=lambda each: each.place)
+
+    def feed(self, run: Run) -> Feed:
+        """The run's feed, for a screen that opens; it is kept when the screen is left."""
+        from workbench.tui.models.run_feed import Feed
+
+        if run.id in self._opened:
+            self._opened.remove(run.id)
+        self._opened.append(run.id)
+        for old in self._opened[:-KEPT]:
+            self._opened.remove(old)
+            feed = self._feeds.get(old)
+            if feed and not feed.state.alive:
+                del self._feeds[old]
+        return self._feeds.setdefault(run.id, Feed(run))
+
+    def forget(self, run: Run) -> None:
+        """The run was deleted."""
+        self.entries.pop(run.id, None)
+        self._feeds.pop(run.id, None)
+        if run.id in self._opened:
+            self._opened.remove(run.id)
+
+    def ahead(self, key: str) -> Iterator[None]:
+        """Read the log of the run under the cursor, in small pieces, so that it opens at once."""
+        entry = self.entries.get(key)
+        if entry:
+            feed = self.feed(entry.run)
+            while feed.read() or not feed.caught_up:
+                yield
+
+    def of(self, stem: str) -> list[Entry]:
+        """The past runs of a recipe, newest first."""
+        return [entry for entry in self.entries.values() if entry.run.stem == stem]
+
+    def count(self, name: str) -> int:
+        """How many rows the list of that name has."""
+        return len({"recipes": self.shelf, "runs": self.entries, "data": catalog.catalog()}[name])
+
+    def live(self) -> int:
+        """How many runs are alive."""
+        return sum(entry.state.alive for entry in self.entries.values())
+
+    def refresh(self) -> Iterator[None]:
+        """Look at every run again; a generator that stops after each small piece of work."""
+        from workbench.runs import runs
+
+        found = runs.list_runs()
+        self.entries = {run.id: self.entries.get(run.id) or Entry(run) for run in found}
+        yield
+        for entry in list(self.entries.values()):
+            yield from self._look(entry)
+            yield
+
+    def _look(self, entry: Entry) -> Iterator[None]:
+        from workbench.runs import notes, runs
+        from workbench.tui.models.run_feed import Feed
+
+        run = entry.run
+        entry.notes = notes.read(run)
+        if entry.recipe is None:
+            try:
+                entry.recipe = run.recipe()
+            except Problem:
+                entry.recipe = Recipe(title=run.stem, project="?")
+        entry.state = runs.state(run)
+        feed = self._feeds.get(run.id)
+        if feed is None and not entry.state.alive:
+            kept = entry.summary if entry.summary.size == runs.log_size(run) else runs.kept_summary(run)
+            if kept is not None:
+                entry.summary, entry.quiet = kept, None
+                return
+        feed = feed or self._feeds.setdefault(run.id, Feed(run))
+        feed.state = entry.state
+        size = runs.log_size(run)
+        if size == entry.summary.size and feed.caught_up:
+            entry.quiet = feed.quiet()
+            return
+        while feed.read() or not feed.caught_up:
+            yield
+        entry.summary = runs.summarize(feed.history, size)
+        entry.quiet = feed.quiet()
+        if not entry.state.alive:
+            runs.keep_summary(run, entry.summary)
+            if run.id not in self._opened:
+                self._feeds.pop(run.id, None)  # other runs that were read ahead may have pushed it out meanwhile

@@ -1,0 +1,78 @@
+"""The rows of the list of data sets, and the pane about one. Pure: from what is on this machine to lines of cells."""
+
+from collections.abc import Mapping, Sequence
+
+from textual.strip import Strip
+
+from workbench.datasets.store.catalog import uses
+from workbench.datasets.store.stored import Stored
+from workbench.formatting import size
+from workbench.problems import one_line
+from workbench.recipes.recipe import Recipe
+from workbench.tui.drawing import palette, strips
+from workbench.tui.models.downloads import Job
+from workbench.tui.models.library import Library
+from workbench.tui.panels.detail import labelled
+from workbench.tui.panels.recipe_rows import matches
+from workbench.tui.panels.rows import Row
+
+NAME, SIZE, BAR = 24, 8, 8
+
+
+def rows(found: Sequence[Stored], jobs: Mapping[str, Job], width: int, filtered: str) -> list[Row]:
+    """Sets with their variants below them: name, size, where it is, or how far it is."""
+    shown = [each for each in found if matches(f"{each.reference} {each.about.title} {each.about.stand_in_for}", filtered)]
+    if not shown:
+        return [Row("", strips.line(width, [("  No data set has these words.", palette.dim)]))]
+    header = [("  " + strips.fit("Set", NAME), palette.faint), (strips.fit("Size", SIZE, "right"), palette.faint)]
+    made = [Row("", strips.line(width, [*header, ("  Where", palette.faint)]))]
+    for each in shown:
+        name = f"  {each.variant}" if each.variant else each.name
+        parts = [("  " + strips.fit(name, NAME), palette.dim if each.variant else palette.plain)]
+        parts.append((strips.fit(size(each.bytes) if each.bytes else "", SIZE, "right") + "  ", palette.dim))
+        made.append(Row(each.reference, strips.line(width, [*parts, *_where(each, jobs.get(each.reference))])))
+    return made
+
+
+def _where(each: Stored, job: Job | None) -> list[strips.Part]:
+    if job and job.state == "running":
+        full = round(job.share * BAR)
+        bar = [("█" * full, palette.accent), ("░" * (BAR - full), palette.faint), (f" {job.share:4.0%}", palette.plain)]
+        note = "stopping" if job.stopping else "verifying" if job.what == "verify" else job.rate
+        return [*bar, (f" {note}" if note else "", palette.dim)]
+    if job and job.state == "failed":
+        return [("✗ wrong" if job.what == "verify" else "✗ could not be fetched", palette.bad)]
+    mark, style = {
+        "here": ("✓", palette.good),
+        "mirror": ("✓", palette.good),
+        "package": ("✓", palette.good),
+        "fetch": ("↓", palette.accent),
+    }.get(each.state, ("·", palette.faint))
+    return [(mark, style), (f" {each.words}", palette.faint if each.state == "nowhere" else palette.dim)]
+
+
+def pane(each: Stored, job: Job | None, library: Library, width: int) -> list[Strip]:
+    """All there is to say about a set."""
+    about, blank = each.about, strips.line(width, [])
+    lines = strips.paragraph(about.title, width, palette.bold)
+    lines += strips.paragraph(each.reference, width, palette.accent)
+    if about.stand_in_for:
+        lines += strips.paragraph(f"Stands in for {about.stand_in_for}: bars are not judged on it.", width, palette.warn)
+    if job and job.said:
+        look = {"failed": palette.bad, "done": palette.good}.get(job.state, palette.warn)
+        lines += [blank, *strips.paragraph(one_line(job.said, 1000), width, look)]
+    if about.about:
+        lines += [blank, *strips.paragraph(" ".join(about.about.split()), width, palette.plain)]
+    lines.append(blank)
+    for label, text in (("where", each.words), ("licence", about.licence), ("source", about.source)):
+        lines += labelled(label, text, width)
+    for place, (key, file) in enumerate(about.files.items()):
+        lines += labelled("files" if not place else "", f"{key}  {size(file.bytes)}", width)
+    used = [shelved.title for shelved in library.shelf if shelved.loaded and each.reference in _used(shelved.loaded.recipe)]
+    for place, title in enumerate(used):
+        lines += labelled("used by" if not place else "", title, width)
+    return lines
+
+
+def _used(recipe: Recipe) -> list[str]:
+    return uses(recipe.project, recipe.config)

@@ -1,0 +1,61 @@
+"""The rows of the list of recipes. Pure: from what the library knows to lines of cells."""
+
+from textual.strip import Strip
+
+from workbench import formatting
+from workbench.runs import bars as verdict
+from workbench.tui.drawing import palette, strips
+from workbench.tui.models.library import Library, Shelved
+from workbench.tui.panels.rows import Row
+
+TITLE_WIDTH = 46
+
+
+def matches(text: str, wanted: str) -> bool:
+    """Whether a row's text has every word that is filtered by."""
+    text = text.casefold()
+    return all(word in text for word in wanted.casefold().split())
+
+
+def recipe_rows(library: Library, width: int, filtered: str = "") -> list[Row]:
+    """Recipes under their parts: title, lesson, past runs, best figure."""
+    shelf = [each for each in library.shelf if matches(_recipe_text(each), filtered)]
+    if not shelf:
+        return [Row("", strips.line(width, [("  No recipe has these words." if filtered else "  There are no recipes.", palette.dim)]))]
+    longest = max(len(each.title) for each in shelf) + 2
+    rows: list[Row] = []
+    part = None
+    for each in shelf:
+        if each.part != part:
+            if rows:
+                rows.append(Row("", strips.line(width, [])))
+            part = each.part
+            rows.append(Row("", strips.line(width, [(f" {part}", palette.heading)])))
+        rows.append(Row(str(each.path), _recipe_row(each, library, width, min(longest, TITLE_WIDTH))))
+    return rows
+
+
+def _recipe_text(each: Shelved) -> str:
+    lesson = each.loaded.recipe.lesson if each.loaded else ""
+    return f"{each.title} {each.part} {lesson} {each.path.stem}"
+
+
+def _recipe_row(each: Shelved, library: Library, width: int, title_width: int) -> Strip:
+    if not each.loaded:
+        mistakes = len(each.problems)
+        return strips.line(width, [(f"  ✗ {each.title}", palette.bad)], [(f"{mistakes} mistake{'s' * (mistakes != 1)} ", palette.bad)])
+    recipe = each.loaded.recipe
+    past = library.of(each.path.stem)
+    live = any(entry.state.alive for entry in past)
+    runs = f"{len(past)} run{'s' * (len(past) != 1)}" if past else ""
+    right: list[strips.Part] = [("●" if live else " ", palette.good), (strips.fit(runs, 8, "right"), palette.dim)]
+    best = verdict.best_of(recipe, [entry.summary for entry in past])
+    bars = [bar for bar in recipe.bar if best and not best.variant and bar.metric == best.metric]
+    passed = bool(best) and all(bar.passed(best.value) for bar in bars if best)
+    style = palette.plain if not bars else palette.good if passed else palette.warn
+    right += [(strips.fit(formatting.number(best.value) if best else "", 9, "right"), style), (" ✓ " if bars and passed else "   ", style)]
+    room = max(8, width - sum(len(text) for text, _ in right) - 3)
+    right = right if past else []
+    title = strips.fit(each.title, min(title_width, room if past else width - 3))
+    lesson = strips.fit(recipe.lesson, room - len(title)) if room - len(title) >= 10 else ""
+    return strips.line(width, [("  ", palette.plain), (title, palette.plain), (lesson, palette.faint)], right)

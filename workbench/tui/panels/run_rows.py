@@ -1,0 +1,179 @@
+"""The rows of the list of runs: their columns, in which order, which are marked. Pure: from what the library knows to lines of cells."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from rich.style import Style
+from textual.strip import Strip
+
+from workbench import formatting
+from workbench.runs import bars
+from workbench.tui.drawing import palette, states, strips
+from workbench.tui.models.library import Entry, Library
+from workbench.tui.panels.recipe_rows import TITLE_WIDTH, matches
+from workbench.tui.panels.rows import Row
+
+MARK = "◆"
+
+
+Column = tuple[str, int, str]
+COLUMNS: tuple[Column, ...] = (
+    ("state", 12, "left"),
+    ("recipe", 0, "left"),
+    ("tags", 0, "left"),
+    ("device", 7, "left"),
+    ("step", 15, "right"),
+    ("time", 7, "right"),
+    ("figure", 9, "right"),
+    ("bars", 6, "right"),
+    ("started", 10, "right"),
+)
+RISING = ("state", "recipe", "tags", "device")
+"""Columns of words, which begin with the first letter; of the others the largest stands first."""
+
+
+class Order(NamedTuple):
+    """By which column the rows are sorted; what has nothing there stands last either way."""
+
+    column: str = "started"
+    falls: bool = True
+
+    def by(self, column: str) -> "Order":
+        """Sorted by this column; where it is already, the other way round."""
+        return Order(column, not self.falls if column == self.column else column not in RISING)
+
+    def next(self, columns: Sequence[str]) -> "Order":
+        """Sorted by the column to the right of it."""
+        place = columns.index(self.column) + 1 if self.column in columns else 0
+        return Order().by(columns[place % len(columns)]) if columns[place % len(columns)] != "started" else Order()
+
+
+def _columns(library: Library, width: int, states: int, titles: int, kept_for: str) -> list[Column]:
+    """The columns that fit, the least telling left out first, never the one sorted by; the rest goes to the title, and to the state.
+
+    `states` and `titles` are how long the longest of each is.
+    """
+    tags = max((len(" ".join(entry.notes.tags)) for entry in library.entries.values()), default=0)
+    kept = [(name, min(max(tags, 6), 20) if name == "tags" else size, align) for name, size, align in COLUMNS if name != "tags" or tags]
+    for name in ("device", "started", "bars", "tags", "time"):
+        if sum(size + 2 for _, size, _ in kept) + 24 > width and (name != kept_for or name == Order().column):
+            kept = [column for column in kept if column[0] != name]
+    free = width - 2 - sum(size + 2 for _, size, _ in kept)
+    spare = free - max(0, states - COLUMNS[0][1])
+    # A state that would be cut all the same takes nothing from the title.
+    title = min(TITLE_WIDTH, spare if spare >= 22 else max(22, min(titles, free)))
+    return [(name, size + (free - title if name == "state" else title if name == "recipe" else 0), align) for name, size, align in kept]
+
+
+def columns(library: Library, width: int, filtered: str, order: Order) -> list[Column]:
+    """The columns that `run_rows` shows, from the left."""
+    cells = [(entry, _run_cells(entry)) for entry in library.entries.values()]
+    shown = [each for entry, each in cells if matches(_text(entry, each), filtered)]
+    states, titles = (max((len(each[name][0]) for each in shown), default=0) for name in ("state", "recipe"))
+    return _columns(library, width, states, titles, order.column)
+
+
+def column_at(shown: Sequence[Column], x: int) -> str:
+    """The column whose head is at this cell of the row; "" beside them."""
+    start = 2
+    for name, size, _ in shown:
+        if start <= x < start + size + 2:
+            return name
+        start += size + 2
+    return ""
+
+
+def run_rows(library: Library, width: int, filtered: str = "", order: Order | None = None, marked: Collection[str] = ()) -> list[Row]:
+    """Runs under the names of the columns, sorted, those that are marked with a sign."""
+    order = order or Order()
+    entries = sorted(library.entries.values(), key=lambda entry: entry.run.id, reverse=True)
+    valued = [(_value(entry, order.column), entry) for entry in entries]
+    known = sorted((each for each in valued if each[0] is not None), key=lambda each: each[0], reverse=order.falls)
+    found = [(entry, _run_cells(entry)) for _, entry in [*known, *(each for each in valued if each[0] is None)]]
+    found = [(entry, cells) for entry, cells in found if matches(_text(entry, cells), filtered)]
+    shown = columns(library, width, filtered, order)
+    names: list[strips.Part] = []
+    for name, size, align in shown:
+        head = f"{name} {'▼' if order.falls else '▲'}" if name == order.column else name
+        names.append((strips.fit(head, size, align) + "  ", palette.accent if name == order.column else palette.faint))
+    rows = [Row("", strips.line(width, [("  ", palette.plain), *names]))]
+    for entry, cells in found:
+        parts: list[strips.Part] = [(f"{MARK} " if entry.run.id in marked else "  ", palette.accent)]
+        for name, size, align in shown:
+            text, style = cells[name]
+            if name == "state" and len(text) > size:
+                text = text.partition(":")[0]
+            parts += [(strips.fit(text, size, align), style), ("  ", palette.plain)]
+        rows.append(Row(entry.run.id, strips.line(width, parts)))
+    return rows
+
+
+def _text(entry: Entry, cells: dict[str, tuple[str, Style]]) -> str:
+    return " ".join([*(text for text, _ in cells.values()), entry.run.id, entry.notes.note])
+
+
+def _value(entry: Entry, column: str) -> Any:
+    """What a run is sorted by; None where it has nothing in this column."""
+    summary, recipe = entry.summary, entry.recipe
+    if column == "started":
+        return entry.run.id  # begins with the moment it was made
+    if column == "state":
+        return (not entry.state.alive, entry.state.state, entry.state.cause)
+    if column == "recipe":
+        return run_title(entry).casefold()
+    if column == "tags":
+        return " ".join(entry.notes.tags).casefold() or None
+    if column == "device":
+        return summary.device or None
+    if column == "step":
+        return summary.step if summary.size > 0 else None
+    if column == "time":
+        return summary.seconds if summary.size > 0 else None
+    if column == "bars":
+        judged = [each.passed for each in bars.judge(recipe, summary) if each.passed is not None] if recipe else []
+        return sum(judged) / len(judged) if judged else None
+    metric = bars.headline(recipe, summary) if recipe else ""
+    value = bars.figure(recipe, summary, metric) if recipe and metric else None
+    return value if value is not None and value == value else None
+
+
+def run_title(entry: Entry) -> str:
+    """What a run is of, and whether it counts."""
+    summary = entry.summary
+    return entry.title + (" DEMO" if summary.demo else f" ({summary.variant})" if summary.variant else "")
+
+
+def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
+    summary, recipe = entry.summary, entry.recipe
+    symbol, text, style = states.state_words(entry.state)
+    if entry.quiet:
+        silence, usual = entry.quiet
+        symbol, text, style = "●", f"no step for {formatting.short(silence)}, usually {formatting.short(usual)}", palette.warn
+    ended = not entry.state.alive
+    quiet = palette.dim if ended else palette.plain
+    steps = f"{summary.step:,}" + (f"/{summary.steps:,}" if summary.steps else "")
+    metric = bars.headline(recipe, summary) if recipe else ""
+    value = bars.figure(recipe, summary, metric) if recipe and metric else None
+    judged = bars.judge(recipe, summary) if recipe else []
+    passed = [each.passed for each in judged if each.passed is not None]
+    title = run_title(entry)
+    return {
+        "state": (f"{symbol} {text}", style),
+        "recipe": (title, palette.plain),
+        "tags": (" ".join(entry.notes.tags), palette.violet),
+        "device": (summary.device.partition(" ")[0] or (recipe.compute.device if recipe else ""), quiet),
+        "step": (steps if summary.size > 0 else "", quiet),
+        "time": (formatting.duration(summary.seconds) if summary.size > 0 else "", quiet),
+        "figure": (formatting.number(value) if value is not None else "", quiet),
+        "bars": (
+            f"{sum(passed)}/{len(judged)}" + ("✓" if all(passed) else "") if passed else "",
+            palette.good if all(passed) else palette.warn,
+        ),
+        "started": (formatting.when(summary.started), palette.dim),
+    }
+
+
+def no_runs(width: int, filtered: bool) -> Sequence[Strip]:
+    """What the pane says where no run is chosen."""
+    text = "No runs yet. Press 1, choose a recipe, and press Enter: it starts, and goes on when you leave."
+    return strips.paragraph("No run has these words; Esc shows all." if filtered else text, width, palette.dim)
