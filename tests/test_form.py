@@ -161,6 +161,19 @@ async def test_what_is_wrong_does_not_start_and_escape_leaves_nothing() -> None:
     assert not runs.list_runs()
 
 
+async def test_a_path_is_typed_where_there_are_choices_too() -> None:
+    async with DlwbApp().run_test(size=(80, 24)) as pilot:
+        screen = await form(pilot)
+        await to(pilot, "config.data")
+        await pilot.press(*"./none", "enter")
+        assert screen.form.changes == {"config.data": "./none"} and "there is no" in screen.form.problems["config.data"]
+        await pilot.press("right")
+        assert not screen.form.problems
+        await to(pilot, "config.learning_rate")
+        await pilot.press("enter", "backspace", "enter")
+        assert screen.form.fields["config.learning_rate"].text == "0.005", "an emptied setting is as in the recipe"
+
+
 async def test_a_run_is_started_again_with_its_settings(tmp_path: Path) -> None:
     first = start(tmp_path, "{learning_rate: 0.02}")
     ended(first)

@@ -260,9 +260,9 @@ def recipe_schema(loaded: Loaded) -> Schema:
     return {**schema, "properties": {name: properties[name] for start in order for name in properties if name.startswith(start)}}
 
 
-def differences(loaded: Loaded, made: Recipe) -> dict[str, str]:
+def differences(loaded: Loaded, trained: Recipe) -> dict[str, str]:
     """What a run's recipe has otherwise than the recipe that it was made from: a form that starts it again has these as changes."""
-    values, changes = settings(made), {}
+    values, changes = settings(trained), {}
     for field in RecipeForm(loaded).fields.values():
         value = values.get(field.name)
         resolved = field.name == DEVICE or (field.name == "compute.threads" and not field.start)  # by the machine, not by a person

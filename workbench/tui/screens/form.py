@@ -93,8 +93,7 @@ class FormScreen(FormKeys, KeyScreen):
 
     def _look(self, before: Machine | None) -> None:
         def work() -> None:
-            found = look(before)
-            self.app.call_from_thread(self._seen, found)
+            self.app.call_from_thread(self._seen, look(before))
 
         self.run_worker(work, thread=True, exit_on_error=False)
 
@@ -132,7 +131,7 @@ class FormScreen(FormKeys, KeyScreen):
         device = self.outlook.device
         field.note = f"→ {device.name}: {described(device)}" if field.text == "auto" else described(device)
         field.facts = ""
-        field.help = "\n".join(f"{'▸' if one.name == field.text else ' '} {one.name:8} {described(one)}" for one in devices)
+        field.help = "\n".join(f"{'▸' if other.name == field.text else ' '} {other.name:8} {described(other)}" for other in devices)
 
     @on(Rows.Moved)
     def _moved(self) -> None:
@@ -217,7 +216,7 @@ class FormScreen(FormKeys, KeyScreen):
                 self.panel.move(1)  # Enter again changes what was found, and starts nothing
 
 
-def head(form: RecipeForm, seen: Outlook, machine: Machine, width: int) -> list[Strip]:
+def head(form: RecipeForm, preflight: Outlook, machine: Machine, width: int) -> list[Strip]:
     """Which recipe, how long and how much memory, and what speaks against a start."""
     changed = len(form.changes)
     count = f"{changed} change{'s' * (changed != 1)} " if changed else "as in the recipe "
@@ -225,25 +224,25 @@ def head(form: RecipeForm, seen: Outlook, machine: Machine, width: int) -> list[
     lines = [
         strips.line(width, [*title, (f"  {form.base.stem}", palette.accent)], [(f"  {count}", palette.warn if changed else palette.dim)])
     ]
-    time, memory = estimate.told(seen.estimate, "" if changed else form.base.stem)
+    time, memory = estimate.told(preflight.estimate, "" if changed else form.base.stem)
     for label, text in (("time", time), ("memory", memory)):
         lines.append(strips.line(width, [(strips.fit(f" {label}", 9), palette.faint), (text, palette.plain)]))
     if not machine.whole and len(machine.devices) > 1:
         lines.append(strips.line(width, [(" asking torch whether it can use the GPU …", palette.dim)]))
-    for text, bad in seen.warnings[:WARNINGS]:
+    for text, bad in preflight.warnings[:WARNINGS]:
         lines += strips.paragraph(f"! {one_line(text, 600)}", width, palette.bad if bad else palette.warn, "  ", margin=1)
     if form.base.unchecked:
         lines += strips.paragraph(f"! {form.base.unchecked[:1].upper()}{form.base.unchecked[1:]}.", width, palette.warn, "  ", margin=1)
     return [*lines, strips.line(width, [])]
 
 
-def start(form: RecipeForm, seen: Outlook, here: bool, width: int) -> list[Strip]:
+def start(form: RecipeForm, preflight: Outlook, here: bool, width: int) -> list[Strip]:
     """The first row: start, on which device; or how much is wrong. Under it what is wrong with no setting, or what Enter does."""
     if form.problems:
         count = len(form.problems)
         row = strips.line(width, [(f"  ✗ {count} setting{'s are' if count > 1 else ' is'} wrong", palette.bad)])
     else:
-        name = seen.device.name if seen.device.name != "cpu" else "the CPU"
+        name = preflight.device.name if preflight.device.name != "cpu" else "the CPU"
         row = strips.line(width, [("  ▶ Start", palette.good), (f" on {name}", palette.plain)])
     if form.fault:
         return [row, *strips.paragraph(one_line(form.fault, 600), width, palette.bad, margin=4)]
