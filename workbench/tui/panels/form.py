@@ -131,7 +131,7 @@ class FormPanel(Rows, can_focus=True):
 
     def _below(self, field: Field, here: bool, width: int) -> list[Strip]:
         """What stands under a row: what is wrong with it; under the cursor also what it is."""
-        expected = "" if field.expected in self._beside(field, here, width) else f"{field.expected[:1].upper()}{field.expected[1:]}. "
+        expected = "" if field.expected in self._beside(field, here, width) else f"It is {field.expected}. ".replace("…. ", "… ")
         facts = f"{expected}{field.facts}" if here else ""
         texts = ((field.problem, palette.bad), (field.help if here else "", palette.plain), (facts, palette.dim))
         left = self.names if width >= 60 else 4
