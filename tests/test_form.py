@@ -22,8 +22,8 @@ from workbench.recipes.yaml_reader import flow_text, flow_value
 from workbench.runs.run import list_runs
 from workbench.runs.state import state_of
 from workbench.tui.app import DlwbApp
-from workbench.tui.models.draft import Draft, differences
 from workbench.tui.models.preflight import Machine, outlook
+from workbench.tui.models.recipe_form import RecipeForm, differences
 from workbench.tui.screens.form import START, FormScreen
 from workbench.tui.screens.recipes import RecipesScreen
 from workbench.tui.screens.run import RunScreen
@@ -48,26 +48,26 @@ async def to(pilot, name: str) -> None:
     await pilot.pause()
 
 
-# -- the draft -----------------------------------------------------------------------------------------------------------------------
+# -- the form ------------------------------------------------------------------------------------------------------------------------
 
 
 def test_changes_are_checked_as_the_shell_checks_them() -> None:
-    draft = Draft(digits())
-    draft.put("config.learning_rate", "-1")
-    assert draft.faults == {"config.learning_rate": "must be more than 0, not -1"}
-    draft.put("config.hidden", "[8, 0]")
-    assert set(draft.faults) == {"config.learning_rate", "config.hidden"}
-    draft.put("config.learning_rate", "0.5")
-    draft.put("config.hidden", "[8, 4]")
-    assert not draft.faults and draft.loaded.recipe.config["hidden"] == [8, 4]
-    draft.put("config.learning_rate", draft.fields["config.learning_rate"].text)
-    assert set(draft.changes) == {"config.hidden"}, "what is as in the recipe is no change"
-    draft.take_back("config.hidden")
-    assert draft.loaded.recipe == draft.base.recipe
-    draft.turn("config.optimizer", 1)
-    assert draft.changes
-    draft.turn("config.optimizer", 1)
-    assert not draft.changes
+    form = RecipeForm(digits())
+    form.put("config.learning_rate", "-1")
+    assert form.problems == {"config.learning_rate": "must be more than 0, not -1"}
+    form.put("config.hidden", "[8, 0]")
+    assert set(form.problems) == {"config.learning_rate", "config.hidden"}
+    form.put("config.learning_rate", "0.5")
+    form.put("config.hidden", "[8, 4]")
+    assert not form.problems and form.loaded.recipe.config["hidden"] == [8, 4]
+    form.put("config.learning_rate", form.fields["config.learning_rate"].first)
+    assert set(form.changes) == {"config.hidden"}, "what is as in the recipe is no change"
+    form.take_back("config.hidden")
+    assert form.loaded.recipe == form.base.recipe
+    form.turn("config.optimizer", 1)
+    assert form.changes
+    form.turn("config.optimizer", 1)
+    assert not form.changes
 
 
 @pytest.mark.parametrize(
@@ -117,19 +117,19 @@ async def test_a_setting_is_typed_and_the_run_has_it(size) -> None:
         assert screen.rows.key == START
         await to(pilot, "config.learning_rate")
         await pilot.press("0", ".", "5", "enter")
-        assert screen.draft.changes == {"config.learning_rate": "0.5"}
+        assert screen.form.changes == {"config.learning_rate": "0.5"}
         assert "recipe: " in seen(pilot.app) and "1 change" in seen(pilot.app)
         await to(pilot, "train.epochs")
         await pilot.press("enter", "2", "enter")
         await to(pilot, "config.optimizer")
-        before = screen.draft.text("config.optimizer")
+        before = screen.form.fields["config.optimizer"].text
         await pilot.press("right")
-        assert screen.draft.text("config.optimizer") != before
+        assert screen.form.fields["config.optimizer"].text != before
         await pilot.press("backspace")
-        assert screen.draft.text("config.optimizer") == before and "config.optimizer" not in screen.draft.changes
+        assert screen.form.fields["config.optimizer"].text == before and "config.optimizer" not in screen.form.changes
         await to(pilot, "compute.device")
         await pilot.press("right")
-        assert screen.draft.text("compute.device") == "cpu"
+        assert screen.form.fields["compute.device"].text == "cpu"
         await pilot.press("s")
         await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen), 30)
         run = list_runs()[0]
@@ -153,13 +153,26 @@ async def test_what_is_wrong_does_not_start_and_escape_leaves_nothing() -> None:
         assert "momentum" in seen(pilot.app)
         screen.rows.select(START)
         await pilot.press("enter")
-        await settle(pilot, lambda: not screen.query("#typed.open"))
+        await settle(pilot, lambda: not screen.query("#filter.open"))
         assert screen.rows.key == "config.momentum", "Enter again changes it"
         await pilot.press("escape")
         await settle(pilot, lambda: "weight_decay" in seen(pilot.app))
         await pilot.press("escape")
         assert isinstance(pilot.app.screen, RecipesScreen)
     assert not list_runs()
+
+
+async def test_a_path_is_typed_where_there_are_choices_too() -> None:
+    async with DlwbApp().run_test(size=(80, 24)) as pilot:
+        screen = await form(pilot)
+        await to(pilot, "config.data")
+        await pilot.press(*"./none", "enter")
+        assert screen.form.changes == {"config.data": "./none"} and "there is no" in screen.form.problems["config.data"]
+        await pilot.press("right")
+        assert not screen.form.problems
+        await to(pilot, "config.learning_rate")
+        await pilot.press("enter", "backspace", "enter")
+        assert screen.form.fields["config.learning_rate"].text == "0.005", "an emptied setting is as in the recipe"
 
 
 async def test_a_run_is_started_again_with_its_settings(tmp_path: Path) -> None:

@@ -81,6 +81,16 @@ async def draw(pilot, strokes, button: int = 1) -> None:
         await pilot.mouse_up("#pad", offset=cells[-1])
 
 
+async def fill(pilot, name: str, text: str) -> None:
+    """Walk to a field and type."""
+    screen = pilot.app.screen
+    for _ in screen.rows.form.fields:
+        if screen.rows.key != name:
+            await pilot.press("tab")
+    assert screen.rows.key == name
+    await pilot.press("ctrl+u", *text)
+
+
 def best(app: DlwbApp) -> str:
     shares = app.screen.query_one(Bars).shares
     return max(shares, key=lambda name: shares[name], default="")
@@ -170,16 +180,19 @@ async def test_a_prompt_is_written_on(tmp_path: Path) -> None:
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, run)
         assert isinstance(screen, TryFormScreen)
-        await settle(pilot, lambda: isinstance(pilot.app.focused, Input) and pilot.app.focused.name == "prompt")
-        fields = {str(field.name): field for field in screen.query(Input)}
-        fields["prompt"].value, fields["temperature"].value, fields["length"].value = "the cat sat on the m", "0", "30"
+        await settle(pilot, lambda: isinstance(pilot.app.focused, Input) and screen.rows.editing == "prompt")
+        for name, text in (("prompt", "the cat sat on the m"), ("temperature", "0"), ("length", "30")):
+            await fill(pilot, name, text)
         await pilot.press("enter")
         await settle(pilot, lambda: "the cat sat on the mat. the" in seen(pilot.app).replace("\n", " "), 20)
         assert best(pilot.app) == "a"
-        fields["temperature"].value = "hot"
+        await fill(pilot, "temperature", "hot")
+        await fill(pilot, "length", "20")
         await pilot.press("enter")
-        await settle(pilot, lambda: "temperature: must be a number, not 'hot'" in seen(pilot.app), 10)
-        fields["temperature"].value, fields["prompt"].value = "1", "Ω"
+        await settle(pilot, lambda: "must be a number, not 'hot'" in seen(pilot.app), 10)
+        assert screen.rows.editing == "temperature", "what is wrong is under the cursor"
+        await fill(pilot, "temperature", "1")
+        await fill(pilot, "prompt", "Ω")
         await pilot.press("enter")
         await settle(pilot, lambda: "never has 'Ω'" in seen(pilot.app), 10)
 
@@ -198,12 +211,11 @@ async def test_a_row_of_an_own_table_is_judged(tmp_path: Path) -> None:
         screen = pilot.app.screen
         await pilot.press("enter")
         assert screen._question is None, "nothing is asked before there are fields"
-        await settle(pilot, lambda: len(screen.query(Input)) == 2)
-        fields = {str(field.name): field for field in screen.query(Input)}
-        assert 165 < float(fields["height"].value) < 175
-        await settle(pilot, lambda: "height: 14" in seen(pilot.app) and "in the training rows" in seen(pilot.app), 10)
+        await settle(pilot, lambda: len(screen.rows.form.fields) == 2)
+        assert 165 < float(screen.rows.form.fields["height"].text) < 175
+        await settle(pilot, lambda: re.search(r"14\d.* in the training", seen(pilot.app)), 10)
         for height, name in (("195", "tall"), ("145", "short")):
-            fields["height"].value = height
+            await fill(pilot, "height", height)
             await pilot.press("enter")
             await settle(pilot, lambda name=name: best(pilot.app) == name and screen.outputs["answer"] == name, 10)
 

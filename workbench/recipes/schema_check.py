@@ -210,8 +210,9 @@ def expected(schema: Schema, definitions: dict[str, Schema]) -> str:
     if kind == "array" and isinstance(items, dict) and items:
         words[0] += f" [ … ], in it {expected(items, definitions)}"
     bounds = ("minimum", "at least"), ("exclusiveMinimum", "more than"), ("maximum", "at most"), ("exclusiveMaximum", "less than")
-    words += [f"{text} {schema[name]:g}" for name, text in bounds if name in schema]
-    return ", ".join(words)
+    if "minimum" in schema and "maximum" in schema:
+        return f"{words[0]} from {schema['minimum']:g} to {schema['maximum']:g}"
+    return ", ".join(words + [f"{text} {schema[name]:g}" for name, text in bounds if name in schema])
 
 
 def choices(schema: Schema, definitions: dict[str, Schema]) -> list[Any]:

@@ -133,7 +133,7 @@ class DlwbApp(App[None], inherit_bindings=False):
     def again(self, run: Run) -> None:
         """Show the form of a run's recipe, with the settings that the run had."""
         from workbench.recipes.load import load_recipe
-        from workbench.tui.models.draft import differences
+        from workbench.tui.models.recipe_form import differences
 
         try:
             loaded = load_recipe(str(run.about().get("recipe", "")), describe=False)
