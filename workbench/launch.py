@@ -16,12 +16,16 @@ import msgspec
 
 from workbench import __version__, atomic, control, devices, lock, logind, paths, trust
 from workbench import recipe as recipes
+from workbench.events import Answer
+from workbench.log import Tail
 from workbench.problems import Problem, one_line
 from workbench.recipe import Loaded, dump
 from workbench.runs import Run, attempts, state, summary, whole
 
 PATIENCE = 5.0
 """Seconds that a run's processes may take to say who they are."""
+ANSWER_PATIENCE = 60.0
+"""Seconds that a run may take to answer a command: it looks between two steps, and a step may be long."""
 
 
 def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
@@ -203,6 +207,23 @@ def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
     if current.state == "queued" and verb not in ("stop", "kill"):
         raise Problem(f"{run.id} is {current.message or 'queued'}, so it cannot {verb} yet.", "It can only be stopped now.")
     return control.append(run.control, verb, request)
+
+
+def answer(run: Run, command: str) -> tuple[bool, str]:
+    """Wait for the answer to a command: whether it was done, and what the run said."""
+    tail = Tail(run.events)
+    deadline = time.monotonic() + ANSWER_PATIENCE
+    while time.monotonic() < deadline:
+        alive = state(run).alive  # asked before reading, so that nothing written before its end is missed
+        for event in tail.read():
+            if isinstance(event, Answer) and event.command == command:
+                return event.ok, event.message
+        if not alive:
+            return False, "The run ended before this could be done."
+        time.sleep(0.05)
+    raise Problem(
+        f"{run.id} has not answered for {ANSWER_PATIENCE:.0f} s.", "It does what it is asked between two steps; it may be in a long one."
+    )
 
 
 def stop(run: Run) -> None:

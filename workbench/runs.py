@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from workbench import atomic, lock, paths, yaml_reader
-from workbench.events import Status
+from workbench.events import CAUSES, Status
 from workbench.history import History
 from workbench.log import Tail
 from workbench.problems import Problem, one_line
@@ -34,6 +34,15 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 0
     host: str = ""
     """Named where it is not this one."""
+
+    @property
+    def words(self) -> str:
+        """With its cause, or with what it waits for: `failed: the disk is full`."""
+        if self.state == "away":
+            return self.message
+        if self.cause and self.cause != "steps":
+            return f"{self.state}: {CAUSES.get(self.cause, self.cause)}"
+        return self.state + (f": {self.message}" if self.state in ("queued", "starting") and self.message else "")
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,4 @@
-"""What a project's settings and requests may be, without importing it: from a committed file, a cache, or a process of its own.
-
-`python -m workbench.schemas` writes the committed file anew for all shipped projects.
-"""
+"""What a project's settings and requests may be, without importing it: from a committed file, a cache, or a process of its own."""
 
 import sys
 from functools import cache
@@ -114,15 +111,13 @@ def run_describe(project: str | Path) -> ProjectSchema:
         raise Problem(f"{one_line(name)} was described in a way that cannot be read: {one_line(str(error))}.") from None
 
 
-def main() -> None:
-    """Write the committed file anew."""
-    made = {}
-    for source in sorted(paths.projects().glob("*.py")):
-        if not source.stem.startswith("_"):
-            made[source.stem] = _Shipped(sha256=trust.sha256(source), schema=run_describe(source.stem))
-    atomic.write(shipped_file(), msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
-    print(f"{shipped_file()}: {', '.join(made) or 'no projects'}", file=sys.stderr)
+def described_anew() -> bytes:
+    """What the committed file should hold: every shipped project is asked, some at once."""
+    import os
+    from concurrent.futures import ThreadPoolExecutor  # slow to import
 
-
-if __name__ == "__main__":
-    main()
+    sources = [source for source in sorted(paths.projects().glob("*.py")) if not source.stem.startswith("_")]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        asked = pool.map(run_describe, [source.stem for source in sources])
+        shipped = {source.stem: _Shipped(sha256=trust.sha256(source), schema=schema) for source, schema in zip(sources, asked, strict=True)}
+    return msgspec.json.format(msgspec.json.encode(shipped), indent=1) + b"\n"
