@@ -30,7 +30,7 @@ PARTS = {
     "projects": Part({"numpy", "torch", "PIL", "sklearn"}, {"torchvision"}, {"data"}),
     "worker": Part({"msgspec", "pydantic"}, set(), {"light", "training"}),
     "tui": Part({"msgspec", "numpy", "textual", "rich", "PIL"}, {"textual_image"}, {"light", "tui"}),
-    "cli": Part(set(), {"typer", "rich"}, {"light"}),
+    "cli": Part({"typer", "msgspec"}, {"shellingham"}, {"light", "cli"}),
 }
 TRAINING = {"project", "batches", "window", "live", "loading", "training", "npz", "meters"}
 FILES_ONLY = {"catalog", "fetch", "download", "archive", "stored"}
@@ -64,7 +64,7 @@ def imports(tree: ast.AST, inside: bool = False) -> Iterator[tuple[str, bool]]:
         yield from imports(node, inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
 
 
-FOLDERS = ["torchkit", "datasets", "projects", "tui", "tui.charts", "tui.panels", "tui.screens"]
+FOLDERS = ["torchkit", "datasets", "projects", "cli", "tui", "tui.charts", "tui.panels", "tui.screens"]
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "_shipped" not in path.parts)
 
 
@@ -158,6 +158,11 @@ def test_a_numpy_project_needs_no_torch() -> None:
 
 def test_projects_need_no_screen() -> None:
     assert not import_all("projects") & {"textual", "typer", "workbench.runs", "workbench.launch", "workbench.log"}
+
+
+def test_the_way_into_the_terminal_program_imports_no_command() -> None:
+    found = loaded_by("import workbench.cli")
+    assert not found & {"typer", "textual", "msgspec", "workbench.cli.commands"}
 
 
 def test_a_command_imports_only_what_it_needs() -> None:

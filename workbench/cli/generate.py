@@ -1,6 +1,7 @@
 """`dlwb generate`: writes what is made from the source: the projects' schemas, the README's tree of files and its table of results."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -83,4 +84,4 @@ def _sentence(file: Path) -> str:
     if not docstring or not docstring.strip():
         raise Problem(f"{file} has no docstring.", "Its first sentence stands in the README's tree of files.")
     line = docstring.strip().splitlines()[0]
-    return line.split(". ")[0].removesuffix(".")
+    return re.split(r"\. +(?=[A-Z`])", line)[0].removesuffix(".")
