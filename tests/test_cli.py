@@ -163,6 +163,34 @@ def test_steering_from_the_shell(tmp_path: Path) -> None:
     assert not list_runs()
 
 
+def test_resume_follows_from_where_it_goes_on(tmp_path: Path) -> None:
+    run = start(tmp_path, SLOW, LONG)
+    at_step(run, 5)
+    dlwb("pause", run.id)
+    before = folded(run).step
+    following = subprocess.Popen(
+        [sys.executable, "-m", "workbench.cli", "resume", run.id, "-f"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    at_step(run, before + 10)
+    dlwb("stop", run.id)
+    printed, told = following.communicate(timeout=60)
+    assert following.returncode == 3 and printed == ""
+    steps = [int(line.split()[1]) for line in told.splitlines() if line.startswith("step ") and "train/loss" in line]
+    assert len(steps) > 1 and min(steps) > before and "stopped" in told
+    ended(run)
+    again = subprocess.Popen(
+        [sys.executable, "-m", "workbench.cli", "resume", run.id, "--follow"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    before = folded(run).step
+    assert again.stdout and again.stdout.readline().strip() == run.id  # it lives now
+    at_step(run, before + 10)
+    dlwb("kill", run.id)
+    printed, told = again.communicate(timeout=60)
+    assert again.returncode == 3 and not printed
+    steps = [int(line.split()[1]) for line in told.splitlines() if line.startswith("step ") and "train/loss" in line]
+    assert steps and min(steps) > before
+
+
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     run = start(tmp_path)
     ended(run)

@@ -87,6 +87,11 @@ def test_projects_need_no_screen() -> None:
     assert not import_all("projects") & {"textual", "typer", "workbench.tui.app", "workbench.launch.start", "workbench.runs.log"}
 
 
+def test_the_way_into_the_terminal_program_imports_no_command() -> None:
+    found = loaded_by("import workbench.cli")
+    assert not found & {"typer", "textual", "msgspec", "workbench.cli.commands"}
+
+
 def test_a_command_imports_only_what_it_needs() -> None:
     held = loaded_by("from workbench.cli import main\nsys.argv = ['dlwb', 'list']\ntry: main()\nexcept SystemExit: pass")
     assert "workbench.recipes.find" in held

@@ -1,20 +1,20 @@
 """Results come from runs alone, are read again as they were written, and the README's table is what they say."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from lines import folded, write
+from test_printing import on_a_terminal
 from test_worker import ended, nothing_is_left
 
-from workbench import files, paths
 from workbench.launch import start
 from workbench.problems import Problem
+from workbench.recipes.find import find_recipe
 from workbench.recipes.load import load_recipe
 from workbench.runs import measured
-from workbench.runs.measured import BEGIN, END, Result
+from workbench.runs.measured import Result
 from workbench.runs.run import Run
 
 __all__ = ["nothing_is_left"]
@@ -101,29 +101,27 @@ def row(text: str, stem: str = "digits-mlp") -> str:
 
 
 def test_the_table_says_mean_range_bar_and_what_is_not_measured() -> None:
-    text = measured.rendered(f"before\n{BEGIN}\nold\n{END}\nafter\n", [result(1, 0.96), result(2, 0.99)])
-    assert text.startswith(f"before\n{BEGIN}\n| recipe") and text.endswith(f"{END}\nafter\n") and "old" not in text
+    text = measured.markdown([result(1, 0.96), result(2, 0.99)])
     assert "0.9750 (0.9600 to 0.9900, 2 seeds) | ≥ 0.97 passed by 1 of 2 | 0:11 | CPU, 1 thread" in row(text)
     assert "not measured" in row(text, "mnist-mlp")
     busy = [result(1, 0.96, seconds=200.0, cpu=50.0), result(2, 0.96, seconds=120.0, cpu=90.0), result(3, 0.96, seconds=4.0, cpu=0.0)]
-    assert "| 2:00 (CPU 1:44) |" in row(measured.rendered(text, busy))
-    assert "missed" in row(measured.rendered(text, [result(1, 0.96)]))
-    assert "not judged" in row(measured.rendered(text, [result(1, 0.96, variant="half of it")]))
-    with pytest.raises(Problem, match="no place"):
-        measured.rendered("no markers", [])
+    assert "| 2:00 (CPU 1:44) |" in row(measured.markdown(busy))
+    assert "missed" in row(measured.markdown([result(1, 0.96)]))
+    assert "not judged" in row(measured.markdown([result(1, 0.96, variant="half of it")]))
 
 
-def test_an_edited_figure_is_found(tmp_path: Path) -> None:
-    kept, readme = tmp_path / "results.json", tmp_path / "README.md"
-    measured.write([result(1, 0.9871)], kept)
-    shutil.copy(paths.shipped("data").parent / "README.md", readme)
-    measured.render(False, readme, kept)
-    measured.render(True, readme, kept)
-    text = readme.read_text()
-    assert "0.9871" in text
-    files.write(readme, text.replace("0.9871", "0.9971").encode())
-    with pytest.raises(Problem, match="not what the results say"):
-        measured.render(True, readme, kept)
+def test_what_the_shell_shows_fits_100_columns_and_has_every_figure() -> None:
+    printed = on_a_terminal("results", columns=100)
+    assert printed and max(map(len, printed)) <= 100
+    whole = " ".join(" ".join(printed).split())
+    for kept in measured.read():
+        loaded = load_recipe(find_recipe(kept.recipe))
+        seeds = next(group for group in measured.groups(measured.read()) if kept in group)
+        assert f"{kept.recipe}: {measured.wall_time(seeds)}, {measured.machine(kept)}" in whole
+        for figure in measured.figures(loaded.recipe, seeds):
+            assert " ".join(" ".join(figure[:3]).split()) in whole
+            assert figure.bars in whole and figure.course in whole
+    assert any(line.startswith("style-transfer: not measured") for line in printed)
 
 
 def test_a_file_that_two_branches_wrote_is_named(tmp_path: Path) -> None:

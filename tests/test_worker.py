@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from lines import LINE, comparable, created, folded, start
 
-from workbench import follow, paths
+from workbench import paths
 from workbench.launch import start as launch
 from workbench.problems import Problem
 from workbench.runs import commands, lock, trash
@@ -271,22 +271,22 @@ def test_a_full_disk_has_a_name_and_the_run_resumes(tmp_path: Path, small_disk: 
 def test_pausing_steering_and_asking(tmp_path: Path) -> None:
     run = start(tmp_path, "{sleep: 0.002}", LONG)
     at_step(run, 5)
-    assert follow.answer(run, launch.command(run, "pause")) == (True, "paused")
+    assert launch.answer(run, launch.command(run, "pause")) == (True, "paused")
     until(lambda: state_of(run).state == "paused")
     step = folded(run).step
-    assert follow.answer(run, launch.command(run, "set", {"config.learning_rate": 0.01})) == (True, "")
-    ok, message = follow.answer(run, launch.command(run, "set", {"config.sleep": 1}))
+    assert launch.answer(run, launch.command(run, "set", {"config.learning_rate": 0.01})) == (True, "")
+    ok, message = launch.answer(run, launch.command(run, "set", {"config.sleep": 1}))
     assert not ok and "config.sleep cannot be changed while the run goes on" in message
-    ok, message = follow.answer(run, launch.command(run, "set", {"config.learning_rate": -1}))
+    ok, message = launch.answer(run, launch.command(run, "set", {"config.learning_rate": -1}))
     assert not ok and "learning_rate" in message
-    assert follow.answer(run, launch.command(run, "sample", {"at": 3}))[0]
-    ok, message = follow.answer(run, launch.command(run, "sample", {"att": 3}))
+    assert launch.answer(run, launch.command(run, "sample", {"at": 3}))[0]
+    ok, message = launch.answer(run, launch.command(run, "sample", {"att": 3}))
     assert not ok and "att" in message
     assert folded(run).step <= step + 3  # the window that was open may have closed at the pause
     assert folded(run).samples["sample/line"].latest.text.startswith("y(3.0) = ")  # type: ignore[union-attr]
-    assert follow.answer(run, launch.command(run, "resume"))[0]
+    assert launch.answer(run, launch.command(run, "resume"))[0]
     at_step(run, step + 20)
-    assert follow.answer(run, launch.command(run, "checkpoint"))[0]
+    assert launch.answer(run, launch.command(run, "checkpoint"))[0]
     assert [mark.settings for mark in folded(run).marks] == [{"config.learning_rate": 0.01}]
     assert any(generation.pinned for generation in Checkpoints(run.path / "checkpoints").generations())
     launch.stop(run)
@@ -302,7 +302,7 @@ def test_a_command_is_done_once_whatever_its_line_looks_like(tmp_path: Path) -> 
     line = run.control.read_bytes()
     with run.control.open("ab") as file:
         file.write(b"nonsense\n{}\n" + line + line[:20])
-    assert follow.answer(run, identity)[0]
+    assert launch.answer(run, identity)[0]
     at_step(run, folded(run).step + 20)
     texts = [event for event in folded(run).samples["sample/line"].events if event.text.startswith("y(2.0)")]  # type: ignore[union-attr]
     assert len(texts) == 1

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from workbench import __version__, files, paths
+from workbench.events import Answer
 from workbench.launch import choose_device, devices, logind
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure, trust
@@ -22,6 +23,7 @@ from workbench.recipes.find import find_recipe, project_source
 from workbench.recipes.load import Loaded, load_recipe
 from workbench.recipes.recipe import dump_recipe
 from workbench.runs import commands, lock
+from workbench.runs.log import Tail
 from workbench.runs.run import Run
 from workbench.runs.state import attempts, state_of, whole
 from workbench.runs.summary import summary_of
@@ -30,6 +32,8 @@ NAMED = 4
 """Of changed files, so many are named."""
 PATIENCE = 5.0
 """Seconds that a run's processes may take to say who they are."""
+ANSWER_PATIENCE = 60.0
+"""Seconds that a run may take to answer a command: it looks between two steps, and a step may be long."""
 
 
 def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
@@ -219,6 +223,23 @@ def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
     if current.state == "queued" and verb not in ("stop", "kill"):
         raise Problem(f"{run.id} is {current.message or 'queued'}, so it cannot {verb} yet.", "It can only be stopped now.")
     return commands.append(run.control, verb, request)
+
+
+def answer(run: Run, command: str) -> tuple[bool, str]:
+    """Wait for the answer to a command: whether it was done, and what the run said."""
+    tail = Tail(run.events)
+    deadline = time.monotonic() + ANSWER_PATIENCE
+    while time.monotonic() < deadline:
+        alive = state_of(run).alive  # asked before reading, so that nothing written before its end is missed
+        for event in tail.read():
+            if isinstance(event, Answer) and event.command == command:
+                return event.ok, event.message
+        if not alive:
+            return False, "The run ended before this could be done."
+        time.sleep(0.05)
+    raise Problem(
+        f"{run.id} has not answered for {ANSWER_PATIENCE:.0f} s.", "It does what it is asked between two steps; it may be in a long one."
+    )
 
 
 def stop(run: Run) -> None:

@@ -1,7 +1,4 @@
-"""What a project's settings and requests may be, without importing it: from a committed file, a cache, or a process of its own.
-
-`python -m workbench.recipes.project_schemas` writes the committed file anew for all shipped projects.
-"""
+"""What a project's settings and requests may be, without importing it: from a committed file, a cache, or a process of its own."""
 
 import sys
 from functools import cache
@@ -115,12 +112,15 @@ def run_describe(project: str | Path) -> ProjectSchema:
         raise Problem(f"{one_line(name)} was described in a way that cannot be read: {one_line(str(error))}.") from None
 
 
-def main() -> None:
-    """Write the committed file anew."""
-    made = {name: _Shipped(sha256=trust.sha256(project_source(name)), schema=run_describe(name)) for name in shipped_projects()}
-    files.write(shipped_file(), msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
-    print(f"{shipped_file()}: {', '.join(made) or 'no projects'}", file=sys.stderr)
+def described_anew() -> bytes:
+    """What the committed file should hold: every shipped project is asked, some at once."""
+    import os
+    from concurrent.futures import ThreadPoolExecutor  # slow to import
 
-
-if __name__ == "__main__":
-    main()
+    names = shipped_projects()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        asked = pool.map(run_describe, names)
+        shipped = {
+            name: _Shipped(sha256=trust.sha256(project_source(name)), schema=schema) for name, schema in zip(names, asked, strict=True)
+        }
+    return msgspec.json.format(msgspec.json.encode(shipped), indent=1) + b"\n"

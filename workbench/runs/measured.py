@@ -8,16 +8,15 @@ import hashlib
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from workbench import files, paths
 from workbench.formatting import duration, number
-from workbench.listing import table
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure
-from workbench.recipes.find import find_recipe, project_source, shipped_and_own
+from workbench.recipes.find import find_recipe, project_source
 from workbench.recipes.load import Loaded, load_recipe
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars as verdict
@@ -26,8 +25,6 @@ from workbench.runs.log import Tail
 from workbench.runs.run import Run, find_run, list_runs
 from workbench.runs.state import state_of
 from workbench.runs.summary import Summary, summarize
-
-BEGIN, END = "<!-- made by `dlwb results render` -->", "<!-- end of what is made -->"
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}):
@@ -233,78 +230,66 @@ def groups(results: Sequence[Result]) -> list[list[Result]]:
     return list(found.values())
 
 
-def _cells(recipe: Recipe, seeds: list[Result]) -> tuple[str, str, str, str]:
-    """Figures, bars, time and the course's figures of one group, as the tables show them."""
+class Figure(NamedTuple):
+    """What the seeds of a recipe reached in one metric, as tables show it; "" where there is nothing to say."""
+
+    name: str
+    mean: str
+    range: str
+    """From the lowest to the highest of its seeds."""
+    seeds: int
+    bars: str
+    course: str
+
+
+def figures(recipe: Recipe, seeds: list[Result]) -> list[Figure]:
+    """The metrics of one group that its recipe names, else the first that was measured."""
     shown = [metric for metric in _named(recipe) if metric in seeds[0].figures] or list(seeds[0].figures)[:1]
-    figures, bars, course = [], [], []
+    rows = []
     for metric in shown:
-        values = [each.figures[metric] for each in seeds if metric in each.figures]
-        mean = statistics.fmean(values)
-        spread = f" ({number(min(values))} to {number(max(values))}, {len(values)} seeds)" if len(values) > 1 else ""
-        name = verdict.short_name(metric).replace("_", " ")
-        figures.append(f"{name} {number(mean)}{spread}")
+        values = [result.figures[metric] for result in seeds if metric in result.figures]
+        bars = []
         for bar in recipe.bar:
             if bar.metric == metric:
                 count = sum(map(bar.passed, values))
                 how = "passed" if count == len(values) else f"passed by {count} of {len(values)}" if count else "missed"
-                how = "not judged" if seeds[0].variant else how
-                bars.append(f"{verdict.wanted(bar)} {how}")
-        course += [number(each.value) + " (others)" * (each.whose != "course") for each in recipe.reference if each.metric == metric]
-    if seeds[0].variant:
-        figures.append(f"with {seeds[0].variant}")
-    return "; ".join(figures), "; ".join(bars), _time(seeds), "; ".join(course)
+                bars.append(f"{verdict.wanted(bar)} {'not judged' if seeds[0].variant else how}")
+        course = [number(each.value) + " (others)" * (each.whose != "course") for each in recipe.reference if each.metric == metric]
+        spread = f"{number(min(values))} to {number(max(values))}" if len(values) > 1 else ""
+        name = verdict.short_name(metric).replace("_", " ")
+        rows.append(Figure(name, number(statistics.fmean(values)), spread, len(values), "; ".join(bars), "; ".join(course)))
+    return rows
 
 
-def _time(seeds: list[Result]) -> str:
+def wall_time(seeds: list[Result]) -> str:
     """The median, and of the processor's share of it where it lasted long enough to be measured: that is what other work leaves alone."""
     took = duration(statistics.median(each.seconds for each in seeds))
     shares = [each.seconds * each.cpu / 100 for each in seeds if each.cpu and each.seconds >= 10 and each.device == "cpu"]
     return f"{took} (CPU {duration(statistics.median(shares))})" if shares else took
 
 
-def _on(each: Result) -> str:
+def machine(each: Result) -> str:
+    """What it was trained on, and with how many threads."""
     return each.device if each.device != "cpu" else f"CPU, {each.threads} thread{'s' if each.threads > 1 else ''}"
 
 
-def show(as_json: bool) -> None:
-    """Every recipe with what it was measured to reach, and whether that still holds."""
-    from workbench.listing import print_json
-
-    results = read()
-    if as_json:
-        print_json(results)
-        return
-    rows = []
-    for path in shipped_and_own():
-        try:
-            loaded = load_recipe(path)
-        except Problem:
-            continue  # `dlwb list` says what is wrong with it
-        mine = groups([each for each in results if each.recipe == path.stem])
-        rows += [[path.stem, *_cells(loaded.recipe, each), _on(each[0]), stale(each, loaded)] for each in mine]
-        if not mine:
-            rows.append([path.stem, "not measured", "", "", "", "", ""])
-    table(["RECIPE", "FIGURE", "BAR", "TIME", "COURSE", "ON", ""], rows)
-
-
-def rendered(text: str, results: Sequence[Result]) -> str:
-    """The README with the table of these results between its two markers; Problem where it has none."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise Problem("The README has no place for the results.", f"It stands between {BEGIN} and {END}.")
+def markdown(results: Sequence[Result]) -> str:
+    """The README's table of these results, and a sentence on the machine."""
     folder = paths.shipped("recipes")
     lines = ["| recipe | what | here | bar | time | on | course |", "|---|---|---|---|---|---|---|"]
     for path in sorted(folder.rglob("*.yaml"), key=lambda each: each.relative_to(folder).parts):
         recipe = load_recipe(path, describe=False).recipe
         mine = groups([each for each in results if each.recipe == path.stem])
         for seeds in mine:
-            here, bar, time, course = _cells(recipe, seeds)
-            lines.append(f"| `{path.stem}` | {recipe.title} | {here} | {bar} | {time} | {_on(seeds[0])} | {course} |")
+            rows = figures(recipe, seeds)
+            reached = [f"{row.name} {row.mean}" + (f" ({row.range}, {row.seeds} seeds)" if row.range else "") for row in rows]
+            reached += [f"with {seeds[0].variant}"] if seeds[0].variant else []
+            cells = ["; ".join(reached), "; ".join(row.bars for row in rows if row.bars), wall_time(seeds), machine(seeds[0])]
+            cells.append("; ".join(row.course for row in rows if row.course))
+            lines.append(f"| `{path.stem}` | {recipe.title} | {' | '.join(cells)} |")
         if not mine:
             lines.append(f"| `{path.stem}` | {recipe.title} | not measured | | | | |")
-    lines += ["", _conditions(results)]
-    return f"{before}{BEGIN}\n{chr(10).join(lines)}\n{END}{after}"
+    return "\n".join([*lines, "", _conditions(results)])
 
 
 def _conditions(results: Sequence[Result]) -> str:
@@ -319,17 +304,3 @@ def _conditions(results: Sequence[Result]) -> str:
     said += f", other work beside it (load average {min(loads):.1f} to {max(loads):.1f})" if loads else ""
     said += ". Time is from the first step to the last test, the median of the seeds; in brackets what the run had of the processors."
     return f"{said} Each run stands in `data/results.json`."
-
-
-def render(check: bool, readme: Path | None = None, path: Path | None = None) -> None:
-    """Write the README's table anew; with `check` only say, by a Problem, that it is not what the results say."""
-    readme = readme or paths.shipped("data").parent / "README.md"
-    try:
-        text = readme.read_text(encoding="utf-8")
-    except OSError as error:
-        raise Problem(f"{readme} cannot be read: {error.strerror}.", "Results are rendered in a checkout of the repository.") from None
-    made = rendered(text, read(path))
-    if made != text and check:
-        raise Problem(f"The table of {readme.name} is not what the results say.", "`dlwb results render` writes it.")
-    if made != text:
-        files.write(readme, made.encode())

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from workbench import files
+from workbench.events import CAUSES
 from workbench.problems import Problem, one_line
 from workbench.runs import lock
 from workbench.runs.run import Run
@@ -29,6 +30,15 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 0
     host: str = ""
     """Named where it is not this one."""
+
+    @property
+    def words(self) -> str:
+        """With its cause, or with what it waits for: `failed: the disk is full`."""
+        if self.state == "away":
+            return self.message
+        if self.cause and self.cause != "steps":
+            return f"{self.state}: {CAUSES.get(self.cause, self.cause)}"
+        return self.state + (f": {self.message}" if self.state in ("queued", "starting") and self.message else "")
 
 
 def state_of(run: Run) -> State:

@@ -280,14 +280,13 @@ class DlwbApp(App[None], inherit_bindings=False):
     def _look_for_ends(self) -> None:
         """Tell of runs that have ended, whoever started them."""
         from workbench import terminal
-        from workbench.listing import words
         from workbench.tui.models.ended_runs import Endings
 
         self._endings = self._endings or Endings()
         for run, state in self._endings.look():
-            self.say(f"{run.id}: {words(state)}", warning=state.state == "failed")
+            self.say(f"{run.id}: {state.words}", warning=state.state == "failed")
             if (how := preferences.get("notice")) != "off":
-                self.send(terminal.BELL + (terminal.notice(f"{run.id} {words(state)}") if how == "notice" else ""))
+                self.send(terminal.BELL + (terminal.notice(f"{run.id} {state.words}") if how == "notice" else ""))
 
     def say(self, text: str, *, warning: bool = False) -> None:
         """A line in the corner for a few seconds; foreign text is fine."""

@@ -1,4 +1,4 @@
-"""Following a run from the shell: its events as lines, what it printed, the answer to a command, its end. Letting go never stops it."""
+"""Following a run: its events as lines, what it printed, its end. Letting go never stops it."""
 
 import sys
 import time
@@ -10,8 +10,7 @@ from workbench import terminal
 from workbench.events import Answer, AnyEvent, Images, Mark, Scalars, Status, Tagged, Text, spelled
 from workbench.formatting import number
 from workbench.launch import start
-from workbench.listing import words
-from workbench.problems import Problem, clean
+from workbench.problems import clean
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
 from workbench.runs.state import state_of
@@ -19,16 +18,24 @@ from workbench.runs.summary import summary_of
 
 EVERY = 0.2
 """Seconds between two looks at a log."""
-ANSWER_PATIENCE = 60.0
 FINISHED, FAILED, STOPPED, LET_GO = 0, 1, 3, 130
 
 
-def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started: bool = False) -> int:
+def at_its_end(run: Run) -> Tail:
+    """The run's log, with all that it has so far read: for `follow` to begin there."""
+    tail = Tail(run.events)
+    for _ in tail.read():
+        pass
+    return tail
+
+
+def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started: bool = False, tail: Tail | None = None) -> int:
     """Print a run's events: JSON lines on stdout, or lines for people on stderr; returns the exit code of how it ended.
 
-    Ctrl-C lets go of it; one that was `started` just now, and has made no step yet, is taken back.
+    Begins where `tail` stands, else at the log's first line. Ctrl-C lets go of it; one that was `started` just now, and has made no step
+    yet, is taken back.
     """
-    tail = Tail(run.events)
+    tail = tail or Tail(run.events)
     try:
         while True:
             alive = state_of(run).alive  # asked before reading, so that nothing written before its end is missed
@@ -66,13 +73,13 @@ def wait(run: Run, bell: bool = False) -> int:
         print(f"\n{run.id} goes on.", file=sys.stderr)
         return LET_GO
     if bell:
-        print(terminal.BELL + terminal.notice(f"{run.id} {words(state_of(run))}"), end="", file=sys.stderr, flush=True)
+        print(terminal.BELL + terminal.notice(f"{run.id} {state_of(run).words}"), end="", file=sys.stderr, flush=True)
     return _ended(run)
 
 
 def _ended(run: Run) -> int:
     state = state_of(run)
-    print(f"{run.id} {words(state)}. {state.message} {state.hint}".rstrip(), file=sys.stderr)
+    print(f"{run.id} {state.words}. {state.message} {state.hint}".rstrip(), file=sys.stderr)
     if state.state == "finished":
         for tag, value in sorted(summary_of(run).last.items()):
             if tag.startswith("test/"):
@@ -139,20 +146,3 @@ def _size(run: Run) -> int:
         return run.output.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def answer(run: Run, command: str) -> tuple[bool, str]:
-    """Wait for the answer to a command: whether it was done, and what the run said."""
-    tail = Tail(run.events)
-    deadline = time.monotonic() + ANSWER_PATIENCE
-    while time.monotonic() < deadline:
-        alive = state_of(run).alive
-        for event in tail.read():
-            if isinstance(event, Answer) and event.command == command:
-                return event.ok, event.message
-        if not alive:
-            return False, "The run ended before this could be done."
-        time.sleep(EVERY / 4)
-    raise Problem(
-        f"{run.id} has not answered for {ANSWER_PATIENCE:.0f} s.", "It does what it is asked between two steps; it may be in a long one."
-    )
