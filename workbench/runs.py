@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from workbench import atomic, lock, paths, yaml_reader
+from workbench import atomic, lock, paths, renamed_projects, yaml_reader
 from workbench.events import Status
 from workbench.history import History
 from workbench.log import Tail
@@ -116,7 +116,7 @@ class Run:
         try:
             if faults:
                 raise msgspec.ValidationError(faults[0].text)
-            return msgspec.convert(data, Recipe)
+            return msgspec.convert(renamed_projects.current(data), Recipe)
         except msgspec.ValidationError as error:
             raise Problem(f"{self.path / 'recipe.yaml'} is damaged: {one_line(str(error))}.") from None
 
