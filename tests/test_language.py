@@ -1,4 +1,4 @@
-"""What language models share: streams and windows cover the text, the state is carried, drawing follows the settings, prompts are checked."""
+"""What language models share: windows cover the text, the state is carried, drawing follows the settings, prompts are checked."""
 
 import math
 from types import SimpleNamespace

@@ -61,7 +61,8 @@ class SentimentGru(ReviewProject):
         targets = torch.from_numpy(labels).to(self.device)
         with self.autocast():
             (logits,) = self.network(self.thinned(rows), self.device)  # (reviews,)
-            loss = F.binary_cross_entropy_with_logits(logits.float(), targets)
+            # Not the function's own mean, whose gradient has other last bits: older runs resume exactly.
+            loss = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none").mean()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimizer.step()

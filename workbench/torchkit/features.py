@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from workbench.torchkit.backbone import Backbone
-from workbench.torchkit.kept import kept
+from workbench.torchkit.disk_cache import cached
 
 PIECE = 64
 """Pictures that go through a network at once."""
@@ -23,7 +23,7 @@ def of(backbone: Backbone, pictures: Tensor, size: int, device: torch.device) ->
     for name, tensor in backbone.state_dict().items():
         key.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     key.update(pictures.contiguous().numpy().data)
-    made = kept("features", key.hexdigest(), lambda: _computed(backbone, pictures, size, device).cpu().numpy())
+    made = cached("features", key.hexdigest(), lambda: _computed(backbone, pictures, size, device).cpu().numpy())
     return torch.from_numpy(made).to(device)
 
 

@@ -13,7 +13,7 @@ from workbench.problems import Problem
 from workbench.project import Batches, Field, Project, Settings
 from workbench.torchkit.images import confusion
 from workbench.torchkit.metrics import auc, roc_curve
-from workbench.torchkit.ngrams import Grams, Vocabulary, chances
+from workbench.torchkit.ngrams import Grams, Vocabulary, probabilities
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.review_networks import Features, Parts
 from workbench.torchkit.word_vectors import word_vectors
@@ -182,7 +182,7 @@ class ReviewProject(TorchProject):
         for name, longest in (("bag_of_words", 1), ("nb_svm", 2)):
             grams = Grams(self.words, len(self.vocabulary), longest)
             seen, unseen = ([grams.of(ids) for ids in texts] for texts in (self.words, others))
-            positive = chances(seen, train.labels, unseen, len(grams), bayes=name == "nb_svm")
+            positive = probabilities(seen, train.labels, unseen, len(grams), bayes=name == "nb_svm")
             right[name] = (positive > 0.5) == (asked.labels > 0.5)
         return right
 
