@@ -13,11 +13,11 @@ from workbench.datasets import imdb
 from workbench.events import Event, Scalars, Table
 from workbench.problems import Problem
 from workbench.project import Batches, Field, Project, Settings, live
-from workbench.torchkit.images import confusion
+from workbench.torchkit.classification import Predictions
 from workbench.torchkit.metrics import auc, roc_curve
 from workbench.torchkit.ngrams import Grams, Vocabulary, chances, linear
 from workbench.torchkit.project import TorchProject
-from workbench.torchkit.schedules import set_rate
+from workbench.torchkit.optimization import set_rate
 from workbench.torchkit.word_vectors import word_vectors
 
 CLASSES = ["negative", "positive"]
@@ -186,7 +186,7 @@ class Sentiment(TorchProject):
             values |= {f"accuracy/{name}": float(found.mean()) for name, found in others.items()}
             yield compared(right, others)
         yield Scalars(values=values)
-        yield confusion(truth.astype(int), (positive > 0.5).astype(int), CLASSES)
+        yield Predictions(truth.astype(int), positive, CLASSES).confusion
         yield self.examples(reviews, positive)
         yield roc_curve(truth, positive)
         wrong = np.argsort(sure)[: min(SHOWN, int((~right).sum()))]
