@@ -267,7 +267,7 @@ def test_a_picture_of_a_file_gets_the_answer_that_it_gets_in_the_test(make: Make
     project = make(**CNN)
     train(project, 60)
     with project.evaluating():
-        wanted = project.chances(project.splits["test"][0], seen=True).exp()
+        wanted = project.log_probabilities(project.splits["test"][0], pictures=False).exp()
     files = [file for name in sorted((stripes / "test").iterdir()) for file in sorted(name.iterdir())]
     for file, shares in zip(files, wanted, strict=True):
         reply = asked(project, file.read_bytes())

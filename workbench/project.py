@@ -8,7 +8,7 @@ import contextlib
 import copy
 import random
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -20,11 +20,15 @@ from workbench.events import Event
 from workbench.problems import Problem
 from workbench.recipe import Compute, Train
 
-__all__ = ["Batches", "Field", "Own", "Project", "Request", "Settings", "live"]
+__all__ = ["Batches", "Field", "Own", "Project", "Request", "Settings", "live", "only"]
 
 Own = Annotated[str, Field(pattern=r"^(\.{1,2}|~)?/", json_schema_extra={"own": True})]
 """A Config field's path to a file or folder of a person's own (`Literal["mnist"] | Own`): `./…` starts at the recipe's folder, and the
 project gets it absolute. That it exists is looked at before a run starts, as it is for any text field with `"own": True`."""
+
+
+Conditions = Mapping[str, str | bool | int | Sequence[str | bool | int]]
+"""Values of other settings, one or several each, all of which have to hold."""
 
 
 class Settings(BaseModel):
@@ -37,9 +41,22 @@ class Request(Settings):
     """What a person asks of `sample`: a project adds its prompt, temperature, drawn digit."""
 
 
-def live(default: Any, **rules: Any) -> Any:
-    """A Config field that may change while the run goes on: `live(0.01, gt=0)`. The project's `changed` is told."""
-    return Field(default, json_schema_extra={"live": True}, **rules)
+def live(default: Any, *, when: Conditions | None = None, **rules: Any) -> Any:
+    """A Config field that may change while the run goes on: `live(0.01, gt=0)`. The project's `changed` is told. `when`: see `only`."""
+    return Field(default, json_schema_extra={"live": True, **_condition(when)}, **rules)
+
+
+def only(default: Any, *, when: Conditions, **rules: Any) -> Any:
+    """A Config field that means something only beside certain values of others: `only(3, when={"model": "cnn"}, ge=1)`.
+
+    The schema then says `"when": {"model": ["cnn"]}`; a form hides the field otherwise, a recipe may still give it.
+    """
+    return Field(default, json_schema_extra=_condition(when), **rules)
+
+
+def _condition(when: Conditions | None) -> dict[str, Any]:
+    choices = {name: [values] if isinstance(values, str | bool | int) else list(values) for name, values in (when or {}).items()}
+    return {"when": choices} if choices else {}
 
 
 @runtime_checkable

@@ -20,8 +20,8 @@ from workbench.datasets.images import ImageData
 from workbench.datasets.pictures import read_picture
 from workbench.datasets.stored import named
 from workbench.events import Event, Images, Table, Text
+from workbench.figures import pictures
 from workbench.problems import Problem, one_line
-from workbench.torchkit.images import pictures
 from workbench.words import number, size
 
 SHOWN = 24

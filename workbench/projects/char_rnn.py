@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from workbench.datasets import text
 from workbench.events import Event, Scalars, Text
 from workbench.problems import one_line
-from workbench.project import Field, Settings, live
+from workbench.project import Field
 from workbench.torchkit import language
+from workbench.torchkit.optimization import Clipping, set_rate, step_size
 from workbench.torchkit.project import TorchProject
 
 NAMES = {" ": "space", "\n": "line end", "\t": "tab"}
@@ -27,7 +28,7 @@ class CharRnn(TorchProject):
     can_answer = True
     takes = "text"
 
-    class Config(Settings):
+    class Config(Clipping):
         data: str = Field("anna", min_length=1, json_schema_extra={"own": True})
         """Text to learn from: anna, python (the standard library's source), or a text file of your own as ./my.txt."""
         cell: Literal["lstm", "gru"] = "lstm"
@@ -42,12 +43,9 @@ class CharRnn(TorchProject):
         """Dropout probability between recurrent layers and before the output layer; higher reduces overfitting and slows learning."""
         sequence: int = Field(100, ge=1)
         """Characters in a training window; the gradient goes back no further, so higher learns longer dependencies at more memory."""
-        learning_rate: float = live(0.001, gt=0)
-        """Step size of Adam in the first epoch; higher learns faster and may diverge."""
+        learning_rate: float = step_size(0.001, "Step size of Adam in the first epoch; higher learns faster and may diverge.")
         decay: float = Field(1.0, gt=0, le=1)
         """Factor that multiplies the learning rate after each epoch; 1 keeps it constant, lower shrinks the steps sooner."""
-        clip: float = live(5.0, gt=0)
-        """Largest gradient norm; a longer gradient is scaled down to it, so lower tames exploding gradients and slows learning."""
         prompt: str = Field("", max_length=1000)
         """Text that samples begin with; if empty or with characters that the data lacks, the validation text's beginning is used."""
 
@@ -95,26 +93,18 @@ class CharRnn(TorchProject):
         inputs, targets, begun = batch  # (streams, sequence) each
         if begun >= 0:
             self.epoch = begun
-            self.set_rate()
             self.memory.zero_()
+        set_rate(self.optimizer, self.config.learning_rate * self.config.decay**self.epoch)
         self.optimizer.zero_grad()
         with self.autocast():
             logits, memory = self.network(inputs, self.memory)
             loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        norm = self.config.clip_gradients(self.network.parameters())
         self.optimizer.step()
         # Detached: backpropagation through time is truncated at the window's beginning.
         self.memory = memory.detach().float()
         return {"loss": loss, "bits": language.bits(loss.detach()), "gradient_norm": norm}
-
-    def set_rate(self) -> None:
-        """Give the optimizer this epoch's learning rate."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * self.config.decay**self.epoch
-
-    def changed(self, config: Settings) -> None:
-        self.set_rate()
 
     # -- what it shows ------------------------------------------------------------------------------------------------------------------
 

@@ -1,17 +1,16 @@
 """Says whether a film review is positive with a GRU, a mean of n-gram vectors, and NB-SVM together. Recipe: sentiment-ensemble."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from workbench.project import Field, live
+from workbench.project import Field
 from workbench.torchkit.ngrams import Grams, linear
 from workbench.torchkit.review_networks import Features, FixedSum, MeanOfVectors, Parts, PooledGru
 from workbench.torchkit.reviews import Reading, ReviewProject
-from workbench.torchkit.schedules import set_rate
 
 
 class SentimentEnsemble(ReviewProject):
@@ -30,18 +29,8 @@ class SentimentEnsemble(ReviewProject):
         """Number of stacked recurrent layers; more are slower to train."""
         dropout: float = Field(0.3, ge=0, lt=1)
         """Dropout probability between recurrent layers and before both output layers; higher reduces overfitting and slows learning."""
-        word_dropout: float = Field(0.0, ge=0, lt=1)
-        """Probability with which each word and n-gram is left out in a training step; higher reduces overfitting."""
         vector_dropout: float = Field(0.0, ge=0, lt=1)
         """Dropout probability of the numbers in the GRU's word vectors; higher reduces overfitting."""
-        learning_rate: float = live(0.001, gt=0)
-        """Step size of AdamW, the highest of its schedule; higher learns faster and may diverge."""
-        schedule: Literal["constant", "one-cycle"] = "constant"
-        """Learning rate over the run: constant, or one-cycle, which rises to learning_rate and then falls to zero."""
-        weight_decay: float = Field(0.0, ge=0)
-        """Strength with which each step shrinks the weights towards zero; higher reduces overfitting, and too high underfits."""
-        clip: float = Field(5.0, gt=0)
-        """Largest gradient norm of both networks together; a longer gradient is scaled down to it."""
 
     def build_data(self) -> None:
         self.load_reviews()
@@ -64,7 +53,7 @@ class SentimentEnsemble(ReviewProject):
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         rows, labels = batch
-        set_rate(self.optimizer, self.config.learning_rate, self.config.schedule, self.progress)
+        self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
         targets = torch.from_numpy(labels).to(self.device)
         with self.autocast():
@@ -72,7 +61,7 @@ class SentimentEnsemble(ReviewProject):
             losses = F.binary_cross_entropy_with_logits(logits.float(), targets.expand_as(logits), reduction="none").mean(1)
         # The sum, so that each network learns as fast as it would alone.
         losses.sum().backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        self.config.clip_gradients(self.network.parameters())
         self.optimizer.step()
         return {"loss": losses.mean(), "accuracy": ((logits > 0) == (targets > 0.5)).float().mean()}
 

@@ -1,23 +1,21 @@
 """Says whether a film review is positive with a GRU of which every state has a say. Recipe: sentiment-gru."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
-from workbench.project import Field, live
+from workbench.project import Field, only
 from workbench.torchkit.review_networks import Features, Parts, PooledGru
 from workbench.torchkit.reviews import Reading, ReviewProject
-from workbench.torchkit.schedules import set_rate
 
 
 class SentimentGru(ReviewProject):
     """Says whether a film review is positive, from the maximum and the mean of a GRU's states."""
 
     class Config(Reading):
-        embedding: int = Field(50, ge=1)
+        embedding: int = only(50, when={"pretrained": 0}, ge=1)
         """Length of a word's vector where it is trained; higher can tell more words apart, and overfits sooner."""
         pretrained: int = Field(0, ge=0)
         """Length of pre-trained word vectors, made from which words stand near each other, and kept fixed; 0 trains vectors instead."""
@@ -27,18 +25,8 @@ class SentimentGru(ReviewProject):
         """Number of stacked recurrent layers; more are slower to train."""
         dropout: float = Field(0.3, ge=0, lt=1)
         """Dropout probability between recurrent layers and before the output layer; higher reduces overfitting and slows learning."""
-        word_dropout: float = Field(0.0, ge=0, lt=1)
-        """Probability with which each word is left out in a training step; higher reduces overfitting."""
         vector_dropout: float = Field(0.0, ge=0, lt=1)
         """Dropout probability of the numbers in word vectors; higher reduces overfitting."""
-        learning_rate: float = live(0.001, gt=0)
-        """Step size of AdamW, the highest of its schedule; higher learns faster and may diverge."""
-        schedule: Literal["constant", "one-cycle"] = "constant"
-        """Learning rate over the run: constant, or one-cycle, which rises to learning_rate and then falls to zero."""
-        weight_decay: float = Field(0.0, ge=0)
-        """Strength with which each step shrinks the weights towards zero; higher reduces overfitting, and too high underfits."""
-        clip: float = Field(5.0, gt=0)
-        """Largest gradient norm; a longer gradient is scaled down to it."""
 
     def build_data(self) -> None:
         self.load_reviews()
@@ -56,7 +44,7 @@ class SentimentGru(ReviewProject):
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         rows, labels = batch
-        set_rate(self.optimizer, self.config.learning_rate, self.config.schedule, self.progress)
+        self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
         targets = torch.from_numpy(labels).to(self.device)
         with self.autocast():
@@ -64,6 +52,6 @@ class SentimentGru(ReviewProject):
             # Not the function's own mean, whose gradient has other last bits: older runs resume exactly.
             loss = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none").mean()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        self.config.clip_gradients(self.network.parameters())
         self.optimizer.step()
         return {"loss": loss, "accuracy": ((logits > 0) == (targets > 0.5)).float().mean()}

@@ -1,17 +1,16 @@
 """Says whether a film review is positive with the course's LSTM, whose last state decides. Recipe: sentiment-lstm."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from workbench.project import Field, live
+from workbench.project import Field
 from workbench.torchkit.review_networks import Features, Parts, padded
 from workbench.torchkit.reviews import Reading, ReviewProject
-from workbench.torchkit.schedules import set_rate
 
 BETWEEN = 0.5
 """Dropout probability between recurrent layers: the course's network has this beside the setting `dropout`."""
@@ -29,16 +28,6 @@ class SentimentLstm(ReviewProject):
         """Number of stacked recurrent layers, with a dropout of 0.5 between them; more are slower to train."""
         dropout: float = Field(0.3, ge=0, lt=1)
         """Dropout probability before the output layer; higher reduces overfitting and slows learning."""
-        word_dropout: float = Field(0.0, ge=0, lt=1)
-        """Probability with which each word is left out in a training step; higher reduces overfitting."""
-        learning_rate: float = live(0.001, gt=0)
-        """Step size of AdamW, the highest of its schedule; higher learns faster and may diverge."""
-        schedule: Literal["constant", "one-cycle"] = "constant"
-        """Learning rate over the run: constant, or one-cycle, which rises to learning_rate and then falls to zero."""
-        weight_decay: float = Field(0.0, ge=0)
-        """Strength with which each step shrinks the weights towards zero; higher reduces overfitting, and too high underfits."""
-        clip: float = Field(5.0, gt=0)
-        """Largest gradient norm; a longer gradient is scaled down to it."""
 
     def build_data(self) -> None:
         self.load_reviews()
@@ -55,7 +44,7 @@ class SentimentLstm(ReviewProject):
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         rows, labels = batch
-        set_rate(self.optimizer, self.config.learning_rate, self.config.schedule, self.progress)
+        self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
         targets = torch.from_numpy(labels).to(self.device)
         with self.autocast():
@@ -63,7 +52,7 @@ class SentimentLstm(ReviewProject):
             # Not the function's own mean, whose gradient has other last bits: older runs resume exactly.
             loss = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none").mean()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        self.config.clip_gradients(self.network.parameters())
         self.optimizer.step()
         return {"loss": loss, "accuracy": ((logits > 0) == (targets > 0.5)).float().mean()}
 

@@ -1,28 +1,26 @@
 """Learns TV scripts word by word with a recurrent network, and writes new scenes. Recipes: tv-scripts, -fast, -simpsons."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from workbench.datasets import scripts
 from workbench.events import Event, Scalars, Text
 from workbench.problems import Problem, one_line
-from workbench.project import Field, Settings, live
+from workbench.project import Field
 from workbench.projects._word_network import WordNetwork
 from workbench.torchkit import language
 from workbench.torchkit.batches import InMemory
+from workbench.torchkit.optimization import Clipping, LearningRate
 from workbench.torchkit.project import TorchProject
-from workbench.torchkit.schedules import set_rate
 
 PIECE = 2000
 """Words of the held-out text in each stream: the state is zero at a stream's beginning, so many short streams would raise the loss."""
 COPIES = (16, 40)
 """Texts, and words in each, in which copied runs are counted."""
-RISING = 0.1
-"""Share of a one-cycle run in which the learning rate rises; in the rest it falls."""
 
 
 class TvScripts(TorchProject):
@@ -31,7 +29,8 @@ class TvScripts(TorchProject):
     can_answer = True
     takes = "text"
 
-    class Config(Settings):
+    class Config(LearningRate, Clipping):
+        rising: ClassVar[float] = 0.1
         data: str = Field("seinfeld", min_length=1, json_schema_extra={"own": True})
         """Text to learn from: seinfeld, simpsons (scenes in Moe's Tavern), or a text file of your own as ./my.txt."""
         block: int = Field(0, ge=0)
@@ -60,12 +59,6 @@ class TvScripts(TorchProject):
         """Frequency ranks at which parts of the clustered softmax end; more parts make rare words cheaper, none is the plain softmax."""
         begin_at_counts: bool = False
         """Start the output layer's biases from word frequencies, and reserve probability for words that only held-out text has."""
-        learning_rate: float = live(0.001, gt=0)
-        """Step size of Adam, the highest of its schedule; higher learns faster and may diverge."""
-        schedule: Literal["constant", "one-cycle"] = "constant"
-        """Learning rate over the run: constant, or one-cycle, which rises to learning_rate and then falls to zero."""
-        clip: float = live(5.0, gt=0)
-        """Largest gradient norm; a longer gradient is scaled down to it, so lower tames exploding gradients and slows learning."""
         prompt: str = Field("jerry:", max_length=1000)
         """Text that samples begin with; if the data lacks one of its words, the first speaker of the held-out text is used."""
 
@@ -130,13 +123,13 @@ class TvScripts(TorchProject):
         streamed = self.config.learns == "every"
         if streamed and begun[0]:
             self.memory.zero_()
-        set_rate(self.optimizer, self.config.learning_rate, self.config.schedule, self.progress, rising=RISING)
+        self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
         with self.autocast():
             features, memory = self.network(inputs, self.memory if streamed else self.zero_state(len(inputs)))
             loss = self.losses(features, targets).mean()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        norm = self.config.clip_gradients(self.network.parameters())
         self.optimizer.step()
         if streamed:
             # Detached: backpropagation through time is truncated at the window's beginning.

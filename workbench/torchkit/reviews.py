@@ -10,15 +10,17 @@ from torch import Tensor
 from workbench.datasets import imdb
 from workbench.events import Event, Scalars, Table
 from workbench.problems import Problem
-from workbench.project import Batches, Field, Project, Settings
-from workbench.torchkit.images import confusion
-from workbench.torchkit.metrics import auc, roc_curve
+from workbench.project import Batches, Field, Project, live
+from workbench.torchkit.classification import Predictions
 from workbench.torchkit.ngrams import Grams, Vocabulary, probabilities
+from workbench.torchkit.optimization import Clipping, LearningRate
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.review_networks import Features, Parts
 from workbench.torchkit.word_vectors import word_vectors
 
 CLASSES = ["negative", "positive"]
+COLUMNS = ["truth", "positive", "review"]
+"""Of the tables of reviews."""
 SHOWN = 8
 """Examples in each cell of the confusion matrix, most wrong reviews, and words that decide: as many as a panel of 80 x 24 has room for."""
 SORTED = 50
@@ -35,7 +37,16 @@ TYPED = (
 )
 
 
-class Reading(Settings):
+class ReviewSettings(LearningRate, Clipping):
+    """Base of a sentiment lesson's Config: how its network is trained."""
+
+    weight_decay: float = live(0.0, ge=0)
+    """Strength with which each step of AdamW shrinks the weights towards zero; higher reduces overfitting, and too high underfits."""
+    word_dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability with which each word or n-gram is left out in a training step; higher reduces overfitting."""
+
+
+class Reading(ReviewSettings):
     """Base of a Config whose network reads words in their order."""
 
     vocabulary: int = Field(0, ge=0)
@@ -143,36 +154,28 @@ class ReviewProject(TorchProject):
     def evaluate(self, split: str) -> Iterator[Event]:
         """Loss, accuracy, area under the ROC, confusion matrix and the most wrong reviews; on "test" simple models beside it, too."""
         reviews = self.reviews[split]
-        truth, positive = reviews.labels > 0.5, self.positive(self.inputs[split])
-        right = (positive > 0.5) == truth
-        of_truth = np.where(truth, positive, 1 - positive).clip(1e-7, 1)
-        values = {"loss": float(-np.log(of_truth).mean()), "accuracy": float(right.mean()), "auc": auc(truth, positive)}
+        predictions = self.predictions(split)
+        right = predictions.answers == predictions.labels
+        of_truth = predictions.probabilities[np.arange(len(right)), predictions.labels].clip(1e-7, 1)  # a loss is at most 16.1
+        values = {"loss": float(-np.log(of_truth).mean()), "accuracy": float(right.mean()), "auc": predictions.binary_scores()["auc"]}
         if split == "test":
-            aside = self.reviews["set_aside"]
-            values["accuracy/set_aside"] = float(((self.positive(self.inputs["set_aside"]) > 0.5) == (aside.labels > 0.5)).mean())
+            aside = self.predictions("set_aside")
+            values["accuracy/set_aside"] = float((aside.answers == aside.labels).mean())
             others = self.baselines(split)
             values |= {f"accuracy/{name}": float(other.mean()) for name, other in others.items()}
             yield compared(right, others)
         yield Scalars(values=values)
-        yield confusion(truth.astype(int), (positive > 0.5).astype(int), CLASSES)
-        yield self.examples(reviews, positive)
-        yield roc_curve(truth, positive)
-        wrong = np.argsort(of_truth)[: min(SHOWN, int((~right).sum()))]
-        rows: list[list[str | float]] = [
-            [CLASSES[int(truth[row])], round(float(positive[row]), 4), shortened(reviews.texts[row])] for row in wrong
-        ]
-        yield Table(tag="most_wrong", columns=["truth", "positive", "review"], rows=rows)
+        yield predictions.confusion
+        positive = predictions.probabilities[:, 1]
+        most_certain, cells = predictions.first_of_cells(np.argsort(-np.abs(positive - 0.5), kind="stable"), SHOWN)
+        yield Table(tag="confusion/examples", columns=COLUMNS, rows=[row_of(reviews, positive, row) for row in most_certain], cells=cells)
+        yield predictions.roc()
+        most_wrong = np.argsort(of_truth)[: min(SHOWN, int((~right).sum()))]
+        yield Table(tag="most_wrong", columns=COLUMNS, rows=[row_of(reviews, positive, row) for row in most_wrong])
 
-    def examples(self, reviews: imdb.Reviews, positive: np.ndarray) -> Table:
-        """Reviews of each cell of the confusion matrix, the most certain answers first."""
-        rows: list[list[str | float]] = []
-        cells: list[tuple[int, int]] = []
-        for row in np.argsort(-np.abs(positive - 0.5), kind="stable"):
-            cell = (int(reviews.labels[row]), int(positive[row] > 0.5))
-            if cells.count(cell) < SHOWN:
-                cells.append(cell)
-                rows.append([CLASSES[cell[0]], round(float(positive[row]), 4), shortened(reviews.texts[row])])
-        return Table(tag="confusion/examples", columns=["truth", "positive", "review"], rows=rows, cells=cells)
+    def predictions(self, split: str) -> Predictions:
+        """What the network answers to a split's reviews."""
+        return Predictions(self.reviews[split].labels.astype(int), self.positive(self.inputs[split]), CLASSES)
 
     def baselines(self, split: str) -> dict[str, np.ndarray]:
         """Which reviews two models without a network get right, fitted here to the same training reviews with all their words."""
@@ -235,6 +238,11 @@ def compared(right: np.ndarray, others: dict[str, np.ndarray]) -> Table:
         mean, margin = difference.mean(), 1.96 * difference.std(ddof=1) / math.sqrt(len(right))
         rows.append([name.replace("_", " "), float(other.mean()), round(float(mean), 4), f"{mean - margin:+.4f} to {mean + margin:+.4f}"])
     return Table(tag="compared", columns=["model", "accuracy", "network better by", "95 % interval"], rows=rows)
+
+
+def row_of(reviews: imdb.Reviews, positive: np.ndarray, row: int) -> list[str | float]:
+    """A review in a table, under `COLUMNS`."""
+    return [CLASSES[int(reviews.labels[row])], round(float(positive[row]), 4), shortened(reviews.texts[row])]
 
 
 def shortened(words: Sequence[str]) -> str:
