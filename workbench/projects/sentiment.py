@@ -16,8 +16,8 @@ from workbench.project import Batches, Field, Project, Settings, live
 from workbench.torchkit.classification import Predictions
 from workbench.torchkit.metrics import auc, roc_curve
 from workbench.torchkit.ngrams import Grams, Vocabulary, chances, linear
-from workbench.torchkit.project import TorchProject
 from workbench.torchkit.optimization import set_rate
+from workbench.torchkit.project import TorchProject
 from workbench.torchkit.word_vectors import word_vectors
 
 CLASSES = ["negative", "positive"]

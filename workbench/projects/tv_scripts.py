@@ -13,8 +13,8 @@ from workbench.events import Event, Scalars, Table, Text
 from workbench.problems import Problem, one_line
 from workbench.project import Field, Settings, live
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.project import TorchProject
 from workbench.torchkit.optimization import set_rate
+from workbench.torchkit.project import TorchProject
 from workbench.torchkit.word_network import WordNetwork, drawn
 
 LIKELIEST = 12
