@@ -12,11 +12,11 @@ from workbench.datasets import photos
 from workbench.datasets.fetch import fetch
 from workbench.events import Table
 from workbench.problems import Problem
+from workbench.projects import _dog_or_person as dog_or_person
+from workbench.projects._dog_or_person import DogOrPerson, small
 from workbench.projects.transfer import Transfer
 from workbench.recipe import Compute, Train
-from workbench.projects import _dog_or_person as dog_or_person
 from workbench.torchkit import backbone
-from workbench.projects._dog_or_person import DogOrPerson, small
 
 
 @pytest.fixture

@@ -194,7 +194,7 @@ class Faces(Adversarial):
 
 
 def running_average(memory: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """An exponential moving average of a tensor: each step keeps the share `memory` of it, and less at first, to forget the untrained weights."""
+    """Exponential moving average of a tensor: a step keeps the share `memory` of it, less at first, to forget untrained weights."""
 
     def averaged(before: Tensor, now: Tensor, steps: Tensor | int) -> Tensor:
         # After n steps it reaches back over about n / 9 of them: the rule of TensorFlow's ExponentialMovingAverage, (1 + n) / (10 + n).

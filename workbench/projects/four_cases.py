@@ -89,8 +89,8 @@ class FourCases(TorchProject):
         config = self.config
         # Fine-tuned, batch norm keeps ImageNet's running averages; from scratch there are none yet.
         tuned, scratch = self.pretrained(config.weights), self.pretrained("random").train()
-        for body in (tuned, scratch):
-            body.network.requires_grad_(True)
+        tuned.network.requires_grad_(True)
+        scratch.network.requires_grad_(True)
         _, last, early, _ = self.splits["train"]
         bodies = [(nn.Identity(), last.shape[1]), (nn.Identity(), early.shape[1]), (tuned, tuned.width), (scratch, scratch.width)]
         self.networks, self.optimizers = nn.ModuleDict(), Optimizers()
@@ -128,9 +128,7 @@ class FourCases(TorchProject):
             optimizer.zero_grad()
         smoothing = self.config.label_smoothing
         with self.autocast():
-            losses = {
-                name: F.cross_entropy(logits, labels, label_smoothing=smoothing) for name, logits in self.logits(*inputs).items()
-            }
+            losses = {name: F.cross_entropy(logits, labels, label_smoothing=smoothing) for name, logits in self.logits(*inputs).items()}
         # No two of them share a parameter: the gradient of the sum is each one's own.
         torch.stack(list(losses.values())).sum().backward()
         for optimizer in self.optimizers.values():

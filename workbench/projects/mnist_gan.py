@@ -53,9 +53,7 @@ class MnistGan(Adversarial):
         halves = {"valid": slice(0, None, 2), "test": slice(1, None, 2)}
         self.judge = trained_judge(self.digits, labels)
         self.frechet = FrechetJudge(self, self.features, {split: held_out[half] for split, half in halves.items()}, self.digits)
-        self.shares = {
-            split: held_out_labels[half].bincount(minlength=10) / len(held_out_labels[half]) for split, half in halves.items()
-        }
+        self.shares = {split: held_out_labels[half].bincount(minlength=10) / len(held_out_labels[half]) for split, half in halves.items()}
 
     def scaled(self, pictures: np.ndarray) -> Tensor:
         """Pictures (number, 1, 28, 28) in [0, 1] as rows of 784 in [-1, 1], which is what the generator's tanh reaches, on the device."""

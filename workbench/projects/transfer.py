@@ -57,13 +57,13 @@ class Transfer(TorchProject):
         network: str = "mobilenet_v2"
         """Classification network of torchvision's by its name (mobilenet_v2, vgg16, resnet50 …); or cnn, a small one from scratch."""
         weights: Literal["published", "stand-in", "random"] | Own = "published"
-        """Pre-trained weights: published, torchvision's from ImageNet, fetched once; stand-in, the catalogue's, from a mirror; random, none;
-        or a file of yours with a state_dict, ./weights.pth."""
+        """Pre-trained weights: published, torchvision's from ImageNet, fetched once; stand-in, the catalogue's, from a mirror; random,
+        none; or a file of yours with a state_dict, ./weights.pth."""
         cut: str = ""
         """Layer that the network ends after (features.13, layer3), for pictures unlike ImageNet's; empty: its last but one."""
         unfreeze: str = ""
-        """First layer that is fine-tuned (features.14, layer4); empty: the network is frozen and sees each picture only once, so that shift,
-        rotation and zoom have to be 0."""
+        """First layer that is fine-tuned (features.14, layer4); empty: the network is frozen and sees each picture only once, so that
+        shift, rotation and zoom have to be 0."""
         tuned_rate: float = Field(0.1, gt=0, le=1)
         """Share of the learning rate for the pre-trained layers; higher adapts them faster, and forgets more of ImageNet."""
         channels: list[list[Annotated[int, Field(ge=1)]]] = only([[16], [32], [64], [128]], when={"network": "cnn"})
@@ -146,7 +146,9 @@ class Transfer(TorchProject):
             self.network.train(config.weights == "random" and not self.frozen)
         trained = [weight for weight in self.network.parameters() if weight.requires_grad]
         share = 1.0 if config.network == "cnn" or config.weights == "random" else config.tuned_rate
-        groups = [{"params": weights, "share": part} for weights, part in ((trained, share), (list(self.head.parameters()), 1.0)) if weights]
+        groups = [
+            {"params": weights, "share": part} for weights, part in ((trained, share), (list(self.head.parameters()), 1.0)) if weights
+        ]
         self.optimizer = config.make_optimizer(groups)
 
     def summary(self) -> Iterator[Event]:

@@ -88,7 +88,7 @@ def mean_probabilities(on_real: Tensor, on_fake: Tensor) -> dict[str, Tensor]:
     return {"probability/real": on_real.detach().sigmoid().mean(), "probability/fake": on_fake.detach().sigmoid().mean()}
 
 
-# -- the judge -----------------------------------------------------------------------------------------------------------------------------
+# -- the judge ----------------------------------------------------------------------------------------------------------
 
 
 class FrechetJudge:

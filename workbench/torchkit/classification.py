@@ -65,7 +65,7 @@ class Predictions:
         yield self.confusion
         yield self.by_class()
 
-    # -- two classes, of which the second is called positive -------------------------------------------------------------------------------
+    # -- two classes, of which the second is called positive ----------------------------------------------------------------
 
     @property
     def positive(self) -> np.ndarray:
@@ -82,7 +82,7 @@ class Predictions:
         """The ROC over all thresholds of the positive class's probability."""
         return roc_curve(self.positive, self.probabilities[:, 1])
 
-    # -- examples of the confusion matrix's cells --------------------------------------------------------------------------------------------
+    # -- examples of the confusion matrix's cells ---------------------------------------------------------------------------
 
     def examples(self, each: int = 3, most: int = 300) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """Indices of examples to show for the cells of the confusion matrix, and the (row, column) of each, sorted by cell.
@@ -115,7 +115,7 @@ class Predictions:
 
     def _cells(self, order: np.ndarray) -> np.ndarray:
         """(number, 2): the row and the column of each example, in this order."""
-        return np.stack([self.labels, self.answers], 1)[order]
+        return np.stack([self.labels[order], self.answers[order]], 1)
 
 
 def _rank_in_cell(cells: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """How weights follow their gradients: the settings of an optimizer and its learning-rate schedule, for every lesson with an optimizer.
 
 A lesson's Config inherits `Optimization`, or `LearningRate` where the lesson itself chooses the optimizer. Its training step begins with
-`config.apply(optimizer, progress)`: that is the one way by which live settings and the schedule reach the optimizer. What is applied depends
+`config.apply(optimizer, progress)`: that is the one way by which live settings and the schedule reach the optimizer. What it sets depends
 on the settings and the progress alone, so a resumed run goes on with the same values, and no lesson needs to be told of a change.
 """
 
