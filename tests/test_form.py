@@ -62,7 +62,7 @@ def test_changes_are_checked_as_the_shell_checks_them() -> None:
     assert draft.loaded.recipe == draft.base.recipe
     draft.turn("config.optimizer", 1)
     assert draft.changes
-    draft.turn("config.optimizer", 1)
+    draft.turn("config.optimizer", -1)
     assert not draft.changes
 
 

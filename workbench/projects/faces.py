@@ -47,7 +47,7 @@ class Faces(Adversarial):
         data: Literal["celeba", "celeba:lfw"] | Own = "celeba"
         """Data set of faces; or a folder of your own pictures, ./pictures, in folders or not."""
         size: Literal[32, 64] = 32
-        """Width and height of a face in pixels; higher shows more detail and takes about four times as long."""
+        """Width and height of a face in pixels; 64 shows more detail and takes longer."""
         learning_rate: float = step_size(0.0002, "Step size of Adam, for both networks; higher learns faster and may diverge.")
         beta1: float = Field(0.5, ge=0, lt=1)
         """Decay rate of Adam's average of past gradients; higher remembers longer, and with the usual 0.9 a GAN may oscillate."""
