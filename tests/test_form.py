@@ -66,7 +66,7 @@ def test_changes_are_checked_as_the_shell_checks_them() -> None:
     assert form.loaded.recipe == form.base.recipe
     form.turn("config.optimizer", 1)
     assert form.changes
-    form.turn("config.optimizer", 1)
+    form.turn("config.optimizer", -1)
     assert not form.changes
 
 

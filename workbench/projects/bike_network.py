@@ -18,9 +18,9 @@ from workbench.datasets import bike_baselines, bike_sharing
 from workbench.datasets.bike_baselines import rmse
 from workbench.datasets.bike_sharing import Hours
 from workbench.events import Event, Scalars, Table
+from workbench.torchkit.optimization import set_rate, step_size
 from workbench.torchkit.project import TorchProject
-from workbench.torchkit.schedules import set_rate
-from workbench.training.project import Batches, Field, Settings, live
+from workbench.training.project import Batches, Field, Settings, only
 
 CHRISTMAS = 22.0
 """22 December: from here on the hours of the course's test are unlike those of the year before."""
@@ -33,28 +33,32 @@ class BikeNetwork(TorchProject):
 
     class Config(Settings):
         model: Literal["course", "better"] = "better"
-        """course: one layer of sigmoid units without biases, plain descent; better: see bike-sharing-better"""
+        """Kind of network: course, one layer of sigmoid units without biases, trained by sgd; better, see bike-sharing-better."""
         windows: list[Annotated[int, Field(ge=0, le=24)]] = Field([0], min_length=1)
-        """which 21 days it forecasts: 0, the course's test weeks; 1, the 21 days before them; 2, those before, …"""
+        """Windows of 21 days that are forecast: 0, the course's test weeks; 1, the 21 days before them; 2, those before, …"""
         hidden: int = Field(32, ge=1)
-        """units in a hidden layer"""
-        layers: int = Field(2, ge=0)
-        """better: residual layers behind the first"""
-        members: int = Field(4, ge=1)
-        """better: networks for each window, whose forecasts are averaged"""
-        learning_rate: float = live(0.003, gt=0)
-        """length of a step; better: the highest of a one-cycle schedule"""
-        weight_decay: float = Field(0.01, ge=0)
-        """better: pull of the weights towards zero"""
-        half_life: float = Field(180.0, gt=0)
-        """better: days back after which an hour is drawn half as often"""
+        """Hidden units in a layer; more fit the training hours better, and may overfit."""
+        layers: int = only(2, when={"model": "better"}, ge=0)
+        """Residual layers behind the first; more fit the training hours better, and may overfit."""
+        members: int = only(4, when={"model": "better"}, ge=1)
+        """Networks for each window, whose forecasts are averaged (an ensemble); more are steadier and take longer."""
+        learning_rate: float = step_size(
+            0.003, "Step size of the optimizer, for better the highest of a one-cycle schedule; higher learns faster and may diverge."
+        )
+        weight_decay: float = only(0.01, when={"model": "better"}, ge=0)
+        """Strength with which each step shrinks the weights towards zero; higher reduces overfitting, and too high underfits."""
+        half_life: float = only(180.0, when={"model": "better"}, gt=0)
+        """Days back after which an hour is drawn half as often; higher trains on older hours, too."""
 
     def build_data(self) -> None:
         self.data = bike_sharing.read_windows(self.config.windows)
-        course = self.config.model == "course"
-        made = [(each.train.features if course else features(each.train)).astype(np.float32) for each in self.data]
-        self.features = [torch.from_numpy(each).to(self.device) for each in made]
-        self.targets = [torch.from_numpy(each.train.riders.astype(np.float32)).to(self.device) for each in self.data]
+        trained = [self.inputs(window.train) for window in self.data]
+        self.features = [torch.from_numpy(inputs.astype(np.float32)).to(self.device) for inputs in trained]
+        self.targets = [torch.from_numpy(window.train.riders.astype(np.float32)).to(self.device) for window in self.data]
+
+    def inputs(self, hours: Hours) -> np.ndarray:
+        """What the network is given of these hours, (hours, inputs)."""
+        return hours.features if self.config.model == "course" else features(hours)
 
     def build_model(self) -> None:
         config, windows, inputs = self.config, len(self.data), self.features[0].shape[1]
@@ -63,7 +67,7 @@ class BikeNetwork(TorchProject):
             self.network: nn.Module = _Course(windows, inputs, config.hidden)
             self.optimizer = torch.optim.SGD(self.network.parameters(), config.learning_rate)
         else:
-            logs = [math.log(each.train.riders.mean()) for each in self.data]
+            logs = [math.log(window.train.riders.mean()) for window in self.data]
             self.network = _Better(windows, config.members, inputs, config.hidden, config.layers, logs)
             self.optimizer = torch.optim.AdamW(
                 self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -72,42 +76,41 @@ class BikeNetwork(TorchProject):
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Batches:
         drawn = []
-        for each in self.data:
-            age = each.train.columns["day"][-1] - each.train.columns["day"]
+        for window in self.data:
+            age = window.train.columns["day"][-1] - window.train.columns["day"]
             weights = 0.5 ** (age / (math.inf if self.config.model == "course" else self.config.half_life))
             drawn.append(rng.choice(len(age), DRAWN * self.train.batch_size, p=weights / weights.sum()))
         return Batches([np.stack(drawn, axis=1)], self.train.batch_size, None)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         rows = torch.from_numpy(batch[0].T.copy()).to(self.device)  # (windows, batch)
-        chosen = torch.stack([each[row] for each, row in zip(self.features, rows, strict=True)])
-        riders = torch.stack([each[row] for each, row in zip(self.targets, rows, strict=True)])
+        inputs = torch.stack([values[row] for values, row in zip(self.features, rows, strict=True)])
+        riders = torch.stack([values[row] for values, row in zip(self.targets, rows, strict=True)])
         numbers = {}
+        schedule = "constant" if self.config.model == "course" else "one-cycle"
+        set_rate(self.optimizer, self.config.learning_rate, schedule, self.progress, rising=0.2)
         self.optimizer.zero_grad()
         if self.config.model == "course":
-            set_rate(self.optimizer, self.config.learning_rate)
-            error = self.network(chosen) - (riders - self.numbers("mean")) / self.numbers("scale")
+            error = self.network(inputs) - (riders - self.of_windows("mean")) / self.of_windows("scale")
             # The sum over windows, so that each descends as if alone; half of it, as in the gradients by hand.
             (error**2).mean(1).sum().div(2).backward()
         else:
-            set_rate(self.optimizer, self.config.learning_rate, "one-cycle", self.progress, rising=0.2)
-            logs = self.network(chosen)  # (windows, members, batch)
+            logs = self.network(inputs)  # (windows, members, batch)
             poisson = F.poisson_nll_loss(logs, riders[:, None].expand_as(logs), reduction="none").mean(2)
-            (poisson.sum() / self.numbers("mean").mean()).backward()
+            (poisson.sum() / self.of_windows("mean").mean()).backward()
             numbers["poisson"] = poisson.mean()
-            error = (logs.mean(1).exp() - riders) / self.numbers("scale")
+            error = (logs.mean(1).exp() - riders) / self.of_windows("scale")
         self.optimizer.step()
         return {"loss": (error**2).mean().detach(), **numbers}
 
-    def numbers(self, name: str) -> Tensor:
-        """A number of each window, (windows, 1): the mean or the scale of its riders."""
-        return torch.tensor([[getattr(each, name)] for each in self.data], dtype=torch.float32, device=self.device)
+    def of_windows(self, name: str) -> Tensor:
+        """The mean or the scale of each window's riders, (windows, 1)."""
+        return torch.tensor([[getattr(window, name)] for window in self.data], dtype=torch.float32, device=self.device)
 
     def riders(self, window: int, hours: Hours) -> np.ndarray:
         """The forecast of a window's network for these hours, (hours,) riders."""
         data = self.data[window]
-        made = hours.features if self.config.model == "course" else features(hours)
-        inputs = torch.from_numpy(made.astype(np.float32)).to(self.device)
+        inputs = torch.from_numpy(self.inputs(hours).astype(np.float32)).to(self.device)
         output: np.ndarray = self.network(inputs[None], window)[0].double().cpu().numpy()
         return output * data.scale + data.mean if self.config.model == "course" else np.exp(output.mean(0))
 
@@ -124,11 +127,11 @@ class BikeNetwork(TorchProject):
                     values.setdefault(name, []).append((error / data.scale) ** 2)
                     if name == "loss":
                         values.setdefault("rmse", []).append(error)
-        yield Scalars(values={name: float(np.mean(each)) for name, each in values.items()})
+        yield Scalars(values={name: float(np.mean(errors)) for name, errors in values.items()})
 
     def tested(self) -> Iterator[Event]:
         """Every window's forecast beside the baselines', which are fitted here to the same hours; the means are over windows."""
-        made: list[dict[str, np.ndarray]] = []
+        windows: list[dict[str, np.ndarray]] = []
         rows: list[list[str | float]] = []
         for place, data in enumerate(self.data):
             truth = data.test.riders
@@ -138,25 +141,26 @@ class BikeNetwork(TorchProject):
                 "ridge": bike_baselines.ridge(data),
                 "last_week": bike_baselines.last_week(data),
             }
-            made.append(forecasts)
+            windows.append(forecasts)
             days = data.test.days
             spans = {title(data): np.full(len(days), True)}
             if self.config.windows[place] == 0:
                 spans |= {"11 to 21 December": days < CHRISTMAS, "22 to 31 December": days >= CHRISTMAS}
             for name, span in spans.items():
-                rows.append([name, *(round(rmse(each[span], truth[span]), 1) for each in forecasts.values())])
+                rows.append([name, *(round(rmse(riders[span], truth[span]), 1) for riders in forecasts.values())])
         errors = {
-            name: float(np.mean([rmse(each[name], data.test.riders) for each, data in zip(made, self.data, strict=True)]))
-            for name in made[0]
+            name: float(np.mean([rmse(window[name], data.test.riders) for window, data in zip(windows, self.data, strict=True)]))
+            for name in windows[0]
         }
         if len(self.data) > 1:
-            rows.append(["mean", *(round(each, 1) for each in errors.values())])
-        losses = [(rmse(each["network"], data.test.riders) / data.scale) ** 2 for each, data in zip(made, self.data, strict=True)]
+            rows.append(["mean", *(round(error, 1) for error in errors.values())])
+        losses = [(rmse(window["network"], data.test.riders) / data.scale) ** 2 for window, data in zip(windows, self.data, strict=True)]
         values = {"loss": float(np.mean(losses)), "rmse": errors.pop("network")}
         yield Scalars(values=values | {f"rmse/{name}": error for name, error in errors.items()})
-        yield Table(tag="compared", columns=["RMSE in riders", *(name.replace("_", " ") for name in made[0])], rows=rows)
-        hour, truth = (np.concatenate([each.test.columns[name] for each in self.data]) for name in ("hr", "cnt"))
-        yield from bike_baselines.by_hour(hour, truth, {name: np.concatenate([each[name] for each in made]) for name in made[0]})
+        yield Table(tag="compared", columns=["RMSE in riders", *(name.replace("_", " ") for name in windows[0])], rows=rows)
+        hour, truth = (np.concatenate([data.test.columns[name] for data in self.data]) for name in ("hr", "cnt"))
+        together = {name: np.concatenate([window[name] for window in windows]) for name in windows[0]}
+        yield from bike_baselines.by_hour(hour, truth, together)
 
     def sample(self, request: Any) -> Iterator[Event]:
         yield from bike_baselines.forecast(self.data[0].test, self.riders(0, self.data[0].test))
@@ -169,11 +173,11 @@ def title(data: bike_sharing.BikeSharing) -> str:
 
 
 def features(hours: Hours) -> np.ndarray:
-    """What the better network is given, (hours, 70): hour by kind of day, weekday, time of year, weather, a trend."""
+    """Inputs of the better network, (hours, 70): hour by kind of day, weekday, time of year, weather, a trend."""
     columns = hours.columns
     hour = columns["hr"] + 24 * columns["workingday"]
     year = columns["day"] * 2 * np.pi / 365.25
-    # About -2 to 2 each, so that none is louder than the rest at the start.
+    # About -2 to 2 each: so none outweighs the rest at the start.
     scaled = [
         (columns["temp"] - 0.5) * 5,
         (columns["atemp"] - 0.5) * 5,

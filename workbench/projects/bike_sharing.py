@@ -19,9 +19,9 @@ class BikeSharing(Project):
 
     class Config(Settings):
         hidden: int = Field(20, ge=1)
-        """units in the hidden layer"""
+        """Hidden units; more fit the training hours better, and may overfit."""
         learning_rate: float = live(0.5, gt=0)
-        """length of a step down the gradient"""
+        """Step size of gradient descent; higher learns faster and may diverge."""
 
     def build_data(self) -> None:
         self.data = bike_sharing.read()

@@ -1,4 +1,4 @@
-"""The four cases of transfer learning side by side on the same batches: new last layer, cut early, tuned whole, from scratch.
+"""The four cases of transfer learning side by side on the same batches: new last layer, cut early, fine-tuned, from scratch.
 
 Recipe: four-cases.
 """
@@ -17,15 +17,15 @@ from workbench.datasets import photos
 from workbench.events import Event, Scalars, Table
 from workbench.torchkit import backbone, features
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.descent import Descent
-from workbench.torchkit.images import pictures
+from workbench.torchkit.classification import ClassifierSettings
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import network_table
+from workbench.training.figures import pictures
 from workbench.training.project import Field, Own
 
 CASES = ("last_layer", "cut_early", "tuned", "scratch")
 """The networks, in the order of the course's table: few pictures like those of ImageNet and unlike them, then many."""
-SHOWN = 16
+SAMPLES = 16
 """Pictures in a sample."""
 
 
@@ -33,82 +33,82 @@ class Optimizers(dict[str, Optimizer]):
     """One for each network, saved together."""
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: each.state_dict() for name, each in self.items()}
+        return {name: optimizer.state_dict() for name, optimizer in self.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, each in self.items():
-            each.load_state_dict(state[name])
+        for name, optimizer in self.items():
+            optimizer.load_state_dict(state[name])
 
 
 class FourCases(TorchProject):
-    """Names what is in photographs with four networks, which differ in how much of what ImageNet taught them is kept."""
+    """Classifies photographs with four networks, which differ in how many of ImageNet's weights they keep."""
 
-    class Config(Descent):
+    class Config(ClassifierSettings):
         data: Literal["flowers102:72px", "dogs"] | Own = "flowers102:72px"
-        """which photographs (dogs: the project's dogImages, unpacked by you); or a folder of your own, ./pictures, with a folder for each
-        class, or train/, valid/ and test/ with such folders in them"""
+        """Data set of photographs (dogs: the project's dogImages, unpacked by you); or a folder of your own, ./pictures, with a folder for
+        each class, or train/, valid/ and test/ with such folders in them."""
         per_class: int = Field(0, ge=0)
-        """training pictures of each class, drawn by the seed; 0: all"""
+        """Training pictures of each class, drawn by the seed; 0: all. Fewer favour the cases that train little."""
         picture_size: int = Field(64, ge=32, le=1024)
-        """width and height in pixels at which the networks see the middle square of a picture"""
+        """Width and height in pixels to which the middle square of a picture is resized; higher shows more detail and takes longer."""
         network: Literal["mobilenet_v2", "resnet18", "resnet50", "squeezenet1_0"] = "mobilenet_v2"
-        """which of torchvision's all four are"""
+        """Architecture of all four networks, by torchvision's name."""
         weights: Literal["published", "stand-in"] | Own = "published"
-        """ImageNet's weights, of all but scratch: published, torchvision's, fetched once; stand-in, the catalogue's, from a mirror; or a
-        file of yours with a state_dict, ./weights.pth"""
+        """Weights pre-trained on ImageNet, of all but scratch: published, torchvision's, fetched once; stand-in, the catalogue's, from a
+        mirror; or a file of yours with a state_dict, ./weights.pth."""
         cut: str = "features.7.conv.0"
-        """the layer that cut_early ends after (layer2 of a resnet), averaged over the picture"""
+        """Layer that cut_early ends after (layer2 of a resnet), averaged over the picture."""
         tuned_rate: float = Field(0.1, gt=0, le=1)
-        """share of the learning rate with which the layers from ImageNet are tuned"""
+        """Share of the learning rate for the pre-trained layers; higher adapts them faster, and forgets more of ImageNet."""
         dropout: float = Field(0.2, ge=0, lt=1)
-        """share of the last layer's inputs left out in each training step"""
+        """Dropout probability of the last layer's inputs in each training step; higher reduces overfitting and slows learning."""
 
     def build_data(self) -> None:
         config = self.config
         data = photos.read(config.data, config.picture_size)
         self.classes, self.variant = data.classes, data.variant
-        self.frozen = {"last_layer": self.built(config.weights), "cut_early": self.built(config.weights, config.cut)}
+        self.frozen = {"last_layer": self.pretrained(config.weights), "cut_early": self.pretrained(config.weights, config.cut)}
         self.splits: dict[str, tuple[Tensor, ...]] = {}
-        """Of each part (number, 3, side, side) bytes, what both frozen networks say of them, once and for all, and (number,) labels."""
+        """Of each split (number, 3, side, side) bytes, the features of both frozen networks, and (number,) labels."""
         scales: list[tuple[Tensor, Tensor]] = []
         for name, (pixels, labels) in zip(("train", "valid", "test"), data.parts, strict=True):
             chosen = drawn(labels, config.per_class, self.seed) if name == "train" and config.per_class else np.arange(len(labels))
             photographs = torch.from_numpy(np.ascontiguousarray(pixels[chosen].transpose(0, 3, 1, 2)))
-            said = [features.of(each, photographs, config.picture_size, self.device) for each in self.frozen.values()]
-            # Early features are a tenth as large as late ones: on one scale both are learnt from at the same rate.
-            scales = scales or [(each.mean(0), each.std(0).clamp(min=0.01 * float(each.std()))) for each in said]
-            said = [(each - mean) / deviation for each, (mean, deviation) in zip(said, scales, strict=True)]
-            self.splits[name] = (photographs.to(self.device), *said, torch.from_numpy(labels[chosen]).to(self.device))
+            inputs = [features.of(network, photographs, config.picture_size, self.device) for network in self.frozen.values()]
+            # Early features are a tenth as large as late ones: on one scale the same learning rate suits both.
+            scales = scales or [(values.mean(0), values.std(0).clamp(min=0.01 * float(values.std()))) for values in inputs]
+            inputs = [(values - mean) / deviation for values, (mean, deviation) in zip(inputs, scales, strict=True)]
+            self.splits[name] = (photographs.to(self.device), *inputs, torch.from_numpy(labels[chosen]).to(self.device))
 
-    def built(self, weights: str, cut: str = "") -> backbone.Backbone:
-        """The network up to its last layer, frozen, on the device."""
+    def pretrained(self, weights: str, cut: str = "") -> backbone.Backbone:
+        """The network up to its last layer, frozen, on the device; with `weights` "random" it is not trained at all."""
         source = weights if weights in ("published", "stand-in", "random") else Path(weights)
         return backbone.build(self.config.network, source, cut).to(self.device)
 
     def build_model(self) -> None:
         config = self.config
-        # Averages of batch norm that fit ImageNet are kept; from scratch there are none yet.
-        tuned, scratch = self.built(config.weights), self.built("random").train()
-        for each in (tuned, scratch):
-            each.network.requires_grad_(True)
+        # Fine-tuned, batch norm keeps ImageNet's running averages; from scratch there are none yet.
+        tuned, scratch = self.pretrained(config.weights), self.pretrained("random").train()
+        tuned.network.requires_grad_(True)
+        scratch.network.requires_grad_(True)
         _, last, early, _ = self.splits["train"]
-        below = [(nn.Identity(), last.shape[1]), (nn.Identity(), early.shape[1]), (tuned, tuned.width), (scratch, scratch.width)]
+        bodies = [(nn.Identity(), last.shape[1]), (nn.Identity(), early.shape[1]), (tuned, tuned.width), (scratch, scratch.width)]
         self.networks, self.optimizers = nn.ModuleDict(), Optimizers()
-        for name, (body, width) in zip(CASES, below, strict=True):
+        for name, (body, width) in zip(CASES, bodies, strict=True):
             head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(width, len(self.classes)))
             self.networks[name] = nn.Sequential(body, head).to(self.device)
-            own = [each for each in body.parameters() if each.requires_grad]
+            trained = [weight for weight in body.parameters() if weight.requires_grad]
             share = config.tuned_rate if name == "tuned" else 1.0
-            groups = [{"params": each, "share": part} for each, part in ((own, share), (list(head.parameters()), 1.0)) if each]
-            self.optimizers[name] = config.optimizer_of(groups)
+            groups = [{"params": weights, "share": part} for weights, part in ((trained, share), (list(head.parameters()), 1.0)) if weights]
+            self.optimizers[name] = config.make_optimizer(groups)
         self.seen = 0  # pictures in all training steps so far
         with self.evaluating():
-            inputs = self.inputs(*(each[:1] for each in self.splits["valid"][:-1]))
-            self.once = {name: multiply_adds(each, inputs["tuned"]) for name, each in self.frozen.items()}
+            inputs = self.inputs(*(values[:1] for values in self.splits["valid"][:-1]))
+            self.once = {name: multiply_adds(network, inputs["tuned"]) for name, network in self.frozen.items()}
             self.each_time = {name: multiply_adds(network, inputs[name]) for name, network in self.networks.items()}
 
     def summary(self) -> Iterator[Event]:
-        """The layers by the names that `cut` takes, and the last layer of the tuned network."""
+        """The layers by the names that `cut` takes, and the last layer of the fine-tuned network."""
         tuned: Any = self.networks["tuned"]
         pixels = features.resized(self.splits["valid"][0][:2], self.config.picture_size)
         table = network_table({"network": tuned[0].network, "head": tuned[1]}, {"network": (pixels,), "head": (tuned[0](pixels),)})
@@ -121,21 +121,20 @@ class FourCases(TorchProject):
         return InMemory(split, size, rng, drop_last=len(split[0]) > size)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
-        *given, labels = batch
-        numbers: dict[str, Any] = {}
+        *inputs, labels = batch
+        rates: dict[str, Any] = {}
         for optimizer in self.optimizers.values():
-            numbers |= self.config.pace(optimizer, self.progress)
+            rates |= self.config.apply(optimizer, self.progress)
             optimizer.zero_grad()
         smoothing = self.config.label_smoothing
         with self.autocast():
-            logits = self.logits(*given)
-            losses = {name: F.cross_entropy(each, labels, label_smoothing=smoothing) for name, each in logits.items()}
+            losses = {name: F.cross_entropy(logits, labels, label_smoothing=smoothing) for name, logits in self.logits(*inputs).items()}
         # No two of them share a parameter: the gradient of the sum is each one's own.
         torch.stack(list(losses.values())).sum().backward()
         for optimizer in self.optimizers.values():
             optimizer.step()
         self.seen += len(labels)
-        return {**{f"loss/{name}": loss for name, loss in losses.items()}, **numbers}
+        return {**{f"loss/{name}": loss for name, loss in losses.items()}, **rates}
 
     # -- what they answer ------------------------------------------------------------------------------------------------------------
 
@@ -144,33 +143,33 @@ class FourCases(TorchProject):
         resized = features.resized(pixels, self.config.picture_size)
         return {"last_layer": last, "cut_early": early, "tuned": resized, "scratch": resized}
 
-    def logits(self, *given: Tensor) -> dict[str, Tensor]:
+    def logits(self, *inputs: Tensor) -> dict[str, Tensor]:
         """(number, classes) of each network."""
-        return {name: self.networks[name](each) for name, each in self.inputs(*given).items()}
+        return {name: self.networks[name](values) for name, values in self.inputs(*inputs).items()}
 
-    def answers(self, *split: Tensor) -> dict[str, Tensor]:
+    def answers(self, *inputs: Tensor) -> dict[str, Tensor]:
         """The class that each network gives each picture, (number,)."""
         with self.autocast():
-            pieces = [self.logits(*piece) for piece in zip(*(each.split(features.PIECE) for each in split), strict=True)]
+            pieces = [self.logits(*piece) for piece in zip(*(values.split(features.PIECE) for values in inputs), strict=True)]
         return {name: torch.cat([piece[name].argmax(1) for piece in pieces]) for name in CASES}
 
     def evaluate(self, split: str) -> Iterator[Event]:
-        *given, labels = self.splits[split]
-        right = [(each == labels).float().mean() for each in self.answers(*given).values()]
-        shares = dict(zip(CASES, self.floats(right), strict=True))
-        yield Scalars(values={f"accuracy/{name}": share for name, share in shares.items()})
-        best = max(shares.values())
+        *inputs, labels = self.splits[split]
+        right = [(answers == labels).float().mean() for answers in self.answers(*inputs).values()]
+        accuracy = dict(zip(CASES, self.floats(right), strict=True))
+        yield Scalars(values={f"accuracy/{name}": value for name, value in accuracy.items()})
+        best = max(accuracy.values())
         rows: list[list[str | float]] = []
         for size, pair in (("small", CASES[:2]), ("large", CASES[2:])):
             rows.append([size, *(name.replace("_", " ") for name in pair)])
-            rows.append(["accuracy", *(f"{shares[name]:.1%}{' best' * (shares[name] == best)}" for name in pair)])
+            rows.append(["accuracy", *(f"{accuracy[name]:.1%}{' best' * (accuracy[name] == best)}" for name in pair)])
             rows.append(["trained", *(f"{self.trained(name):,}" for name in pair)])
             rows.append(["GMACs", *(f"{self.spent(name) / 1e9:,.1f}" for name in pair)])
         yield Table(tag="four_cases", columns=["data", "similar", "different"], rows=rows)
 
     def trained(self, name: str) -> int:
-        """How many parameters of a network learn."""
-        return sum(each.numel() for each in self.networks[name].parameters() if each.requires_grad)
+        """Number of a network's parameters that are trained."""
+        return sum(weight.numel() for weight in self.networks[name].parameters() if weight.requires_grad)
 
     def spent(self, name: str) -> int:
         """Multiply-adds of a network's training so far: unlike the seconds that they take, every run of it has the same."""
@@ -180,19 +179,20 @@ class FourCases(TorchProject):
     def sample(self, request: Any) -> Iterator[Event]:
         """Some of the validation pictures, each with the four answers."""
         split = self.splits["valid"]
-        chosen = np.unique(np.linspace(0, len(split[0]) - 1, SHOWN).astype(int))
-        pixels, *said, labels = (each[torch.from_numpy(chosen).to(self.device)] for each in split)
-        answers = self.answers(pixels, *said)
-        right = torch.stack([each == labels for each in answers.values()]).sum(0).tolist()
+        chosen = np.unique(np.linspace(0, len(split[0]) - 1, SAMPLES).astype(int))
+        *inputs, labels = (values[chosen] for values in split)
+        answers = self.answers(*inputs)
+        right = torch.stack([values == labels for values in answers.values()]).sum(0).tolist()
         names = [self.classes[label] for label in labels.tolist()]
-        yield pictures("answers", pixels.float() / 255, [f"{name} {of}/4" for name, of in zip(names, right, strict=True)])
-        given = zip(*([self.classes[answer] for answer in each.tolist()] for each in answers.values()), strict=True)
-        rows: list[list[str | float]] = [[name, *each] for name, each in zip(names, given, strict=True)]
+        captions = [f"{name} {number}/4" for name, number in zip(names, right, strict=True)]
+        yield pictures("answers", inputs[0].float() / 255, captions)
+        by_picture = zip(*([self.classes[answer] for answer in values.tolist()] for values in answers.values()), strict=True)
+        rows: list[list[str | float]] = [[name, *four] for name, four in zip(names, by_picture, strict=True)]
         yield Table(tag="four answers", columns=["class", *CASES], rows=rows)
 
 
 def drawn(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
-    """The places of so many examples of each class, all where it has fewer, in order."""
+    """Indices of so many examples of each class, all where it has fewer, in order."""
     order = np.random.default_rng(seed).permutation(len(labels))
     return np.sort(np.concatenate([order[labels[order] == label][:per_class] for label in np.unique(labels)]))
 

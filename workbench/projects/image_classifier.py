@@ -1,4 +1,4 @@
-"""Names what is in small pictures: a multilayer perceptron or a convolutional network on digits, MNIST or Fashion-MNIST."""
+"""Classifies small pictures: a multilayer perceptron or a convolutional network on digits, MNIST or Fashion-MNIST."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -7,50 +7,45 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from workbench.datasets import images
 from workbench.datasets.pictures import decode_picture
 from workbench.datasets.seen import seen
 from workbench.events import Event, Scalars
 from workbench.problems import Problem
-from workbench.torchkit.augment import moved
+from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.descent import Descent
-from workbench.torchkit.images import by_class, confusion, examples, grid_png, pictures
+from workbench.torchkit.classification import ClassifierSettings, Predictions
 from workbench.torchkit.layers import cnn, mlp
 from workbench.torchkit.project import TorchProject
-from workbench.training.project import Field, Own
+from workbench.training.figures import grid_png, pictures
+from workbench.training.project import Field, Own, only
 
-SHOWN = 24
+SAMPLES = 24
 """Pictures in a sample."""
+PIECE = 1000
+"""Pictures that go through the network at once outside training: a whole split may not fit into memory."""
 
 
 class ImageClassifier(TorchProject):
-    """Names what is in small pictures."""
+    """Classifies small pictures."""
 
     takes = "picture"
 
-    class Config(Descent):
+    class Config(ClassifierSettings, Augmentation):
         data: Literal["digits", "mnist", "fashion-mnist"] | Own = "digits"
-        """which labelled pictures; or a folder of your own, ./pictures, with a folder for each class"""
+        """Data set of labelled pictures; or a folder of your own, ./pictures, with a folder for each class."""
         image_size: int = Field(32, ge=8, le=256)
-        """width and height that pictures of your own are brought to"""
+        """Width and height in pixels to which pictures of your own are resized; higher shows more detail and trains slower."""
         model: Literal["mlp", "cnn"] = "mlp"
-        """kind of network: mlp, fully connected layers; cnn, convolutions with batch norm before them"""
-        channels: list[list[Annotated[int, Field(ge=1)]]] = [[16, 16], [32, 32], [64, 64]]
-        """of each convolution of a cnn, in groups; each group halves the picture"""
+        """Kind of network: mlp, a multilayer perceptron; cnn, convolutional layers with batch norm before fully connected ones."""
+        channels: list[list[Annotated[int, Field(ge=1)]]] = only([[16, 16], [32, 32], [64, 64]], when={"model": "cnn"})
+        """Output channels of each convolutional layer, in groups; each group ends with a max pooling that halves the picture."""
         hidden: list[Annotated[int, Field(ge=1)]] = [128, 64]
-        """units in each fully connected hidden layer"""
+        """Hidden units of each fully connected layer; more fit the training data better, and may overfit."""
         dropout: float = Field(0.2, ge=0, lt=1)
-        """share of hidden units left out in each training step"""
-        shift: float = Field(0.0, ge=0)
-        """pixels by which a training picture is moved at most, each way"""
-        rotation: float = Field(0.0, ge=0, le=180)
-        """degrees by which a training picture is turned at most"""
-        zoom: float = Field(0.0, ge=0, lt=1)
-        """share by which a training picture is made larger or smaller at most"""
-        flip: bool = False
-        """mirror half of the training pictures, left and right"""
+        """Dropout probability of a hidden unit in each training step; higher reduces overfitting and slows learning."""
 
     def build_data(self) -> None:
         data = images.read(self.config.data, self.config.image_size)
@@ -75,7 +70,7 @@ class ImageClassifier(TorchProject):
             self.network = mlp(int(np.prod(self.shape)), config.hidden, outputs, config.dropout)
         # With the channels last a convolution on the CPU takes two thirds of the time.
         self.network.to(self.device).to(memory_format=torch.channels_last)
-        self.optimizer = config.optimizer_of(self.network.parameters())
+        self.optimizer = config.make_optimizer(self.network.parameters())
 
     def example_inputs(self) -> dict[str, tuple[Any, ...]]:
         return {"network": (self.splits["train"][0][: self.train.batch_size],)}
@@ -86,51 +81,56 @@ class ImageClassifier(TorchProject):
     def train_step(self, batch: Any) -> dict[str, Any]:
         pixels, labels = batch
         config = self.config
-        numbers = config.pace(self.optimizer, self.progress)
-        pixels = moved(pixels, shift=config.shift, rotation=config.rotation, zoom=config.zoom, flip=config.flip)
+        rates = config.apply(self.optimizer, self.progress)
+        pixels = config.augmented(pixels)
         self.optimizer.zero_grad()
         with self.autocast():
             loss = F.cross_entropy(self.network(pixels), labels, label_smoothing=config.label_smoothing)
         loss.backward()
         self.optimizer.step()
-        return {"loss": loss, **numbers}
+        return {"loss": loss, **rates}
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """(number, channels, height, width) → (number, classes), float32."""
+        with self.autocast():
+            return torch.cat([self.network(piece) for piece in pixels.split(PIECE)]).float()
 
     def evaluate(self, split: str) -> Iterator[Event]:
         pixels, labels = self.splits[split]
         logits = self.logits(pixels)
-        chances = logits.softmax(1)
-        answers = chances.argmax(1)
-        loss, accuracy = self.floats([F.cross_entropy(logits, labels), (answers == labels).float().mean()])
-        yield Scalars(values={"loss": loss, "accuracy": accuracy})
-        matrix = confusion(labels, answers, self.classes)
-        yield matrix
-        yield by_class(matrix)
-        shown, cells = examples(labels, answers, chances.amax(1))
-        chosen = torch.from_numpy(shown).to(self.device)
-        captions = self.captions(labels[chosen], chances[chosen], truth=True)
-        yield pictures("confusion/examples", pixels[chosen], captions, columns=16, cells=cells)
+        predictions = Predictions(labels, logits.softmax(1), self.classes)
+        yield Scalars(values={"loss": float(F.cross_entropy(logits, labels)), "accuracy": predictions.accuracy})
+        yield from predictions.tables()
+        chosen, cells = predictions.examples()
+        yield pictures("confusion/examples", pixels[chosen], predictions.captions(chosen), columns=16, cells=cells)
 
     def sample(self, request: Any) -> Iterator[Event]:
-        pixels, labels = (part[:SHOWN] for part in self.splits["valid"])
-        yield pictures("answers", pixels, self.captions(labels, self.logits(pixels).softmax(1)))
+        """Some of the validation pictures with the likeliest class of each."""
+        pixels, labels = (part[:SAMPLES] for part in self.splits["valid"])
+        predictions = Predictions(labels, self.logits(pixels).softmax(1), self.classes)
+        yield pictures("answers", pixels, predictions.captions(truth=False))
 
     def form(self) -> dict[str, Any]:
         return {"shape": self.shape}
 
     def predict(self, inputs: Any) -> Any:
-        """`{"pixels": [[…]]}`, rows of numbers from 0 (paper) to 1 (ink), or `{"picture": "…"}`, a PNG or JPEG in base64, which is made to
-        look like those that it learnt from, to `{"answer": …, "probabilities": {…}}`, of a picture with what was `seen` and a `note`."""
-        told = {}
+        """`{"pixels": [[…]]}`, rows of numbers from 0 (paper) to 1 (ink), or `{"picture": "…"}`, a PNG or JPEG in base64.
+
+        Returns `{"answer": …, "probabilities": {…}}`. A picture is made to look like the training pictures: `seen` is what the network
+        gets, a PNG in base64, and `note` says what was done.
+        """
+        about = {}
         if isinstance(inputs, dict) and isinstance(inputs.get("picture"), str):
-            pixels, done = seen(decode_picture(inputs["picture"]), self.shape, self.config.data)
-            told = {"seen": b64encode(grid_png(pixels[None], 1)).decode(), "note": ", ".join(done)}
+            pixels, changes = seen(decode_picture(inputs["picture"]), self.shape, self.config.data)
+            about = {"seen": b64encode(grid_png(pixels[None], 1)).decode(), "note": ", ".join(changes)}
         else:
             pixels = self.checked(inputs)
-        chances = self.logits(torch.from_numpy(pixels).reshape(1, *self.shape).to(self.device)).softmax(1)[0].tolist()
+        logits = self.logits(torch.from_numpy(pixels).reshape(1, *self.shape).to(self.device))
+        probabilities = logits.softmax(1)[0].tolist()
         return {
-            "answer": self.classes[int(np.argmax(chances))],
-            "probabilities": dict(zip(self.classes, chances, strict=True)),
-            **told,
+            "answer": self.classes[int(np.argmax(probabilities))],
+            "probabilities": dict(zip(self.classes, probabilities, strict=True)),
+            **about,
         }
 
     def checked(self, inputs: Any) -> np.ndarray:
@@ -141,21 +141,7 @@ class ImageClassifier(TorchProject):
             raise Problem("The input is no picture.", 'Send {"pixels": [[0.0, 0.5, …], …]}.', "data") from None
         if pixels.shape not in (self.shape, self.shape[1:]):
             raise Problem(f"The picture is {list(pixels.shape)}, where {list(self.shape[1:])} is right.", "", "data")
+        # Written so that a NaN fails it, too.
         if not (pixels.min() >= 0 and pixels.max() <= 1):
             raise Problem("The picture has a number that is not from 0 to 1.", "", "data")
         return pixels
-
-    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(number, channels, height, width) → (number, classes), float32; in pieces, as a whole split may not fit."""
-        with self.autocast():
-            return torch.cat([self.network(piece) for piece in pixels.split(1000)]).float()
-
-    def captions(self, labels: torch.Tensor, chances: torch.Tensor, *, truth: bool = False) -> list[str]:
-        """`7 99%` for a right answer; `7→1 93%` for a 7 taken for a 1, of which it was 93 % sure; `truth`: how sure of the 7, too."""
-        texts = []
-        for label, shares in zip(labels.tolist(), chances.tolist(), strict=True):
-            answer = int(np.argmax(shares))
-            name = self.classes[label]
-            text = f"{name if label == answer else f'{name}→{self.classes[answer]}'} {shares[answer]:.0%}"
-            texts.append(f"{text}, {name} {shares[label]:.0%}" if truth and label != answer else text)
-        return texts

@@ -1,4 +1,4 @@
-"""A line between two kinds of points, moved by one point at a time, in NumPy. Recipes: perceptron, gradient-descent."""
+"""A line between two classes of points, updated by one point at a time, in NumPy. Recipes: perceptron, gradient-descent."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -11,15 +11,15 @@ from workbench.training.project import Batches, Field, Project, Settings, live
 
 
 class LinearBoundary(Project):
-    """Parts two kinds of points by a line."""
+    """Separates two classes of points by a line."""
 
     class Config(Settings):
         rule: Literal["perceptron", "gradient descent"] = "gradient descent"
-        """what a point's output is compared with: a step of 0 or 1, or a probability"""
+        """Learning rule: perceptron, whose output is a step of 0 or 1; gradient descent, whose output is a probability."""
         learning_rate: float = live(0.01, gt=0)
-        """how far one point moves the line"""
+        """Step size of an update; higher moves the line further for each point, and may overshoot."""
         margin: float = Field(0.1, ge=0)
-        """how far beyond the points the line is drawn"""
+        """Distance beyond the points, in units of the features, up to which the line is drawn."""
 
     def build_data(self) -> None:
         self.points, self.labels = points.read()
@@ -49,8 +49,8 @@ class LinearBoundary(Project):
 
     def score(self, points: np.ndarray) -> np.ndarray:
         """(number, 2) → (number,): above 0 on one side of the line, below on the other."""
-        found: np.ndarray = points @ self.weights + self.bias
-        return found
+        score: np.ndarray = points @ self.weights + self.bias
+        return score
 
     def loss(self, score: np.ndarray, labels: np.ndarray) -> float:
         """The perceptron's criterion, max(0, -score) with the sign that is wrong; else the log-loss in nats. Means."""

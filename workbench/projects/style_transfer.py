@@ -18,12 +18,13 @@ from workbench.datasets.store.fetch import fetch
 from workbench.events import Event, Table
 from workbench.problems import Problem, one_line
 from workbench.torchkit import pretrained
-from workbench.torchkit.images import pictures
+from workbench.torchkit.optimization import LearningRate, step_size
 from workbench.torchkit.project import TorchProject
-from workbench.training.project import Field, Settings, live
+from workbench.training.figures import pictures
+from workbench.training.project import Field, live
 
 STEPS_PER_EPOCH = 100
-"""There is no data to pass over: an epoch is so many steps."""
+"""There is no data set: an epoch is so many steps."""
 NARROWEST = 8
 """Most that a picture may be longer than it is wide: made to fit, a sliver would be huge."""
 
@@ -31,29 +32,30 @@ NARROWEST = 8
 class StyleTransfer(TorchProject):
     """A picture with the content of one and the style of another, both measured by a frozen network that knows photographs."""
 
-    class Config(Settings):
+    class Config(LearningRate):
         content: str = "octopus"
-        """The picture whose content is kept: a name in the catalogue (octopus, space_needle …) or your own PNG or JPEG file."""
+        """Picture whose content is kept: a name in the catalogue (octopus, space_needle …) or your own PNG or JPEG file."""
         style: str = "hockney"
-        """The picture whose style is taken: a name in the catalogue (hockney, delaunay …) or your own PNG or JPEG file."""
+        """Picture whose style is taken: a name in the catalogue (hockney, delaunay …) or your own PNG or JPEG file."""
         size: int = Field(400, ge=64, le=2048)
-        """The short side in pixels, but no more than the content's own long side."""
+        """Short side in pixels, at most the content's own long side; higher shows finer strokes and takes longer."""
         network: Literal["vgg19", "squeezenet1_0"] = "vgg19"
-        """The network that looks at the pictures."""
+        """Pre-trained network whose features measure content and style."""
         weights: str = "published"
-        """Its weights: published, random (counts for nothing), or a file with a state_dict of torchvision's network."""
+        """Its weights: published, torchvision's from ImageNet; random, for a trial that counts for nothing; or a file with a state_dict."""
         content_layer: str = "conv4_2"
-        """Whose outputs are to stay the content picture's."""
+        """Layer whose features are to stay those of the content picture; a later one keeps less of each pixel."""
         style_layers: dict[str, float] = {"conv1_1": 1.0, "conv2_1": 0.75, "conv3_1": 0.2, "conv4_1": 0.2, "conv5_1": 0.2}
-        """Whose Gram matrices are to become the style picture's, and how much each counts."""
+        """Layers whose Gram matrices are to become those of the style picture, each with its weight; early ones are about finer strokes."""
         content_weight: float = live(1.0, ge=0)
-        """What the content loss is multiplied by."""
+        """Factor of the content loss; higher keeps more of the content."""
         style_weight: float = live(1e6, ge=0)
-        """What the style loss is multiplied by."""
-        learning_rate: float = live(0.003, gt=0)
-        """Adam's learning rate, for pixels scaled by ImageNet's mean and deviation."""
+        """Factor of the style loss; higher takes over more of the style."""
+        learning_rate: float = step_size(
+            0.003, "Step size of Adam, for pixels scaled by ImageNet's mean and deviation; higher changes the picture faster, and roughly."
+        )
         report_every: int = Field(400, ge=1)
-        """Steps between two rows of the table of losses."""
+        """Steps between two rows of the table of losses; higher lists fewer."""
 
     def build_data(self) -> None:
         config = self.config
@@ -62,7 +64,7 @@ class StyleTransfer(TorchProject):
             if name not in known:
                 raise Problem(f"{config.network} has no layer {one_line(name, 40)!r}.", f"It has: {', '.join(known)}.")
         self.tapped = {known[name]: name for name in (config.content_layer, *config.style_layers)}
-        weights = config.weights if config.weights in ("published", "random") else self.found(config.weights)
+        weights = config.weights if config.weights in ("published", "random") else self.own_file(config.weights)
         self.network = pretrained.frozen(config.network, weights, max(self.tapped)).to(self.device)
 
         content = self.opened(config.content)
@@ -87,7 +89,7 @@ class StyleTransfer(TorchProject):
         self.variant = ", ".join(filter(None, used))
         self.demo = "random weights" if config.weights == "random" else ""
 
-    def found(self, given: str) -> Path:
+    def own_file(self, given: str) -> Path:
         """A person's own file: from the recipe's folder, else from the working directory."""
         path = Path(given).expanduser()
         return self.folder / path if (self.folder / path).exists() else path
@@ -95,7 +97,7 @@ class StyleTransfer(TorchProject):
     def opened(self, given: str) -> Image.Image:
         """A picture by its name in the catalogue, or a person's own file; Problem where it cannot be used."""
         ours = find("style-pictures").files
-        path = fetch("style-pictures")[given] if given in ours else self.found(given)
+        path = fetch("style-pictures")[given] if given in ours else self.own_file(given)
         if given not in ours and not path.exists():
             raise Problem(f"There is no picture {one_line(given)}.", f"Give a PNG or JPEG file, or one of: {', '.join(ours)}.", "data")
         picture = read_picture(path)
@@ -112,6 +114,7 @@ class StyleTransfer(TorchProject):
 
     def build_model(self) -> None:
         self.picture = self.content.clone().requires_grad_()
+        # As in the course; the paper takes L-BFGS.
         self.optimizer = torch.optim.Adam([self.picture], self.config.learning_rate)
         self.steps_done = 0
         self.losses: list[list[float]] = []
@@ -123,24 +126,25 @@ class StyleTransfer(TorchProject):
         return range(STEPS_PER_EPOCH)
 
     def features(self, picture: Tensor) -> dict[str, Tensor]:
-        """What the tapped layers say of a picture, (1, channels, height, width) each."""
-        found = {}
+        """Outputs of the layers in `self.tapped` for a picture, (1, channels, height, width) each."""
+        features = {}
         for index, module in enumerate(self.network):
             picture = module(picture)
             if index in self.tapped:
-                found[self.tapped[index]] = picture
-        return found
+                features[self.tapped[index]] = picture
+        return features
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         config = self.config
+        rates = config.apply(self.optimizer, self.progress)
         with self.autocast():
             features = self.features(self.picture)
             content_loss = config.content_weight * (features[config.content_layer] - self.content_features).square().mean()
             style_loss = torch.zeros((), device=self.device)
             for name, weight in config.style_layers.items():
                 # Of this layer, (channels, channels), divided by the number of its outputs, as in the course.
-                apart = (gram(features[name]) - self.style_grams[name]).square().mean() / features[name].numel()
-                style_loss = style_loss + config.style_weight * weight * apart
+                difference = (gram(features[name]) - self.style_grams[name]).square().mean() / features[name].numel()
+                style_loss = style_loss + config.style_weight * weight * difference
             total = content_loss + style_loss
         self.optimizer.zero_grad()
         total.backward()
@@ -148,13 +152,10 @@ class StyleTransfer(TorchProject):
         self.steps_done += 1
         if self.steps_done % config.report_every == 0:
             self.losses.append([self.steps_done, *self.floats([content_loss, style_loss, total])])
-        return {"loss/content": content_loss, "loss/style": style_loss, "loss/total": total}
-
-    def changed(self, config: Settings) -> None:
-        self.optimizer.param_groups[0]["lr"] = self.config.learning_rate
+        return {"loss/content": content_loss, "loss/style": style_loss, "loss/total": total, **rates}
 
     def sample(self, request: Any) -> Iterator[Event]:
-        """Content, picture and style side by side, and the weighted losses at every so many steps."""
+        """Content, picture and style side by side, and the weighted losses every report_every steps."""
         shown = torch.cat((self.content, self.picture.detach(), self.style)) * self.deviation + self.mean
         yield pictures("picture", shown, ["content", "picture", "style"], columns=3)
         if self.losses:
@@ -162,6 +163,6 @@ class StyleTransfer(TorchProject):
 
 
 def gram(features: Tensor) -> Tensor:
-    """How strongly each two channels speak at the same places, wherever that is: (channels, channels) from (1, channels, height, width)."""
+    """Products of each two channels, summed over all places: (1, channels, height, width) → (channels, channels)."""
     flat = features.squeeze(0).flatten(1)
     return flat @ flat.T

@@ -1,4 +1,4 @@
-"""Names the class of a row of measurements: a small multilayer perceptron. Recipes: tumour-mlp, student-admissions."""
+"""Classifies a row of measurements: logistic regression or a small multilayer perceptron. Recipes: tumour-mlp, student-admissions."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -12,41 +12,36 @@ from workbench.datasets import table
 from workbench.events import Event, Scalars, Table
 from workbench.problems import Problem, one_line
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.images import by_class, confusion
-from workbench.torchkit.metrics import auc, precision_recall, roc_curve
+from workbench.torchkit.classification import ClassifierSettings, Predictions
 from workbench.torchkit.project import TorchProject
-from workbench.training.project import Field, Settings, live
+from workbench.training.project import Field
 
-SHOWN = 8
+EXAMPLES = 8
 """Examples of each cell of the confusion matrix."""
 MEASUREMENTS = 4
 """Measurements that stand beside an example."""
 
 
 class TableClassifier(TorchProject):
-    """Names the class of a row of measurements."""
+    """Classifies a row of measurements."""
 
     takes = "row"
 
-    class Config(Settings):
+    class Config(ClassifierSettings):
         data: str = Field("breast-cancer", min_length=1, json_schema_extra={"own": True})
-        """breast-cancer, student-admissions, or a CSV file of your own: ./my.csv"""
+        """Data set: breast-cancer, student-admissions, or a CSV file of your own: ./my.csv."""
         target: str = "target"
-        """the column with the class"""
+        """Column with the class of a row."""
         positive: str = ""
-        """the class that precision and recall are about; empty: malignant, or the last by name"""
+        """Positive class, which precision, recall and ROC are about; empty: malignant, or the last by name. Of two classes only."""
         leave_out: list[str] = []
-        """columns that it does not look at"""
+        """Columns that are not given to the network."""
         words: list[str] = []
-        """columns whose numbers are names, as a rank: each becomes an input of its own"""
+        """Columns of categories, which may be numbers, as a rank: each category becomes a one-hot input."""
         hidden: list[Annotated[int, Field(ge=1)]] = [32, 16]
-        """units in each hidden layer; none: logistic regression"""
+        """Hidden units of each layer; none: logistic regression. More fit the training data better, and may overfit."""
         dropout: float = Field(0.2, ge=0, lt=1)
-        """share of hidden units left out in each training step"""
-        learning_rate: float = live(0.001, gt=0)
-        """length of Adam's step"""
-        weight_decay: float = Field(0.0, ge=0)
-        """pull of the weights towards zero"""
+        """Dropout probability of a hidden unit in each training step; higher reduces overfitting and slows learning."""
 
     def build_data(self) -> None:
         config = self.config
@@ -56,10 +51,10 @@ class TableClassifier(TorchProject):
             name: (torch.from_numpy(part.features).to(self.device), torch.from_numpy(part.labels).to(self.device))
             for name, part in (("train", self.data.train), ("valid", self.data.valid), ("test", self.data.test))
         }
-        # Shown beside examples: where the classes' means lie furthest apart, in deviations of the training part.
+        # Shown beside examples: where the classes' means lie furthest apart, in standard deviations of the training part.
         features, labels = self.data.train.features, self.data.train.labels
         means = np.stack([features[labels == label].mean(0) for label in range(len(self.data.classes))])
-        self.told = np.argsort(-np.ptp(means, axis=0), kind="stable")[:MEASUREMENTS]
+        self.telling = np.argsort(-np.ptp(means, axis=0), kind="stable")[:MEASUREMENTS]
 
     def build_model(self) -> None:
         config = self.config
@@ -68,58 +63,48 @@ class TableClassifier(TorchProject):
             layers += [nn.Linear(width, units), nn.ReLU(), nn.Dropout(config.dropout)]
             width = units
         self.network = nn.Sequential(*layers, nn.Linear(width, len(self.data.classes))).to(self.device)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
+        self.optimizer = config.make_optimizer(self.network.parameters())
 
     def batches(self, epoch: int, rng: np.random.Generator) -> InMemory:
         return InMemory(self.splits["train"], self.train.batch_size, rng)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         features, labels = batch
+        rates = self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
         with self.autocast():
-            loss = F.cross_entropy(self.network(features), labels)
+            loss = F.cross_entropy(self.network(features), labels, label_smoothing=self.config.label_smoothing)
         loss.backward()
         self.optimizer.step()
-        return {"loss": loss}
-
-    def changed(self, config: Settings) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate
+        return {"loss": loss, **rates}
 
     def evaluate(self, split: str) -> Iterator[Event]:
         features, labels = self.splits[split]
         logits = self.network(features)
-        loss, accuracy = self.floats([F.cross_entropy(logits, labels), (logits.argmax(1) == labels).float().mean()])
-        chances, truth = logits.softmax(1).double().cpu().numpy(), labels.cpu().numpy()
-        answers = chances.argmax(1)
-        # What calling everything by the commonest class would score: an accuracy means little without it.
-        values = {"loss": loss, "accuracy": accuracy, "accuracy/majority": np.bincount(truth).max() / len(truth)}
-        if len(self.data.classes) == 2:
-            positive = truth == 1
-            values["auc"] = auc(positive, chances[:, 1])
-            values["precision"], values["recall"] = precision_recall(positive, answers == 1)
+        predictions = Predictions(labels, logits.softmax(1).double(), self.data.classes)
+        binary = len(self.data.classes) == 2
+        values = {
+            "loss": float(F.cross_entropy(logits, labels)),
+            "accuracy": predictions.accuracy,
+            "accuracy/majority": predictions.majority,
+            **(predictions.binary_scores() if binary else {}),
+        }
         yield Scalars(values=values)
-        matrix = confusion(truth, answers, self.data.classes)
-        yield matrix
-        yield self.examples(split, truth, chances)
-        if len(self.data.classes) == 2:
-            yield roc_curve(truth == 1, chances[:, 1])
-        else:
-            yield by_class(matrix)
+        yield predictions.confusion
+        yield self.examples(split, predictions)
+        yield predictions.roc() if binary else predictions.by_class()
 
-    def examples(self, split: str, truth: np.ndarray, chances: np.ndarray) -> Table:
-        """Rows of each cell of the confusion matrix, mistakes first and the surest of them, with what was measured."""
-        answers, sureness = chances.argmax(1), chances.max(1)
+    def examples(self, split: str, predictions: Predictions) -> Table:
+        """Rows of each cell of the confusion matrix with their measurements: mistakes first, and the most confident of them."""
+        order = np.lexsort((-predictions.confidence, predictions.answers == predictions.labels))
+        chosen, cells = predictions.first_of_cells(order, EXAMPLES)
+        raw = (self.data.valid if split == "valid" else self.data.test).raw
         rows: list[list[str | float]] = []
-        cells: list[tuple[int, int]] = []
-        for index in np.lexsort((-sureness, answers == truth)):
-            cell = (int(truth[index]), int(answers[index]))
-            if cells.count(cell) < SHOWN:
-                cells.append(cell)
-                measured = self.data.valid if split == "valid" else self.data.test
-                numbers = [float(f"{value:.4g}") for value in measured.raw[index, self.told]]
-                rows.append([self.data.classes[cell[0]], self.data.classes[cell[1]], round(float(sureness[index]), 4), *numbers])
-        columns = ["truth", "taken for", "probability", *(self.data.names[place] for place in self.told)]
+        for index, (truth, answer) in zip(chosen, cells, strict=True):
+            measurements = [float(f"{value:.4g}") for value in raw[index, self.telling]]
+            confidence = round(float(predictions.confidence[index]), 4)
+            rows.append([self.data.classes[truth], self.data.classes[answer], confidence, *measurements])
+        columns = ["truth", "taken for", "probability", *(self.data.names[place] for place in self.telling)]
         return Table(tag="confusion/examples", columns=columns, rows=rows, cells=cells)
 
     def form(self) -> dict[str, Any]:
@@ -137,12 +122,13 @@ class TableClassifier(TorchProject):
             if name not in self.data.names:
                 known = one_line(", ".join(self.data.names), 1000)
                 raise Problem(f"There is no measurement {one_line(str(name), 80)!r}.", f"There are: {known}.", "data")
+            # True is an int in Python, and no measurement.
             if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
                 raise Problem(f"{one_line(name)} is not a number.", "", "data")
             raw[self.data.names.index(name)] = value
         features = torch.from_numpy(((raw - self.data.mean) / self.data.scale).astype(np.float32)).to(self.device)
-        chances: Tensor = self.network(features[None]).softmax(1)[0]
+        probabilities: Tensor = self.network(features[None]).softmax(1)[0]
         return {
-            "answer": self.data.classes[int(chances.argmax())],
-            "probabilities": dict(zip(self.data.classes, chances.tolist(), strict=True)),
+            "answer": self.data.classes[int(probabilities.argmax())],
+            "probabilities": dict(zip(self.data.classes, probabilities.tolist(), strict=True)),
         }

@@ -1,4 +1,4 @@
-"""Photographs by class with a network that was trained on ImageNet, frozen or tuned, or from scratch: flowers, dog breeds, a person's own.
+"""Classifies photographs with a network pre-trained on ImageNet, frozen or fine-tuned, or from scratch: flowers, dog breeds, your own.
 
 Recipes: flowers-transfer, flowers-scratch, dog-breeds, dog-breeds-scratch.
 """
@@ -18,70 +18,63 @@ from workbench.datasets import photos
 from workbench.datasets.pictures import decode_picture
 from workbench.events import Event, Matrix, Scalars, Table
 from workbench.problems import Problem
+from workbench.projects._dog_or_person import DogOrPerson
 from workbench.torchkit import backbone, features
-from workbench.torchkit.augment import moved
+from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.descent import Descent
-from workbench.torchkit.dog_or_person import DogOrPerson
-from workbench.torchkit.images import by_class, confusion, examples, grid_png, pictures
+from workbench.torchkit.classification import ClassifierSettings, Predictions
 from workbench.torchkit.layers import cnn
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import network_table
-from workbench.training.project import Field, Own
+from workbench.training.figures import grid_png, pictures
+from workbench.training.project import Field, Own, only
 
-SHOWN = 24
+SAMPLES = 24
 """Pictures in a sample."""
 SIDE = 64
-"""Pixels that a shown picture is wide and high at most."""
-MOST = 150
-"""Examples of the matrix's cells: so many more classes than ten have more cells with mistakes than can be looked through."""
+"""Width and height in pixels of a shown picture at most."""
+EXAMPLES = 150
+"""Examples of the confusion matrix's cells: of a hundred classes more cells have mistakes than one can look through."""
 PAIRS = 8
-"""Pairs of classes that are told of as most confused, each with up to EACH pictures."""
-EACH = 3
-FIRST = 5
-"""Answers of a picture that are told, the likeliest first."""
+"""Pairs of classes that are listed as confused most often, each with up to PER_PAIR pictures."""
+PER_PAIR = 3
+TOP = 5
+"""Answers that are listed for a picture, the likeliest first: top-5 accuracy is the other figure of ImageNet's contests."""
 
 
 class Transfer(TorchProject):
-    """Names what is in photographs, with a network that was trained on ImageNet or from scratch."""
+    """Classifies photographs with a network pre-trained on ImageNet, or from scratch."""
 
     takes = "picture"
 
-    class Config(Descent):
+    class Config(ClassifierSettings, Augmentation):
         data: Literal["flowers102:72px", "dogs", "dogs:21-breeds", "dogs:120-breeds"] | Own = "flowers102:72px"
-        """which photographs (dogs: the project's dogImages, unpacked by you); or a folder of your own, ./pictures, with a folder for each
-        class, or train/, valid/ and test/ with such folders in them"""
+        """Data set of photographs (dogs: the project's dogImages, unpacked by you); or a folder of your own, ./pictures, with a folder for
+        each class, or train/, valid/ and test/ with such folders in them."""
         picture_size: int = Field(224, ge=16, le=1024)
-        """width and height in pixels at which the network sees the middle square of a picture"""
+        """Width and height in pixels to which the middle square of a picture is resized; higher shows more detail and takes longer."""
         network: str = "mobilenet_v2"
-        """a classification network of torchvision's by its name (mobilenet_v2, vgg16, resnet50 …); or cnn, a small one from scratch"""
+        """Classification network of torchvision's by its name (mobilenet_v2, vgg16, resnet50 …); or cnn, a small one from scratch."""
         weights: Literal["published", "stand-in", "random"] | Own = "published"
-        """its weights from ImageNet: published, torchvision's, fetched once; stand-in, the catalogue's, from a mirror; random, none; or a
-        file of yours with a state_dict, ./weights.pth"""
+        """Pre-trained weights: published, torchvision's from ImageNet, fetched once; stand-in, the catalogue's, from a mirror; random,
+        none; or a file of yours with a state_dict, ./weights.pth."""
         cut: str = ""
-        """the layer that the network ends after (features.13, layer3), for pictures unlike ImageNet's; empty: its last but one"""
+        """Layer that the network ends after (features.13, layer3), for pictures unlike ImageNet's; empty: its last but one."""
         unfreeze: str = ""
-        """the layer from which on the network is tuned (features.14, layer4); empty: it is frozen, and looks at each picture only once"""
+        """First layer that is fine-tuned (features.14, layer4); empty: the network is frozen and sees each picture only once, so that
+        shift, rotation and zoom have to be 0."""
         tuned_rate: float = Field(0.1, gt=0, le=1)
-        """share of the learning rate with which the network's own layers are tuned"""
-        channels: list[list[Annotated[int, Field(ge=1)]]] = [[16], [32], [64], [128]]
-        """of each convolution of the cnn, in groups; each group halves the picture"""
+        """Share of the learning rate for the pre-trained layers; higher adapts them faster, and forgets more of ImageNet."""
+        channels: list[list[Annotated[int, Field(ge=1)]]] = only([[16], [32], [64], [128]], when={"network": "cnn"})
+        """Output channels of each convolutional layer of the cnn, in groups; each group ends with a max pooling that halves the picture."""
         dropout: float = Field(0.2, ge=0, lt=1)
-        """share of the last layer's inputs left out in each training step"""
-        flip: bool = False
-        """mirror half of the training pictures, left and right"""
-        shift: float = Field(0.0, ge=0)
-        """pixels by which a training picture is moved at most, each way; not with a frozen network"""
-        rotation: float = Field(0.0, ge=0, le=180)
-        """degrees by which a training picture is turned at most; not with a frozen network"""
-        zoom: float = Field(0.0, ge=0, lt=1)
-        """share by which a training picture is made larger or smaller at most; not with a frozen network"""
+        """Dropout probability of the last layer's inputs in each training step; higher reduces overfitting and slows learning."""
         detect: bool = False
-        """for breeds of dogs: "try it" says first whether the picture shows a dog, a person, or neither"""
+        """For dog breeds: "try it" first tells whether the picture shows a dog, a person, or neither."""
 
     @property
     def frozen(self) -> bool:
-        """Whether only the new last layer learns."""
+        """Whether only the new last layer is trained."""
         return self.config.network != "cnn" and not self.config.unfreeze
 
     def build_data(self) -> None:
@@ -93,47 +86,42 @@ class Transfer(TorchProject):
             raise Problem("Only a network trained on ImageNet tells dogs from people.", "Set detect: false, or take published weights.")
         data = photos.read(config.data, config.picture_size)
         self.classes, self.variant = data.classes, data.variant
-        # (number, 3, side, side) bytes and (number,); the sides are at most picture_size, and no larger than the pictures were.
-        self.photos = {
-            name: torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-            for name, (pixels, _) in zip(("train", "valid", "test"), data.parts, strict=True)
-        }
-        labels = {
-            name: torch.from_numpy(each).to(self.device) for name, (_, each) in zip(("train", "valid", "test"), data.parts, strict=True)
-        }
-        self.side = self.photos["train"].shape[-1]
+        # (number, 3, side, side) bytes; the sides are at most picture_size, and no larger than the pictures were.
+        self.photos: dict[str, Tensor] = {}
+        self.splits: dict[str, tuple[Tensor, Tensor]] = {}
+        """Of each split the network's inputs, features where it is frozen and else bytes, and the labels (number,)."""
         if self.frozen:
-            self.network: nn.Module = self.built()
-            found = {name: self.looked(pixels) for name, pixels in self.photos.items()}
-            # Of the training pictures as they are, then of their mirror images.
-            self.mirrored = [self.looked(self.photos["train"].flip(3))] if config.flip else []
-        else:
-            found = {name: pixels.to(self.device) for name, pixels in self.photos.items()}
-            self.mirrored = []
+            self.network: nn.Module = self.pretrained()
+        for name, (pixels, labels) in zip(("train", "valid", "test"), data.parts, strict=True):
+            self.photos[name] = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+            inputs = self.frozen_features(self.photos[name]) if self.frozen else self.photos[name].to(self.device)
+            self.splits[name] = (inputs, torch.from_numpy(labels).to(self.device))
+        self.side = self.photos["train"].shape[-1]
+        # Features of the mirrored training pictures: the one augmentation that a frozen network can have, as there are just two of each.
+        self.mirrored = [self.frozen_features(self.photos["train"].flip(3))] if self.frozen and config.flip else []
         self.detectors = None
         if config.detect:
-            # As ImageNet taught it, whatever is tuned later.
-            pristine = self.network if self.frozen else self.built()
-            assert isinstance(pristine, backbone.Backbone)
-            self.detectors = DogOrPerson(pristine, config.picture_size, self.photos["train"], self.photos["test"], self.device)
-        self.splits = {name: (found[name], labels[name]) for name in found}
+            # Its own copy where the network is fine-tuned: the detectors need what ImageNet taught it.
+            untouched = self.network if self.frozen else self.pretrained()
+            assert isinstance(untouched, backbone.Backbone)
+            self.detectors = DogOrPerson(untouched, config.picture_size, self.photos["train"], self.photos["test"], self.device)
 
-    def built(self) -> nn.Module:
+    def pretrained(self) -> backbone.Backbone:
         """The network up to its last layer, on the device."""
         config = self.config
         weights = config.weights if config.weights in ("published", "stand-in", "random") else Path(config.weights)
-        made = backbone.build(config.network, weights, config.cut)
-        made.tune_from(config.unfreeze)
+        network = backbone.build(config.network, weights, config.cut)
+        network.tune_from(config.unfreeze)
         try:
             with torch.no_grad():
-                made(torch.zeros(1, 3, config.picture_size, config.picture_size))
+                network(torch.zeros(1, 3, config.picture_size, config.picture_size))
         except Exception as error:  # each network has its own way to say so
             text = f"{config.network} cannot look at pictures of {config.picture_size}x{config.picture_size}"
             raise Problem(f"{text}: {str(error).splitlines()[0] if str(error) else type(error).__name__}.", "Most take 224.") from None
-        return made.to(self.device)
+        return network.to(self.device)
 
-    def looked(self, pixels: Tensor) -> Tensor:
-        """What the frozen network says of pictures: (number, width), from the cache where they are known."""
+    def frozen_features(self, pixels: Tensor) -> Tensor:
+        """Features of pictures by the frozen network: (number, width), from the disk cache where it has them."""
         assert isinstance(self.network, backbone.Backbone)
         return features.of(self.network, pixels, self.config.picture_size, self.device)
 
@@ -150,21 +138,23 @@ class Transfer(TorchProject):
             self.head: nn.Module = nn.Identity()
         else:
             if not self.frozen:
-                self.network = self.built()
+                self.network = self.pretrained()
             assert isinstance(self.network, backbone.Backbone)
             self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(self.network.width, outputs)).to(self.device)
-            # Averages of batch norm that fit ImageNet are kept: those of a few batches of other pictures would be worse.
+            # Batch norm keeps ImageNet's running averages: those of a few batches of other pictures would be worse.
             self.network.train(config.weights == "random" and not self.frozen)
-        own = [each for each in self.network.parameters() if each.requires_grad]
+        trained = [weight for weight in self.network.parameters() if weight.requires_grad]
         share = 1.0 if config.network == "cnn" or config.weights == "random" else config.tuned_rate
-        groups = [{"params": each, "share": part} for each, part in ((own, share), (list(self.head.parameters()), 1.0)) if each]
-        self.optimizer = config.optimizer_of(groups)
+        groups = [
+            {"params": weights, "share": part} for weights, part in ((trained, share), (list(self.head.parameters()), 1.0)) if weights
+        ]
+        self.optimizer = config.make_optimizer(groups)
 
     def summary(self) -> Iterator[Event]:
         """The layers by the names that `unfreeze` takes, behind `network.`"""
         inner = self.network.network if isinstance(self.network, backbone.Backbone) else self.network
         pixels = self.resized(self.photos["train"][:2].to(self.device))
-        table = network_table({"network": inner, "head": self.head}, {"network": (pixels,), "head": (self.features(pixels),)})
+        table = network_table({"network": inner, "head": self.head}, {"network": (pixels,), "head": (self.network(pixels),)})
         if table:
             yield table
 
@@ -175,132 +165,101 @@ class Transfer(TorchProject):
     def train_step(self, batch: Any) -> dict[str, Any]:
         inputs, *mirrored, labels = batch
         config = self.config
-        numbers = config.pace(self.optimizer, self.progress)
+        rates = config.apply(self.optimizer, self.progress)
         if mirrored:
             side = torch.rand(len(labels), 1, device=self.device) < 0.5
             inputs = torch.where(side, inputs, mirrored[0])
         self.optimizer.zero_grad()
         with self.autocast():
             if not self.frozen:
-                pixels = self.resized(inputs)
-                pixels = moved(pixels, shift=config.shift, rotation=config.rotation, zoom=config.zoom, flip=config.flip)
-                inputs = self.features(pixels)
+                inputs = self.network(config.augmented(self.resized(inputs)))
             loss = F.cross_entropy(self.head(inputs), labels, label_smoothing=config.label_smoothing)
         loss.backward()
         self.optimizer.step()
-        return {"loss": loss, **numbers}
+        return {"loss": loss, **rates}
 
     # -- what it answers -------------------------------------------------------------------------------------------------------------
 
     def resized(self, pixels: Tensor) -> Tensor:
+        """(number, 3, height, width) bytes → the same at picture_size, float32 in [0, 1]."""
         return features.resized(pixels, self.config.picture_size)
 
-    def features(self, pixels: Tensor) -> Tensor:
-        """(batch, 3, height, width) in [0, 1] → (batch, width); of the cnn, which is trained whole, (batch, classes) already."""
-        found: Tensor = self.network(pixels)
-        return found
-
-    def chances(self, inputs: Tensor, *, seen: bool) -> Tensor:
-        """What the network was trained on, or pictures that it has not `seen`, → (number, classes) probabilities' logarithms, float32."""
+    def log_probabilities(self, inputs: Tensor, *, pictures: bool) -> Tensor:
+        """A split's inputs, or `pictures` as bytes, → (number, classes), float32."""
         with self.autocast():
             pieces = inputs.split(features.PIECE)
-            looked = [piece if seen and self.frozen else self.features(self.resized(piece.to(self.device))) for piece in pieces]
-            return torch.cat([self.head(piece) for piece in looked]).float().log_softmax(1)
+            if pictures or not self.frozen:
+                pieces = tuple(self.network(self.resized(piece.to(self.device))) for piece in pieces)
+            return torch.cat([self.head(piece) for piece in pieces]).float().log_softmax(1)
 
     def evaluate(self, split: str) -> Iterator[Event]:
         inputs, labels = self.splits[split]
-        logs = self.chances(inputs, seen=True)
-        order = logs.topk(min(FIRST, len(self.classes)), 1).indices
-        answers = order[:, 0]
-        right = (order == labels[:, None]).float()
-        loss, accuracy, top = self.floats([F.nll_loss(logs, labels), right[:, 0].mean(), right.sum(1).mean()])
-        yield Scalars(values={"loss": loss, "accuracy": accuracy, "top5": top})
-        matrix = confusion(labels, answers, self.classes)
-        yield matrix
-        yield by_class(matrix)
-        chances = logs.exp()
-        shown, cells = examples(labels, answers, chances.amax(1), most=MOST)
-        yield self.page("confusion/examples", split, shown, chances, columns=15, cells=cells)
-        pairs = most_confused(matrix)
-        if pairs:
-            rows: list[list[str | float]] = [
-                [self.classes[truth], self.classes[answer], times, sum(matrix.values[truth])] for truth, answer, times in pairs
-            ]
-            yield Table(tag="pairs", columns=["class", "taken for", "times", "of"], rows=rows)
-            found = [
-                place
-                for truth, answer, _ in pairs
-                for place in ((labels == truth) & (answers == answer)).nonzero().flatten().tolist()[:EACH]
-            ]
-            yield self.page("mistakes", split, np.array(found), chances, columns=8)
-
+        logs = self.log_probabilities(inputs, pictures=False)
+        predictions = Predictions(labels, logs.exp(), self.classes)
+        best = logs.topk(min(TOP, len(self.classes)), 1).indices
+        loss, top = self.floats([F.nll_loss(logs, labels), (best == labels[:, None]).float().sum(1).mean()])
+        yield Scalars(values={"loss": loss, "accuracy": predictions.accuracy, "top5": top})
+        yield from predictions.tables()
+        chosen, cells = predictions.examples(most=EXAMPLES)
+        yield pictures("confusion/examples", self.small(split, chosen), predictions.captions(chosen), columns=15, cells=cells)
+        yield from self.mistakes(split, predictions)
         if split == "test" and self.detectors:
             yield self.detectors.table()
+
+    def mistakes(self, split: str, predictions: Predictions) -> Iterator[Event]:
+        """The pairs of classes that are confused most often, and some pictures of each."""
+        pairs = most_confused(predictions.confusion)
+        if not pairs:
+            return
+        rows: list[list[str | float]] = []
+        chosen: list[int] = []
+        for truth, answer, times in pairs:
+            rows.append([self.classes[truth], self.classes[answer], times, sum(predictions.confusion.values[truth])])
+            chosen += np.flatnonzero((predictions.labels == truth) & (predictions.answers == answer))[:PER_PAIR].tolist()
+        yield Table(tag="pairs", columns=["class", "taken for", "times", "of"], rows=rows)
+        yield pictures("mistakes", self.small(split, chosen), predictions.captions(chosen), columns=8)
+
+    def small(self, split: str, chosen: Any) -> Tensor:
+        """Those pictures of a split in the size in which they are shown."""
+        return features.resized(self.photos[split][chosen], min(self.side, SIDE))
 
     def sample(self, request: Any) -> Iterator[Event]:
         """Some of the validation pictures with the likeliest classes of each."""
         inputs, labels = self.splits["valid"]
-        chosen = np.unique(np.linspace(0, len(labels) - 1, SHOWN).astype(int))
-        chances = self.chances(inputs[torch.from_numpy(chosen).to(inputs.device)], seen=True).exp()
-        whole = torch.zeros(len(labels), len(self.classes), device=chances.device)
-        whole[torch.from_numpy(chosen).to(chances.device)] = chances
-        yield self.page("answers", "valid", chosen, whole, columns=8)
+        chosen = np.unique(np.linspace(0, len(labels) - 1, SAMPLES).astype(int))
+        probabilities = self.log_probabilities(inputs[chosen], pictures=False).exp()
+        predictions = Predictions(labels[chosen], probabilities, self.classes)
+        yield pictures("answers", self.small("valid", chosen), predictions.captions(), columns=8)
         rows: list[list[str | float]] = []
-        for place, index in enumerate(chosen):
-            best = self.likeliest(chances[place])
-            rows.append([place + 1, self.classes[int(labels[index])], *(f"{name} {share:.0%}" for name, share in best.items())])
-        places = ["first", "second", "third", "fourth", "fifth"][: min(FIRST, len(self.classes))]
+        for place, label in enumerate(predictions.labels):
+            best = self.likeliest(probabilities[place])
+            rows.append([place + 1, self.classes[label], *(f"{name} {share:.0%}" for name, share in best.items())])
+        places = ["first", "second", "third", "fourth", "fifth"][: min(TOP, len(self.classes))]
         yield Table(tag="top5 answers", columns=["picture", "class", *places], rows=rows)
 
-    def likeliest(self, chances: Tensor) -> dict[str, float]:
-        best = chances.topk(min(FIRST, len(self.classes)))
+    def likeliest(self, probabilities: Tensor) -> dict[str, float]:
+        """The likeliest classes of one picture with their probabilities, (classes,)."""
+        best = probabilities.topk(min(TOP, len(self.classes)))
         return {self.classes[index]: share for share, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)}
-
-    def page(self, tag: str, split: str, chosen: np.ndarray, chances: Tensor, columns: int, cells: Any = ()) -> Event:
-        """Those pictures of a split, each with `rose 93%`, or `rose→tulip 93%, rose 4%` where it was taken for a tulip."""
-        places = torch.from_numpy(chosen)
-        pixels = features.resized(self.photos[split][places], min(self.side, SIDE))
-        captions = []
-        for index, shares in zip(chosen.tolist(), chances[places.to(chances.device)].tolist(), strict=True):
-            truth, answer = int(self.splits[split][1][index]), int(np.argmax(shares))
-            name = self.classes[truth]
-            wrong = f"{name}→{self.classes[answer]} {shares[answer]:.0%}, {name} {shares[truth]:.0%}"
-            captions.append(f"{name} {shares[truth]:.0%}" if truth == answer else wrong)
-        return pictures(tag, pixels, captions, columns=columns, cells=cells)
 
     def form(self) -> dict[str, Any]:
         return {"shape": (3, self.side, self.side)}
 
     def predict(self, inputs: Any) -> Any:
-        """`{"picture": "…"}`, a PNG or JPEG in base64, to `{"answer": …, "probabilities": {…}}` of the likeliest classes, with what was
-        `seen` and a `note`."""
+        """`{"picture": "…"}`, a PNG or JPEG in base64, to `{"answer": …, "probabilities": {…}}` of the likeliest classes.
+
+        `seen` is what the network gets, a PNG in base64, and `note` says what was done to the picture.
+        """
         if not (isinstance(inputs, dict) and isinstance(inputs.get("picture"), str)):
             raise Problem("The input is no picture.", 'Send {"picture": "…"}, a PNG or JPEG in base64.', "data")
         square = ImageOps.fit(decode_picture(inputs["picture"]), (self.side, self.side), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(square)).permute(2, 0, 1)[None]
-        best = self.likeliest(self.chances(pixels, seen=False)[0].exp())
-        told = f"its middle, {self.side}x{self.side}"
+        best = self.likeliest(self.log_probabilities(pixels, pictures=True)[0].exp())
+        answer = next(iter(best))
+        note = f"its middle, {self.side}x{self.side}"
         if self.detectors:
-            told += f"; {self.shown(pixels, next(iter(best)))}"
-        return {
-            "answer": next(iter(best)),
-            "probabilities": best,
-            "seen": b64encode(grid_png(self.resized(pixels), 1)).decode(),
-            "note": told,
-        }
-
-    def shown(self, pixels: Tensor, breed: str) -> str:
-        """What the detectors say of one picture, dogs first, as in the course."""
-        assert self.detectors
-        if self.detectors.dog(pixels)[0]:
-            return f"a dog, most like: {breed}"
-        if self.detectors.person(pixels)[0]:
-            return f"a person, who looks most like: {breed}"
-        return (
-            "neither a dog nor a person"
-            if self.detectors.weights is not None
-            else "no dog; people are not told, without faces to learn from"
-        )
+            note += f"; {self.detectors.describe(pixels, answer)}"
+        return {"answer": answer, "probabilities": best, "seen": b64encode(grid_png(self.resized(pixels), 1)).decode(), "note": note}
 
 
 def most_confused(matrix: Matrix) -> list[tuple[int, int, float]]:

@@ -1,28 +1,26 @@
 """Learns TV scripts word by word with a recurrent network, and writes new scenes. Recipes: tv-scripts, -fast, -simpsons."""
 
-import math
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from workbench.datasets import scripts
-from workbench.events import Event, Scalars, Table, Text
+from workbench.events import Event, Scalars, Text
 from workbench.problems import Problem, one_line
+from workbench.projects._word_network import WordNetwork
+from workbench.torchkit import language
 from workbench.torchkit.batches import InMemory
+from workbench.torchkit.optimization import Clipping, LearningRate
 from workbench.torchkit.project import TorchProject
-from workbench.torchkit.schedules import set_rate
-from workbench.torchkit.word_network import WordNetwork, drawn
-from workbench.training.project import Field, Settings, live
+from workbench.training.project import Field
 
-LIKELIEST = 12
-"""Next words in the table."""
 PIECE = 2000
-"""Words of the held-out text that are read in one go, the memory empty at the first."""
+"""Words of the held-out text in each stream: the state is zero at a stream's beginning, so many short streams would raise the loss."""
 COPIES = (16, 40)
-"""Texts, and words of each, in which copied runs are counted."""
+"""Texts, and words in each, in which copied runs are counted."""
 
 
 class TvScripts(TorchProject):
@@ -30,77 +28,66 @@ class TvScripts(TorchProject):
 
     takes = "text"
 
-    class Config(Settings):
+    class Config(LearningRate, Clipping):
+        rising: ClassVar[float] = 0.1
         data: str = Field("seinfeld", min_length=1, json_schema_extra={"own": True})
-        """seinfeld, simpsons (scenes in Moe's Tavern), or a text file of your own: ./my.txt"""
+        """Text to learn from: seinfeld, simpsons (scenes in Moe's Tavern), or a text file of your own as ./my.txt."""
         block: int = Field(0, ge=0)
-        """of the text every tenth block of so many words is held out; 0: the last 10 %"""
+        """Words in a block, of which every tenth is held out for validation; longer blocks have fewer cuts, 0 holds out the last 10 %."""
         learns: Literal["last", "every"] = "every"
-        """last: the word after a window of the text, as in the course; every: each next word, the memory carried through the text"""
+        """Targets: last is the word after each window, as in the course; every is each next word, with the hidden state carried on."""
         sequence: int = Field(32, ge=1)
-        """words of a window, or that the gradient goes back"""
+        """Words in a training window; the gradient goes back no further, so higher learns longer dependencies at more memory."""
         cell: Literal["lstm", "gru"] = "lstm"
-        """kind of recurrent unit"""
+        """Kind of recurrent cell: an LSTM has a cell state beside its hidden state; a GRU has three quarters of its weights."""
         embedding: int = Field(256, ge=1)
-        """numbers in a word's vector"""
+        """Length of a word's learned embedding vector; higher can tell more words apart, and overfits sooner."""
         hidden: int = Field(512, ge=1)
-        """units in a recurrent layer"""
+        """Hidden units in each recurrent layer; more learn longer patterns, and cost time and overfit sooner."""
         layers: int = Field(1, ge=1)
-        """recurrent layers"""
+        """Number of stacked recurrent layers; more are slower to train and may learn more abstract patterns."""
         dropout: float = Field(0.0, ge=0, lt=1)
-        """share left out between recurrent layers"""
+        """Dropout probability between recurrent layers, so without effect on a single one; higher reduces overfitting."""
         dropout_ends: float = Field(0.0, ge=0, lt=1)
-        """share of the features left out before and behind them, the same for a whole sequence"""
+        """Dropout probability of features before and behind the recurrent layers, one mask per sequence; higher reduces overfitting."""
         dropout_words: float = Field(0.0, ge=0, lt=1)
-        """share of the dictionary's words that a training step does not see"""
+        """Dropout probability of whole words of the vocabulary in each training step; higher reduces overfitting."""
         tied: bool = False
-        """a word's vector is also what the last layer knows it by"""
+        """Use each word's embedding vector as its weights in the output layer, too; it saves weights and reduces overfitting."""
         clusters: list[int] = []
-        """words, from the most frequent on, at which the parts of the softmax end; none: one softmax over all"""
+        """Frequency ranks at which parts of the clustered softmax end; more parts make rare words cheaper, none is the plain softmax."""
         begin_at_counts: bool = False
-        """the last layer starts from how frequent each word is, and keeps a share for those that the training text never has"""
-        learning_rate: float = live(0.001, gt=0)
-        """length of Adam's step, the highest of the schedule"""
-        schedule: Literal["constant", "one-cycle"] = "constant"
-        """learning rate: the same all along, or up and then down to nothing"""
-        clip: float = live(5.0, gt=0)
-        """longest gradient; a longer one is scaled down to it"""
+        """Start the output layer's biases from word frequencies, and reserve probability for words that only held-out text has."""
         prompt: str = Field("jerry:", max_length=1000)
-        """what samples begin with; where the text lacks one of its words: the held-out text's first speaker"""
+        """Text that samples begin with; if the data lacks one of its words, the first speaker of the held-out text is used."""
 
     class Request(TorchProject.Request):
         prompt: str = Field("", max_length=1000)
-        """what the script begins with, as jerry: what is; empty: the recipe's"""
+        """Text to continue, as jerry: what is; empty takes the recipe's prompt."""
         temperature: float = Field(0.8, ge=0, le=10)
-        """below 1 surer, above 1 bolder; 0: always the likeliest word"""
+        """Divides the logits before the softmax: lower writes more predictably, higher more varied; 0 always takes the likeliest."""
         top_k: int = Field(0, ge=0)
-        """how many of the likeliest words it draws from (the course: 5); 0: all"""
+        """Number of likeliest words to draw from (the course: 5); higher is more varied, 0 draws from all."""
         length: int = Field(150, ge=1, le=2000)
-        """words to write, punctuation and line ends counted"""
+        """Number of words to write; punctuation and line ends count."""
 
     def build_data(self) -> None:
         self.script = scripts.read(self.config.data, self.folder)
         self.variant = self.script.variant
         train, valid = self.script.split(self.config.block)
-        sequence, streams = self.config.sequence, self.train.batch_size
-        if len(train) <= streams * sequence or len(valid) <= sequence:
-            raise Problem(
-                f"{len(self.script.codes):,} words are too few for batches of {streams} x {sequence}.",
-                "Take a smaller train.batch_size, config.sequence or config.block.",
-                "data",
-            )
-        known = np.unique(self.script.runs(train))
-        self.source = known
-        self.held_out_copies = share_in(known, self.script.runs(valid))
+        smaller = "train.batch_size, config.sequence or config.block"
+        language.check_length(train, valid, self.train.batch_size, self.config.sequence, "words", smaller)
+        self.source = np.unique(self.script.runs(train))
+        self.held_out_copies = share_in(self.source, self.script.runs(valid))
         self.text, self.valid = (torch.from_numpy(part).to(self.device) for part in (train, valid))
-        self.newline = self.script.words.index("\n") if "\n" in self.script.words else None
+        self.newline = self.script.index.get("\n")
         try:
-            self.prompt = self.script.find(self.config.prompt)
+            self.prompt = self.encoded(self.config.prompt)
         except Problem:
             self.prompt = []
         if not self.prompt:
-            named = [code for code in valid.tolist() if self.script.words[code].endswith(":")]
-            self.prompt = (named or valid.tolist())[:1]
+            speakers = [code for code in valid.tolist() if self.script.words[code].endswith(":")]
+            self.prompt = (speakers or valid.tolist())[:1]
 
     def build_model(self) -> None:
         config = self.config
@@ -109,8 +96,11 @@ class TvScripts(TorchProject):
         if config.begin_at_counts:
             self.network.output.begin(torch.bincount(self.text, minlength=len(self.script.words)).float())
         self.optimizer = torch.optim.Adam(self.network.parameters(), config.learning_rate, fused=True)
-        # What the network remembers at the end of a batch: the next one goes on in the same streams.
-        self.memory = self.network.no_memory(self.train.batch_size)
+        # The hidden state at the end of a batch, (states, layers, streams, hidden): the next batch goes on in the same streams.
+        self.memory = self.zero_state(self.train.batch_size)
+
+    def zero_state(self, texts: int) -> Tensor:
+        return language.zero_state(self.network.recurrent, texts)
 
     # -- training -----------------------------------------------------------------------------------------------------------------------
 
@@ -118,95 +108,116 @@ class TvScripts(TorchProject):
         sequence = self.config.sequence
         if self.config.learns == "last":
             return InMemory((self.text.unfold(0, sequence, 1)[:-1], self.text[sequence:]), self.train.batch_size, rng)
-        # The text begins at another place in each epoch, so that no sequence is cut where it was cut before.
-        inputs, targets = self.streams(self.text.roll(-int(rng.integers(len(self.text)))), self.train.batch_size)
-        cuts = range(0, inputs.shape[1], sequence)
-        return [(inputs[:, at : at + sequence], targets[:, at : at + sequence], at == 0) for at in cuts]
-
-    def streams(self, text: Tensor, number: int) -> tuple[Tensor, Tensor]:
-        """A text cut into so many pieces of whole sequences, (number, length) each: the words, and the one after each."""
-        length = (len(text) - 1) // (number * self.config.sequence) * self.config.sequence
-        return text[: number * length].view(number, length), text[1 : number * length + 1].view(number, length)
+        # Each epoch begins at another place of the text, so that no sequence is cut where it was cut before.
+        inputs, targets = language.streams(self.text.roll(-int(rng.integers(len(self.text)))), self.train.batch_size, sequence)
+        # The first window says so: before it the hidden state is reset.
+        return [(*window, place == 0) for place, window in enumerate(language.windows(inputs, targets, sequence))]
 
     def example_inputs(self) -> dict[str, tuple[Any, ...]]:
         streams, sequence = self.train.batch_size, self.config.sequence
-        return {"network": (self.text[: streams * sequence].view(streams, sequence), self.network.no_memory(streams))}
+        return {"network": (self.text[: streams * sequence].view(streams, sequence), self.zero_state(streams))}
 
     def train_step(self, batch: Any) -> dict[str, Any]:
-        inputs, targets, *begun = batch
+        inputs, targets, *begun = batch  # (streams, sequence); targets of learns "last": (windows,)
         streamed = self.config.learns == "every"
         if streamed and begun[0]:
             self.memory.zero_()
-        set_rate(self.optimizer, self.config.learning_rate, self.config.schedule, self.progress, rising=0.1)
+        self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
         with self.autocast():
-            states, memory = self.network(inputs, self.memory if streamed else self.network.no_memory(len(inputs)))
-            loss = self.losses(states, targets).mean()
+            features, memory = self.network(inputs, self.memory if streamed else self.zero_state(len(inputs)))
+            loss = self.losses(features, targets).mean()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        norm = self.config.clip_gradients(self.network.parameters())
         self.optimizer.step()
         if streamed:
-            # Cut off from its graph: the gradient goes back through this batch only.
+            # Detached: backpropagation through time is truncated at the window's beginning.
             self.memory = memory.detach().float()
         return {"loss": loss, "gradient_norm": norm}
 
-    def losses(self, states: Tensor, targets: Tensor) -> Tensor:
-        """The loss of each word that is learnt: those after every word, or after the window's last only."""
+    def losses(self, features: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each target: after every word, or after the window's last word only."""
         if self.config.learns == "last":
-            states = states[:, -1]
-        losses: Tensor = self.network.output(states.reshape(targets.numel(), -1), targets.flatten())
+            features = features[:, -1]
+        losses: Tensor = self.network.output(features.reshape(targets.numel(), -1), targets.flatten())
         return losses
 
     # -- what it shows ------------------------------------------------------------------------------------------------------------------
 
     def evaluate(self, split: str) -> Iterator[Event]:
-        """The held-out text in nats a word, and its perplexity. There is no test part: the course has not even this one."""
+        """The held-out text's loss in nats per word, and its perplexity. There is no test part: the course has not even this one."""
         if split == "test":
             return
-        losses = torch.cat(list(self.held_out()))
-        (loss,) = self.floats([losses.mean()])
-        yield Scalars(values={"loss": loss, "perplexity": math.exp(min(loss, 50.0))})
+        (loss,) = self.floats([torch.cat(list(self.held_out())).mean()])
+        yield Scalars(values={"loss": loss, "perplexity": language.perplexity(loss)})
 
     def held_out(self) -> Iterator[Tensor]:
         """Losses of the held-out words."""
         sequence = self.config.sequence
         if self.config.learns == "last":
             for windows, targets in InMemory((self.valid.unfold(0, sequence, 1)[:-1], self.valid[sequence:]), 1024, None):
-                yield self.losses(self.network(windows, self.network.no_memory(len(windows)))[0], targets)
+                yield self.losses(self.network(windows, self.zero_state(len(windows)))[0], targets)
             return
-        inputs, targets = self.streams(self.valid, max(1, min(len(self.valid) // PIECE, (len(self.valid) - 1) // sequence)))
-        memory = self.network.no_memory(len(inputs))
-        for at in range(0, inputs.shape[1], sequence):
-            states, memory = self.network(inputs[:, at : at + sequence], memory)
-            yield self.losses(states, targets[:, at : at + sequence])
+        number = max(1, min(len(self.valid) // PIECE, (len(self.valid) - 1) // sequence))
+        inputs, targets = language.streams(self.valid, number, sequence)
+        memory = self.zero_state(len(inputs))
+        for window, following in language.windows(inputs, targets, sequence):
+            features, memory = self.network(window, memory)
+            yield self.losses(features, following)
 
     def sample(self, request: Any) -> Iterator[Event]:
-        """A script, the likeliest words after its prompt, and the share of runs of four words that it has from the training text.
+        """A script, the likeliest words after its prompt, and the share of runs of four words that it copies from the training text.
 
-        The share is counted in 640 words of its own, drawn as samples are by default; beside it that of the held-out text.
+        That share is counted in 640 words of its own, drawn with the default request; beside it stands the held-out text's share.
         """
-        prompt = self.script.find(request.prompt) or self.prompt
-        text, following = self.answer(prompt, request)
+        prompt = self.encoded(request.prompt) or self.prompt
+        text, following = self.write(prompt, request)
         yield Text(tag="script", text=text, prompt=self.shown(prompt))
-        rows: list[list[str | float]] = [[name, round(chance, 4)] for name, chance in following.items()]
-        yield Table(tag="next", columns=[f"after {self.named(prompt[-1])}", "probability"], rows=rows)
-        texts = self.written([self.prompt] * COPIES[0], self.Request.model_validate({"length": COPIES[1]}))
-        runs = np.concatenate([self.script.runs(np.array(each)) for each in texts])
+        yield language.next_table(self.named(prompt[-1]), following)
+        texts, length = COPIES
+        logarithms, state = self.step(self.begun([self.prompt] * texts), None)
+        tokens = language.generate(self.step, logarithms, state, self.Request.model_validate({"length": length}))
+        copies = torch.stack(list(tokens), 1).cpu().numpy()  # (texts, words)
+        runs = np.concatenate([self.script.runs(codes) for codes in copies])
         yield Scalars(values={"copied": share_in(self.source, runs), "copied/held_out": self.held_out_copies})
 
     def predict(self, inputs: Any) -> Any:
         """`{"prompt", "temperature", "top_k", "length"}`, each optional, to `{"text": …, "next": {word: probability}}`."""
         request = self.Request.model_validate(inputs)
-        prompt = self.script.find(request.prompt) or self.prompt
-        text, following = self.answer(prompt, request)
+        prompt = self.encoded(request.prompt) or self.prompt
+        text, following = self.write(prompt, request)
         return {"text": self.shown(prompt) + text, "next": following}
 
-    def answer(self, prompt: list[int], request: Any) -> tuple[str, dict[str, float]]:
-        """What it writes after a prompt, and the likeliest words that come first."""
-        chances, codes = self.read(self.begun([prompt]), None)[0][0].exp().topk(min(LIKELIEST, len(self.script.words)))
-        names = [self.named(code) for code in codes.tolist()]
-        (text,) = self.written([prompt], request)
-        return self.shown([*prompt, *text])[len(self.shown(prompt)) :], dict(zip(names, chances.tolist(), strict=True))
+    def write(self, prompt: list[int], request: Any) -> tuple[str, dict[str, float]]:
+        """What it writes after a prompt, and the likeliest first words with their probabilities."""
+        logarithms, state = self.step(self.begun([prompt]), None)
+        following = language.likeliest(logarithms[0].exp(), self.named)
+        codes = [int(code) for code in language.generate(self.step, logarithms, state, request)]
+        # Together, since a word's spacing and a speaker's capitals depend on what stands before.
+        return self.shown([*prompt, *codes])[len(self.shown(prompt)) :], following
+
+    def step(self, codes: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(texts, words) and the state before → ln of the probabilities of the next word, (texts, all words), and the state after.
+
+        Where it learns the word after a window, it never saw more than one: then the state is the text's last window.
+        """
+        if self.config.learns == "last":
+            state = codes if state is None else torch.cat((state, codes), 1)
+            state = state[:, -self.config.sequence :]
+            features, _ = self.network(state, self.zero_state(len(state)))
+        else:
+            features, state = self.network(codes, self.zero_state(len(codes)) if state is None else state)
+        return self.network.output.logarithms(features[:, -1]), state
+
+    def begun(self, prompts: list[list[int]]) -> Tensor:
+        """Prompts of one length, (texts, words), after an empty line: so a speaker stands where speakers stand."""
+        before = [] if self.newline is None else [self.newline, self.newline]
+        return torch.tensor([[*before, *prompt] for prompt in prompts], device=self.device)
+
+    def encoded(self, prompt: str) -> list[int]:
+        """A typed prompt's words; Problem that names those which the text lacks."""
+        speakers = ", ".join(self.script.speakers(8))
+        return language.encode(self.script.tokens(prompt), self.script.index, f"It has {one_line(speakers, 300)}" if speakers else "")
 
     def shown(self, codes: list[int]) -> str:
         """Words as a script's lines."""
@@ -215,28 +226,6 @@ class TvScripts(TorchProject):
     def named(self, code: int) -> str:
         """A word, where it stands alone."""
         return "line end" if code == self.newline else one_line(self.script.words[code], 40)
-
-    def begun(self, prompts: list[list[int]]) -> Tensor:
-        """Prompts of one length, (texts, words), behind a line's end: so a speaker stands where speakers stand."""
-        before = [] if self.newline is None else [self.newline, self.newline]
-        return torch.tensor([[*before, *prompt] for prompt in prompts], device=self.device)
-
-    def read(self, codes: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor]:
-        """ln of the probabilities of the word after (texts, words), and what the network then remembers."""
-        states, memory = self.network(codes, self.network.no_memory(len(codes)) if memory is None else memory)
-        return self.network.output.logarithms(states[:, -1]), memory
-
-    def written(self, prompts: list[list[int]], request: Any) -> list[list[int]]:
-        """Words drawn one after the other behind prompts of one length, each read in before the next is drawn."""
-        codes, begun, memory = self.begun(prompts), 0, None
-        for _ in range(request.length):
-            if self.config.learns == "last":  # it never saw more than a window
-                logarithms, _ = self.read(codes[:, -self.config.sequence :], None)
-            else:
-                logarithms, memory = self.read(codes[:, begun:], memory)
-                begun = codes.shape[1]
-            codes = torch.cat((codes, drawn(logarithms, request.temperature, request.top_k)[:, None]), 1)
-        return codes[:, -request.length :].tolist()
 
 
 def share_in(known: np.ndarray, runs: np.ndarray) -> float:

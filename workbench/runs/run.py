@@ -8,7 +8,7 @@ import msgspec
 
 from workbench import files, paths
 from workbench.problems import Problem, one_line
-from workbench.recipes import yaml_reader
+from workbench.recipes import renamed_projects, yaml_reader
 from workbench.recipes.find import project_source
 from workbench.recipes.recipe import Recipe
 
@@ -69,7 +69,7 @@ class Run:
         try:
             if faults:
                 raise msgspec.ValidationError(faults[0].text)
-            return msgspec.convert(data, Recipe)
+            return msgspec.convert(renamed_projects.current(data), Recipe)
         except msgspec.ValidationError as error:
             raise Problem(f"{self.path / 'recipe.yaml'} is damaged: {one_line(str(error))}.") from None
 

@@ -31,10 +31,11 @@ def describe(name: str) -> int:
 
 
 def _schema(settings: type[Settings]) -> dict[str, Any]:
-    """A class's own settings before those that it shares with others."""
+    """A class's own settings in their order, before those that it shares with others."""
     schema = settings.model_json_schema()
-    own = inspect.get_annotations(settings)
-    return {**schema, "properties": dict(sorted(schema["properties"].items(), key=lambda setting: setting[0] not in own))}
+    own = list(inspect.get_annotations(settings))
+    order = sorted(schema["properties"], key=lambda name: own.index(name) if name in own else len(own))
+    return {**schema, "properties": {name: schema["properties"][name] for name in order}}
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from workbench.datasets.store.stored import named
 from workbench.events import Event, Images, Table, Text
 from workbench.formatting import number, size
 from workbench.problems import Problem, one_line
-from workbench.torchkit.images import pictures
+from workbench.training.figures import pictures
 
 SHOWN = 24
 SIDE = 96

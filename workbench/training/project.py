@@ -4,7 +4,7 @@ The loop (`workbench.training.loop`) calls, in this order: build_data, build_mod
 train_step; on its cadences evaluate and sample; predict when somebody tries the model.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -17,11 +17,15 @@ from workbench.recipes.recipe import Compute, Train
 from workbench.training.batches import Batches
 from workbench.training.resumable import Resumable
 
-__all__ = ["Batches", "Field", "Own", "Project", "Request", "Settings", "live"]
+__all__ = ["Batches", "Field", "Own", "Project", "Request", "Settings", "live", "only"]
 
 Own = Annotated[str, Field(pattern=r"^(\.{1,2}|~)?/", json_schema_extra={"own": True})]
 """A Config field's path to a file or folder of a person's own (`Literal["mnist"] | Own`): `./…` starts at the recipe's folder, and the
 project gets it absolute. That it exists is looked at before a run starts, as it is for any text field with `"own": True`."""
+
+
+Conditions = Mapping[str, str | bool | int | Sequence[str | bool | int]]
+"""Values of other settings, one or several each, all of which have to hold."""
 
 
 class Settings(BaseModel):
@@ -34,9 +38,22 @@ class Request(Settings):
     """What a person asks of `sample`: a project adds its prompt, temperature, drawn digit."""
 
 
-def live(default: Any, **rules: Any) -> Any:
-    """A Config field that may change while the run goes on: `live(0.01, gt=0)`. The project's `changed` is told."""
-    return Field(default, json_schema_extra={"live": True}, **rules)
+def live(default: Any, *, when: Conditions | None = None, **rules: Any) -> Any:
+    """A Config field that may change while the run goes on: `live(0.01, gt=0)`. The project's `changed` is told. `when`: see `only`."""
+    return Field(default, json_schema_extra={"live": True, **_condition(when)}, **rules)
+
+
+def only(default: Any, *, when: Conditions, **rules: Any) -> Any:
+    """A Config field that means something only beside certain values of others: `only(3, when={"model": "cnn"}, ge=1)`.
+
+    The schema then says `"when": {"model": ["cnn"]}`; a form hides the field otherwise, a recipe may still give it.
+    """
+    return Field(default, json_schema_extra=_condition(when), **rules)
+
+
+def _condition(when: Conditions | None) -> dict[str, Any]:
+    choices = {name: [values] if isinstance(values, str | bool | int) else list(values) for name, values in (when or {}).items()}
+    return {"when": choices} if choices else {}
 
 
 class Project(Resumable):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from workbench.torchkit.frechet import frechet_distance, moments
+from workbench.torchkit.adversarial import frechet_distance, moments
 
 
 def test_frechet_distance_by_hand() -> None:
