@@ -12,7 +12,7 @@ import torch
 from workbench.datasets import text
 from workbench.events import Scalars, Table, Text
 from workbench.problems import Problem
-from workbench.projects.char_rnn import CharRnn
+from workbench.projects.recurrent_networks.char_rnn import CharRnn
 from workbench.recipes.find import find_recipe
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Recipe, Train

@@ -12,9 +12,9 @@ from workbench.datasets import photos
 from workbench.datasets.store.fetch import fetch
 from workbench.events import Table
 from workbench.problems import Problem
-from workbench.projects import _dog_or_person as dog_or_person
-from workbench.projects._dog_or_person import DogOrPerson, small
-from workbench.projects.transfer import Transfer
+from workbench.projects.convolutional_networks import _dog_or_person as dog_or_person
+from workbench.projects.convolutional_networks._dog_or_person import DogOrPerson, small
+from workbench.projects.convolutional_networks.transfer import Transfer
 from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit import backbone
 

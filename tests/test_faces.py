@@ -14,8 +14,8 @@ from stepping import scalars, train
 from workbench.datasets import faces as reader
 from workbench.paths import shipped
 from workbench.problems import Problem
-from workbench.projects import faces
-from workbench.projects.faces import Faces, discriminator, generator
+from workbench.projects.gans import faces
+from workbench.projects.gans.faces import Faces, discriminator, generator
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit.adversarial import frechet_distance, moments

@@ -79,7 +79,7 @@ def test_the_loop_and_the_worker_ask_the_project_for_torch() -> None:
 
 
 def test_a_numpy_project_needs_no_torch() -> None:
-    held = loaded_by("import workbench.training.worker, workbench.projects.bike_sharing")
+    held = loaded_by("import workbench.training.worker, workbench.projects.neural_networks.bike_sharing")
     assert not held & (HEAVY | SCREEN | {"typer"})
 
 

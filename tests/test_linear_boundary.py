@@ -10,7 +10,7 @@ import pytest
 from workbench.datasets import points
 from workbench.events import Curve, Scalars, Scatter
 from workbench.problems import Problem
-from workbench.projects.linear_boundary import LinearBoundary, crossing
+from workbench.projects.neural_networks.linear_boundary import LinearBoundary, crossing
 from workbench.recipes.find import find_recipe
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Train

@@ -10,8 +10,8 @@ from stepping import scalars, train
 
 from workbench.datasets.labelled_images import ImageData, LabelledImages
 from workbench.paths import shipped
-from workbench.projects import mnist_gan
-from workbench.projects.mnist_gan import MnistGan
+from workbench.projects.gans import mnist_gan
+from workbench.projects.gans.mnist_gan import MnistGan
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit.adversarial import frechet_distance, moments

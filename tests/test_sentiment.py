@@ -8,10 +8,10 @@ import pytest
 from workbench.datasets import imdb
 from workbench.events import Curve, Event, Matrix, Scalars, Table
 from workbench.problems import Problem
-from workbench.projects.sentiment_bigrams import SentimentBigrams
-from workbench.projects.sentiment_ensemble import SentimentEnsemble
-from workbench.projects.sentiment_gru import SentimentGru
-from workbench.projects.sentiment_lstm import SentimentLstm
+from workbench.projects.recurrent_networks.sentiment_bigrams import SentimentBigrams
+from workbench.projects.recurrent_networks.sentiment_ensemble import SentimentEnsemble
+from workbench.projects.recurrent_networks.sentiment_gru import SentimentGru
+from workbench.projects.recurrent_networks.sentiment_lstm import SentimentLstm
 from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit.review_networks import FixedSum, MeanOfVectors, Parts, padded
 from workbench.torchkit.reviews import Reading, ReviewProject, compared

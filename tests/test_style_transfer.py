@@ -12,7 +12,7 @@ from PIL import Image
 from workbench.events import Images, Table
 from workbench.paths import shipped
 from workbench.problems import Problem
-from workbench.projects.style_transfer import StyleTransfer, gram
+from workbench.projects.convolutional_networks.style_transfer import StyleTransfer, gram
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Train
 

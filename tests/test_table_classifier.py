@@ -10,7 +10,7 @@ import torch
 from workbench.datasets import table
 from workbench.events import Curve, Event, Matrix, Scalars, Table
 from workbench.problems import Problem
-from workbench.projects.table_classifier import EXAMPLES, TableClassifier
+from workbench.projects.neural_networks.table_classifier import EXAMPLES, TableClassifier
 from workbench.recipes.recipe import Compute, Recipe, Train
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.log import EventLog

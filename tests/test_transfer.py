@@ -15,7 +15,7 @@ from torch import nn
 
 from workbench.events import Images, Matrix, Scalars, Table
 from workbench.problems import Problem
-from workbench.projects.transfer import Transfer, most_confused
+from workbench.projects.convolutional_networks.transfer import Transfer, most_confused
 from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit import disk_cache
 

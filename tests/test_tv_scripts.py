@@ -11,8 +11,8 @@ import torch
 from workbench.datasets import scripts
 from workbench.events import Scalars, Table, Text
 from workbench.problems import Problem
-from workbench.projects._word_network import Softmax
-from workbench.projects.tv_scripts import TvScripts
+from workbench.projects.recurrent_networks._word_network import Softmax
+from workbench.projects.recurrent_networks.tv_scripts import TvScripts
 from workbench.recipes.find import find_recipe
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Recipe, Train

@@ -30,7 +30,7 @@ import torch.nn.functional as F
 
 from workbench.datasets.store.fetch import fetch
 from workbench.events import Event
-from workbench.projects.image_classifier import ImageClassifier
+from workbench.projects.convolutional_networks.image_classifier import ImageClassifier
 from workbench.recipes.find import find_recipe
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Recipe

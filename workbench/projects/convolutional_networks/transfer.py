@@ -18,7 +18,7 @@ from workbench.datasets import photos
 from workbench.datasets.pictures import decode_picture
 from workbench.events import Event, Matrix, Scalars, Table
 from workbench.problems import Problem
-from workbench.projects._dog_or_person import DogOrPerson
+from workbench.projects.convolutional_networks._dog_or_person import DogOrPerson
 from workbench.torchkit import backbone, features
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory

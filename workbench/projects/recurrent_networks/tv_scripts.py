@@ -10,7 +10,7 @@ from torch import Tensor
 from workbench.datasets import scripts
 from workbench.events import Event, Scalars, Text
 from workbench.problems import Problem, one_line
-from workbench.projects._word_network import WordNetwork
+from workbench.projects.recurrent_networks._word_network import WordNetwork
 from workbench.torchkit import language
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.optimization import Clipping, LearningRate
