@@ -1,12 +1,14 @@
 """The lists of recipes and runs: what stands in them, how each run ended, the filter, the mouse, and a run started from a recipe."""
 
+import time
+
 import msgspec
 import pytest
 from made_runs import RECIPE, alive, ended, finish, holder, make_run, touch_epoch, train
 from piloting import SIZES, open_run, seen, settle, walk_to
 from textual.events import Key
 
-from workbench import launch, lock, new, paths, runs, trust
+from workbench import launch, lock, new, paths, recipe, runs, trust
 from workbench.events import CAUSES
 from workbench.tui.app import DlwbApp
 from workbench.tui.screens.question import QuestionScreen
@@ -30,6 +32,22 @@ async def test_own_recipes_stand_before_the_course_s() -> None:
         await settle(pilot, lambda: "mine" in seen(pilot.app))
         text = seen(pilot.app)
         assert text.index("Own recipes") < text.index("mine") < text.index("2. Neural networks")
+
+
+async def test_the_second_start_reads_no_recipe_that_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.recipe_index.time.time_ns", lambda now=time.time_ns: now() + 10 * 10**9)  # every file is old
+    new.copy("mine", "digits-mlp")
+    broken = paths.home() / "recipes" / "broken.yaml"
+    broken.write_text("title: Broken\n")
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await settle(pilot, (paths.cache_folder() / "recipes.index").exists)
+    names: list[str] = []
+    load = recipe.load
+    monkeypatch.setattr(recipe, "load", lambda path, **more: (names.append(path.name), load(path, **more))[1])
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await pilot.press("home")
+        await settle(pilot, lambda: "✗ broken.yaml" in seen(pilot.app) and "mine" in seen(pilot.app))
+    assert names == ["broken.yaml"]
 
 
 async def test_a_broken_recipe_is_a_red_row_with_its_mistakes_in_the_pane() -> None:

@@ -10,6 +10,7 @@ from workbench import recipe as recipes
 from workbench.datasets import catalog
 from workbench.problems import Problem, one_line
 from workbench.recipe import Loaded, Recipe
+from workbench.recipe_index import Index
 
 # What reads runs is imported where it is used: the list of recipes is painted before.
 if TYPE_CHECKING:
@@ -67,10 +68,10 @@ class Entry:
         return one_line(self.recipe.title) if self.recipe else self.run.stem
 
 
-def shelve(path: Path) -> Shelved:
+def shelve(path: Path, index: Index) -> Shelved:
     """Read a recipe for the list; whatever is wrong with it stands in the list too."""
     try:
-        return Shelved(path, recipes.load(path, describe=False))
+        return Shelved(path, index.load(path))
     except recipes.RecipeProblem as problem:
         return Shelved(path, None, problem.problems)
     except Problem as problem:
@@ -84,13 +85,15 @@ class Library:
 
     def __init__(self) -> None:
         self.shelf: list[Shelved] = []
+        self.index: Index | None = None
         self.entries: dict[str, Entry] = {}
         self._feeds: dict[str, Feed] = {}
         self._opened: list[str] = []
 
     def load_recipes(self) -> None:
         """Read every recipe, by part and lesson."""
-        self.shelf = sorted(map(shelve, recipes.shipped_and_own()), key=lambda each: each.place)
+        self.index = index = Index()
+        self.shelf = sorted((shelve(path, index) for path in recipes.shipped_and_own()), key=lambda shelved: shelved.place)
 
     def feed(self, run: Run) -> Feed:
         """The run's feed, for a screen that opens; it is kept when the screen is left."""
