@@ -1,10 +1,11 @@
 """What the terminal program costs and how fast it is, on a real pseudo terminal of 120x40 cells; beside wandb's LEET where that is given.
 
-    python tests/bench/terminal.py [--leet WANDB] [--before CHECKOUT] [paint] [open] [bytes]
+    python tests/bench/terminal.py [--leet WANDB] [--before CHECKOUT] [--turns N] [paint] [open] [bytes]
 
 paint: first paint of `dlwb` with 120 recipes, and with the shipped ones, against an empty Textual program with a table of as many rows,
 interleaved (at most 1.15 times).
-open: from Enter on a run of 100,000 steps x 4 metrics to the full picture (under 0.5 s), cold and after the cursor rested on it.
+open: from Enter on a run of 100,000 steps x 4 metrics to the full picture (under 0.5 s): on the newest one and on another one at once, and
+after the cursor rested on it.
 `--before` measures another checkout beside this one, turn by turn: on a busy machine only the ratio says anything.
 bytes: bytes a second to the terminal of a live run with four metrics at 10 Hz (at most 1.4 KiB/s), and of a finished run (under 100 B/s).
 """
@@ -113,7 +114,7 @@ def first_paint(rows: list[list[str]], marker: str, before: str, turns: int) -> 
         print(f"{cpu:.2f} s of processor time, ratio {cpu_ratio:.2f}")
 
 
-def paint(before: str, turns: int = 20) -> None:
+def paint(before: str, turns: int) -> None:
     """With all the recipes there will be, and with those of today."""
     from workbench import paths, recipe
     from workbench.tui.library import Library
@@ -138,25 +139,32 @@ def paint(before: str, turns: int = 20) -> None:
         first_paint(rows, marker, before, turns)
 
 
-def opening(leet: str, folder: Path, before: str, repeats: int = 7) -> None:
+def opening(leet: str, folder: Path, before: str, turns: int) -> None:
     """Enter to the picture that no longer changes."""
-    run = make_run("big")
+    run, older = make_run("big"), make_run("older", stamp="2025-01-01_000000")
     log = EventLog(run.path)
     write(log, STEPS, STEPS)
     log.write(Status(state="finished", cause="steps", step=STEPS))
     log.close()
+    shutil.copy(run.events, older.events)
     ended(run, "finished", "steps")
+    ended(older, "finished", "steps")
     sides = {"dlwb": "", **({"before": before} if before else {})}
     if before:
         shutil.copytree(os.environ["DLWB_HOME"], os.environ["DLWB_HOME"] + "-before", symlinks=True)
-    for how, rest in (("at once", 0.0), ("after the cursor rested on it", 3.0)):
+    for how, keys, rest in (
+        ("the newest, at once", (), 0.0),
+        ("another one, at once", ("down",), 0.0),
+        ("after the cursor rested on it", (), 3.0),
+    ):
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
         sent = dict.fromkeys(sides, 0)
-        for _ in range(repeats):
+        for _ in range(turns):
             for which, path in sides.items():
                 terminal = PtyTerminal(DLWB, environment=side(path))
                 terminal.listen(20, until_quiet=3)
-                terminal.type("2")
+                for key in ("2", *keys):
+                    terminal.type(key)
                 terminal.listen(rest)
                 begin = len(terminal.output)
                 cpu = terminal.cpu
@@ -229,6 +237,7 @@ def main() -> None:
     """Run what was asked for, or everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--leet", default="", help="the wandb executable of an environment that has it")
+    parser.add_argument("--turns", type=int, default=0, help="how often each is measured: 20 for paint, 7 for open")
     parser.add_argument("--before", default="", help="another checkout, to be measured beside this one")
     parser.add_argument("what", nargs="*", choices=["paint", "open", "bytes", []], default=[])
     options = parser.parse_args()
@@ -237,9 +246,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["DLWB_HOME"] = str(Path(folder) / "home")
             if name == "paint":
-                paint(options.before)
+                paint(options.before, options.turns or 20)
             elif name == "open":
-                opening(options.leet, Path(folder), options.before)
+                opening(options.leet, Path(folder), options.before, options.turns or 7)
             else:
                 traffic(options.leet, Path(folder))
 

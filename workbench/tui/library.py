@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 OWN = "Own recipes"
 KEPT = 4
 """Feeds of ended runs that stay in memory after their screens were left."""
+AHEAD_BYTES = 64 << 20
+"""Of the newest run's log; it is read before anybody asks for it."""
 
 
 class Shelved(NamedTuple):
@@ -123,6 +125,13 @@ class Library:
             feed = self.feed(entry.run)
             while feed.read() or not feed.caught_up:
                 yield
+
+    def newest_ahead(self) -> Iterator[None]:
+        """The same for the newest run, unless its log is so long that it would keep a processor busy for no one."""
+        from workbench import runs
+
+        newest = max(self.entries.values(), key=lambda entry: entry.run.id, default=None)
+        return self.ahead(newest.run.id) if newest and runs.log_size(newest.run) <= AHEAD_BYTES else iter(())
 
     def of(self, stem: str) -> list[Entry]:
         """The past runs of a recipe, newest first."""
