@@ -1,5 +1,7 @@
 """The lists of recipes and runs: what stands in them, how each run ended, the filter, the mouse, and a run started from a recipe."""
 
+import time
+
 import msgspec
 import pytest
 from made_runs import RECIPE, alive, ended, finish, holder, make_run, touch_epoch, train
@@ -10,6 +12,8 @@ from workbench import paths
 from workbench.events import CAUSES
 from workbench.launch import start
 from workbench.recipes import copy_recipe, trust
+from workbench.recipes import load as loading
+from workbench.recipes.load import load_recipe
 from workbench.runs import lock
 from workbench.runs.run import list_runs
 from workbench.runs.state import state_of
@@ -35,6 +39,21 @@ async def test_own_recipes_stand_before_the_course_s() -> None:
         await settle(pilot, lambda: "mine" in seen(pilot.app))
         text = seen(pilot.app)
         assert text.index("Own recipes") < text.index("mine") < text.index("2. Neural networks")
+
+
+async def test_the_second_start_reads_no_recipe_that_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.recipes.index.time.time_ns", lambda now=time.time_ns: now() + 10 * 10**9)  # every file is old
+    copy_recipe.copy("mine", "digits-mlp")
+    broken = paths.home() / "recipes" / "broken.yaml"
+    broken.write_text("title: Broken\n")
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await settle(pilot, (paths.cache_folder() / "recipes.index").exists)
+    names: list[str] = []
+    monkeypatch.setattr(loading, "load_recipe", lambda path, **more: (names.append(path.name), load_recipe(path, **more))[1])
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await pilot.press("home")
+        await settle(pilot, lambda: "✗ broken.yaml" in seen(pilot.app) and "mine" in seen(pilot.app))
+    assert names == ["broken.yaml"]
 
 
 async def test_a_broken_recipe_is_a_red_row_with_its_mistakes_in_the_pane() -> None:

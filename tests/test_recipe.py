@@ -85,7 +85,7 @@ learning_rate: 0.1
         "r.yaml:4 config.learning_rat: not a setting of image_classifier; did you mean learning_rate?",
         "r.yaml:5 config.hidden.1: must be a whole number, not 'many'",
         "r.yaml:6 config.dropout: must be less than 1, not 2",
-        "r.yaml:7 config.optimizer: must be sgd or adam, not 'Adam'; did you mean adam?",
+        "r.yaml:7 config.optimizer: must be sgd or adam or adamw, not 'Adam'; did you mean adam?",
         "r.yaml:8 train.epochs: must be at least 1, not 0",
         "r.yaml:8 train.batch_size: must be a whole number, not 20.5",
         "r.yaml:8 train.stop_when_not_finite: must be true or false, not 'yes'; write true or false",
@@ -162,7 +162,7 @@ def test_text_that_cannot_be_read(text: str | bytes, report: str) -> None:
         ('"\\e[31mseeds": 3', "r.yaml:3 seeds: not a setting of a recipe; did you mean seed?"),
         (
             "train: {keep_best: loss}",
-            "r.yaml:3 train.keep_best: cannot be 'loss'; it is metric whose best weights are kept and tested",
+            "r.yaml:3 train.keep_best: cannot be 'loss'; expected: metric whose best weights are kept and tested",
         ),
     ],
 )

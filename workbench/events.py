@@ -227,8 +227,11 @@ def _listed(value: Any) -> Any:
 _encoder = msgspec.json.Encoder(enc_hook=_listed)
 CRC_MEMBER = b',"crc":"'
 _END = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
-decode_plain: Callable[[bytes], AnyEvent] = msgspec.json.Decoder(AnyEvent).decode
+_decoder = msgspec.json.Decoder(AnyEvent)
+decode_plain: Callable[[bytes], AnyEvent] = _decoder.decode
 """Decodes a whole line that `is_plain`; msgspec.DecodeError where `decode` must look closer."""
+decode_lines: Callable[[bytes], list[AnyEvent]] = _decoder.decode_lines
+"""The same for many lines at once."""
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from workbench import paths
 from workbench.problems import Problem, one_line
-from workbench.recipes import trust, yaml_reader
+from workbench.recipes import trust, yaml_reader, yaml_values
 from workbench.recipes.find import find_recipe, project_source, shipped_and_own, shown_path
 from workbench.recipes.load import load_recipe
 
@@ -117,5 +117,5 @@ def _end(node: yaml.Node, text: str) -> int:
 
 
 def _quoted(text: str) -> str:
-    plain = re.fullmatch(r"[A-Za-z./~][\w./~ -]*", text) and isinstance(yaml_reader.scalar(text), str) and text == text.strip()
+    plain = re.fullmatch(r"[A-Za-z./~][\w./~ -]*", text) and isinstance(yaml_values.scalar(text), str) and text == text.strip()
     return text if plain else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -14,7 +14,7 @@ from workbench.recipes import project_schemas, schema_check, trust, yaml_reader
 from workbench.recipes.find import near_file, shipped_projects, shown_path
 from workbench.recipes.project_schemas import ProjectSchema
 from workbench.recipes.recipe import Compute, Recipe, Train
-from workbench.recipes.yaml_reader import Fault, Key
+from workbench.recipes.yaml_values import Fault, Key
 
 OWN = re.compile(r"(\.{1,2}|~)?/")
 """How a path of a person's own begins."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from workbench.recipes import yaml_reader
+from workbench.recipes import yaml_values
 
 Count = Annotated[int, Meta(ge=0)]
 
@@ -136,7 +136,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
     def text(dumper: Any, value: str) -> Any:
         try:
-            quoted = not isinstance(yaml_reader.scalar(value), str)
+            quoted = not isinstance(yaml_values.scalar(value), str)
         except ValueError:
             quoted = True
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if quoted else None)

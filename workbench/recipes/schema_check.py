@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from workbench.problems import nearest, one_line
-from workbench.recipes.yaml_reader import Fault, Key
+from workbench.recipes.yaml_values import Fault, Key
 
 Schema = dict[str, Any]
 
@@ -158,7 +158,8 @@ class _Check:
         elif len(value) > schema.get("maxLength", len(value)):
             self.fault(where, f"must have {schema['maxLength']} characters or fewer")
         elif "pattern" in schema and not re.search(schema["pattern"], value):
-            self.fault(where, f"cannot be {shown(value)}; it is {schema.get('description', 'as ' + schema['pattern'])}")
+            about = str(schema.get("description", f"as {schema['pattern']}"))
+            self.fault(where, f"cannot be {shown(value)}; expected: {about[:1].lower()}{about[1:].removesuffix('.')}")
 
     def array(self, value: list[Any], schema: Schema, where: Key, owner: str) -> list[Any]:
         least, most = schema.get("minItems", 0), schema.get("maxItems", len(value))

@@ -186,9 +186,12 @@ class DlwbApp(App[None], inherit_bindings=False):
             feed.launching = False
 
     def warm_up(self) -> None:
-        """Import what a run's screen needs, while the person reads the list."""
+        """Import what a run's screen needs, and write down what was read, while the person reads the list."""
+        index = self.library.index
 
         def work() -> None:
+            if index:
+                index.keep()
             importlib.import_module("workbench.tui.screens.run")
             gc.freeze()
             gc.enable()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from workbench.datasets.store import catalog
 from workbench.problems import Problem, one_line
 from workbench.recipes.find import course_order, shipped_and_own, shown_path
-from workbench.recipes.load import Loaded, RecipeProblem, load_recipe
+from workbench.recipes.index import Index
+from workbench.recipes.load import Loaded, RecipeProblem
 from workbench.recipes.recipe import Recipe
 
 # What reads runs is imported where it is used: the list of recipes is painted before.
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 OWN = "Own recipes"
 KEPT = 4
 """Feeds of ended runs that stay in memory after their screens were left."""
+AHEAD_BYTES = 64 << 20
+"""Of the newest run's log; it is read before anybody asks for it."""
 
 
 class Shelved(NamedTuple):
@@ -69,10 +72,10 @@ class Entry:
         return one_line(self.recipe.title) if self.recipe else self.run.stem
 
 
-def shelve(path: Path) -> Shelved:
+def shelve(path: Path, index: Index) -> Shelved:
     """Read a recipe for the list; whatever is wrong with it stands in the list too."""
     try:
-        return Shelved(path, load_recipe(path, describe=False))
+        return Shelved(path, index.load(path))
     except RecipeProblem as problem:
         return Shelved(path, None, problem.problems)
     except Problem as problem:
@@ -86,13 +89,15 @@ class Library:
 
     def __init__(self) -> None:
         self.shelf: list[Shelved] = []
+        self.index: Index | None = None
         self.entries: dict[str, Entry] = {}
         self._feeds: dict[str, Feed] = {}
         self._opened: list[str] = []
 
     def load_recipes(self) -> None:
         """Read every recipe, by part and lesson."""
-        self.shelf = sorted(map(shelve, shipped_and_own()), key=lambda each: each.place)
+        self.index = index = Index()
+        self.shelf = sorted((shelve(path, index) for path in shipped_and_own()), key=lambda shelved: shelved.place)
 
     def feed(self, run: Run) -> Feed:
         """The run's feed, for a screen that opens; it is kept when the screen is left."""
@@ -122,6 +127,13 @@ class Library:
             feed = self.feed(entry.run)
             while feed.read() or not feed.caught_up:
                 yield
+
+    def newest_ahead(self) -> Iterator[None]:
+        """The same for the newest run, unless its log is so long that it would keep a processor busy for no one."""
+        from workbench.runs.summary import log_size
+
+        newest = max(self.entries.values(), key=lambda entry: entry.run.id, default=None)
+        return self.ahead(newest.run.id) if newest and log_size(newest.run) <= AHEAD_BYTES else iter(())
 
     def of(self, stem: str) -> list[Entry]:
         """The past runs of a recipe, newest first."""

@@ -112,7 +112,11 @@ class ListScreen(Walker, KeyScreen):
             self.fill()
             self._timer = self.set_timer(PAUSE, self._look)
             if not self._idle:
-                self._idle = self.set_timer(0.05, self.services.warm_up)
+                self._idle = self.set_timer(0.05, self.idle)
+
+    def idle(self) -> None:
+        """Called once, when the list stands and all runs have been looked at."""
+        self.services.warm_up()
 
     # -- what stands where -----------------------------------------------------------------------------------------------------
 

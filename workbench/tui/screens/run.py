@@ -30,8 +30,10 @@ REST = 2.0
 """The same for one that has ended: somebody may resume it."""
 DRAW = 1.0
 """Seconds between two drawings, so that a run that logs fast costs no more over SSH than one that logs slowly."""
-FIRST = 0.5
-"""Seconds between two drawings while an old log is read."""
+FIRST = 1.0
+"""The same while an old log is read: each drawing holds up the whole picture, which most logs have sooner."""
+READ = 0.025
+"""Seconds of one slice of such a log: a key is answered between two, and each costs a turn of the event loop."""
 
 
 class RunScreen(KeyScreen):
@@ -101,7 +103,7 @@ class RunScreen(KeyScreen):
         if not self.is_attached:
             return
         feed, before = self.feed, self.feed.state
-        feed.read()
+        feed.read(READ)
         since = time.monotonic() - self._drawn_at
         if not feed.caught_up:
             if since > FIRST:
