@@ -89,7 +89,7 @@ learning_rate: 0.1
         "r.yaml:8 train.epochs: must be at least 1, not 0",
         "r.yaml:8 train.batch_size: must be a whole number, not 20.5",
         "r.yaml:8 train.stop_when_not_finite: must be true or false, not 'yes'; write true or false",
-        "r.yaml:9 compute.device: cannot be 'gpu'; it is auto, cpu, cuda or cuda:N",
+        "r.yaml:9 compute.device: cannot be 'gpu'; expected: one of auto, cpu, cuda and cuda:N",
         "r.yaml:9 compute.threads: must be a whole number, not '4'; write it without quotes, underscores or commas",
         "r.yaml:11 seed: stands here a second time; the first is on line 10",
         "r.yaml:12 watch: must be a list, not 'just text'; write [just text]",

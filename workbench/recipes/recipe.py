@@ -49,13 +49,13 @@ LIVE = ("epochs", "steps", "log_every", "evaluate_every", "sample_every", "check
 class Compute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """On what, and how exactly. Part of the recipe because 1 and 2 threads, or TF32, give different bits."""
 
-    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where it trains: auto, cpu, cuda or cuda:N.")] = "auto"
+    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="One of auto, cpu, cuda and cuda:N.")] = "auto"
     threads: Annotated[int, Meta(ge=0, description="Threads for one operation on the CPU; 0 takes as many as this process may use.")] = 0
     precision: Annotated[
         str,
         Meta(
             pattern=r"^(float32|bfloat16)$",
-            description="Numbers of the forward pass: float32, or bfloat16 by autocast on CUDA, faster with less memory.",
+            description="Precision of the forward pass: float32, or bfloat16 by autocast on CUDA, faster with less memory.",
         ),
     ] = "float32"
     tf32: Annotated[bool, Meta(description="Let CUDA multiply float32 as TF32: faster, with 10 bits of mantissa.")] = False
