@@ -60,7 +60,7 @@ def test_a_gpu_that_works_is_well() -> None:
         (TORCH, Driver(error="Driver/library version mismatch"), [], {}, "bad", "version mismatch"),
         (TORCH, HERE, [], {"CUDA_VISIBLE_DEVICES": "7"}, "bad", "CUDA_VISIBLE_DEVICES='7'"),
         (TORCH, HERE, [], {"CUDA_VISIBLE_DEVICES": ""}, "warn", "all of them"),
-        (TORCH, Driver("570.86.15", "12.8", 0), [], {"SLURM_JOB_ID": "5"}, "warn", "no GPU that this process may see"),
+        (TORCH, Driver("570.86.15", "12.8", 0), [], {"SLURM_JOB_ID": "5"}, "warn", "this process sees no GPU"),
         (TORCH, Driver(), [], {}, "ok", "train on the CPU"),
         (Torch(error="ImportError: libcudart.so.12"), HERE, [GPU], {}, "unknown", "could not be asked"),
     ],
