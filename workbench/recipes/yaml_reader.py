@@ -1,4 +1,4 @@
-"""Reads one small YAML file as plain data with the line of every setting; scalars are ours. `recipe.load` calls it."""
+"""Reads one small YAML file as plain data with the line of every setting. How scalars are read is defined here. `recipe.load` calls it."""
 
 import json
 import os
@@ -28,11 +28,11 @@ DEPTH_LIMIT = 20
 NODE_LIMIT = 20_000
 
 Key = tuple[str | int, ...]
-"""Where a value stands: ("config", "hidden", 0)."""
+"""The path of a value: ("config", "hidden", 0)."""
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong, and where."""
+    """One error and its place."""
 
     where: Key
     text: str
@@ -41,7 +41,7 @@ class Fault(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A file's data (None where the text cannot be read to its end), the line of every key and item in it, and what was wrong with it."""
+    """A file's data (None where the text cannot be read to its end), the line of every key and item, and its errors."""
 
     value: Any
     lines: dict[Key, int]
@@ -49,7 +49,7 @@ class Document(NamedTuple):
 
 
 def read(path: Path) -> Document:
-    """The file's data. Raises Problem where there is no readable text; what is wrong in the text is in `faults`."""
+    """The file's data. Raises Problem where there is no readable text; errors in the text are in `faults`."""
     return parse(text_of(path))
 
 
@@ -65,7 +65,7 @@ _WORDS: dict[str, bool | None] = {
 
 
 def scalar(text: str) -> bool | int | float | str | None:
-    """What an unquoted word means: null, true, false, a number (2e-4 too), or text (dates, 1:30, yes, no).
+    """The value of an unquoted word: null, true, false, a number (also 2e-4), or text (also dates, 1:30, yes, no).
 
     Raises ValueError for a number that JSON cannot hold.
     """
@@ -86,7 +86,7 @@ def scalar(text: str) -> bool | int | float | str | None:
 
 
 def flow_value(text: str) -> tuple[Any, str]:
-    """What a person typed after `=` (a bracketed or quoted YAML value, or one scalar as it stands), and what is wrong with it, or ""."""
+    """The value of what a person typed after `=`: a bracketed or quoted YAML value, or one scalar; and its error, or ""."""
     text = text.strip()
     if text[:1] in ("[", "{", '"', "'"):
         document = parse(text)
@@ -99,7 +99,7 @@ def flow_value(text: str) -> tuple[Any, str]:
 
 
 def flow_text(value: Any) -> str:
-    """A value as it is typed after `=`: `flow_value` reads it back the same."""
+    """A value as it is typed after `=`; `flow_value` reads the same value back."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
@@ -118,14 +118,14 @@ def flow_text(value: Any) -> str:
 
 
 def _flow_item(value: Any) -> str:
-    """Inside brackets a word must not hold what brackets are made of."""
+    """A value inside brackets: a word that contains brackets, commas or the like is quoted."""
     if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_./][\w./-]*", value):
         return json.dumps(value, ensure_ascii=False)
     return flow_text(value)
 
 
 def text_of(path: Path) -> str:
-    """A recipe file's text; Problem where there is none, it is too long, or not UTF-8."""
+    """A recipe file's text; Problem where there is no such file, it is too long, or it is not UTF-8."""
     shown = one_line(str(path))
     try:
         kind = path.stat().st_mode
@@ -133,7 +133,7 @@ def text_of(path: Path) -> str:
             raise Problem(f"{shown} is a folder, not a recipe.", "Name a .yaml file.")
         if not stat.S_ISREG(kind):
             raise Problem(f"{shown} is not a plain file.", "A recipe is a .yaml file.")
-        # The size may change between a look and the reading, and NONBLOCK keeps a pipe that took its place from waiting.
+        # The size may change after a check, so the read itself is limited. NONBLOCK: a pipe may have replaced the file, and must not block.
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(file, "rb", buffering=0) as opened:  # noqa: PTH123
             data = opened.read(SIZE_LIMIT + 1) or b""
@@ -154,7 +154,7 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 
 
 def parse(text: str) -> Document:
-    """The text's data; never raises for what stands in it."""
+    """The text's data; errors in the text never raise."""
     bad = _UNPRINTABLE.search(text)
     if bad:
         line = text.count("\n", 0, bad.start()) + 1
@@ -174,16 +174,16 @@ def parse(text: str) -> Document:
 
 
 def _events(text: str) -> Iterator[Event]:
-    """One event after the other, so that depth and count are seen before memory or the stack is spent on them."""
+    """One event after the other, so that depth and number of values are checked before they use much memory or stack."""
     return yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 class _Stop(Exception):
-    """Reading on makes no sense."""
+    """Reading further makes no sense."""
 
 
 class _Builder:
-    """Makes plain data of events, without recursion."""
+    """Builds plain data from events, without recursion."""
 
     def __init__(self) -> None:
         self.root: Any = None
@@ -204,7 +204,7 @@ class _Builder:
         elif isinstance(event, DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                self._stop("a second document begins here (---); a recipe is one", _line(event))
+                self._stop("a second document begins here (---); a recipe is only one", _line(event))
 
     def _stop(self, text: str, line: int, where: Key = ()) -> None:
         self.faults.append(Fault(where, text, line))
@@ -242,15 +242,15 @@ class _Builder:
         if not isinstance(event, ScalarEvent):
             self._stop("a key must be a plain word", line, where)
         key = clean(event.value)
-        here = (*where, key)
-        self._refuse(event, here, line)
+        path = (*where, key)
+        self._refuse(event, path, line)
         if key == "<<" and not event.style:
-            self.faults.append(Fault(here, "merge keys (<<) are not read; write each setting out", line))
+            self.faults.append(Fault(path, "merge keys (<<) are not read; write each setting out", line))
         elif not key:
-            self.faults.append(Fault(here, "a key is missing before the colon", line))
+            self.faults.append(Fault(path, "a key is missing before the colon", line))
         if key in mapping:
-            self.faults.append(Fault(here, f"stands here a second time; the first is on line {self.lines[here]}", line))
-        self.lines.setdefault(here, line)
+            self.faults.append(Fault(path, f"stands here a second time; the first is on line {self.lines[path]}", line))
+        self.lines.setdefault(path, line)
         return key
 
     def _value(self, event: Any, where: Key, line: int) -> Any:
@@ -283,7 +283,7 @@ def _line(event: Any) -> int:
 
 
 def _syntax(error: yaml.MarkedYAMLError, lines: list[str]) -> Fault:
-    """The parser's complaint in plain words."""
+    """The parser's error in plain words."""
     mark = error.problem_mark or error.context_mark
     opened = error.context_mark or mark
     number = mark.line + 1 if mark else 1
@@ -293,7 +293,7 @@ def _syntax(error: yaml.MarkedYAMLError, lines: list[str]) -> Fault:
     if "\t" in indent:
         return Fault((), "is indented with a tab; YAML wants spaces", number)
     if "mapping values are not allowed" in words:
-        return Fault((), 'has a colon too many; put text that contains ": " in quotes', number)
+        return Fault((), 'has one colon too many; put text that contains ": " in quotes', number)
     if "cannot start any token" in words or "alphabetic or numeric" in words:
         character = line[opened.column : opened.column + 1] if opened else ""
         where = "a tab" if character == "\t" else one_line(character)
@@ -306,6 +306,6 @@ def _syntax(error: yaml.MarkedYAMLError, lines: list[str]) -> Fault:
         return Fault((), 'is neither "key: value" nor indented under one', opened.line + 1 if opened else number)
     if "expected key" in words or "<block end>" in words or "<document start>" in words:
         return Fault((), "is not indented like the lines around it", number)
-    if "nesting depth" in words:  # libyaml has a limit of its own, which speaks first where it reads far ahead
+    if "nesting depth" in words:  # libyaml's own depth limit can come first, because it reads ahead
         return Fault((), f"is nested deeper than {DEPTH_LIMIT} levels", number)
     return Fault((), f"is not YAML: {one_line(words, 120)}", number)
