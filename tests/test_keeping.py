@@ -211,7 +211,7 @@ def test_two_runs_side_by_side(tmp_path: Path) -> None:
     assert "train/loss" in told["figures"] and "train/loss" not in told["best"]
     shown = done_well("compare", made[0].id, made[1].id)
     assert "config.learning_rate" in shown and " *" in next(line for line in shown.splitlines() if line.startswith("test/loss"))
-    assert "nothing to be compared with" in refused("compare", made[0].id, made[0].id)
+    assert "One run cannot be compared" in refused("compare", made[0].id, made[0].id)
 
 
 def test_live_changes_other_code_and_other_devices_are_settings_too() -> None:

@@ -121,7 +121,7 @@ def test_an_edited_figure_is_found(tmp_path: Path) -> None:
     text = readme.read_text()
     assert "0.9871" in text
     files.write(readme, text.replace("0.9871", "0.9971").encode())
-    with pytest.raises(Problem, match="not what the results say"):
+    with pytest.raises(Problem, match="does not match the results"):
         measured.render(True, readme, kept)
 
 
