@@ -109,7 +109,7 @@ def test_all_that_cannot_be_used_is_named_at_once(tmp_path: Path) -> None:
     for part in (
         "a/notes.txt is neither",
         "a/0.png",
-        "link.png is a link, and none is followed",
+        "link.png is a link, and links are not followed",
         "pipe.png is a pipe",
         "deeper is a folder",
     ):
