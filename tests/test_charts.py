@@ -19,7 +19,8 @@ from workbench.tui.charts import braille
 from workbench.tui.charts.axes import Scale, number, tick_label, ticks, x_end, y_scale
 from workbench.tui.charts.cells import Cells, changed, cut, text_width
 from workbench.tui.charts.chart import Chart, Line, Moment, Reference, curve_line, scatter_lines
-from workbench.tui.charts.plot import BAD, SERIES, Plot, Trace, draw
+from workbench.tui.charts.draw_plot import draw
+from workbench.tui.charts.plot import BAD, SERIES, Plot, Trace
 from workbench.tui.charts.pyramid import Pyramid
 
 

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from download_server import CONTENT, Server, offer_from, put_part, server
 from lines import LINE, start
 from test_cli import dlwb
-from test_download import CONTENT, Server, offer_from, put_part, server
 from test_worker import ended, nothing_is_left, until
 
 from workbench import paths

@@ -1,8 +1,8 @@
 """The list of data sets as a person uses it: fetch with progress from a real server, stop, verify, remove, and a look inside."""
 
 import pytest
+from download_server import CONTENT, Server, left, offer_from, server
 from piloting import SIZES, seen, settle
-from test_download import CONTENT, Server, left, offer_from, server
 
 from workbench import paths
 from workbench.datasets.store import fetch

@@ -100,6 +100,15 @@ def test_a_bad_archive_leaves_nothing(tmp_path: Path, content: bytes, says: str)
     assert not (tmp_path / "out.txt").exists()
 
 
+def test_times_owners_and_modes_of_an_archive_are_not_taken_over(tmp_path: Path) -> None:
+    folder, file = member("d", tarfile.DIRTYPE), member("d/a")
+    folder.mode = file.mode = 0
+    file.mtime, file.uid = 1e30, 10**9  # type: ignore[assignment]
+    path = unpack(tmp_path, tar((folder, b""), (file, b"x"))) / "d" / "a"
+    assert path.read_bytes() == b"x" and path.stat().st_uid == tmp_path.stat().st_uid
+    assert path.stat().st_mode & 0o600 == 0o600 and path.parent.stat().st_mode & 0o700 == 0o700
+
+
 def test_an_absolute_name_is_refused(tmp_path: Path) -> None:
     outside = tmp_path / "out.txt"
     for content in (tar((member(str(outside)), b"x")), zipped((str(outside), b"x"))):

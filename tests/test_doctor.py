@@ -123,7 +123,7 @@ def test_a_driver_that_does_not_answer(tmp_path: Path) -> None:
     root = tmp_path / "proc/driver/nvidia"
     root.mkdir(parents=True)
     (root / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15\n")
-    code = "import sys; from pathlib import Path; from workbench import devices; print(devices.driver(Path(sys.argv[1])).error)"
+    code = "import sys; from pathlib import Path; from workbench.launch import devices; print(devices.driver(Path(sys.argv[1])).error)"
     for where, words in ((tmp_path, "version mismatch"), (tmp_path / "empty", "")):
         environment = driver(tmp_path, FAKE_NVML_ERROR="18")
         said = subprocess.run([sys.executable, "-c", code, str(where)], capture_output=True, text=True, env=environment, check=True)

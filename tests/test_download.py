@@ -1,198 +1,20 @@
 """Fetching against a local server that answers well, badly, or in parts; each file is right or not there."""
 
-import hashlib
 import lzma
 import resource
 import socket
 import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from download_server import CONTENT, Server, left, offer, offer_from, server
 
 from workbench import paths
 from workbench.datasets.store import catalog, download, fetch
 from workbench.problems import Problem
 from workbench.recipes import recipe
 
-CONTENT = bytes(range(256)) * 4000
-"""About a megabyte: four times what is read at once."""
-
-
-class Server(ThreadingHTTPServer):
-    """Serves one file under several names, each in a way of its own; counts requests and bytes."""
-
-    asked: list[str]
-    ranges: list[str | None]
-    sent = 0
-    patience = threading.Event()
-    """Set once a stalling answer may end."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.path)
-        self.server.ranges.append(self.headers["Range"])
-        answer = getattr(self, self.path[1:].replace("-", "_").partition(".")[0], None)
-        if answer is None:
-            self.send_error(404)
-        else:
-            try:
-                answer()
-            except (BrokenPipeError, ConnectionResetError):
-                pass
-
-    def reply(self, content: bytes, length: int | None) -> None:
-        self.send_response(200)
-        if length is not None:
-            self.send_header("Content-Length", str(length))
-        self.end_headers()
-        for start in range(0, len(content), 4096):
-            self.wfile.write(content[start : start + 4096])
-            self.server.sent += 4096
-
-    def good(self) -> None:
-        self.reply(CONTENT, len(CONTENT))
-
-    def without_length(self) -> None:
-        self.reply(CONTENT, None)
-
-    def part(self, tag: str, most: int, content: bytes = CONTENT) -> None:
-        """At most so many bytes from where the Range begins, for whoever's If-Range names this version; else from the beginning."""
-        start = 0
-        if self.headers["Range"] and self.headers["If-Range"] in (None, tag):
-            start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        else:
-            self.send_response(200)
-        self.send_header("ETag", tag)
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        self.wfile.write(content[start : start + most])
-        self.server.sent += most
-
-    def by_thirds(self) -> None:
-        self.part('"one"', 400_000)
-
-    def rest(self) -> None:
-        self.part('"one"', len(CONTENT))
-
-    def other_version(self) -> None:
-        self.part('"two"', len(CONTENT))
-
-    def no_ranges(self) -> None:
-        self.reply(CONTENT, len(CONTENT))
-
-    def other_part(self) -> None:
-        if self.headers["Range"]:
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes 0-9/{len(CONTENT)}")
-            self.send_header("Content-Length", "10")
-            self.end_headers()
-            self.wfile.write(CONTENT[:10])
-        else:
-            self.part('"one"', len(CONTENT))
-
-    def no_such_part(self) -> None:
-        if self.headers["Range"]:
-            self.send_error(416)
-        else:
-            self.part('"one"', len(CONTENT))
-
-    def stalls(self) -> None:
-        self.part('"one"', 300_000)
-        self.server.patience.wait(20)
-
-    def slowly(self) -> None:
-        self.part('"one"', 300_000)
-        self.server.patience.wait(20)
-        self.wfile.write(CONTENT[300_000:])
-
-    def drips(self) -> None:
-        self.part('"one"', 0)
-        for place in range(0, len(CONTENT), 2):
-            self.wfile.write(CONTENT[place : place + 2])
-            if self.server.patience.wait(0.02):
-                return
-
-    def silent_at_the_end(self) -> None:
-        self.reply(CONTENT, len(CONTENT) + 1)
-        self.server.patience.wait(20)
-
-    def says_nothing(self) -> None:
-        self.server.patience.wait(20)
-
-    def round_and_round(self) -> None:
-        self.redirect(f"http://127.0.0.1:{self.server.server_port}/round-and-round")
-
-    def cut_off(self) -> None:
-        self.reply(CONTENT[:300_000], len(CONTENT))
-
-    def says_less(self) -> None:
-        self.reply(CONTENT, 300_000)
-
-    def says_more(self) -> None:
-        self.reply(CONTENT, len(CONTENT) + 1)
-
-    def other(self) -> None:
-        self.reply(CONTENT[::-1], len(CONTENT))
-
-    def endless(self) -> None:
-        self.reply(CONTENT * 100, None)
-
-    def elsewhere(self) -> None:
-        self.redirect(f"http://127.0.0.1:{self.server.server_port}/good")
-
-    def to_http(self) -> None:
-        # A name for this very server: only the rule keeps it from being followed.
-        self.redirect(f"http://localhost:{self.server.server_port}/good")
-
-    def to_file(self) -> None:
-        self.redirect("file:///etc/passwd")
-
-    def redirect(self, where: str) -> None:
-        self.send_response(302)
-        self.send_header("Location", where)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.delenv("DLWB_MIRROR", raising=False)
-    with Server(("127.0.0.1", 0), Handler) as one:
-        one.asked, one.ranges = [], []
-        one.patience.clear()
-        thread = threading.Thread(target=one.serve_forever, args=(0.01,))
-        thread.start()
-        yield one
-        one.patience.set()
-        one.shutdown()
-        thread.join()
-
-
-def offer(monkeypatch: pytest.MonkeyPatch, url: str = "", content: bytes = CONTENT, **more: object) -> None:
-    """Put a data set of one file into the catalogue."""
-    file = catalog.File(bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), url=url, **more)
-    entry = catalog.DataSet(title="Made", licence="none", source="here", files={"it": file})
-    monkeypatch.setattr(catalog, "catalog", lambda: {"made": entry})
-
-
-def offer_from(monkeypatch: pytest.MonkeyPatch, server: Server, name: str, **more: object) -> None:
-    offer(monkeypatch, f"http://127.0.0.1:{server.server_port}/{name}", **more)
-
-
-def left() -> list[str]:
-    """What a download left behind, but for its lock."""
-    return sorted(path.name for path in paths.data().rglob("*") if path.is_file() and path.suffix != ".lock")
+__all__ = ["server"]
 
 
 @pytest.mark.parametrize("name", ["good", "without-length", "elsewhere"])
@@ -232,111 +54,12 @@ def test_a_bad_server_gives_one_sentence_and_no_file(monkeypatch: pytest.MonkeyP
     assert not any(path == "/good" for path in server.asked)
 
 
-def put_part(content: bytes, version: str = '"one"') -> None:
-    """What an interrupted download of `made` leaves behind."""
-    folder = paths.data() / "made"
-    folder.mkdir(parents=True)
-    for file in catalog.find("made").files.values():
-        name = Path(file.url).name
-        (folder / f".{name}.part").write_bytes(content)
-        (folder / f".{name}.version").write_text(version)
-
-
-@pytest.mark.parametrize("name", ["cut-off", "says-less"])
-def test_a_server_that_stops_early_leaves_its_part(monkeypatch: pytest.MonkeyPatch, server: Server, name: str) -> None:
-    offer_from(monkeypatch, server, name)
-    with pytest.raises(Problem, match="sent 300,000 of the 1,024,000 bytes") as caught:
-        fetch.fetch("made")
-    assert caught.value.cause == "data" and "300,000 of its 1,024,000 bytes are here" in caught.value.hint
-    assert left() == [f".{name}.part", f".{name}.version"]
-    # It asked for the rest, was sent the beginning again, got no further, and gave up.
-    assert server.ranges == [None, "bytes=300000-"]
-
-
-def test_a_download_that_is_cut_again_and_again_is_put_together(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
-    offer_from(monkeypatch, server, "by-thirds")
-    assert fetch.fetch("made")["it"].read_bytes() == CONTENT
-    assert server.ranges == [None, "bytes=400000-", "bytes=800000-"]
-    assert left() == ["by-thirds"]
-
-
-@pytest.mark.parametrize(
-    ("name", "part", "version", "ranges"),
-    [
-        ("rest", CONTENT[:500_000], '"one"', ["bytes=500000-"]),
-        ("rest", CONTENT[:500_000], "", ["bytes=500000-"]),
-        ("rest", CONTENT[:500_000], "bad\nheader: \x01", ["bytes=500000-"]),
-        ("other-version", CONTENT[:500_000], '"one"', ["bytes=500000-"]),
-        ("no-ranges", CONTENT[:500_000], '"one"', ["bytes=500000-"]),
-        ("no-such-part", CONTENT[:500_000], '"one"', ["bytes=500000-", None]),
-        ("rest", bytes(500_000), '"one"', ["bytes=500000-", None]),
-        ("rest", CONTENT, '"one"', []),
-        ("rest", CONTENT[::-1], '"one"', [None]),
-        ("rest", CONTENT + b"more", '"one"', [None]),
-    ],
-)
-def test_a_download_goes_on_where_an_earlier_one_was_interrupted(
-    monkeypatch: pytest.MonkeyPatch, server: Server, name: str, part: bytes, version: str, ranges: list[str | None]
-) -> None:
-    offer_from(monkeypatch, server, name)
-    put_part(part, version)
-    assert fetch.fetch("made")["it"].read_bytes() == CONTENT
-    assert server.ranges == ranges
-    assert left() == [name]
-
-
-def test_only_what_is_missing_is_sent(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
-    offer_from(monkeypatch, server, "rest")
-    put_part(CONTENT[:-10])
-    seen: list[tuple[str, int, int]] = []
-    before = fetch.progress.set(lambda *report: seen.append(report))
-    fetch.fetch("made")
-    fetch.progress.reset(before)
-    assert [done for _, done, _ in seen] == [len(CONTENT)]
-
-
-def test_another_part_than_was_asked_for_is_not_taken(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
-    offer_from(monkeypatch, server, "other-part")
-    put_part(CONTENT[:500_000])
-    with pytest.raises(Problem, match="another part"):
-        fetch.fetch("made")
-    assert (paths.data() / "made" / ".other-part.part").read_bytes() == CONTENT[:500_000]
-
-
-class LetGo(BaseException):
-    """As SIGTERM or Ctrl-C ends a download."""
-
-
-def test_what_came_before_somebody_let_go_is_kept(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
-    offer_from(monkeypatch, server, "rest")
-
-    def let_go(name: str, done: int, total: int) -> None:
-        if done > 300_000:
-            raise LetGo
-
-    before = fetch.progress.set(let_go)
-    with pytest.raises(LetGo):
-        fetch.fetch("made")
-    fetch.progress.reset(before)
-    came = (paths.data() / "made" / ".rest.part").read_bytes()
-    assert 300_000 < len(came) < len(CONTENT) and CONTENT.startswith(came)
-    assert fetch.fetch("made")["it"].read_bytes() == CONTENT
-    assert server.ranges == [None, f"bytes={len(came)}-"]
-
-
 @pytest.mark.parametrize(("name", "says"), [("says-nothing", "silent for"), ("drips", r"it sent [\d,]+ bytes in \d+ seconds")])
 def test_a_server_that_stalls_is_let_go(monkeypatch: pytest.MonkeyPatch, server: Server, name: str, says: str) -> None:
     monkeypatch.setattr(download, "_PATIENCE", 0.5)
     offer_from(monkeypatch, server, name)
     with pytest.raises(Problem, match=says):
         fetch.fetch("made")
-
-
-def test_a_server_that_stalls_midway_is_asked_for_the_rest(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
-    monkeypatch.setattr(download, "_PATIENCE", 0.5)
-    offer_from(monkeypatch, server, "stalls")
-    assert fetch.fetch("made")["it"].read_bytes() == CONTENT
-    assert server.ranges == [None, "bytes=300000-", "bytes=600000-", "bytes=900000-"]
 
 
 def test_silence_after_the_last_byte_does_no_harm(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:

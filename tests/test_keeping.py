@@ -13,7 +13,7 @@ from made_runs import RECIPE, alive, finish, make_run, train
 from test_cli import dlwb
 from test_worker import ended, nothing_is_left
 
-from workbench import files, npy, terminal
+from workbench import files, terminal
 from workbench import formatting as words
 from workbench.events import Mark, Scalars
 from workbench.launch import start as launch
@@ -306,26 +306,6 @@ def test_wait_rings(tmp_path: Path) -> None:
     done = dlwb("wait", run.id, "--bell")
     assert done.returncode == 0 and "\a" in done.stderr and f"{run.id} finished" in done.stderr
     assert "\a" not in dlwb("wait", run.id).stderr
-
-
-# -- rows of numbers ----------------------------------------------------------------------------------------------------------------
-
-
-def test_npy_is_what_numpy_reads_and_only_that() -> None:
-    import io
-
-    import numpy as np
-
-    rows = [[1.0, float("nan"), -3.5], [float("inf"), 0.1, 2.0]]
-    data = npy.encode(rows)
-    assert np.array_equal(np.load(io.BytesIO(data)), rows, equal_nan=True)
-    assert np.array_equal(npy.decode(data), rows, equal_nan=True)
-    other = io.BytesIO()
-    np.save(other, np.array(rows))
-    assert np.array_equal(npy.decode(other.getvalue()), rows, equal_nan=True)
-    for wrong in (b"", data[:-1], data + b"\0", data.replace(b"<f8", b"<f4"), data.replace(b"(2, 3)", b"(3, 2)")[:-8], b"PK" + data):
-        with pytest.raises(ValueError):
-            npy.decode(wrong)
 
 
 def test_a_figure_that_never_was_is_no_best() -> None:

@@ -1,6 +1,7 @@
 """The writing side of the log: full disks, slow disks, and what is too big for a line."""
 
 import errno
+import io
 import os
 import resource
 import subprocess
@@ -25,7 +26,7 @@ from workbench.events import (
     Text,
 )
 from workbench.problems import Problem
-from workbench.runs.log import EventLog, read_all
+from workbench.runs.log import EventLog, read_all, read_rows
 
 
 @pytest.fixture
@@ -182,3 +183,36 @@ def test_a_slow_sync_delays_no_write_and_the_last_one_follows_close(tmp_path: Pa
     log.write(Mark("last"))
     log.close()
     assert sizes[-1] == (tmp_path / "events.jsonl").stat().st_size
+
+
+def test_rows_in_an_artifact_are_read_back_and_damage_is_a_value_error(tmp_path: Path) -> None:
+    """Whatever bit of the header flips: NumPy's own parser raises more than ValueError, and np.load allocates what a header names."""
+    rows = [[1.0, float("nan"), -3.5], [float("inf"), 0.1, 2.0]]
+    file, padded = io.BytesIO(), "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }".ljust(117).encode() + b"\n"
+    np.save(file, np.array(rows))
+    before = b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded + np.array(rows).tobytes()
+    path = tmp_path / "000001.npy"
+    for data in (file.getvalue(), before):  # NumPy's, and what runs of dlwb 0.1 hold
+        path.write_bytes(data)
+        assert np.array_equal(read_rows(path), rows, equal_nan=True)
+    transposed, single = io.BytesIO(), io.BytesIO()
+    np.save(transposed, np.array(rows).T)
+    np.save(single, np.array(rows, np.float32))
+    huge = before.replace(b"(2, 3), }      ", b"(2, 30000000)}")
+    others = [b"", before[:-1], before + b"\0", before[:-8], b"PK" + before, transposed.getvalue(), single.getvalue(), huge]
+    for place in range(8 * 120):
+        flipped = bytearray(before)
+        flipped[place // 8] ^= 1 << place % 8
+        others.append(bytes(flipped))
+    refused = 0
+    for data in others:
+        path.write_bytes(data)
+        try:
+            assert read_rows(path).size == 6
+        except ValueError:
+            refused += 1
+    assert refused > 500
+    for data in others[:8]:
+        path.write_bytes(data)
+        with pytest.raises(ValueError):
+            read_rows(path)

@@ -3,7 +3,9 @@
 import base64
 import io
 import math
+import os
 import re
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from workbench.events import Curve, Images, Matrix, Scalars, Scatter, Status, Ta
 from workbench.recipes.recipe import Bar, Reference
 from workbench.runs import notes
 from workbench.runs.export import formats, svg
-from workbench.runs.export.html import to_html
+from workbench.runs.export.html import templates, to_html
 
 __all__ = ["nothing_is_left"]
 
@@ -153,6 +155,11 @@ def test_a_run_that_never_began_is_a_page_too() -> None:
     assert "created" in checked("".join(to_html(make_run()))).words
 
 
+def drawing(chart: svg.Chart | None) -> str:
+    """The chart as the page has it."""
+    return str(templates().get_template("chart.svg.j2").module.drawing(chart))  # type: ignore[attr-defined]
+
+
 def test_a_long_line_is_thinned_without_losing_its_extremes() -> None:
     x = np.arange(100_000.0)
     y = np.sin(x / 9000)
@@ -161,17 +168,19 @@ def test_a_long_line_is_thinned_without_losing_its_extremes() -> None:
     pieces = svg.thinned(x.tolist(), y.tolist(), scale)
     assert len(pieces) == 2 and sum(map(len, pieces)) < 4 * 602
     assert (54_321.0, 7.0) in pieces[0] and pieces[0][0] == (0.0, 0.0) and pieces[1][-1][0] == 99_999.0
-    drawn = svg.chart([svg.Line("a", x.tolist(), y.tolist())])
+    chart = svg.chart([svg.Line("a", x.tolist(), y.tolist())])
+    assert chart
+    drawn = drawing(chart)
     assert drawn.count(">NaN<") == 1 and len(drawn) < 60_000
+    assert re.findall(r'class="s1" d="M(.*?)"', drawn) == chart.lines[0].paths, "no path is cut, however long"
 
 
 @pytest.mark.parametrize(
     "values", [[1.0], [0.0, 0.0], [-5.0, -5.0], [1e-300, 1e300], [5e-324, 1.0], [-1e308, 1e308], [math.nan, 2.0], [math.inf]]
 )
 def test_any_values_have_a_chart(values: list[float]) -> None:
-    drawn = svg.chart(
-        [svg.Line("a", [float(place) for place in range(len(values))], values)], end=0, references=[(math.nan, "x"), (2, "y")]
-    )
+    line = svg.Line("a", [float(place) for place in range(len(values))], values)
+    drawn = drawing(svg.chart([line], end=0, references=[(math.nan, "x"), (2, "y")]))
     assert "nan" not in drawn.replace("NaN", "") and "inf" not in drawn.replace(">inf<", "").lower().replace("-inf", "")
 
 
@@ -182,6 +191,34 @@ def test_ticks_are_round_and_inside() -> None:
         steps = np.diff(found)
         assert np.allclose(steps, steps[0])
     assert svg.ticks(svg.Scale(0.01, 120, 0, 1, log=True), 5) == [0.01, 0.1, 1, 10, 100]
+
+
+def test_a_file_is_written_whole_or_stays_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, folder = make_run(), tmp_path / "pages"
+    folder.mkdir()
+    file, link = folder / "page.html", folder / "link.html"
+    file.write_text("the last export")
+    link.symlink_to(file)
+
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError):
+        patched.setattr("os.fsync", fails)
+        formats.save(run, "html", file)
+    assert file.read_text() == "the last export" and sorted(folder.iterdir()) == [link, file]
+    assert formats.save(run, "html", link) == link
+    assert "</html>" in file.read_text() and link.is_symlink()
+
+
+def test_a_pipe_is_written_into_and_not_replaced(tmp_path: Path) -> None:
+    run, pipe, came = make_run(), tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: came.append(pipe.read_text()))
+    reader.start()
+    formats.save(run, "csv", pipe)
+    reader.join(30)
+    assert came == ["step,epoch,tag,value\n"] and pipe.is_fifo()
 
 
 def test_over_ssh_the_way_to_fetch_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

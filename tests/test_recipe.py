@@ -88,7 +88,7 @@ learning_rate: 0.1
         "r.yaml:8 train.epochs: must be at least 1, not 0",
         "r.yaml:8 train.batch_size: must be a whole number, not 20.5",
         "r.yaml:8 train.stop_when_not_finite: must be true or false, not 'yes'; write true or false",
-        "r.yaml:9 compute.device: cannot be 'gpu'; it is auto, cpu, cuda or cuda:N",
+        "r.yaml:9 compute.device: cannot be 'gpu' (Where it trains: auto, cpu, cuda or cuda:N.)",
         "r.yaml:9 compute.threads: must be a whole number, not '4'; write it without quotes, underscores or commas",
         "r.yaml:11 seed: stands here a second time; the first is on line 10",
         "r.yaml:12 watch: must be a list, not 'just text'; write [just text]",
@@ -161,7 +161,7 @@ def test_text_that_cannot_be_read(text: str | bytes, report: str) -> None:
         ('"\\e[31mseeds": 3', "r.yaml:3 seeds: not a setting of a recipe; did you mean seed?"),
         (
             "train: {keep_best: loss}",
-            "r.yaml:3 train.keep_best: cannot be 'loss'; it is metric whose best weights are kept and tested",
+            "r.yaml:3 train.keep_best: cannot be 'loss' (Metric whose best weights are kept and tested",
         ),
     ],
 )

@@ -17,8 +17,9 @@ from workbench.tui.app import DlwbApp
 from workbench.tui.charts.axes import Scale
 from workbench.tui.charts.braille import clipped
 from workbench.tui.charts.chart import Chart
+from workbench.tui.charts.draw_plot import draw
 from workbench.tui.charts.matrix import MatrixView
-from workbench.tui.charts.plot import FAINT, SERIES, Moment, Plot, Trace, draw
+from workbench.tui.charts.plot import FAINT, SERIES, Moment, Plot, Trace
 from workbench.tui.charts.pyramid import Pyramid
 from workbench.tui.panels.roc import counts, place_of
 from workbench.tui.panels.samples import SamplePanel

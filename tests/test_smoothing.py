@@ -10,7 +10,9 @@ from painted import Shown
 from test_charts import series
 
 from workbench.tui.charts.chart import Chart, Line
-from workbench.tui.charts.plot import FAINT, SERIES, Plot, Trace, apart, draw
+from workbench.tui.charts.draw_plot import draw
+from workbench.tui.charts.plot import FAINT, SERIES, Plot, Trace
+from workbench.tui.charts.plot_marks import apart
 from workbench.tui.charts.pyramid import Pyramid
 from workbench.tui.charts.smoothing import FEW, Smoothed, span
 

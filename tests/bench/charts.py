@@ -16,7 +16,8 @@ from rich.style import Style
 
 from workbench.runs.history import Series
 from workbench.tui.charts.cells import Cells, changed
-from workbench.tui.charts.plot import Plot, Trace, draw
+from workbench.tui.charts.draw_plot import draw
+from workbench.tui.charts.plot import Plot, Trace
 from workbench.tui.charts.pyramid import Pyramid
 from workbench.tui.charts.smoothing import Smoothed
 

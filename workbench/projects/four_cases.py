@@ -198,17 +198,9 @@ def drawn(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
 
 
 def multiply_adds(network: nn.Module, inputs: Tensor) -> int:
-    """Of the convolutions and linear layers in one forward pass."""
-    total = 0
+    """Of the convolutions and matrix products in one forward pass."""
+    from torch.utils.flop_counter import FlopCounterMode
 
-    def count(layer: nn.Module, given: Any, output: Any) -> None:
-        nonlocal total
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            total += output.numel() * layer.weight[0].numel()
-
-    hook = nn.modules.module.register_module_forward_hook(count)
-    try:
+    with FlopCounterMode(display=False) as counter:
         network(inputs)
-    finally:
-        hook.remove()
-    return total
+    return int(counter.get_total_flops()) // 2  # it counts a multiply-add as two operations

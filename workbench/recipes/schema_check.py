@@ -158,7 +158,7 @@ class _Check:
         elif len(value) > schema.get("maxLength", len(value)):
             self.fault(where, f"must have {schema['maxLength']} characters or fewer")
         elif "pattern" in schema and not re.search(schema["pattern"], value):
-            self.fault(where, f"cannot be {shown(value)}; it is {schema.get('description', 'as ' + schema['pattern'])}")
+            self.fault(where, f"cannot be {shown(value)} ({schema.get('description') or 'it must match ' + schema['pattern']})")
 
     def array(self, value: list[Any], schema: Schema, where: Key, owner: str) -> list[Any]:
         least, most = schema.get("minItems", 0), schema.get("maxItems", len(value))

@@ -5,14 +5,19 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import msgspec
 
-from workbench import events, npy
+from workbench import events, files
 from workbench.events import AnyEvent, Curve, Event, Images, Matrix, Scatter, Unknown, decode_plain
 from workbench.problems import Problem, one_line
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SLICE = 1 << 18
 """Bytes read at a time: a slice of them is decoded in a few milliseconds."""
@@ -101,13 +106,13 @@ class EventLog:
         """The event with what makes it too long for a line moved to an artifact, or, for text, cut."""
         replace = msgspec.structs.replace
         if isinstance(event, Matrix):
-            return replace(event, values=[], file=self._keep(npy.encode(event.values), ".npy"))
+            return replace(event, values=[], file=self._keep(_npy(event.values), ".npy"))
         if isinstance(event, Curve):
             rows = [event.x, event.y, event.at] if event.at else [event.x, event.y]
-            return replace(event, x=[], y=[], at=[], file=self._keep(npy.encode(rows), ".npy"))
+            return replace(event, x=[], y=[], at=[], file=self._keep(_npy(rows), ".npy"))
         if isinstance(event, Scatter):
             labels = event.labels if len(events.encode(replace(event, x=[], y=[]))) < events.LINE_LIMIT else []
-            return replace(event, x=[], y=[], labels=labels, file=self._keep(npy.encode([event.x, event.y]), ".npy"))
+            return replace(event, x=[], y=[], labels=labels, file=self._keep(_npy([event.x, event.y]), ".npy"))
         if isinstance(event, Images):
             captions = [caption[:40] for caption in event.captions]
             return replace(event, captions=captions if len(captions) <= 400 else [])
@@ -141,6 +146,36 @@ class EventLog:
 def _cut(text: str) -> str:
     """Text that fits in a line, even where JSON needs six bytes for each character."""
     return text if len(text) <= events.LINE_LIMIT // 8 else text[: events.LINE_LIMIT // 8] + "\n… (cut)"
+
+
+def _npy(rows: list[list[float]]) -> bytes:
+    """Rows of doubles in NumPy's .npy format; NumPy is imported only here and where they are read, so that lists start without it."""
+    import numpy as np
+
+    file = BytesIO()
+    try:
+        np.save(file, np.array(rows, "<f8"), allow_pickle=False)
+    except ValueError:
+        raise Problem("An event has rows, or x and y, of different lengths.", "Give as many values to each.", cause="data") from None
+    return file.getvalue()
+
+
+def read_rows(path: Path) -> "np.ndarray":
+    """The rows of doubles, (rows, columns), in an artifact of a log. OSError where it is no plain file, ValueError where it is damaged."""
+    from tokenize import TokenError
+
+    import numpy as np
+
+    file = BytesIO(files.read_plain(path))
+    try:
+        np.lib.format.read_magic(file)
+        shape, by_columns, kind = np.lib.format.read_array_header_1_0(file)
+    except (SyntaxError, TokenError):  # its parser's, for some damaged headers
+        shape, by_columns, kind = (), False, np.dtype("<f8")
+    if len(shape) != 2 or by_columns or kind != np.dtype("<f8"):
+        raise ValueError(f"{path.name} does not hold rows of numbers")
+    # Not np.load: that allocates whatever size a header names.
+    return np.frombuffer(file.read(), kind).reshape(shape)
 
 
 def _too_long(event: Event) -> Problem:

@@ -1,6 +1,7 @@
-"""How well two classes are told apart, from a score for each example: ROC, its area, precision, recall. NumPy only."""
+"""How well two classes are told apart, from a score for each example: ROC, its area, precision, recall."""
 
 import math
+import warnings
 
 import numpy as np
 
@@ -11,27 +12,30 @@ def roc(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """False positive rate, true positive rate and threshold, one for each different score, from (0, 0) at infinity to (1, 1).
 
     An example is called positive where its score is at least the threshold, so equal scores are one point. `positive` (number,) is
-    bool. A rate is NaN where there is none of its class.
+    bool. A rate is NaN where there is none of its class. All three are empty where a score is not finite: a diverged network ranks nothing.
     """
-    order = np.argsort(-scores, kind="stable")
-    scores, positive = scores[order], positive[order].astype(bool)
-    last = np.append(scores[1:] != scores[:-1], True)  # of the examples with this score
-    true, false = np.cumsum(positive)[last], np.cumsum(~positive)[last]
-    with np.errstate(invalid="ignore"):
-        rates = [np.append(0, counts) / np.float64(counts[-1]) for counts in (false, true)]
-    return rates[0], rates[1], np.append(math.inf, scores[last])
+    from sklearn import metrics
+
+    if not np.isfinite(scores).all():
+        return np.empty(0), np.empty(0), np.empty(0)
+    with warnings.catch_warnings(action="ignore"):  # a class without examples: NaN says it
+        false, true, thresholds = metrics.roc_curve(positive, scores.astype(np.float64), pos_label=True, drop_intermediate=False)
+    return false, true, thresholds
 
 
 def auc(positive: np.ndarray, scores: np.ndarray) -> float:
     """Area under the ROC, by trapezoids: how often a positive has the higher score, ties counted half. NaN with one class only."""
+    from sklearn import metrics
+
     false, true, _ = roc(positive, scores)
-    return float(np.trapezoid(true, false))
+    # Not roc_auc_score: it leaves out points on straight lines, which changes the last bits of the sum.
+    return metrics.auc(false, true) if len(false) else math.nan
 
 
 def roc_curve(positive: np.ndarray, scores: np.ndarray, tag: str = "roc") -> Curve:
     """The ROC as an event; the corner at an infinite threshold is given as one above the highest score."""
     false, true, thresholds = roc(positive, scores)
-    thresholds[0] = thresholds[1] + 1
+    thresholds[:1] = thresholds[1:2] + 1
     totals = (float((~positive).sum()), float(positive.sum()))
     labels = ("false positive rate", "true positive rate")
     return Curve(tag=tag, x=false.tolist(), y=true.tolist(), at=thresholds.tolist(), totals=totals, labels=labels)

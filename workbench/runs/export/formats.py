@@ -36,9 +36,11 @@ def export(run: Run, form: str, out: Path | None = None) -> None:
 
 def save(run: Run, form: str, file: Path) -> Path:
     """Write it as html, csv or json; returns the file's whole path."""
-    pieces = list(_pieces(run, form))
-    with file.open("w", encoding="utf-8", errors="replace") as opened:
-        opened.writelines(pieces)
+    data = "".join(_pieces(run, form)).encode(errors="replace")
+    if file.exists() and not file.is_file():
+        file.write_bytes(data)  # a pipe or a device: nothing to replace
+    else:
+        files.write(file.resolve(), data)
     return file.absolute()
 
 
@@ -74,6 +76,7 @@ def to_csv(run: Run) -> Iterator[str]:
         yield line.getvalue()
         line.seek(0)
         line.truncate()
+    yield line.getvalue()  # the names alone, where there is no scalar
 
 
 def to_tensorboard(run: Run, folder: Path) -> int:

@@ -1,8 +1,7 @@
-"""Charts as SVG, without NumPy and without a script: what the HTML export draws. Colours are classes, so that the page chooses them."""
+"""The geometry of a chart in SVG, without NumPy: what `chart.svg.j2` of the HTML export draws."""
 
 import math
 from collections.abc import Sequence
-from html import escape
 from typing import NamedTuple
 
 from workbench.formatting import count, number
@@ -40,6 +39,27 @@ class Scale(NamedTuple):
         return self.start + (at - low) / (high - low) * (self.end - self.start)
 
 
+class Drawn(NamedTuple):
+    """One series in pixels: the corners of its pieces, its points with what they say on hover, and its first value that is not finite."""
+
+    style: int
+    paths: list[str]
+    dots: list[tuple[float, float, str]]
+    radius: float
+    not_finite: tuple[float, str] | None
+
+
+class Chart(NamedTuple):
+    """All that a chart shows, in pixels, each with its text; `references` with the x where that ends."""
+
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+    moments: list[tuple[float, str]]
+    references: list[tuple[float, int, str]]
+    lines: list[Drawn]
+    labels: tuple[str, str]
+
+
 def chart(
     lines: Sequence[Line],
     *,
@@ -47,42 +67,31 @@ def chart(
     references: Sequence[tuple[float, str]] = (),
     moments: Sequence[float] = (),
     labels: tuple[str, str] = ("", ""),
-) -> str:
-    """A chart of these lines; `end` is the planned last x, references are horizontal lines, moments vertical ones with their numbers."""
+) -> Chart | None:
+    """A chart of these lines; `end` is the planned last x, references are horizontal lines, moments vertical ones with their numbers.
+
+    None where there is no value.
+    """
     xs = [value for line in lines for value in line.x if math.isfinite(value)]
     ys = [value for line in lines for value in line.y if math.isfinite(value)]
     if not xs or not ys:
-        return '<p class="faint">No values.</p>'
+        return None
     ys += [value for value, _ in references if math.isfinite(value)]
     x = _scale(min(0.0, *xs) if end is not None else min(xs), max(end or 0.0, max(xs)), LEFT, WIDTH - RIGHT)
     y = _scale(min(ys), max(ys), HEIGHT - BOTTOM, TOP, room=True)
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">']
-    for mark in ticks(y, 5):
-        at = y(mark)
-        parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text class="y" x="{LEFT - 6}" y="{at + 4:.1f}">{_tick(mark)}</text>')
-    for mark in ticks(x, 6):
-        parts.append(f'<text class="x" x="{x(mark):.1f}" y="{HEIGHT - 6}">{_tick(mark)}</text>')
-    parts.append(f'<path class="axis" d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
-    over: list[str] = []
-    for place, moment in enumerate(moments, 1):
-        if x.low <= moment <= x.high:
-            at = x(moment)
-            parts.append(f'<path class="moment" d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
-            over.append(f'<text class="note" x="{at + 3:.1f}" y="{TOP + 9}">{place}</text>')
-    for place, (value, label) in enumerate(references):
-        if math.isfinite(value):
-            at = y(value)
-            right = WIDTH - RIGHT - 4 - 110 * (place % 4)  # side by side, since their values are often close
-            parts.append(f'<path class="reference" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
-            over.append(f'<text class="note end" x="{right}" y="{at - 4:.1f}">{escape(label)} {_tick(value)}</text>')
-    for line in lines:
-        parts.append(_drawn(line, x, y))
-    if labels[0]:
-        parts.append(f'<text class="note end" x="{WIDTH - RIGHT}" y="{HEIGHT - BOTTOM - 5}">{escape(labels[0])}</text>')
-    if labels[1]:
-        parts.append(f'<text class="note" x="{LEFT + 5}" y="{TOP + 9}">{escape(labels[1])}</text>')
-    return "".join([*parts, *over, "</svg>"])
+    right = WIDTH - RIGHT - 4
+    return Chart(
+        [(x(mark), _tick(mark)) for mark in ticks(x, 6)],
+        [(y(mark), _tick(mark)) for mark in ticks(y, 5)],
+        [(x(moment), str(place)) for place, moment in enumerate(moments, 1) if x.low <= moment <= x.high],
+        [  # side by side, since their values are often close
+            (y(value), right - 110 * (place % 4), f"{label} {_tick(value)}")
+            for place, (value, label) in enumerate(references)
+            if math.isfinite(value)
+        ],
+        [_drawn(line, x, y) for line in lines],
+        labels,
+    )
 
 
 def _scale(low: float, high: float, start: float, end: float, room: bool = False) -> Scale:
@@ -143,24 +152,19 @@ def thinned(x: Sequence[float], y: Sequence[float], scale: Scale) -> list[list[t
     return [piece for piece in pieces if piece]
 
 
-def _drawn(line: Line, x: Scale, y: Scale) -> str:
-    style = f"s{line.slot % SLOTS + 1}"
-    found = [(one, value) for one, value in zip(line.x, line.y, strict=False) if math.isfinite(one) and math.isfinite(value)]
-    parts = []
+def _drawn(line: Line, x: Scale, y: Scale) -> Drawn:
+    points = list(zip(line.x, line.y, strict=False))
+    finite = [(across, value) for across, value in points if math.isfinite(across) and math.isfinite(value)]
+    paths, dots = [], []
     if not line.points:
-        for piece in thinned(line.x, line.y, x):
-            path = "L".join(f"{x(one):.1f} {_inside(y, value):.1f}" for one, value in piece)
-            parts.append(f'<path class="{style}" d="M{path}"/>')
-    if line.points or len(found) <= FEW:
-        radius = 3 if line.points else 2.5
-        for one, value in found:
-            title = f"<title>{escape(line.name)} {number(value)} at {count(one) if one == int(one) else number(one)}</title>"
-            parts.append(f'<circle class="{style}" cx="{x(one):.1f}" cy="{_inside(y, value):.1f}" r="{radius}">{title}</circle>')
-    for one, value in zip(line.x, line.y, strict=False):
-        if math.isfinite(one) and not math.isfinite(value):
-            parts.append(f'<text class="bad" x="{x(one):.1f}" y="{HEIGHT - BOTTOM - 4}">{number(value)}</text>')
-            break  # the first says it; thousands would hide the rest
-    return "".join(parts)
+        paths = ["L".join(f"{x(across):.1f} {_inside(y, value):.1f}" for across, value in piece) for piece in thinned(line.x, line.y, x)]
+    if line.points or len(finite) <= FEW:
+        for across, value in finite:
+            where = count(across) if across == int(across) else number(across)
+            dots.append((x(across), _inside(y, value), f"{line.name} {number(value)} at {where}"))
+    # The first says it; thousands would hide the rest.
+    wrong = next(((x(across), number(value)) for across, value in points if math.isfinite(across) and not math.isfinite(value)), None)
+    return Drawn(line.slot % SLOTS + 1, paths, dots, 3 if line.points else 2.5, wrong)
 
 
 def _inside(y: Scale, value: float) -> float:

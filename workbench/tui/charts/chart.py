@@ -15,6 +15,7 @@ from workbench.events import Curve, Scatter
 from workbench.runs.history import Series
 from workbench.tui.charts.canvas import Canvas
 from workbench.tui.charts.cells import Cells
+from workbench.tui.charts.draw_plot import draw, x_at, x_step
 from workbench.tui.charts.plot import (
     AXIS,
     BAD,
@@ -32,9 +33,6 @@ from workbench.tui.charts.plot import (
     Reference,
     Spot,
     Trace,
-    draw,
-    x_at,
-    x_step,
 )
 from workbench.tui.charts.pyramid import Pyramid, monotonic
 from workbench.tui.charts.smoothing import Smoothed, span

@@ -2,7 +2,6 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ from workbench import files, formatting
 from workbench.events import Curve, Images, Matrix, Scatter, Table, Tagged, Text, split_tag
 from workbench.problems import Problem, one_line
 from workbench.runs.history import History, Samples
+from workbench.runs.log import read_rows
 from workbench.tui.charts.chart import Chart, Line, curve_line, scatter_lines
 from workbench.tui.charts.halfcell import Picture
 from workbench.tui.charts.plot import STRAIGHT
@@ -203,7 +203,7 @@ class SamplePanel(Vertical):
                 png = event.png or files.read_plain(self.folder / _inside(event.file))
                 self._widget(Picture).show(png, columns=event.columns, captions=event.captions)
             elif isinstance(event, Matrix):
-                values = _array(self.folder, event.file) if event.file else np.array(event.values, float)
+                values = read_rows(self.folder / _inside(event.file)) if event.file else np.array(event.values, float)
                 self._widget(MatrixBody).show(event, values, examples_of(self._history, event), self.folder)
             elif isinstance(event, Curve | Scatter):
                 self._draw(chosen, older)
@@ -219,7 +219,7 @@ class SamplePanel(Vertical):
         for event in chosen:
             if isinstance(event, Scatter):
                 if event.file:
-                    x, y = _array(self.folder, event.file)
+                    x, y = read_rows(self.folder / _inside(event.file))
                     event = Scatter(tag=event.tag, x=x.tolist(), y=y.tolist(), labels=event.labels)
                 lines += scatter_lines(event)
         lines += [self._line(event) for event in curves]
@@ -232,7 +232,7 @@ class SamplePanel(Vertical):
     def _read(self, event: Curve) -> Curve:
         if not event.file:
             return event
-        x, y, *at = _array(self.folder, event.file).tolist()
+        x, y, *at = read_rows(self.folder / _inside(event.file)).tolist()
         return Curve(tag=event.tag, x=x, y=y, labels=event.labels, at=at[0] if at else [], totals=event.totals, step=event.step)
 
     def _line(self, event: Curve, *, faint: bool = False) -> Line:
@@ -265,10 +265,3 @@ def _inside(file: str) -> Path:
     if path.is_absolute() or ".." in path.parts or not file:
         raise Problem(f"{one_line(file, 80) or 'Its file'} is not a file of this run.")
     return path
-
-
-def _array(folder: Path, file: str) -> np.ndarray:
-    array: np.ndarray = np.load(BytesIO(files.read_plain(folder / _inside(file))), allow_pickle=False)
-    if array.ndim != 2:
-        raise Problem(f"{one_line(file, 80)} does not hold a two-dimensional array.")
-    return array

@@ -1,0 +1,69 @@
+"""Draws one whole chart as cells: title, legend, axes, series, bars, changes. Pure functions; used by the Chart widget and by tests."""
+
+from workbench.tui.charts.cells import Cells, cut
+from workbench.tui.charts.legend import header
+from workbench.tui.charts.plot import AXIS, CURSOR, LABEL, Plot
+from workbench.tui.charts.plot_layout import Area, layout, x_labels
+from workbench.tui.charts.plot_marks import draw_cursor, moment_label, moment_line, reference_labels, reference_lines
+from workbench.tui.charts.plot_series import draw_series, draw_unsmoothed
+
+
+def draw(plot: Plot, width: int, height: int) -> Cells:
+    """The chart in `width` x `height` cells; whatever does not fit is left out, the curve last of all."""
+    cells = Cells(width, height)
+    if width < 1 or height < 1:
+        return cells
+    area = layout(cells, plot)
+    if area.top or height == 1:
+        header(cells, plot, area.rows, max(1, area.top))
+    if area.rows < 1:
+        return cells
+    _axes(cells, area)
+    reference_lines(area, plot)
+    for moment in plot.moments:
+        moment_line(area, moment)
+    for trace in plot.traces:
+        draw_unsmoothed(area, trace)
+    drawn = False
+    for trace in sorted(plot.traces, key=lambda trace: trace.points):  # points stand on the lines
+        drawn = draw_series(area, trace) or drawn
+    reference_labels(area, plot)
+    for moment in plot.moments:
+        moment_label(area, moment)
+    if plot.cursor is not None:
+        draw_cursor(area, plot, plot.cursor)
+    if plot.spot:
+        cells.write(area.left + area.column(plot.spot.x), area.top + area.row(plot.spot.y), "●", CURSOR)
+    if area.footer:
+        x_labels(area, plot.labels[0])
+    if not drawn and not any(len(trace.pyramid or trace.x) for trace in plot.traces):
+        text = cut("no values yet", area.width)
+        cells.write(area.left + (area.width - len(text)) // 2, area.top + area.rows // 2, text, LABEL)
+    return cells
+
+
+def _axes(cells: Cells, area: Area) -> None:
+    if area.left:
+        gutter = area.left - 1
+        cells.fill(gutter, area.top, 1, area.rows, "│", AXIS)
+        for mark, label in area.marks:
+            row = area.top + area.row(mark)
+            cells.write(gutter - len(label), row, label, LABEL)
+            cells.write(gutter, row, "┤", AXIS)
+    if area.footer:
+        cells.fill(area.left, area.top + area.rows, area.width, 1, "─", AXIS)
+        if area.left:
+            cells.write(area.left - 1, area.top + area.rows, "└", AXIS)
+
+
+def x_at(plot: Plot, width: int, height: int, column: float) -> float:
+    """The x that stands at a column of the chart in this size; what lies beside the curves counts as their edge."""
+    area = layout(Cells(width, height), plot)
+    share = (column + 0.5 - area.left) / max(1, area.width)
+    return area.x.low + (area.x.high - area.x.low) * min(1.0, max(0.0, share))
+
+
+def x_step(plot: Plot, width: int, height: int) -> float:
+    """How far apart two columns are."""
+    area = layout(Cells(width, height), plot)
+    return (area.x.high - area.x.low) / max(1, area.width)

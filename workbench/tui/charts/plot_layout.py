@@ -1,0 +1,177 @@
+"""Where a chart's curves lie in its cells: the area beside title and axes, its two scales, the numbers along x."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.tui.charts import braille
+from workbench.tui.charts.axes import Scale, tick_label, ticks, widened, x_end, y_scale
+from workbench.tui.charts.cells import SPACE, Cells, text_width
+from workbench.tui.charts.legend import legend_rows
+from workbench.tui.charts.plot import AXIS, FAINT, LABEL, SERIES, STRAIGHT, Plot, Trace
+
+MEETING = 4
+"""Columns that series share from which they go along with one another, and don't only cross."""
+
+LOG_FROM = 100
+"""A range so wide would hide all but its largest values on a linear axis."""
+
+
+@dataclass(slots=True)
+class Area:
+    """The part of the cells that the curves may use, and its two scales."""
+
+    cells: Cells
+    left: int
+    top: int
+    width: int
+    rows: int
+    x: Scale
+    y: Scale
+    footer: int
+    """Rows of the x-axis below: 0 or 1."""
+    marks: list[tuple[float, str]]
+    """The ticks of y, with their labels."""
+    shared: NDArray[np.int_] = field(init=False)
+    """How many series more than one a cell has."""
+
+    def __post_init__(self) -> None:
+        self.shared = np.zeros((self.rows, self.width), np.int_)
+
+    def row(self, value: float) -> int:
+        """The cell row of a value, from the top of the area."""
+        return int(braille.rows_of(np.array([value]), self.y, self.rows * 4)[0]) // 4
+
+    def column(self, value: float) -> int:
+        """The cell column of an x, from the left of the area."""
+        return min(int(self.x.fraction(value) * self.width), self.width - 1)
+
+    def ink(self, dots: braille.Dots, key: int) -> None:
+        """Lay dots over what is there: a cell that gets a dot belongs to them alone, so that colours do not bleed.
+
+        Where series go along with one another they take turns, two cells each, so that all are seen.
+        """
+        codes = braille.pack(dots)
+        used = codes != 0
+        area = (slice(self.top, self.top + self.rows), slice(self.left, self.left + self.width))
+        if SERIES <= key < FAINT:
+            met = used & (self.cells.keys[area] >= SERIES) & (self.cells.keys[area] < FAINT)
+            met &= _lasting(met.any(0))
+            self.shared[met] += 1
+            used &= ~met | (np.arange(self.width) // 2 % (self.shared + 1) == self.shared)
+        self.cells.codes[area][used] = codes[used].astype(np.uint32) + braille.BLANK
+        self.cells.keys[area][used] = key
+
+    def free(self, x: int, y: int, width: int) -> bool:
+        """Whether so many cells of a row are still empty."""
+        return x >= 0 and x + width <= self.cells.width and bool((self.cells.codes[y, x : x + width] == SPACE).all())
+
+
+def _lasting(columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Without runs shorter than MEETING."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], columns, [False]])))
+    found = np.zeros_like(columns)
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        found[start:end] = end - start >= MEETING
+    return found
+
+
+def layout(cells: Cells, plot: Plot) -> Area:
+    """What remains for the curves beside title and axes."""
+    width, height = cells.width, cells.height
+    top = legend_rows(plot, width, height) if height >= 3 else 0
+    footer = 0 if height < 5 or width < 12 else 1
+    rows = height - top - footer if height > 1 else 0
+    x = _x_scale(plot)
+    y = _y_scale(plot, x)
+    marks = ticks(y, max(1.0, rows / 3))
+    step = marks[1] - marks[0] if len(marks) > 1 and not y.log else 0.0
+    labels = [tick_label(mark, step) for mark in marks]
+    gutter = max(4, *(len(label) for label in labels)) if width >= 20 else 0
+    left = gutter + 1 if gutter else 0
+    return Area(cells, left, top, width - left, rows, x, y, footer, list(zip(marks, labels, strict=True)))
+
+
+def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values[np.isfinite(values)]
+
+
+def _telling(plot: Plot) -> Sequence[Trace]:
+    """The traces that the axes are made for."""
+    if not any(trace.points and len(trace.x) for trace in plot.traces):
+        return plot.traces
+    return [trace for trace in plot.traces if trace.points or (not trace.faint and max(len(trace.x), len(trace.pyramid or ())) > STRAIGHT)]
+
+
+def _x_scale(plot: Plot) -> Scale:
+    # A straight line among points may lead far out (a decision line): the points, and longer curves, say what is shown.
+    traces = _telling(plot)
+    ends = [(float(xs[0]), float(xs[-1])) for trace in traces if trace.pyramid and len(xs := trace.pyramid.x)]
+    ends += [(float(found.min()), float(found.max())) for trace in traces if len(found := _finite(trace.x))]
+    low = min((start for start, _ in ends), default=0.0)
+    high = max((end for _, end in ends), default=0.0)
+    if plot.end is None:
+        if any(trace.points for trace in plot.traces):
+            low, high = widened(low, high)
+            return Scale(low - 0.03 * (high - low), high + 0.03 * (high - low))
+        return Scale(*widened(low, high))
+    return Scale(*widened(min(0.0, low), plot.end if 0 < high <= plot.end or (plot.end and not high) else x_end(high)))
+
+
+def _y_scale(plot: Plot, x: Scale) -> Scale:
+    low, high, least = math.inf, -math.inf, math.inf
+    for trace in _telling(plot):
+        if trace.pyramid is not None:
+            found = trace.pyramid.bounds(x.low, x.high)
+            if found:
+                low, high = min(low, found[0]), max(high, found[1])
+                if plot.log_y and found[0] <= 0:
+                    values = trace.pyramid.y
+                    least = min(least, float(values[values > 0].min(initial=math.inf)))
+        else:
+            finite = _finite(trace.y)
+            if len(finite):
+                low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+                least = min(least, float(finite[finite > 0].min(initial=math.inf)))
+    if low > high:
+        known = [reference.value for reference in plot.references if math.isfinite(reference.value)]
+        low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    if plot.log_y or (plot.log_y is None and 0 < low * LOG_FROM < high):
+        low = min(low if low > 0 else math.inf, least)
+        if not 0 < low < math.inf:
+            return y_scale(0.1, 1.0, log=True)
+        high = max(high, low)
+        for reference in plot.references:
+            if low / 100 <= reference.value <= high * 100:
+                low, high = min(low, reference.value), max(high, reference.value)
+        return y_scale(low, high, log=True)
+    if plot.references:
+        low, high = widened(low, high)
+        span = high - low
+        for reference in plot.references:
+            if low - span <= reference.value <= high + span:
+                low, high = min(low, reference.value), max(high, reference.value)
+    return y_scale(low, high)
+
+
+def x_labels(area: Area, label: str) -> None:
+    """The numbers below, and the axis' name; a number gives way to a cross that stands there."""
+    cells, y = area.cells, area.top + area.rows
+    marks = ticks(area.x, max(1.0, area.width / 9))
+    step = marks[1] - marks[0] if len(marks) > 1 else 0.0
+    end = area.left + area.width
+    free = area.left
+    label = label if 3 * text_width(label) < area.width else ""
+    name_start = end - text_width(label) - 1 if label else end
+    for mark in marks:
+        text = tick_label(mark, step)
+        x = area.left + area.column(mark) - (len(text) - 1) // 2
+        x = max(area.left, min(x, end - len(text)))
+        if x >= free and x + len(text) <= name_start and (cells.keys[y, x : x + len(text)] == AXIS).all():
+            cells.write(x, y, text, LABEL)
+            free = x + len(text) + 1
+    if label and name_start >= free - 1:
+        cells.write(name_start, y, f" {label}", LABEL)

@@ -1,0 +1,41 @@
+"""Draws the series of a chart as braille lines and points, and crosses where values are not finite."""
+
+import numpy as np
+
+from workbench.tui.charts import braille
+from workbench.tui.charts.plot import BAD, FAINT, SERIES, Trace
+from workbench.tui.charts.plot_layout import Area
+from workbench.tui.charts.pyramid import Columns
+
+
+def draw_series(area: Area, trace: Trace) -> bool:
+    """Draw one series; returns whether anything is seen of it."""
+    width, height = area.width * 2, area.rows * 4
+    key = SERIES + trace.slot
+    if trace.pyramid is None:
+        x, y = (trace.x, trace.y) if trace.points else braille.clipped(trace.x, trace.y, area.x, area.y)
+        draw_dots = braille.points if trace.points else braille.polyline
+        dots = draw_dots(x, y, area.x, area.y, width, height)
+        area.ink(dots, FAINT + trace.slot if trace.faint else key)
+        return bool(dots.any())
+    columns = (trace.smooth or trace.pyramid).columns(area.x.low, area.x.high, width)
+    area.ink(braille.line(columns, area.x, area.y, height), key)
+    if not trace.smooth:
+        _not_finite(area, columns)
+    return bool(columns.count.any())
+
+
+def draw_unsmoothed(area: Area, trace: Trace) -> None:
+    """The values that a smoothed line stands for, faint, with their crosses."""
+    if trace.smooth and trace.pyramid:
+        columns = trace.pyramid.columns(area.x.low, area.x.high, area.width * 2)
+        area.ink(braille.line(columns, area.x, area.y, area.rows * 4), FAINT + trace.slot)
+        _not_finite(area, columns)
+
+
+def _not_finite(area: Area, columns: Columns) -> None:
+    """A cross where values are not finite: on the axis for NaN, at the top or bottom edge for an infinity."""
+    bottom = area.top + area.rows - 1
+    for places, row in ((columns.missing, bottom + area.footer), (columns.above, area.top), (columns.below, bottom)):
+        for column in np.unique(np.flatnonzero(places) // 2).tolist():
+            area.cells.write(area.left + column, row, "×", BAD)
