@@ -198,7 +198,7 @@ ROW = "2011-01-01,1,0,1,0,0,6,1,0.24,0.81,0,16,0,0.29"
         ([HEADER, ROW, ROW.replace("0.81", "nan")], "line 3: hum is 'nan', not a number"),
         ([HEADER, ROW, ROW, ROW + ",1"], "line 4: 15 fields, where the first line names 14"),
         ([HEADER, ROW.replace("2011-01-01", "2011-02-30")], "line 2: dteday is '2011-02-30', not a date"),
-        ([HEADER, ROW.replace("2011-01-01,1", "2011-01-01,5")], "line 2: season is 5, where 1 to 4 is right"),
+        ([HEADER, ROW.replace("2011-01-01,1", "2011-01-01,5")], "line 2: season is 5, where 1 to 4 is expected"),
         ([HEADER, ROW], "has 1 hours, too few"),
         ([], "no column 'dteday'"),
         ([HEADER, "2011-01-01,\xff"], "is not a text file"),

@@ -144,5 +144,5 @@ def _number(name: str, text: str, where: str) -> float:
         raise Problem(f"{where}: {name} is {one_line(text, 40)!r}, not a {'date' if name == 'dteday' else 'number'}.", "", "data")
     if name in ONE_HOT and value not in ONE_HOT[name]:
         allowed = ONE_HOT[name]
-        raise Problem(f"{where}: {name} is {text}, where {allowed[0]} to {allowed[-1]} is right.", "", "data")
+        raise Problem(f"{where}: {name} is {text}, where {allowed[0]} to {allowed[-1]} is expected.", "", "data")
     return value

@@ -60,7 +60,7 @@ def squares(root: Path, size: int, most: int = MOST_BYTES, fewest: int = 0) -> t
     classes = sorted(name for name, files in listed["train"].items() if len(files) >= fewest)
     if not 2 <= len(classes) <= MOST_CLASSES:
         hint = "Make one for each class, and put its pictures there: cats/1.jpg, dogs/1.jpg."
-        raise Problem(f"{shown} has {len(classes) or 'no'} folders of pictures, where 2 to {MOST_CLASSES:,} are right.", hint, "data")
+        raise Problem(f"{shown} has {len(classes) or 'no'} folders of pictures, where 2 to {MOST_CLASSES:,} are expected.", hint, "data")
     untrained = {name for part in listed.values() for name in part} - set(listed["train"])
     if untrained:
         hint = "valid/ and test/ have train/'s classes."

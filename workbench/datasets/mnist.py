@@ -32,7 +32,7 @@ def _labelled(images: Path, labels: Path, count: int) -> LabelledImages:
     pixels = read_idx(images, (count, 28, 28))
     numbers = read_idx(labels, (count,))
     if numbers.max() > 9:
-        raise Problem(f"{labels} has a label {numbers.max()}, where 0 to 9 are right.", "", "data")
+        raise Problem(f"{labels} has a label {numbers.max()}, where 0 to 9 are expected.", "", "data")
     return LabelledImages(pixels[:, None].astype(np.float32) / 255, numbers.astype(np.int64))
 
 
@@ -56,7 +56,7 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         raise Problem(f"{path} is not an idx file of bytes with {len(shape)} axes.", "", "data")
     if content[: len(header)] != header:
         actual = tuple(np.frombuffer(content[4 : len(header)], ">u4").tolist())
-        raise Problem(f"{path} holds an array of shape {actual}, where {shape} is right.", "", "data")
+        raise Problem(f"{path} holds an array of shape {actual}, where {shape} is expected.", "", "data")
     if len(content) != size:
         kind = "more" if len(content) > size else "fewer"
         raise Problem(f"{path} holds {kind} values than its header says.", "", "data")

@@ -46,7 +46,9 @@ def _decoded(source: Path | io.BytesIO, name: str, side: int) -> Image.Image:
     except FileNotFoundError:
         raise Problem(f"There is no picture {name}.", "", "data") from None
     except Image.DecompressionBombError:
-        raise Problem(f"{name} has more than the {LIMIT:,} pixels that a picture may have.", "Make it smaller first.", "data") from None
+        raise Problem(
+            f"{name} has more than {LIMIT:,} pixels, the most that a picture may have.", "Make it smaller first.", "data"
+        ) from None
     except UnidentifiedImageError:
         raise Problem(f"{name} is neither a PNG nor a JPEG picture.", "", "data") from None
     except OSError as error:

@@ -34,7 +34,7 @@ def seen(picture: Image.Image, shape: tuple[int, ...], data: str) -> tuple[np.nd
     box = BOXES[data]
     ink = (grey - np.median(border)).clip(0)
     if ink.max() < 0.1:
-        raise Problem("There is no ink in this picture.", "Draw a digit, light on dark or dark on light.", "data")
+        raise Problem("This picture has no ink.", "Draw a digit, light on dark or dark on light.", "data")
     ink /= ink.max()
     rows, columns = (np.flatnonzero((ink > INK).any(axis)) for axis in (1, 0))
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

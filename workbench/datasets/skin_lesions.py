@@ -43,9 +43,7 @@ def parse(path: Path) -> dict[str, list[float]]:
         except ValueError:
             numbers = []
         if len(numbers) != 2 or not all(map(math.isfinite, numbers)) or lesion in lesions:
-            raise Problem(
-                f"{path.name}, line {number}: {one_line(','.join(row), 80)!r} is not an id of its own and two numbers.", "", "data"
-            )
+            raise Problem(f"{path.name}, line {number}: {one_line(','.join(row), 80)!r} is not a unique id and two numbers.", "", "data")
         lesions[lesion] = numbers
     if not lesions:
         raise Problem(f"{path.name} has no lesion.", "", "data")

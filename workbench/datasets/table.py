@@ -132,10 +132,12 @@ def prepared(raw: np.ndarray, names: list[str], answers: list[str], positive: st
     classes = sorted(set(answers))
     counts = {label: answers.count(label) for label in classes[: WORDS + 1]}
     if len(classes) < 2 or len(classes) > WORDS:
-        raise Problem(f"The target has {len(classes):,} different values; 2 to {WORDS} classes are right.", "", "data")
+        raise Problem(f"The target has {len(classes):,} different values; 2 to {WORDS} classes are expected.", "", "data")
     few = [label for label in classes if counts[label] < 5]
     if few:
-        raise Problem(f"The class {one_line(few[0])!r} has {counts[few[0]]} rows; 5 are the fewest that can be split in three.", "", "data")
+        raise Problem(
+            f"The class {one_line(few[0])!r} has {counts[few[0]]} rows; at least 5 are needed to split them in three.", "", "data"
+        )
     if positive and positive not in classes:
         raise Problem(f"There is no class {one_line(positive)!r}.", f"There are: {one_line(', '.join(classes), 300)}.", "data")
     classes.sort(key=lambda label: label == positive)  # the positive class comes last, the others stay sorted by name

@@ -24,7 +24,7 @@ def best_device(kinds: Sequence[str] = ("cpu", "cuda"), requested: str = "auto",
     """
     if requested == "cpu" or "cuda" not in kinds:
         if requested.startswith("cuda"):
-            raise Problem(f"This project trains on the CPU only, and {requested} was asked for.", "Leave --device out.")
+            raise Problem(f"This project trains on the CPU only, but {requested} was asked for.", "Leave --device out.")
         return "cpu"
     usable = accelerators() if usable is None else usable
     if requested == "auto":
@@ -32,7 +32,7 @@ def best_device(kinds: Sequence[str] = ("cpu", "cuda"), requested: str = "auto",
     name = "cuda:0" if requested == "cuda" else requested
     if name not in [device.name for device in usable]:
         have = ", ".join(device.name for device in usable) or "none"
-        raise Problem(f"There is no device {requested} here; accelerators: {have}.", "Use --device cpu; `dlwb doctor` says what there is.")
+        raise Problem(f"There is no device {requested} here; accelerators: {have}.", "Use --device cpu; `dlwb doctor` lists the devices.")
     return name
 
 

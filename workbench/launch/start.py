@@ -169,7 +169,7 @@ def launch(run: Run, *, anyway: bool = False) -> None:
             named = ", ".join(changed[:NAMED]) + " …" * (len(changed) > NAMED)
             raise Problem(
                 f"The code of {run.recipe().project} has changed since {run.id} was trained ({named}), so it might not resume exactly.",
-                "`dlwb resume --anyway` goes on with the new code.",
+                "`dlwb resume --anyway` continues with the new code.",
             )
         _take_new_code(run, current.attempt)
     offset = run.control.stat().st_size if run.control.exists() else 0
@@ -214,7 +214,7 @@ def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
     if not current.alive:
         raise Problem(f"{run.id} is not running, so it cannot {verb}.", "`dlwb resume` starts it again.")
     if current.state == "queued" and verb not in ("stop", "kill"):
-        raise Problem(f"{run.id} is {current.message or 'queued'}, so it cannot {verb} yet.", "It can only be stopped now.")
+        raise Problem(f"{run.id} is {current.message or 'queued'}, so it cannot {verb} yet.", "Now it can only be stopped.")
     return commands.append(run.control, verb, request)
 
 

@@ -33,10 +33,10 @@ def applies(note: Note, step: int, steps: int, steps_per_epoch: int, last: Calla
 def stage(note: Note) -> str:
     """A note's stage in words: `from 2 epochs to 50 %, when valid/loss > train/loss`."""
 
-    def said(at: int | str) -> str:
+    def in_words(at: int | str) -> str:
         return f"step {at:,}" if isinstance(at, int) else at
 
-    ends = [f"from {said(note.start)}" if note.start else "", f"to {said(note.to)}" if note.to is not None else ""]
+    ends = [f"from {in_words(note.start)}" if note.start else "", f"to {in_words(note.to)}" if note.to is not None else ""]
     words = " ".join(end for end in ends if end)
     return ", ".join(part for part in (words, f"when {note.when}" if note.when else "") if part)
 

@@ -245,11 +245,11 @@ class _Builder:
         path = (*where, key)
         self._refuse(event, path, line)
         if key == "<<" and not event.style:
-            self.faults.append(Fault(path, "merge keys (<<) are not read; write each setting out", line))
+            self.faults.append(Fault(path, "merge keys (<<) are not supported; write each setting out", line))
         elif not key:
             self.faults.append(Fault(path, "a key is missing before the colon", line))
         if key in mapping:
-            self.faults.append(Fault(path, f"stands here a second time; the first is on line {self.lines[path]}", line))
+            self.faults.append(Fault(path, f"is set here a second time; the first is on line {self.lines[path]}", line))
         self.lines.setdefault(path, line)
         return key
 
@@ -271,11 +271,11 @@ class _Builder:
 
     def _refuse(self, event: Any, where: Key, line: int) -> None:
         if isinstance(event, AliasEvent):
-            self.faults.append(Fault(where, f"aliases (*{one_line(str(event.anchor), 30)}) are not read; write the value out", line))
+            self.faults.append(Fault(where, f"aliases (*{one_line(str(event.anchor), 30)}) are not supported; write the value out", line))
         elif event.anchor:
-            self.faults.append(Fault(where, f"anchors (&{one_line(event.anchor, 30)}) are not read; leave it out", line))
+            self.faults.append(Fault(where, f"anchors (&{one_line(event.anchor, 30)}) are not supported; leave it out", line))
         if getattr(event, "tag", None):
-            self.faults.append(Fault(where, f"tags ({one_line(event.tag, 60)}) are not read; leave it out", line))
+            self.faults.append(Fault(where, f"tags ({one_line(event.tag, 60)}) are not supported; leave it out", line))
 
 
 def _line(event: Any) -> int:

@@ -108,7 +108,7 @@ def measure(run: runs.Run) -> Result:
     """The run as a result; Problem where it did not finish, is a demo, or does not match the present recipe."""
     recipe, loaded = run.recipe(), recipes.load(recipes.find(run.stem))
     if runs.state(run).state != "finished":
-        raise Problem(f"{run.id} has not finished, so it is no result.", f"It is {runs.state(run).state}.")
+        raise Problem(f"{run.id} has not finished, so it is not a result.", f"It is {runs.state(run).state}.")
     events = list(Tail(run.events).read())
     history = History()
     history.fold(events)

@@ -36,7 +36,7 @@ def tag(run: Run, words: Sequence[str]) -> Notes:
     for word in words:
         name = _word(word.removeprefix("-"))
         if not name:
-            raise Problem("A tag is a word.")
+            raise Problem("A tag must be a word.")
         if len(name) > TAG_LENGTH:
             raise Problem(f"The tag {one_line(name, 40)} has more than {TAG_LENGTH} letters.", "Longer remarks are notes: `dlwb note`.")
         if not word.startswith("-"):
@@ -46,7 +46,7 @@ def tag(run: Run, words: Sequence[str]) -> Notes:
         else:
             raise Problem(f"{run.id} has no tag {name}.", f"Its tags: {' '.join(notes.tags)}." if notes.tags else "It has none.")
     if len(tags) > TAGS:
-        raise Problem(f"{run.id} would have {len(tags)} tags, and {TAGS} are the most.", "A - before a tag removes it.")
+        raise Problem(f"{run.id} would have {len(tags)} tags, and {TAGS} are allowed at most.", "A - before a tag removes it.")
     return _keep(run, Notes(tuple(tags), notes.note))
 
 
@@ -54,7 +54,7 @@ def note(run: Run, text: str) -> Notes:
     """Write a note on the run, which replaces the previous one; an empty text removes it."""
     line = one_line(text, len(text) + 1)
     if len(line) > NOTE_LENGTH:
-        raise Problem(f"The note has {len(line):,} letters, and {NOTE_LENGTH:,} are the most.")
+        raise Problem(f"The note has {len(line):,} letters, and {NOTE_LENGTH:,} are allowed at most.")
     return _keep(run, Notes(read(run).tags, line))
 
 
@@ -66,5 +66,5 @@ def _keep(run: Run, notes: Notes) -> Notes:
     try:
         files.write(run.path / "notes.json", msgspec.json.encode(notes), sync=False)
     except OSError as error:
-        raise Problem(f"Nothing can be written on {run.id}: {error.strerror}.") from error
+        raise Problem(f"The notes of {run.id} cannot be written: {error.strerror}.") from error
     return notes

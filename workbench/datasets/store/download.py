@@ -139,8 +139,8 @@ class _Part:
             self.drop()
             return self.request()
         raise Problem(
-            f"{self.host} sent something else than {self.name}: its SHA-256 begins {digest.hexdigest()[:12]}, "
-            f"where {self.file.sha256[:12]} is right.",
+            f"{self.host} sent other content than {self.name}: its SHA-256 begins {digest.hexdigest()[:12]}, "
+            f"where {self.file.sha256[:12]} is expected.",
             "",
             "data",
         )

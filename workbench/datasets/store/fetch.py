@@ -55,7 +55,7 @@ def check(name: str, path: Path, file: File, hint: str) -> None:
     except OSError as error:
         raise Problem(f"{path} cannot be read: {error.strerror}.", hint, "data") from None
     if not actual.startswith(file.sha256):
-        raise Problem(f"{path} is not {name}: its SHA-256 begins {actual[:12]}, where {file.sha256[:12]} is right.", hint, "data")
+        raise Problem(f"{path} is not {name}: its SHA-256 begins {actual[:12]}, where {file.sha256[:12]} is expected.", hint, "data")
 
 
 def get(name: str, file: File, folder: Path) -> Path:
@@ -101,5 +101,5 @@ def _unxz(name: str, file: File, packed: Path, path: Path) -> None:
 
 def _unwritten(error: OSError, folder: Path) -> Problem:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return Problem(f"There is no room for the data in {folder}.", "Free some space, or set DLWB_HOME to another disk.", "disk-full")
-    return Problem(f"{folder} cannot be written: {error.strerror}.", "Set DLWB_HOME to a folder of yours.", "data")
+        return Problem(f"There is no space for the data in {folder}.", "Free some space, or set DLWB_HOME to another disk.", "disk-full")
+    return Problem(f"{folder} cannot be written: {error.strerror}.", "Set DLWB_HOME to a folder that you can write to.", "data")
