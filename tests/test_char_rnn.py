@@ -209,7 +209,7 @@ def test_an_own_text_is_found_beside_the_recipe_and_names_the_figures(tmp_path: 
     [
         (b"one\ntwo \xe9t\xe9\n", "my.txt, line 2: byte 0xe9 is not UTF-8"),
         ("zwei".encode("utf-16"), "line 1: byte 0xff is not UTF-8"),
-        (b"one\0two", "no text: it holds zero bytes"),
+        (b"one\0two", "not text: it holds zero bytes"),
         (b"", "0 characters are too few for batches of 8 x 16"),
         (b"short", "5 characters are too few"),
     ],

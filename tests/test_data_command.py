@@ -24,7 +24,7 @@ __all__ = ["nothing_is_left", "server"]
 
 WITH_A_SET = """
 import sys
-from workbench.datasets import catalog
+from workbench.datasets.store import catalog
 file = catalog.File(bytes={bytes}, sha256="{sha256}", url="http://127.0.0.1:{port}/{name}")
 entry = catalog.DataSet(title="Made", licence="none", source="here", files={{"it": file}})
 catalog.catalog = lambda: {{"made": entry}}
@@ -64,7 +64,7 @@ def test_on_a_terminal_one_line_is_drawn_anew(server: Server) -> None:
 def test_a_fetch_that_fails_says_why(server: Server) -> None:
     done = subprocess.run(command(server, "cut-off", "data", "fetch", "made"), capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and done.stdout == ""
-    assert "300,000 of its 1,024,000 bytes are here" in done.stderr and "Traceback" not in done.stderr
+    assert "300,000 of its 1,024,000 bytes are already here" in done.stderr and "Traceback" not in done.stderr
     listed = subprocess.run(command(server, "cut-off", "data", "list"), capture_output=True, text=True, timeout=60).stdout
     assert "to fetch, 724 kB of 1.0 MB" in listed
 

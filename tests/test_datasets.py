@@ -133,10 +133,10 @@ def test_idx_is_read_as_it_was_written(tmp_path: Path) -> None:
     [
         (gzip.compress(idx(2, 3))[:-4], "cut short or damaged"),
         (gzip.compress(idx(2, 3))[:15], "cut short or damaged"),
-        (b"", "no idx file"),
+        (b"", "not an idx file"),
         (b"not gzip", "cut short or damaged"),
-        (gzip.compress(idx(2, 3, kind=13)), "no idx file"),
-        (gzip.compress(idx(6)), "no idx file"),
+        (gzip.compress(idx(2, 3, kind=13)), "not an idx file"),
+        (gzip.compress(idx(6)), "not an idx file"),
         (gzip.compress(idx(3, 2)), r"shape \(3, 2\)"),
         (gzip.compress(idx(2, 3, values=bytes(5))), "fewer values"),
         (gzip.compress(idx(2, 3, values=bytes(10_000_000))), "more values"),
@@ -198,10 +198,10 @@ ROW = "2011-01-01,1,0,1,0,0,6,1,0.24,0.81,0,16,0,0.29"
         ([HEADER, ROW, ROW.replace("0.81", "nan")], "line 3: hum is 'nan', not a number"),
         ([HEADER, ROW, ROW, ROW + ",1"], "line 4: 15 fields, where the first line names 14"),
         ([HEADER, ROW.replace("2011-01-01", "2011-02-30")], "line 2: dteday is '2011-02-30', not a date"),
-        ([HEADER, ROW.replace("2011-01-01,1", "2011-01-01,5")], "line 2: season is 5, where 1 to 4 is right"),
+        ([HEADER, ROW.replace("2011-01-01,1", "2011-01-01,5")], "line 2: season is 5, where 1 to 4 is expected"),
         ([HEADER, ROW], "has 1 hours, too few"),
         ([], "no column 'dteday'"),
-        ([HEADER, "2011-01-01,\xff"], "is no text"),
+        ([HEADER, "2011-01-01,\xff"], "is not a text file"),
     ],
 )
 def test_a_bad_table_names_its_line(tmp_path: Path, lines: list[str], says: str) -> None:

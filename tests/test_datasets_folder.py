@@ -109,7 +109,7 @@ def test_all_that_cannot_be_used_is_named_at_once(tmp_path: Path) -> None:
     for part in (
         "a/notes.txt is neither",
         "a/0.png",
-        "link.png is a link, and none is followed",
+        "link.png is a link, and links are not followed",
         "pipe.png is a pipe",
         "deeper is a folder",
     ):
@@ -126,7 +126,7 @@ def test_too_few_too_many_and_too_large(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(Problem, match="There is no folder"):
         folder.read(tmp_path / "none", 12)
     root = draw(tmp_path / "p", "a")
-    with pytest.raises(Problem, match=r"has 1 folders of pictures, where 2 to 1,000 are right\. Make one for each class"):
+    with pytest.raises(Problem, match=r"has 1 folders of pictures, where 2 to 1,000 are expected\. Make one for each class"):
         folder.read(root, 12)
     draw(root, "b", number=2)
     with pytest.raises(Problem, match=r"has 2 different pictures of the class b, where 3 or more are needed"):
@@ -141,5 +141,5 @@ def test_too_few_too_many_and_too_large(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
     root = draw(tmp_path / "p")
     Image.new("1", (30_000, 30_000)).save(root / "a" / "bomb.png")
-    with pytest.raises(Problem, match=r"a/bomb\.png has more than the 80,000,000 pixels"):
+    with pytest.raises(Problem, match=r"a/bomb\.png has more than 80,000,000 pixels"):
         folder.read(root, 12)

@@ -42,7 +42,7 @@ def test_a_digit_on_paper_is_read_as_the_digit_itself(project: ImageClassifier) 
         sheet = paper(picture[0])
         pixels, done = seen(sheet, (1, 8, 8), "digits")
         assert pixels.shape == (1, 8, 8) and pixels.min() >= 0 and pixels.max() <= 1
-        assert done == ["inverted, as its ground is light", "scaled to 8x8, as the digits it learnt from"]
+        assert done == ["inverted, because its background is light", "scaled to 8x8, like the training digits"]
         out = io.BytesIO()
         sheet.save(out, "PNG")
         with project.evaluating():
@@ -65,7 +65,7 @@ def test_mnists_box_and_centre(mirror: object) -> None:
         moved[2:30, 25:53] = picture
         image = Image.fromarray((moved * 255).astype(np.uint8)).convert("RGB")
         pixels, done = seen(image, (1, 28, 28), "mnist")
-        assert done == ["scaled into 20x20 and centred by its mass, as the digits it learnt from"]
+        assert done == ["scaled into 20x20 and centred by its mass, like the training digits"]
         rows = np.flatnonzero(pixels[0].any(1))
         columns = np.flatnonzero(pixels[0].any(0))
         assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20

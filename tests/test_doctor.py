@@ -62,7 +62,7 @@ def test_a_gpu_that_works_is_well() -> None:
         (TORCH, Driver(error="Driver/library version mismatch"), [], {}, "bad", "version mismatch"),
         (TORCH, HERE, [], {"CUDA_VISIBLE_DEVICES": "7"}, "bad", "CUDA_VISIBLE_DEVICES='7'"),
         (TORCH, HERE, [], {"CUDA_VISIBLE_DEVICES": ""}, "warn", "all of them"),
-        (TORCH, Driver("570.86.15", "12.8", 0), [], {"SLURM_JOB_ID": "5"}, "warn", "no GPU that this process may see"),
+        (TORCH, Driver("570.86.15", "12.8", 0), [], {"SLURM_JOB_ID": "5"}, "warn", "this process sees no GPU"),
         (TORCH, Driver(), [], {}, "ok", "train on the CPU"),
         (Torch(error="ImportError: libcudart.so.12"), HERE, [GPU], {}, "unknown", "could not be asked"),
     ],
@@ -125,7 +125,7 @@ def test_a_driver_that_does_not_answer(tmp_path: Path) -> None:
     root = tmp_path / "proc/driver/nvidia"
     root.mkdir(parents=True)
     (root / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15\n")
-    code = "import sys; from pathlib import Path; from workbench import devices; print(devices.driver(Path(sys.argv[1])).error)"
+    code = "import sys; from pathlib import Path; from workbench.launch import devices; print(devices.driver(Path(sys.argv[1])).error)"
     for where, words in ((tmp_path, "version mismatch"), (tmp_path / "empty", "")):
         environment = driver(tmp_path, FAKE_NVML_ERROR="18")
         said = subprocess.run([sys.executable, "-c", code, str(where)], capture_output=True, text=True, env=environment, check=True)

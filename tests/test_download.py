@@ -39,7 +39,7 @@ def test_a_good_server_is_asked_once(monkeypatch: pytest.MonkeyPatch, server: Se
     ("name", "says"),
     [
         ("missing", "answered 404"),
-        ("other", "sent something else"),
+        ("other", "sent other content"),
         ("endless", "more than the 1,024,000 bytes"),
         ("to-http", "only https"),
         ("to-file", "answered 302"),
@@ -111,7 +111,7 @@ def test_no_room_is_found_before_the_first_byte(monkeypatch: pytest.MonkeyPatch,
         files={"it": catalog.File(bytes=1 << 60, sha256=file.sha256, url=file.url)},
     )
     monkeypatch.setattr(catalog, "catalog", lambda: {"made": entry})
-    with pytest.raises(Problem, match="no room") as caught:
+    with pytest.raises(Problem, match="no space") as caught:
         fetch.fetch("made")
     assert caught.value.cause == "disk-full"
     assert server.asked == []
@@ -122,7 +122,7 @@ def test_a_disk_that_fills_up_while_it_is_written(monkeypatch: pytest.MonkeyPatc
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, before[1]))
     try:
-        with pytest.raises(Problem, match="no room") as caught:
+        with pytest.raises(Problem, match="no space") as caught:
             fetch.fetch("made")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

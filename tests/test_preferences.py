@@ -28,7 +28,7 @@ def test_a_spoilt_file_reads_as_the_default(home: Path, text: str) -> None:
 
 
 def test_what_is_not_known_is_refused_with_what_is() -> None:
-    with pytest.raises(Problem, match=r"notic is no preference; did you mean notice\?"):
+    with pytest.raises(Problem, match=r"notic is not a preference; did you mean notice\?"):
         preferences.put("notic", "off")
     with pytest.raises(Problem, match=r"notice cannot be loud. It is one of: bell, notice, off"):
         preferences.put("notice", "loud")

@@ -73,7 +73,7 @@ def test_what_was_measured_with_other_code_is_stale_and_goes_when_there_is_a_new
     assert measured.stale(measured.read(kept), load_recipe(line)) == "stale: code changed"
     with pytest.raises(Problem, match="changed since"):
         measured.collect([old.id], path=kept)
-    with pytest.raises(Problem, match="no finished run of line as it is now"):
+    with pytest.raises(Problem, match="no finished run of line with its present code and settings"):
         measured.collect([], recipe="line", path=kept)
     new = finished("seed=7")
     assert any(old.id in said and "left out" in said for said in measured.collect([], recipe="line", path=kept))

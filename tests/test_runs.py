@@ -157,7 +157,7 @@ def test_a_read_only_home(run: Run, home: Path) -> None:
 def test_a_run_that_is_gone(run: Run) -> None:
     shutil.rmtree(run.path)
     assert state_of(run).message == "Its directory is gone."
-    with pytest.raises(Problem, match="is no run directory any more"):
+    with pytest.raises(Problem, match="is no longer a run directory"):
         start.launch(run)
     assert not run.path.exists()
 

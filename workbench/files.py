@@ -11,11 +11,11 @@ import msgspec
 from workbench.problems import cleaned
 
 READ_LIMIT = 1 << 20
-"""Bytes of a file of ours that are looked at."""
+"""Most bytes that are read of one of dlwb's own files."""
 
 
 def write(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Replace `path` by `data`; on any error the old file stays and no other is left."""
+    """Replace the content of `path` by `data`; on any error the old file stays and no temporary file is left."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
@@ -36,7 +36,7 @@ def write(path: Path, data: bytes, *, sync: bool = True) -> None:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a small file, every text in it cleaned; {} where there is none, whatever stands there instead."""
+    """The JSON object in a small file, with every text cleaned; {} where the file is missing or holds anything else."""
     try:
         value = cleaned(msgspec.json.decode(read_plain(path, READ_LIMIT)))
     except (OSError, ValueError, msgspec.MsgspecError, RecursionError):
@@ -47,7 +47,7 @@ def read_object(path: Path) -> dict[str, Any]:
 def read_plain(path: Path, limit: int = -1) -> bytes:
     """The first `limit` bytes of a plain file.
 
-    OSError for anything else: a pipe would be waited for, and a link may lead to what whoever made it may not read.
+    OSError for anything else: reading a pipe would block, and a link may lead to a file that its maker may not read.
     """
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     with os.fdopen(file, "rb") as opened:
@@ -57,7 +57,7 @@ def read_plain(path: Path, limit: int = -1) -> bytes:
 
 
 def taken(path: Path) -> int:
-    """Bytes of the disk that a file or a folder with all in it takes; links are not followed, what cannot be read counts nothing."""
+    """Disk space of a file, or of a folder with its content, in bytes. Links are not followed; what cannot be read counts as 0."""
     try:
         total = os.lstat(path).st_blocks * 512
         if path.is_dir() and not path.is_symlink():

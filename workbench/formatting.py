@@ -1,11 +1,11 @@
-"""How numbers and times are written, on screen and in the shell. Pure."""
+"""Numbers and times as text, for screens and the shell. Pure functions."""
 
 import math
 import time
 
 
 def number(value: float) -> str:
-    """A figure in at most seven characters that tell: 0.0183, 2.303, 1.20e-5, 12,480."""
+    """A figure with three to five significant digits: 0.0183, 2.303, 1.20e-5, 12,480."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
     size = abs(value)
@@ -19,7 +19,7 @@ def number(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """A whole number with separators, or 1.2 M."""
+    """A whole number with separators; from ten million in millions: 12.3 M."""
     return f"{value:,.0f}" if value < 1e7 else f"{value / 1e6:,.1f} M"
 
 
@@ -29,7 +29,7 @@ def gib(size: float) -> str:
 
 
 def size(bytes_: float) -> str:
-    """So many bytes, in units of 1,000: 512 B, 9.1 kB, 340 MB, 12 GB."""
+    """A number of bytes, in units of 1,000: 512 B, 9.1 kB, 340 MB, 12 GB."""
     unit = 0
     while bytes_ >= 999.5 and unit < 4:
         bytes_, unit = bytes_ / 1000, unit + 1
@@ -37,16 +37,16 @@ def size(bytes_: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """0:07, 12:03, 1:02:03, 2 d 3 h."""
-    whole = int(min(max(0.0, seconds), 1e12))
-    if whole >= 172800:
-        return f"{whole // 86400} d {whole % 86400 // 3600} h"
-    minutes, rest = divmod(whole, 60)
+    """A duration as a clock shows it: 0:07, 12:03, 1:02:03, 2 d 3 h."""
+    total = int(min(max(0.0, seconds), 1e12))
+    if total >= 172800:
+        return f"{total // 86400} d {total % 86400 // 3600} h"
+    minutes, rest = divmod(total, 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
 
 
 def short(seconds: float) -> str:
-    """A span of time in one unit: 0.12 s, 4 s, 90 s, 7 min, 3 h."""
+    """A duration in one unit: 0.12 s, 4 s, 90 s, 7 min, 3 h."""
     if seconds < 1:
         return f"{seconds:.2g} s"
     if seconds < 120:
@@ -55,14 +55,14 @@ def short(seconds: float) -> str:
 
 
 def when(moment: float, now: float | None = None) -> str:
-    """A past moment as a person would say it: 14:05 within half a day or today, yesterday, 3 Nov."""
+    """A past moment: 14:05 if it is today or less than half a day ago, else yesterday, 3 Nov, 3 Nov 2024."""
     if not moment:
         return ""
     now = time.time() if now is None else now
     try:
         then, today = time.localtime(moment), time.localtime(now)
     except (OverflowError, ValueError, OSError):
-        return "?"  # no moment that a calendar has
+        return "?"  # outside the calendar's range, for example from a damaged file
     days = (time.mktime((*today[:3], 12, 0, 0, 0, 0, -1)) - time.mktime((*then[:3], 12, 0, 0, 0, 0, -1))) / 86400
     if days < 0.5 or now - moment < 12 * 3600:
         return time.strftime("%H:%M", then)
@@ -72,7 +72,7 @@ def when(moment: float, now: float | None = None) -> str:
 
 
 def rate(per_second: float) -> str:
-    """Steps in a second, or seconds for a step where it is slow."""
+    """Steps per second; below one, seconds per step."""
     if per_second >= 0.95:
         return f"{count(per_second) if per_second >= 10 else f'{per_second:.1f}'} steps/s"
     return f"{short(1 / per_second)}/step" if per_second > 0 else ""

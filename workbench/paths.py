@@ -1,4 +1,4 @@
-"""Every place on disk, in one file: home, runs, data, caches, recipes (checkout or wheel, and a person's own)."""
+"""All paths in one file: home, runs, data, caches, recipes (of the checkout or wheel, and a person's own)."""
 
 import os
 from functools import cache
@@ -11,13 +11,13 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def home() -> Path:
-    """Where dlwb keeps everything of this person's: `$DLWB_HOME`, or the platform's data folder."""
-    given = os.environ.get("DLWB_HOME")
-    return Path(given).expanduser().absolute() if given else Path(platformdirs.user_data_dir("dlwb", appauthor=False))
+    """The folder of all files of this person: `$DLWB_HOME`, or the platform's data folder."""
+    setting = os.environ.get("DLWB_HOME")
+    return Path(setting).expanduser().absolute() if setting else Path(platformdirs.user_data_dir("dlwb", appauthor=False))
 
 
 def runs() -> Path:
-    """One folder a run."""
+    """The folder of runs, with one folder per run."""
     return home() / "runs"
 
 
@@ -27,57 +27,57 @@ def data() -> Path:
 
 
 def cache_folder() -> Path:
-    """What can be made again: schemas of projects, by the hash of their source."""
+    """The folder of caches, which can be deleted at any time."""
     return home() / "cache"
 
 
 def trusted() -> Path:
-    """Hashes of the Python files that this person trusts."""
+    """The file with the hashes of the Python files that this person trusts."""
     return home() / "trusted.json"
 
 
 def preferences() -> Path:
-    """What this person prefers: the theme, a bell when a run ends."""
+    """The file of this person's preferences: the theme, a bell when a run ends."""
     return home() / "preferences.json"
 
 
 def device_locks() -> Path:
-    """One lock per accelerator: the queue."""
+    """The folder of device locks, one per accelerator; runs that wait for a lock form the queue."""
     return home() / "devices"
 
 
 def mirror() -> Path | None:
-    """A folder that is looked in before anything is downloaded: `$DLWB_MIRROR`, made absolute."""
-    given = os.environ.get("DLWB_MIRROR")
-    return Path(given).expanduser().absolute() if given else None
+    """The folder that is searched before anything is downloaded: `$DLWB_MIRROR`, made absolute; None where it is not set."""
+    setting = os.environ.get("DLWB_MIRROR")
+    return Path(setting).expanduser().absolute() if setting else None
 
 
 @cache
 def shipped(name: str) -> Path:
-    """A top-level folder of the project (`recipes`, `data`): inside the wheel, or beside the package in a checkout."""
+    """A top-level folder of the repository (`recipes`, `data`): inside the package in a wheel, beside it in a checkout."""
     inside = _PACKAGE / "_shipped" / name
     return inside if inside.is_dir() else _PACKAGE.parent / name
 
 
 def recipe_folders() -> list[Path]:
-    """Where recipes are looked for: shipped, the home's, and the working directory's."""
+    """The folders of recipes: shipped, the home's, and the working directory's."""
     folders = [shipped("recipes"), home() / "recipes"]
     if Path("recipes").is_dir():  # the working directory itself may have been deleted
         folders.append(Path.cwd() / "recipes")
-    found: list[Path] = []
+    unique: list[Path] = []
     for folder in folders:
-        if folder.is_dir() and folder.resolve() not in [each.resolve() for each in found]:
-            found.append(folder)
-    return found
+        if folder.is_dir() and folder.resolve() not in [other.resolve() for other in unique]:
+            unique.append(folder)
+    return unique
 
 
 def projects() -> Path:
-    """The shipped projects' source files."""
+    """The folder of the shipped projects' source files."""
     return _PACKAGE / "projects"
 
 
 def rooted(value: Any, folder: Path) -> Any:
-    """Plain data in which each text that is a path of a person's own (`./…`, `../…`, `~/…`) is that path from `folder`, absolute."""
+    """Plain data in which each text that is a relative path (`./…`, `../…`, `~/…`) is made absolute, starting from `folder`."""
     if isinstance(value, str) and value.startswith(("./", "../", "~/")):
         return os.path.normpath(folder.absolute() / Path(value).expanduser())
     if isinstance(value, dict):

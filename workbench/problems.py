@@ -1,4 +1,4 @@
-"""The one exception for what a person can mend, and the cleaning of foreign text; everything may import this."""
+"""The one exception for errors that a person can fix, and the cleaning of foreign text. Every module may import this one."""
 
 import re
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Problem(Exception):
-    """Something a person can mend: one sentence saying what and where, and a hint that says how.
+    """An error that a person can fix: one sentence that says what is wrong and where, and a hint how to fix it.
 
     `cause` is a short machine-readable word for the way a run ended (see `workbench.events.CAUSES`).
     """
@@ -21,8 +21,8 @@ class Problem(Exception):
         return f"{self.message} {self.hint}".strip()
 
 
-# An escape sequence with its body: CSI, the string kinds (OSC, DCS, SOS, PM, APC, up to BEL or ST, or the end of the line), or two to
-# three characters; the C1 forms of the same. ECMA-48, sections 5.4 and 5.6. No body crosses a newline, so text may be cleaned line by line.
+# An escape sequence with its body: CSI; control strings (OSC, DCS, SOS, PM, APC, up to BEL, ST or the end of the line); sequences of two or
+# three characters; and their C1 forms. ECMA-48, sections 5.4 and 5.6. No body crosses a newline, so text may be cleaned line by line.
 _SEQUENCES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|(?:\x1b[PX\]^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
@@ -33,7 +33,7 @@ _BIDI = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(text: str) -> str:
-    """Foreign text made safe to show: escape sequences with their bodies and control characters removed, bidi controls made visible.
+    """Makes foreign text safe to show: removes escape sequences with their bodies and control characters, makes bidi controls visible.
 
     Newlines and tabs stay; a carriage return (alone or before a newline) becomes a newline; lone surrogates become question marks.
     """
@@ -42,12 +42,12 @@ def clean(text: str) -> str:
     text = text.replace("\r\n", "\n")
     text = _SEQUENCES.sub("", text).replace("\r", "\n")
     text = _CONTROLS.sub("", text)
-    text = _BIDI.sub(lambda found: f"<U+{ord(found[0]):04X}>", text)
+    text = _BIDI.sub(lambda control: f"<U+{ord(control[0]):04X}>", text)
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def cleaned(value: Any) -> Any:
-    """Plain data with every text in it, keys too, made safe to show."""
+    """Plain data with every text in it, also keys, made safe to show."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, dict):
@@ -64,13 +64,13 @@ def one_line(text: str, limit: int = 300) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean …?`, or "" where nothing is near."""
-    import difflib  # only needed where something is wrong
+    """`; did you mean …?` with the most similar known word, or "" where none is similar."""
+    import difflib  # slow to import, and needed only for errors
 
-    choices = [each for each in known if isinstance(each, str)]
-    found = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    found = found or [each for each in choices if word.lower() == each.lower()]
-    return f"; did you mean {one_line(found[0], 60)}?" if found else ""
+    choices = [choice for choice in known if isinstance(choice, str)]
+    matches = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    matches = matches or [choice for choice in choices if word.lower() == choice.lower()]
+    return f"; did you mean {one_line(matches[0], 60)}?" if matches else ""
 
 
 def first_fault(error: Any) -> str:

@@ -1,4 +1,4 @@
-"""The person's own terminal, through SSH and tmux: a bell, a desktop notice, its clipboard; and how files get to their machine."""
+"""The person's own terminal, through SSH and tmux: bell, desktop notice, clipboard; and the command that copies files to their machine."""
 
 import base64
 import getpass
@@ -13,13 +13,13 @@ from workbench.problems import Problem, one_line
 
 BELL = "\a"
 CLIPBOARD_LIMIT = 74_994
-"""Bytes of text: as base64 the 99,992 that fit into the 100,000 of one sequence, the most that terminals take."""
+"""Most bytes of text: 99,992 as base64, which fits into a sequence of 100,000, the most that terminals accept."""
 _ONE_FORM = ("foot", "wezterm", "xterm-ghostty", "xterm-kitty")
-"""Terminals that know OSC 9, and might show a second notice for OSC 777."""
+"""Terminals that support both OSC 9 and OSC 777, and might show two notices."""
 
 
 def notice(text: str) -> str:
-    """The sequence that shows a desktop notice: OSC 9 (iTerm2's) and OSC 777 (urxvt's); a terminal that knows neither shows nothing."""
+    """The sequence that shows a desktop notice: OSC 9 (iTerm2) and OSC 777 (urxvt). A terminal that supports neither shows nothing."""
     text = one_line(text, 200).replace(";", ",")
     forms = [f"\x1b]9;{text}\a"]
     if not os.environ.get("TERM", "").startswith(_ONE_FORM):
@@ -30,39 +30,39 @@ def notice(text: str) -> str:
 def clipboard(text: str) -> str:
     """The sequence that puts text on the clipboard of the person's terminal (OSC 52), or "" where tmux has done it.
 
-    Raises Problem for more than terminals take.
+    Raises Problem for more bytes than terminals accept.
     """
     data = text.encode("utf-8", "replace")
     if len(data) > CLIPBOARD_LIMIT:
         raise Problem(
-            f"This is {len(data):,} bytes, and terminals take at most {CLIPBOARD_LIMIT:,} into their clipboard.",
+            f"This is {len(data):,} bytes, but terminals accept at most {CLIPBOARD_LIMIT:,} for the clipboard.",
             "Export it to a file instead.",
         )
     if _tmux_takes(data):
         return ""
     form = f"\x1b]52;c;{base64.b64encode(data).decode()}\a"
-    # tmux takes the first with `set-clipboard on`, and hands on the second with `allow-passthrough on`.
+    # tmux handles the first with `set-clipboard on`, and forwards the second with `allow-passthrough on`.
     return form + through(form) if os.environ.get("TMUX") else form
 
 
 def scp_line(file: Path, *, always: bool = False) -> str:
-    """The command that fetches a file from here to the person's own machine; "" where nobody came by SSH, unless `always`."""
-    came = os.environ.get("SSH_CONNECTION", "").split()  # client's address and port, server's address and port (sshd(8))
-    if len(came) != 4 and not always:
+    """The command that copies a file from here to the person's own machine; "" outside an SSH session, unless `always`."""
+    connection = os.environ.get("SSH_CONNECTION", "").split()  # client's address and port, server's address and port (sshd(8))
+    if len(connection) != 4 and not always:
         return ""
-    host, port = (came[2], came[3]) if len(came) == 4 else (platform.node(), "22")
+    host, port = (connection[2], connection[3]) if len(connection) == 4 else (platform.node(), "22")
     host = f"[{host}]" if ":" in host else host
     place = shlex.quote(f"{getpass.getuser()}@{host}:{file.absolute()}")
     return f"scp {'' if port == '22' else f'-P {port} '}{'-r ' if file.is_dir() else ''}{place} ."
 
 
 def through(form: str) -> str:
-    """A sequence so that tmux hands it on to the terminal it runs in."""
+    """A sequence in a form that tmux forwards to its own terminal."""
     return "\x1bPtmux;" + form.replace("\x1b", "\x1b\x1b") + "\x1b\\" if os.environ.get("TMUX") else form
 
 
 def _tmux_takes(data: bytes) -> bool:
-    """tmux 3.2 and newer sets the terminal's clipboard itself (load-buffer -w), whatever it lets programs do."""
+    """Whether tmux has set the terminal's clipboard: 3.2 and newer can (load-buffer -w), also where it blocks programs' sequences."""
     if not os.environ.get("TMUX") or not shutil.which("tmux"):
         return False
     try:

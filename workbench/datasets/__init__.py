@@ -1,1 +1,1 @@
-"""One file per data set: fetch, verify, read into arrays. What there is stands in data/catalog.yaml."""
+"""One file per data set: fetch, verify, read into arrays. data/catalog.yaml lists all data sets."""

@@ -1,4 +1,4 @@
-"""What any forecast of bikes has to beat, fitted to the same hours; and how a forecast is shown."""
+"""Baselines that a forecast of bike rentals must beat, fitted to the same hours; and the charts of a forecast."""
 
 from collections.abc import Iterator, Mapping
 
@@ -24,30 +24,30 @@ CALENDAR_AND_WEATHER = [
 
 
 def last_week(data: BikeSharing) -> np.ndarray:
-    """The same hour and weekday of the last week before the forecast, (hours of the test,) riders: all that is known when it is made."""
+    """Riders at the same hour and weekday of the last week before the forecast, (test hours,): the seasonal naive forecast."""
     train, valid, test = data.train.columns, data.valid.columns, data.test.columns
     hours = np.concatenate([part["day"] * 24 + part["hr"] for part in (train, valid)])
     riders = np.concatenate([train["cnt"], valid["cnt"]])
     weeks = (test["day"] - test["day"][0]) // 7 + 1
-    # A few hours are missing: the one after stands for them.
+    # A few hours are missing in the data; the next hour replaces them.
     places = np.searchsorted(hours, (test["day"] - 7 * weeks) * 24 + test["hr"])
-    found: np.ndarray = riders[np.minimum(places, len(riders) - 1)]
-    return found
+    predicted: np.ndarray = riders[np.minimum(places, len(riders) - 1)]
+    return predicted
 
 
 def ridge(data: BikeSharing) -> np.ndarray:
-    """Linear regression on the course's 56 columns with an L2 penalty, (hours of the test,) riders."""
+    """Ridge regression (linear, L2 penalty) on the course's 56 features, (test hours,) riders."""
     from sklearn.linear_model import Ridge
 
     model = Ridge(alpha=1.0).fit(data.train.features, data.train.riders)
-    found: np.ndarray = np.maximum(model.predict(data.test.features), 0)
-    return found
+    predicted: np.ndarray = np.maximum(model.predict(data.test.features), 0)
+    return predicted
 
 
 def gradient_boosting(data: BikeSharing) -> np.ndarray:
-    """Boosted trees with the Poisson loss on hour, calendar and weather as they are, (hours of the test,) riders.
+    """Gradient-boosted trees with the Poisson loss on unscaled hour, calendar and weather, (test hours,) riders.
 
-    Its settings were chosen on windows 7 to 12.
+    Their settings were chosen on windows 7 to 12.
     """
     from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -55,8 +55,8 @@ def gradient_boosting(data: BikeSharing) -> np.ndarray:
         return np.stack([hours.columns[name] for name in CALENDAR_AND_WEATHER], axis=1)
 
     model = HistGradientBoostingRegressor(loss="poisson", learning_rate=0.1, max_iter=200, max_leaf_nodes=31, random_state=0)
-    found: np.ndarray = model.fit(columns(data.train), data.train.riders).predict(columns(data.test))
-    return found
+    predicted: np.ndarray = model.fit(columns(data.train), data.train.riders).predict(columns(data.test))
+    return predicted
 
 
 def rmse(forecast: np.ndarray, truth: np.ndarray) -> float:
@@ -65,7 +65,7 @@ def rmse(forecast: np.ndarray, truth: np.ndarray) -> float:
 
 
 def forecast(hours: Hours, riders: np.ndarray) -> Iterator[Event]:
-    """What came, what the network says of it, and the hours of holidays."""
+    """Curves of the true riders and of the network's forecast; the hours of holidays as points."""
     x, labels = hours.days.round(3), ("day of December 2012", "riders in an hour")
     holiday = hours.columns["holiday"] == 1
     if holiday.any():
@@ -76,8 +76,8 @@ def forecast(hours: Hours, riders: np.ndarray) -> Iterator[Event]:
 
 
 def by_hour(hour: np.ndarray, truth: np.ndarray, forecasts: Mapping[str, np.ndarray]) -> Iterator[Curve]:
-    """The error of each forecast at each hour of the day."""
+    """The RMSE of each forecast at each hour of the day."""
     hours = np.unique(hour)
     for name, riders in forecasts.items():
-        errors = [rmse(riders[hour == each], truth[hour == each]) for each in hours]
+        errors = [rmse(riders[hour == moment], truth[hour == moment]) for moment in hours]
         yield Curve(tag=f"error_by_hour/{name}", x=hours.tolist(), y=errors, labels=("hour of the day", "RMSE, riders"))

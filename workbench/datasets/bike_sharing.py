@@ -1,4 +1,4 @@
-"""Bike rentals in Washington DC by the hour: reads hour.csv strictly and prepares it as the course does."""
+"""Hourly bike rentals in Washington DC: reads hour.csv strictly and prepares it as the course does."""
 
 import csv
 import math
@@ -14,14 +14,14 @@ from workbench.problems import Problem, one_line
 
 PLAIN = ["yr", "holiday"]
 RAW = ["workingday", "atemp"]
-"""Of these the course makes no feature."""
+"""Columns that the course does not use as features."""
 SCALED = ["temp", "hum", "windspeed"]
 ONE_HOT = {"season": range(1, 5), "weathersit": range(1, 5), "mnth": range(1, 13), "hr": range(24), "weekday": range(7)}
 NEEDED = ["dteday", "cnt", *PLAIN, *SCALED, *ONE_HOT, *RAW]
 
 WINDOW = 21
 TEST, VALID = WINDOW * 24, 60 * 24
-"""Rows of the last 21 days, and of the 60 before them; a day with a missing hour makes both begin a little earlier."""
+"""Rows of the last 21 days, and of the 60 days before them. Where hours are missing, both start a little earlier."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,16 @@ class Hours:
     target: np.ndarray
     riders: np.ndarray
     days: np.ndarray
-    """(hours,) the day of December 2012, and the hour as its fraction; below 1 before that month."""
+    """(hours,) the day of December 2012 with the hour as its fraction; values below 1 are before that month."""
     week_before: np.ndarray
-    """(hours,) the riders 168 rows earlier; NaN where there is no such row."""
+    """(hours,) the riders 168 rows (one week) earlier; NaN where there is no such row."""
     columns: dict[str, np.ndarray]
     """The file's own numbers, (hours,) each, and `day`: days since 1 January 2011."""
 
 
 @dataclass(frozen=True)
 class BikeSharing:
-    """The hours in order of time, split by it; riders = target * scale + mean."""
+    """The hours in order of time, split by time; riders = target * scale + mean."""
 
     train: Hours
     valid: Hours
@@ -51,7 +51,7 @@ class BikeSharing:
 
 
 def read() -> BikeSharing:
-    """The course's split: the last 504 rows to test, the 1,440 before to validate, the rest to train on (15,435)."""
+    """The course's split: the last 504 rows are the test set, 1,440 before them validation, the first 15,435 training."""
     return prepare(parse(fetch("bike-sharing")["hour"]))
 
 
@@ -62,11 +62,11 @@ def read_windows(windows: Sequence[int]) -> list[BikeSharing]:
 
 
 def prepare(columns: dict[str, np.ndarray], window: int = 0) -> BikeSharing:
-    """Columns as `parse` gives them, one-hot and scaled to mean 0 and deviation 1.
+    """The columns of `parse`, one-hot encoded or scaled to mean 0 and standard deviation 1.
 
-    Window 0 is the course's split. Window n is the n-th 21 days counted back from where the course's test begins: they are the test,
-    all hours before them train, none validate, and nothing later is there. Means and deviations (with n - 1) are of all rows but the
-    test's, as in the course: its validation rows have a part in them.
+    Window 0 is the course's split. Window n is the n-th block of 21 days counted back from the start of the course's test set: this block
+    is the test set, all earlier hours are the training set, there is no validation set, and later hours are left out. Means and standard
+    deviations (with n - 1) are of all rows except the test rows; as in the course, this includes the validation rows.
     """
     days = columns["dteday"]
     valid = VALID
@@ -76,20 +76,20 @@ def prepare(columns: dict[str, np.ndarray], window: int = 0) -> BikeSharing:
         columns = {name: values[:end] for name, values in columns.items()}
         test, valid = end - int(np.searchsorted(days, first)), 0
         if end - test <= 168:
-            raise Problem(f"There are too few hours before window {window}.", "Windows far back have too little to train on.", "data")
+            raise Problem(f"There are too few hours before window {window}.", "Early windows have too few hours to train on.", "data")
     else:
         test = TEST
     number = len(columns["cnt"])
-    known = slice(None, number - test)
+    observed = slice(None, number - test)
 
     def scaled(name: str) -> tuple[np.ndarray, float, float]:
         values = columns[name]
-        mean, scale = float(values[known].mean()), float(values[known].std(ddof=1))
+        mean, scale = float(values[observed].mean()), float(values[observed].std(ddof=1))
         return (values - mean) / scale, mean, scale
 
-    wide = [columns[name] for name in PLAIN] + [scaled(name)[0] for name in SCALED]
-    wide += [(columns[name] == value).astype(float) for name, values in ONE_HOT.items() for value in values]
-    features = np.stack(wide, axis=1)
+    feature_columns = [columns[name] for name in PLAIN] + [scaled(name)[0] for name in SCALED]
+    feature_columns += [(columns[name] == value).astype(float) for name, values in ONE_HOT.items() for value in values]
+    features = np.stack(feature_columns, axis=1)
     target, mean, scale = scaled("cnt")
     riders = columns["cnt"]
     week_before = np.concatenate([np.full(168, math.nan), riders[:-168]])
@@ -98,17 +98,17 @@ def prepare(columns: dict[str, np.ndarray], window: int = 0) -> BikeSharing:
 
     def hours(first: int, end: int) -> Hours:
         rows = slice(first, end)
-        each = {name: values[rows] for name, values in raw.items()}
-        return Hours(features[rows], target[rows, None], riders[rows], days[rows], week_before[rows], each)
+        part = {name: values[rows] for name, values in raw.items()}
+        return Hours(features[rows], target[rows, None], riders[rows], days[rows], week_before[rows], part)
 
     parts = hours(0, number - test - valid), hours(number - test - valid, number - test), hours(number - test, number)
     return BikeSharing(*parts, mean, scale)
 
 
 def parse(path: Path) -> dict[str, np.ndarray]:
-    """The columns that are needed, as float64; of `dteday` the day's ordinal.
+    """The needed columns as float64; `dteday` as the day's ordinal.
 
-    Raises Problem that names the line where a column, a field or a number is missing or wrong.
+    Raises Problem with the line where a column, a field or a number is missing or wrong.
     """
     rows: list[list[float]] = []
     try:
@@ -125,7 +125,7 @@ def parse(path: Path) -> dict[str, np.ndarray]:
                     raise Problem(f"{where}: {len(row)} fields, where the first line names {len(header)}.", "", "data")
                 rows.append([_number(name, row[place], where) for name, place in zip(NEEDED, places, strict=True)])
     except UnicodeDecodeError:
-        raise Problem(f"{path} is no text.", "", "data") from None
+        raise Problem(f"{path} is not a text file.", "", "data") from None
     except csv.Error as error:
         raise Problem(f"{path}, line {reader.line_num}: {error}.", "", "data") from None
     except OSError as error:
@@ -144,5 +144,5 @@ def _number(name: str, text: str, where: str) -> float:
         raise Problem(f"{where}: {name} is {one_line(text, 40)!r}, not a {'date' if name == 'dteday' else 'number'}.", "", "data")
     if name in ONE_HOT and value not in ONE_HOT[name]:
         allowed = ONE_HOT[name]
-        raise Problem(f"{where}: {name} is {text}, where {allowed[0]} to {allowed[-1]} is right.", "", "data")
+        raise Problem(f"{where}: {name} is {text}, where {allowed[0]} to {allowed[-1]} is expected.", "", "data")
     return value

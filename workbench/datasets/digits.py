@@ -6,13 +6,13 @@ from workbench.datasets.labelled_images import ImageData, LabelledImages
 
 
 def read() -> ImageData:
-    """60 % to train on, 20 % to validate, 20 % to test (1,078, 359 and 360 pictures), by one fixed shuffle."""
+    """60 % training, 20 % validation and 20 % test set (1,078, 359 and 360 pictures), split by one fixed shuffle."""
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
     images = (pixels / 16).astype(np.float32).reshape(-1, 1, 8, 8)
-    # The file goes writer by writer: unshuffled, the test would be of other hands than the training.
+    # The file is ordered by writer: without a shuffle, the test set would have other writers than the training set.
     order = np.random.default_rng(0).permutation(len(labels))
-    whole = LabelledImages(images, labels.astype(np.int64))
+    everything = LabelledImages(images, labels.astype(np.int64))
     train, valid, test = np.split(order, [len(order) * 6 // 10, len(order) * 8 // 10])
-    return ImageData(whole[train], whole[valid], whole[test], [str(digit) for digit in range(10)])
+    return ImageData(everything[train], everything[valid], everything[test], [str(digit) for digit in range(10)])

@@ -1,4 +1,4 @@
-"""Faces for a GAN, without labels: CelebA's stand-in from the catalogue, or any folder of a person's own pictures."""
+"""Faces for a GAN, without labels: the stand-in for CelebA from the catalogue, or any folder of a person's own pictures."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from workbench.problems import Problem, one_line
 ENDINGS = {".jpg", ".jpeg", ".png"}
 FEWEST = 100
 MOST_BYTES = 4_000_000_000
-"""Of all pictures together, as bytes in memory."""
+"""Most bytes in memory of all pictures together."""
 
 
 @dataclass(frozen=True)
 class Faces:
-    """Each (number, 3, size, size) bytes; `variant` is what figures made with them are to be called, "" for the course's."""
+    """Each part is (number, 3, size, size) bytes; `variant` names the data in results, "" for the course's own."""
 
     train: np.ndarray
     valid: np.ndarray
@@ -29,10 +29,10 @@ class Faces:
 
 
 def read(data: str, size: int) -> Faces:
-    """`celeba`, `celeba:lfw`, or a path; the middle square of each picture. A tenth is set aside for valid, and one for test.
+    """The middle square of each picture of `celeba`, `celeba:lfw`, or a path. A tenth each is held out for validation and test.
 
-    Where the pictures lie in many folders, as LFW's do, one for each person, those of a folder stay together: no held-out face is of a
-    person who was trained on. Raises Problem (cause "data") where there are none, or one cannot be read.
+    Where the pictures lie in many folders (LFW has one for each person), all pictures of a folder stay together, so no person is both in
+    the training set and in a held-out set. Raises Problem (cause "data") where there are too few pictures, or one cannot be read.
     """
     if "/" in data:
         root, variant = Path(data), one_line(Path(data).name)
@@ -45,9 +45,9 @@ def read(data: str, size: int) -> Faces:
     paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in ENDINGS and not path.is_symlink() and path.is_file())
     shown = one_line(str(root))
     if len(paths) < FEWEST:
-        raise Problem(f"{shown} has {len(paths)} pictures, where {FEWEST} or more are needed.", "JPEG and PNG are looked for.", "data")
+        raise Problem(f"{shown} has {len(paths)} pictures, where {FEWEST} or more are needed.", "Only JPEG and PNG files count.", "data")
     if len(paths) * 3 * size * size > MOST_BYTES:
-        raise Problem(f"{shown} has {len(paths):,} pictures: too many at {size}x{size}.", "Take fewer, or a smaller size.", "data")
+        raise Problem(f"{shown} has {len(paths):,} pictures: too many at {size}x{size}.", "Use fewer, or a smaller size.", "data")
 
     pixels = np.empty((len(paths), size, size, 3), np.uint8)
     for place, path in enumerate(paths):

@@ -1,4 +1,4 @@
-"""A person's own pictures, a folder for each class: read strictly, within limits, brought to one size, split in three."""
+"""A person's own pictures, one folder per class: read strictly and within limits, scaled to one size, split in three."""
 
 import hashlib
 import os
@@ -15,14 +15,14 @@ from workbench.problems import Problem, one_line
 MOST_CLASSES = 1000
 MOST_PICTURES = 200_000
 MOST_NUMBERS = 500_000_000
-"""Pixels times channels of all pictures together: 2 GB as float32."""
+"""Most pixels times channels of all pictures together: 2 GB as float32."""
 MOST_BYTES = 4 * MOST_NUMBERS
-"""The same where each is a byte."""
+"""The same memory if each number is one byte."""
 PARTS = ("train", "valid", "test")
 NAMED = 5
-"""Unusable files that the message names."""
+"""How many unusable files a message names."""
 CLUTTER = {"Thumbs.db", "desktop.ini"}
-"""What other systems leave in folders of pictures, beside hidden files."""
+"""Files that other operating systems leave in folders of pictures, in addition to hidden files."""
 
 Picture = tuple[str, np.ndarray]
 """The SHA-256 of the file, and (size, size, 3) bytes."""
@@ -31,11 +31,11 @@ Squares = tuple[np.ndarray, np.ndarray]
 
 
 def read(root: Path, size: int) -> ImageData:
-    """The pictures below `root`, each (channels, size, size): the middle square, one channel where all are grey, else three.
+    """The middle square of each picture below `root`, (channels, size, size): one channel if all are grey, else three.
 
-    `root` holds a folder for each class, or train/ (and valid/, test/) with those folders in it. What there is no folder for is set
-    aside from the training pictures: a fifth of each class, by the hashes of the files, and all copies of one file together.
-    Links are not followed. Raises Problem (cause "data"); files that are no pictures are named in it.
+    `root` holds one folder per class, or train/ (and valid/, test/) with such folders. A missing part is held out from the training
+    pictures: a fifth of each class, chosen by the hashes of the files, so that all copies of a file are in the same part.
+    Links are not followed. Raises Problem (cause "data"), which names files that are not pictures.
     """
     parts, classes = squares(root, size, MOST_NUMBERS)
     grey = all((pixels == pixels[..., :1]).all() for pixels, _ in parts)
@@ -46,65 +46,65 @@ def read(root: Path, size: int) -> ImageData:
 
 
 def squares(root: Path, size: int, most: int = MOST_BYTES, fewest: int = 0) -> tuple[list[Squares], list[str]]:
-    """As `read`, but as bytes: train, valid and test, and the classes. At most so many bytes; classes of fewer files are left out."""
+    """Like `read`, but bytes: train, valid and test, and the classes. At most `most` bytes; skips classes of fewer than `fewest` files."""
     shown = one_line(str(root))
     if not root.is_dir():
         raise Problem(f"There is no folder {shown}.", "It should hold a folder of pictures for each class.", "data")
     bad: list[str] = []
     try:
-        found = {part: _classes(root / part, bad) for part in PARTS if (root / part).is_dir()}
-        if "train" not in found:
-            found = {"train": _classes(root, bad)}
+        listed = {part: _classes(root / part, bad) for part in PARTS if (root / part).is_dir()}
+        if "train" not in listed:
+            listed = {"train": _classes(root, bad)}
     except OSError as error:
         raise Problem(f"{one_line(str(error.filename))} cannot be read: {error.strerror}.", "", "data") from None
-    classes = sorted(name for name, files in found["train"].items() if len(files) >= fewest)
+    classes = sorted(name for name, files in listed["train"].items() if len(files) >= fewest)
     if not 2 <= len(classes) <= MOST_CLASSES:
         hint = "Make one for each class, and put its pictures there: cats/1.jpg, dogs/1.jpg."
-        raise Problem(f"{shown} has {len(classes) or 'no'} folders of pictures, where 2 to {MOST_CLASSES:,} are right.", hint, "data")
-    strange = {name for part in found.values() for name in part} - set(found["train"])
-    if strange:
+        raise Problem(f"{shown} has {len(classes) or 'no'} folders of pictures, where 2 to {MOST_CLASSES:,} are expected.", hint, "data")
+    untrained = {name for part in listed.values() for name in part} - set(listed["train"])
+    if untrained:
         hint = "valid/ and test/ have train/'s classes."
-        raise Problem(f"{shown} has no training pictures of the class {one_line(min(strange), 80)}.", hint, "data")
-    number = sum(len(files) for part in found.values() for files in part.values())
+        raise Problem(f"{shown} has no training pictures of the class {one_line(min(untrained), 80)}.", hint, "data")
+    number = sum(len(files) for part in listed.values() for files in part.values())
     if number > MOST_PICTURES or number * 3 * size * size > most:
-        raise Problem(f"{shown} has {number:,} pictures: too many at {size}x{size}.", "Set a smaller image_size, or take fewer.", "data")
+        raise Problem(f"{shown} has {number:,} pictures: too many at {size}x{size}.", "Set a smaller image_size, or use fewer.", "data")
 
-    parts = {part: [_read(each.get(name, []), size, root, bad) for name in classes] for part, each in found.items()}
+    parts = {part: [_read(listing.get(name, []), size, root, bad) for name in classes] for part, listing in listed.items()}
     if bad:
         more = f"; and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
-        raise Problem(f"{shown} has what cannot be used: {'; '.join(bad[:NAMED])}{more}.", "Mend or remove it.", "data")
+        raise Problem(f"{shown} has files that cannot be used: {'; '.join(bad[:NAMED])}{more}.", "Fix or remove them.", "data")
     missing = [part for part in PARTS if part not in parts]
     split = [_set_aside(pictures, missing, name, shown) for name, pictures in zip(classes, parts["train"], strict=True)]
     for part in ("train", *missing):
-        parts[part] = [each[part] for each in split]
+        parts[part] = [assigned[part] for assigned in split]
     return [_together(parts[part], part, shown) for part in PARTS], [one_line(name, 40) for name in classes]
 
 
 def _classes(folder: Path, bad: list[str]) -> dict[str, list[Path]]:
-    """The files in each folder of `folder`, by its name; what is neither goes to `bad`."""
-    found: dict[str, list[Path]] = {}
-    for each in _entries(folder):
-        if each.is_dir(follow_symlinks=False):
-            found[each.name] = []
-            for file in _entries(Path(each.path)):
+    """The files in each folder of `folder`, by the folder's name; entries that are neither file nor folder go to `bad`."""
+    files: dict[str, list[Path]] = {}
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            files[entry.name] = []
+            for file in _entries(Path(entry.path)):
                 if file.is_file(follow_symlinks=False):
-                    found[each.name].append(Path(file.path))
+                    files[entry.name].append(Path(file.path))
                 else:
-                    bad.append(f"{one_line(f'{each.name}/{file.name}', 80)} is a {_kind(file)}")
-        elif not each.is_file(follow_symlinks=False):
-            bad.append(f"{one_line(each.name, 80)} is a {_kind(each)}")
-    return found
+                    bad.append(f"{one_line(f'{entry.name}/{file.name}', 80)} is a {_kind(file)}")
+        elif not entry.is_file(follow_symlinks=False):
+            bad.append(f"{one_line(entry.name, 80)} is a {_kind(entry)}")
+    return files
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:
     with os.scandir(folder) as entries:
-        found = [each for each in entries if not each.name.startswith(".") and each.name not in CLUTTER]
-    return sorted(found, key=lambda each: each.name)
+        visible = [entry for entry in entries if not entry.name.startswith(".") and entry.name not in CLUTTER]
+    return sorted(visible, key=lambda entry: entry.name)
 
 
 def _kind(entry: "os.DirEntry[str]") -> str:
     if entry.is_symlink():
-        return "link, and none is followed"
+        return "link, and links are not followed"
     return "folder in a class's folder" if entry.is_dir(follow_symlinks=False) else "pipe or a device"
 
 
@@ -121,19 +121,19 @@ def _read(files: Sequence[Path], size: int, root: Path, bad: list[str]) -> list[
 
 
 def _set_aside(pictures: Sequence[Picture], parts: Sequence[str], name: str, shown: str) -> dict[str, list[Picture]]:
-    """A class's training pictures, a fifth of them for each of those parts."""
+    """Split a class's training pictures: a fifth for each of `parts`, the rest for train."""
     order = sorted({digest for digest, _ in pictures})
     if len(order) <= len(parts):
         text = f"{shown} has {len(order) or 'no'} different picture{'s' * (len(order) != 1)} of the class {one_line(name, 80)}"
         raise Problem(f"{text}, where {len(parts) + 1} or more are needed.", "", "data")
     fifth = max(1, len(order) // 5)
     place = {digest: [*parts, "train"][min(rank // fifth, len(parts))] for rank, digest in enumerate(order)}
-    return {part: [each for each in pictures if place[each[0]] == part] for part in ("train", *parts)}
+    return {part: [picture for picture in pictures if place[picture[0]] == part] for part in ("train", *parts)}
 
 
 def _together(pictures: Sequence[Sequence[Picture]], part: str, shown: str) -> Squares:
-    """The pictures of each class of a part as arrays."""
+    """The pictures of all classes of a part as arrays."""
     if not any(pictures):
         raise Problem(f"{shown} has no pictures in {part}/.", "", "data")
-    pixels = np.stack([square for each in pictures for _, square in each])
-    return pixels, np.repeat(np.arange(len(pictures), dtype=np.int64), [len(each) for each in pictures])
+    pixels = np.stack([square for group in pictures for _, square in group])
+    return pixels, np.repeat(np.arange(len(pictures), dtype=np.int64), [len(group) for group in pictures])

@@ -1,4 +1,4 @@
-"""Pictures with a label each, split in three: what an image classifier or a GAN trains on, by the data set's name."""
+"""Labelled pictures, split in three, by the data set's name; image classifiers and GANs train on them."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from workbench.problems import Problem
 
 
 def read(name: str, size: int = 32) -> ImageData:
-    """`digits`, `mnist`, `fashion-mnist`, or a path to a folder of a person's own, whose pictures become `size` pixels wide and high.
+    """`digits`, `mnist`, `fashion-mnist`, or a path to a person's own folder, whose pictures are scaled to `size` pixels wide and high.
 
-    Raises Problem where there is none of that name or its files can't be used.
+    Raises Problem where the name is unknown or the files cannot be used.
     """
     from workbench.datasets import digits, folder, mnist
 
@@ -19,5 +19,5 @@ def read(name: str, size: int = 32) -> ImageData:
         return digits.read()
     if name in mnist.CLASSES:
         return mnist.read(name)
-    known = ", ".join(["digits", *mnist.CLASSES])
-    raise Problem(f"There are no labelled pictures called {name!r}.", f"There are: {known}.", "data")
+    available = ", ".join(["digits", *mnist.CLASSES])
+    raise Problem(f"There are no labelled pictures called {name!r}.", f"There are: {available}.", "data")

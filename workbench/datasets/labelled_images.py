@@ -1,4 +1,4 @@
-"""The types of labelled pictures: what every reader of them returns."""
+"""The types of labelled pictures, which all readers of pictures return."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set of labelled pictures. `valid` was taken from the training examples; `test` is only for the end."""
+    """A data set of labelled pictures. `valid` was held out from the training examples; `test` is used only at the end of a run."""
 
     train: LabelledImages
     valid: LabelledImages

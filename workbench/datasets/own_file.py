@@ -1,4 +1,4 @@
-"""A file of a person's own that a recipe names: found beside the recipe, bounded, read whole."""
+"""A person's own file that a recipe names: found relative to the recipe, limited in size, read as a whole."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from workbench.problems import Problem, one_line
 
 
 def find(given: str, folder: Path) -> Path:
-    """The file at a path that starts in the recipe's `folder`, else in the working directory; Problem where it is none."""
+    """The file at a path relative to the recipe's `folder`, else to the working directory; Problem where it does not exist."""
     path = Path(given).expanduser()
     path = folder / path if (folder / path).exists() else path
     if not path.exists():
@@ -19,7 +19,7 @@ def find(given: str, folder: Path) -> Path:
 def text(path: Path, limit: int) -> str:
     """A UTF-8 file as text, its line ends made `\\n`.
 
-    Raises Problem (cause "data") where it is longer than `limit` bytes, no UTF-8 (with the line), or no text at all.
+    Raises Problem (cause "data") where it is longer than `limit` bytes, is not UTF-8 (with the line), or is not text.
     """
     name = one_line(path.name)
     try:
@@ -30,7 +30,7 @@ def text(path: Path, limit: int) -> str:
     if len(data) > limit:
         raise Problem(f"{name} has more than {limit / 1e6:.0f} MB.", "Give a part of it.", "data")
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise Problem(f"{name} is no text: it holds zero bytes.", "", "data")
+        raise Problem(f"{name} is not text: it holds zero bytes.", "", "data")
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Photographs by class, as the networks of ImageNet are given them: flowers, dog breeds, or a folder of a person's own."""
+"""Photographs by class for networks that were pre-trained on ImageNet: flowers, dog breeds, or a person's own folder."""
 
 import json
 import re
@@ -16,11 +16,11 @@ INSIDE = {
     "dogs:21-breeds": ("dogImages/test", 160),
     "dogs:120-breeds": ("dog_breeds", 128),
 }
-"""Where in its archive a data set has the folders of its classes or parts, and its pictures' short side."""
+"""For each data set, the path of its class or part folders inside the archive, and the short side of its pictures in pixels."""
 DOGS = ([6680, 835, 836], 133)
-"""Pictures of the parts, and breeds, of the project's dogImages."""
+"""Number of pictures in each part, and of breeds, of the course project's dogImages."""
 FEWEST = 3
-"""Pictures of a class for one to be in each part; of the 120 breeds three have fewer, and are left out."""
+"""Fewest pictures of a class, so that each part has one; three of the 120 breeds have fewer and are left out."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Photos:
     parts: list[folder.Squares]
     classes: list[str]
     variant: str = ""
-    """What figures on them are to be called, where they stand in for other pictures."""
+    """The name of the data in results, if it is a stand-in for other pictures."""
 
 
 def read(name: str, size: int) -> Photos:
-    """A data set of `INSIDE`, dogs, which a person has to unpack, or a folder as `folder.read` takes it: the middle squares, no larger
-    than `size` or than the pictures are.
+    """The middle squares of a data set of `INSIDE`, of `dogs` (which a person must unpack), or of a folder as `folder.read` takes it. Their
+    side is at most `size` and at most that of the pictures.
 
-    Numbers before a class's name, as the course's folders have them, and underscores are left out of it. Raises Problem.
+    A number before a class's name (as in the course's folders) and underscores are removed. Raises Problem where there is no such data.
     """
     if "/" in name:
         parts, classes = folder.squares(Path(name), size)
@@ -51,25 +51,25 @@ def read(name: str, size: int) -> Photos:
     below, side = INSIDE[name]
     parts, classes = folder.squares(files["pictures"] / below, min(size, side), fewest=FEWEST)
     if "names" in files:
-        # No variant: there is no course's figure for these flowers, and the recipes' bars are about this very set.
+        # No variant, because the recipes' bars were set on exactly these pictures.
         names = json.loads(own_file.text(files["names"], 1_000_000))
-        return Photos(parts, [one_line(str(names.get(each, each)), 40) for each in classes])
+        return Photos(parts, [one_line(str(names.get(number, number)), 40) for number in classes])
     return Photos(parts, _titles(classes), about.title)
 
 
 def _course_dogs(size: int) -> Photos:
-    """The project's dogImages, where a person has unpacked it: it cannot be fetched, as its publisher states no hash."""
+    """The course project's dogImages, if a person has unpacked it. It cannot be fetched, because its publisher states no hash."""
     places = [root / "dogs" / "dogImages" for root in (paths.mirror(), paths.data()) if root]
-    found = next((place for place in places if (place / "train").is_dir()), None)
-    if not found:
-        hint = f"Unpack dogImages.zip into {one_line(str(places[-1].parent))}, or take config.data: dogs:120-breeds."
-        raise Problem("The project's photographs of dogs cannot be fetched, as their publisher states no hash.", hint, "data")
-    parts, classes = folder.squares(found, size)
+    unpacked = next((place for place in places if (place / "train").is_dir()), None)
+    if not unpacked:
+        hint = f"Unpack dogImages.zip into {one_line(str(places[-1].parent))}, or set config.data to dogs:120-breeds."
+        raise Problem("The project's photographs of dogs cannot be fetched, because their publisher states no hash.", hint, "data")
+    parts, classes = folder.squares(unpacked, size)
     numbers = [len(labels) for _, labels in parts]
-    told = f"Dog breeds, {sum(numbers):,} photographs of {len(classes)}"
-    return Photos(parts, _titles(classes), "" if (numbers, len(classes)) == DOGS else told)
+    title = f"Dog breeds, {sum(numbers):,} photographs of {len(classes)}"
+    return Photos(parts, _titles(classes), "" if (numbers, len(classes)) == DOGS else title)
 
 
 def _titles(folders: list[str]) -> list[str]:
-    titles = [re.sub(r"^\d+\.", "", each).replace("_", " ") for each in folders]
+    titles = [re.sub(r"^\d+\.", "", name).replace("_", " ") for name in folders]
     return titles if len(set(titles)) == len(titles) else folders

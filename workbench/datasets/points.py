@@ -18,7 +18,7 @@ def read() -> tuple[np.ndarray, np.ndarray]:
 
 
 def parse(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Lines of two numbers and a class, without a header; Problem (cause "data") that names a wrong line."""
+    """Reads lines of two numbers and a class, without a header; Problem (cause "data") with the number of a wrong line."""
     rows = []
     for number, row in enumerate(csv.reader(own_file.text(path, 1_000_000).splitlines()), 1):
         try:
@@ -30,5 +30,5 @@ def parse(path: Path) -> tuple[np.ndarray, np.ndarray]:
         rows.append((x, y, label))
     if not rows:
         raise Problem(f"{path.name} is empty.", "", "data")
-    found = np.array(rows)
-    return found[:, :2].copy(), found[:, 2].copy()
+    table = np.array(rows)
+    return table[:, :2].copy(), table[:, 2].copy()

@@ -1,4 +1,4 @@
-"""The skin lesion project's two files, without its pictures: what 600 lesions are, and predictions to be scored."""
+"""The two files of the skin lesion project, without its pictures: the true classes of 600 lesions, and predictions to score."""
 
 import csv
 import math
@@ -14,7 +14,7 @@ TASKS = ("melanoma", "seborrheic keratosis")
 
 
 def read() -> tuple[np.ndarray, np.ndarray]:
-    """The truth (600, 2), bool, and the sample's predictions (600, 2): for each lesion whether it is a TASKS[0], and whether a TASKS[1]."""
+    """The truth (600, 2), bool, and the sample's predictions (600, 2); column i is about the class TASKS[i]."""
     files = fetch("skin-lesions")
     truth, predictions = parse(files["truth"]), parse(files["predictions"])
     return pair(truth, predictions, files["predictions"].name)
@@ -31,8 +31,8 @@ def pair(
 
 
 def parse(path: Path) -> dict[str, list[float]]:
-    """Both numbers of each lesion, by its id; Problem (cause "data") that names a wrong line."""
-    found: dict[str, list[float]] = {}
+    """Both numbers of each lesion, by its id; Problem (cause "data") with the number of a wrong line."""
+    lesions: dict[str, list[float]] = {}
     lines = csv.reader(own_file.text(path, 10_000_000).splitlines())
     if next(lines, []) != ["Id", "task_1", "task_2"]:
         raise Problem(f"{path.name}: the first line is not Id,task_1,task_2.", "", "data")
@@ -42,11 +42,9 @@ def parse(path: Path) -> dict[str, list[float]]:
             numbers = [float(value) for value in values]
         except ValueError:
             numbers = []
-        if len(numbers) != 2 or not all(map(math.isfinite, numbers)) or lesion in found:
-            raise Problem(
-                f"{path.name}, line {number}: {one_line(','.join(row), 80)!r} is not an id of its own and two numbers.", "", "data"
-            )
-        found[lesion] = numbers
-    if not found:
+        if len(numbers) != 2 or not all(map(math.isfinite, numbers)) or lesion in lesions:
+            raise Problem(f"{path.name}, line {number}: {one_line(','.join(row), 80)!r} is not a unique id and two numbers.", "", "data")
+        lesions[lesion] = numbers
+    if not lesions:
         raise Problem(f"{path.name} has no lesion.", "", "data")
-    return found
+    return lesions

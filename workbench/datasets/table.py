@@ -1,4 +1,4 @@
-"""Rows of measurements with a class each: tumours, students, or a person's own CSV file. Strict, standardised, split in three."""
+"""Tables of measurements with one class per row: tumours, students, or a person's CSV file. Read strictly, standardised, split in three."""
 
 import csv
 import math
@@ -13,13 +13,13 @@ from workbench.problems import Problem, nearest, one_line
 
 LIMIT = 20_000_000
 WORDS = 50
-"""Most different words in a column that becomes one-hot, and most classes."""
+"""Most different words in a one-hot encoded column, and most classes."""
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 
 
 @dataclass(frozen=True)
 class Part:
-    """`features` (rows, inputs), float32, standardised on the training part; `labels` (rows,), int64; `raw` (rows, inputs) as measured."""
+    """`features` (rows, inputs), float32, standardised with the training part; `labels` (rows,), int64; `raw` (rows, inputs) unscaled."""
 
     features: np.ndarray
     labels: np.ndarray
@@ -28,14 +28,14 @@ class Part:
 
 @dataclass(frozen=True)
 class ClassTable:
-    """A table in three parts with the same share of each class: half to train on, a quarter to validate, a quarter to test."""
+    """A table in three parts with the same share of each class: half training, a quarter validation, a quarter test set."""
 
     train: Part
     valid: Part
     test: Part
     classes: list[str]
     names: list[str]
-    """Of the inputs; a column of words is one for each word: `colour = red`."""
+    """Names of the inputs; a column of words has one input for each word: `colour = red`."""
     mean: np.ndarray
     scale: np.ndarray
     variant: str
@@ -44,45 +44,45 @@ class ClassTable:
 def read(name: str, target: str, positive: str, leave_out: list[str], words: list[str], folder: Path) -> ClassTable:
     """`breast-cancer`, `student-admissions`, or the path of a CSV file, from the recipe's `folder`, whose column `target` is the class.
 
-    `positive` is the class that comes last ("": by name); columns among `words` become one-hot though they are numbers.
-    Raises Problem (cause "data") with row and column where it can't be used.
+    `positive` is the class that gets the last index ("": by name). Columns in `words` are one-hot encoded although they are numbers.
+    Raises Problem (cause "data") with line and column where the file cannot be used.
     """
     if name == "breast-cancer":
         from sklearn.datasets import load_breast_cancer
 
-        found = load_breast_cancer()
-        names = [str(each) for each in found.feature_names]
-        classes = [str(found.target_names[each]) for each in found.target]
-        return prepared(np.asarray(found.data, float), names, classes, positive or "malignant", "")
+        dataset = load_breast_cancer()
+        names = [str(feature) for feature in dataset.feature_names]
+        classes = [str(dataset.target_names[label]) for label in dataset.target]
+        return prepared(np.asarray(dataset.data, float), names, classes, positive or "malignant", "")
     ours = name == "student-admissions"
     path = fetch(name)["students"] if ours else own_file.find(name, folder)
     columns, lines = parse(own_file.text(path, LIMIT), one_line(path.name))
-    for each in (target, *leave_out, *words):
-        if each not in columns:
-            near = nearest(each, list(columns)) or f" It has: {one_line(', '.join(columns), 300)}."
-            raise Problem(f"{path.name} has no column {one_line(each)!r}.{near}", "Look at config.target, leave_out and words.", "data")
+    for column in (target, *leave_out, *words):
+        if column not in columns:
+            near = nearest(column, list(columns)) or f" It has: {one_line(', '.join(columns), 300)}."
+            raise Problem(f"{path.name} has no column {one_line(column)!r}.{near}", "Look at config.target, leave_out and words.", "data")
     classes = columns.pop(target)
-    for each in leave_out:
-        columns.pop(each, None)
+    for column in leave_out:
+        columns.pop(column, None)
     raw, names = numbers(columns, lines, words, path.name)
     return prepared(raw, names, classes, positive, "" if ours else path.name)
 
 
 def parse(text: str, name: str) -> tuple[dict[str, list[str]], list[int]]:
-    """The columns of a CSV text by the names in its first line, and each row's line.
+    """The columns of a CSV text by the names in its first line, and the line number of each row.
 
-    Its separator is a comma, semicolon or tab, whichever the first line has most.
-    Raises Problem that names the line, and the column where a field is missing.
+    The separator is a comma, semicolon or tab: the one that occurs most in the first line.
+    Raises Problem with the line, and with the column where a field is missing.
     """
     first = text.partition("\n")[0]
     rows = csv.reader(text.split("\n"), delimiter=max(",;\t", key=first.count), strict=True)
     try:
-        header = [each.strip() for each in next(rows, [])]
-        twice = [each for index, each in enumerate(header) if not each or each in header[:index]]
+        header = [cell.strip() for cell in next(rows, [])]
+        twice = [column for index, column in enumerate(header) if not column or column in header[:index]]
         if twice or len(header) < 2:
             what = f"has two columns {one_line(twice[0])!r}" if twice and twice[0] else "needs a first line that names each of its columns"
             raise Problem(f"{name} {what}.", "", "data")
-        columns: dict[str, list[str]] = {each: [] for each in header}
+        columns: dict[str, list[str]] = {column: [] for column in header}
         lines: list[int] = []
         for row in rows:
             if not row:
@@ -91,55 +91,57 @@ def parse(text: str, name: str) -> tuple[dict[str, list[str]], list[int]]:
             lines.append(rows.line_num)
             if len(row) != len(header):
                 raise Problem(f"{where}: {len(row)} fields, where the first line names {len(header)}.", "", "data")
-            for each, field in zip(header, map(str.strip, row), strict=True):
+            for column, field in zip(header, map(str.strip, row), strict=True):
                 if field.lower() in MISSING:
-                    raise Problem(f"{where}: {one_line(each)} is missing.", "Fill it in, or leave the row out.", "data")
-                columns[each].append(field)
+                    raise Problem(f"{where}: {one_line(column)} is missing.", "Fill it in, or leave the row out.", "data")
+                columns[column].append(field)
     except csv.Error as error:
         raise Problem(f"{name}, line {rows.line_num}: {one_line(str(error))}.", "", "data") from None
     return columns, lines
 
 
 def numbers(columns: dict[str, list[str]], lines: list[int], words: list[str], name: str) -> tuple[np.ndarray, list[str]]:
-    """Every column as numbers (rows, inputs), words one-hot, and the inputs' names."""
-    wide, names = [], []
+    """All columns as numbers (rows, inputs), words one-hot encoded, and the inputs' names."""
+    inputs, names = [], []
     for column, fields in columns.items():
         values = [_number(field) for field in fields]
         wrong = [index for index, value in enumerate(values) if not math.isfinite(value)]
         if not wrong and column not in words:
-            wide.append(np.array(values))
+            inputs.append(np.array(values))
             names.append(column)
             continue
         if len(wrong) * 2 < len(values) and column not in words:
-            where, said = f"{name}, line {lines[wrong[0]]}", one_line(fields[wrong[0]], 40)
-            raise Problem(f"{where}: {one_line(column)} is {said!r}, not a number as most are.", "", "data")
-        found = sorted(set(fields))
-        if len(found) > WORDS:
+            where, value = f"{name}, line {lines[wrong[0]]}", one_line(fields[wrong[0]], 40)
+            raise Problem(f"{where}: {one_line(column)} is {value!r}, not a number like most of the column.", "", "data")
+        categories = sorted(set(fields))
+        if len(categories) > WORDS:
             raise Problem(
-                f"{name}: {one_line(column)} has {len(found):,} different words, more than {WORDS}.",
+                f"{name}: {one_line(column)} has {len(categories):,} different words, more than {WORDS}.",
                 f"Leave it out: config.leave_out: [{one_line(column)}]",
                 "data",
             )
-        wide += [np.array([float(field == word) for field in fields]) for word in found]
-        names += [f"{column} = {word}" for word in found]
-    if not wide:
-        raise Problem(f"{name} has no column but the target.", "", "data")
-    return np.stack(wide, axis=1), names
+        inputs += [np.array([float(field == word) for field in fields]) for word in categories]
+        names += [f"{column} = {word}" for word in categories]
+    if not inputs:
+        raise Problem(f"{name} has no column except the target.", "", "data")
+    return np.stack(inputs, axis=1), names
 
 
 def prepared(raw: np.ndarray, names: list[str], answers: list[str], positive: str, variant: str) -> ClassTable:
-    """Split by a fixed shuffle of each class, and scaled to mean 0 and deviation 1 of the training part."""
+    """Split by a fixed shuffle of each class, and scaled to mean 0 and standard deviation 1 of the training part."""
     classes = sorted(set(answers))
-    counts = {each: answers.count(each) for each in classes[: WORDS + 1]}
+    counts = {label: answers.count(label) for label in classes[: WORDS + 1]}
     if len(classes) < 2 or len(classes) > WORDS:
-        raise Problem(f"The target has {len(classes):,} different values; 2 to {WORDS} classes are right.", "", "data")
-    few = [each for each in classes if counts[each] < 5]
+        raise Problem(f"The target has {len(classes):,} different values; 2 to {WORDS} classes are expected.", "", "data")
+    few = [label for label in classes if counts[label] < 5]
     if few:
-        raise Problem(f"The class {one_line(few[0])!r} has {counts[few[0]]} rows; 5 are the fewest that can be split in three.", "", "data")
+        raise Problem(
+            f"The class {one_line(few[0])!r} has {counts[few[0]]} rows; at least 5 are needed to split them in three.", "", "data"
+        )
     if positive and positive not in classes:
         raise Problem(f"There is no class {one_line(positive)!r}.", f"There are: {one_line(', '.join(classes), 300)}.", "data")
-    classes.sort(key=lambda each: each == positive)  # it comes last, the others by name
-    labels = np.array([classes.index(each) for each in answers], np.int64)
+    classes.sort(key=lambda label: label == positive)  # the positive class comes last, the others stay sorted by name
+    labels = np.array([classes.index(answer) for answer in answers], np.int64)
     rng = np.random.default_rng(0)
     chosen: list[list[np.ndarray]] = []
     for label in range(len(classes)):

@@ -1,4 +1,4 @@
-"""Which devices this machine offers, without torch: NVML, CUDA_VISIBLE_DEVICES respected. The start of a run chooses here."""
+"""The devices of this machine, read from NVML without torch; CUDA_VISIBLE_DEVICES is respected. `choose_device` chooses among them."""
 
 import os
 import platform
@@ -15,11 +15,11 @@ from workbench.runs import lock
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """A process that keeps memory on a device."""
+    """A process that uses memory of a device."""
 
     pid: int
     user: str = ""
-    """Empty where it is not to be seen from here, as from inside a container."""
+    """Empty where this process cannot see it, for example inside a container."""
     memory: float = 0.0
     """Bytes; 0 where the driver does not say."""
 
@@ -28,42 +28,42 @@ class Device(msgspec.Struct, frozen=True):
     """One place to train."""
 
     name: str
-    """cpu, or cuda:N as torch counts."""
+    """`cpu`, or `cuda:N` with torch's numbers."""
     title: str
     free: float = 0.0
     """Free memory, bytes; 0 for the CPU."""
     busy: bool = False
-    """Whether a run of dlwb holds it."""
+    """Whether a run of dlwb uses it."""
     total: float = 0.0
     run: str = ""
-    """The id of the run that holds it."""
+    """The id of the run that uses it."""
     holders: tuple[Holder, ...] = ()
 
 
 class Driver(msgspec.Struct, frozen=True):
-    """NVIDIA's driver as NVML knows it."""
+    """The NVIDIA driver, as NVML reports it."""
 
     version: str = ""
     """Empty where NVML does not answer."""
     cuda: str = ""
-    """The newest CUDA that it can run, as 12.4."""
+    """The newest CUDA version that it supports: `12.4`."""
     count: int = 0
-    """Devices, whether or not this process may use them."""
+    """Number of devices, including those that this process may not use."""
     error: str = ""
-    """Why NVML does not answer; empty where there is no driver at all."""
+    """Why NVML does not answer; empty where no driver is installed."""
 
 
 def visible(uuids: Sequence[str]) -> list[str]:
-    """The devices that this process may use, in torch's order: their physical numbers, or the names of MIG instances.
+    """The devices that this process may use, in torch's order: physical numbers, or names of MIG instances.
 
-    CUDA_VISIBLE_DEVICES holds numbers, beginnings of UUIDs or MIG instances; a wrong word ends the list, one that comes twice empties it
+    CUDA_VISIBLE_DEVICES holds numbers, prefixes of UUIDs, or MIG instances. An invalid entry ends the list; a repeated one empties it
     (CUDA C++ Programming Guide, environment variables).
     """
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is None:
+    setting = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if setting is None:
         return [str(number) for number in range(len(uuids))]
     chosen: list[str] = []
-    for word in (each.strip() for each in given.split(",")):
+    for word in (part.strip() for part in setting.split(",")):
         same = [number for number, uuid in enumerate(uuids) if word.startswith("GPU-") and uuid.startswith(word)]
         if word.startswith("MIG-"):
             chosen.append(word)
@@ -77,21 +77,21 @@ def visible(uuids: Sequence[str]) -> list[str]:
 
 
 def _handles() -> list[tuple[str, Any]]:
-    """Each visible device with its NVML handle; raises whatever NVML does."""
+    """Each visible device with its NVML handle; raises NVML's own errors."""
     import pynvml
 
     pynvml.nvmlInit()
     handles = [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
     uuids = [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
-    return [(each, handles[int(each)] if each.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(each)) for each in visible(uuids)]
+    return [(name, handles[int(name)] if name.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(name)) for name in visible(uuids)]
 
 
 def handle(name: str) -> Any:
-    """NVML's handle of cuda:N, for meters; None where there is none."""
+    """NVML's handle of cuda:N, for the meters; None where there is none."""
     try:
         return _handles()[_place(name)][1] if name.startswith("cuda") else None
     except Exception:
-        return None  # a driver without NVML trains all the same
+        return None  # training also works without NVML
 
 
 def _place(name: str) -> int:
@@ -100,31 +100,34 @@ def _place(name: str) -> int:
 
 def accelerators() -> list[Device]:
     """The CUDA devices that this process may use."""
-    found: list[Device] = []
+    listed: list[Device] = []
     try:
         import pynvml
 
-        for place, (_, each) in enumerate(_handles()):
+        for place, (_, nvml) in enumerate(_handles()):
             name = f"cuda:{place}"
-            memory = pynvml.nvmlDeviceGetMemoryInfo(each)
+            memory = pynvml.nvmlDeviceGetMemoryInfo(nvml)
             place_of_lock = device_lock(name)
             busy = lock.is_held(place_of_lock)
             run = one_line(str(lock.content(place_of_lock).get("run", "")), 80) if busy else ""
-            title = one_line(str(pynvml.nvmlDeviceGetName(each)), 60)
-            found.append(Device(name, title, float(memory.free), busy, float(memory.total), run, tuple(_holders(each))))
+            title = one_line(str(pynvml.nvmlDeviceGetName(nvml)), 60)
+            listed.append(Device(name, title, float(memory.free), busy, float(memory.total), run, tuple(_holders(nvml))))
     except Exception:
-        pass  # no driver, no NVML: no such device; `driver` says why
-    return found
+        pass  # without a driver or NVML there is no accelerator; `driver` reports the reason
+    return listed
 
 
 def _holders(handle: Any) -> list[Holder]:
     import pynvml
 
     try:
-        found = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
     except pynvml.NVMLError:
         return []
-    return sorted((Holder(each.pid, _user(each.pid), float(each.usedGpuMemory or 0)) for each in found), key=lambda each: -each.memory)
+    return sorted(
+        (Holder(process.pid, _user(process.pid), float(process.usedGpuMemory or 0)) for process in processes),
+        key=lambda process: -process.memory,
+    )
 
 
 def _user(pid: int) -> str:
@@ -137,21 +140,21 @@ def _user(pid: int) -> str:
 
 
 def held_by(device: Device) -> str:
-    """Who keeps memory on a device, the largest first: `anna 60.0 GiB, pid 812 2.0 GiB`; "" where nobody is seen."""
+    """Who uses memory of a device, the largest use first: `anna 60.0 GiB, pid 812 2.0 GiB`; "" where no process is visible."""
     sizes: dict[str, float] = {}
-    for each in device.holders:
-        who = each.user or f"pid {each.pid}"
-        sizes[who] = sizes.get(who, 0.0) + each.memory
+    for holder in device.holders:
+        who = holder.user or f"pid {holder.pid}"
+        sizes[who] = sizes.get(who, 0.0) + holder.memory
     return ", ".join(f"{who} {formatting.gib(size)}" if size else who for who, size in list(sizes.items())[:3])
 
 
 def devices() -> list[Device]:
-    """All of them, the CPU last."""
+    """All devices, the CPU last."""
     return [*accelerators(), Device("cpu", f"CPU, {len(os.sched_getaffinity(0))} cores")]
 
 
 def driver(root: Path = Path("/")) -> Driver:
-    """The driver, whether or not NVML answers. `root` is where its marks in /proc and /dev are looked for."""
+    """The driver, also where NVML does not answer. `root` is the folder whose proc/ and dev/ are searched for its files."""
     try:
         import pynvml
 
@@ -161,12 +164,12 @@ def driver(root: Path = Path("/")) -> Driver:
         return Driver(one_line(str(pynvml.nvmlSystemGetDriverVersion()), 40), cuda, int(pynvml.nvmlDeviceGetCount()))
     except Exception as error:
         marks = ("proc/driver/nvidia/version", "dev/nvidiactl", "dev/nvidia0")
-        there = any((root / mark).exists() for mark in marks)
-        return Driver(error=one_line(str(error), 200) or type(error).__name__ if there else "")
+        installed = any((root / mark).exists() for mark in marks)
+        return Driver(error=one_line(str(error), 200) or type(error).__name__ if installed else "")
 
 
 def processor() -> str:
-    """The CPU's name, as Linux has it; else its architecture."""
+    """The CPU's name from /proc/cpuinfo, else its architecture; and the number of cores that this process may use."""
     try:
         names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     except OSError:
@@ -175,14 +178,16 @@ def processor() -> str:
 
 
 def device_lock(name: str) -> Path:
-    """The lock that a run holds for as long as it uses the device; by physical number, so that CUDA_VISIBLE_DEVICES makes no difference."""
+    """The lock file of a device, locked while a run uses it; named by physical number, so CUDA_VISIBLE_DEVICES does not change it."""
     uuids = [""] * 64
     if "GPU-" in os.environ.get("CUDA_VISIBLE_DEVICES", ""):
         try:
             import pynvml
 
             pynvml.nvmlInit()
-            uuids = [str(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(each))) for each in range(pynvml.nvmlDeviceGetCount())]
+            uuids = [
+                str(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(number))) for number in range(pynvml.nvmlDeviceGetCount())
+            ]
         except Exception:
             pass
     names, place = visible(uuids), _place(name)

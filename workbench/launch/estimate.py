@@ -1,4 +1,4 @@
-"""How long a recipe takes and how much memory it needs on this machine: from runs made here, else an estimate that says so."""
+"""How long a recipe takes and how much memory it needs on this machine, from earlier runs; an estimate is marked as one."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
 GIB = 2.0**30
 CONTEXT = 0.5 * GIB
-"""Memory that CUDA itself takes on a device beside torch's, about."""
+"""Bytes that the CUDA context takes on a device in addition to torch's memory, approximately."""
 ENOUGH = 20
-"""Steps from which an unfinished run says something about the pace."""
+"""Steps that an unfinished run must have before its speed is used."""
 LOOKED_AT = 50
-"""Past runs of a recipe, the newest, that are looked at."""
+"""How many of a recipe's newest runs are read."""
 
 
 class Past(NamedTuple):
-    """A run made here."""
+    """An earlier run on this machine."""
 
     recipe: Recipe
     summary: Summary
 
 
 class Estimate(NamedTuple):
-    """What can be said before a start."""
+    """Time and memory of a run before it starts; None where nothing is known."""
 
     seconds: float | None = None
     time_source: str = ""
-    """`3 runs here`, or what kind of estimate it is."""
+    """`3 runs here`, or what the estimate is based on."""
     memory: float | None = None
-    """Bytes, on the device, or on the host where the CPU trains."""
+    """Bytes: of the device, or of the host if the CPU trains."""
     memory_source: str = ""
 
 
@@ -48,55 +48,55 @@ def past_runs(stem: str) -> list[Past]:
     from workbench.runs.run import list_runs
     from workbench.runs.summary import summary_of
 
-    found: list[Past] = []
-    for run in [each for each in list_runs() if each.stem == stem][:LOOKED_AT]:
+    newest: list[Past] = []
+    for run in [candidate for candidate in list_runs() if candidate.stem == stem][:LOOKED_AT]:
         try:
-            found.append(Past(run.recipe(), summary_of(run)))
+            newest.append(Past(run.recipe(), summary_of(run)))
         except (Problem, OSError):
             continue
-    return found
+    return newest
 
 
 def estimate(recipe: Recipe, device: Device, past: Sequence[Past], live: Sequence[str] = ()) -> Estimate:
-    """Of a recipe on a device, from past runs; `live` names settings that change neither (learning rates)."""
-    here = [each for each in past if each.summary.step and _place(each.summary.device) == _place(f"{device.name} {device.title}")]
-    alike = [each for each in here if _alike(each.recipe, recipe, live)]
-    seconds, time_source = _time(recipe, alike, here)
+    """Time and memory of a recipe on a device, from past runs. `live` names settings that affect neither (learning rates)."""
+    comparable = [run for run in past if run.summary.step and _place(run.summary.device) == _place(f"{device.name} {device.title}")]
+    alike = [run for run in comparable if _alike(run.recipe, recipe, live)]
+    seconds, time_source = _time(recipe, alike, comparable)
     memory, memory_source = _memory(recipe, device, alike)
     return Estimate(seconds, time_source, memory, memory_source)
 
 
 def elsewhere(stem: str) -> str:
-    """How long a recipe took where its committed results were measured, as words; "" where it was not."""
+    """The time that the recipe took where its committed results were measured, as text; "" where there are none."""
     from workbench.problems import Problem
     from workbench.runs import measured
 
     try:
-        found = [each for each in measured.read() if each.recipe == stem]
+        results = [result for result in measured.read() if result.recipe == stem]
     except Problem:
         return ""
-    if not found:
+    if not results:
         return ""
-    best = min(found, key=lambda each: each.seconds)
+    best = min(results, key=lambda result: result.seconds)
     where = best.device.partition(" ")[2] or best.processor or best.device
     return f"not known here; {formatting.duration(best.seconds)} on {where}"
 
 
 def _place(device: str) -> str:
-    """The kind of device: `cpu`, or a GPU's title, whatever its number."""
+    """The kind of device: `cpu`, or a GPU's title without its number."""
     name, _, title = device.partition(" ")
     return title if name.startswith("cuda") else "cpu"
 
 
 def _shape(recipe: Recipe, live: Sequence[str]) -> dict[str, Any]:
-    """The settings that a step's time and memory depend on, the batch size aside."""
+    """The settings that the time and memory of a step depend on, without the batch size."""
     config = {name: value for name, value in recipe.config.items() if name not in live}
     threads = recipe.compute.threads or len(os.sched_getaffinity(0))
     return {"project": recipe.project.rpartition("/")[2], "precision": recipe.compute.precision, "threads": threads, **config}
 
 
 def _alike(one: Recipe, other: Recipe, live: Sequence[str] = ()) -> bool:
-    """Whether a step of both costs the same for an example; a setting that only one has is younger than the other's run."""
+    """Whether a step of both costs the same per example. A setting that only one has was added after the other ran, so it is ignored."""
     return _agree(_shape(one, live), _shape(other, live))
 
 
@@ -105,32 +105,32 @@ def _agree(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _kind(recipe: Recipe) -> dict[str, Any]:
-    """What two runs must share for one to say something about the other: its data, its model, not their sizes."""
+    """What two runs must share so that one can estimate the other: project, data and model, but not their sizes."""
     return {"project": recipe.project, **{name: value for name, value in recipe.config.items() if isinstance(value, str)}}
 
 
 def _steps(recipe: Recipe, like: Past) -> float:
-    """Planned steps, where an epoch has as many examples as in a run that was made."""
+    """Planned steps, if an epoch has as many examples as in the past run."""
     per_epoch = like.summary.steps_per_epoch * like.recipe.train.batch_size / recipe.train.batch_size
     return recipe.train.steps or recipe.train.epochs * per_epoch
 
 
-def _time(recipe: Recipe, alike: list[Past], here: list[Past]) -> tuple[float | None, str]:
+def _time(recipe: Recipe, alike: list[Past], comparable: list[Past]) -> tuple[float | None, str]:
     size = recipe.train.batch_size
-    same = [each for each in alike if each.recipe.train.batch_size == size]
-    ended = [each for each in same if _finished(each) and _length(each.recipe) == _length(recipe)]
+    same = [run for run in alike if run.recipe.train.batch_size == size]
+    ended = [run for run in same if _finished(run) and _length(run.recipe) == _length(recipe)]
     if ended:
-        return _middle([each.summary.seconds for each in ended]), _runs(len(ended))
-    for found, source in (
+        return _middle([run.summary.seconds for run in ended]), _runs(len(ended))
+    for group, source in (
         (same, "an estimate, from its pace in " + _runs(len(same))),
         (alike, "an estimate, from runs here with other batch sizes"),
-        ([each for each in here if _agree(_kind(each.recipe), _kind(recipe))], "an estimate, from runs here with other settings"),
+        ([run for run in comparable if _agree(_kind(run.recipe), _kind(recipe))], "an estimate, from runs here with other settings"),
     ):
-        # An example takes as long in a batch of another size: too long for a GPU that is not yet busy.
+        # Assumes a constant time per example. This is too high for a GPU that small batches do not keep busy.
         paces = [
-            each.summary.ready + _pace(each.summary) * _steps(recipe, each) * size / each.recipe.train.batch_size
-            for each in found
-            if each.summary.step >= ENOUGH and _pace(each.summary) > 0
+            run.summary.ready + _pace(run.summary) * _steps(recipe, run) * size / run.recipe.train.batch_size
+            for run in group
+            if run.summary.step >= ENOUGH and _pace(run.summary) > 0
         ]
         if paces and (guess := _middle(paces)) > 0:
             return guess, source
@@ -138,7 +138,7 @@ def _time(recipe: Recipe, alike: list[Past], here: list[Past]) -> tuple[float | 
 
 
 def _pace(summary: Summary) -> float:
-    """Seconds a step, the start left out."""
+    """Seconds per step, without the time before the first step."""
     return max(0.0, summary.seconds - summary.ready) / summary.step
 
 
@@ -150,8 +150,8 @@ def _length(recipe: Recipe) -> tuple[int, int, int]:
     return recipe.train.steps, 0 if recipe.train.steps else recipe.train.epochs, recipe.train.patience
 
 
-def _finished(each: Past) -> bool:
-    return each.summary.status is not None and each.summary.status.state == "finished"
+def _finished(run: Past) -> bool:
+    return run.summary.status is not None and run.summary.status.state == "finished"
 
 
 def _runs(count: int) -> str:
@@ -159,21 +159,21 @@ def _runs(count: int) -> str:
 
 
 def _points(device: str, alike: Sequence[Past]) -> dict[int, float]:
-    """The most memory that runs of each batch size took, bytes."""
+    """Peak memory of runs by batch size, bytes."""
     from workbench.runs.summary import MEMORY
 
     points: dict[int, float] = {}
     accelerator = device.startswith("cuda")
-    for each in alike:
-        peak = each.summary.memory.get(MEMORY[accelerator], 0.0) * GIB
+    for run in alike:
+        peak = run.summary.memory.get(MEMORY[accelerator], 0.0) * GIB
         if peak > 0:
-            size = each.recipe.train.batch_size
+            size = run.recipe.train.batch_size
             points[size] = max(points.get(size, 0.0), peak + CONTEXT * accelerator)
     return points
 
 
 def _line(points: dict[int, float]) -> tuple[float, float] | None:
-    """memory = a + b·batch through the smallest and the largest batch; None where memory did not grow with it."""
+    """The line memory = a + b·batch through the smallest and the largest batch; None where memory did not grow with the batch."""
     low, high = min(points, default=0), max(points, default=0)
     slope = (points[high] - points[low]) / (high - low) if high > low else 0.0
     return (points[low] - slope * low, slope) if slope > 0 else None
@@ -183,20 +183,20 @@ def _memory(recipe: Recipe, device: Device, alike: list[Past]) -> tuple[float | 
     points = _points(device.name, alike)
     size = recipe.train.batch_size
     if size in points:
-        count = len([each for each in alike if each.recipe.train.batch_size == size])
+        count = len([run for run in alike if run.recipe.train.batch_size == size])
         return points[size], _runs(count)
     if line := _line(points):
         return line[0] + line[1] * size, "an estimate, from runs here with other batch sizes"
     if points:
-        near = min(points, key=lambda each: abs(each - size))
+        near = min(points, key=lambda batch: abs(batch - size))
         return points[near] * max(1.0, size / near), f"an estimate, from batches of {near}"
     return None, ""
 
 
 def fitting(recipe: Recipe, device: Device, past: Sequence[Past], live: Sequence[str] = ()) -> int:
-    """The largest batch that would fit into the device's free memory; 0 where none would, or nothing is known."""
-    here = [each for each in past if _place(each.summary.device) == _place(f"{device.name} {device.title}")]
-    return _fitting(_points(device.name, [each for each in here if _alike(each.recipe, recipe, live)]), device.free)
+    """The largest batch size that fits into the device's free memory; 0 where none fits or nothing is known."""
+    comparable = [run for run in past if _place(run.summary.device) == _place(f"{device.name} {device.title}")]
+    return _fitting(_points(device.name, [run for run in comparable if _alike(run.recipe, recipe, live)]), device.free)
 
 
 def _fitting(points: dict[int, float], free: float) -> int:
@@ -209,13 +209,13 @@ def _fitting(points: dict[int, float], free: float) -> int:
 
 
 def _round(size: float) -> int:
-    """Down to a size that people take: a multiple of 8, of 64 among large ones."""
-    whole = int(max(0.0, min(size, 2.0**31)))
-    return whole - whole % (64 if whole >= 512 else 8 if whole >= 16 else 1)
+    """Rounds down to a usual batch size: a multiple of 8, from 512 a multiple of 64."""
+    rounded = int(max(0.0, min(size, 2.0**31)))
+    return rounded - rounded % (64 if rounded >= 512 else 8 if rounded >= 16 else 1)
 
 
 def crowded(recipe: Recipe, device: Device, past: Sequence[Past], live: Sequence[str] = ()) -> str:
-    """What to say before a start on a GPU whose free memory is not enough, with the batch that would fit; "" where it is, or not known."""
+    """A warning if the GPU has too little free memory, with a batch size that fits; "" if there is enough or nothing is known."""
     if not device.name.startswith("cuda") or not device.total:
         return ""
     needed = estimate(recipe, device, past, live)
@@ -227,8 +227,8 @@ def crowded(recipe: Recipe, device: Device, past: Sequence[Past], live: Sequence
         return ""
     size = fitting(recipe, device, past, live)
     fits = size and size < recipe.train.batch_size
-    mend = f"Batches of {size} would likely fit: train.batch_size={size}." if fits else "Choose another device, or wait."
-    return f"{_full(device)}; this recipe needs about {gib(needed.memory)} ({needed.memory_source}). {mend}"
+    advice = f"Batches of {size} would likely fit: train.batch_size={size}." if fits else "Choose another device, or wait."
+    return f"{_full(device)}; this recipe needs about {gib(needed.memory)} ({needed.memory_source}). {advice}"
 
 
 def _full(device: Device) -> str:
@@ -236,13 +236,15 @@ def _full(device: Device) -> str:
     return f"{device.name} has {gib(device.free)} free of {gib(device.total)}{f' (on it: {who})' if who else ''}"
 
 
-def told(found: Estimate, stem: str = "") -> tuple[str, str]:
-    """Time and memory as the screens write them; where nothing ran here, the time that the recipe `stem` took elsewhere."""
-    seconds = f"{'about ' * ('estimate' in found.time_source)}{formatting.duration(found.seconds)}" if found.seconds is not None else ""
-    memory = f"{'about ' * ('estimate' in found.memory_source)}{gib(found.memory)}" if found.memory is not None else ""
+def told(figures: Estimate, stem: str = "") -> tuple[str, str]:
+    """Time and memory as the screens show them; without earlier runs here, the time that the recipe `stem` took elsewhere."""
+    seconds = (
+        f"{'about ' * ('estimate' in figures.time_source)}{formatting.duration(figures.seconds)}" if figures.seconds is not None else ""
+    )
+    memory = f"{'about ' * ('estimate' in figures.memory_source)}{gib(figures.memory)}" if figures.memory is not None else ""
     return (
-        f"{seconds} ({found.time_source})" if seconds else (stem and elsewhere(stem)) or "not known: nothing like it ran here yet",
-        f"{memory} ({found.memory_source})" if memory else "not known: nothing like it ran here yet",
+        f"{seconds} ({figures.time_source})" if seconds else (stem and elsewhere(stem)) or "not known: nothing like it ran here yet",
+        f"{memory} ({figures.memory_source})" if memory else "not known: nothing like it ran here yet",
     )
 
 
@@ -250,20 +252,21 @@ _SIZES = {"bytes": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": GIB, "TiB": 2.0**
 
 
 def after_full(text: str, size: int, points: dict[int, float]) -> int:
-    """The batch that would likely have fitted where torch said "CUDA out of memory" to one of `size`.
+    """A batch size that likely fits, after torch reported "CUDA out of memory" for one of `size`.
 
-    From past runs that did fit where there are two sizes of them; else from what torch had, what it asked for and what was free: a half, or
-    the fraction of 2 below the share that was there, since nobody knows what the step would have asked for next.
+    With past runs of two batch sizes, the line through them gives it. Otherwise `size` is halved, at least once, until it is at most `size`
+    times the share of memory that was available: (torch's memory + free memory) / (torch's memory + what it asked for). Powers of two leave
+    room for further allocations of the step, which are unknown.
     """
-    had, asked, free = (
+    held, requested, free = (
         _size(text, pattern) for pattern in (r"this process has ([\d.]+ \w+)", r"allocate ([\d.]+ \w+)", r"([\d.]+ \w+) is free")
     )
     line = _line(points)
-    if line and had + free > 0:
-        known = _round((had + free - line[0]) / line[1])
-        if 0 < known < size:
-            return known
-    share = (had + free) / (had + asked) if had and asked else 1.0
+    if line and held + free > 0:
+        predicted = _round((held + free - line[0]) / line[1])
+        if 0 < predicted < size:
+            return predicted
+    share = (held + free) / (held + requested) if held and requested else 1.0
     fitting = size // 2
     while fitting > 1 and fitting > size * share:
         fitting //= 2
@@ -271,11 +274,11 @@ def after_full(text: str, size: int, points: dict[int, float]) -> int:
 
 
 def _size(text: str, pattern: str) -> float:
-    found = re.search(pattern, text)
-    number, _, unit = found[1].partition(" ") if found else ("0", "", "")
+    match = re.search(pattern, text)
+    number, _, unit = match[1].partition(" ") if match else ("0", "", "")
     return float(number.rstrip(".") or 0) * _SIZES.get(unit.rstrip("."), 0.0)
 
 
 def points_of(recipe: Recipe, device: str, past: Sequence[Past]) -> dict[int, float]:
     """Memory by batch size of past runs like this one, for `after_full`."""
-    return _points(device, [each for each in past if _alike(each.recipe, recipe)])
+    return _points(device, [run for run in past if _alike(run.recipe, recipe)])

@@ -1,4 +1,4 @@
-"""Whether logind ends a person's processes at logout, and how a run is started so that it outlives that."""
+"""Whether logind ends a person's processes at logout, and how a run is started so that it survives the logout."""
 
 import os
 import pwd
@@ -8,15 +8,15 @@ from functools import cache
 from pathlib import Path
 
 FOLDERS = ("usr/lib/systemd", "usr/local/lib/systemd", "run/systemd", "etc/systemd")
-"""Where drop-ins lie: of two with one name, the one in the later folder counts (logind.conf(5))."""
+"""Folders of drop-in files; of two files with the same name, the one in the later folder counts (logind.conf(5))."""
 
 
 def kills_at_logout(root: Path = Path("/")) -> bool:
-    """Whether logind is told KillUserProcesses=yes: by itself where it can be asked, else by its files below `root`."""
+    """Whether logind has KillUserProcesses=yes: logind itself is asked, else its files below `root` are read."""
     if root == Path("/"):
-        said = _asked()
-        if said is not None:
-            return said
+        answer = _asked()
+        if answer is not None:
+            return answer
     drop_ins = {file.name: file for folder in FOLDERS for file in sorted((root / folder / "logind.conf.d").glob("*.conf"))}
     mains = [root / folder / "logind.conf" for folder in FOLDERS]
     answer = False
@@ -34,7 +34,7 @@ def kills_at_logout(root: Path = Path("/")) -> bool:
 
 @cache
 def _asked() -> bool | None:
-    """What logind itself says: its built-in default need not be `no`."""
+    """What logind itself answers; None where it cannot be asked. Its files are not enough: its built-in default may be `yes`."""
     if not Path("/run/dbus/system_bus_socket").exists() or not shutil.which("busctl"):
         return None
     place = ["org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "KillUserProcesses"]
@@ -51,7 +51,7 @@ def manager(root: Path = Path("/")) -> bool:
 
 
 def lingers(root: Path = Path("/")) -> bool:
-    """Whether that service manager stays after the last logout (`loginctl enable-linger`)."""
+    """Whether that service manager keeps running after the last logout (`loginctl enable-linger`)."""
     try:
         return (root / "var/lib/systemd/linger" / pwd.getpwuid(os.getuid()).pw_name).exists()
     except KeyError:
@@ -59,7 +59,7 @@ def lingers(root: Path = Path("/")) -> bool:
 
 
 def scope() -> list[str]:
-    """What stands before a run's command: logind may end all of a session's processes, not those of a scope under the person's manager."""
+    """Prefix of a run's command: logind may end all processes of a session, but not those in a scope of the user's service manager."""
     if not manager() or not kills_at_logout():
         return []
     return ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--"]

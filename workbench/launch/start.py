@@ -1,4 +1,4 @@
-"""What is done to runs: create, launch, command, stop, kill. The shell and the terminal program act through this."""
+"""Creates, launches, stops and kills runs, and sends them commands. The shell and the terminal program both use it."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ from workbench.runs.state import attempts, state_of, whole
 from workbench.runs.summary import summary_of
 
 NAMED = 4
-"""Of changed files, so many are named."""
+"""How many changed files a message names."""
 PATIENCE = 5.0
 """Seconds that a run's processes may take to say who they are."""
 ANSWER_PATIENCE = 60.0
@@ -37,7 +37,7 @@ ANSWER_PATIENCE = 60.0
 
 
 def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
-    """Read a recipe, choose its device, make a run of it and launch it: what `dlwb run` and Enter do."""
+    """Read a recipe, choose its device, create a run and launch it, as `dlwb run` and Enter do."""
     loaded = load_recipe(find_recipe(name), settings)
     run = create(loaded, *choose(loaded, device))
     try:
@@ -49,10 +49,10 @@ def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
 
 
 def cancel(run: Run) -> bool:
-    """Take a start back: end a run that has made no step yet and remove all of it.
+    """Cancel a start: end a run that has made no step yet and remove its directory.
 
-    False where it has made one, or is not in its first attempt: then it is stopped, keeps what it has, and stays. One that has ended by
-    itself stays too.
+    False where it has made a step, or this is not its first attempt: it is stopped and its directory stays. The directory of a run that has
+    ended by itself stays too.
     """
     current = state_of(run)
     if not current.alive and current.attempt:
@@ -62,34 +62,34 @@ def cancel(run: Run) -> bool:
     deadline = time.monotonic() + PATIENCE
     while state_of(run).alive and time.monotonic() < deadline:
         time.sleep(0.02)
-    if state_of(run).alive and not has_trained(run):  # it is deep inside an import, or waits for a disk
+    if state_of(run).alive and not has_trained(run):  # a long import or a slow disk keeps it from reacting to the stop
         kill(run)
         while state_of(run).alive and time.monotonic() < deadline + PATIENCE:
             time.sleep(0.02)
     if has_trained(run):
         return False
-    held = lock.Lock.take(run.lock)  # nobody starts it again meanwhile
+    held = lock.Lock.take(run.lock)  # so that no other process starts it meanwhile
     if held is None:
         return False
     try:
-        gone = run.path.with_name(f".cancelled-{run.id}")  # no list shows half of it
-        run.path.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        doomed = run.path.with_name(f".cancelled-{run.id}")  # a hidden name, so that no list shows a half-deleted run
+        run.path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
     finally:
         held.release()
     return True
 
 
 def has_trained(run: Run) -> bool:
-    """Whether there is anything of a run to lose: a step, or an attempt before this one."""
+    """Whether a run has results that could be lost: a step, or an earlier attempt."""
     return attempts(run) > 1 or summary_of(run).step > 0
 
 
 def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
-    """The device for a recipe, and what a person must hear about it: torch cannot use the GPU, or too little of its memory is free."""
+    """The device for a recipe, with a warning where torch cannot use the GPU or too little of its memory is free."""
     schema = loaded.schema
     choice = choose_device.choose(schema.devices if schema else ("cpu",), device or loaded.recipe.compute.device)
-    taken = [each for each in devices.accelerators() if each.name == choice.name] if choice.name != "cpu" else []
+    taken = [candidate for candidate in devices.accelerators() if candidate.name == choice.name] if choice.name != "cpu" else []
     if taken and not choice.warning:
         from workbench.launch import estimate
 
@@ -139,44 +139,44 @@ def create(loaded: Loaded, device: str, warning: str = "") -> Run:
         (path / "run.json").write_text(json.dumps(about))
         (path / "project.py").write_bytes(source)
         (path / "control.jsonl").touch()
-        # Last, because a directory with a recipe is a run.
+        # Written last: a directory counts as a run once it has a recipe.
         files.write(path / "recipe.yaml", dump_recipe(recipe).encode(), sync=False)
     except OSError as error:
         shutil.rmtree(path, ignore_errors=True)
         raise Problem(
-            f"The run directory {path} cannot be made: {error.strerror}.",
+            f"The run directory {path} cannot be created: {error.strerror}.",
             "Free some space or set DLWB_HOME to another disk.",
         ) from error
     return Run(path)
 
 
 def _versions() -> dict[str, str]:
-    """What the numbers depend on, without importing it."""
+    """Versions of the packages that the results depend on, without importing them."""
     from importlib import metadata  # slow to import
 
-    found = {"python": platform.python_version(), "dlwb": __version__}
+    versions = {"python": platform.python_version(), "dlwb": __version__}
     for name in ("torch", "numpy"):
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def launch(run: Run, *, anyway: bool = False) -> None:
-    """Start, or resume, a run in the background; returns once its parent process holds the lock.
+    """Start or resume a run in the background; returns once its supervisor holds the lock.
 
-    `anyway` resumes although the project's code is not what it was.
+    `anyway` resumes although the project's code has changed. Raises Problem where the run cannot be started.
     """
     current = state_of(run)
     if current.state == "away":
         raise Problem(f"{run.id} is {current.message}.", f"Resume it from {current.host}.")
     if current.state == "finished":
-        raise Problem(f"{run.id} has finished, so there is nothing left to go on with.", f"`dlwb run {run.stem}` starts another one.")
+        raise Problem(f"{run.id} has finished, so it cannot be resumed.", f"`dlwb run {run.stem}` starts another one.")
     if current.attempt and not current.alive and (changed := run.changed_code()):
         if not anyway:
             named = ", ".join(changed[:NAMED]) + " …" * (len(changed) > NAMED)
             raise Problem(
                 f"The code of {run.recipe().project} has changed since {run.id} was trained ({named}), so it might not resume exactly.",
-                "`dlwb resume --anyway` goes on with the new code.",
+                "`dlwb resume --anyway` continues with the new code.",
             )
         _take_new_code(run, current.attempt)
     offset = run.control.stat().st_size if run.control.exists() else 0
@@ -186,12 +186,12 @@ def launch(run: Run, *, anyway: bool = False) -> None:
         environment["DLWB_MIRROR"] = mirror
     command = [sys.executable, "-P", "-m", "workbench.launch.supervisor", str(run.path.absolute()), str(offset)]
     done = _call([*logind.scope(), *command], environment)
-    if done.returncode == 1 and done.stderr.startswith("Failed to"):  # systemd-run has no bus here, as after `su`
+    if done.returncode == 1 and done.stderr.startswith("Failed to"):  # systemd-run finds no bus, for example after `su`
         done = _call(command, environment)
     if done.returncode == 3:
         raise Problem(f"{run.id} is running already.", f"`dlwb run {run.stem}` starts another one.")
     if done.returncode == 4:
-        raise Problem(f"{run.path} is no run directory any more.", "Was it deleted? `dlwb runs` lists what there is.")
+        raise Problem(f"{run.path} is no longer a run directory.", "Was it deleted? `dlwb runs` lists all runs.")
     if done.returncode:
         raise Problem(f"{run.id} could not be started: {one_line(done.stderr.strip().rpartition(chr(10))[2]) or done.returncode}.")
 
@@ -201,7 +201,7 @@ def _call(command: list[str], environment: dict[str, str]) -> subprocess.Complet
 
 
 def _take_new_code(run: Run, attempt: int) -> None:
-    """Keep the code that trained it so far under another name, and copy and note what it goes on with."""
+    """Keep the old code under another name, then copy the new code and record its hash."""
     name = run.recipe().project
     try:
         if not name.endswith(".py"):
@@ -216,12 +216,12 @@ def _take_new_code(run: Run, attempt: int) -> None:
 
 
 def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
-    """Ask a live run to do something at its next step; returns the command's id, which its Answer names."""
+    """Send a command to a running run, which acts at its next step; returns the command's id, which the Answer event repeats."""
     current = state_of(run)
     if not current.alive:
         raise Problem(f"{run.id} is not running, so it cannot {verb}.", "`dlwb resume` starts it again.")
     if current.state == "queued" and verb not in ("stop", "kill"):
-        raise Problem(f"{run.id} is {current.message or 'queued'}, so it cannot {verb} yet.", "It can only be stopped now.")
+        raise Problem(f"{run.id} is {current.message or 'queued'}, so it cannot {verb} yet.", "Now it can only be stopped.")
     return commands.append(run.control, verb, request)
 
 
@@ -243,28 +243,28 @@ def answer(run: Run, command: str) -> tuple[bool, str]:
 
 
 def stop(run: Run) -> None:
-    """Ask it to finish its step, save a checkpoint, and end."""
+    """Ask a run to finish its step, save a checkpoint and end."""
     try:
         command(run, "stop")
-    except OSError:  # a full disk has no room for a word
+    except OSError:  # the disk is full, so the command cannot be written
         _signal(run, "parent", signal.SIGTERM)
     if state_of(run).state in ("queued", "starting"):
         _until(run, lambda: _signal(run, "parent", signal.SIGTERM))
 
 
 def kill(run: Run) -> None:
-    """End it at once, without a checkpoint; what was logged and saved stays."""
-    with contextlib.suppress(OSError):  # then its end is named as if it came from outside
+    """End a run at once without a new checkpoint; its log and saved checkpoints stay."""
+    with contextlib.suppress(OSError):  # the disk is full; the run's ending then reads as killed from outside
         command(run, "kill")
     _until(run, lambda: _signal(run, "worker", signal.SIGKILL) or _signal(run, "parent", signal.SIGTERM))
 
 
 def _until(run: Run, reached: Callable[[], bool]) -> None:
-    """Signal it until a process of it was there to take it: just after its start the lock file names none yet."""
+    """Repeat a signal until a process receives it: just after the start the lock file names no process yet."""
     deadline = time.monotonic() + PATIENCE
     while not reached() and state_of(run).alive:
         if time.monotonic() > deadline:
-            raise Problem(f"{run.id} lives, but its lock file names no process of it.", "Look for `workbench.training.worker` with ps.")
+            raise Problem(f"{run.id} is running, but its lock file names no process.", "Look for `workbench.training.worker` with ps.")
         time.sleep(0.05)
 
 

@@ -1,7 +1,7 @@
 """The small process above each worker: `python -m workbench.launch.supervisor RUN CONTROL_OFFSET`. No torch, about 10 MB.
 
-It holds the run's lock, waits for the device (that is the queue), starts the worker, bounds its output, and writes how it
-ended, so that deaths have names.
+It holds the run's lock, waits for the device (this is the queue), starts the worker, limits the size of its output, and writes
+how it ended, so that every ending has a named cause.
 """
 
 import contextlib
@@ -25,15 +25,15 @@ from workbench.runs.run import Run
 from workbench.runs.state import attempts
 
 OUTPUT_LIMIT = 4 << 20
-"""Bytes of output.log; when it would grow longer it becomes output.log.1, and the one before that goes."""
+"""Most bytes of output.log; then it is renamed to output.log.1, which replaces the previous one."""
 LOOK_EVERY, KILLS_EVERY = 0.5, 2.0
-"""Seconds between two looks at the worker, and at the kernel's count of kills."""
+"""Seconds between two checks of the worker, and of the kernel's count of out-of-memory kills."""
 EXIT_ROOM = 4096
-"""Bytes that exit.json takes from the start, so that a full disk cannot keep the ending from being written."""
+"""Bytes reserved for exit.json at the start, so that the ending can be written even on a full disk."""
 
 
 class Ended(BaseException):
-    """SIGTERM while there is no worker to pass it on to."""
+    """SIGTERM arrived while there is no worker to forward it to."""
 
 
 class Parent:
@@ -48,7 +48,7 @@ class Parent:
         self.device: lock.Lock | None = None
         self._kills = [_oom_kills()] * 2
         self._looked = time.monotonic()
-        self._queued = self._told = False
+        self._queued = self._got_sigterm = False
         signal.signal(signal.SIGTERM, self._on_sigterm)
         self.holder: dict[str, Any] = {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempt}
         self.holder.update(parent=_process(os.getpid()), state="queued")
@@ -92,7 +92,7 @@ class Parent:
             self.holder["message"] = f"waiting for {device}"
             self.lock.write(self.holder)
             self._queued = True  # from here on SIGTERM ends the wait
-            if self._told:
+            if self._got_sigterm:
                 raise Ended
             self.device = lock.Lock.take(path, wait=True)
             self._queued = False
@@ -122,7 +122,7 @@ class Parent:
             env=environment,
         )
         os.close(report_start)
-        if self._told:
+        if self._got_sigterm:
             self.worker.send_signal(signal.SIGTERM)
         self.holder.update(state="starting", message="", worker=_process(self.worker.pid))
         self.lock.write(self.holder)
@@ -145,10 +145,10 @@ class Parent:
         file = self._open_output()
         size = os.fstat(file).st_size
         while True:
-            gone = self.worker.poll() is not None
-            if not select.select([stream], [], [], 0 if gone else LOOK_EVERY)[0]:
-                if gone:
-                    break  # a child of the project may hold the pipe open for as long as it likes
+            ended = self.worker.poll() is not None
+            if not select.select([stream], [], [], 0 if ended else LOOK_EVERY)[0]:
+                if ended:
+                    break  # a child process of the project may hold the pipe open without limit
                 self._look()
                 continue
             data = os.read(stream, 1 << 16)
@@ -169,27 +169,27 @@ class Parent:
     def _open_output(self) -> int:
         try:
             return os.open(self.run.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError:  # no room for a file: what it prints is lost, how it ends is not
+        except OSError:  # a full disk: the output is lost, but not the ending
             return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
     def _look(self) -> None:
-        """Remember the kernel's count of kills for a moment, so that only a recent one is blamed."""
+        """Remember the kernel's count of kills for a short time, so that only a recent kill counts as the cause."""
         now = time.monotonic()
         if now > self._looked + KILLS_EVERY:
             self._looked = now
             self._kills = [self._kills[1], _oom_kills()]
 
     def _named(self, code: int, last: str) -> dict[str, Any]:
-        """The ending of a worker that could not report it itself."""
-        again = "`dlwb resume` goes on from its last checkpoint."
+        """The ending of a worker that could not report it itself, from its exit code or signal."""
+        resume = "`dlwb resume` continues from its last checkpoint."
         if code >= 0:
             message = f"Its worker ended with exit code {code}" + (f": {last}" if last else ".")
             return {"state": "failed", "cause": "exception", "message": message, "hint": "`dlwb logs` shows more.", "code": code}
-        if -code == signal.SIGTERM and self._told:  # before the worker could take it as a wish
+        if -code == signal.SIGTERM and self._got_sigterm:  # SIGTERM came before the worker could handle it
             cause = "person" if self._asked_to("stop") else "sigterm"
             return {"state": "stopped", "cause": cause, "message": "Asked to end before its first step."}
         name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
-        ending = {"state": "failed", "signal": -code, "hint": again}
+        ending = {"state": "failed", "signal": -code, "hint": resume}
         if -code == signal.SIGKILL:
             if self._asked_to("kill"):
                 return {**ending, "state": "stopped", "cause": "killed", "message": "Killed by a person."}
@@ -201,10 +201,10 @@ class Parent:
 
     def _asked_to(self, verb: str) -> bool:
         data = self.run.control.read_bytes()[self.offset :] if self.run.control.exists() else b""
-        return any(each.verb == verb for each in commands.commands(data))
+        return any(command.verb == verb for command in commands.commands(data))
 
     def _on_sigterm(self, number: int, frame: types.FrameType | None) -> None:
-        self._told = True
+        self._got_sigterm = True
         if self.worker is not None:
             self.worker.send_signal(signal.SIGTERM)
         elif self._queued:
@@ -217,7 +217,7 @@ def _process(pid: int) -> dict[str, int]:
 
 
 def _oom_kills() -> int:
-    """How often the kernel of this machine has killed for want of memory, in whatever cgroup (proc_vmstat(5), oom_kill)."""
+    """How often this machine's kernel has killed a process for lack of memory, in any cgroup (proc_vmstat(5), oom_kill)."""
     with contextlib.suppress(OSError):
         if count := re.search(r"^oom_kill (\d+)", Path("/proc/vmstat").read_text(), re.MULTILINE):
             return int(count[1])
@@ -225,7 +225,7 @@ def _oom_kills() -> int:
 
 
 def _keep_room(file: Path) -> None:
-    """Blanks where exit.json will stand."""
+    """Fill the file with blanks, so that its blocks are allocated for exit.json."""
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         os.pwrite(handle, b" " * (EXIT_ROOM - 1) + b"\n", 0)
@@ -236,35 +236,35 @@ def _keep_room(file: Path) -> None:
 
 
 def main(words: list[str]) -> int:
-    """Fork; the child takes the lock, says so, and watches. Exit code 3: somebody holds the lock; 4: this is no run (any more)."""
+    """Fork; the child takes the lock, reports that, and supervises the run. Exit code 3: the lock is held; 4: this is not a run."""
     run, offset = Run(Path(words[0])), int(words[1])
-    told, tell = os.pipe()
+    ready, signal_ready = os.pipe()
     if os.fork():
-        os.close(tell)
-        answer = os.read(told, 1)
+        os.close(signal_ready)
+        answer = os.read(ready, 1)
         return answer[0] if answer else 1
-    os.close(told)
+    os.close(ready)
     os.setsid()
     try:
         held = lock.Lock.take(run.lock)
-        # While the lock was asked for the run may have been moved into the trash, with the file that is locked.
+        # Between opening and locking the file, the run may have been moved into the trash together with its lock.
         if held and not (os.path.samestat(os.fstat(held.file), os.stat(run.lock)) and (run.path / "recipe.yaml").exists()):  # noqa: PTH116
             raise FileNotFoundError
     except FileNotFoundError:
-        os.write(tell, b"\x04")
+        os.write(signal_ready, b"\x04")
         return 4
     if held is None:
-        os.write(tell, b"\x03")
+        os.write(signal_ready, b"\x03")
         return 3
     before = attempts(run)
     parent = Parent(run, offset, held, before + 1)
     try:
         _keep_room(run.path / "exit.json")
     except OSError:
-        held.write({**parent.holder, "attempt": before})  # it was never started
+        held.write({**parent.holder, "attempt": before})  # this attempt never started
         raise
-    os.write(tell, b"\x00")
-    os.close(tell)
+    os.write(signal_ready, b"\x00")
+    os.close(signal_ready)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)

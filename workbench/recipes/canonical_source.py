@@ -1,8 +1,8 @@
-"""One Python file as canonical text: what it computes, without how it is written down. Two spellings of the same code give one text.
+"""One Python file as canonical text: what it computes, independent of how it is written. Two spellings of the same code give the same text.
 
-Left out are comments, positions, docstrings and every other bare constant, `pass`, `__all__`, what only type checkers import, and the order
-and grouping of imports. A name that an import binds stands for what is imported, whatever it is called here; a function's own variables
-are numbered, so that they can be renamed. The text is the same in every version of Python (`ast.dump` differs between them).
+It leaves out comments, positions, docstrings and all other bare constants, `pass`, `__all__`, imports for type checkers only, and the order
+and grouping of imports. A name that an import binds is replaced by what is imported; a function's local variables are replaced by numbers,
+so that they can be renamed. The text is the same in every version of Python (`ast.dump` differs between versions).
 """
 
 import ast
@@ -14,56 +14,56 @@ from typing import Any, NamedTuple, cast
 
 PACKAGE = "workbench"
 LOOKS_AT_NAMES = {"locals", "eval", "exec"}
-"""A file that calls one of these may look at its variables' names, so they stay."""
+"""A file that calls one of these may read its variables' names, so these are not replaced by numbers."""
 
 
 class Ref(NamedTuple):
-    """A use of something of the workbench's, as it is spelled: module and names, `workbench.torchkit.metrics.auc`."""
+    """A use of a name of the workbench, as it is imported: module and names, `workbench.torchkit.metrics.auc`."""
 
     dotted: str
     typing: bool = False
-    """It is imported for type checkers only, so its content does not matter."""
+    """Whether it is imported for type checkers only, so that its content does not count."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file. `pieces` in their order are its text; a Ref is replaced by the content that it leads to."""
+    """One file. `pieces` in their order are its text, where each Ref is later replaced by the content that it refers to."""
 
     pieces: tuple[str | Ref, ...]
     imports: frozenset[str] = frozenset()
-    """Dotted names of the workbench's that it imports, `workbench.events.Scalars`."""
+    """Dotted names of the workbench that it imports: `workbench.events.Scalars`."""
     bindings: dict[str, str] = field(default_factory=dict)
-    """What an import at the top binds: name → dotted. Who imports such a name from here gets it from there."""
+    """Imports at module level: name → dotted name. A file that imports such a name from here really imports it from there."""
     names: frozenset[str] = frozenset()
-    """All that it binds at the top."""
+    """All names that it binds at module level."""
     stars: tuple[str, ...] = ()
-    """Modules of which it imports `*`."""
+    """Modules from which it imports `*`."""
 
     @property
     def is_door(self) -> bool:
-        """Whether it does nothing but pass names on."""
+        """Whether it only re-exports names."""
         return not self.pieces
 
     @property
     def alone(self) -> str:
-        """The hash of this file whatever it imports: of a Ref only the last name counts, not where it comes from."""
+        """The hash of this file without its imports: of a Ref only the last name counts, not its module."""
         return digest(f"({piece.dotted.rpartition('.')[2]})" if isinstance(piece, Ref) else piece for piece in self.pieces)
 
 
 def is_ours(dotted: str) -> bool:
-    """Whether this is the name of something of the workbench's."""
+    """Whether this name belongs to the workbench."""
     return dotted.partition(".")[0] == PACKAGE
 
 
 def digest(pieces: Iterable[str]) -> str:
-    """The beginning of the SHA-256 of these texts."""
+    """The first 16 hexadecimal digits of the SHA-256 of these texts together."""
     return hashlib.sha256("".join(pieces).encode("ascii", "backslashreplace")).hexdigest()[:16]
 
 
 def read(data: bytes, package: str = "", *, outline: bool = False) -> Source:
-    """The source of a file with these bytes, which lies in `package`; one that cannot be parsed counts by its bytes.
+    """The Source of a file with these bytes in `package`; a file that cannot be parsed counts by its bytes.
 
-    An `outline` has no pieces, only what is bound at the top.
+    An `outline` has no pieces, only the names that are bound at module level.
     """
     try:
         return _Writer(data, package, outline).source()
@@ -96,7 +96,7 @@ class _Scope:
                 while scope.parent is not None:
                     scope = scope.parent
                 return scope, scope.names.get(name, "plain")
-            # A class's names are not seen from the functions in it.
+            # Functions in a class do not see the names of the class.
             if bound is not None and bound != "nonlocal" and (scope.kind != "class" or scope is self):
                 return scope, bound
             scope = scope.parent
@@ -142,11 +142,11 @@ class _Writer:
             self.statements(tree.body, self.module)
 
     def source(self) -> Source:
-        # A door that imports lazily, by __getattr__, says for type checkers alone what its names stand for.
+        # A module that imports lazily, in __getattr__, states its names only in imports for type checkers.
         lazy = "__getattr__" in self.module.names
         refs = {name: what for name, what in self.module.names.items() if isinstance(what, Ref)}
         bindings = {name: what.dotted for name, what in refs.items() if lazy or not what.typing}
-        # An import may do something merely by being there (torch sets its threads), wherever in the file it stands.
+        # Only importing a package may have an effect (torch sets its threads), wherever in the file the import is.
         packages = f"imports {' '.join(sorted(self.packages))};" if self.packages and self.out else ""
         merged: list[str | Ref] = [packages] if packages else []
         for is_text, group in itertools.groupby(self.out, lambda piece: isinstance(piece, str)):
@@ -154,14 +154,14 @@ class _Writer:
             merged += ["".join(cast(list[str], pieces))] if is_text else pieces
         return Source(tuple(merged), frozenset(self.imports), bindings, frozenset(self.module.names), tuple(self.stars))
 
-    # -- what is bound where -----------------------------------------------------------------------------------------------------
+    # -- which scope binds which name -----------------------------------------------------------------------------------------------------
 
     def scope(self, kind: str, parent: _Scope | None) -> _Scope:
         self.scopes += 1
         return _Scope(kind, parent, number=self.scopes)
 
     def imported(self, node: ast.Import | ast.ImportFrom) -> Iterable[tuple[str, str, str]]:
-        """For each alias: the name that it binds, what that stands for, and the module and name that are imported."""
+        """For each alias: the name that it binds, the dotted name it stands for, and the module and name that are imported."""
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.asname or alias.name.partition(".")[0], alias.name if alias.asname else alias.name.partition(".")[0], alias.name
@@ -174,10 +174,10 @@ class _Writer:
             yield alias.asname or alias.name, f"{base}.{alias.name}", f"{base}.{alias.name}"
 
     def collect(self, nodes: Sequence[ast.AST], scope: _Scope, *, inside: bool = False, typing: bool = False) -> None:
-        """Bind what these nodes bind in `scope`; `inside` a comprehension only `:=` does."""
+        """Bind the names of these nodes in `scope`; `inside` a comprehension only `:=` binds."""
         for node in nodes:
             if isinstance(node, ast.expr) and not self.walrus and not isinstance(node, _TARGETS):
-                continue  # most of a file, and without a `:=` it binds nothing
+                continue  # saves time: most of a file is expressions, and without `:=` they bind nothing
             if isinstance(node, ast.Import | ast.ImportFrom):
                 for name, dotted, _ in self.imported(node):
                     if name == "*":
@@ -238,7 +238,7 @@ class _Writer:
                 self.imports.add(full)
             else:
                 self.packages.add(full.partition(".")[0])
-            if name != "*" and not isinstance(scope.names.get(name), Ref):  # bound in other ways too, so the name stands for itself
+            if name != "*" and not isinstance(scope.names.get(name), Ref):  # also bound in another way, so the name cannot be replaced
                 self.out.append(f"(bind {self.called(name, scope)} ")
                 self.out += [self.ref(Ref(dotted)), ")"]
 
@@ -246,10 +246,10 @@ class _Writer:
         return ref if is_ours(ref.dotted) else f"(of {ref.dotted})"
 
     def called(self, name: str, scope: _Scope) -> str:
-        """The name, or the number of a function's own variable."""
-        found = scope.find(name)
-        if found and found[1] == "local" and found[0].kind in ("function", "comprehension") and self.numbered:
-            owner = found[0]
+        """The name, or for a local variable of a function its number."""
+        binding = scope.find(name)
+        if binding and binding[1] == "local" and binding[0].kind in ("function", "comprehension") and self.numbered:
+            owner = binding[0]
             return f"{owner.number}.{owner.numbers.setdefault(name, len(owner.numbers))}"
         return ascii(name)
 
@@ -303,17 +303,17 @@ class _Writer:
                     self.out.append(f" {item!a}")
 
     def named(self, node: ast.Name | ast.Attribute, scope: _Scope) -> bool:
-        """Write a name, or a chain of attributes that begins at an import, as what it stands for."""
+        """Write a name, or a chain of attributes that starts at an import, as what it stands for."""
         names, base = [], node
         while isinstance(base, ast.Attribute):
             names.append(base.attr)
             base = base.value  # type: ignore[assignment]
         if not isinstance(base, ast.Name):
             return False
-        found = scope.find(base.id)
-        if found and isinstance(found[1], Ref):
-            dotted = ".".join([found[1].dotted, *reversed(names)])
-            self.out.append(self.ref(Ref(dotted, found[1].typing)))
+        binding = scope.find(base.id)
+        if binding and isinstance(binding[1], Ref):
+            dotted = ".".join([binding[1].dotted, *reversed(names)])
+            self.out.append(self.ref(Ref(dotted, binding[1].typing)))
             return True
         if names:
             return False
@@ -321,7 +321,7 @@ class _Writer:
         return True
 
     def arguments(self, arguments: ast.arguments, scope: _Scope, inner: _Scope) -> None:
-        """Parameters keep their names, as callers use them; defaults and annotations belong to the scope around."""
+        """Parameters keep their names, because callers use them; defaults and annotations belong to the enclosing scope."""
         self.fields(arguments, scope, scope)
         for parameter in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]:
             if parameter:
@@ -342,7 +342,7 @@ class _Writer:
             self.node(part, inner)
 
     def joined(self, node: ast.JoinedStr, scope: _Scope) -> None:
-        """Versions differ in how they cut the constant parts."""
+        """Write an f-string with its constant parts joined, because versions of Python split them differently."""
         text = ""
         for value in node.values:
             if isinstance(value, ast.Constant):

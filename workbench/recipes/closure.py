@@ -1,12 +1,12 @@
-"""What a result and an exact resume depend on: the hash of a project, the workbench's files that it imports, and the loop that runs it.
+"""The code that a result and an exact resume depend on: a hash of a project, the workbench files it imports, and the training loop.
 
-A file counts when the project or the training loop reaches it by imports, those inside functions too, and it lies where the numbers are
-made: projects, torchkit, training, the readers in datasets, encoding, or a file of a person's own. What only serves screens, lists, logs,
-files and processes (paths, problems, events, history, checkpoint, lock, the store of data sets) does not count: a word in a message makes
-no result stale. Of an import from such a file only the name counts. What is imported by a text (importlib) is not seen.
+A file counts if the project or the training loop reaches it through imports (also imports inside functions), and if it can change the
+numbers: projects, torchkit, training, the readers in datasets, encoding, and a person's own files. Files that only serve screens, lists,
+logs, files and processes (paths, problems, events, history, checkpoint, lock, datasets/store) do not count, so a new message there makes
+no result stale. Of an import from such a file only the name counts. Imports by a string (importlib) are not followed.
 
-Each file counts as `canonical_source` reads it, and an import as the content of the file that defines the name, never as a module's path:
-so a renamed or moved module, a re-sorted import, a comment and a docstring change nothing.
+Each file counts in the form that `canonical_source` gives it. An import counts as the content of the file that defines the name, never as
+a module's path. So a renamed or moved module, a re-sorted import, a comment or a docstring changes nothing.
 """
 
 import os
@@ -21,7 +21,7 @@ from workbench.recipes.canonical_source import PACKAGE, Ref, Source, digest, is_
 
 ROOMS = {"projects", "torchkit", "training", "datasets", "encoding"}
 STORE = "store"
-"""Of datasets/, what moves files and reads none; their content has hashes of its own in the catalogue."""
+"""The part of datasets/ that only moves files; the catalogue pins their content by hashes of its own."""
 LOOP = "training/loop.py"
 
 
@@ -30,40 +30,40 @@ class Closure(NamedTuple):
 
     hash: str
     files: dict[str, str]
-    """The hash of each file by itself, by where it lies in the package: says which of them changed."""
+    """The hash of each file without its imports, by its path in the package; it tells which file has changed."""
 
 
 def closure(source: Path, package: Path | None = None) -> Closure:
-    """Of a project's file, with the workbench in `package` (else this one). Problem where the file cannot be read."""
+    """The closure of a project's file, with the workbench in `package` (default: this one). Problem where a file cannot be read."""
     tree = _tree(package or paths.projects().parent)
     return tree.closure(source.resolve())
 
 
 def closure_hash(source: Path, package: Path | None = None) -> str:
-    """Its hash alone."""
+    """Only the hash of the closure."""
     return closure(source, package).hash
 
 
 def same_alone(one: Path, other: Path) -> bool:
-    """Whether two files are the same code by themselves, whatever the files that they import hold and are called."""
+    """Whether two files contain the same code, regardless of the names and contents of the files that they import."""
     return _read(one)[1].alone == _read(other)[1].alone
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Names of the files whose code is new, and of those that are gone with nothing in their place; a file under a new name is neither."""
+    """Names of files with new code, and of files that are gone without a replacement. A renamed file is neither."""
     new = [name for name, content in now.items() if content not in before.values()]
-    gone = [name for name, content in before.items() if content not in now.values()]
-    return sorted({*new, *(name for name in gone if len(gone) > len(new))})
+    lost = [name for name, content in before.items() if content not in now.values()]
+    return sorted({*new, *(name for name in lost if len(lost) > len(new))})
 
 
 _Stamp = tuple[int, int]
 _files: dict[tuple[Path, str, bool], tuple[_Stamp, Source]] = {}
-"""What was read, by the file's time and size then."""
+"""Cache of parsed files, each with its modification time and size."""
 _trees: dict[Path, "_Tree"] = {}
 
 
 def _tree(package: Path) -> "_Tree":
-    """What is known of a package, as long as none of its files is another one."""
+    """The cached analysis of a package, as long as none of its files has changed."""
     package = package.resolve()
     if package not in _trees or not _trees[package].holds():
         _trees[package] = _Tree(package)
@@ -71,23 +71,23 @@ def _tree(package: Path) -> "_Tree":
 
 
 def _stamp(path: Path) -> _Stamp:
-    found = os.stat(path)  # noqa: PTH116 - Path.stat costs twice as much, and this is asked thousands of times
-    return found.st_mtime_ns, found.st_size
+    status = os.stat(path)  # noqa: PTH116 - Path.stat costs twice as much, and this is asked thousands of times
+    return status.st_mtime_ns, status.st_size
 
 
 def _read(path: Path, package: str = "", *, outline: bool = False) -> tuple[_Stamp, Source]:
     try:
         stamp = _stamp(path)
-        known = _files.get((path, package, outline))
-        if known is None or known[0] != stamp:
-            known = _files[path, package, outline] = stamp, canonical_source.read(path.read_bytes(), package, outline=outline)
-        return known
+        cached = _files.get((path, package, outline))
+        if cached is None or cached[0] != stamp:
+            cached = _files[path, package, outline] = stamp, canonical_source.read(path.read_bytes(), package, outline=outline)
+        return cached
     except (OSError, ValueError) as error:
         raise Problem(f"{one_line(str(path))} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
 
 class _Tree:
-    """The package's files at one moment, and what was computed of them."""
+    """The package's files at one moment, and caches of what was computed from them."""
 
     def __init__(self, package: Path) -> None:
         self.package = package
@@ -101,7 +101,7 @@ class _Tree:
         self._near: dict[Path, set[Path]] = {}
 
     def holds(self) -> bool:
-        """Whether every file that was read is still as it was."""
+        """Whether no file that was read has changed."""
         try:
             return all(_stamp(path) == stamp for path, stamp in self.stamps.items())
         except OSError:
@@ -129,19 +129,19 @@ class _Tree:
         return self._is_module[dotted]
 
     def resolve(self, dotted: str) -> tuple[Path | None, str]:
-        """The file that defines what this name stands for, through every file that only passes it on, and its name there."""
+        """The file that defines a name, and the name there; files that only re-export it are followed."""
         if dotted not in self._resolved:
-            self._resolved[dotted] = (None, dotted.rpartition(".")[2])  # of imports that only lead to each other
+            self._resolved[dotted] = (None, dotted.rpartition(".")[2])  # so that circular imports end
             self._resolved[dotted] = self._follow(dotted)
         return self._resolved[dotted]
 
     def _follow(self, dotted: str) -> tuple[Path | None, str]:
         names = dotted.split(".")
         file, end, depth = self.module(names[0]), 1, 2
-        # A folder may do without an __init__.py.
+        # A folder is a package also without an __init__.py.
         while depth <= len(names) and self.is_module(".".join(names[:depth])):
-            if here := self.module(".".join(names[:depth])):
-                file, end = here, depth
+            if module := self.module(".".join(names[:depth])):
+                file, end = module, depth
             depth += 1
         rest = names[end:]
         if file is None:
@@ -151,8 +151,8 @@ class _Tree:
         source = self.source(file)
         onward = source.bindings.get(rest[0])
         for star in source.stars if onward is None and rest[0] not in source.names else ():
-            there = self.module(star) if is_ours(star) else None
-            if there and rest[0] in self.source(there).names:
+            origin = self.module(star) if is_ours(star) else None
+            if origin and rest[0] in self.source(origin).names:
                 onward = f"{star}.{rest[0]}"
         if onward is None:
             return file, ".".join(rest)
@@ -160,7 +160,7 @@ class _Tree:
         return self.resolve(onward) if is_ours(onward) else (None, onward)
 
     def counts(self, path: Path) -> bool:
-        """Whether what this file holds can change what is trained or measured: see the module's docstring."""
+        """Whether this file can change what is trained or measured; see the module's docstring."""
         if path not in self._counts:
             self._counts[path] = self._may_change_numbers(path)
         return self._counts[path]
@@ -172,7 +172,7 @@ class _Tree:
         return bool(inside) and room in ROOMS and not (room == "datasets" and inside[0] == STORE)
 
     def near(self, path: Path) -> set[Path]:
-        """The files that count and that this one imports itself."""
+        """The files that count and that this file imports directly."""
         if path not in self._near:
             self._near[path] = {file for file in self._imported(self.source(path)) if self.counts(file) and not self.source(file).is_door}
         return self._near[path]
@@ -184,11 +184,11 @@ class _Tree:
             if defined:
                 yield defined
                 names = [PACKAGE, *defined.relative_to(self.package).with_suffix("").parts]
-            # Importing a module also runs the packages that it lies in.
+            # Importing a module also runs the __init__.py of each package above it.
             yield from filter(None, (self.module(".".join(names[:end])) for end in range(1, len(names) + 1)))
 
     def linked(self, path: Path) -> str:
-        """The hash of a file in which every use of another one names that one's content."""
+        """The hash of a file in which each use of another file is replaced by that file's content."""
         if path not in self._linked:
             self._linked[path] = digest(self._text(piece) if isinstance(piece, Ref) else piece for piece in self.source(path).pieces)
         return self._linked[path]
@@ -199,19 +199,19 @@ class _Tree:
         return f"(of {self.source(file).alone if file and matters else ''} {name})"
 
     def reached(self, path: Path) -> set[Path]:
-        found: set[Path] = set()
+        reached: set[Path] = set()
         waiting = [path]
         while waiting:
             file = waiting.pop()
-            if file not in found:
-                found.add(file)
+            if file not in reached:
+                reached.add(file)
                 waiting += self.near(file)
-        return found
+        return reached
 
     def closure(self, source: Path) -> Closure:
         files = self.reached(source) | self.reached(self.package / LOOP)
-        whole = digest([self.linked(source), *sorted(self.linked(file) for file in files)])
-        return Closure(whole, {self._shown(file): self.source(file).alone for file in sorted(files)})
+        combined = digest([self.linked(source), *sorted(self.linked(file) for file in files)])
+        return Closure(combined, {self._shown(file): self.source(file).alone for file in sorted(files)})
 
     def _shown(self, file: Path) -> str:
         return file.relative_to(self.package).as_posix() if file.is_relative_to(self.package) else one_line(file.name, 80)

@@ -1,4 +1,4 @@
-"""`dlwb new`: a recipe copied to be edited, comments and all; with its Python file, if that is wanted too."""
+"""`dlwb new`: copies a recipe for editing, with its comments, and on request its Python file too."""
 
 import contextlib
 import os
@@ -18,15 +18,15 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 
 
 class New(NamedTuple):
-    """What was written."""
+    """The files that were written."""
 
     recipe: Path
     project: Path | None
-    """The copied Python file. These bytes are trusted, because the file that they were copied from was; an edit asks again."""
+    """The copied Python file. It is trusted, because the original was; after an edit it must be trusted again."""
 
 
 def folder(here: bool = False) -> Path:
-    """Where own recipes go: the working directory's recipes/ where it has one or is asked for, else the home's."""
+    """The folder for a person's own recipes: recipes/ of the working directory if it exists or `here` is set, else that of the home."""
     local = Path.cwd() / "recipes"
     if here or (local.is_dir() and local.resolve() != paths.shipped("recipes").resolve()):
         return local
@@ -34,11 +34,11 @@ def folder(here: bool = False) -> Path:
 
 
 def copy(name: str, source: str, *, project: bool = False, here: bool = False) -> New:
-    """Copy the recipe `source` (a name or a path) as `name`; Problem where the name is taken or is none."""
+    """Copy the recipe `source` (a name or a path) as `name`; Problem where the name is taken or invalid."""
     name = name.removesuffix(".yaml")
     if not NAME.fullmatch(name):
         raise Problem(f"{one_line(name, 80) or 'Nothing'} cannot be a recipe's name.", "Use letters, digits, - and _.")
-    taken = next((each for each in shipped_and_own() if each.stem == name), None)
+    taken = next((path for path in shipped_and_own() if path.stem == name), None)
     if taken:
         raise Problem(f"There is a recipe {name} already: {shown_path(taken)}.", "Choose another name.")
     old = find_recipe(source)
@@ -46,12 +46,12 @@ def copy(name: str, source: str, *, project: bool = False, here: bool = False) -
     place = folder(here)
     code = loaded.project_file or project_source(loaded.recipe.project)
     new = New(place / f"{name}.yaml", place / _module(name) if project else None)
-    wanted = loaded.recipe.project
+    reference = loaded.recipe.project
     if new.project:
-        wanted = f"./{new.project.name}"
+        reference = f"./{new.project.name}"
     elif loaded.project_file and loaded.project_file.parent.resolve() != place.resolve():
-        wanted = str(loaded.project_file.resolve())
-    text = _edited(yaml_reader.text_of(old), name, old, wanted, elsewhere=old.parent.resolve() != place.resolve())
+        reference = str(loaded.project_file.resolve())
+    text = _edited(yaml_reader.text_of(old), name, old, reference, elsewhere=old.parent.resolve() != place.resolve())
     try:
         place.mkdir(parents=True, exist_ok=True)
         written: list[Path] = []
@@ -61,9 +61,9 @@ def copy(name: str, source: str, *, project: bool = False, here: bool = False) -
                 trust.trust(new.project)
             _write(new.recipe, text.encode(), written)
         except BaseException:
-            for each in written:
+            for path in written:
                 with contextlib.suppress(OSError):
-                    each.unlink()
+                    path.unlink()
             raise
     except FileExistsError as error:
         raise Problem(f"{shown_path(Path(error.filename))} is there already.", "Choose another name.") from None
@@ -77,7 +77,7 @@ def _module(name: str) -> str:
 
 
 def _write(path: Path, data: bytes, written: list[Path]) -> None:
-    """Never over anything, not even where a link leads."""
+    """Create a new file: never overwrite one, also not through a link."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     written.append(path)
     with os.fdopen(file, "wb") as opened:
@@ -85,9 +85,9 @@ def _write(path: Path, data: bytes, written: list[Path]) -> None:
 
 
 def _edited(text: str, name: str, old: Path, project: str, *, elsewhere: bool) -> str:
-    """The text with title, part, lesson and project changed where they stand, and all else as it was.
+    """The text with new title, part, lesson and project; all other characters stay the same.
 
-    Paths in the config stay those of the same files where the copy lies `elsewhere`.
+    If the copy lies `elsewhere`, relative paths in the config are rewritten, so that they still name the same files.
     """
     values = {"title": name, "part": "Own recipes", "lesson": f"from {old.stem}", "project": project}
     cuts: list[tuple[int, int, str]] = []
@@ -96,8 +96,8 @@ def _edited(text: str, name: str, old: Path, project: str, *, elsewhere: bool) -
         if key.value in values:
             cuts.append((value.start_mark.index, _end(value, text), values[key.value]))
         elif key.value == "config" and elsewhere:
-            moved = [(each, paths.rooted(each.value, old.parent)) for each in _scalars(value)]
-            cuts += [(each.start_mark.index, _end(each, text), new) for each, new in moved if new != each.value]
+            moved = [(node, paths.rooted(node.value, old.parent)) for node in _scalars(value)]
+            cuts += [(node.start_mark.index, _end(node, text), new) for node, new in moved if new != node.value]
     for start, end, new in sorted(cuts, reverse=True):
         text = text[:start] + " " * (text[start - 1] == ":") + _quoted(new) + text[end:]
     return text
@@ -107,11 +107,11 @@ def _scalars(node: yaml.Node) -> list[yaml.ScalarNode]:
     if isinstance(node, yaml.ScalarNode):
         return [node]
     parts = [value for _, value in node.value] if isinstance(node, yaml.MappingNode) else node.value
-    return [each for part in parts for each in _scalars(part)]
+    return [scalar for part in parts for scalar in _scalars(part)]
 
 
 def _end(node: yaml.Node, text: str) -> int:
-    """A block scalar ends with the line break that the next key needs."""
+    """Where a node's text ends. A block scalar includes the line break before the next key, which must stay."""
     end: int = node.end_mark.index
     return end - 1 if end > node.start_mark.index and text[end - 1] == "\n" else end
 

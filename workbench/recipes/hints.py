@@ -1,4 +1,4 @@
-"""The notes of a recipe's `watch:` and the stage of a run: which of them apply now. The run's screen and the lists write them."""
+"""The notes under a recipe's `watch:`: which of them apply at a step of a run. The run's screen and the lists show them."""
 
 import math
 import re
@@ -8,12 +8,12 @@ from workbench.recipes.recipe import Note
 
 
 def place(at: int | str, steps: int, steps_per_epoch: int) -> float:
-    """A place of the run as a step: 600, `2 epochs`, `40 %` of the planned length; NaN where what it counts in is not known."""
+    """A stage of the run as a step: 600, `2 epochs`, `40 %` of the planned length; NaN where the length of its unit is not known."""
     if isinstance(at, int):
         return at
     number, _, unit = re.sub(r"([0-9])\s*([a-z%])", r"\1 \2", at).partition(" ")
-    whole = {"%": steps / 100, "epoch": steps_per_epoch, "step": 1}[unit.rstrip("s")]
-    return float(number) * whole if whole else math.nan
+    unit_steps = {"%": steps / 100, "epoch": steps_per_epoch, "step": 1}[unit.rstrip("s")]
+    return float(number) * unit_steps if unit_steps else math.nan
 
 
 def applies(note: Note, step: int, steps: int, steps_per_epoch: int, last: Callable[[str], float | None]) -> bool:
@@ -33,10 +33,10 @@ def applies(note: Note, step: int, steps: int, steps_per_epoch: int, last: Calla
 def stage(note: Note) -> str:
     """A note's stage in words: `from 2 epochs to 50 %, when valid/loss > train/loss`."""
 
-    def said(at: int | str) -> str:
+    def in_words(at: int | str) -> str:
         return f"step {at:,}" if isinstance(at, int) else at
 
-    ends = [f"from {said(note.start)}" if note.start else "", f"to {said(note.to)}" if note.to is not None else ""]
+    ends = [f"from {in_words(note.start)}" if note.start else "", f"to {in_words(note.to)}" if note.to is not None else ""]
     words = " ".join(end for end in ends if end)
     return ", ".join(part for part in (words, f"when {note.when}" if note.when else "") if part)
 

@@ -13,26 +13,26 @@ from workbench.recipes import trust
 from workbench.recipes.find import project_source, shipped_projects
 
 PATIENCE = 120
-"""Seconds that a project may take to describe itself: importing torch from a slow disk takes many."""
+"""Seconds that a project may take to describe itself: importing torch from a slow disk takes long."""
 
 
 class ProjectSchema(msgspec.Struct, frozen=True, kw_only=True):
-    """What a project says of itself."""
+    """What a project says about itself."""
 
     config: dict[str, Any]
-    """JSON schema of its Config; a field with `live: true` may change while a run goes on."""
+    """JSON schema of its Config; a field with `live: true` may change during a run."""
     request: dict[str, Any] = {}
-    """JSON schema of what may be asked of its `sample`."""
+    """JSON schema of a request to its `sample`."""
     devices: tuple[str, ...] = ("cpu",)
     takes: str = ""
-    """What "try it" asks it with: picture, text, row."""
+    """The input that "try it" asks for: picture, text, row."""
     about: str = ""
     """First line of its docstring."""
 
     @property
     def live(self) -> list[str]:
-        """Names of the settings that may change while a run goes on."""
-        return [name for name, each in self.config.get("properties", {}).items() if each.get("live")]
+        """Names of the settings that may change during a run."""
+        return [name for name, field in self.config.get("properties", {}).items() if field.get("live")]
 
 
 class _Shipped(msgspec.Struct):
@@ -41,22 +41,22 @@ class _Shipped(msgspec.Struct):
 
 
 def shipped_file() -> Path:
-    """The committed schemas of the shipped projects, each with its source's hash."""
+    """The committed file with the schemas of the shipped projects, each with the hash of its source."""
     return paths.projects() / "schemas.json"
 
 
 def describe(project: str | Path, *, may_run: bool = True) -> ProjectSchema | None:
-    """The schema of a shipped project (by name) or a trusted file; None where only running it would tell and `may_run` is False.
+    """The schema of a shipped project (by name) or a trusted file; None where it must be run for that and `may_run` is False.
 
-    Raises Problem where the project cannot be described. The caller has asked `trust.is_trusted`; it is asked again before the code runs.
+    Raises Problem where the project cannot be described. The caller checks `trust.is_trusted`; it is checked again before code runs.
     """
     source = project if isinstance(project, Path) else project_source(project)
     digest = trust.sha256(source)
     if isinstance(project, str):
-        kept = _committed(shipped_file(), _stamp(shipped_file())).get(project)
-        if kept and kept.sha256 == digest:
-            return kept.schema
-    # The base classes are part of what is described, and they come with the version.
+        shipped = _committed(shipped_file(), _stamp(shipped_file())).get(project)
+        if shipped and shipped.sha256 == digest:
+            return shipped.schema
+    # The version is part of the key, because the base classes contribute to the schema.
     file = paths.cache_folder() / "schemas" / f"{digest}-{__version__}.json"
     try:
         return msgspec.json.decode(file.read_bytes(), type=ProjectSchema)
@@ -75,15 +75,15 @@ def describe(project: str | Path, *, may_run: bool = True) -> ProjectSchema | No
 
 def _stamp(file: Path) -> tuple[int, int]:
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return (0, 0)
-    return (found.st_mtime_ns, found.st_size)
+    return (status.st_mtime_ns, status.st_size)
 
 
 @cache
 def _committed(file: Path, stamp: tuple[int, int]) -> dict[str, _Shipped]:
-    """The committed schemas; `stamp` makes a changed file be read again."""
+    """The committed schemas; with `stamp` in the cache's key, a changed file is read again."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, _Shipped])
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
@@ -91,7 +91,7 @@ def _committed(file: Path, stamp: tuple[int, int]) -> dict[str, _Shipped]:
 
 
 def run_describe(project: str | Path) -> ProjectSchema:
-    """Ask the project itself, in a process of its own."""
+    """Ask the project itself, in a separate process."""
     import subprocess  # rarely needed, and slow to import
 
     name = project if isinstance(project, str) else str(project.absolute())
@@ -101,15 +101,17 @@ def run_describe(project: str | Path) -> ProjectSchema:
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired:
-        raise Problem(f"{one_line(name)} did not describe itself within {PATIENCE} s.", "Does it work at import?") from None
+        raise Problem(f"{one_line(name)} did not describe itself within {PATIENCE} s.", "Does it do work when it is imported?") from None
     if done.returncode:
-        said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-        raise Problem(one_line(said[-1], 500) if said else f"{one_line(name)} ended with {done.returncode} as it was described.")
+        lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        raise Problem(
+            one_line(lines[-1], 500) if lines else f"{one_line(name)} ended with exit code {done.returncode} while it was described."
+        )
     try:
-        # What the project printed at import comes before.
+        # Only the last line: the project may have printed something at import.
         return msgspec.json.decode(done.stdout.strip().rpartition(b"\n")[2], type=ProjectSchema)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Problem(f"{one_line(name)} was described in a way that cannot be read: {one_line(str(error))}.") from None
+        raise Problem(f"The description of {one_line(name)} cannot be read: {one_line(str(error))}.") from None
 
 
 def described_anew() -> bytes:

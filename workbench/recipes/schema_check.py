@@ -1,6 +1,6 @@
 """Checks plain data against a JSON schema and fills in its defaults. `load_recipe` calls it, and forms may.
 
-Covers what msgspec and pydantic write: type, enum, const, ranges, lengths, pattern, items, prefixItems, properties,
+It supports the keywords that msgspec and pydantic write: type, enum, const, ranges, lengths, pattern, items, prefixItems, properties,
 additionalProperties, anyOf, oneOf, allOf and $ref.
 """
 
@@ -25,16 +25,16 @@ _KINDS = {
 
 
 def complete(value: Any, schema: Schema, owner: str) -> tuple[Any, list[Fault]]:
-    """The data with every default filled in and numbers of the type that is wanted (2e4 is a whole number), and all that is wrong with it.
+    """The data with all defaults filled in and numbers converted to the schema's type (2e4 is a whole number), and all its errors.
 
-    `owner` is what an unknown key is "not a setting of".
+    `owner` is the name in the message for an unknown key: "not a setting of ...".
     """
     faults: list[Fault] = []
     return _Check(schema.get("$defs", {}), faults).value(value, schema, (), owner), faults
 
 
 def resolved(schema: Schema, definitions: dict[str, Schema]) -> Schema:
-    """The schema that a $ref, or an allOf of one, stands for."""
+    """The schema that a $ref, or an allOf with one entry, stands for."""
     while True:
         reference = schema.get("$ref")
         if reference is None and len(schema.get("allOf", ())) == 1:
@@ -46,7 +46,7 @@ def resolved(schema: Schema, definitions: dict[str, Schema]) -> Schema:
 
 
 def shown(value: Any) -> str:
-    """A value as a person would say it, cut short."""
+    """A value in plain words, shortened."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
@@ -95,15 +95,15 @@ class _Check:
             return self.any_of(value, branches, where, owner)
         if "const" in schema or "enum" in schema:
             choices = [schema["const"]] if "const" in schema else schema["enum"]
-            # 1, 1.0 and true are equal in Python, and three things in a recipe.
-            if not any(each == value and isinstance(each, bool) == isinstance(value, bool) for each in choices):
-                options = " or ".join(str(each) if isinstance(each, str) else shown(each) for each in choices)
+            # 1 and true are equal in Python, but different values in a recipe.
+            if not any(choice == value and isinstance(choice, bool) == isinstance(value, bool) for choice in choices):
+                options = " or ".join(str(choice) if isinstance(choice, str) else shown(choice) for choice in choices)
                 near = nearest(value, choices) if isinstance(value, str) else ""
                 self.fault(where, f"must be {options}, not {shown(value)}{near}")
             return value
         kind = schema.get("type", "")
         if isinstance(kind, list):
-            return self.any_of(value, [{**schema, "type": each} for each in kind], where, owner)
+            return self.any_of(value, [{**schema, "type": name} for name in kind], where, owner)
         if not _is(value, kind):
             self.fault(where, f"must be {_KINDS.get(kind, kind)}, not {shown(value)}{_advice(value, kind)}")
             return value
@@ -118,20 +118,20 @@ class _Check:
         return value
 
     def any_of(self, value: Any, branches: list[Schema], where: Key, owner: str) -> Any:
-        """The first branch that fits; else the complaints of the one that has the value's type, if there is one."""
-        branches = [self.resolved(each) for each in branches]
-        # For `int | float` 5 stays a whole number and 5.0 does not become one.
-        branches.sort(key=lambda each: (each.get("type") == "integer") is isinstance(value, float))
+        """The value by the first branch that fits; if none fits, the errors of the branch with the value's type, if there is one."""
+        branches = [self.resolved(branch) for branch in branches]
+        # For `int | float`: 5 stays a whole number, and 5.0 stays a float.
+        branches.sort(key=lambda branch: (branch.get("type") == "integer") is isinstance(value, float))
         tried: list[tuple[Schema, list[Fault]]] = []
         for branch in branches:
             faults: list[Fault] = []
-            made = _Check(self.definitions, faults).value(value, branch, where, owner)
+            completed = _Check(self.definitions, faults).value(value, branch, where, owner)
             if not faults:
-                return made
+                return completed
             tried.append((branch, faults))
         same = [faults for branch, faults in tried if "type" in branch and _is(value, branch["type"])]
         if same or len([branch for branch in branches if branch.get("type") != "null"]) == 1:
-            own = "; a path of your own begins with ./" if any(each.get("own") for each in branches) else ""
+            own = "; a path of your own begins with ./" if any(branch.get("own") for branch in branches) else ""
             self.faults += [fault._replace(text=fault.text + own) for fault in sorted(same or [tried[0][1]], key=len)[0]]
         else:
             kinds = [_KINDS.get(str(branch.get("type")), "one of its choices") for branch in branches]
@@ -164,8 +164,8 @@ class _Check:
     def array(self, value: list[Any], schema: Schema, where: Key, owner: str) -> list[Any]:
         least, most = schema.get("minItems", 0), schema.get("maxItems", len(value))
         if not least <= len(value) <= most:
-            wanted = str(least) if least == most else f"{least} or more" if len(value) < least else f"{most} or fewer"
-            self.fault(where, f"must have {wanted} items, not {len(value)}")
+            required = str(least) if least == most else f"{least} or more" if len(value) < least else f"{most} or fewer"
+            self.fault(where, f"must have {required} items, not {len(value)}")
         first = schema.get("prefixItems", [])
         rest = schema.get("items", {})
         schemas = [*first, *[rest if isinstance(rest, dict) else {}] * (len(value) - len(first))]
@@ -176,33 +176,33 @@ class _Check:
         other = schema.get("additionalProperties", True)
         if where:
             owner = str(where[-1] if isinstance(where[-1], str) else where[-2])
-        made = {}
-        for name, each in properties.items():
+        completed = {}
+        for name, subschema in properties.items():
             if name in value:
-                made[name] = self.value(value[name], each, (*where, name), owner)
-            elif "default" in each:
-                # A section's own defaults stand under it, and a default may not be shared between two recipes.
-                made[name] = copy.deepcopy(each["default"])
+                completed[name] = self.value(value[name], subschema, (*where, name), owner)
+            elif "default" in subschema:
+                # A copy, because two recipes must not share a mutable default.
+                completed[name] = copy.deepcopy(subschema["default"])
             elif name in schema.get("required", ()):
-                self.fault((*where, name), "is missing" + _described(each))
+                self.fault((*where, name), "is missing" + _described(subschema))
         for name, item in value.items():
             if name in properties:
                 continue
             if other is False:
                 self.fault((*where, name), f"not a setting of {owner}{nearest(name, properties)}")
             else:
-                made[name] = self.value(item, other, (*where, name), owner) if isinstance(other, dict) else item
-        return made
+                completed[name] = self.value(item, other, (*where, name), owner) if isinstance(other, dict) else item
+        return completed
 
 
 def expected(schema: Schema, definitions: dict[str, Schema]) -> str:
-    """What a value may be, in words: `a number, more than 0, at most 1`."""
+    """The allowed values in words: `a number, more than 0, at most 1`."""
     schema = _Check(definitions, []).resolved(schema)
     branches = schema.get("anyOf") or schema.get("oneOf")
     if branches:
-        return " or ".join(dict.fromkeys(expected(each, definitions) for each in branches))
+        return " or ".join(dict.fromkeys(expected(branch, definitions) for branch in branches))
     if "const" in schema or "enum" in schema:
-        return " or ".join(each if isinstance(each, str) else shown(each) for each in schema.get("enum", [schema.get("const")]))
+        return " or ".join(choice if isinstance(choice, str) else shown(choice) for choice in schema.get("enum", [schema.get("const")]))
     kind = str(schema.get("type", ""))
     if schema.get("own"):
         return "a path of your own, ./…"
@@ -217,11 +217,11 @@ def expected(schema: Schema, definitions: dict[str, Schema]) -> str:
 
 
 def choices(schema: Schema, definitions: dict[str, Schema]) -> list[Any]:
-    """What a value may be where that can be counted: the words of an enum, true and false; else nothing."""
+    """All allowed values where there are finitely many: the words of an enum, true and false; else an empty list."""
     schema = _Check(definitions, []).resolved(schema)
     branches = schema.get("anyOf") or schema.get("oneOf")
     if branches:
-        return [each for branch in branches for each in choices(branch, definitions)]
+        return [choice for branch in branches for choice in choices(branch, definitions)]
     if schema.get("type") == "boolean":
         return [False, True]
     return list(schema.get("enum", [schema["const"]] if "const" in schema else []))

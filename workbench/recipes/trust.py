@@ -1,4 +1,4 @@
-"""Which Python files this person trusts to run, by the SHA-256 of their bytes. Asked before any code of a person's own runs."""
+"""The Python files that this person trusts, by the SHA-256 of their bytes. Checked before a person's own code runs."""
 
 import hashlib
 from pathlib import Path
@@ -21,12 +21,12 @@ def sha256(path: Path) -> str:
 
 
 def is_trusted(path: Path) -> bool:
-    """Whether exactly these bytes were trusted, under whatever name."""
+    """Whether exactly these bytes were trusted, under any name."""
     return sha256(path) in _known()
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a trusted file, for running or copying exactly what was trusted; a Problem (cause import) for any other."""
+    """The bytes of a trusted file, so that exactly these are run or copied; Problem (cause import) for a file that is not trusted."""
     shown = one_line(str(path))
     try:
         source = path.read_bytes()
@@ -38,21 +38,21 @@ def read(path: Path) -> bytes:
 
 
 def trust(path: Path) -> str:
-    """Trust the file as it is now; a later change asks again. Returns its hash."""
+    """Trust the file with its present content; after a change it must be trusted again. Returns its hash."""
     digest = sha256(path)
-    known = _known()
-    known[digest] = str(path.absolute())
+    paths_by_hash = _known()
+    paths_by_hash[digest] = str(path.absolute())
     store = paths.trusted()
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
-        files.write(store, msgspec.json.format(msgspec.json.encode(known)) + b"\n")
+        files.write(store, msgspec.json.format(msgspec.json.encode(paths_by_hash)) + b"\n")
     except OSError as error:
         raise Problem(f"{store} cannot be written: {error.strerror}.", "Nothing was trusted.") from error
     return digest
 
 
 def _known() -> dict[str, str]:
-    """Hash → where the file lay when it was trusted."""
+    """Hash → path of the file when it was trusted."""
     store = paths.trusted()
     try:
         return msgspec.json.decode(store.read_bytes(), type=dict[str, str])

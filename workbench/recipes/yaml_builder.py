@@ -70,7 +70,7 @@ class _Builder:
         elif isinstance(event, DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                self._stop("a second document begins here (---); a recipe is one", _line(event))
+                self._stop("a second document begins here (---); a recipe is only one", _line(event))
 
     def _stop(self, text: str, line: int, where: Key = ()) -> None:
         self.faults.append(Fault(where, text, line))
@@ -111,11 +111,11 @@ class _Builder:
         here = (*where, key)
         self._refuse(event, here, line)
         if key == "<<" and not event.style:
-            self.faults.append(Fault(here, "merge keys (<<) are not read; write each setting out", line))
+            self.faults.append(Fault(here, "merge keys (<<) are not supported; write each setting out", line))
         elif not key:
             self.faults.append(Fault(here, "a key is missing before the colon", line))
         if key in mapping:
-            self.faults.append(Fault(here, f"stands here a second time; the first is on line {self.lines[here]}", line))
+            self.faults.append(Fault(here, f"is set here a second time; the first is on line {self.lines[here]}", line))
         self.lines.setdefault(here, line)
         return key
 
@@ -137,11 +137,11 @@ class _Builder:
 
     def _refuse(self, event: Any, where: Key, line: int) -> None:
         if isinstance(event, AliasEvent):
-            self.faults.append(Fault(where, f"aliases (*{one_line(str(event.anchor), 30)}) are not read; write the value out", line))
+            self.faults.append(Fault(where, f"aliases (*{one_line(str(event.anchor), 30)}) are not supported; write the value out", line))
         elif event.anchor:
-            self.faults.append(Fault(where, f"anchors (&{one_line(event.anchor, 30)}) are not read; leave it out", line))
+            self.faults.append(Fault(where, f"anchors (&{one_line(event.anchor, 30)}) are not supported; leave it out", line))
         if getattr(event, "tag", None):
-            self.faults.append(Fault(where, f"tags ({one_line(event.tag, 60)}) are not read; leave it out", line))
+            self.faults.append(Fault(where, f"tags ({one_line(event.tag, 60)}) are not supported; leave it out", line))
 
 
 def _line(event: Any) -> int:
@@ -159,7 +159,7 @@ def _syntax(error: yaml.MarkedYAMLError, lines: list[str]) -> Fault:
     if "\t" in indent:
         return Fault((), "is indented with a tab; YAML wants spaces", number)
     if "mapping values are not allowed" in words:
-        return Fault((), 'has a colon too many; put text that contains ": " in quotes', number)
+        return Fault((), 'has one colon too many; put text that contains ": " in quotes', number)
     if "cannot start any token" in words or "alphabetic or numeric" in words:
         character = line[opened.column : opened.column + 1] if opened else ""
         where = "a tab" if character == "\t" else one_line(character)

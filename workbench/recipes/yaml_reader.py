@@ -14,12 +14,12 @@ SIZE_LIMIT = 256 * 1024
 
 
 def read(path: Path) -> Document:
-    """The file's data. Raises Problem where there is no readable text; what is wrong in the text is in `faults`."""
+    """The file's data. Raises Problem where there is no readable text; errors in the text are in `faults`."""
     return parse(text_of(path))
 
 
 def flow_value(text: str) -> tuple[Any, str]:
-    """What a person typed after `=` (a bracketed or quoted YAML value, or one scalar as it stands), and what is wrong with it, or ""."""
+    """The value of what a person typed after `=`: a bracketed or quoted YAML value, or one scalar; and its error, or ""."""
     text = text.strip()
     if text[:1] in ("[", "{", '"', "'"):
         document = parse(text)
@@ -32,7 +32,7 @@ def flow_value(text: str) -> tuple[Any, str]:
 
 
 def flow_text(value: Any) -> str:
-    """A value as it is typed after `=`: `flow_value` reads it back the same."""
+    """A value as it is typed after `=`; `flow_value` reads the same value back."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
@@ -51,14 +51,14 @@ def flow_text(value: Any) -> str:
 
 
 def _flow_item(value: Any) -> str:
-    """Inside brackets a word must not hold what brackets are made of."""
+    """A value inside brackets: a word that contains brackets, commas or the like is quoted."""
     if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_./][\w./-]*", value):
         return json.dumps(value, ensure_ascii=False)
     return flow_text(value)
 
 
 def text_of(path: Path) -> str:
-    """A recipe file's text; Problem where there is none, it is too long, or not UTF-8."""
+    """A recipe file's text; Problem where there is no such file, it is too long, or it is not UTF-8."""
     shown = one_line(str(path))
     try:
         kind = path.stat().st_mode
@@ -66,7 +66,7 @@ def text_of(path: Path) -> str:
             raise Problem(f"{shown} is a folder, not a recipe.", "Name a .yaml file.")
         if not stat.S_ISREG(kind):
             raise Problem(f"{shown} is not a plain file.", "A recipe is a .yaml file.")
-        # The size may change between a look and the reading, and NONBLOCK keeps a pipe that took its place from waiting.
+        # The size may change after a check, so the read itself is limited. NONBLOCK: a pipe may have replaced the file, and must not block.
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(file, "rb", buffering=0) as opened:  # noqa: PTH123
             data = opened.read(SIZE_LIMIT + 1) or b""
@@ -87,7 +87,7 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 
 
 def parse(text: str) -> Document:
-    """The text's data; never raises for what stands in it."""
+    """The text's data; errors in the text never raise."""
     bad = _UNPRINTABLE.search(text)
     if bad:
         line = text.count("\n", 0, bad.start()) + 1

@@ -1,4 +1,4 @@
-"""What a run reached, against what the course got and what counts as passing. Nothing is judged on a DEMO or on stand-in data."""
+"""A run's figures against its recipe's bars and the course's figures. A demo, or a run on stand-in data, is not judged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Judged(NamedTuple):
-    """One bar of a recipe and what a run made of it."""
+    """One bar of a recipe and a run's figure for it."""
 
     bar: Bar
     value: float | None
@@ -22,7 +22,7 @@ class Judged(NamedTuple):
 
 
 def figure(recipe: Recipe, summary: Summary, metric: str) -> float | None:
-    """A run's figure for a metric: of the weights that it keeps, so the best value of `keep_best`, and the last one of everything else."""
+    """A run's figure for a metric, of the weights that it keeps: the best value of `keep_best`, the last value of any other metric."""
     value = (summary.best if metric == recipe.train.keep_best else summary.last).get(metric)
     return None if value is None else float("nan") if value == "None" else float(value)
 
@@ -33,12 +33,12 @@ def is_judged(summary: Summary) -> bool:
 
 
 def judge(recipe: Recipe, summary: Summary) -> list[Judged]:
-    """Every bar of the recipe."""
-    found = []
+    """Every bar of the recipe, compared with the run's figure."""
+    verdicts = []
     for bar in recipe.bar:
         value = figure(recipe, summary, bar.metric)
-        found.append(Judged(bar, value, bar.passed(value) if value is not None and is_judged(summary) else None))
-    return found
+        verdicts.append(Judged(bar, value, bar.passed(value) if value is not None and is_judged(summary) else None))
+    return verdicts
 
 
 def wanted(bar: Bar) -> str:
@@ -48,7 +48,7 @@ def wanted(bar: Bar) -> str:
 
 
 def headline(recipe: Recipe, summary: Summary | None = None) -> str:
-    """The one metric to name a run by: what its bar, the course's figure or its best weights are about; else a loss that was measured."""
+    """The one metric that represents a run: of its bar, the course's figure or `keep_best`; else a measured loss."""
     named = [*(bar.metric for bar in recipe.bar), *(reference.metric for reference in recipe.reference)]
     named += [recipe.train.keep_best, "valid/loss", "train/loss"]
     measured = summary.best if summary else {}
@@ -61,11 +61,11 @@ class Best(NamedTuple):
     metric: str
     value: float
     variant: str
-    """Of which data, where that is not the recipe's own: then no bar is about it."""
+    """The stand-in data it was measured on, which no bar applies to; "" for the recipe's own data."""
 
 
 def best_of(recipe: Recipe, summaries: list[Summary]) -> Best | None:
-    """For the most telling metric that was measured: of the runs that are judged, else of those with the first one's data."""
+    """The best figure for the headline metric: of the runs that are judged; else of the runs on the same stand-in data as the first."""
     real = [summary for summary in summaries if not summary.demo]
     variant = "" if any(map(is_judged, real)) else next((summary.variant for summary in real), "")
     counted = [summary for summary in real if summary.variant == variant]
@@ -77,7 +77,7 @@ def best_of(recipe: Recipe, summaries: list[Summary]) -> Best | None:
 
 
 def is_higher_better(recipe: Recipe, metric: str) -> bool:
-    """By the recipe's bar where it has one for the metric, else by the metric's words."""
+    """Whether a higher value is better: by the recipe's bar for the metric, else by the metric's name."""
     for bar in recipe.bar:
         if bar.metric == metric:
             return bar.at_least is not None
@@ -85,6 +85,6 @@ def is_higher_better(recipe: Recipe, metric: str) -> bool:
 
 
 def short_name(metric: str) -> str:
-    """`valid/loss` as it stands before a figure in a narrow place: valid loss."""
+    """A metric's short name before a figure: `valid loss` for `valid/loss`."""
     split, name, series = split_tag(metric)
     return " ".join(part for part in (split, name, series) if part)

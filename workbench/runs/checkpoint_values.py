@@ -1,4 +1,4 @@
-"""What a checkpoint file holds, value by value, to be compared: read without torch and NumPy, and no object of the file's own is made."""
+"""The values of a checkpoint file, for comparison: read without torch and NumPy, and without creating any object that the file names."""
 
 import hashlib
 import io
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def values(data: bytes) -> dict[str, str]:
-    """Of a .npz or .pt file: the place of each value in its tree (`state.network.0.weight`) → the value; of arrays, a hash."""
+    """Of a .npz or .pt file: the path of each value in its tree (`state.network.0.weight`) → the value, or for an array its hash."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     pickled = next((name for name in members if name.endswith("/data.pkl")), "")
@@ -20,12 +20,12 @@ def values(data: bytes) -> dict[str, str]:
 
 
 def _npy_body(member: bytes) -> bytes:
-    """A .npy without its header, which ends with the first newline."""
+    """The numbers of a .npy file: all bytes after its header, which ends at the first newline."""
     return member.partition(b"\n")[2]
 
 
 def _unpacked(value: Any, members: dict[str, bytes]) -> Any:
-    """The tree of `npz.encode_npz`, of arrays the hash of type, shape and numbers."""
+    """The tree that `npz.encode_npz` wrote, with each array as the bytes of its .npy member (type, shape and numbers)."""
     if isinstance(value, list):
         return [_unpacked(item, members) for item in value]
     if isinstance(value, dict):
@@ -36,7 +36,7 @@ def _unpacked(value: Any, members: dict[str, bytes]) -> Any:
 
 
 class _Thing:
-    """Stands in for an object of any class that a pickle names: what it would be made of."""
+    """Replaces an object of any class that a pickle names; it only records the arguments and the state."""
 
     args: tuple[Any, ...]
     state: Any = None
@@ -51,7 +51,7 @@ class _Thing:
 
 
 class _Reader(pickle.Unpickler):
-    """Reads a .pt file: nothing that it names is imported."""
+    """Reads a .pt file without importing anything that it names, so a harmful file cannot run code."""
 
     def __init__(self, members: dict[str, bytes], name: str) -> None:
         super().__init__(io.BytesIO(members[name]))
@@ -62,7 +62,7 @@ class _Reader(pickle.Unpickler):
         return OrderedDict if (module, name) == ("collections", "OrderedDict") else type(f"{module}.{name}", (_Thing,), {})
 
     def persistent_load(self, pid: Any) -> Any:
-        """A tensor's storage; how the file numbers it, and on which device it was, does not matter."""
+        """A tensor's storage; its number in the file and its device are left out, because they do not affect the values."""
         _, kind, key, _, count = pid
         return [kind, self.members[f"{self.folder}data/{key}"], count]
 
@@ -78,7 +78,7 @@ def _leaves(value: Any, place: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, _Thing):
         yield from _leaves([type(value), *value.args, value.state], place)
     elif isinstance(value, type):
-        # NumPy 2 calls the same thing otherwise than NumPy 1.
+        # NumPy 2 renamed numpy.core to numpy._core.
         yield place, value.__name__.replace("numpy.core.", "numpy._core.")
     elif isinstance(value, bytes):
         yield place, hashlib.sha256(value).hexdigest()

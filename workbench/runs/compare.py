@@ -1,4 +1,4 @@
-"""Runs side by side: the settings that differ, and what each reached. `dlwb compare` prints it, the terminal program draws it."""
+"""Runs side by side: the settings that differ, and each run's figures. `dlwb compare` prints it, the terminal program draws it."""
 
 import hashlib
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Side(NamedTuple):
 
     run: Run
     name: str
-    """Short, and its own among the compared."""
+    """Short, and unique among the compared runs."""
     recipe: Recipe
     history: History
     summary: Summary
@@ -42,26 +42,26 @@ class Row(NamedTuple):
     metric: str
     values: list[float | None]
     best: int | None
-    """Which of them is the best; None where nothing tells, or none is better."""
+    """Index of the best value; None where it is unknown which is better, or all are equal."""
 
 
 def sides(chosen: Sequence[Run]) -> list[Side]:
     """Read the logs of two or more runs."""
     chosen = list(dict.fromkeys(chosen))
     if len(chosen) < 2:
-        raise Problem("One run has nothing to be compared with.", "Name two or more.")
-    found = []
+        raise Problem("One run cannot be compared.", "Name two or more.")
+    read_sides = []
     for run, name in zip(chosen, names(chosen), strict=True):
         history = History()
         history.fold(Tail(run.events).read())
-        found.append(Side(run, name, run.recipe(), history, summarize(history, log_size(run))))
-    return found
+        read_sides.append(Side(run, name, run.recipe(), history, summarize(history, log_size(run))))
+    return read_sides
 
 
 def names(runs: Sequence[Run]) -> list[str]:
-    """A short name for each: its recipe, and where several are of one, when it was made: `mnist-mlp 14:05:07`."""
+    """A short name for each run: its recipe, and if several have the same recipe, its time of creation: `mnist-mlp 14:05:07`."""
     stems = [run.stem for run in runs]
-    found = []
+    short_names = []
     for run in runs:
         day, clock, *_ = [*run.id.split("_"), "", ""]
         same = [other for other in runs if other.stem == run.stem]
@@ -69,13 +69,13 @@ def names(runs: Sequence[Run]) -> list[str]:
         if len({other.id.partition("_")[0] for other in same}) > 1:
             moment = f"{day[5:]} {moment}"
         twin = "~" + run.id.partition("~")[2] if "~" in run.id else ""
-        found.append(f"{run.stem} {moment}{twin}" if len(same) > 1 else run.stem)
+        short_names.append(f"{run.stem} {moment}{twin}" if len(same) > 1 else run.stem)
     only_one_recipe = len(set(stems)) == 1 and len(runs) > 1
-    return [name.removeprefix(stems[0]).strip() for name in found] if only_one_recipe else found
+    return [name.removeprefix(stems[0]).strip() for name in short_names] if only_one_recipe else short_names
 
 
 def settings(recipe: Recipe, history: History | None = None) -> dict[str, Any]:
-    """A recipe's settings by dotted name, what a person changed live put over them as `0.01 → 0.003 at step 400`."""
+    """A recipe's settings by dotted name; live changes by a person appear as `0.01 → 0.003 at step 400`."""
     tree = msgspec.to_builtins(recipe)
     flat: dict[str, Any] = {"project": recipe.project, "seed": recipe.seed}
     for section in ("config", "train", "compute"):
@@ -93,18 +93,18 @@ def _flat(value: Any, name: str) -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """A setting's value on one line, as a recipe has it."""
+    """A setting's value on one line, as a recipe writes it."""
     if isinstance(value, str):
         return one_line(value) or '""'
     return f"{value:g}" if isinstance(value, float) else one_line(msgspec.json.encode(value).decode())
 
 
 def differing(sides: Sequence[Side]) -> list[Setting]:
-    """Every setting that is not the same in all; then the project's code, the device and the data, where those differ."""
+    """Every setting that differs between the runs; then the project's code, the device and the data, if they differ."""
     all_of_them = [settings(side.recipe, side.history) for side in sides]
     rows = [
-        Setting(name, [shown(each[name]) if name in each else NOT_SET for each in all_of_them])
-        for name in dict.fromkeys(name for each in all_of_them for name in each)
+        Setting(name, [shown(values[name]) if name in values else NOT_SET for values in all_of_them])
+        for name in dict.fromkeys(name for values in all_of_them for name in values)
     ]
     rows += [
         Setting("project's code", [_code(side.run) for side in sides]),
@@ -123,21 +123,25 @@ def _code(run: Run) -> str:
 
 
 def figures(sides: Sequence[Side]) -> list[Row]:
-    """What each reached, of the weights that it keeps: first what bars and the course's figures are about, then test, valid, train."""
-    telling = [bar.metric for side in sides for bar in side.recipe.bar]
-    telling += [known.metric for side in sides for known in side.recipe.reference]
+    """Each run's figures, of the weights that it keeps: first the metrics of bars and of the course, then test, valid, train."""
+    important = [bar.metric for side in sides for bar in side.recipe.bar]
+    important += [reference.metric for side in sides for reference in side.recipe.reference]
     measured = {tag for side in sides for tag in side.summary.last}
     order = {split: place for place, split in enumerate(("test", "valid", "train"))}
     others = sorted(measured, key=lambda tag: (order.get(split_tag(tag)[0], 3), tag))
     rows = []
-    for metric in dict.fromkeys([*(name for name in telling if name in measured), *others]):
+    for metric in dict.fromkeys([*(name for name in important if name in measured), *others]):
         values = [bars.figure(side.recipe, side.summary, metric) for side in sides]
         rows.append(Row(metric, values, _best(sides, metric, values)))
     return rows
 
 
 def _best(sides: Sequence[Side], metric: str, values: list[float | None]) -> int | None:
-    """A lower training loss says nothing of a network (dropout, patience), and a GAN's no more: only what was measured apart is judged."""
+    """Index of the best value, for validation and test metrics only.
+
+    Training losses do not rank networks: dropout raises them, early stopping ends them at different epochs, and the losses of a GAN do
+    not measure the quality of its pictures.
+    """
     finite = {place: value for place, value in enumerate(values) if value is not None and value - value == 0}
     if len(set(finite.values())) < 2 or split_tag(metric)[0] not in ("valid", "test"):
         return None

@@ -1,7 +1,7 @@
-"""What the recipes were measured to reach: runs in data/results.json, one a line, and the README's table, which is made from them.
+"""Measured results of the recipes: runs in data/results.json, one per line, and the README's table, which is generated from them.
 
-A result holds for the code and the settings that it was measured with. Where either has changed since, it is stale, unless it was carried
-over to code that was seen to compute the same bits.
+A result is valid for the code and the settings that it was measured with. If either has changed since, it is stale, unless it was carried
+over to new code after a replay showed the same bits.
 """
 
 import hashlib
@@ -28,71 +28,69 @@ from workbench.runs.summary import Summary, summarize
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}):
-    """A replay of a run of the recipe with other code, equal bit for bit: what was measured with the one holds for the other."""
+    """A replay of a run of the recipe with other code, equal bit for bit: a result of the old code is valid for the new code too."""
 
     before: str
     after: str
     steps: int
-    """How many were replayed."""
+    """Number of replayed steps."""
     run: str
     """The run that was replayed."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One finished run of a recipe, with the recipe's settings as they are, none changed."""
+    """One finished run of a recipe with the recipe's present settings, none changed."""
 
     recipe: str
     seed: int
     figures: dict[str, float]
-    """Of the weights that it kept: what the recipe's bars and the course's figures are about, its keep_best, all that was tested."""
+    """By metric, of the weights that it kept: metrics of the bars and of the course, keep_best, and all test metrics."""
     passed: dict[str, bool] = {}
-    """The bars that were judged, by metric."""
+    """By metric: whether the bar was passed, for all bars that were judged."""
     seconds: float
-    """From its first step to its last test, pauses left out."""
+    """From its first step to its last test, without pauses."""
     steps: int
     device: str
     processor: str = ""
     threads: int
     load: float | None = None
-    """The machine's mean load average (of one minute) meanwhile: what is above `threads` was other work."""
+    """The machine's mean load average (of one minute) meanwhile; the part above `threads` was other work."""
     cpu: float | None = None
-    """Mean share of one core that it got, in %."""
+    """Mean CPU use of the run, in % of one core."""
     variant: str = ""
-    """Of the data, where it is not the course's own."""
+    """Name of the data, if it is not the course's own."""
     run: str
     code: str
-    """Hash of all code that it depends on; see `closure`."""
+    """Hash of all code that the result depends on; see `closure`."""
     settings: str
-    """Beginning of the SHA-256 of config and train."""
+    """First 16 hexadecimal digits of the SHA-256 of config and train."""
     versions: dict[str, str] = {}
     carried: list[Carried] = []
-    """From which code it was carried over to `code`, step by step; empty where it was measured with it."""
+    """How it was carried over to `code`, one entry per change of the code; empty if it was measured with `code`."""
 
 
 def file() -> Path:
-    """The committed results."""
+    """The committed file of results."""
     return paths.shipped("data") / "results.json"
 
 
 def read(path: Path | None = None) -> list[Result]:
-    """All results; none where there is no file yet."""
+    """All results; an empty list where there is no file yet."""
     path = path or file()
     try:
         return msgspec.json.decode(path.read_bytes(), type=list[Result])
     except FileNotFoundError:
         return []
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Problem(
-            f"{path} cannot be read: {one_line(str(error))}.", "A conflict of two branches? One result stands on one line."
-        ) from None
+        raise Problem(f"{path} cannot be read: {one_line(str(error))}.", "Is it a merge conflict? Each result is on one line.") from None
 
 
 def write(results: Sequence[Result], path: Path | None = None) -> None:
-    """One result a line, by recipe and seed, so that two branches which measure different recipes rarely meet."""
-    ordered = sorted(results, key=lambda each: (each.recipe, each.device, each.seed))
-    # What few results have does not stand on the lines of all others.
-    plain = [{key: value for key, value in msgspec.to_builtins(each).items() if key != "carried" or value} for each in ordered]
-    lines = [msgspec.json.encode(each) for each in plain]
+    """Write one result per line, sorted by recipe and seed, so that branches that measure different recipes rarely conflict."""
+    ordered = sorted(results, key=lambda result: (result.recipe, result.device, result.seed))
+    # A field that few results have is left out of the lines of all others.
+    plain = [{key: value for key, value in msgspec.to_builtins(result).items() if key != "carried" or value} for result in ordered]
+    lines = [msgspec.json.encode(entry) for entry in plain]
     files.write(path or file(), b"[\n" + b",\n".join(lines) + b"\n]\n")
 
 
@@ -102,25 +100,25 @@ def code_of(loaded: Loaded) -> str:
 
 
 def settings_of(recipe: Recipe) -> str:
-    """What `Result.settings` is: texts, seed and device do not change what a run is."""
+    """The value of `Result.settings`. Texts, seed and device are left out: they do not decide what a run computes."""
     return hashlib.sha256(msgspec.json.encode([recipe.config, recipe.train], order="deterministic")).hexdigest()[:16]
 
 
 def measure(run: Run) -> Result:
-    """The run as a result; Problem where it did not finish, counts for nothing, or is not what its recipe is now."""
+    """The run as a result; Problem where it did not finish, is a demo, or does not match the present recipe."""
     recipe, loaded = run.recipe(), load_recipe(find_recipe(run.stem))
     if state_of(run).state != "finished":
-        raise Problem(f"{run.id} has not finished, so it is no result.", f"It is {state_of(run).state}.")
+        raise Problem(f"{run.id} has not finished, so it is not a result.", f"It is {state_of(run).state}.")
     events = list(Tail(run.events).read())
     history = History()
     history.fold(events)
     if history.demo:
-        raise Problem(f"{run.id} is a demo, which counts for nothing: {history.demo}.")
+        raise Problem(f"{run.id} is a demo, which is not a result: {history.demo}.")
     if (code := run.about().get("code")) != code_of(loaded):
-        raise Problem(f"{run.id} was trained by code that has changed since.", f"`dlwb run {run.stem}` measures it anew.")
+        raise Problem(f"{run.id} was trained by code that has changed since.", f"`dlwb run {run.stem}` measures it again.")
     other = [*differences(recipe, loaded.recipe), *(name for name in history.settings() if name != "train.log_every")]
     if other:
-        raise Problem(f"{run.id} is no run of {run.stem} as it is now: {', '.join(other)} differ.", "Only the seed may.")
+        raise Problem(f"{run.id} does not match the present recipe {run.stem}: {', '.join(other)} differ.", "Only the seed may differ.")
     summary = summarize(history, 0)
     judged = verdict.judge(recipe, summary)
     first = next(index for index, event in enumerate(events) if getattr(event, "state", "") == "running")
@@ -131,7 +129,7 @@ def measure(run: Run) -> Result:
         recipe=run.stem,
         seed=recipe.seed,
         figures=_figures(recipe, summary),
-        passed={each.bar.metric: each.passed for each in judged if each.passed is not None},
+        passed={outcome.bar.metric: outcome.passed for outcome in judged if outcome.passed is not None},
         seconds=round(training.seconds, 3),
         steps=history.step,
         device=history.device,
@@ -148,23 +146,23 @@ def measure(run: Run) -> Result:
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
-    """Names of the settings that two recipes have otherwise."""
-    found = []
+    """Names of the settings that differ between two recipes."""
+    different = []
     for section in ("config", "train"):
-        mine, theirs = (msgspec.to_builtins(getattr(each, section)) for each in (one, other))
-        found += [f"{section}.{key}" for key in sorted({*mine, *theirs}) if mine.get(key) != theirs.get(key)]
-    return found
+        mine, theirs = (msgspec.to_builtins(getattr(recipe, section)) for recipe in (one, other))
+        different += [f"{section}.{key}" for key in sorted({*mine, *theirs}) if mine.get(key) != theirs.get(key)]
+    return different
 
 
 def _figures(recipe: Recipe, summary: Summary) -> dict[str, float]:
-    """By metric, the most telling first: bars and the course's figures, what was tested, what was kept; else the last training losses."""
+    """By metric, the most important first: of bars and of the course, test metrics, keep_best; else the last training losses."""
     named = [*_named(recipe), *(tag for tag in summary.last if tag.startswith("test/")), recipe.train.keep_best]
     named = [tag for tag in dict.fromkeys(named) if tag in summary.last] or [tag for tag in summary.last if tag.startswith("train/")]
     return {tag: value for tag in named if (value := verdict.figure(recipe, summary, tag)) is not None}
 
 
 def _named(recipe: Recipe) -> list[str]:
-    return list(dict.fromkeys([*(bar.metric for bar in recipe.bar), *(each.metric for each in recipe.reference)]))
+    return list(dict.fromkeys([*(bar.metric for bar in recipe.bar), *(reference.metric for reference in recipe.reference)]))
 
 
 def _mean(history: History, tag: str) -> float | None:
@@ -173,31 +171,31 @@ def _mean(history: History, tag: str) -> float | None:
 
 
 def collect(references: Sequence[str], recipe: str = "", path: Path | None = None) -> list[str]:
-    """Put these runs, and every finished one of `recipe` that is as it is now, among the results; returns a sentence for each of them.
+    """Add these runs, and every finished run of `recipe` that matches its present state, to the results; returns a sentence for each.
 
-    What a recipe was measured to do with other code or settings goes as soon as there is a run with the present ones.
+    Results of a recipe with other code or settings are removed as soon as there is one with the present code and settings.
     """
-    measured, said = [measure(find_run(each)) for each in references], []
+    measured, sentences = [measure(find_run(reference)) for reference in references], []
     if recipe:
         stem = find_recipe(recipe).stem
-        for run in [each for each in list_runs() if each.stem == stem and state_of(each).state == "finished"]:
+        for run in [run for run in list_runs() if run.stem == stem and state_of(run).state == "finished"]:
             try:
                 measured.append(measure(run))
             except Problem as problem:
-                said.append(f"{problem.message} It is left out.")
+                sentences.append(f"{problem.message} It is left out.")
         if not measured:
-            raise Problem(f"There is no finished run of {stem} as it is now.", f"`dlwb run {stem}` starts one.")
-    kept = read(path)
-    # The newest last, so that of two with one seed it is the one that stays.
-    for made in sorted(measured, key=lambda each: each.run):
-        for old in [each for each in kept if _replaced(each, made)]:
-            kept.remove(old)
-            if old.run != made.run:
-                said.append(f"{old.run} goes.")
-        kept.append(made)
-        said.append(f"{made.run} is in.")
-    write(kept, path)
-    return said
+            raise Problem(f"There is no finished run of {stem} with its present code and settings.", f"`dlwb run {stem}` starts one.")
+    results = read(path)
+    # The newest last, so that it replaces an older one with the same seed.
+    for new in sorted(measured, key=lambda result: result.run):
+        for old in [result for result in results if _replaced(result, new)]:
+            results.remove(old)
+            if old.run != new.run:
+                sentences.append(f"{old.run} is removed.")
+        results.append(new)
+        sentences.append(f"{new.run} is added.")
+    write(results, path)
+    return sentences
 
 
 def _replaced(old: Result, new: Result) -> bool:
@@ -207,27 +205,27 @@ def _replaced(old: Result, new: Result) -> bool:
 
 
 def drop(names: Sequence[str], path: Path | None = None) -> None:
-    """Take the results of these runs out again."""
-    kept = read(path)
-    unknown = [name for name in names if name not in [each.run for each in kept]]
+    """Remove the results of these runs."""
+    results = read(path)
+    unknown = [name for name in names if name not in [result.run for result in results]]
     if unknown:
-        raise Problem(f"There is no result of {', '.join(map(one_line, unknown))}.", "`dlwb results --json` has the runs' ids.")
-    write([each for each in kept if each.run not in names], path)
+        raise Problem(f"There is no result of {', '.join(map(one_line, unknown))}.", "`dlwb results --json` shows the runs' ids.")
+    write([result for result in results if result.run not in names], path)
 
 
 def stale(results: Sequence[Result], loaded: Loaded) -> str:
-    """Why these results no longer hold for the recipe as it is now; else ""."""
-    if any(each.settings != settings_of(loaded.recipe) for each in results):
+    """Why these results are not valid for the present recipe; "" if they are."""
+    if any(result.settings != settings_of(loaded.recipe) for result in results):
         return "stale: settings changed"
-    return "stale: code changed" if any(each.code != code_of(loaded) for each in results) else ""
+    return "stale: code changed" if any(result.code != code_of(loaded) for result in results) else ""
 
 
 def groups(results: Sequence[Result]) -> list[list[Result]]:
-    """What may be averaged: seeds of one recipe on one device."""
-    found: dict[Any, list[Result]] = {}
-    for each in results:
-        found.setdefault((each.recipe, each.device, each.threads, each.variant), []).append(each)
-    return list(found.values())
+    """Groups of results that may be averaged: seeds of one recipe on one device with the same data."""
+    grouped: dict[Any, list[Result]] = {}
+    for result in results:
+        grouped.setdefault((result.recipe, result.device, result.threads, result.variant), []).append(result)
+    return list(grouped.values())
 
 
 class Figure(NamedTuple):
@@ -277,9 +275,9 @@ def markdown(results: Sequence[Result]) -> str:
     """The README's table of these results, and a sentence on the machine."""
     folder = paths.shipped("recipes")
     lines = ["| recipe | what | here | bar | time | on | course |", "|---|---|---|---|---|---|---|"]
-    for path in sorted(folder.rglob("*.yaml"), key=lambda each: each.relative_to(folder).parts):
+    for path in sorted(folder.rglob("*.yaml"), key=lambda source: source.relative_to(folder).parts):
         recipe = load_recipe(path, describe=False).recipe
-        mine = groups([each for each in results if each.recipe == path.stem])
+        mine = groups([result for result in results if result.recipe == path.stem])
         for seeds in mine:
             rows = figures(recipe, seeds)
             reached = [f"{row.name} {row.mean}" + (f" ({row.range}, {row.seeds} seeds)" if row.range else "") for row in rows]
@@ -293,7 +291,7 @@ def markdown(results: Sequence[Result]) -> str:
 
 
 def _conditions(results: Sequence[Result]) -> str:
-    """One sentence on the machine, from what the runs noted."""
+    """Sentences on the machine, from what the runs recorded."""
     if not results:
         return "Nothing is measured yet."
     machines = sorted({each.processor for each in results if each.processor})

@@ -1,4 +1,4 @@
-"""What a person writes on a run: tags and a note, in a small file of its directory. The shell and the list of runs show and search them."""
+"""A person's tags and note on a run, in a small file of its directory. The shell and the list of runs show and search them."""
 
 from collections.abc import Sequence
 
@@ -12,31 +12,31 @@ TAGS, TAG_LENGTH, NOTE_LENGTH = 12, 24, 1000
 
 
 class Notes(msgspec.Struct, frozen=True):
-    """Tags are single words."""
+    """Tags (single words) and a note (one line)."""
 
     tags: tuple[str, ...] = ()
     note: str = ""
 
 
 def read(run: Run) -> Notes:
-    """What stands on the run; nothing where the file is not one of ours."""
-    kept = files.read_object(run.path / "notes.json")
-    tags, note = kept.get("tags"), kept.get("note")
-    words = [each for each in tags if isinstance(each, str)] if isinstance(tags, list) else []
+    """The run's tags and note; empty where the file is missing or damaged."""
+    stored = files.read_object(run.path / "notes.json")
+    tags, note = stored.get("tags"), stored.get("note")
+    words = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
     return Notes(
-        tuple(dict.fromkeys(filter(None, (_word(each)[:TAG_LENGTH] for each in words))))[:TAGS],
+        tuple(dict.fromkeys(filter(None, (_word(word)[:TAG_LENGTH] for word in words))))[:TAGS],
         one_line(note, NOTE_LENGTH) if isinstance(note, str) else "",
     )
 
 
 def tag(run: Run, words: Sequence[str]) -> Notes:
-    """Put each word on the run, take off each with a `-` before it."""
+    """Add each word as a tag; a word with a `-` before it removes that tag. Raises Problem where a word cannot be a tag."""
     notes = read(run)
     tags = dict.fromkeys(notes.tags)
     for word in words:
         name = _word(word.removeprefix("-"))
         if not name:
-            raise Problem("A tag is a word.")
+            raise Problem("A tag must be a word.")
         if len(name) > TAG_LENGTH:
             raise Problem(f"The tag {one_line(name, 40)} has more than {TAG_LENGTH} letters.", "Longer remarks are notes: `dlwb note`.")
         if not word.startswith("-"):
@@ -46,15 +46,15 @@ def tag(run: Run, words: Sequence[str]) -> Notes:
         else:
             raise Problem(f"{run.id} has no tag {name}.", f"Its tags: {' '.join(notes.tags)}." if notes.tags else "It has none.")
     if len(tags) > TAGS:
-        raise Problem(f"{run.id} would have {len(tags)} tags, and {TAGS} are the most.", "A - before a tag takes it off.")
+        raise Problem(f"{run.id} would have {len(tags)} tags, and {TAGS} are allowed at most.", "A - before a tag removes it.")
     return _keep(run, Notes(tuple(tags), notes.note))
 
 
 def note(run: Run, text: str) -> Notes:
-    """Write a note on the run in place of the one before; nothing takes it off."""
+    """Write a note on the run, which replaces the previous one; an empty text removes it."""
     line = one_line(text, len(text) + 1)
     if len(line) > NOTE_LENGTH:
-        raise Problem(f"The note has {len(line):,} letters, and {NOTE_LENGTH:,} are the most.")
+        raise Problem(f"The note has {len(line):,} letters, and {NOTE_LENGTH:,} are allowed at most.")
     return _keep(run, Notes(read(run).tags, line))
 
 
@@ -66,5 +66,5 @@ def _keep(run: Run, notes: Notes) -> Notes:
     try:
         files.write(run.path / "notes.json", msgspec.json.encode(notes), sync=False)
     except OSError as error:
-        raise Problem(f"Nothing can be written on {run.id}: {error.strerror}.") from error
+        raise Problem(f"The notes of {run.id} cannot be written: {error.strerror}.") from error
     return notes

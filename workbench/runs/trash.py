@@ -1,4 +1,4 @@
-"""Deleted runs: they lie in runs/.trash/ until they are brought back, or cleaned away for good."""
+"""Deleted runs: they stay in runs/.trash/ until they are restored or removed permanently."""
 
 import contextlib
 import os
@@ -14,12 +14,12 @@ from workbench.runs.state import state_of
 
 
 def folder() -> Path:
-    """Where they lie."""
+    """The folder of deleted runs."""
     return paths.runs() / ".trash"
 
 
 def delete(run: Run) -> Run:
-    """Move an ended run into the trash; the lock is held meanwhile, so a run that lives, or is being started, stays."""
+    """Move an ended run into the trash. Its lock is held meanwhile, so a run that is alive, or is being started, is never moved."""
     current = state_of(run)
     if current.state == "away":
         raise Problem(f"{run.id} is {current.message}.", f"Delete it from {current.host}.")
@@ -40,26 +40,26 @@ def delete(run: Run) -> Run:
 
 
 def deleted() -> list[Run]:
-    """The runs in the trash, the last deleted one first."""
-    found: list[tuple[float, Run]] = []
+    """The runs in the trash, the most recently deleted first."""
+    dated: list[tuple[float, Run]] = []
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder()):
             if entry.is_dir(follow_symlinks=False) and entry.name.isprintable():
-                found.append((entry.stat().st_mtime, Run(Path(entry.path))))
-    return [run for _, run in sorted(found, key=lambda each: (each[0], each[1].id), reverse=True)]
+                dated.append((entry.stat().st_mtime, Run(Path(entry.path))))
+    return [run for _, run in sorted(dated, key=lambda entry: (entry[0], entry[1].id), reverse=True)]
 
 
 def restore(reference: str = "last") -> Run:
-    """Bring a deleted run back, the last deleted one where none is named; where its name is taken again it gets another."""
-    run = find_run(reference, deleted(), "The trash has no run", "`dlwb clean` lists what lies there.")
+    """Restore a deleted run, by default the most recently deleted one; it gets another name if its own is in use again."""
+    run = find_run(reference, deleted(), "The trash has no run", "`dlwb clean` lists the runs in it.")
     try:
         return _move(run, paths.runs())
     except OSError as error:
-        raise Problem(f"{run.id} cannot be brought back: {error.strerror} ({error.filename}).") from error
+        raise Problem(f"{run.id} cannot be restored: {error.strerror} ({error.filename}).") from error
 
 
 def purge(run: Run) -> None:
-    """Remove a deleted run for good."""
+    """Remove a deleted run permanently."""
     assert run.path.parent == folder()
     try:
         shutil.rmtree(run.path)
@@ -68,7 +68,7 @@ def purge(run: Run) -> None:
 
 
 def days(run: Run) -> float:
-    """How long it has been in the trash."""
+    """Days since the run was deleted."""
     try:
         return max(0.0, time.time() - run.path.stat().st_mtime) / 86400
     except OSError:

@@ -1,1 +1,1 @@
-"""The files of the data sets: the catalogue, the mirror, downloads, archives."""
+"""The files of the data sets: catalogue, mirror, downloads, archives."""

@@ -1,4 +1,4 @@
-"""Unpacks an archive that `fetch` got: only plain files and folders, and no more than the catalogue allows."""
+"""Unpacks an archive for `fetch`: only plain files and folders, and no more than the catalogue allows."""
 
 import lzma
 import stat
@@ -13,9 +13,9 @@ from workbench.problems import Problem
 
 
 def unpacked(archive: Path, folder: Path, sha256: str, limits: Unpack) -> Path:
-    """The folder below `folder` with what is in a tar (compressed or not) or zip archive; unpacked once for each hash.
+    """The folder below `folder` with the content of a tar (compressed or not) or zip archive; unpacked once for each hash.
 
-    Raises Problem for a link, a device, an absolute name, a name with "..", or more than the limits; OSError where it
+    Raises Problem for a link, a device, an absolute name, a name with "..", or content above the limits; OSError where the folder
     cannot be written.
     """
     target = folder / f"{archive.name.split('.')[0]}-{sha256[:12]}"
@@ -23,7 +23,7 @@ def unpacked(archive: Path, folder: Path, sha256: str, limits: Unpack) -> Path:
         return target
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Renamed when all is there: a folder of this name is always whole.
+        # Renamed after the last file, so a folder with the final name is always complete.
         with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as name:
             inside = Path(name) / "all"
             inside.mkdir()

@@ -1,4 +1,4 @@
-"""The catalogue of data sets, data/catalog.yaml, for `fetch` and for whoever lists what there is; and where its files lie."""
+"""The catalogue of data sets, data/catalog.yaml, and the paths of its files; for `fetch` and for lists of data sets."""
 
 from functools import cache
 from pathlib import Path
@@ -21,32 +21,32 @@ class Unpack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One file: where from, how long, and its SHA-256."""
+    """One file: its sources, its length and its SHA-256."""
 
     bytes: Annotated[int, Meta(gt=0)]
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{8,64}$")]
-    """Whole, or as many of its first characters as the publisher states (torchvision: 8, in the name of its weights)."""
+    """The whole hash, or the first characters that the publisher states (torchvision: 8, in the names of its weight files)."""
     url: str = ""
-    """https; empty: only a mirror has it."""
+    """An https address; empty if only a mirror has the file."""
     mirror: str = ""
-    """Its place below $DLWB_MIRROR; where that ends in .xz, it is unpacked first, and `bytes` and `sha256` are of what was in it."""
+    """Its path below $DLWB_MIRROR. A file that ends in .xz is decompressed first; `bytes` and `sha256` are of the decompressed file."""
     unpack: Unpack | None = None
-    """Given for an archive: `fetch` then returns the folder that it was unpacked into."""
+    """The limits of an archive: `fetch` then returns the folder that it was unpacked into."""
 
 
 class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Files of one kind of a data set; none where it comes with a package, or where it cannot be had."""
+    """One version of a data set; without files if it comes with a package, or cannot be fetched."""
 
     title: str
     licence: str
     source: str
     about: str = ""
     stand_in_for: str = ""
-    """What this is used in place of; empty where it is the real thing."""
+    """The data that this replaces; empty for the original."""
     package: str = ""
-    """What it comes with, where nothing has to be fetched: "scikit-learn"."""
+    """The package that contains it, if nothing has to be fetched: "scikit-learn"."""
     used_by: list[dict[str, str]] = []
-    """Recipes that use it without naming it in `config.data`: their project, and what their config says (`network: vgg19`)."""
+    """Recipes that use it without naming it in `config.data`: their project and the settings that they have (`network: vgg19`)."""
     files: dict[str, File] = {}
 
 
@@ -64,40 +64,40 @@ def catalog() -> dict[str, DataSet]:
 
 
 def uses(project: str, config: dict[str, Any]) -> list[str]:
-    """What a recipe reads: the names of data sets, as `name` or `name:variant`."""
-    found = []
+    """The data sets that a recipe reads, as `name` or `name:variant`."""
+    references = []
     for name, entry in catalog().items():
-        for reference, each in [(name, entry), *((f"{name}:{variant}", each) for variant, each in entry.variants.items())]:
-            told = [{"project": project, **config}.items() >= wanted.items() for wanted in each.used_by]
-            if config.get("data") == reference or any(told):
-                found.append(reference)
-    return found
+        for reference, candidate in [(name, entry), *((f"{name}:{variant}", candidate) for variant, candidate in entry.variants.items())]:
+            matches = [{"project": project, **config}.items() >= settings.items() for settings in candidate.used_by]
+            if config.get("data") == reference or any(matches):
+                references.append(reference)
+    return references
 
 
 def find(name: str, variant: str = "") -> Variant:
-    """One data set, or a variant of it; Problem where the catalogue has none of that name."""
-    known = catalog()
-    if name not in known:
-        raise Problem(f"There is no data set {name!r}.", f"There are: {', '.join(known)}.", "data")
+    """A data set, or a variant of it; Problem where the catalogue has none of that name."""
+    data_sets = catalog()
+    if name not in data_sets:
+        raise Problem(f"There is no data set {name!r}.", f"There are: {', '.join(data_sets)}.", "data")
     if not variant:
-        return known[name]
-    variants = known[name].variants
+        return data_sets[name]
+    variants = data_sets[name].variants
     if variant not in variants:
         raise Problem(f"The data set {name} has no variant {variant!r}.", f"It has: {', '.join(variants) or 'none'}.", "data")
     return variants[variant]
 
 
 def home(name: str, variant: str = "") -> Path:
-    """The folder for what of a data set is downloaded or unpacked."""
+    """The folder for the downloaded and unpacked files of a data set."""
     return paths.data() / (f"{name}-{variant}" if variant else name)
 
 
 def in_mirror(file: File) -> Path | None:
-    """Where the mirror has the file, if it does."""
+    """The path of the file in the mirror; None where the mirror does not have it."""
     mirror = paths.mirror()
     return mirror / file.mirror if mirror and file.mirror and (mirror / file.mirror).is_file() else None
 
 
 def in_home(file: File, folder: Path) -> Path:
-    """Where the file is once it was downloaded or unpacked."""
+    """The path of the file in `folder` after it was downloaded or decompressed."""
     return folder / Path(file.mirror.removesuffix(".xz") or urlsplit(file.url).path).name

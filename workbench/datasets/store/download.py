@@ -1,4 +1,4 @@
-"""Downloads one file by HTTPS, for `fetch`: whole and right under its name, or not at all. What was cut off goes on where it was."""
+"""Downloads one file by HTTPS, for `fetch`. Under its final name it is always complete and checked; an interrupted download resumes."""
 
 import contextlib
 import errno
@@ -21,20 +21,20 @@ from workbench.datasets.store.catalog import File
 from workbench.problems import Problem
 
 Progress = Callable[[str, int, int], None]
-"""Told a file's name, the bytes that are here, and all its bytes. What it raises ends the download; what came stays, to go on from."""
+"""Called with a file's name, the bytes received and its total bytes. An exception from it ends the download, which can resume later."""
 
 CHUNK = 1 << 18
 _PATIENCE = 30.0
-"""Seconds that a server may be silent, and over which its pace is taken."""
+"""Seconds that a server may be silent; its speed is measured over the same time."""
 _SLOWEST = 1000.0
-"""Bytes a second: below it, a server counts as stalled."""
+"""Bytes per second; a slower server counts as stalled."""
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Make the file in it, if it is not there: a second process that wants it waits for the first.
+    """Hold the lock under which `path` is created, so that a second process that needs the file waits for the first.
 
-    The folder is made for it; where nothing came into it, it goes again.
+    The folder is created for it, and removed again if it stays empty.
     """
     name = path.with_name(f".{path.name}.lock")
     with _lock(name):
@@ -48,7 +48,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _lock(name: Path) -> IO[str]:
-    """The file, open and locked, and still there under its name: who had it before may have taken it away."""
+    """The open and locked lock file. It must still exist under its name: the previous holder may have deleted it."""
     while True:
         name.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
@@ -60,9 +60,10 @@ def _lock(name: Path) -> IO[str]:
 
 
 def download(name: str, file: File, path: Path, progress: Progress) -> None:
-    """Bring `file.url` under `path`, by as many requests as it takes while each brings it further.
+    """Download `file.url` to `path`, with further requests as long as each one makes progress.
 
-    Raises Problem where the server has something else, or stops; then what came stays beside as .part. OSError where it cannot be written.
+    Raises Problem where the server sends other content, or stops; the received bytes then stay in a .part file beside it. OSError where
+    the file cannot be written.
     """
     with locked(path):
         if path.exists():
@@ -76,22 +77,24 @@ def download(name: str, file: File, path: Path, progress: Progress) -> None:
                 part.request()
                 break
             except _Interrupted as error:
-                came = part.size()
-                if came < furthest + CHUNK:
-                    if not came:
+                received = part.size()
+                if received < furthest + CHUNK:
+                    if not received:
                         part.drop()
-                    kept = f" {came:,} of its {file.bytes:,} bytes are here: it goes on from there." if came else ""
-                    raise Problem(f"{name} could not be fetched from {part.host}: {error}.", _offline(file) + kept, "data") from None
-                furthest = came
+                    note = (
+                        f" {received:,} of its {file.bytes:,} bytes are already here: the next try resumes from there." if received else ""
+                    )
+                    raise Problem(f"{name} could not be fetched from {part.host}: {error}.", _offline(file) + note, "data") from None
+                furthest = received
             except (Problem, OSError):
-                part.drop()  # no use to go on from, or no room for it
+                part.drop()  # wrong content, or a full disk: resuming would not help
                 raise
         part.path.replace(path)
         part.drop()
 
 
 def length(url: str) -> int:
-    """The bytes that a server says a file has; Problem where it does not say, or cannot be reached."""
+    """The length of a file in bytes, as the server states it; Problem where it cannot be reached. 0 where it states none."""
     host = urlsplit(url).hostname
     try:
         with _open(url, {}) as response:
@@ -103,7 +106,7 @@ def length(url: str) -> int:
 
 
 class _Part:
-    """What has come of a file so far, and the server's mark for the version that it is a part of."""
+    """The part of a file received so far, and the server's ETag or date of the version that it belongs to."""
 
     def __init__(self, name: str, file: File, path: Path, progress: Progress) -> None:
         self.name, self.file, self.progress = name, file, progress
@@ -119,7 +122,7 @@ class _Part:
         self.version.unlink(missing_ok=True)
 
     def request(self) -> None:
-        """Ask for what is missing; the file is whole and right when this returns."""
+        """Request the missing part; when this returns, the file is complete and correct."""
         digest = hashlib.sha256()
         with self.path.open("a+b") as out:
             out.seek(0)
@@ -132,67 +135,69 @@ class _Part:
         if right:
             return
         if resumed:
-            # Parts of two versions, or a part that was changed here: begin anew, which cannot be resumed.
+            # Parts of two versions, or a part that was changed on disk: start again from the first byte, which happens at most once.
             self.drop()
             return self.request()
         raise Problem(
-            f"{self.host} sent something else than {self.name}: its SHA-256 begins {digest.hexdigest()[:12]}, "
-            f"where {self.file.sha256[:12]} is right.",
+            f"{self.host} sent other content than {self.name}: its SHA-256 begins {digest.hexdigest()[:12]}, "
+            f"where {self.file.sha256[:12]} is expected.",
             "",
             "data",
         )
 
     def _stream(self, out: IO[bytes], digest: Any) -> tuple[bool, Any]:
-        here = out.tell()
-        headers = {"Range": f"bytes={here}-"} if here else {}
-        if here and (version := self._version()):
+        received = out.tell()
+        headers = {"Range": f"bytes={received}-"} if received else {}
+        if received and (version := self._version()):
             headers["If-Range"] = version
         try:
             with _open(self.file.url, headers) as response:
-                resumed = response.status == 206 and (response.headers["Content-Range"] or "").startswith(f"bytes {here}-")
+                resumed = response.status == 206 and (response.headers["Content-Range"] or "").startswith(f"bytes {received}-")
                 if not resumed:
                     if response.status != 200:
                         raise _Interrupted(f"it answered {response.status} with another part than was asked for")
-                    here, digest = 0, hashlib.sha256()
+                    received, digest = 0, hashlib.sha256()
                     out.truncate(0)
                     self._remember(response.headers)
-                for chunk in _chunks(response, self.file.bytes - here):
-                    here += len(chunk)
-                    if here > self.file.bytes:
+                for chunk in _chunks(response, self.file.bytes - received):
+                    received += len(chunk)
+                    if received > self.file.bytes:
                         raise Problem(
-                            f"{self.host} sends more than the {self.file.bytes:,} bytes of {self.name}; it was cut off.", "", "data"
+                            f"{self.host} sends more than the {self.file.bytes:,} bytes of {self.name}; the download was stopped.",
+                            "",
+                            "data",
                         )
                     digest.update(chunk)
                     out.write(chunk)
-                    self.progress(self.name, here, self.file.bytes)
+                    self.progress(self.name, received, self.file.bytes)
         except urllib.error.HTTPError as error:
-            if error.code == 416:  # it has no such part
+            if error.code == 416:  # range not satisfiable: the server's file is shorter
                 out.truncate(0)
                 return True, digest
             raise _Interrupted(f"it answered {error.code} ({self.file.url})") from None
-        if here < self.file.bytes:
-            raise _Interrupted(f"it sent {here:,} of the {self.file.bytes:,} bytes")
+        if received < self.file.bytes:
+            raise _Interrupted(f"it sent {received:,} of the {self.file.bytes:,} bytes")
         return resumed, digest
 
     def _version(self) -> str:
         try:
-            known = self.version.read_text()
+            mark = self.version.read_text()
         except (OSError, UnicodeDecodeError):
             return ""
-        return known if re.fullmatch(r"[ -~]{1,200}", known) else ""
+        return mark if re.fullmatch(r"[ -~]{1,200}", mark) else ""
 
     def _remember(self, headers: Any) -> None:
-        """Keep the strong ETag, or else the date, by which If-Range may ask for the rest of the same version (RFC 9110, 13.1.5)."""
+        """Save the strong ETag, else the date, with which If-Range asks for the rest of the same version (RFC 9110, 13.1.5)."""
         tag = headers["ETag"] or ""
         self.version.write_text(tag if tag.startswith('"') else headers["Last-Modified"] or "")
 
 
 class _Interrupted(Exception):
-    """Reaching the server, or reading from it, failed: told apart from failing to write what came."""
+    """Reaching the server, or reading from it, failed. Distinct from OSError, which means that writing failed."""
 
 
 class _OnlyHttps(urllib.request.HTTPRedirectHandler):
-    """Follows a redirection only to another place that may be trusted as much."""
+    """Follows a redirection only to another https address."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         _trusted(newurl)
@@ -200,7 +205,7 @@ class _OnlyHttps(urllib.request.HTTPRedirectHandler):
 
 
 def _trusted(url: str) -> None:
-    """Plain HTTP only to this machine, for tests of downloading itself."""
+    """Problem unless the address is https; plain HTTP is allowed only to this machine, for tests."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname == "127.0.0.1"):
         raise Problem(f"{url} is not fetched: only https addresses are.", "", "data")
@@ -219,24 +224,24 @@ def _open(url: str, headers: dict[str, str]) -> Any:
 
 
 def _chunks(response: Any, wanted: int) -> Iterator[bytes]:
-    """What the server sends, as it comes, until its end; after `wanted` bytes its silence is an end too."""
-    since, came, lately = time.monotonic(), 0, 0
+    """The chunks that the server sends, until its end. After `wanted` bytes, an error or silence also counts as the end."""
+    since, received, recent = time.monotonic(), 0, 0
     while True:
         try:
             chunk: bytes = response.read1(CHUNK)
         except (OSError, HTTPException) as error:
-            if came == wanted:
+            if received == wanted:
                 return
             raise _Interrupted(_reason(error)) from None
         if not chunk:
             return
-        came, lately = came + len(chunk), lately + len(chunk)
+        received, recent = received + len(chunk), recent + len(chunk)
         yield chunk
         now = time.monotonic()
         if now - since > _PATIENCE:
-            if lately < _SLOWEST * (now - since):
-                raise _Interrupted(f"it sent {lately:,} bytes in {now - since:.0f} seconds")
-            since, lately = now, 0
+            if recent < _SLOWEST * (now - since):
+                raise _Interrupted(f"it sent {recent:,} bytes in {now - since:.0f} seconds")
+            since, recent = now, 0
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,6 @@
-"""Gets a data set's files: from the mirror, from what was downloaded before, or by HTTPS; each checked against the catalogue.
+"""Brings a data set's files: from the mirror, from an earlier download, or by HTTPS; each is checked against the catalogue.
 
-A file is hashed each time it is asked for (about a second per gigabyte), so what a project reads is always what the catalogue pins.
+A file is hashed at each call (about a second per gigabyte), so a project always reads exactly the content that the catalogue pins.
 """
 
 import errno
@@ -19,7 +19,7 @@ _printed: dict[str, int] = {}
 
 
 def tell(name: str, done: int, total: int) -> None:
-    """Say on stderr, which is a run's console, how far a download is: ten lines a file."""
+    """Print the progress of a download to stderr, which is a run's console: ten lines per file."""
     tenth = done * 10 // total
     if _printed.get(name) != tenth:
         _printed[name] = tenth
@@ -27,47 +27,47 @@ def tell(name: str, done: int, total: int) -> None:
 
 
 progress: ContextVar[Progress] = ContextVar("progress", default=tell)
-"""Who is told how far a download is: set by whoever has a reader of a data set called, as the readers know nothing of it."""
+"""The function that receives the progress of a download. The caller of a reader sets it, because readers do not pass it on."""
 
 
 def fetch(name: str, variant: str = "") -> dict[str, Path]:
-    """The checked files of a data set, by their names in the catalogue; of an archive, the folder with what was in it.
+    """The checked files of a data set, by their names in the catalogue; for an archive, the folder with its content.
 
-    Raises Problem (cause "data", or "disk-full") where a file can't be had or isn't what the catalogue says.
+    Raises Problem (cause "data" or "disk-full") where a file cannot be fetched or does not match the catalogue.
     """
-    found = find(name, variant)
-    if not found.files and not found.package:
-        others = ", ".join(found.variants) if isinstance(found, DataSet) else ""
-        raise Problem(f"{found.title} cannot be fetched from anywhere.", f"It has the variants: {others}." if others else "", "data")
+    data_set = find(name, variant)
+    if not data_set.files and not data_set.package:
+        others = ", ".join(data_set.variants) if isinstance(data_set, DataSet) else ""
+        raise Problem(f"{data_set.title} cannot be fetched from anywhere.", f"It has the variants: {others}." if others else "", "data")
     folder = home(name, variant)
-    return {key: get(f"{name} {key}", file, folder) for key, file in found.files.items()}
+    return {key: get(f"{name} {key}", file, folder) for key, file in data_set.files.items()}
 
 
 def check(name: str, path: Path, file: File, hint: str) -> None:
-    """Problem, with the hint, unless `path` has the catalogue's length and hash."""
+    """Raise Problem with the hint, unless `path` has the catalogue's length and hash."""
     try:
         size = path.stat().st_size
         if size != file.bytes:
             kind = "cut short" if size < file.bytes else "too long"
             raise Problem(f"{path} is {kind}: {size:,} bytes, where {name} has {file.bytes:,}.", hint, "data")
         with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+            actual = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise Problem(f"{path} cannot be read: {error.strerror}.", hint, "data") from None
-    if not found.startswith(file.sha256):
-        raise Problem(f"{path} is not {name}: its SHA-256 begins {found[:12]}, where {file.sha256[:12]} is right.", hint, "data")
+    if not actual.startswith(file.sha256):
+        raise Problem(f"{path} is not {name}: its SHA-256 begins {actual[:12]}, where {file.sha256[:12]} is expected.", hint, "data")
 
 
 def get(name: str, file: File, folder: Path) -> Path:
-    """One checked file, or what was in it; it is downloaded to `folder`, or unpacked there. Raises Problem as `fetch`."""
+    """One checked file, or the folder with its content; downloaded and unpacked to `folder`. Raises Problem like `fetch`."""
     try:
-        path = _found(name, file, folder)
+        path = _checked(name, file, folder)
         return unpacked(path, folder, file.sha256, file.unpack) if file.unpack else path
     except OSError as error:
         raise _unwritten(error, folder) from None
 
 
-def _found(name: str, file: File, folder: Path) -> Path:
+def _checked(name: str, file: File, folder: Path) -> Path:
     path, mirrored = in_home(file, folder), in_mirror(file)
     if mirrored and not file.mirror.endswith(".xz"):
         check(name, mirrored, file, "Put the right file there, or unset DLWB_MIRROR.")
@@ -84,7 +84,7 @@ def _found(name: str, file: File, folder: Path) -> Path:
 
 
 def _unxz(name: str, file: File, packed: Path, path: Path) -> None:
-    """Unpack the mirror's .xz under its final name, whole and right, or not at all; never more of it than is right."""
+    """Decompress the mirror's .xz. Under its final name it is always complete and checked; never more than its length is written."""
     with locked(path):
         part = path.with_name(f".{path.name}.unpacked")
         try:
@@ -101,5 +101,5 @@ def _unxz(name: str, file: File, packed: Path, path: Path) -> None:
 
 def _unwritten(error: OSError, folder: Path) -> Problem:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return Problem(f"There is no room for the data in {folder}.", "Free some, or set DLWB_HOME elsewhere.", "disk-full")
-    return Problem(f"{folder} cannot be written: {error.strerror}.", "Set DLWB_HOME to a folder of yours.", "data")
+        return Problem(f"There is no space for the data in {folder}.", "Free some space, or set DLWB_HOME to another disk.", "disk-full")
+    return Problem(f"{folder} cannot be written: {error.strerror}.", "Set DLWB_HOME to a folder that you can write to.", "data")

@@ -1,6 +1,6 @@
-"""What of the catalogue is on this machine, for the shell and the list of data sets: where it is, whether it is right, and away with it.
+"""The data sets on this machine, for the shell and the list of data sets: where they are, whether they are intact, and how to remove them.
 
-What fetches and what measures the disk is imported where it is used: the first list is painted before.
+Functions that fetch or measure the disk are imported where they are used, so that the first screen appears sooner.
 """
 
 import contextlib
@@ -23,23 +23,23 @@ class Stored:
     variant: str
     about: Variant
     state: str
-    """`here` (downloaded), `mirror`, `fetch` (from the network), `package` (nothing to fetch), or `nowhere`."""
+    """`here` (downloaded), `mirror`, `fetch` (can be downloaded), `package` (nothing to fetch), or `nowhere`."""
     missing: int
-    """Bytes to be fetched; of a file that was begun, the rest."""
+    """Bytes still to fetch; of a partly downloaded file, only the rest."""
 
     @property
     def reference(self) -> str:
-        """As `find_reference` takes it: `dogs`, `dogs:21-breeds`."""
+        """Name and variant in one word, as `named` takes it: `dogs`, `dogs:21-breeds`."""
         return f"{self.name}:{self.variant}" if self.variant else self.name
 
     @property
     def bytes(self) -> int:
-        """Of all its files, as they are fetched."""
+        """Bytes of all its files, as they are downloaded."""
         return sum(file.bytes for file in self.about.files.values())
 
     @property
     def words(self) -> str:
-        """The state for people."""
+        """The state in words."""
         if self.state == "fetch":
             begun = self.missing < self.bytes
             return f"to fetch, {size(self.missing)}" + (f" of {size(self.bytes)}" if begun else "")
@@ -49,14 +49,14 @@ class Stored:
 
 
 def named(reference: str, variant: str = "") -> tuple[str, str]:
-    """`dogs`, or `dogs:21-breeds`, as name and variant; Problem where the catalogue has no such thing."""
+    """`dogs` or `dogs:21-breeds` as name and variant; Problem where the catalogue does not have it."""
     name, _, behind = reference.partition(":")
     find(name, variant or behind)
     return name, variant or behind
 
 
 def stored(name: str, variant: str = "") -> Stored:
-    """How a data set stands. Only looks for its files: `verify` reads them."""
+    """The state of a data set. This only looks whether its files exist; `verify` reads them."""
     about = find(name, variant)
     if not about.files:
         return Stored(name, variant, about, "package" if about.package else "nowhere", 0)
@@ -72,7 +72,7 @@ def everything() -> list[Stored]:
 
 
 def verify(name: str, variant: str = "") -> Iterator[tuple[str, str]]:
-    """Each file that is on this machine, by its key, with what is wrong with it, or "": the slow part is reading it."""
+    """Each file that is on this machine: its key, and its error or "". Slow, because it reads every file."""
     from workbench.datasets.store.fetch import check
 
     for key, file in find(name, variant).files.items():
@@ -89,15 +89,15 @@ def verify(name: str, variant: str = "") -> Iterator[tuple[str, str]]:
 
 
 def downloaded(name: str, variant: str = "") -> bool:
-    """Whether there is anything of a data set that `remove` would delete: a file, a part of one, or what was unpacked."""
+    """Whether `remove` would delete anything of a data set: a file, a part of one, or an unpacked folder."""
     folder = home(name, variant)
     return folder.is_dir() and any(path.suffix != ".lock" for path in folder.iterdir())
 
 
 def remove(name: str, variant: str = "") -> int:
-    """Delete what was downloaded and unpacked of a data set, never the mirror's; the bytes that it took.
+    """Delete the downloaded and unpacked files of a data set, never the mirror's; returns the bytes freed.
 
-    Problem where there is nothing, or where it is being fetched.
+    Raises Problem where there is nothing to delete, or a download is running.
     """
     from workbench.files import taken
 

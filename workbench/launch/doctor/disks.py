@@ -1,4 +1,4 @@
-"""The doctor on dlwb's home: room, quota, network file systems, locks, clocks; the mirror; runs that are damaged."""
+"""Checks of dlwb's home: free space, quota, network file systems, locks, clocks; of the mirror; and for damaged runs."""
 
 import errno
 import os
@@ -35,14 +35,14 @@ NETWORK = (
 )
 VOLATILE = ("tmpfs", "ramfs")
 LOW, FULL = 5 * GIB, 0.5 * GIB
-"""Free bytes below which a data set may not fit, and below which checkpoints soon do not."""
+"""Free bytes: below the first a data set may not fit, below the second the next checkpoints may not."""
 SKEW = 5.0
-"""Seconds that a file server's clock may differ from ours."""
+"""Seconds that a file server's clock may differ from this machine's."""
 ELSEWHERE = "Set DLWB_HOME to a folder on another disk."
 
 
 class Mount(NamedTuple):
-    """Where a file system is mounted, and of what type."""
+    """Where a file system is mounted, its type and its options."""
 
     place: str
     kind: str
@@ -50,26 +50,26 @@ class Mount(NamedTuple):
 
 
 def look() -> list[Finding]:
-    """All of it."""
+    """Run these checks."""
     home = paths.home()
-    there = next(each for each in (home, *home.parents) if each.exists())
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
     try:
-        mount = mount_of(there.resolve(), Path("/proc/self/mountinfo").read_text(errors="replace"))
+        mount = mount_of(existing.resolve(), Path("/proc/self/mountinfo").read_text(errors="replace"))
     except OSError:
         mount = None
-    findings = [writing(home), room(there)]
+    findings = [writing(home), room(existing)]
     if kind := filesystem(home, mount):
         findings.append(kind)
     if full := quota(output(["quota", "-w", "-p"])):
         findings.append(full)
-    findings += [each for each in (mirror(), damaged()) if each]
+    findings += [finding for finding in (mirror(), damaged()) if finding]
     return findings
 
 
 def mount_of(path: Path, mountinfo: str) -> Mount | None:
-    """The file system that a path lies on, from the text of /proc/self/mountinfo (proc_pid_mountinfo(5)).
+    """The file system of a path, from the text of /proc/self/mountinfo (proc_pid_mountinfo(5)).
 
-    Of two that are mounted at one place the later one covers the other.
+    Where two are mounted at the same place, the later one hides the earlier one.
     """
     best: Mount | None = None
     for line in mountinfo.splitlines():
@@ -77,29 +77,29 @@ def mount_of(path: Path, mountinfo: str) -> Mount | None:
         fields, rest = left.split(" "), right.split(" ")
         if len(fields) < 6 or not rest[0]:
             continue
-        place = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), fields[4])
+        place = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
         if path.is_relative_to(place) and (best is None or len(place) >= len(best.place)):
             best = Mount(place, rest[0], ",".join([fields[5], *rest[2:3]]))
     return best
 
 
 def room(folder: Path) -> Finding:
-    """Free bytes and inodes."""
+    """Free bytes and inodes of the file system of `folder`."""
     try:
-        found = os.statvfs(folder)
+        space = os.statvfs(folder)
     except OSError as error:
-        return Finding("room", "unknown", f"The room on {folder} is not known: {error.strerror}.")
-    free = float(found.f_bavail * found.f_frsize)
+        return Finding("room", "unknown", f"The free space of {folder} is not known: {error.strerror}.")
+    free = float(space.f_bavail * space.f_frsize)
     text = f"{gib(free)} free in {one_line(str(folder))}"
-    if found.f_files and found.f_favail < 1000:
-        return Finding("room", "bad", f"{text}, but room for {found.f_favail} more files only.", ELSEWHERE)
-    mend = f"Delete old runs (`dlwb delete RUN`, then {paths.runs() / '.trash'}). {ELSEWHERE}"
+    if space.f_files and space.f_favail < 1000:
+        return Finding("room", "bad", f"{text}, but space for only {space.f_favail} more files.", ELSEWHERE)
+    hint = f"Delete old runs (`dlwb delete RUN`, then {paths.runs() / '.trash'}). {ELSEWHERE}"
     level: Level = "bad" if free < FULL else "warn" if free < LOW else "ok"
-    return Finding("room", level, f"{text}.", mend if level != "ok" else "")
+    return Finding("room", level, f"{text}.", hint if level != "ok" else "")
 
 
 def writing(home: Path) -> Finding:
-    """Whether a megabyte can be written there, synced and locked: full quotas, read-only disks, file servers without locks."""
+    """Whether a megabyte can be written, synced and locked in the home; finds full quotas, read-only disks, file servers without locks."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=home, prefix=".doctor-") as file:
@@ -115,43 +115,43 @@ def writing(home: Path) -> Finding:
     except OSError as error:
         if error.errno == errno.EDQUOT:
             return Finding(
-                "home", "bad", f"Your quota is full: nothing can be written to {home}.", f"Delete something of yours. {ELSEWHERE}"
+                "home", "bad", f"Your quota is full: nothing can be written to {home}.", f"Delete some of your files. {ELSEWHERE}"
             )
         if error.errno == errno.ENOSPC:
             return Finding("home", "bad", f"The disk is full: nothing can be written to {home}.", f"Free some space. {ELSEWHERE}")
         if error.errno == errno.ENOLCK:
-            return Finding("home", "bad", f"{home} has no locks, and a run is alive as long as it holds one.", ELSEWHERE)
+            return Finding("home", "bad", f"{home} does not support locks, and dlwb needs them to see which runs are alive.", ELSEWHERE)
         return Finding("home", "bad", f"{home} cannot be used: {error.strerror}.", ELSEWHERE)
     if not holds:
-        return Finding("home", "bad", f"Locks do not hold on {home}: dlwb could not tell which runs live.", ELSEWHERE)
+        return Finding("home", "bad", f"Locks have no effect on {home}: dlwb could not tell which runs are alive.", ELSEWHERE)
     if abs(written - began) > SKEW:
         text = f"The clock of the disk under {home} differs from this machine's by {abs(written - began):.0f} s."
         return Finding("home", "warn", text, "Ask for time synchronisation (chrony, ntp) on both.")
-    return Finding("home", "ok", f"{home} can be written, and locks hold on it.")
+    return Finding("home", "ok", f"{home} can be written, and locks work on it.")
 
 
 def filesystem(home: Path, mount: Mount | None) -> Finding | None:
-    """What a network or a volatile file system under the home means."""
+    """What it means if the home lies on a network file system or in memory."""
     if mount is None:
         return None
     if mount.kind in VOLATILE:
-        return Finding("disk", "warn", f"{home} lies in memory ({mount.kind}): runs are lost at a restart.", ELSEWHERE)
+        return Finding("disk", "warn", f"{home} lies in memory ({mount.kind}): runs are lost when the machine restarts.", ELSEWHERE)
     if mount.kind not in NETWORK and not mount.kind.startswith("nfs"):
         return Finding("disk", "ok", f"A local file system ({mount.kind}) at {mount.place}.")
     if "nolock" in mount.options.split(",") or "local_lock=all" in mount.options.split(","):
-        text = f"{home} is on {mount.kind} without locks between machines: a run on another one looks as if it had ended."
+        text = f"{home} is on {mount.kind} without locks between machines: a run on another machine looks as if it had ended."
         return Finding("disk", "warn", text, f"Use one machine at a time. {ELSEWHERE}")
-    text = f"{home} is on a network file system ({mount.kind}): runs of other machines are seen, checkpoints take longer."
-    return Finding("disk", "warn", text, "A local disk is faster: DLWB_HOME=/scratch/$USER/dlwb, where there is one.")
+    text = f"{home} is on a network file system ({mount.kind}): runs of other machines are visible, and checkpoints take longer."
+    return Finding("disk", "warn", text, "A local disk is faster, for example DLWB_HOME=/scratch/$USER/dlwb.")
 
 
 def quota(text: str) -> Finding | None:
-    """The fullest of a person's quotas, from `quota -w -p`: blocks of 1 KiB, soft and hard limit, grace; the same for files."""
+    """The fullest quota of the user, from the output of `quota -w -p`: blocks of 1 KiB, soft and hard limit, grace; the same for files."""
     worst: tuple[float, str] | None = None
     for line in text.splitlines():
         words = line.split()
         numbers = [word.rstrip("*") for word in words[1:]]
-        for start, what in ((0, "of its room"), (4, "of its number of files")):
+        for start, what in ((0, "of its space"), (4, "of its number of files")):
             used = numbers[start : start + 3]
             if len(used) == 3 and all(word.isdigit() for word in used):
                 limit = int(used[1]) or int(used[2])
@@ -160,18 +160,18 @@ def quota(text: str) -> Finding | None:
     if worst is None:
         return None
     level: Level = "bad" if worst[0] >= 1 else "warn" if worst[0] > 0.9 else "ok"
-    return Finding("quota", level, worst[1], f"Delete something of yours. {ELSEWHERE}" if level != "ok" else "")
+    return Finding("quota", level, worst[1], f"Delete some of your files. {ELSEWHERE}" if level != "ok" else "")
 
 
 def mirror() -> Finding | None:
-    """Whether $DLWB_MIRROR is there."""
+    """Whether the folder $DLWB_MIRROR exists."""
     folder = paths.mirror()
     if folder is None:
         return None
     if not folder.is_dir():
-        text = f"DLWB_MIRROR={one_line(str(folder))} is no folder: data is downloaded instead."
+        text = f"DLWB_MIRROR={one_line(str(folder))} is not a folder: data is downloaded instead."
         return Finding("mirror", "warn", text, "Correct it, or unset DLWB_MIRROR.")
-    return Finding("mirror", "ok", f"Data is looked for in {one_line(str(folder))} first.")
+    return Finding("mirror", "ok", f"Data sets are first looked for in {one_line(str(folder))}.")
 
 
 def damaged() -> Finding | None:
@@ -180,7 +180,7 @@ def damaged() -> Finding | None:
     try:
         listed = list_runs()
     except Problem:
-        return None  # `writing` said why
+        return None  # `writing` reports the reason
     for run in listed:
         try:
             run.recipe()

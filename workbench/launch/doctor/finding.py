@@ -1,4 +1,4 @@
-"""What a check of the doctor's found."""
+"""The result of one check of `dlwb doctor`."""
 
 import subprocess
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ Level = Literal["ok", "warn", "bad", "unknown"]
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One check: how it stands, in a sentence, and what mends it."""
+    """One result: a level, a sentence, and how to fix it."""
 
     name: str
     level: Level
@@ -21,7 +21,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def output(command: Sequence[str], patience: float = 3.0) -> str:
-    """What a program of the system's prints, cleaned; "" where there is no such program, or it fails, or takes too long."""
+    """The cleaned output of a system program; "" where it does not exist, fails, or takes longer than `patience` seconds."""
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=patience, check=True)
     except (OSError, subprocess.SubprocessError):

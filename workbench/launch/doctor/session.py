@@ -1,4 +1,4 @@
-"""The doctor on what may end a run or hold it back: logind at logout, limits of memory and processors, the clock."""
+"""Checks of what may end a run or slow it down: logind at logout, limits of memory and processors, the clock."""
 
 import os
 import resource
@@ -11,23 +11,23 @@ from workbench.launch.doctor.finding import Finding
 from workbench.launch.estimate import GIB
 
 ENOUGH = 4 * GIB
-"""Bytes of memory that torch with a data set of the course is content with."""
+"""Bytes of memory that are enough for torch and a data set of the course."""
 
 
 def look() -> list[Finding]:
-    """All of it."""
+    """Run these checks."""
     root = Path("/")
-    return [each for each in (logout(root), memory(root), processors(root), clock(time.time())) if each]
+    return [finding for finding in (logout(root), memory(root), processors(root), clock(time.time())) if finding]
 
 
 def logout(root: Path) -> Finding:
-    """Whether runs outlive the end of an SSH session."""
+    """Whether runs continue after the end of an SSH session."""
     if not logind.kills_at_logout(root):
-        return Finding("logout", "ok", "Runs go on after you log out.")
-    ends = "logind ends what you leave behind at logout (KillUserProcesses=yes)"
+        return Finding("logout", "ok", "Runs continue after you log out.")
+    ends = "logind ends your processes at logout (KillUserProcesses=yes)"
     if not logind.manager(root):
-        text = f"{ends}, and no service manager of yours runs: runs end with your session."
-        return Finding("logout", "bad", text, "loginctl enable-linger, log in again; or keep a session open.")
+        text = f"{ends}, and your service manager does not run: runs end with your session."
+        return Finding("logout", "bad", text, "Run loginctl enable-linger and log in again; or keep a session open.")
     if not logind.lingers(root):
         text = f"{ends}; dlwb starts runs in a scope of their own, which ends soon after your last session."
         return Finding("logout", "bad", text, "loginctl enable-linger keeps it.")
@@ -35,16 +35,16 @@ def logout(root: Path) -> Finding:
 
 
 def memory(root: Path) -> Finding:
-    """The memory that is left for a run: the machine's, the container's or job's, the shell's limit."""
+    """The memory left for a run: the smallest of the machine's, the container's or job's, and the shell's limit."""
     limits = {"this machine": _available(root), "its cgroup (a container, a job)": cgroup_room(root)}
     limits["ulimit -v"] = float(resource.getrlimit(resource.RLIMIT_AS)[0])
-    known = {name: size for name, size in limits.items() if size is not None and 0 <= size < 2.0**60}
-    if not known:
+    limited = {name: size for name, size in limits.items() if size is not None and 0 <= size < 2.0**60}
+    if not limited:
         return Finding("memory", "unknown", "The free memory is not known.")
-    tightest = min(known, key=lambda name: known[name])
-    text = f"{gib(known[tightest])} of memory free, by {tightest}."
-    if known[tightest] < ENOUGH:
-        return Finding("memory", "warn", text, "Ask for more (--mem=16G), or close something; small recipes still run.")
+    tightest = min(limited, key=lambda name: limited[name])
+    text = f"{gib(limited[tightest])} of memory free, by {tightest}."
+    if limited[tightest] < ENOUGH:
+        return Finding("memory", "warn", text, "Ask for more (--mem=16G), or close other programs; small recipes still run.")
     return Finding("memory", "ok", text)
 
 
@@ -56,8 +56,8 @@ def _available(root: Path) -> float | None:
 
 
 def cgroups(root: Path) -> list[Path]:
-    """This process's own groups and those above, of version 2 and of version 1's memory controller."""
-    found: list[Path] = []
+    """The cgroups of this process and their parents: of version 2, and of version 1's memory and cpu controllers."""
+    groups: list[Path] = []
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, place = [*line.split(":", 2), "", ""][:3]
         base = root / "sys/fs/cgroup"
@@ -66,12 +66,12 @@ def cgroups(root: Path) -> list[Path]:
                 continue
             base = base / next(name for name in controllers.split(",") if name in ("memory", "cpu"))
         folder = base / place.lstrip("/")
-        found += [each for each in (folder, *folder.parents) if each.is_relative_to(base)]
-    return found
+        groups += [group for group in (folder, *folder.parents) if group.is_relative_to(base)]
+    return groups
 
 
 def cgroup_room(root: Path) -> float | None:
-    """What the tightest group still allows, bytes; None where none limits it."""
+    """Bytes that the tightest cgroup still allows; None without a limit."""
     rooms: list[float] = []
     for group in cgroups(root):
         for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
@@ -82,13 +82,13 @@ def cgroup_room(root: Path) -> float | None:
 
 
 def processors(root: Path) -> Finding:
-    """Processors that may be used, against those that a group's quota pays for: more threads than that only wait."""
+    """Usable processors compared with the CPU time that the cgroup allows: more threads than that only wait."""
     cores = len(os.sched_getaffinity(0))
     shares = [float(words[0]) / float(words[1]) for group in cgroups(root) if len(words := _quota(group)) == 2]
     paid = min(shares, default=float(cores))
     if paid < cores - 0.5:
-        text = f"{cores} processors are seen, but this container or job gets the time of {paid:.1f}."
-        return Finding("processors", "warn", text, f"--set compute.threads={max(1, round(paid))} is faster than {cores} that wait.")
+        text = f"{cores} processors are visible, but this container or job gets the CPU time of {paid:.1f}."
+        return Finding("processors", "warn", text, f"--set compute.threads={max(1, round(paid))} is faster than {cores} threads that wait.")
     return Finding("processors", "ok", f"{cores} processor{'s' * (cores != 1)}.")
 
 
@@ -98,11 +98,11 @@ def _quota(group: Path) -> list[str]:
 
 
 def clock(now: float) -> Finding | None:
-    """A clock that was never set: then no certificate is valid, and nothing can be downloaded."""
+    """Whether the clock was ever set: with a wrong date no certificate is valid, and nothing can be downloaded."""
     if now > time.mktime((2025, 1, 1, 0, 0, 0, 0, 0, -1)):
         return None
     return Finding(
-        "clock", "bad", f"This machine thinks it is {time.strftime('%Y-%m-%d', time.localtime(now))}.", "Set it: timedatectl set-ntp true."
+        "clock", "bad", f"This machine's clock says {time.strftime('%Y-%m-%d', time.localtime(now))}.", "Set it: timedatectl set-ntp true."
     )
 
 

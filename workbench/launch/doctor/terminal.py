@@ -1,4 +1,4 @@
-"""The doctor on the terminal: colours (through tmux and screen too), encoding, size, the Escape key."""
+"""Checks of the terminal: colours (also through tmux and screen), encoding, size, the Escape key."""
 
 import os
 import re
@@ -10,20 +10,20 @@ SIZE = (80, 24)
 
 
 def look() -> list[Finding]:
-    """All of it; only the encoding where no terminal is there."""
+    """Run these checks; without a terminal only the encoding is checked."""
     findings = [encoding(os.environ)]
-    size = next((found for found in map(_size, (0, 1, 2)) if found), None)
+    size = next((measured for measured in map(_size, (0, 1, 2)) if measured), None)
     if size is None:
         return findings
     tmux: dict[str, str] | None = None
     if os.environ.get("TMUX"):
-        asked = {
+        options = {
             "features": "terminal-features",
             "overrides": "terminal-overrides",
             "escape": "escape-time",
             "terminal": "default-terminal",
         }
-        tmux = {name: output(["tmux", "show-options", "-gsv", option]) for name, option in asked.items()}
+        tmux = {name: output(["tmux", "show-options", "-gsv", option]) for name, option in options.items()}
         tmux["client"] = output(["tmux", "display-message", "-p", "#{client_termfeatures}"])
         tmux["name"] = output(["tmux", "display-message", "-p", "#{client_termname}"]).strip()
     return [*findings, big_enough(size), colours(os.environ, tmux), *escape(tmux)]
@@ -31,22 +31,22 @@ def look() -> list[Finding]:
 
 def _size(file: int) -> tuple[int, int] | None:
     try:
-        found = os.get_terminal_size(file)
+        window = os.get_terminal_size(file)
     except OSError:
         return None
-    return (found.columns, found.lines) if found.columns else None
+    return (window.columns, window.lines) if window.columns else None
 
 
 def big_enough(size: tuple[int, int]) -> Finding:
-    """Columns and rows."""
+    """Whether the terminal has enough columns and rows."""
     text = f"{size[0]}x{size[1]} characters."
     if size[0] < SIZE[0] or size[1] < SIZE[1]:
-        return Finding("size", "warn", text, f"{SIZE[0]}x{SIZE[1]} show a run whole; make the window larger or the letters smaller.")
+        return Finding("size", "warn", text, f"{SIZE[0]}x{SIZE[1]} show a whole run; make the window larger or the font smaller.")
     return Finding("size", "ok", text)
 
 
 def encoding(environment: Mapping[str, str]) -> Finding:
-    """UTF-8, without which curves are question marks (locale(7): LC_ALL, then LC_CTYPE, then LANG)."""
+    """Whether the encoding is UTF-8; otherwise curves are question marks (locale(7): LC_ALL, then LC_CTYPE, then LANG)."""
     name = next((word for key in ("LC_ALL", "LC_CTYPE", "LANG") if (word := environment.get(key))), "")
     if "utf8" in name.lower().replace("-", "") or environment.get("PYTHONUTF8") == "1":
         return Finding("encoding", "ok", f"UTF-8 ({name}).")
@@ -55,27 +55,27 @@ def encoding(environment: Mapping[str, str]) -> Finding:
 
 
 def colours(environment: Mapping[str, str], tmux: Mapping[str, str] | None) -> Finding:
-    """How many colours arrive. dlwb believes COLORTERM; tmux passes on what it believes its own terminal to have."""
+    """How many colours reach the screen. dlwb trusts COLORTERM; tmux passes on the colours that it thinks its own terminal has."""
     term = environment.get("TERM", "")
-    told = environment.get("COLORTERM", "").lower() in ("truecolor", "24bit") or term.endswith("-direct")
+    announced = environment.get("COLORTERM", "").lower() in ("truecolor", "24bit") or term.endswith("-direct")
     if environment.get("NO_COLOR"):
         return Finding("colours", "warn", "NO_COLOR is set: dlwb is drawn in one colour.", "unset NO_COLOR")
     if tmux is not None:
         outer = tmux.get("name") or "xterm-256color"
         passes = "RGB" in tmux.get("client", "").split(",") or passes_true_colour(tmux, outer)
         lines = [] if passes else [f"set -as terminal-features ',{outer}:RGB'"]
-        if not told:
+        if not announced:
             lines.append("set-environment -g COLORTERM truecolor")
         if not re.search("256col|direct", tmux.get("terminal", "tmux-256color")):
             lines.insert(0, "set -g default-terminal tmux-256color")
         if not lines:
             return Finding("colours", "ok", "True colour, through tmux.")
-        text = "tmux passes on 256 colours." if not passes else "tmux passes on true colour, and programs in it are not told."
+        text = "tmux passes on 256 colours." if not passes else "tmux passes on true colour, but programs in it do not know that."
         return Finding("colours", "warn", text, f"In ~/.tmux.conf, then `tmux kill-server`: {'; '.join(lines)}")
     if environment.get("STY") or term.startswith("screen"):
         text = "GNU screen passes on 256 colours at most."
         return Finding("colours", "warn", text, "screen 5: `truecolor on` in ~/.screenrc, export COLORTERM=truecolor. Or use tmux.")
-    if told:
+    if announced:
         return Finding("colours", "ok", "True colour.")
     if "256color" in term or re.match("alacritty|xterm-kitty|foot|wezterm", term):
         text = f"256 colours (TERM={term}, COLORTERM is not set). SSH does not pass COLORTERM on by itself."
@@ -85,7 +85,7 @@ def colours(environment: Mapping[str, str], tmux: Mapping[str, str] | None) -> F
 
 
 def passes_true_colour(tmux: Mapping[str, str], outer: str) -> bool:
-    """Whether tmux's options say so for its terminal: `xterm*:…:RGB` among the features, `…:Tc` or `:RGB` among the overrides (tmux(1))."""
+    """Whether tmux's options give its terminal true colour: `xterm*:…:RGB` as a feature, `…:Tc` or `:RGB` as an override (tmux(1))."""
     from fnmatch import fnmatch
 
     for line in (tmux.get("features", "") + "\n" + tmux.get("overrides", "")).replace(",", "\n").splitlines():
@@ -96,8 +96,8 @@ def passes_true_colour(tmux: Mapping[str, str], outer: str) -> bool:
 
 
 def escape(tmux: Mapping[str, str] | None) -> list[Finding]:
-    """tmux holds Escape back for a while, in case more comes."""
-    waits = (tmux or {}).get("escape", "").strip()
-    if not waits.isdigit() or int(waits) <= 50:
+    """Whether tmux delays the Escape key, which may be the start of a longer sequence, for a noticeable time."""
+    delay = (tmux or {}).get("escape", "").strip()
+    if not delay.isdigit() or int(delay) <= 50:
         return []
-    return [Finding("escape", "warn", f"tmux holds the Esc key back for {waits} ms.", "In ~/.tmux.conf: set -sg escape-time 10")]
+    return [Finding("escape", "warn", f"tmux delays the Esc key by {delay} ms.", "In ~/.tmux.conf: set -sg escape-time 10")]
