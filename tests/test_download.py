@@ -252,5 +252,5 @@ def test_the_catalogue_holds_only_https_and_whole_hashes() -> None:
 
 def test_every_recipe_uses_a_data_set() -> None:
     for path in shipped_and_own():
-        loaded = load_recipe(path, describe=False).recipe
-        assert catalog.uses(loaded.project, loaded.config), path.stem
+        loaded = load_recipe(path, describe=False)
+        assert loaded.schema and catalog.uses(loaded.schema.datasets, loaded.recipe.config), path.stem

@@ -15,9 +15,10 @@ from workbench import paths
 from workbench.events import Filed, Tagged
 from workbench.launch import start
 from workbench.problems import Problem, one_line
-from workbench.recipes import trust
+from workbench.recipes import trust, yaml_reader
 from workbench.recipes.find import find_recipe
 from workbench.recipes.load import Loaded, load_recipe
+from workbench.recipes.recipe import Recipe
 from workbench.runs import measured
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.checkpoint_values import values
@@ -55,9 +56,13 @@ def _carry(run: Run, path: Path | None) -> str:
     before, after = code_of(run), measured.code_of(loaded)
     if before == after:
         raise Problem(f"{run.id} was trained by the present code, so there is nothing to carry over.")
-    settings = measured.settings_of(loaded.recipe)
-    found = measured.read(path)
-    mine = [each for each in found if (each.recipe, each.code, each.settings) == (run.stem, before, settings)]
+    results = measured.read(path)
+    # A setting that one version does not know is no other setting: that it changes nothing is what the replay shows.
+    settings = {
+        measured.settings_of(loaded.recipe),
+        measured.settings_of(msgspec.structs.replace(_as_written(run), train=loaded.recipe.train)),
+    }
+    mine = [result for result in results if (result.recipe, result.code) == (run.stem, before) and result.settings in settings]
     if not mine:
         raise Problem(f"No result of {run.stem} was measured with the code and the settings of {run.id}.", "`dlwb results` lists them.")
     _refuse_other_settings(run, loaded)
@@ -68,14 +73,26 @@ def _carry(run: Run, path: Path | None) -> str:
                 f"Its results cannot be carried over; `dlwb run {run.stem}` measures it anew.",
             )
         record = Carried(before=before, after=after, steps=_folded(replay).step, run=run.id)
-    over = [msgspec.structs.replace(each, code=after, carried=[*each.carried, record]) if each in mine else each for each in found]
-    measured.write(over, path)
+    present = {"code": after, "settings": measured.settings_of(loaded.recipe)}
+    carried = [
+        msgspec.structs.replace(result, **present, carried=[*result.carried, record]) if result in mine else result for result in results
+    ]
+    measured.write(carried, path)
     count = f"{len(mine)} result{'s' if len(mine) > 1 else ''}"
     return f"{run.stem}: {count} carried over from code {before} to {after}; {record.steps:,} steps are equal bit for bit."
 
 
+def _as_written(run: Run) -> Recipe:
+    """The run's recipe as its version wrote it: no project renamed, no setting dropped."""
+    return msgspec.convert(yaml_reader.read(run.path / "recipe.yaml").value, Recipe)
+
+
 def _refuse_other_settings(run: Run, loaded: Loaded) -> None:
-    other = [name for name in measured.differences(run.recipe(), loaded.recipe) if name not in SHORTER]
+    recipe = run.recipe()
+    known = loaded.schema.config.get("properties", {}) if loaded.schema else {}
+    defaults = {name for name, value in loaded.recipe.config.items() if name in known and known[name].get("default") == value}
+    unknown = {f"config.{name}" for name in defaults - {*recipe.config}} | {f"config.{name}" for name in {*recipe.config} - {*known}}
+    other = [name for name in measured.differences(recipe, loaded.recipe) if name not in SHORTER | unknown]
     if other:
         raise Problem(f"{run.id} is no run of {run.stem} as it is now: {', '.join(other)} differ.", "Only seed and length may.")
     live = _folded(run).settings()

@@ -26,6 +26,8 @@ class ProjectSchema(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ("cpu",)
     takes: str = ""
     """The input that "try it" asks for: picture, text, row."""
+    datasets: tuple[tuple[str, dict[str, str]], ...] = ()
+    """Sets of the catalogue that it reads besides `config.data`, each with the settings under which it does."""
     about: str = ""
     """First line of its docstring."""
 

@@ -72,6 +72,8 @@ class ReviewProject(TorchProject):
     Their `network` is made of `Parts`; they measure themselves on four splits of the same reviews.
     """
 
+    datasets = ("imdb",)
+
     can_answer = True
     takes = "text"
     network: Parts

@@ -24,6 +24,7 @@ def describe(name: str) -> int:
         "request": _schema(kind.Request),
         "devices": kind.devices,
         "takes": kind.takes,
+        "datasets": [(entry, {}) if isinstance(entry, str) else entry for entry in kind.datasets],
         "about": about,
     }
     print(json.dumps(schema))

@@ -1,23 +1,35 @@
 """What people ask of a live run, applied between two steps: each command once, and answered by an event."""
 
-from __future__ import annotations
-
 import time
 import traceback
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from workbench.events import Answer, Status
+from workbench.events import Answer, Event, Status
 from workbench.problems import Problem, first_fault, one_line
-from workbench.runs.commands import Command
-from workbench.training.cadence import POLL
-
-if TYPE_CHECKING:
-    from workbench.training.loop import Loop
+from workbench.runs.commands import Command, Inbox
+from workbench.training.cadence import POLL, Place
+from workbench.training.project import Project, Settings
 
 
-def obey(loop: Loop, command: Command) -> None:
+class Obedient(Protocol):
+    """The loop, as commands need it."""
+
+    project: Project
+    inbox: Inbox
+    place: Place
+    ending: Status | None
+    terminate: bool
+
+    def say(self, event: Event, split: str = "") -> None: ...
+    def sample(self, request: Settings | None = None) -> None: ...
+    def change(self, settings: dict[str, Any], text: str = "", command: str = "") -> None: ...
+    def save(self, *, pinned: bool = False) -> None: ...
+    def turn(self, state: str, *, announce: bool = True, **more: Any) -> None: ...
+
+
+def obey(loop: Obedient, command: Command) -> None:
     """Apply one command at this step, and answer it."""
     ok = True
     try:
@@ -37,7 +49,7 @@ def obey(loop: Loop, command: Command) -> None:
         loop.say(Answer(command=command.id, ok=ok, message=message))
 
 
-def _do(loop: Loop, command: Command) -> str | None:
+def _do(loop: Obedient, command: Command) -> str | None:
     """What to answer; None where that is done already."""
     match command.verb:
         case "stop":
@@ -61,7 +73,7 @@ def _do(loop: Loop, command: Command) -> str | None:
     return ""
 
 
-def _pause(loop: Loop, command: Command) -> None:
+def _pause(loop: Obedient, command: Command) -> None:
     """Save and wait; other commands are obeyed meanwhile."""
     loop.say(Answer(command=command.id, message="paused"))
     loop.save()

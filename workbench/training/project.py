@@ -66,6 +66,10 @@ class Project(Resumable):
     number for each field of form(); "" where it cannot be tried. It shows of the answer what there is: `probabilities` or `next`
     ({name: share}) as bars, `answer`, `text`, `seen` (the picture as the network got it, a PNG in base64), `note` (what was done to it)."""
 
+    datasets: ClassVar[tuple[str | tuple[str, dict[str, str]], ...]] = ()
+    """Sets of the catalogue that it reads besides `config.data`: a name, or a name with the settings under which it is read, as
+    `("vgg19-weights", {"network": "vgg19"})`."""
+
     class Config(Settings):
         """The project's own settings: the recipe's `config:`."""
 

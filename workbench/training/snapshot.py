@@ -1,20 +1,33 @@
 """What a checkpoint holds of a run, and how it is put back: both sides of the format in one place."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import msgspec
 
 from workbench.runs.checkpoint import Tree
+from workbench.runs.history import History
 from workbench.training.batches import fingerprint
 from workbench.training.cadence import Place
+from workbench.training.early_stopping import EarlyStopping
+from workbench.training.live_settings import LiveSettings
+from workbench.training.metric_window import MetricWindow
+from workbench.training.project import Project
 
-if TYPE_CHECKING:
-    from workbench.training.loop import Loop
+
+class Resumed(Protocol):
+    """What of the loop a checkpoint is about."""
+
+    project: Project
+    past: History
+    place: Place
+    batch: Any
+    live: LiveSettings
+    stopping: EarlyStopping
+    window: MetricWindow
+    metrics: dict[str, float]
 
 
-def take(loop: Loop) -> Tree:
+def take(loop: Resumed) -> Tree:
     """A copy of everything that an exact resume needs."""
     return {
         "version": 1,
@@ -30,7 +43,7 @@ def take(loop: Loop) -> Tree:
     }
 
 
-def put_back(loop: Loop, tree: Tree) -> None:
+def put_back(loop: Resumed, tree: Tree) -> None:
     """Go on from there; a change that was made at that very step and is not in it is made too."""
     loop.place = Place(*(tree[name] for name in Place.__struct_fields__))
     loop.stopping.best, loop.stopping.stale = tree["best"], tree["stale"]

@@ -1,5 +1,6 @@
 """The catalogue of data sets, data/catalog.yaml, and the paths of its files; for `fetch` and for lists of data sets."""
 
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,8 +46,6 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """The data that this replaces; empty for the original."""
     package: str = ""
     """The package that contains it, if nothing has to be fetched: "scikit-learn"."""
-    used_by: list[dict[str, str]] = []
-    """Recipes that use it without naming it in `config.data`: their project and the settings that they have (`network: vgg19`)."""
     files: dict[str, File] = {}
 
 
@@ -63,15 +62,11 @@ def catalog() -> dict[str, DataSet]:
     return msgspec.convert(yaml.load(path.read_bytes(), yaml.CSafeLoader), dict[str, DataSet])
 
 
-def uses(project: str, config: dict[str, Any]) -> list[str]:
-    """The data sets that a recipe reads, as `name` or `name:variant`."""
-    references = []
-    for name, entry in catalog().items():
-        for reference, candidate in [(name, entry), *((f"{name}:{variant}", candidate) for variant, candidate in entry.variants.items())]:
-            matches = [{"project": project, **config}.items() >= settings.items() for settings in candidate.used_by]
-            if config.get("data") == reference or any(matches):
-                references.append(reference)
-    return references
+def uses(declared: Iterable[tuple[str, Mapping[str, str]]], config: Mapping[str, Any]) -> list[str]:
+    """The data sets that a recipe reads, as `name` or `name:variant`: `config.data`, and what its project declares for such settings."""
+    read = {reference for reference, settings in declared if config.items() >= settings.items()} | {config.get("data")}
+    known = [reference for name, entry in catalog().items() for reference in (name, *(f"{name}:{variant}" for variant in entry.variants))]
+    return [reference for reference in known if reference in read]
 
 
 def find(name: str, variant: str = "") -> Variant:

@@ -43,6 +43,11 @@ class Optimizers(dict[str, Optimizer]):
 class FourCases(TorchProject):
     """Classifies photographs with four networks, which differ in how many of ImageNet's weights they keep."""
 
+    datasets = (
+        ("mobilenet-v2-weights", {"weights": "published"}),
+        ("mobilenet-v2-weights:dequantised", {"weights": "stand-in"}),
+    )
+
     class Config(ClassifierSettings):
         data: Literal["flowers102:72px", "dogs"] | Own = "flowers102:72px"
         """Data set of photographs (dogs: the project's dogImages, unpacked by you); or a folder of your own, ./pictures, with a folder for

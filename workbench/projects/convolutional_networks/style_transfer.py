@@ -32,6 +32,12 @@ NARROWEST = 8
 class StyleTransfer(TorchProject):
     """A picture with the content of one and the style of another, both measured by a frozen network that knows photographs."""
 
+    datasets = (
+        "style-pictures",
+        ("vgg19-weights", {"network": "vgg19"}),
+        ("squeezenet-weights", {"network": "squeezenet1_0"}),
+    )
+
     class Config(LearningRate):
         content: str = "octopus"
         """Picture whose content is kept: a name in the catalogue (octopus, space_needle …) or your own PNG or JPEG file."""

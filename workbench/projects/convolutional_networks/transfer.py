@@ -41,10 +41,20 @@ PER_PAIR = 3
 TOP = 5
 """Answers that are listed for a picture, the likeliest first: top-5 accuracy is the other figure of ImageNet's contests."""
 
+DETECTED = (("dogs:120-breeds", "mobilenet_v2"), ("dogs", "vgg16"))
+"""The sets of dogs, each with the network that tells dogs and persons apart in "try it"."""
+
 
 class Transfer(TorchProject):
     """Classifies photographs with a network pre-trained on ImageNet, or from scratch."""
 
+    datasets = (
+        ("squeezenet-weights", {"network": "squeezenet1_0", "weights": "stand-in"}),
+        ("mobilenet-v2-weights", {"network": "mobilenet_v2", "weights": "published"}),
+        ("mobilenet-v2-weights:dequantised", {"network": "mobilenet_v2", "weights": "stand-in"}),
+        # The detectors of dogs and persons learn from these.
+        *((name, {"data": dogs, "network": network}) for name in ("flowers102:72px", "celeba:lfw") for dogs, network in DETECTED),
+    )
     takes = "picture"
 
     class Config(ClassifierSettings, Augmentation):

@@ -43,6 +43,11 @@ COMPARED = 500
 class Faces(Adversarial):
     """Two convolutional networks against each other on faces, each with an optimizer of its own, both stepped in one training step."""
 
+    datasets = (
+        ("mobilenet-v2-weights", {"judge": "published"}),
+        ("mobilenet-v2-weights:dequantised", {"judge": "dequantised"}),
+    )
+
     class Config(AdversarialSettings):
         data: Literal["celeba", "celeba:lfw"] | Own = "celeba"
         """Data set of faces; or a folder of your own pictures, ./pictures, in folders or not."""

@@ -31,6 +31,8 @@ SAMPLES = 16
 class MnistGan(Adversarial):
     """Two networks against each other on MNIST, each with an optimizer of its own, both stepped in one training step."""
 
+    datasets = ("mnist",)
+
     class Config(AdversarialSettings):
         learning_rate: float = step_size(0.002, "Step size of Adam, for both networks; higher learns faster and may diverge.")
         generator: list[int] = Field([32, 64, 128], min_length=1)

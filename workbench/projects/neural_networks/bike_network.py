@@ -31,6 +31,8 @@ DRAWN = 100
 class BikeNetwork(TorchProject):
     """Forecasts the riders of an hour from its weather and calendar, in PyTorch."""
 
+    datasets = ("bike-sharing",)
+
     class Config(Settings):
         model: Literal["course", "better"] = "better"
         """Kind of network: course, one layer of sigmoid units without biases, trained by sgd; better, see bike-sharing-better."""

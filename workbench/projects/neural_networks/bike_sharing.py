@@ -17,6 +17,8 @@ HOLIDAYS = 22.0
 class BikeSharing(Project):
     """Forecasts the riders of an hour from its weather and calendar."""
 
+    datasets = ("bike-sharing",)
+
     class Config(Settings):
         hidden: int = Field(20, ge=1)
         """Hidden units; more fit the training hours better, and may overfit."""

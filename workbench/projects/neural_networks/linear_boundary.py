@@ -13,6 +13,8 @@ from workbench.training.project import Batches, Field, Project, Settings, live
 class LinearBoundary(Project):
     """Separates two classes of points by a line."""
 
+    datasets = ("gradient-descent",)
+
     class Config(Settings):
         rule: Literal["perceptron", "gradient descent"] = "gradient descent"
         """Learning rule: perceptron, whose output is a step of 0 or 1; gradient descent, whose output is a probability."""

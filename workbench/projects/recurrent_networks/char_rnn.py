@@ -25,6 +25,7 @@ FIRST = 20
 class CharRnn(TorchProject):
     """Writes a text on, character by character."""
 
+    datasets = (("python-source", {"data": "python"}),)
     takes = "text"
 
     class Config(Clipping):

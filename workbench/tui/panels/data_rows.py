@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from textual.strip import Strip
 
-from workbench.datasets.store.catalog import uses
 from workbench.datasets.store.stored import Stored
 from workbench.formatting import size
 from workbench.problems import one_line
-from workbench.recipes.recipe import Recipe
 from workbench.tui.drawing import palette, strips
 from workbench.tui.models.downloads import Job
 from workbench.tui.models.library import Library
-from workbench.tui.panels.detail import labelled
+from workbench.tui.panels.detail import labelled, used
 from workbench.tui.panels.recipe_rows import matches
 from workbench.tui.panels.rows import Row
 
@@ -68,11 +66,7 @@ def pane(each: Stored, job: Job | None, library: Library, width: int) -> list[St
         lines += labelled(label, text, width)
     for place, (key, file) in enumerate(about.files.items()):
         lines += labelled("files" if not place else "", f"{key}  {size(file.bytes)}", width)
-    used = [shelved.title for shelved in library.shelf if shelved.loaded and each.reference in _used(shelved.loaded.recipe)]
-    for place, title in enumerate(used):
+    users = [shelved.title for shelved in library.shelf if shelved.loaded and each.reference in used(shelved.loaded)]
+    for place, title in enumerate(users):
         lines += labelled("used by" if not place else "", title, width)
     return lines
-
-
-def _used(recipe: Recipe) -> list[str]:
-    return uses(recipe.project, recipe.config)

@@ -59,9 +59,15 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     return lines
 
 
+def used(loaded: Loaded) -> list[str]:
+    """The data sets that a recipe reads."""
+    from workbench.datasets.store.catalog import uses
+
+    return uses(loaded.schema.datasets if loaded.schema else (), loaded.recipe.config)
+
+
 def _data(loaded: Loaded) -> list[str]:
     """The data sets: what each is, its size, its licence, and whether it is here."""
-    from workbench.datasets.store.catalog import uses
     from workbench.datasets.store.stored import named, stored
 
     config = loaded.recipe.config
@@ -69,7 +75,7 @@ def _data(loaded: Loaded) -> list[str]:
     try:
         names = [named(said, str(config.get("variant") or ""))]
     except Problem:
-        names = [named(each) for each in uses(loaded.recipe.project, config)]
+        names = [named(each) for each in used(loaded)]
     lines = []
     for found in (stored(*each) for each in names):
         size = f", {formatting.size(found.bytes)}" if found.bytes else ""
