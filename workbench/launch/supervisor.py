@@ -120,6 +120,7 @@ class Parent:
             pass_fds=shared,
             env=environment,
         )
+        # Only the worker keeps the writing end of the pipe.
         os.close(report_start)
         if self._got_sigterm:
             self.worker.send_signal(signal.SIGTERM)

@@ -72,11 +72,13 @@ def scalar(text: str) -> bool | int | float | str | None:
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
+        # 19 digits hold every 64-bit integer; longer ones would lose digits in other programs.
         if len(text) > 19:
             raise ValueError(f"{one_line(text, 30)} is too large a number")
         return int(text)
     if _NUMBER.fullmatch(text) and not _LEADING_ZERO.fullmatch(text):
         value = float(text)
+        # True for infinity and NaN.
         if value - value != 0:
             raise ValueError(f"{one_line(text, 30)} is too large a number")
         return value

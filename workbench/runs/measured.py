@@ -116,12 +116,14 @@ def measure(run: runs.Run) -> Result:
         raise Problem(f"{run.id} is a demo, which is not a result: {history.demo}.")
     if (code := run.about().get("code")) != code_of(loaded):
         raise Problem(f"{run.id} was trained by code that has changed since.", f"`dlwb run {run.stem}` measures it again.")
+    # log_every only changes what is logged, not what is computed.
     other = [*differences(recipe, loaded.recipe), *(name for name in history.settings() if name != "train.log_every")]
     if other:
         raise Problem(f"{run.id} does not match the present recipe {run.stem}: {', '.join(other)} differ.", "Only the seed may differ.")
     summary = runs.summarize(history, 0)
     judged = verdict.judge(recipe, summary)
     first = next(index for index, event in enumerate(events) if getattr(event, "state", "") == "running")
+    # Time is counted from the state `running`, without the wait for a device and the start.
     training = History()
     training.fold(events[first:])
     machine = run.about()
