@@ -14,11 +14,12 @@ from lines import comparable
 
 from workbench.events import AnyEvent, Scalars, Status
 from workbench.launch import start
-from workbench.runs import lock, runs
+from workbench.runs import lock
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.history import History
 from workbench.runs.log import Tail, read_all
-from workbench.runs.runs import Run
+from workbench.runs.run import Run
+from workbench.runs.state import state_of
 from workbench.training.numpy_state import decode_npz
 
 
@@ -72,8 +73,8 @@ class Whole:
 
     def __init__(self, run: Run) -> None:
         began = time.time()
-        wait(lambda: not runs.state(run).alive, pause=0.05)
-        assert runs.state(run).state == "finished", runs.state(run)
+        wait(lambda: not state_of(run).alive, pause=0.05)
+        assert state_of(run).state == "finished", state_of(run)
         self.run = run
         self.history = fold(run)
         events, _ = read_all(run.events)
@@ -117,7 +118,7 @@ class Victim:
         if parent:
             lock.send(holder["parent"]["pid"], holder["parent"]["ticks"], signal.SIGKILL)
         wait(lambda: not lock.is_held(self.run.lock))
-        state = runs.state(self.run)
+        state = state_of(self.run)
         if state.state == "finished":
             return False
         assert hit and state.cause in ("signal", "vanished"), state
@@ -131,7 +132,7 @@ class Victim:
     def finish(self) -> list[str]:
         """Let it come to its end; what is not as in the run that was never killed."""
         wait(lambda: not self._alive(), pause=0.05)
-        state = runs.state(self.run)
+        state = state_of(self.run)
         assert state.state == "finished", state
         events, tail = read_all(self.run.events)
         self._check_log(events)

@@ -5,11 +5,11 @@ from pathlib import Path
 import msgspec
 
 from workbench.launch import start as launch
-from workbench.recipes import recipe as recipes
 from workbench.recipes import trust
-from workbench.runs import runs
+from workbench.recipes.load import load_recipe
 from workbench.runs.history import History
 from workbench.runs.log import Tail
+from workbench.runs.run import Run
 
 LINE = '''
 """A line through noisy points."""
@@ -26,8 +26,6 @@ from workbench.training.project import Batches, Project, Request, Settings, live
 
 class Line(Project):
     """A line through noisy points."""
-
-    can_answer = True
 
     class Config(Settings):
         learning_rate: float = live(0.05, gt=0)
@@ -144,17 +142,17 @@ def write(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size
     return folder / "line.yaml"
 
 
-def start(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size: 10, log_every: 7}", source: str = LINE) -> runs.Run:
+def start(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size: 10, log_every: 7}", source: str = LINE) -> Run:
     """Launch a run of it in the background."""
     return launch.start(str(write(folder, config, train, source)))
 
 
-def created(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size: 10, log_every: 7}", source: str = LINE) -> runs.Run:
+def created(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_size: 10, log_every: 7}", source: str = LINE) -> Run:
     """A run directory of it that was not launched."""
-    return launch.create(recipes.load(write(folder, config, train, source)), "cpu")
+    return launch.create(load_recipe(write(folder, config, train, source)), "cpu")
 
 
-def folded(run: runs.Run) -> History:
+def folded(run: Run) -> History:
     """The run's log as it folds now."""
     history = History()
     history.fold(Tail(run.events).read())

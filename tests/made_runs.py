@@ -15,11 +15,10 @@ from PIL import Image
 
 from workbench import paths
 from workbench.events import Curve, Images, Mark, Matrix, Scalars, Scatter, Status, Table, Text
-from workbench.recipes import recipe
-from workbench.recipes.recipe import Bar, Recipe, Reference
+from workbench.recipes.recipe import Bar, Recipe, Reference, dump_recipe
 from workbench.runs import lock
 from workbench.runs.log import EventLog
-from workbench.runs.runs import Run
+from workbench.runs.run import Run
 
 RECIPE = Recipe(
     title="Handwritten digits, multilayer perceptron",
@@ -40,7 +39,7 @@ def make_run(stem: str = "digits-mlp", made: Recipe = RECIPE, *, stamp: str = "2
     path = paths.runs() / f"{stamp}_{stem}"
     (path / "artifacts").mkdir(parents=True)
     (path / "control.jsonl").touch()
-    (path / "recipe.yaml").write_text(recipe.dump(made))
+    (path / "recipe.yaml").write_text(dump_recipe(made))
     return Run(path)
 
 

@@ -1,5 +1,6 @@
 """Typing into a run that trains: a sample by a typed request, and settings changed live. A real worker answers."""
 
+import re
 import time
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from piloting import seen, settle
 from workbench import paths
 from workbench.launch import start
 from workbench.recipes import schema_check, trust
-from workbench.runs import runs
+from workbench.runs.run import find_run
+from workbench.runs.state import state_of
 from workbench.tui.app import DlwbApp
-from workbench.tui.panels.fields import collect, fields
+from workbench.tui.models.recipe_form import Form
 from workbench.tui.screens.ask import AskScreen
 from workbench.tui.screens.run import RunScreen
 
@@ -73,13 +75,13 @@ def run():
     trust.trust(folder / "speaker.py")
     run = start.start("speaker")
     yield run
-    if runs.state(run).alive:
+    if state_of(run).alive:
         start.kill(run)
 
 
 async def opened(pilot, run) -> RunScreen:
     end = time.monotonic() + 60
-    while runs.state(run).state != "running":
+    while state_of(run).state != "running":
         assert time.monotonic() < end, Path(run.output).read_text()
         await pilot.pause(0.1)
     pilot.app.open_run(run)
@@ -96,29 +98,29 @@ async def test_a_typed_request_is_sampled_while_it_trains(run, size) -> None:
     async with DlwbApp().run_test(size=size) as pilot:
         screen = await opened(pilot, run)
         await pilot.press("N")
-        await settle(pilot, lambda: isinstance(pilot.app.screen, AskScreen) and "what it begins with" in seen(pilot.app))
+        await settle(pilot, lambda: isinstance(pilot.app.screen, AskScreen) and "What it begins with." in seen(pilot.app))
         assert "0 to 5" in seen(pilot.app) and "temperature" in seen(pilot.app)
         await pilot.press(*"Hello", "space", *"you", "left", "backspace", "o", "down", "ctrl+u", *"9.5", "enter")
         await settle(pilot, lambda: "must be at most 5" in seen(pilot.app))
         await pilot.press("ctrl+u", *"0.5", "down", "right", "down", "right", "enter")
         assert pilot.app.screen is screen
         await settle(pilot, lambda: "HELLO YOU" in seen(pilot.app) and "AT 0.5 BEING SAD" in " ".join(seen(pilot.app).split()), 20)
-        assert runs.state(run).state == "running"
+        assert state_of(run).state == "running"
         before = len(screen.feed.history.samples["sample/speech"].events)
         await pilot.press("n")
         await settle(pilot, lambda: len(screen.feed.history.samples["sample/speech"].events) > before, 20)
         assert screen.feed.history.samples["sample/speech"].latest.text.endswith("SAD"), "n asks for the same again"
         await pilot.press("i", "ctrl+u", *"bad", "enter")
         await settle(pilot, lambda: "There is no word for that." in said(pilot), 20)
-        assert runs.state(run).state == "running"
+        assert state_of(run).state == "running"
 
 
 async def test_settings_change_live_and_the_curves_have_the_mark(run) -> None:
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, run)
         await pilot.press("c")
-        await settle(pilot, lambda: isinstance(pilot.app.screen, AskScreen) and "config.learning_rate" in seen(pilot.app))
-        assert "train.epochs" in seen(pilot.app) and "config.hidden" not in seen(pilot.app)
+        await settle(pilot, lambda: isinstance(pilot.app.screen, AskScreen) and re.search(r"learning_rate +0\.5 ", seen(pilot.app)))
+        assert "--set train.…" in seen(pilot.app) and "epochs" in seen(pilot.app) and "hidden" not in seen(pilot.app)
         await pilot.press("ctrl+u", *"0.25", "enter")
         await settle(pilot, lambda: "Changed at step" in said(pilot), 20)
         [mark] = [mark for mark in screen.feed.history.marks if mark.command]
@@ -139,7 +141,7 @@ async def test_what_cannot_be_asked_says_why() -> None:
     train(live, upto=500, rich=False).close()
     held = alive(live)
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
-        for one, words in ((runs.find("digits-mlp"), "It has ended"), (live, "take no request")):
+        for one, words in ((find_run("digits-mlp"), "It has ended"), (live, "take no request")):
             pilot.app.open_run(one)
             await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen) and pilot.app.screen._whole)
             await pilot.press("N")
@@ -163,11 +165,11 @@ SCHEMA = {
 
 
 def test_fields_give_back_what_they_were_given_and_name_what_is_wrong() -> None:
-    made = fields(SCHEMA, {"count": 7})
+    form = Form(SCHEMA, {"count": 7}, "it")
     wanted, _ = schema_check.complete({"count": 7}, SCHEMA, "it")
-    assert collect(made, SCHEMA, "it") == wanted
-    by_name = {field.name: field for field in made}
-    assert [field.kind for field in made] == ["", "whole, at least 1", "above 0", "list", "a | b", "true | false"]
+    assert form.values == wanted
+    expected = ["", "a whole number, at least 1", "a number, more than 0 or nothing", "a list [ … ], in it a whole number", "a or b"]
+    assert [field.expected for field in form.fields.values()] == [*expected, "true or false"]
     for name, text, words in (
         ("words", "longer", "5 characters"),
         ("count", "0", "at least 1"),
@@ -177,9 +179,10 @@ def test_fields_give_back_what_they_were_given_and_name_what_is_wrong() -> None:
         ("sizes", "[1, x]", "a whole number"),
         ("sizes", "[1", ""),
     ):
-        kept, by_name[name].text = by_name[name].text, text
-        assert collect(made, SCHEMA, "it") is None, name
-        assert words in by_name[name].problem and by_name[name].problem
-        by_name[name].text = kept
-    by_name["words"].text, by_name["share"].text = "007", "2.5"
-    assert collect(made, SCHEMA, "it") == {**wanted, "words": "007", "share": 2.5}
+        form.put(name, text)
+        assert form.values is None, name
+        assert words in form.problems[name] and form.problems[name]
+        form.take_back(name)
+    form.put("words", "007")
+    form.put("share", "2.5")
+    assert form.values == {**wanted, "words": "007", "share": 2.5}

@@ -9,8 +9,8 @@ from stepping import measured, scalars, train
 
 from workbench.datasets import bike_baselines, bike_sharing
 from workbench.events import Curve, Scalars, Scatter, Table
-from workbench.projects.bike_network import BikeNetwork, features
-from workbench.projects.bike_sharing import BikeSharing
+from workbench.projects.neural_networks.bike_network import BikeNetwork, features
+from workbench.projects.neural_networks.bike_sharing import BikeSharing
 from workbench.recipes.recipe import Compute, Train
 
 

@@ -9,7 +9,7 @@ import pytest
 from stepping import measured, scalars, train
 
 from workbench.events import Curve, Table
-from workbench.projects.bike_sharing import BikeSharing, sigmoid
+from workbench.projects.neural_networks.bike_sharing import BikeSharing, sigmoid
 from workbench.recipes.recipe import Compute, Train
 
 # The inputs, target and weights of the course's unit tests (course.md 2.6 has their results).
@@ -144,7 +144,7 @@ def test_torch_is_never_imported(mirror: Any) -> None:
     script = """
 import sys
 import numpy as np
-from workbench.projects.bike_sharing import BikeSharing
+from workbench.projects.neural_networks.bike_sharing import BikeSharing
 from workbench.recipes.recipe import Compute, Train
 project = BikeSharing(BikeSharing.Config(), Train(batch_size=128), Compute(), 1)
 project.build()

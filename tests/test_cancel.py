@@ -14,8 +14,10 @@ from test_worker import LONG, SLOW, at_step, ended, nothing_is_left, until
 from workbench import paths
 from workbench.launch import devices
 from workbench.launch import start as launch
-from workbench.recipes import recipe as recipes
-from workbench.runs import lock, runs
+from workbench.recipes.load import load_recipe
+from workbench.runs import lock
+from workbench.runs.run import Run, find_run, list_runs
+from workbench.runs.state import state_of
 
 __all__ = ["nothing_is_left"]
 
@@ -37,7 +39,7 @@ def processes(words: str) -> list[str]:
     return found
 
 
-def nothing_remains(run: runs.Run) -> None:
+def nothing_remains(run: Run) -> None:
     assert not os.listdir(paths.runs())
     until(lambda: not processes(run.id))
 
@@ -52,7 +54,7 @@ def test_a_start_taken_back_at_any_moment_leaves_nothing(tmp_path: Path, pause: 
 
 def test_one_that_hears_nothing_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = start(tmp_path, source=DEAF)
-    until(lambda: runs.state(run).message == "reading its data")
+    until(lambda: state_of(run).message == "reading its data")
     time.sleep(0.3)
     monkeypatch.setattr(launch, "PATIENCE", 0.5)
     assert launch.cancel(run)
@@ -67,9 +69,9 @@ def test_one_that_was_only_made_or_waits_for_its_device(tmp_path: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     held = lock.Lock.take(place)
     assert held
-    run = launch.create(recipes.load(write(tmp_path)), "cuda:0")
+    run = launch.create(load_recipe(write(tmp_path)), "cuda:0")
     launch.launch(run)
-    until(lambda: runs.state(run).message == "waiting for cuda:0")
+    until(lambda: state_of(run).message == "waiting for cuda:0")
     assert launch.cancel(run)
     nothing_remains(run)
     held.release()
@@ -95,8 +97,8 @@ def test_ctrl_c_before_the_first_step_takes_a_followed_start_back(tmp_path: Path
     command = [sys.executable, "-m", "workbench.cli", "run", str(recipe), "--follow"]
     following = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert following.stdout and following.stderr
-    run = runs.find(following.stdout.readline().strip())
-    until(lambda: runs.state(run).message == "reading its data")
+    run = find_run(following.stdout.readline().strip())
+    until(lambda: state_of(run).message == "reading its data")
     os.killpg(following.pid, signal.SIGINT)
     said = following.stderr.read()
     assert following.wait() == 130 and "Nothing of it is left." in said and "Traceback" not in said
@@ -110,4 +112,4 @@ def test_ctrl_c_while_it_is_being_started(tmp_path: Path, pause: float) -> None:
     time.sleep(pause)
     os.killpg(starting.pid, signal.SIGINT)
     said, _ = starting.communicate()
-    assert [run.id for run in runs.list_runs()] == said.split(), "a run is there exactly where its id was printed"
+    assert [run.id for run in list_runs()] == said.split(), "a run is there exactly where its id was printed"

@@ -11,11 +11,13 @@ from test_worker import ended, nothing_is_left
 
 from workbench.launch import carry, start
 from workbench.problems import Problem
-from workbench.recipes import recipe, trust
+from workbench.recipes import trust
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import load_recipe
 from workbench.runs import measured as results
-from workbench.runs import runs
 from workbench.runs.checkpoint_values import values
 from workbench.runs.measured import Carried
+from workbench.runs.run import Run, list_runs
 from workbench.training.numpy_state import encode_npz
 
 __all__ = ["nothing_is_left"]
@@ -24,7 +26,7 @@ TRAIN = "{epochs: 5, batch_size: 10, log_every: 7, keep_best: valid/loss}"
 
 
 @pytest.fixture
-def measured(home: Path, tmp_path: Path) -> tuple[runs.Run, Path]:
+def measured(home: Path, tmp_path: Path) -> tuple[Run, Path]:
     """A finished run of the recipe `line`, and results with it and another seed."""
     write(home / "recipes", train=TRAIN)
     run = start.start("line")
@@ -40,15 +42,15 @@ def rewritten(home: Path, before: str, after: str) -> str:
     """The project changed and trusted; returns the hash of the new code."""
     assert before in LINE
     write(home / "recipes", train=TRAIN, source=LINE.replace(before, after))
-    return results.code_of(recipe.load(recipe.find("line")))
+    return results.code_of(load_recipe(find_recipe("line")))
 
 
-def test_results_are_carried_over_where_every_bit_is_the_same(measured: tuple[runs.Run, Path], home: Path) -> None:
+def test_results_are_carried_over_where_every_bit_is_the_same(measured: tuple[Run, Path], home: Path) -> None:
     run, path = measured
     assert b"carried" not in path.read_bytes()
     before = str(run.about()["code"])
     after = rewritten(home, "2 * x + 1 +", "x * 2 + 1.0 +")
-    loaded = recipe.load(recipe.find("line"))
+    loaded = load_recipe(find_recipe("line"))
     assert after != before and results.stale(results.read(path), loaded) == "stale: code changed"
     files = sorted(each for each in run.path.rglob("*"))
     said = list(carry.carry([str(run.path)], path))
@@ -57,7 +59,7 @@ def test_results_are_carried_over_where_every_bit_is_the_same(measured: tuple[ru
     assert [each.code for each in found] == [after] * 2 and not results.stale(found, loaded)
     assert [each.carried for each in found] == [[Carried(before=before, after=after, steps=100, run=run.id)]] * 2
     assert json.loads(path.read_bytes())[0]["carried"] == [{"from": before, "to": after, "steps": 100, "run": run.id}]
-    assert sorted(each for each in run.path.rglob("*")) == files and runs.list_runs() == [run], "a replay leaves nothing"
+    assert sorted(each for each in run.path.rglob("*")) == files and list_runs() == [run], "a replay leaves nothing"
     with pytest.raises(Problem, match="No result of line was measured with the code"):
         list(carry.carry([run.id], path))
 
@@ -71,7 +73,7 @@ def test_results_are_carried_over_where_every_bit_is_the_same(measured: tuple[ru
         ("self.shape = (2,)", "self.shape = (3,)", "in its last checkpoint, of step 100, state.shape.0"),
     ],
 )
-def test_what_trains_otherwise_is_refused(measured: tuple[runs.Run, Path], home: Path, before: str, after: str, said: str) -> None:
+def test_what_trains_otherwise_is_refused(measured: tuple[Run, Path], home: Path, before: str, after: str, said: str) -> None:
     run, path = measured
     kept = path.read_bytes()
     rewritten(home, before, after)
@@ -82,7 +84,7 @@ def test_what_trains_otherwise_is_refused(measured: tuple[runs.Run, Path], home:
     assert path.read_bytes() == kept
 
 
-def test_a_run_of_version_0_1_has_the_hash_of_its_project(measured: tuple[runs.Run, Path], home: Path) -> None:
+def test_a_run_of_version_0_1_has_the_hash_of_its_project(measured: tuple[Run, Path], home: Path) -> None:
     run, path = measured
     about = {key: value for key, value in run.about().items() if key not in ("code", "files")}
     (run.path / "run.json").write_text(json.dumps(about))
@@ -94,7 +96,7 @@ def test_a_run_of_version_0_1_has_the_hash_of_its_project(measured: tuple[runs.R
     assert {each.carried[0].before for each in results.read(path)} == {old}
 
 
-def test_a_run_that_cannot_be_compared_is_refused(measured: tuple[runs.Run, Path], home: Path) -> None:
+def test_a_run_that_cannot_be_compared_is_refused(measured: tuple[Run, Path], home: Path) -> None:
     run, path = measured
     with pytest.raises(Problem, match="trained by the present code"):
         list(carry.carry([run.id], path))
@@ -106,7 +108,7 @@ def test_a_run_that_cannot_be_compared_is_refused(measured: tuple[runs.Run, Path
     write(home / "recipes", train=TRAIN.replace("log_every: 7", "log_every: 0"))
     by_clock = start.start("line")
     assert ended(by_clock).state == "finished"
-    loaded = recipe.load(recipe.find("line"))
+    loaded = load_recipe(find_recipe("line"))
     with pytest.raises(Problem, match="chose by the clock") as caught:
         carry._refuse_other_settings(by_clock, loaded)
     assert "--set train.log_every=" in caught.value.hint

@@ -12,12 +12,14 @@ import torch
 from workbench.datasets import text
 from workbench.events import Scalars, Table, Text
 from workbench.problems import Problem
-from workbench.projects.char_rnn import CharRnn, chosen
-from workbench.recipes import recipe as recipes
+from workbench.projects.recurrent_networks.char_rnn import CharRnn
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Recipe, Train
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.log import EventLog
-from workbench.training.loop import Training
+from workbench.torchkit import language
+from workbench.training.loop import Loop
 
 SMALL = {"embedding": 8, "hidden": 24, "layers": 1, "dropout": 0.0, "sequence": 16, "learning_rate": 0.01, "prompt": "the"}
 VERSE = "the cat sat on the mat, and the rat ran at the cat. "
@@ -56,7 +58,7 @@ def bits(project: CharRnn) -> float:
 
 
 def test_the_course_s_network_has_3_366_483_parameters(mirror: Any) -> None:
-    recipe = recipes.load(recipes.find("char-rnn")).recipe
+    recipe = load_recipe(find_recipe("char-rnn")).recipe
     project = CharRnn(CharRnn.Config(**recipe.config), recipe.train, Compute(device="cpu", threads=1), 1)
     project.build()
     assert len(project.symbols) == 83
@@ -95,7 +97,7 @@ def test_it_learns_and_nothing_from_shuffled_targets(tmp_path: Path) -> None:
 def test_two_batches_with_the_memory_between_them_are_one_long_one(tmp_path: Path, cell: str) -> None:
     project = built(tmp_path, varied(), cell=cell, layers=2)
     with project.evaluating():
-        empty = project.network.no_memory(8)
+        empty = language.zero_state(project.network.recurrent, 8)
         whole, last = project.network(project.inputs[:, :32], empty)
         first, between = project.network(project.inputs[:, :16], empty)
         second, after = project.network(project.inputs[:, 16:32], between)
@@ -136,7 +138,7 @@ def attempt(folder: Path, work: Path, number: int, steps: int) -> CharRnn:
     recipe = Recipe(title="x", project="char_rnn", train=Train(steps=steps, batch_size=8, log_every=7, evaluate_every=25))
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     log = EventLog(folder)
-    Training(project, recipe, log, Checkpoints(folder / "checkpoints"), attempt=number).fit()
+    Loop(project, recipe, log, Checkpoints(folder / "checkpoints"), attempt=number).fit()
     log.close()
     return project
 
@@ -171,26 +173,15 @@ def test_the_prompt_primes_the_memory(tmp_path: Path) -> None:
     project = built(tmp_path, VERSE * 60)
     train(project, 12)
     with project.evaluating():
-        at = [project.predict({"prompt": each, "length": 1})["next"] for each in ("the cat sat on the", "the mat, and the rat ran at the")]
+        at = [
+            project.predict({"prompt": prompt, "length": 1})["next"] for prompt in ("the cat sat on the", "the mat, and the rat ran at the")
+        ]
         assert at[0]["space"] > 0.9 and at[1]["space"] > 0.9
         after = [
-            project.predict({"prompt": each, "length": 1})["next"] for each in ("the cat sat on the ", "the mat, and the rat ran at the ")
+            project.predict({"prompt": prompt, "length": 1})["next"]
+            for prompt in ("the cat sat on the ", "the mat, and the rat ran at the ")
         ]
     assert next(iter(after[0])) == "m" and next(iter(after[1])) == "c"
-
-
-def test_drawing_follows_temperature_and_top_k() -> None:
-    logits = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
-    torch.manual_seed(1)
-
-    def shares(temperature: float, top_k: int) -> np.ndarray:
-        return np.bincount([chosen(logits, temperature, top_k) for _ in range(4000)], minlength=4) / 4000
-
-    assert shares(1, 0) == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.03)
-    assert shares(1, 2) == pytest.approx([0.625, 0.375, 0, 0], abs=0.03)
-    assert shares(0.5, 0) == pytest.approx(np.array([0.25, 0.09, 0.0225, 0.0025]) / 0.365, abs=0.03)
-    assert shares(0, 0).tolist() == [1, 0, 0, 0]
-    assert shares(1, 99) == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.03)
 
 
 def test_unknown_characters_are_named(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from test_worker import LONG, SLOW, at_step, ended, nothing_is_left
 
 from workbench import events
 from workbench.launch import start as launch
-from workbench.runs import runs
+from workbench.runs.run import find_run, list_runs
+from workbench.runs.state import state_of
 
 __all__ = ["nothing_is_left"]
 
@@ -30,7 +31,7 @@ def test_run_follow_and_export(tmp_path: Path) -> None:
     recipe = write(tmp_path)
     done = dlwb("run", str(recipe), "--follow", "--set", "config.learning_rate=0.1")
     assert done.returncode == 0, done.stderr
-    run = runs.find("last")
+    run = find_run("last")
     assert done.stdout.splitlines()[0] == run.id
     assert done.stdout.splitlines()[1].startswith("test/loss ")
     assert "valid/loss" in done.stderr and "finished" in done.stderr
@@ -102,7 +103,7 @@ def test_a_bad_recipe_is_reported_whole(tmp_path: Path) -> None:
     for words in ("titel", "title", "learning_rate", "sleep"):
         assert words in done.stderr
     assert dlwb("run", str(recipe)).returncode == 1
-    assert not runs.list_runs()
+    assert not list_runs()
 
 
 def test_own_code_is_not_run_until_it_is_trusted(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_ctrl_c_lets_go_and_the_run_goes_on(tmp_path: Path) -> None:
         start_new_session=True,
     )
     assert following.stdout and following.stderr
-    run = runs.find(following.stdout.readline().strip())
+    run = find_run(following.stdout.readline().strip())
     at_step(run, 10)
     os.killpg(following.pid, signal.SIGINT)  # as a terminal does
     said = following.stderr.read()
@@ -136,14 +137,14 @@ def test_ctrl_c_lets_go_and_the_run_goes_on(tmp_path: Path) -> None:
     assert f"`dlwb stop {run.id}` ends it" in said and "Traceback" not in said
     step = folded(run).step
     at_step(run, step + 10)
-    assert runs.state(run).alive
+    assert state_of(run).alive
 
 
 def test_steering_from_the_shell(tmp_path: Path) -> None:
     run = start(tmp_path, SLOW, LONG)
     at_step(run, 3)
     assert dlwb("pause", "last").returncode == 0
-    assert runs.state(run).state == "paused"
+    assert state_of(run).state == "paused"
     assert dlwb("set", run.id, "config.learning_rate=0.01").returncode == 0
     wrong = dlwb("set", run.id, "config.learning_rat=0.01")
     assert wrong.returncode == 1 and "cannot be changed" in wrong.stderr
@@ -159,7 +160,35 @@ def test_steering_from_the_shell(tmp_path: Path) -> None:
     dlwb("stop", run.id)
     ended(run)
     assert dlwb("delete", run.id).returncode == 0
-    assert not runs.list_runs()
+    assert not list_runs()
+
+
+def test_resume_follows_from_where_it_goes_on(tmp_path: Path) -> None:
+    run = start(tmp_path, SLOW, LONG)
+    at_step(run, 5)
+    dlwb("pause", run.id)
+    before = folded(run).step
+    following = subprocess.Popen(
+        [sys.executable, "-m", "workbench.cli", "resume", run.id, "-f"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    at_step(run, before + 10)
+    dlwb("stop", run.id)
+    printed, told = following.communicate(timeout=60)
+    assert following.returncode == 3 and printed == ""
+    steps = [int(line.split()[1]) for line in told.splitlines() if line.startswith("step ") and "train/loss" in line]
+    assert len(steps) > 1 and min(steps) > before and "stopped" in told
+    ended(run)
+    again = subprocess.Popen(
+        [sys.executable, "-m", "workbench.cli", "resume", run.id, "--follow"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    before = folded(run).step
+    assert again.stdout and again.stdout.readline().strip() == run.id  # it lives now
+    at_step(run, before + 10)
+    dlwb("kill", run.id)
+    printed, told = again.communicate(timeout=60)
+    assert again.returncode == 3 and not printed
+    steps = [int(line.split()[1]) for line in told.splitlines() if line.startswith("step ") and "train/loss" in line]
+    assert steps and min(steps) > before
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
@@ -175,22 +204,22 @@ def test_queued_runs_wait_for_their_device(tmp_path: Path, home: Path) -> None:
     from workbench.runs import lock
 
     recipe = write(tmp_path)
-    from workbench.recipes import recipe as recipes
+    from workbench.recipes.load import load_recipe
 
     Path(devices.device_lock("cuda:0")).parent.mkdir(parents=True, exist_ok=True)
     held = lock.Lock.take(Path(devices.device_lock("cuda:0")))
     assert held
-    run = launch.create(recipes.load(recipe), "cuda:0")
+    run = launch.create(load_recipe(recipe), "cuda:0")
     launch.launch(run)
     time.sleep(0.3)
-    state = runs.state(run)
+    state = state_of(run)
     assert state.state == "queued" and state.message == "waiting for cuda:0"
     held.release()
     assert ended(run).state == "finished"
     Path(devices.device_lock("cuda:0")).parent.mkdir(parents=True, exist_ok=True)
     held = lock.Lock.take(Path(devices.device_lock("cuda:0")))
     assert held
-    second = launch.create(recipes.load(recipe), "cuda:0")
+    second = launch.create(load_recipe(recipe), "cuda:0")
     launch.launch(second)
     launch.stop(second)
     assert ended(second).state == "stopped"
@@ -241,7 +270,7 @@ def test_only_one_of_two_resumes_starts_it(tmp_path: Path) -> None:
     said = sorted((each.wait(), each.communicate()[1]) for each in both)
     assert [code for code, _ in said] in ([0, 1], [0, 0])  # the second may find it alive: "It is not paused."
     assert all(words in said[1][1] for words in (run.id, "running" if said[1][0] else "not paused"))
-    assert runs.state(run).attempt == 2
+    assert state_of(run).attempt == 2
 
 
 def test_a_finished_run_is_not_resumed(tmp_path: Path) -> None:
@@ -249,22 +278,22 @@ def test_a_finished_run_is_not_resumed(tmp_path: Path) -> None:
     assert ended(run).state == "finished"
     done = dlwb("resume", run.id)
     assert done.returncode == 1 and "has finished" in done.stderr
-    assert runs.state(run).attempt == 1
+    assert state_of(run).attempt == 1
 
 
 def test_a_queued_run_is_not_paused(tmp_path: Path) -> None:
     from workbench.launch import devices
-    from workbench.recipes import recipe as recipes
+    from workbench.recipes.load import load_recipe
     from workbench.runs import lock
 
     place = devices.device_lock("cuda:0")
     place.parent.mkdir(parents=True, exist_ok=True)
     held = lock.Lock.take(place)
     assert held
-    run = launch.create(recipes.load(write(tmp_path)), "cuda:0")
+    run = launch.create(load_recipe(write(tmp_path)), "cuda:0")
     launch.launch(run)
     deadline = time.monotonic() + 30
-    while runs.state(run).message != "waiting for cuda:0" and time.monotonic() < deadline:
+    while state_of(run).message != "waiting for cuda:0" and time.monotonic() < deadline:
         time.sleep(0.02)
     done = dlwb("pause", run.id)
     held.release()

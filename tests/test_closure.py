@@ -16,7 +16,8 @@ from workbench import paths
 from workbench.launch import start
 from workbench.problems import Problem
 from workbench.recipes import canonical_source, closure
-from workbench.runs import runs
+from workbench.recipes.find import project_source
+from workbench.runs.run import Run
 
 PACKAGE = paths.projects().parent
 EXAMPLE = '''
@@ -27,7 +28,7 @@ from workbench.torchkit import metrics
 from workbench.torchkit.metrics import auc
 from typing import TYPE_CHECKING
 if TYPE_CHECKING:
-    from workbench.runs.runs import Run
+    from workbench.runs.run import Run
 RATE = 0.1
 """What it is."""
 class A:
@@ -102,7 +103,7 @@ def using(file: str) -> set[str]:
     ("file", "before", "after"),
     [
         ("torchkit/metrics.py", "def auc(", "SHARPER = 1\n\n\ndef auc("),
-        ("torchkit/schedules.py", "def set_rate(", "SHARPER = 1\n\n\ndef set_rate("),
+        ("torchkit/language.py", "def likeliest(", "SHARPER = 1\n\n\ndef likeliest("),
         ("torchkit/pretrained.py", "def frozen(", "SHARPER = 1\n\n\ndef frozen("),
         ("datasets/mnist.py", "def read(", "SHARPER = 1\n\n\ndef read("),
     ],
@@ -163,7 +164,9 @@ MOVES = {
     "torchkit.backbone": "torchkit.trunk",
     "datasets.store.fetch": "datasets.store.bring",
     "datasets.text": "datasets.corpus",
-    **{f"projects.{name}": f"projects.part.{name}" for name in ("sentiment", "char_rnn", "bike_sharing")},
+    "projects.recurrent_networks.sentiment_gru": "projects.part.sentiment_gru",
+    "projects.recurrent_networks.char_rnn": "projects.part.char_rnn",
+    "projects.neural_networks.bike_sharing": "projects.part.bike_sharing",
 }
 
 
@@ -196,11 +199,11 @@ def moved(package: Path) -> None:
 def test_moved_and_renamed_modules_keep_the_hash(tmp_path: Path) -> None:
     package = copied(tmp_path)
     before = hashes(package)
-    files = closure.closure(package / "projects/sentiment.py", package).files
+    files = closure.closure(package / "projects/recurrent_networks/sentiment_gru.py", package).files
     moved(package)
     assert not (package / "training/project.py").exists()
     assert hashes(package) == before
-    now = closure.closure(package / "projects/part/sentiment.py", package).files
+    now = closure.closure(package / "projects/part/sentiment_gru.py", package).files
     assert "torchkit/measured.py" in now and "torchkit/metrics.py" not in now
     assert closure.changed(files, now) == []
 
@@ -283,7 +286,7 @@ def test_what_computes_otherwise_has_another_hash(before: str, after: str) -> No
         ("case str() | None:", "case str() | None:\n                'Nothing.'"),
         ("    async for", "\n    async   for"),
         ('{self.size}} of" f" ', "{self.size}} of "),
-        ("from workbench.runs.runs import Run", "from workbench.elsewhere import Run"),
+        ("from workbench.runs.run import Run", "from workbench.elsewhere import Run"),
     ],
 )
 def test_what_is_only_written_otherwise_has_the_same_hash(before: str, after: str) -> None:
@@ -359,19 +362,23 @@ def test_resume_names_the_files_that_changed(tmp_path: Path, home: Path) -> None
         return done.stdout.strip()
 
     make = (
-        "from workbench.launch import start; from workbench.recipes import recipe;"
-        "print(start.create(recipe.load(recipe.find('{0}'), describe=False), 'cpu').path)"
+        "from workbench.launch.start import create; from workbench.recipes.load import load_recipe;"
+        "from workbench.recipes.find import find_recipe;"
+        "print(create(load_recipe(find_recipe('{0}'), describe=False), 'cpu').path)"
     )
     made = {name: said(make.format(name)) for name in ("tumour-mlp", "digits-mlp")}
-    ask = "from workbench.runs.runs import Run; from pathlib import Path; print(Run(Path({0!r})).changed_code())"
+    ask = "from workbench.runs.run import Run; from pathlib import Path; print(Run(Path({0!r})).changed_code())"
     assert {said(ask.format(path)) for path in made.values()} == {"[]"}
-    edit(package / "torchkit/metrics.py", "def auc(", "SHARPER = 1\n\n\ndef auc(")
-    assert said(ask.format(made["tumour-mlp"])) == "['torchkit/metrics.py']"
+    edit(package / "datasets/table.py", "def read(", "SHARPER = 1\n\n\ndef read(")
+    assert said(ask.format(made["tumour-mlp"])) == "['datasets/table.py']"
     assert said(ask.format(made["digits-mlp"])) == "[]"
-    (package / "torchkit/metrics.py").rename(package / "torchkit/measured.py")
-    edit(package / "projects/table_classifier.py", "torchkit.metrics", "torchkit.measured")
-    edit(package / "projects/sentiment.py", "torchkit.metrics", "torchkit.measured")
-    assert said(ask.format(made["tumour-mlp"])) == "['torchkit/measured.py']"
+    (package / "datasets/table.py").rename(package / "datasets/rows.py")
+    edit(
+        package / "projects/neural_networks/table_classifier.py",
+        "workbench.datasets import table",
+        "workbench.datasets import rows as table",
+    )
+    assert said(ask.format(made["tumour-mlp"])) == "['datasets/rows.py']"
 
 
 def test_a_run_that_noted_no_code_is_asked_by_its_project_alone(tmp_path: Path) -> None:
@@ -380,7 +387,7 @@ def test_a_run_that_noted_no_code_is_asked_by_its_project_alone(tmp_path: Path) 
     shipped = "bike_sharing"
     (run.path / "recipe.yaml").write_text((run.path / "recipe.yaml").read_text().replace("./project.py", shipped))
     (run.path / "run.json").write_text("{}")
-    source = (paths.projects() / f"{shipped}.py").read_text()
+    source = project_source(shipped).read_text()
     run.project_copy.write_text(f"# as it was\n{source}")
     assert run.changed_code() == []
     run.project_copy.write_text(f"{source}\nx = 1\n")
@@ -394,4 +401,4 @@ def test_resuming_anyway_notes_the_new_code(tmp_path: Path) -> None:
     (run.path / "run.json").write_text('{"code": "other", "files": {}, "mirror": ""}')
     assert "project.py" in run.changed_code()
     start._take_new_code(run, 1)
-    assert runs.Run(run.path).changed_code() == [] and run.about()["mirror"] == ""
+    assert Run(run.path).changed_code() == [] and run.about()["mirror"] == ""

@@ -18,7 +18,7 @@ from test_worker import ended, nothing_is_left, until
 from workbench import paths
 from workbench.datasets.store import fetch, stored
 from workbench.problems import Problem
-from workbench.runs import runs
+from workbench.runs.state import state_of
 
 __all__ = ["nothing_is_left", "server"]
 
@@ -146,7 +146,7 @@ def test_a_run_that_fetches_says_how_far_it_is(server: Server, tmp_path: Path) -
     source = "from pathlib import Path\n" + LINE.replace("    def build_data(self):\n", fetching.lstrip("\n"), 1)
     assert "build_rest" in source
     run = start(tmp_path, source=source)
-    until(lambda: runs.state(run).message == "fetching made it: 29 %")
+    until(lambda: state_of(run).message == "fetching made it: 29 %")
     server.patience.set()
     assert ended(run).state == "finished"
     assert "Fetching made it: 0.3 of 1.0 MB" in run.output.read_text()

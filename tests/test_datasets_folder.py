@@ -12,7 +12,7 @@ from PIL import Image
 
 from workbench.datasets import folder
 from workbench.problems import Problem
-from workbench.projects.image_classifier import ImageClassifier
+from workbench.projects.convolutional_networks.image_classifier import ImageClassifier
 from workbench.recipes.recipe import Compute, Train
 
 SGD: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9}

@@ -11,7 +11,7 @@ from PIL import Image
 from workbench.datasets import digits
 from workbench.datasets.seen import seen
 from workbench.problems import Problem
-from workbench.projects.image_classifier import ImageClassifier
+from workbench.projects.convolutional_networks.image_classifier import ImageClassifier
 from workbench.recipes.recipe import Compute, Train
 
 

@@ -18,10 +18,12 @@ from workbench.launch.devices import Device, Driver, Holder
 from workbench.launch.doctor import accelerators, disks, session, terminal
 from workbench.launch.doctor.disks import Mount
 from workbench.launch.torch_probe import Torch
-from workbench.recipes import recipe
-from workbench.runs import lock, runs
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import load_recipe
+from workbench.runs import lock
 from workbench.runs.history import History
 from workbench.runs.log import Tail
+from workbench.runs.run import find_run, list_runs
 
 __all__ = ["nothing_is_left"]
 
@@ -93,16 +95,16 @@ def test_a_build_newer_than_the_driver_is_told_at_the_start_in_the_run_and_by_th
     machine = driver(tmp_path, FAKE_CUDA="8000")  # whatever CUDA torch was built for, this is older
     done = dlwb("run", "digits-mlp", "--set", "train.steps=20", env=machine)
     assert done.returncode == 0 and "NVIDIA Test 9000" in done.stderr and "torch" in done.stderr, done.stderr
-    run = runs.find("last")
+    run = find_run("last")
     assert ended(run).state == "finished"
     history = History()
     history.fold(Tail(run.events).read())
     assert history.device == "cpu" and "although NVIDIA Test 9000 is here" in history.warning
     refused = dlwb("run", "digits-mlp", "--device", "cuda", env=machine)
-    assert refused.returncode == 1 and "torch" in refused.stderr and len(runs.list_runs()) == 1
+    assert refused.returncode == 1 and "torch" in refused.stderr and len(list_runs()) == 1
     quiet = dlwb("run", "bike-sharing", "--set", "train.steps=20", env=machine)
     assert quiet.stderr == "", "a project that trains on the CPU anyway has nothing to be warned of"
-    ended(runs.find("bike-sharing"))
+    ended(find_run("bike-sharing"))
     doctor = dlwb("doctor", "--json", env=machine)
     findings = {each["name"]: each for each in json.loads(doctor.stdout)}
     assert doctor.returncode == 1 and findings["gpu"]["level"] == "bad" and findings["cuda:0"]["level"] == "ok"
@@ -113,7 +115,7 @@ def test_a_run_that_was_given_a_gpu_never_goes_on_without() -> None:
 
     if torch.cuda.is_available():
         pytest.skip("this machine's torch can use a GPU")
-    run = start.create(recipe.load(recipe.find("digits-mlp")), "cuda:0")
+    run = start.create(load_recipe(find_recipe("digits-mlp")), "cuda:0")
     start.launch(run)
     state = ended(run)
     assert (state.state, state.cause) == ("failed", "device") and "torch" in state.message and state.hint
@@ -338,7 +340,7 @@ def test_the_doctor_prints_a_table_and_says_by_its_exit_code_whether_something_i
 def test_who_holds_a_device_stands_in_its_lock(tmp_path: Path) -> None:
     from workbench.launch import devices
 
-    run = start.create(recipe.load(write(tmp_path)), "cuda:0")
+    run = start.create(load_recipe(write(tmp_path)), "cuda:0")
     start.launch(run)
     assert ended(run).state == "finished"
     assert lock.content(devices.device_lock("cuda:0"))["run"] == run.id

@@ -12,16 +12,17 @@ from workbench.datasets import photos
 from workbench.datasets.store.fetch import fetch
 from workbench.events import Table
 from workbench.problems import Problem
-from workbench.projects.transfer import Transfer
+from workbench.projects.convolutional_networks import _dog_or_person as dog_or_person
+from workbench.projects.convolutional_networks._dog_or_person import DogOrPerson, small
+from workbench.projects.convolutional_networks.transfer import Transfer
 from workbench.recipes.recipe import Compute, Train
-from workbench.torchkit import backbone, dog_or_person
-from workbench.torchkit.dog_or_person import DogOrPerson, small
+from workbench.torchkit import backbone
 
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer pictures, so that a test takes seconds."""
-    monkeypatch.setattr(dog_or_person, "LEARNT", 60)
+    monkeypatch.setattr(dog_or_person, "TRAINED", 60)
     monkeypatch.setattr(dog_or_person, "HELD_OUT", 40)
 
 

@@ -12,7 +12,8 @@ from download_server import CONTENT, Server, left, offer, offer_from, server
 from workbench import paths
 from workbench.datasets.store import catalog, download, fetch
 from workbench.problems import Problem
-from workbench.recipes import recipe
+from workbench.recipes.find import shipped_and_own
+from workbench.recipes.load import load_recipe
 
 __all__ = ["server"]
 
@@ -250,6 +251,6 @@ def test_the_catalogue_holds_only_https_and_whole_hashes() -> None:
 
 
 def test_every_recipe_uses_a_data_set() -> None:
-    for path in recipe.shipped_and_own():
-        loaded = recipe.load(path, describe=False).recipe
+    for path in shipped_and_own():
+        loaded = load_recipe(path, describe=False).recipe
         assert catalog.uses(loaded.project, loaded.config), path.stem

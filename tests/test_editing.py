@@ -8,7 +8,7 @@ from test_pty import Screen
 
 from workbench import paths
 from workbench.problems import Problem
-from workbench.recipes import recipe
+from workbench.recipes.load import load_recipe
 from workbench.tui import editor
 from workbench.tui.app import DlwbApp
 from workbench.tui.screens.name import NameScreen
@@ -46,7 +46,7 @@ def test_a_shipped_recipe_is_copied_edited_and_checked(tmp_path: Path, monkeypat
         terminal.type("e")
         terminal.wait("no mistakes")
         terminal.wait_gone("✗ my-bike-sharing.yaml")
-        assert recipe.load(mine).recipe.title == "my-bike-sharing"
+        assert load_recipe(mine).recipe.title == "my-bike-sharing"
         (tmp_path / "my editor").write_text("#!/bin/sh\nexit 3\n")
         terminal.type("e")
         terminal.wait(" ended")  # one word: how the sentence wraps depends on the path

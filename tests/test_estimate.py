@@ -10,8 +10,7 @@ from workbench.launch import estimate
 from workbench.launch.devices import Device, Holder
 from workbench.launch.estimate import GIB, Past
 from workbench.recipes.recipe import Compute, Recipe, Train
-from workbench.runs import runs
-from workbench.runs.runs import Summary
+from workbench.runs.summary import Summary, summary_of
 
 __all__ = ["nothing_is_left"]
 
@@ -113,7 +112,7 @@ def test_a_real_run_leaves_what_the_next_estimate_needs(tmp_path) -> None:
     found = estimate.past_runs(run.stem)
     assert len(found) == 1
     told = estimate.estimate(run.recipe(), CPU, found)
-    summary = runs.summary(run)
+    summary = summary_of(run)
     assert told.seconds == summary.seconds > 0 and told.time_source == "1 run here"
     assert told.memory and 0.01 * GIB < told.memory < 4 * GIB
     other = msgspec.structs.replace(run.recipe(), compute=Compute(device="cpu", threads=7))

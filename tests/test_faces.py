@@ -14,11 +14,11 @@ from stepping import scalars, train
 from workbench.datasets import faces as reader
 from workbench.paths import shipped
 from workbench.problems import Problem
-from workbench.projects import faces
-from workbench.projects.faces import Faces, discriminator, generator
-from workbench.recipes import recipe
+from workbench.projects.gans import faces
+from workbench.projects.gans.faces import Faces, discriminator, generator
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Train
-from workbench.torchkit.frechet import frechet_distance, moments
+from workbench.torchkit.adversarial import frechet_distance, moments
 
 Make = Callable[..., Faces]
 
@@ -42,6 +42,7 @@ def make(mirror: Path, some: dict[int, reader.Faces], monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(faces.faces, "read", read)
     monkeypatch.setattr(faces, "JUDGED", 400)
+    monkeypatch.setattr("workbench.torchkit.adversarial.JUDGED", 400)
 
     def made(seed: int = 1, batch_size: int = 32, **config: object) -> Faces:
         narrow = {"data": "celeba:lfw", "judge": "dequantised", "generator_width": 16, "discriminator_width": 16}
@@ -86,7 +87,7 @@ def test_weights_begin_with_deviation_002() -> None:
 
 def test_the_recipes_have_the_course_s_settings() -> None:
     course, larger, here = (
-        recipe.load(shipped("recipes") / "5-gans" / f"{name}.yaml").recipe for name in ("faces", "faces-64", "faces-lfw")
+        load_recipe(shipped("recipes") / "5-gans" / f"{name}.yaml").recipe for name in ("faces", "faces-64", "faces-lfw")
     )
     assert Faces.Config.model_validate(course.config) == Faces.Config()
     assert (course.train.epochs, course.train.batch_size) == (50, 128)
@@ -140,7 +141,7 @@ def test_the_losses_at_known_answers(make: Make) -> None:
         last.weight.zero_()
         last.bias.fill_(2.0)
         # Before its step the discriminator says 2 to everything; kept from moving, it says so to the generator, too.
-        project.discriminator_optimizer.param_groups[0]["lr"] = 0.0
+        project.discriminator_optimizer.param_groups[0]["share"] = 0.0
     [values] = train(project, 1)
     on_real, on_fake = math.log1p(math.exp(-2)), math.log1p(math.exp(2))
     assert values["loss/discriminator"] == pytest.approx(0.9 * on_real + 0.1 * on_fake + on_fake, rel=1e-5)
@@ -151,7 +152,7 @@ def test_the_losses_at_known_answers(make: Make) -> None:
 @pytest.mark.parametrize(("still", "moves"), [("generator", "discriminator"), ("discriminator", "generator")])
 def test_each_optimizer_moves_its_own_network(make: Make, still: str, moves: str) -> None:
     project = make()
-    getattr(project, f"{still}_optimizer").param_groups[0]["lr"] = 0.0
+    getattr(project, f"{still}_optimizer").param_groups[0]["share"] = 0.0
     before = {name: [each.detach().clone() for each in getattr(project, name).parameters()] for name in (still, moves)}
     train(project, 2)
     same = {name: [torch.equal(*pair) for pair in zip(before[name], getattr(project, name).parameters(), strict=True)] for name in before}
@@ -161,8 +162,8 @@ def test_each_optimizer_moves_its_own_network(make: Make, still: str, moves: str
 
 def test_the_distance_grows_with_what_is_done_to_real_faces(make: Make) -> None:
     project = make()
-    held_out = moments(project.held_out["valid"][1])
-    real = project.faces[project.looked_at[:400]].float()
+    held_out = moments(project.frechet.real["valid"])
+    real = project.faces[project.frechet.places[:400]].float()
 
     def distance(pixels: torch.Tensor) -> float:
         with project.evaluating():
@@ -210,15 +211,15 @@ def learns(ranks: list[float]) -> bool:
 def test_checkpoints_rank_as_they_were_made_and_a_dead_generator_is_told(make: Make, tmp_path: Path) -> None:
     assert learns(ranked(make(learning_rate=0.0005), tmp_path, 60, 400))
     dead = make()
-    dead.generator_optimizer.param_groups[0]["lr"] = 0.0
+    dead.generator_optimizer.param_groups[0]["share"] = 0.0
     # Its batch norm learns what to expect, which alone brings it nearer, but only in the first steps.
     assert not learns(ranked(dead, tmp_path, 60, 120))
 
 
 def test_a_copied_face_is_found_at_no_distance(make: Make) -> None:
     project = make()
-    known = project.looked_at[[3, 700]]
-    distance, places = project.nearest(project.features(project.faces[known]))
+    known = project.frechet.places[[3, 700]]
+    distance, places = project.frechet.nearest(project.features(project.faces[known]))
     assert places.tolist() == known.tolist()
     assert distance.max() < 0.05 < 0.2 * scalars(project)["nearest_distance/real"]
 

@@ -15,14 +15,15 @@ from workbench.launch import devices
 from workbench.launch.devices import Device, Holder
 from workbench.launch.estimate import GIB
 from workbench.problems import Problem
-from workbench.recipes import recipe
-from workbench.recipes.recipe import Loaded
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import Loaded, load_recipe
 from workbench.recipes.schema_check import choices, expected
 from workbench.recipes.yaml_reader import flow_text, flow_value
-from workbench.runs import runs
+from workbench.runs.run import list_runs
+from workbench.runs.state import state_of
 from workbench.tui.app import DlwbApp
-from workbench.tui.models.draft import Draft, differences
 from workbench.tui.models.preflight import Machine, outlook
+from workbench.tui.models.recipe_form import RecipeForm, differences
 from workbench.tui.screens.form import START, FormScreen
 from workbench.tui.screens.recipes import RecipesScreen
 from workbench.tui.screens.run import RunScreen
@@ -31,12 +32,12 @@ __all__ = ["nothing_is_left"]
 
 
 def digits() -> Loaded:
-    return recipe.load(recipe.find("digits-mlp"))
+    return load_recipe(find_recipe("digits-mlp"))
 
 
 async def form(pilot, name: str = "digits-mlp") -> FormScreen:
     await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
-    pilot.app.screen.rows.select(str(recipe.find(name)))
+    pilot.app.screen.rows.select(str(find_recipe(name)))
     await pilot.press("f")
     await settle(pilot, lambda: isinstance(pilot.app.screen, FormScreen) and "▶ Start" in seen(pilot.app))
     return pilot.app.screen
@@ -47,26 +48,26 @@ async def to(pilot, name: str) -> None:
     await pilot.pause()
 
 
-# -- the draft -----------------------------------------------------------------------------------------------------------------------
+# -- the form ------------------------------------------------------------------------------------------------------------------------
 
 
 def test_changes_are_checked_as_the_shell_checks_them() -> None:
-    draft = Draft(digits())
-    draft.put("config.learning_rate", "-1")
-    assert draft.faults == {"config.learning_rate": "must be more than 0, not -1"}
-    draft.put("config.hidden", "[8, 0]")
-    assert set(draft.faults) == {"config.learning_rate", "config.hidden"}
-    draft.put("config.learning_rate", "0.5")
-    draft.put("config.hidden", "[8, 4]")
-    assert not draft.faults and draft.loaded.recipe.config["hidden"] == [8, 4]
-    draft.put("config.learning_rate", draft.fields["config.learning_rate"].text)
-    assert set(draft.changes) == {"config.hidden"}, "what is as in the recipe is no change"
-    draft.take_back("config.hidden")
-    assert draft.loaded.recipe == draft.base.recipe
-    draft.turn("config.optimizer", 1)
-    assert draft.changes
-    draft.turn("config.optimizer", 1)
-    assert not draft.changes
+    form = RecipeForm(digits())
+    form.put("config.learning_rate", "-1")
+    assert form.problems == {"config.learning_rate": "must be more than 0, not -1"}
+    form.put("config.hidden", "[8, 0]")
+    assert set(form.problems) == {"config.learning_rate", "config.hidden"}
+    form.put("config.learning_rate", "0.5")
+    form.put("config.hidden", "[8, 4]")
+    assert not form.problems and form.loaded.recipe.config["hidden"] == [8, 4]
+    form.put("config.learning_rate", form.fields["config.learning_rate"].first)
+    assert set(form.changes) == {"config.hidden"}, "what is as in the recipe is no change"
+    form.take_back("config.hidden")
+    assert form.loaded.recipe == form.base.recipe
+    form.turn("config.optimizer", 1)
+    assert form.changes
+    form.turn("config.optimizer", -1)
+    assert not form.changes
 
 
 @pytest.mark.parametrize(
@@ -116,24 +117,24 @@ async def test_a_setting_is_typed_and_the_run_has_it(size) -> None:
         assert screen.rows.key == START
         await to(pilot, "config.learning_rate")
         await pilot.press("0", ".", "5", "enter")
-        assert screen.draft.changes == {"config.learning_rate": "0.5"}
+        assert screen.form.changes == {"config.learning_rate": "0.5"}
         assert "recipe: " in seen(pilot.app) and "1 change" in seen(pilot.app)
         await to(pilot, "train.epochs")
         await pilot.press("enter", "2", "enter")
         await to(pilot, "config.optimizer")
-        before = screen.draft.text("config.optimizer")
+        before = screen.form.fields["config.optimizer"].text
         await pilot.press("right")
-        assert screen.draft.text("config.optimizer") != before
+        assert screen.form.fields["config.optimizer"].text != before
         await pilot.press("backspace")
-        assert screen.draft.text("config.optimizer") == before and "config.optimizer" not in screen.draft.changes
+        assert screen.form.fields["config.optimizer"].text == before and "config.optimizer" not in screen.form.changes
         await to(pilot, "compute.device")
         await pilot.press("right")
-        assert screen.draft.text("compute.device") == "cpu"
+        assert screen.form.fields["compute.device"].text == "cpu"
         await pilot.press("s")
         await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen), 30)
-        run = runs.list_runs()[0]
+        run = list_runs()[0]
         assert run.recipe().config["learning_rate"] == 0.5 and run.recipe().train.epochs == 2
-        await settle(pilot, lambda: runs.state(run).state == "finished", 60)
+        await settle(pilot, lambda: state_of(run).state == "finished", 60)
         assert len(pilot.app.screen_stack) == 2, "the form is gone"
 
 
@@ -152,13 +153,26 @@ async def test_what_is_wrong_does_not_start_and_escape_leaves_nothing() -> None:
         assert "momentum" in seen(pilot.app)
         screen.rows.select(START)
         await pilot.press("enter")
-        await settle(pilot, lambda: not screen.query("#typed.open"))
+        await settle(pilot, lambda: not screen.query("#filter.open"))
         assert screen.rows.key == "config.momentum", "Enter again changes it"
         await pilot.press("escape")
         await settle(pilot, lambda: "weight_decay" in seen(pilot.app))
         await pilot.press("escape")
         assert isinstance(pilot.app.screen, RecipesScreen)
-    assert not runs.list_runs()
+    assert not list_runs()
+
+
+async def test_a_path_is_typed_where_there_are_choices_too() -> None:
+    async with DlwbApp().run_test(size=(80, 24)) as pilot:
+        screen = await form(pilot)
+        await to(pilot, "config.data")
+        await pilot.press(*"./none", "enter")
+        assert screen.form.changes == {"config.data": "./none"} and "there is no" in screen.form.problems["config.data"]
+        await pilot.press("right")
+        assert not screen.form.problems
+        await to(pilot, "config.learning_rate")
+        await pilot.press("enter", "backspace", "enter")
+        assert screen.form.fields["config.learning_rate"].text == "0.005", "an emptied setting is as in the recipe"
 
 
 async def test_a_run_is_started_again_with_its_settings(tmp_path: Path) -> None:
@@ -166,7 +180,7 @@ async def test_a_run_is_started_again_with_its_settings(tmp_path: Path) -> None:
     ended(first)
     text = (tmp_path / "line.yaml").read_text()
     (tmp_path / "line.yaml").write_text(text.replace("learning_rate: 0.02", "learning_rate: 0.04"))
-    assert differences(recipe.load(tmp_path / "line.yaml"), first.recipe()) == {"config.learning_rate": "0.02"}
+    assert differences(load_recipe(tmp_path / "line.yaml"), first.recipe()) == {"config.learning_rate": "0.02"}
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await pilot.press("2")
         await settle(pilot, lambda: "A line" in seen(pilot.app))
@@ -175,8 +189,8 @@ async def test_a_run_is_started_again_with_its_settings(tmp_path: Path) -> None:
         assert "recipe: 0.04" in seen(pilot.app)
         await pilot.press("enter")
         await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen), 30)
-        second = runs.list_runs()[0]
-        await settle(pilot, lambda: runs.state(second).state == "finished", 60)
+        second = list_runs()[0]
+        await settle(pilot, lambda: state_of(second).state == "finished", 60)
         assert second.id != first.id and second.recipe().config == first.recipe().config
 
 
@@ -199,7 +213,7 @@ async def test_the_pane_says_what_a_recipe_needs_and_reached_here() -> None:
     finish(make_run())
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await settle(pilot, lambda: "0.9780 ✓" in seen(pilot.app))
-        pilot.app.screen.rows.select(str(recipe.find("digits-mlp")))
+        pilot.app.screen.rows.select(str(find_recipe("digits-mlp")))
         await settle(pilot, lambda: "best here" in seen(pilot.app))
         screen = pilot.app.screen
         text = " ".join(" ".join(strip.text for strip in screen.pane_lines(60)).split())

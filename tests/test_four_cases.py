@@ -14,7 +14,7 @@ from torchvision.models import resnet18
 
 from workbench.events import Images, Scalars, Table
 from workbench.problems import Problem
-from workbench.projects.four_cases import CASES, FourCases, drawn, multiply_adds
+from workbench.projects.convolutional_networks.four_cases import CASES, FourCases, drawn, multiply_adds
 from workbench.recipes.recipe import Compute, Train
 
 Make = Callable[..., FourCases]

@@ -147,3 +147,45 @@ def test_tags_group_into_charts() -> None:
     assert split_tag("loss") == ("", "loss", "")
     history = folded([Scalars({"train/loss": 1, "valid/loss": 1, "train/loss/generator": 1, "system/gpu": 1, "speed": 1})])
     assert history.charts() == {"loss": ["train/loss", "valid/loss", "train/loss/generator"], "speed": ["speed"]}
+
+
+SHAPES = [{"train/loss"}, {"train/loss", "train/accuracy"}, {"valid/loss"}, {"system/cpu", "system/memory"}, set()]
+
+
+@st.composite
+def logged(draw: st.DrawFn) -> list[AnyEvent]:
+    """Long stretches of scalars, mostly forward, some backward, with pauses and attempts between them."""
+    log: list[AnyEvent] = []
+    step = 0
+    for attempt in range(1, draw(st.integers(1, 3)) + 1):
+        state, start = draw(st.sampled_from(["running", "paused"])), draw(st.integers(0, step))
+        log.append(Status(state=state, from_step=start, attempt=attempt))
+        shapes = draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=3))
+        for place in range(draw(st.integers(0, 60))):
+            step = max(0, step + draw(st.sampled_from([1, 1, 1, 0, 2])) - draw(st.sampled_from([0] * 60 + [9])))
+            values = {tag: draw(st.floats(allow_nan=False)) for tag in sorted(shapes[place % len(shapes)])}
+            log.append(Scalars(values, step=step, epoch=step / 7))
+    for event in log:
+        event.time, event.clock = (draw(st.sampled_from([0.0, 5.0, 7.5, 1e13])) for _ in range(2))
+    return log
+
+
+@given(logged())
+def test_many_events_at_once_amount_to_the_same_as_one_by_one(log: list[AnyEvent]) -> None:
+    at_once, one_by_one = History(), History()
+    assert at_once.fold(log) == len(log)
+    assert sum(one_by_one.fold([event]) for event in log) == len(log)
+    assert visible(at_once) == visible(one_by_one)
+    assert list(at_once.series) == list(one_by_one.series)
+    assert [series.version for series in at_once.series.values()] == [series.version for series in one_by_one.series.values()]
+    for name in ("seconds", "started", "updated", "version", "rewinds", "_clock", "_worked"):
+        assert getattr(at_once, name) == getattr(one_by_one, name), name
+
+
+def test_long_stretches_are_really_taken_together() -> None:
+    """Else the test above would compare nothing with nothing."""
+    history = History()
+    history._fold_one = None  # type: ignore[assignment,method-assign]
+    kinds = [{"train/loss": 1.0}, {"valid/loss": 2.0, "valid/accuracy": 0.5}]
+    history.fold([Scalars(kinds[step % 2], step=step) for step in range(50)])
+    assert list(history.series["valid/accuracy"].steps) == list(range(1, 50, 2)) and history.step == 49

@@ -11,7 +11,7 @@ from stepping import measured, scalars, shuffled, train
 
 from workbench.events import Images, Matrix, Scalars, Table
 from workbench.problems import Problem
-from workbench.projects.image_classifier import ImageClassifier
+from workbench.projects.convolutional_networks.image_classifier import ImageClassifier
 from workbench.recipes.recipe import Compute, Train
 
 

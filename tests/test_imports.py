@@ -53,7 +53,8 @@ def test_what_the_shell_and_the_supervisor_need_is_light() -> None:
 
 
 def test_reading_recipes_is_light() -> None:
-    code = "from workbench.recipes import recipe\nfor path in recipe.shipped_and_own(): recipe.load(path, describe=False)"
+    code = "from workbench.recipes.find import shipped_and_own\nfrom workbench.recipes.load import load_recipe\n"
+    code += "for path in shipped_and_own(): load_recipe(path, describe=False)"
     assert not loaded_by(code) & (HEAVY | SCREEN | {"numpy", "PIL", "pydantic", "typer", "subprocess", "difflib", "asyncio"})
 
 
@@ -78,7 +79,7 @@ def test_the_loop_and_the_worker_ask_the_project_for_torch() -> None:
 
 
 def test_a_numpy_project_needs_no_torch() -> None:
-    held = loaded_by("import workbench.training.worker, workbench.projects.bike_sharing")
+    held = loaded_by("import workbench.training.worker, workbench.projects.neural_networks.bike_sharing")
     assert not held & (HEAVY | SCREEN | {"typer"})
 
 
@@ -86,7 +87,12 @@ def test_projects_need_no_screen() -> None:
     assert not import_all("projects") & {"textual", "typer", "workbench.tui.app", "workbench.launch.start", "workbench.runs.log"}
 
 
+def test_the_way_into_the_terminal_program_imports_no_command() -> None:
+    found = loaded_by("import workbench.cli")
+    assert not found & {"typer", "textual", "msgspec", "workbench.cli.commands"}
+
+
 def test_a_command_imports_only_what_it_needs() -> None:
     held = loaded_by("from workbench.cli import main\nsys.argv = ['dlwb', 'list']\ntry: main()\nexcept SystemExit: pass")
-    assert "workbench.recipes.recipe" in held
+    assert "workbench.recipes.find" in held
     assert not held & (HEAVY | {"textual", "numpy", "PIL", "psutil", "workbench.training.project"})

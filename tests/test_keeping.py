@@ -18,9 +18,11 @@ from workbench import formatting as words
 from workbench.events import Mark, Scalars
 from workbench.launch import start as launch
 from workbench.problems import Problem
-from workbench.recipes import recipe as recipes
-from workbench.runs import compare, notes, runs, trash
+from workbench.recipes.recipe import Recipe
+from workbench.runs import compare, notes, trash
 from workbench.runs.checkpoint import Checkpoints
+from workbench.runs.run import list_runs
+from workbench.runs.state import state_of
 
 __all__ = ["nothing_is_left"]
 
@@ -90,10 +92,10 @@ def test_a_deleted_run_comes_back_whole(tmp_path: Path) -> None:
     notes.tag(run, ["dear"])
     before = {path.relative_to(run.path): path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     assert f"dlwb restore {run.id}" in dlwb("delete", run.id).stderr
-    assert not runs.list_runs()
+    assert not list_runs()
     assert done_well("restore").strip() == run.id
     assert {path.relative_to(run.path): path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
-    assert runs.state(run).state == "finished" and notes.read(run).tags == ("dear",)
+    assert state_of(run).state == "finished" and notes.read(run).tags == ("dear",)
     assert "The trash has no run last" in refused("restore")
 
 
@@ -107,7 +109,7 @@ def test_the_last_deleted_run_comes_back_first_and_a_taken_name_is_not_overwritt
     (again.path / "mine").touch()
     assert trash.restore().id == old.id
     assert done_well("restore", new.id).strip() == f"{new.id}~2"
-    assert (again.path / "mine").exists() and {run.id for run in runs.list_runs()} == {old.id, new.id, f"{new.id}~2"}
+    assert (again.path / "mine").exists() and {run.id for run in list_runs()} == {old.id, new.id, f"{new.id}~2"}
     assert not trash.deleted()
 
 
@@ -250,7 +252,7 @@ def test_higher_is_better_only_where_it_is() -> None:
 
 
 def test_a_comparison_of_runs_without_any_figure() -> None:
-    made = [make_run(stamp="2026-11-22_000000"), make_run(made=recipes.Recipe(**{**_fields(), "seed": 2}))]
+    made = [make_run(stamp="2026-11-22_000000"), make_run(made=Recipe(**{**_fields(), "seed": 2}))]
     shown = done_well("compare", *(run.id for run in made))
     assert "seed" in shown and made[0].id in shown
 

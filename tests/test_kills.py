@@ -8,7 +8,8 @@ import pytest
 from killing import Victim, Whole
 
 from workbench.launch import start
-from workbench.runs import runs
+from workbench.runs.run import list_runs
+from workbench.runs.state import state_of
 
 SETTINGS = {
     "digits-mlp": ["train.epochs=40", "train.log_every=20", "train.checkpoint_every=90"],
@@ -41,8 +42,8 @@ SETTINGS = {
 def nothing_is_left() -> Iterator[None]:
     """End whatever a failed test left running."""
     yield
-    for run in runs.list_runs():
-        if runs.state(run).alive:
+    for run in list_runs():
+        if state_of(run).alive:
             start.kill(run)
 
 

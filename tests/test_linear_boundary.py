@@ -10,8 +10,9 @@ import pytest
 from workbench.datasets import points
 from workbench.events import Curve, Scalars, Scatter
 from workbench.problems import Problem
-from workbench.projects.linear_boundary import LinearBoundary, crossing
-from workbench.recipes import recipe as recipes
+from workbench.projects.neural_networks.linear_boundary import LinearBoundary, crossing
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Train
 
 
@@ -118,10 +119,10 @@ def test_the_line_ends_at_the_edges(weights: Any, bias: float, ends: Any) -> Non
 
 
 def test_both_recipes_are_the_course_s(mirror: Any) -> None:
-    descent = recipes.load(recipes.find("gradient-descent")).recipe
+    descent = load_recipe(find_recipe("gradient-descent")).recipe
     assert (descent.seed, descent.train.epochs, descent.train.batch_size) == (44, 100, 1)
     assert LinearBoundary.Config(**descent.config).learning_rate == 0.01
-    perceptron = recipes.load(recipes.find("perceptron")).recipe
+    perceptron = load_recipe(find_recipe("perceptron")).recipe
     assert (perceptron.train.epochs, perceptron.train.batch_size, perceptron.config["rule"]) == (25, 1, "perceptron")
 
 

@@ -1,5 +1,7 @@
 """The lists of recipes and runs: what stands in them, how each run ended, the filter, the mouse, and a run started from a recipe."""
 
+import time
+
 import msgspec
 import pytest
 from made_runs import RECIPE, alive, ended, finish, holder, make_run, touch_epoch, train
@@ -10,7 +12,11 @@ from workbench import paths
 from workbench.events import CAUSES
 from workbench.launch import start
 from workbench.recipes import copy_recipe, trust
-from workbench.runs import lock, runs
+from workbench.recipes import load as loading
+from workbench.recipes.load import load_recipe
+from workbench.runs import lock
+from workbench.runs.run import list_runs
+from workbench.runs.state import state_of
 from workbench.tui.app import DlwbApp
 from workbench.tui.screens.question import QuestionScreen
 from workbench.tui.screens.run import RunScreen
@@ -33,6 +39,21 @@ async def test_own_recipes_stand_before_the_course_s() -> None:
         await settle(pilot, lambda: "mine" in seen(pilot.app))
         text = seen(pilot.app)
         assert text.index("Own recipes") < text.index("mine") < text.index("2. Neural networks")
+
+
+async def test_the_second_start_reads_no_recipe_that_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.recipes.index.time.time_ns", lambda now=time.time_ns: now() + 10 * 10**9)  # every file is old
+    copy_recipe.copy("mine", "digits-mlp")
+    broken = paths.home() / "recipes" / "broken.yaml"
+    broken.write_text("title: Broken\n")
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await settle(pilot, (paths.cache_folder() / "recipes.index").exists)
+    names: list[str] = []
+    monkeypatch.setattr(loading, "load_recipe", lambda path, **more: (names.append(path.name), load_recipe(path, **more))[1])
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await pilot.press("home")
+        await settle(pilot, lambda: "✗ broken.yaml" in seen(pilot.app) and "mine" in seen(pilot.app))
+    assert names == ["broken.yaml"]
 
 
 async def test_a_broken_recipe_is_a_red_row_with_its_mistakes_in_the_pane() -> None:
@@ -152,7 +173,7 @@ async def test_enter_starts_one_run_which_is_watched_and_killed() -> None:
         await pilot.press("enter", "enter")
         await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen) and "Handwritten digits" in seen(pilot.app))
         assert "starting" in seen(pilot.app)
-        [run] = runs.list_runs()
+        [run] = list_runs()
         try:
             await settle(pilot, lambda: "● running" in seen(pilot.app) and "train 0." in seen(pilot.app), 60)
             await pilot.press("k")
@@ -160,9 +181,9 @@ async def test_enter_starts_one_run_which_is_watched_and_killed() -> None:
             await pilot.press("y")
             await settle(pilot, lambda: f"Stopped: {CAUSES['killed']}" in seen(pilot.app), 20)
         finally:
-            if runs.state(run).alive:
+            if state_of(run).alive:
                 start.kill(run)
-    assert [run.stem] == ["digits-mlp"] and runs.state(run).cause == "killed"
+    assert [run.stem] == ["digits-mlp"] and state_of(run).cause == "killed"
 
 
 async def test_own_code_is_asked_about_with_its_path_and_hash() -> None:
@@ -182,4 +203,4 @@ async def test_own_code_is_asked_about_with_its_path_and_hash() -> None:
         assert trust.sha256(folder / "mine.py")[:40] in seen(pilot.app) and "mine.py" in seen(pilot.app)
         await pilot.press("n")
         await settle(pilot, lambda: pilot.app.screen is home)
-        assert not trust.is_trusted(folder / "mine.py") and not runs.list_runs()
+        assert not trust.is_trusted(folder / "mine.py") and not list_runs()

@@ -308,3 +308,17 @@ def test_garbage_without_newlines_is_read_in_bounded_memory(tmp_path: Path) -> N
     assert keys(found) == [record, record]
     assert longest < 1 << 20
     assert tail.damaged
+
+
+def test_what_is_wrong_among_many_plain_lines_costs_no_other_line(tmp_path: Path) -> None:
+    """Plain lines are read together; one that is not as the others has each looked at alone."""
+    lines = [events.encode(Scalars({"train/loss": 1 / step}, step=step)) for step in range(1, 101)]
+    lines[20] = lines[20].replace(b'"step":21', b'"step":22')
+    lines[40] = events.seal(b'{"type":"hologram","step":41}')
+    lines[60] = b"\n"
+    lines[80] = lines[80].replace(b'"crc":"', b'"crc":"0')
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(events.version_line() + b"".join(lines))
+    found, tail = read_all(path)
+    assert [event.step for event in found] == [step for step in range(1, 101) if step not in (21, 41, 61, 81)]
+    assert (tail.damaged, tail.unknown) == (2, 1)

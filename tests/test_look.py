@@ -17,9 +17,7 @@ from workbench.training.preview import look
 
 def looked(reference: str) -> tuple[int, list[dict[str, Any]]]:
     """Exit code and lines of the process."""
-    done = subprocess.run(
-        [sys.executable, "-m", "workbench.training.worker", "--look", reference], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-m", "workbench.training.preview_data", reference], capture_output=True, text=True, timeout=120)
     assert "Traceback" not in done.stderr
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 

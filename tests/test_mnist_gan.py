@@ -10,11 +10,11 @@ from stepping import scalars, train
 
 from workbench.datasets.labelled_images import ImageData, LabelledImages
 from workbench.paths import shipped
-from workbench.projects import mnist_gan
-from workbench.projects.mnist_gan import MnistGan
-from workbench.recipes import recipe
+from workbench.projects.gans import mnist_gan
+from workbench.projects.gans.mnist_gan import MnistGan
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Train
-from workbench.torchkit.frechet import frechet_distance, moments
+from workbench.torchkit.adversarial import frechet_distance, moments
 
 Make = Callable[..., MnistGan]
 
@@ -51,7 +51,7 @@ def test_the_networks_have_the_course_s_parameters(make: Make) -> None:
 
 
 def test_the_recipe_says_what_the_course_s_notebook_says() -> None:
-    given = recipe.load(shipped("recipes") / "5-gans" / "mnist-gan.yaml").recipe
+    given = load_recipe(shipped("recipes") / "5-gans" / "mnist-gan.yaml").recipe
     assert MnistGan.Config.model_validate(given.config) == MnistGan.Config()
     assert (given.train.epochs, given.train.batch_size) == (100, 64)
 
@@ -63,7 +63,7 @@ def test_the_losses_at_known_answers(make: Make) -> None:
         last.weight.zero_()
         last.bias.fill_(2.0)
         # Before its step the discriminator says 2 to everything; kept from moving, it says so to the generator, too.
-        project.discriminator_optimizer.param_groups[0]["lr"] = 0.0
+        project.discriminator_optimizer.param_groups[0]["share"] = 0.0
     [values] = train(project, 1)
     on_real, on_fake = math.log1p(math.exp(-2)), math.log1p(math.exp(2))
     assert values["loss/discriminator"] == pytest.approx(0.9 * on_real + 0.1 * on_fake + on_fake, rel=1e-5)
@@ -75,7 +75,7 @@ def test_the_losses_at_known_answers(make: Make) -> None:
 @pytest.mark.parametrize(("still", "moves"), [("generator", "discriminator"), ("discriminator", "generator")])
 def test_each_optimizer_moves_its_own_network(make: Make, still: str, moves: str) -> None:
     project = make()
-    getattr(project, f"{still}_optimizer").param_groups[0]["lr"] = 0.0
+    getattr(project, f"{still}_optimizer").param_groups[0]["share"] = 0.0
     before = {name: [each.detach().clone() for each in getattr(project, name).parameters()] for name in (still, moves)}
     train(project, 2)
     same = {name: [torch.equal(*pair) for pair in zip(before[name], getattr(project, name).parameters(), strict=True)] for name in before}
@@ -84,7 +84,7 @@ def test_each_optimizer_moves_its_own_network(make: Make, still: str, moves: str
 
 
 def test_the_judge_is_the_same_in_each_run(make: Make) -> None:
-    assert torch.equal(make(seed=1).held_out["valid"][1][1], make(seed=2).held_out["valid"][1][1])
+    assert torch.equal(make(seed=1).frechet.real["valid"], make(seed=2).frechet.real["valid"])
 
 
 def learns(project: MnistGan) -> bool:
@@ -104,7 +104,7 @@ def learns(project: MnistGan) -> bool:
 def test_it_learns_and_a_dead_generator_is_told(make: Make) -> None:
     assert learns(make())
     dead = make()
-    dead.generator_optimizer.param_groups[0]["lr"] = 0.0
+    dead.generator_optimizer.param_groups[0]["share"] = 0.0
     assert not learns(dead)
 
 
@@ -112,7 +112,7 @@ def test_it_learns_on_mnist(mirror: object) -> None:
     project = MnistGan(MnistGan.Config(), Train(batch_size=64), Compute(device="cpu", threads=1), 1)
     project.build()
     noise = torch.rand(2000, 784) * 2 - 1
-    held_out = project.held_out["valid"][1]
+    held_out = moments(project.frechet.real["valid"])
     assert len(project.digits) == 60_000
     assert frechet_distance(moments(project.features(noise)), held_out) > 100
     untrained = scalars(project)
@@ -146,7 +146,7 @@ def test_the_same_sixteen_digits_over_time(make: Make) -> None:
 def test_the_learning_rate_can_be_changed_while_it_runs(make: Make) -> None:
     project = make()
     project.config = project.config.model_copy(update={"learning_rate": 0.5})
-    project.changed(project.config)
+    train(project, 1)
     for optimizer in (project.generator_optimizer, project.discriminator_optimizer):
         assert [group["lr"] for group in optimizer.param_groups] == [0.5]
 

@@ -10,8 +10,11 @@ from lines import LINE, write
 from workbench import paths
 from workbench.launch import start
 from workbench.problems import Problem
-from workbench.recipes import copy_recipe, recipe, trust
-from workbench.runs import runs
+from workbench.recipes import copy_recipe, trust
+from workbench.recipes.find import find_recipe, project_source
+from workbench.recipes.load import load_recipe
+from workbench.runs.run import find_run
+from workbench.runs.summary import summary_of
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +33,7 @@ def shell(*words: str) -> subprocess.CompletedProcess[str]:
 def test_a_copy_says_what_the_recipe_says_but_for_its_names(source: str) -> None:
     made = copy_recipe.copy("mine", source)
     assert made.recipe == paths.home() / "recipes" / "mine.yaml" and made.project is None
-    old, copied = (recipe.load(recipe.find(name)).recipe for name in (source, "mine"))
+    old, copied = (load_recipe(find_recipe(name)).recipe for name in (source, "mine"))
     assert (copied.title, copied.part, copied.lesson) == ("mine", "Own recipes", f"from {source}")
     for field in ("about", "project", "config", "train", "compute", "seed", "watch", "reference", "bar"):
         assert getattr(copied, field) == getattr(old, field), field
@@ -46,7 +49,7 @@ def test_comments_stay_and_odd_places_are_mended() -> None:
     assert made.recipe == Path("recipes/7.yaml").absolute()
     for comment in ("# what this is", "# none yet", "# NumPy", "# as taught: 1"):
         assert comment in text
-    copied = recipe.load(made.recipe).recipe
+    copied = load_recipe(made.recipe).recipe
     assert (copied.title, copied.part, copied.lesson, copied.config["learning_rate"]) == ("7", "Own recipes", "from odd", 0.5)
 
 
@@ -84,13 +87,13 @@ def test_a_shipped_project_runs_as_a_copy_and_an_edit_asks_for_trust() -> None:
     file = paths.home() / "recipes" / "mine_2.py"
     assert done.stdout.split() == [str(paths.home() / "recipes" / "mine-2.yaml"), str(file)]
     assert f"dlwb trust {file}" in done.stderr
-    assert file.read_bytes() == (paths.projects() / "image_classifier.py").read_bytes()
-    assert recipe.load(recipe.find("mine-2")).recipe.project == "./mine_2.py"
+    assert file.read_bytes() == project_source("image_classifier").read_bytes()
+    assert load_recipe(find_recipe("mine-2")).recipe.project == "./mine_2.py"
     done = shell("run", "mine-2", "--set", "train.epochs=30", "--set", "train.evaluate_every=0", "--follow", "--json")
     assert done.returncode == 0, done.stderr
-    assert runs.summary(runs.find("last")).best["valid/accuracy"] > 0.85
+    assert summary_of(find_run("last")).best["valid/accuracy"] > 0.85
     file.write_text(file.read_text() + "\nraise SystemExit\n")
-    loaded = recipe.load(recipe.find("mine-2"))
+    loaded = load_recipe(find_recipe("mine-2"))
     assert loaded.schema is None and "unchecked until you trust" in loaded.unchecked
     assert shell("run", "mine-2").returncode == 1
 
@@ -98,7 +101,7 @@ def test_a_shipped_project_runs_as_a_copy_and_an_edit_asks_for_trust() -> None:
 def test_an_own_recipe_is_copied_with_its_file_only_where_that_is_trusted(tmp_path: Path) -> None:
     old = write(tmp_path / "far")
     made = copy_recipe.copy("near", str(old))
-    assert made.project is None and recipe.load(made.recipe).project_file == tmp_path / "far" / "line.py"
+    assert made.project is None and load_recipe(made.recipe).project_file == tmp_path / "far" / "line.py"
     own = copy_recipe.copy("nearer", str(old), project=True)
     assert own.project and own.project.read_text() == LINE and trust.is_trusted(own.project)
     (tmp_path / "far" / "line.py").write_text(LINE + "# edited\n")
@@ -113,23 +116,23 @@ def test_paths_stay_those_of_the_same_files(tmp_path: Path, elsewhere: Path) -> 
     old.parent.mkdir()
     (old.parent / "a pen").mkdir()
     old.write_text("title: Old\nproject: image_classifier\nconfig: {data: './a pen/', image_size: 8}\n")
-    copied = recipe.load(copy_recipe.copy("near", str(old)).recipe)
+    copied = load_recipe(copy_recipe.copy("near", str(old)).recipe)
     assert copied.recipe.config["data"] == str(old.parent / "a pen")
-    assert start.create(recipe.load(old), "cpu").recipe().config["data"] == str(old.parent / "a pen")
+    assert start.create(load_recipe(old), "cpu").recipe().config["data"] == str(old.parent / "a pen")
     (elsewhere / "pens").mkdir()
-    assert recipe.load(old, ["config.data=./pens"]).recipe.config["data"] == str(elsewhere / "pens")
+    assert load_recipe(old, ["config.data=./pens"]).recipe.config["data"] == str(elsewhere / "pens")
     with pytest.raises(Problem, match=r"--set config\.data: there is no .*here/pen; did you mean pens\?"):
-        recipe.load(old, ["config.data=./pen"])
+        load_recipe(old, ["config.data=./pen"])
     (old.parent / "a pen").rmdir()
     with pytest.raises(Problem, match=r"old\.yaml:3 config\.data: there is no .*far/a pen"):
-        recipe.load(old)
+        load_recipe(old)
     with pytest.raises(Problem, match=r"not 'pens'; a path of your own begins with \./"):
-        recipe.load(old, ["config.data=pens"])
+        load_recipe(old, ["config.data=pens"])
 
 
 def test_other_data_is_not_judged_by_the_figures_of_the_recipes(elsewhere: Path) -> None:
     (elsewhere / "pens").mkdir()
-    found = recipe.find("mnist-mlp")
-    assert recipe.load(found, ["config.learning_rate=0.1"]).recipe.bar
-    other = recipe.load(found, ["config.data=./pens"]).recipe
+    found = find_recipe("mnist-mlp")
+    assert load_recipe(found, ["config.learning_rate=0.1"]).recipe.bar
+    other = load_recipe(found, ["config.data=./pens"]).recipe
     assert other.bar == [] and other.reference == []

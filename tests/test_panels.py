@@ -1,10 +1,10 @@
 """Panels made of text at the widths that they get: no figure runs into another, no word is cut that need not be."""
 
 from workbench.events import Scalars, Table
-from workbench.recipes import recipe
+from workbench.recipes.find import find_recipe
 from workbench.recipes.recipe import Note, Recipe, Reference
 from workbench.runs.history import History
-from workbench.runs.runs import Summary
+from workbench.runs.summary import Summary
 from workbench.tui.models.library import Library
 from workbench.tui.panels.detail import recipe_lines
 from workbench.tui.panels.figures import figure_lines
@@ -74,7 +74,7 @@ def test_the_pane_names_data_that_the_recipe_does_not() -> None:
         ("style-transfer", ["Pictures for style", "VGG-19"]),
         ("digits-mlp", ["Optical"]),
     ):
-        shelved = next(each for each in library.shelf if each.path == recipe.find(stem))
+        shelved = next(each for each in library.shelf if each.path == find_recipe(stem))
         text = "\n".join(strip.text for strip in recipe_lines(shelved, library, 70))
         assert all(f"{name}" in text for name in wanted) and text.count("licence") >= len(wanted), text
 

@@ -9,7 +9,6 @@ import pytest
 from painted import Shown, frame, fresh, patched
 from rich.color import Color
 from rich.style import Style
-from textual.geometry import Region
 
 from workbench.problems import Problem
 from workbench.tui.charts import halfcell, matrix
@@ -142,7 +141,7 @@ async def test_only_changed_parts_of_a_picture_are_sent() -> None:
         pixels = pixels.copy()
         pixels[6, 10:13] = 0
         regions = widget.show(pixels)
-        assert regions == [Region(10, 3, 3, 1)]
+        assert [region.y for region in regions] == [3], "its row alone"
         assert patched(before, frame(widget), regions) == frame(widget) == fresh(widget)
         assert widget.show(pixels) == []
 

@@ -7,7 +7,8 @@ import yaml
 
 from workbench.problems import Problem
 from workbench.recipes import trust, yaml_reader
-from workbench.recipes.recipe import RecipeProblem, Train, load
+from workbench.recipes.load import RecipeProblem, load_recipe
+from workbench.recipes.recipe import Train
 
 GOOD = """\
 title: Digits
@@ -33,13 +34,13 @@ def write(text: str | bytes, name: str = "r.yaml") -> Path:
 def problems(text: str | bytes, *overrides: str) -> list[str]:
     """What `load` reports of a recipe."""
     with pytest.raises(Problem) as raised:
-        load(write(text), overrides)
+        load_recipe(write(text), overrides)
     assert str(raised.value)
     return list(raised.value.problems) if isinstance(raised.value, RecipeProblem) else [str(raised.value)]
 
 
 def test_a_recipe_is_complete_with_every_default() -> None:
-    loaded = load(write(GOOD))
+    loaded = load_recipe(write(GOOD))
     made = loaded.recipe
     assert (made.title, made.seed, made.train.epochs, made.train.patience, made.compute.device) == ("Digits", 1, 3, 0, "auto")
     assert loaded.schema is not None
@@ -51,7 +52,7 @@ def test_a_recipe_is_complete_with_every_default() -> None:
 
 
 def test_two_recipes_share_no_default() -> None:
-    first, second = load(write(GOOD.replace("hidden: [64, 32], ", ""))), load(Path("r.yaml"))
+    first, second = load_recipe(write(GOOD.replace("hidden: [64, 32], ", ""))), load_recipe(Path("r.yaml"))
     assert first.recipe.config["hidden"] == second.recipe.config["hidden"]
     assert first.recipe.config["hidden"] is not second.recipe.config["hidden"]
 
@@ -84,11 +85,11 @@ learning_rate: 0.1
         "r.yaml:4 config.learning_rat: not a setting of image_classifier; did you mean learning_rate?",
         "r.yaml:5 config.hidden.1: must be a whole number, not 'many'",
         "r.yaml:6 config.dropout: must be less than 1, not 2",
-        "r.yaml:7 config.optimizer: must be sgd or adam, not 'Adam'; did you mean adam?",
+        "r.yaml:7 config.optimizer: must be sgd or adam or adamw, not 'Adam'; did you mean adam?",
         "r.yaml:8 train.epochs: must be at least 1, not 0",
         "r.yaml:8 train.batch_size: must be a whole number, not 20.5",
         "r.yaml:8 train.stop_when_not_finite: must be true or false, not 'yes'; write true or false",
-        "r.yaml:9 compute.device: cannot be 'gpu' (Where it trains: auto, cpu, cuda or cuda:N.)",
+        "r.yaml:9 compute.device: cannot be 'gpu'; expected: one of auto, cpu, cuda and cuda:N",
         "r.yaml:9 compute.threads: must be a whole number, not '4'; write it without quotes, underscores or commas",
         "r.yaml:11 seed: is set here a second time; the first is on line 10",
         "r.yaml:12 watch: must be a list, not 'just text'; write [just text]",
@@ -161,7 +162,7 @@ def test_text_that_cannot_be_read(text: str | bytes, report: str) -> None:
         ('"\\e[31mseeds": 3', "r.yaml:3 seeds: not a setting of a recipe; did you mean seed?"),
         (
             "train: {keep_best: loss}",
-            "r.yaml:3 train.keep_best: cannot be 'loss' (Metric whose best weights are kept and tested",
+            "r.yaml:3 train.keep_best: cannot be 'loss'; expected: metric whose best weights are kept and tested",
         ),
     ],
 )
@@ -227,17 +228,17 @@ def test_scalars_are_ours(written: str, value: object) -> None:
 
 
 def test_a_byte_order_mark_and_other_newlines_are_no_problem() -> None:
-    assert load(write("\ufeff" + GOOD.replace("\n", "\r\n"))).recipe.title == "Digits"
+    assert load_recipe(write("\ufeff" + GOOD.replace("\n", "\r\n"))).recipe.title == "Digits"
 
 
 def test_a_section_without_settings_is_all_defaults() -> None:
-    loaded = load(write("title: a\nproject: image_classifier\nconfig:\n  # learning_rate: 1\ntrain:\nwatch:\n"))
+    loaded = load_recipe(write("title: a\nproject: image_classifier\nconfig:\n  # learning_rate: 1\ntrain:\nwatch:\n"))
     assert loaded.recipe.train == Train()
     assert loaded.recipe.config["learning_rate"] == 0.001
 
 
 def test_whole_numbers_may_be_written_with_an_exponent_and_numbers_without_a_point() -> None:
-    made = load(write("title: a\nproject: image_classifier\ntrain: {steps: 2e4}\nconfig: {learning_rate: 1}\n")).recipe
+    made = load_recipe(write("title: a\nproject: image_classifier\ntrain: {steps: 2e4}\nconfig: {learning_rate: 1}\n")).recipe
     assert (made.train.steps, type(made.train.steps)) == (20_000, int)
     assert type(made.config["learning_rate"]) is float
 
@@ -246,7 +247,7 @@ def test_whole_numbers_may_be_written_with_an_exponent_and_numbers_without_a_poi
 
 
 def test_set_goes_over_the_file_and_is_checked_like_it() -> None:
-    made = load(
+    made = load_recipe(
         write(GOOD),
         ["config.learning_rate=0.5", "config.hidden=[8]", "config.data='digits'", "train.epochs=1e1", "seed=7", "compute.device=cpu"],
     ).recipe
@@ -327,25 +328,25 @@ def test_a_persons_own_project_runs_only_once_it_is_trusted() -> None:
     source = Path("projects/mine.py")
     source.write_text(OWN)
     path = write("title: a\nproject: ./mine.py\nconfig: {rat: 1}\n", "projects/own.yaml")
-    loaded = load(path)
+    loaded = load_recipe(path)
     assert loaded.project_file is not None and loaded.project_file.samefile(source)
     assert loaded.unchecked == "its settings are unchecked until you trust ./mine.py"
     assert loaded.recipe.config == {"rat": 1}
     assert not Path("projects/ran").exists()
 
     trust.trust(source)
-    listed = load(path, describe=False)
+    listed = load_recipe(path, describe=False)
     assert listed.unchecked == "its settings are unchecked until ./mine.py is described: `dlwb check own`"
     assert not Path("projects/ran").exists(), "a list starts no process"
     with pytest.raises(RecipeProblem) as raised:
-        load(path)
+        load_recipe(path)
     assert raised.value.problems == ("projects/own.yaml:3 config.rat: not a setting of mine.py; did you mean rate?",)
     assert Path("projects/ran").exists()
 
     path.write_text("title: a\nproject: ./mine.py\n")
-    assert load(path, describe=False).recipe.config == {"rate": 0.1}
+    assert load_recipe(path, describe=False).recipe.config == {"rate": 0.1}
     source.write_text(OWN + "\n")
-    assert "until you trust" in load(path).unchecked
+    assert "until you trust" in load_recipe(path).unchecked
 
 
 def test_a_trusted_project_that_cannot_be_imported_is_a_problem_of_the_recipe() -> None:

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from workbench import paths
 from workbench.problems import Problem, clean
-from workbench.recipes import recipe, yaml_reader
-from workbench.recipes.recipe import Bar, Compute, Loaded, Recipe, Reference, Train, dump, find, load, shipped_and_own
+from workbench.recipes import yaml_reader
+from workbench.recipes.find import find_recipe, shipped_and_own, shown_path
+from workbench.recipes.load import Loaded, load_recipe
+from workbench.recipes.recipe import Bar, Compute, Recipe, Reference, Train, dump_recipe
 
 GOOD = """\
 title: Digits
@@ -39,25 +41,25 @@ def write(text: str | bytes, name: str = "r.yaml") -> Path:
 
 def test_a_missing_file_a_folder_and_a_big_file() -> None:
     with pytest.raises(Problem, match=r"There is no file none\.yaml"):
-        load("none.yaml")
+        load_recipe("none.yaml")
     Path("folder.yaml").mkdir()
     with pytest.raises(Problem, match=r"folder\.yaml is a folder, not a recipe"):
-        load("folder.yaml")
+        load_recipe("folder.yaml")
     with Path("big.yaml").open("wb") as file:
         file.truncate(10_000_000)
     with pytest.raises(Problem, match=r"big\.yaml is larger than 256 KiB"):
-        load("big.yaml")
+        load_recipe("big.yaml")
     os.mkfifo("pipe.yaml")
     for name in ("pipe.yaml", "/dev/zero", "/dev/null"):
         with pytest.raises(Problem, match=f"{name} is not a plain file"):
-            load(name)
+            load_recipe(name)
     with pytest.raises(Problem, match="cannot be read: File name too long"):
-        load("x" * 300 + ".yaml")
+        load_recipe("x" * 300 + ".yaml")
     with pytest.raises(Problem, match="cannot be read: embedded null byte"):
-        load("x\0.yaml")
+        load_recipe("x\0.yaml")
     Path("loop.yaml").symlink_to("loop.yaml")
     with pytest.raises(Problem, match="cannot be read: Too many levels of symbolic links"):
-        load("loop.yaml")
+        load_recipe("loop.yaml")
 
 
 def test_nothing_hangs_or_eats_memory() -> None:
@@ -105,7 +107,7 @@ def test_any_text_is_a_recipe_or_a_problem(text: str | bytes) -> None:
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     path = write(data)
     try:
-        load(path, describe=False)
+        load_recipe(path, describe=False)
     except Problem as problem:
         assert clean(str(problem)) == str(problem)
 
@@ -125,29 +127,29 @@ def test_recipes_are_found_by_walking_the_folders(home: Path) -> None:
     assert names[-3:] == ["mine.yaml", "one.yaml", "two.yaml"]
     assert "digits-mlp.yaml" in names
     assert "x.yaml" not in names
-    assert find("one") == find("recipes/a/one.yaml").absolute() == Path("recipes/a/one.yaml").absolute()
-    assert find("digits-mlp").parent.name == "3-convolutional-networks"
+    assert find_recipe("one") == find_recipe("recipes/a/one.yaml").absolute() == Path("recipes/a/one.yaml").absolute()
+    assert find_recipe("digits-mlp").parent.name == "3-convolutional-networks"
 
 
 def test_a_recipe_that_is_not_found_and_one_that_is_twice() -> None:
     with pytest.raises(Problem, match=r"There is no recipe digits-mpl; did you mean digits-mlp\?"):
-        find("digits-mpl")
+        find_recipe("digits-mpl")
     with pytest.raises(Problem, match=r"There is no recipe zzz\. `dlwb list`"):
-        find("zzz")
+        find_recipe("zzz")
     Path("recipes").mkdir()
     Path("recipes/digits-mlp.yaml").write_text("title: a\n")
     with pytest.raises(Problem, match=r"digits-mlp may be any of .*digits-mlp\.yaml, recipes/digits-mlp\.yaml\. Give the path\."):
-        find("digits-mlp")
-    assert find("recipes/digits-mlp.yaml") == Path("recipes/digits-mlp.yaml")
+        find_recipe("digits-mlp")
+    assert find_recipe("recipes/digits-mlp.yaml") == Path("recipes/digits-mlp.yaml")
     with pytest.raises(Problem, match=r"There is no file recipes/digits-mpl\.yaml; did you mean digits-mlp\.yaml\?"):
-        find("recipes/digits-mpl.yaml")
+        find_recipe("recipes/digits-mpl.yaml")
 
 
 def test_every_shipped_recipe_is_good_and_stems_are_unique() -> None:
     found = [path for path in shipped_and_own() if path.is_relative_to(paths.shipped("recipes"))]
     assert len({path.stem for path in found}) == len(found) >= 4
     for path in found:
-        loaded = load(path)
+        loaded = load_recipe(path)
         assert not loaded.unchecked
         assert loaded.recipe.part and loaded.recipe.lesson and loaded.recipe.about, path
 
@@ -196,7 +198,7 @@ def test_what_is_dumped_reads_back_the_same(title: str, watch: list[str], config
         reference=[Reference(metric="a/b", value=0.1, source=title)],
         bar=[Bar(metric="a/b", at_least=1e-5)],
     )
-    text = dump(made)
+    text = dump_recipe(made)
     document = yaml_reader.parse(text)
     assert document.faults == []
     assert msgspec.convert(document.value, Recipe) == made
@@ -205,17 +207,17 @@ def test_what_is_dumped_reads_back_the_same(title: str, watch: list[str], config
 
 def test_a_list_that_stands_twice_is_written_twice() -> None:
     sizes = [64, 32]
-    text = dump(Recipe(title="a", project="mnist_gan", config={"generator": sizes, "discriminator": sizes}))
+    text = dump_recipe(Recipe(title="a", project="mnist_gan", config={"generator": sizes, "discriminator": sizes}))
     assert yaml_reader.parse(text).faults == []
 
 
 def test_a_dumped_recipe_loads() -> None:
-    loaded = load(write(GOOD))
-    again = load(write(dump(loaded.recipe), "again.yaml"))
+    loaded = load_recipe(write(GOOD))
+    again = load_recipe(write(dump_recipe(loaded.recipe), "again.yaml"))
     assert isinstance(again, Loaded)
     assert again.recipe == loaded.recipe
 
 
 def test_shown_is_short_below_the_working_directory() -> None:
-    assert recipe.shown(Path("recipes/a.yaml").absolute()) == "recipes/a.yaml"
-    assert recipe.shown(Path("/etc/\x1b[31mx.yaml")) == "/etc/x.yaml"
+    assert shown_path(Path("recipes/a.yaml").absolute()) == "recipes/a.yaml"
+    assert shown_path(Path("/etc/\x1b[31mx.yaml")) == "/etc/x.yaml"

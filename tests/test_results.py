@@ -1,20 +1,21 @@
 """Results come from runs alone, are read again as they were written, and the README's table is what they say."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from lines import folded, write
+from test_printing import on_a_terminal
 from test_worker import ended, nothing_is_left
 
-from workbench import files, paths
 from workbench.launch import start
 from workbench.problems import Problem
-from workbench.recipes import recipe
-from workbench.runs import measured, runs
-from workbench.runs.measured import BEGIN, END, Result
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import load_recipe
+from workbench.runs import measured
+from workbench.runs.measured import Result
+from workbench.runs.run import Run
 
 __all__ = ["nothing_is_left"]
 
@@ -27,7 +28,7 @@ def line(home: Path) -> Path:
     return write(home / "recipes", train=TRAIN)
 
 
-def finished(*settings: str) -> runs.Run:
+def finished(*settings: str) -> Run:
     run = start.start("line", list(settings))
     assert ended(run).state == "finished"
     return run
@@ -46,7 +47,7 @@ def test_seeds_are_collected_read_again_and_averaged(line: Path, tmp_path: Path)
         assert each.passed == {"test/loss": True} and each.steps == 400 and each.threads >= 1
         assert 0 < each.seconds < history.seconds
         assert each.versions["numpy"] and each.processor and each.load is not None and each.load >= 0
-        assert not measured.stale([each], recipe.load(line))
+        assert not measured.stale([each], load_recipe(line))
     assert [measured.groups(found)] == [[found]]
     assert len(kept.read_text().splitlines()) == 4  # one result a line
     written = kept.read_bytes()
@@ -61,7 +62,7 @@ def test_a_run_with_other_settings_is_no_result(line: Path, tmp_path: Path) -> N
     with pytest.raises(Problem, match=r"config\.learning_rate"):
         measured.collect([run.id], path=tmp_path / "results.json")
     with pytest.raises(Problem, match="not finished"):
-        measured.measure(start.create(recipe.load(line), "cpu"))
+        measured.measure(start.create(load_recipe(line), "cpu"))
 
 
 def test_what_was_measured_with_other_code_is_stale_and_goes_when_there_is_a_new_run(line: Path, tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_what_was_measured_with_other_code_is_stale_and_goes_when_there_is_a_new
     old = finished()
     measured.collect([old.id], path=kept)
     write(line.parent, train=TRAIN, source=(line.parent / "line.py").read_text() + "\nCHANGED = 1\n")
-    assert measured.stale(measured.read(kept), recipe.load(line)) == "stale: code changed"
+    assert measured.stale(measured.read(kept), load_recipe(line)) == "stale: code changed"
     with pytest.raises(Problem, match="changed since"):
         measured.collect([old.id], path=kept)
     with pytest.raises(Problem, match="no finished run of line with its present code and settings"):
@@ -78,7 +79,7 @@ def test_what_was_measured_with_other_code_is_stale_and_goes_when_there_is_a_new
     assert any(old.id in said and "left out" in said for said in measured.collect([], recipe="line", path=kept))
     assert [each.run for each in measured.read(kept)] == [new.id]
     write(line.parent, train=TRAIN.replace("20", "21"), source=(line.parent / "line.py").read_text())
-    assert measured.stale(measured.read(kept), recipe.load(line)) == "stale: settings changed"
+    assert measured.stale(measured.read(kept), load_recipe(line)) == "stale: settings changed"
 
 
 def result(seed: int, accuracy: float, **more: Any) -> Result:
@@ -100,29 +101,27 @@ def row(text: str, stem: str = "digits-mlp") -> str:
 
 
 def test_the_table_says_mean_range_bar_and_what_is_not_measured() -> None:
-    text = measured.rendered(f"before\n{BEGIN}\nold\n{END}\nafter\n", [result(1, 0.96), result(2, 0.99)])
-    assert text.startswith(f"before\n{BEGIN}\n| recipe") and text.endswith(f"{END}\nafter\n") and "old" not in text
+    text = measured.markdown([result(1, 0.96), result(2, 0.99)])
     assert "0.9750 (0.9600 to 0.9900, 2 seeds) | ≥ 0.97 passed by 1 of 2 | 0:11 | CPU, 1 thread" in row(text)
     assert "not measured" in row(text, "mnist-mlp")
     busy = [result(1, 0.96, seconds=200.0, cpu=50.0), result(2, 0.96, seconds=120.0, cpu=90.0), result(3, 0.96, seconds=4.0, cpu=0.0)]
-    assert "| 2:00 (CPU 1:44) |" in row(measured.rendered(text, busy))
-    assert "missed" in row(measured.rendered(text, [result(1, 0.96)]))
-    assert "not judged" in row(measured.rendered(text, [result(1, 0.96, variant="half of it")]))
-    with pytest.raises(Problem, match="no place"):
-        measured.rendered("no markers", [])
+    assert "| 2:00 (CPU 1:44) |" in row(measured.markdown(busy))
+    assert "missed" in row(measured.markdown([result(1, 0.96)]))
+    assert "not judged" in row(measured.markdown([result(1, 0.96, variant="half of it")]))
 
 
-def test_an_edited_figure_is_found(tmp_path: Path) -> None:
-    kept, readme = tmp_path / "results.json", tmp_path / "README.md"
-    measured.write([result(1, 0.9871)], kept)
-    shutil.copy(paths.shipped("data").parent / "README.md", readme)
-    measured.render(False, readme, kept)
-    measured.render(True, readme, kept)
-    text = readme.read_text()
-    assert "0.9871" in text
-    files.write(readme, text.replace("0.9871", "0.9971").encode())
-    with pytest.raises(Problem, match="does not match the results"):
-        measured.render(True, readme, kept)
+def test_what_the_shell_shows_fits_100_columns_and_has_every_figure() -> None:
+    printed = on_a_terminal("results", columns=100)
+    assert printed and max(map(len, printed)) <= 100
+    whole = " ".join(" ".join(printed).split())
+    for kept in measured.read():
+        loaded = load_recipe(find_recipe(kept.recipe))
+        seeds = next(group for group in measured.groups(measured.read()) if kept in group)
+        assert f"{kept.recipe}: {measured.wall_time(seeds)}, {measured.machine(kept)}" in whole
+        for figure in measured.figures(loaded.recipe, seeds):
+            assert " ".join(" ".join(figure[:3]).split()) in whole
+            assert figure.bars in whole and figure.course in whole
+    assert any(line.startswith("style-transfer: not measured") for line in printed)
 
 
 def test_a_file_that_two_branches_wrote_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from piloting import open_run, seen, settle
 
 from workbench.events import Curve, Mark, Matrix, Scalars, Status
 from workbench.launch import start
-from workbench.recipes import recipe as recipes
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Note
 from workbench.runs.log import EventLog
 from workbench.tui.app import DlwbApp
@@ -232,7 +233,7 @@ async def test_what_to_watch_for_now_stands_first() -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_the_recipe_tab_says_what_was_changed_and_where_its_file_differs(size) -> None:
-    loaded = recipes.load(recipes.find("digits-mlp"), ["config.learning_rate=0.02", "train.epochs=12"])
+    loaded = load_recipe(find_recipe("digits-mlp"), ["config.learning_rate=0.02", "train.epochs=12"])
     run = start.create(loaded, "cpu")
     log = train(run, 1000, rich=False)
     log.write(Mark(text="momentum 0.9 → 0.5", settings={"train.patience": 3}, command="c1", step=1000))

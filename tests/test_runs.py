@@ -15,8 +15,10 @@ from workbench.events import Scalars, Status
 from workbench.launch import start
 from workbench.problems import Problem
 from workbench.recipes import trust
-from workbench.runs import commands, lock, runs, trash
-from workbench.runs.runs import Run
+from workbench.runs import commands, lock, trash
+from workbench.runs.run import Run, list_runs
+from workbench.runs.state import attempts, state_of
+from workbench.runs.summary import summary_of
 
 ESCAPE = "\x1b]0;gotcha\x07\x1b[31m"
 
@@ -45,7 +47,7 @@ LOCKS = [
 @pytest.mark.parametrize("content", LOCKS)
 def test_any_lock_file_is_a_state(run: Run, content: str) -> None:
     run.lock.write_text(content)
-    assert runs.state(run).state in ("created", "away", "failed")
+    assert state_of(run).state in ("created", "away", "failed")
     assert json.loads(dlwb("runs", "--json").stdout)[0]["id"] == run.id
 
 
@@ -53,7 +55,7 @@ def test_what_a_live_lock_says_is_cleaned(run: Run) -> None:
     held = lock.Lock.take(run.lock)
     assert held
     held.write({"attempt": 1, "host": f"gpu{ESCAPE}07", "state": ESCAPE, "message": f"{ESCAPE}importing"})
-    state = runs.state(run)
+    state = state_of(run)
     held.release()
     assert (state.alive, state.state, state.message, state.host) == (True, "starting", "importing", "gpu07")
 
@@ -64,7 +66,7 @@ def test_what_a_live_lock_says_is_cleaned(run: Run) -> None:
 def test_any_exit_file_is_an_ending(run: Run, content: str) -> None:
     run.lock.write_text(json.dumps({"attempt": 1, "host": lock.host(), "boot": lock.boot_id()}))
     (run.path / "exit.json").write_text(content.replace("%s", json.dumps(ESCAPE)[1:-1]))
-    assert runs.state(run).state == "failed"
+    assert state_of(run).state == "failed"
     listed = dlwb("runs")
     assert listed.returncode == 0 and run.id in listed.stdout and "\x1b" not in listed.stdout
 
@@ -72,7 +74,7 @@ def test_any_exit_file_is_an_ending(run: Run, content: str) -> None:
 def test_a_pipe_or_a_huge_file_is_not_waited_for(run: Run, tmp_path: Path) -> None:
     os.mkfifo(run.path / "exit.json")
     run.lock.write_text('{"attempt": 1}')
-    assert runs.state(run).state == "failed"
+    assert state_of(run).state == "failed"
     (tmp_path / "huge").write_bytes(b" " * (files.READ_LIMIT + 1) + b'{"a": 1}')
     assert files.read_object(tmp_path / "huge") == {}
 
@@ -82,13 +84,13 @@ def test_a_damaged_summary_is_made_anew(run: Run, last: str) -> None:
     log(run, Scalars({"test/loss": 0.25}, step=3))
     size = run.events.stat().st_size
     (run.path / "summary.json").write_text(f'{{"size": {size}, "last": {last}, "best": {last}}}')
-    assert runs.summary(run).last == {"test/loss": 0.25}
+    assert summary_of(run).last == {"test/loss": 0.25}
 
 
 def test_a_summary_is_cleaned(run: Run) -> None:
     log(run, Scalars({"test/loss": 0.25}))
     (run.path / "summary.json").write_text(json.dumps({"size": run.events.stat().st_size, "device": ESCAPE + "cpu"}))
-    assert runs.summary(run).device == "cpu"
+    assert summary_of(run).device == "cpu"
 
 
 def test_a_log_that_cannot_be_read_loses_no_other_run(run: Run, tmp_path: Path) -> None:
@@ -108,13 +110,13 @@ def test_numbers_beyond_all_measure(run: Run) -> None:
         file.write(events.encode(Scalars({"a/b": 3.0}, clock=1e308)))
     done = dlwb("runs")
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    assert runs.summary(run).last == {"a/b": 3.0}
+    assert summary_of(run).last == {"a/b": 3.0}
 
 
 def test_names_that_would_steer_a_terminal_are_no_runs(run: Run) -> None:
     for name in (f"{run.id}{ESCAPE}".encode(), run.id.encode() + b"\nx", run.id.encode() + b"\xff"):
         shutil.copytree(os.fsencode(run.path), os.path.join(os.fsencode(run.path.parent), name))  # noqa: PTH118
-    assert runs.list_runs() == [run]
+    assert list_runs() == [run]
 
 
 def test_a_recipes_name_is_made_printable(tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ def test_a_recipes_name_is_made_printable(tmp_path: Path) -> None:
     recipe.rename(strange)
     done = dlwb("run", str(strange))
     assert done.returncode == 0, done.stderr
-    [run] = runs.list_runs()
+    [run] = list_runs()
     assert run.id.isprintable() and done.stdout == run.id + "\n"
     dlwb("wait", run.id)
 
@@ -154,7 +156,7 @@ def test_a_read_only_home(run: Run, home: Path) -> None:
 
 def test_a_run_that_is_gone(run: Run) -> None:
     shutil.rmtree(run.path)
-    assert runs.state(run).message == "Its directory is gone."
+    assert state_of(run).message == "Its directory is gone."
     with pytest.raises(Problem, match="is no longer a run directory"):
         start.launch(run)
     assert not run.path.exists()
@@ -171,20 +173,20 @@ def test_the_same_name_is_deleted_twice(run: Run) -> None:
 def test_exactly_what_was_trusted_is_copied(tmp_path: Path) -> None:
     from lines import write
 
-    from workbench.recipes import recipe as recipes
+    from workbench.recipes.load import load_recipe
 
-    loaded = recipes.load(write(tmp_path / "own"))
+    loaded = load_recipe(write(tmp_path / "own"))
     (tmp_path / "own" / "line.py").write_text("print('somebody was quicker')")
     with pytest.raises(Problem, match="is not trusted"):
         start.create(loaded, "cpu")
-    assert not runs.list_runs()
+    assert not list_runs()
 
 
 def test_the_attempts_are_counted_where_the_lock_file_is_lost(run: Run) -> None:
     log(run, Status("running", attempt=3))
     run.lock.write_text("")
-    assert runs.attempts(run) == 3
-    assert runs.state(run).cause in ("restart", "vanished")
+    assert attempts(run) == 3
+    assert state_of(run).cause in ("restart", "vanished")
 
 
 def test_commands_whatever_the_file_holds(tmp_path: Path) -> None:

@@ -12,16 +12,17 @@ from test_pty import Screen
 
 from workbench import preferences
 from workbench.events import Scalars
-from workbench.runs import notes, runs, trash
+from workbench.runs import notes, trash
+from workbench.runs.run import Run
 from workbench.tui.app import DlwbApp
 from workbench.tui.charts.chart import Chart
-from workbench.tui.models import ended_runs
+from workbench.tui.models import ended_runs, library
 from workbench.tui.screens.compare import CompareScreen
 from workbench.tui.screens.export import ExportScreen
 from workbench.tui.screens.runs import RunsScreen
 
 
-def three() -> list[runs.Run]:
+def three() -> list[Run]:
     """Three ended runs that differ; the newest first."""
     made = []
     for stamp, steps, accuracy, dropout in (("23_015358", 1000, 0.91, 0.2), ("22_120000", 400, 0.97, 0.5), ("21_090000", 600, 0.94, 0.0)):
@@ -147,7 +148,8 @@ async def test_deleted_runs_come_back_with_u_and_a_live_one_stays() -> None:
         await settle(pilot, lambda: len(rows(pilot.app)) == 3)
         await pilot.press("u")
         await settle(pilot, lambda: len(rows(pilot.app)) == 4)
-        assert screen.rows.key == best.id and not trash.deleted()
+        await settle(pilot, lambda: screen.rows.key == best.id)
+        assert not trash.deleted()
     held.release()
 
 
@@ -309,3 +311,17 @@ def test_the_path_reaches_a_real_terminal_as_osc_52_and_the_bell_rings_there(mon
     terminal.wait_gone("Get it out")
     terminal.type("q")
     terminal.program.wait(timeout=20)
+
+
+async def test_the_newest_run_is_read_before_the_list_of_runs_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    older, newest = make_run("older", stamp="2026-01-01_000000"), make_run("newest", stamp="2026-01-02_000000")
+    finish(older)
+    finish(newest)
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        feeds = pilot.app.library._feeds
+        await settle(pilot, lambda: newest.id in feeds and feeds[newest.id].history.step == 1000)
+        assert older.id not in feeds
+    monkeypatch.setattr(library, "AHEAD_BYTES", 100)
+    shelf = library.Library()
+    list(shelf.refresh())
+    assert list(shelf.newest_ahead()) == [] and not shelf._feeds  # its log is too long

@@ -8,17 +8,21 @@ import pytest
 from workbench.datasets import imdb
 from workbench.events import Curve, Event, Matrix, Scalars, Table
 from workbench.problems import Problem
-from workbench.projects import sentiment
-from workbench.projects.sentiment import Sentiment, compared
+from workbench.projects.recurrent_networks.sentiment_bigrams import SentimentBigrams
+from workbench.projects.recurrent_networks.sentiment_ensemble import SentimentEnsemble
+from workbench.projects.recurrent_networks.sentiment_gru import SentimentGru
+from workbench.projects.recurrent_networks.sentiment_lstm import SentimentLstm
 from workbench.recipes.recipe import Compute, Train
+from workbench.torchkit.review_networks import FixedSum, MeanOfVectors, Parts, padded
+from workbench.torchkit.reviews import Reading, ReviewProject, compared
 from workbench.torchkit.word_vectors import word_vectors
 
 GOOD, BAD, FILLING = ["superb", "moving", "loved"], ["awful", "boring", "waste"], [f"w{'abcdefghij'[n]}" for n in range(10)]
-SMALL = {
-    "bigrams": {"embedding": 8, "learning_rate": 0.05},
-    "gru": {"embedding": 8, "hidden": 8, "learning_rate": 0.02, "length": 12, "both_ends": True},
-    "ensemble": {"embedding": 8, "hidden": 8, "learning_rate": 0.03, "length": 12, "pretrained": 6, "shares": [0.5, 0.3, 0.2]},
-    "lstm": {"embedding": 8, "hidden": 8, "learning_rate": 0.02, "length": 12, "layers": 2},
+SMALL: dict[type[ReviewProject], dict[str, Any]] = {
+    SentimentBigrams: {"embedding": 8, "learning_rate": 0.05},
+    SentimentGru: {"embedding": 8, "hidden": 8, "learning_rate": 0.02, "length": 12, "both_ends": True},
+    SentimentEnsemble: {"embedding": 8, "hidden": 8, "learning_rate": 0.03, "length": 12, "pretrained": 6, "shares": [0.5, 0.3, 0.2]},
+    SentimentLstm: {"embedding": 8, "hidden": 8, "learning_rate": 0.02, "length": 12, "layers": 2},
 }
 
 
@@ -33,14 +37,15 @@ def written(rng: np.random.Generator, count: int) -> imdb.Reviews:
     return imdb.Reviews(texts, labels)
 
 
-def made(monkeypatch: pytest.MonkeyPatch, model: str, *, shuffled: bool = False) -> Sentiment:
+def made(monkeypatch: pytest.MonkeyPatch, lesson: type[ReviewProject], *, shuffled: bool = False, **settings: Any) -> ReviewProject:
+    """A lesson that was trained on some hundred made-up reviews."""
     rng = np.random.default_rng(0)
     reviews = {name: written(rng, count) for name, count in (("train", 400), ("valid", 100), ("set_aside", 50), ("test", 100))}
     if shuffled:
         rng.shuffle(reviews["train"].labels)
-    monkeypatch.setattr(sentiment.imdb, "read", lambda: reviews)
-    config: Any = {"model": model, "dropout": 0.0, **SMALL[model]}
-    project = Sentiment(Sentiment.Config(**config), Train(batch_size=20), Compute(device="cpu", threads=1), 1)
+    monkeypatch.setattr(imdb, "read", lambda: reviews)
+    config: Any = {"dropout": 0.0, **SMALL[lesson], **settings}
+    project = lesson(lesson.Config(**config), Train(batch_size=20), Compute(device="cpu", threads=1), 1)
     project.build()
     for epoch in range(8):
         for batch in project.batches(epoch, np.random.default_rng(epoch)):
@@ -48,7 +53,7 @@ def made(monkeypatch: pytest.MonkeyPatch, model: str, *, shuffled: bool = False)
     return project
 
 
-def events(project: Sentiment, split: str) -> list[Event]:
+def events(project: ReviewProject, split: str) -> list[Event]:
     with project.evaluating():
         return list(project.evaluate(split))
 
@@ -74,21 +79,21 @@ def test_files_that_do_not_belong_together_are_refused() -> None:
         imdb.split(["good"] * 25_000, ["meh"] * 25_000)
 
 
-@pytest.mark.parametrize("model", SMALL)
-def test_it_learns_and_nothing_from_shuffled_labels(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
-    found = []
+@pytest.mark.parametrize("lesson", SMALL)
+def test_it_learns_and_nothing_from_shuffled_labels(monkeypatch: pytest.MonkeyPatch, lesson: type[ReviewProject]) -> None:
+    accuracies = []
     for shuffled in (False, True):
-        shown = events(made(monkeypatch, model, shuffled=shuffled), "valid")
-        found.append(next(event.values["accuracy"] for event in shown if isinstance(event, Scalars)))
-    assert found[0] > 0.9 and found[1] < 0.75
+        shown = events(made(monkeypatch, lesson, shuffled=shuffled), "valid")
+        accuracies.append(next(event.values["accuracy"] for event in shown if isinstance(event, Scalars)))
+    assert accuracies[0] > 0.9 and accuracies[1] < 0.75
 
 
-@pytest.mark.parametrize("model", SMALL)
-def test_an_answer_does_not_depend_on_what_is_asked_beside_it(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
-    project = made(monkeypatch, model)
+@pytest.mark.parametrize("lesson", SMALL)
+def test_an_answer_does_not_depend_on_what_is_asked_beside_it(monkeypatch: pytest.MonkeyPatch, lesson: type[ReviewProject]) -> None:
+    project = made(monkeypatch, lesson)
     with project.evaluating():
         together = project.positive(project.inputs["test"])
-        alone = [project.positive([each])[0] for each in project.inputs["test"][:20]]
+        alone = [project.positive([review])[0] for review in project.inputs["test"][:20]]
     assert np.allclose(together[:20], alone, atol=1e-6)
 
 
@@ -123,26 +128,26 @@ def test_word_vectors_are_made_once_for_the_same_texts(monkeypatch: pytest.Monke
 
 
 def test_the_ensemble_adds_what_its_parts_say_by_their_shares(monkeypatch: pytest.MonkeyPatch) -> None:
-    project = made(monkeypatch, "ensemble")
+    project = made(monkeypatch, SentimentEnsemble)
     asked = project.inputs["test"][:5]
     with project.evaluating():
-        each = project.network(asked, project.device)
-        assert each.shape == (3, 5)
-        assert np.allclose(project.logits(asked), 0.5 * each[0] + 0.3 * each[1] + 0.2 * each[2], atol=1e-6)
+        gru, mean, nb_svm = project.network(asked, project.device)
+        assert gru.shape == mean.shape == nb_svm.shape == (5,)
+        assert np.allclose(project.logits(asked), 0.5 * gru + 0.3 * mean + 0.2 * nb_svm, atol=1e-6)
     # Its words' vectors and NB-SVM's weights are as they were made.
-    again = made(monkeypatch, "ensemble")
+    again = made(monkeypatch, SentimentEnsemble)
     again.build_model()
     for part, fresh in ((0, "vectors.weight"), (2, "weights")):
         assert np.array_equal(project.network.parts[part].state_dict()[fresh], again.network.parts[part].state_dict()[fresh])
 
 
 def test_the_difference_shown_is_the_difference_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    project = made(monkeypatch, "gru")
+    project = made(monkeypatch, SentimentGru)
     with project.evaluating():
         answer = project.predict({"review": "<i>SUPERB</i> wa wb<br />wc superb"})
         without = project.predict({"review": "wa wb wc"})
     first = answer["words"][0]
-    assert Sentiment.takes == "text" and answer["note"].startswith(f"Positive would be, without: superb {first['difference']:+.3f}")
+    assert SentimentGru.takes == "text" and answer["note"].startswith(f"Positive would be, without: superb {first['difference']:+.3f}")
     assert answer["answer"] == "positive" and first["word"] == "superb"
     assert first["difference"] == pytest.approx(without["probabilities"]["positive"] - answer["probabilities"]["positive"], abs=1e-6)
     with project.evaluating():
@@ -154,7 +159,7 @@ def test_the_difference_shown_is_the_difference_measured(monkeypatch: pytest.Mon
 
 
 def test_what_is_shown_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    project = made(monkeypatch, "bigrams")
+    project = made(monkeypatch, SentimentBigrams)
     shown = events(project, "test")
     values = next(event.values for event in shown if isinstance(event, Scalars))
     assert {"accuracy/set_aside", "accuracy/bag_of_words", "accuracy/nb_svm"} <= set(values)
@@ -173,3 +178,34 @@ def test_the_interval_is_of_paired_differences() -> None:
     assert table.rows[1][:3] == ["nb svm", 0.5, 0.1]
     # Ten of 100 differ: 0.1 ± 1.96 sqrt(0.1 * 0.9 / 99).
     assert table.rows[1][3] == "+0.0409 to +0.1591"
+
+
+def test_words_that_are_read_of_a_review() -> None:
+    ids = np.array([5, 1, 9, 2, 8, 3, 7, 4])
+    assert Reading().excerpt(ids).tolist() == ids.tolist()
+    assert Reading(vocabulary=5).excerpt(ids).tolist() == [5, 1, 2, 3, 4]
+    assert Reading(length=3).excerpt(ids).tolist() == [5, 1, 9]
+    assert Reading(length=3, both_ends=True).excerpt(ids).tolist() == [5, 1, 4], "from the beginning comes the odd one"
+    assert Reading(length=9, both_ends=True).excerpt(ids).tolist() == ids.tolist()
+
+
+def test_padding_stands_where_each_network_wants_it() -> None:
+    reviews = [np.array([3, 4]), np.array([], np.int64), np.array([5, 6, 7])]
+    assert padded(reviews, 3, left=True).tolist() == [[0, 3, 4], [0, 0, 0], [5, 6, 7]]
+    assert padded(reviews, 3, left=False).tolist() == [[3, 4, 0], [0, 0, 0], [5, 6, 7]]
+
+
+def test_only_parts_with_weights_are_trained() -> None:
+    parts = Parts([MeanOfVectors(5, 2, 0.0), FixedSum(np.array([0.5, 1.0, 2.0, 0.0, 0.0]), 0.25)])
+    asked = [(np.array([0]), np.array([0, 2])), (np.array([1]), np.array([1]))]
+    cpu = parts.parts[1].weights.device
+    assert parts(asked, cpu).shape == (1, 2)
+    assert parts.eval()(asked, cpu)[1].tolist() == [2.75, 1.25]
+
+
+def test_words_are_dropped_with_the_probability_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = made(monkeypatch, SentimentBigrams, word_dropout=0.25)
+    rows = np.arange(400)
+    before = sum(len(ids) for row in rows for ids in project.inputs["train"][row])
+    after = sum(len(ids) for review in project.thinned(rows) for ids in review)
+    assert after / before == pytest.approx(0.75, abs=0.03)

@@ -12,8 +12,8 @@ from PIL import Image
 from workbench.events import Images, Table
 from workbench.paths import shipped
 from workbench.problems import Problem
-from workbench.projects.style_transfer import StyleTransfer, gram
-from workbench.recipes import recipe
+from workbench.projects.convolutional_networks.style_transfer import StyleTransfer, gram
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Train
 
 Make = Callable[..., StyleTransfer]
@@ -53,13 +53,13 @@ def test_gram_matrix_by_hand() -> None:
 
 def test_the_recipes_are_the_course_s_and_its_stand_in() -> None:
     folder = shipped("recipes") / "3-convolutional-networks"
-    given = recipe.load(folder / "style-transfer.yaml").recipe
+    given = load_recipe(folder / "style-transfer.yaml").recipe
     assert StyleTransfer.Config.model_validate(given.config) == StyleTransfer.Config()
     assert given.train.steps == 2000
     config = StyleTransfer.Config()
     assert (config.content_layer, config.content_weight, config.style_weight, config.learning_rate) == ("conv4_2", 1, 1e6, 0.003)
     assert config.style_layers == {"conv1_1": 1.0, "conv2_1": 0.75, "conv3_1": 0.2, "conv4_1": 0.2, "conv5_1": 0.2}
-    stand_in = recipe.load(folder / "style-transfer-squeezenet.yaml").recipe
+    stand_in = load_recipe(folder / "style-transfer-squeezenet.yaml").recipe
     assert (stand_in.config["network"], stand_in.bar, stand_in.reference) == ("squeezenet1_0", [], [])
 
 
@@ -108,7 +108,7 @@ def test_the_picture_learns_and_a_dead_one_is_told(make: Make) -> None:
     # Random weights tell textures apart as well: enough to see whether pixels are moved the right way.
     assert learns(make(content_weight=0.1), 40)
     dead = make(content_weight=0.1)
-    dead.optimizer.param_groups[0]["lr"] = 0.0
+    dead.optimizer.param_groups[0]["share"] = 0.0
     assert not learns(dead, 40)
     astray = make(content_weight=0.1, style_weight=0)
     assert not learns(astray, 40)
@@ -122,7 +122,7 @@ def test_it_learns_the_course_s_pictures(mirror: Path, make: Make) -> None:
     assert project.picture.shape == (1, 3, 64, 94)
     assert learns(project, 40)
     dead = make(**published)
-    dead.optimizer.param_groups[0]["lr"] = 0.0
+    dead.optimizer.param_groups[0]["share"] = 0.0
     assert not learns(dead, 40)
 
 
@@ -164,9 +164,8 @@ def test_what_is_shown(make: Make) -> None:
 def test_live_settings(make: Make) -> None:
     project = make()
     project.config = project.config.model_copy(update={"learning_rate": 0.5, "style_weight": 0.0})
-    project.changed(project.config)
-    assert project.optimizer.param_groups[0]["lr"] == 0.5
     assert run(project, 1)[0]["loss/style"] == 0
+    assert project.optimizer.param_groups[0]["lr"] == 0.5
 
 
 @pytest.mark.parametrize(

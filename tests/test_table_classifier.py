@@ -10,12 +10,12 @@ import torch
 from workbench.datasets import table
 from workbench.events import Curve, Event, Matrix, Scalars, Table
 from workbench.problems import Problem
-from workbench.projects.table_classifier import SHOWN, TableClassifier
+from workbench.projects.neural_networks.table_classifier import EXAMPLES, TableClassifier
 from workbench.recipes.recipe import Compute, Recipe, Train
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.log import EventLog
 from workbench.torchkit.metrics import auc
-from workbench.training.loop import Training
+from workbench.training.loop import Loop
 
 
 def made(folder: Path = Path(), **config: Any) -> TableClassifier:
@@ -94,10 +94,10 @@ def test_examples_belong_to_their_cells_surest_mistakes_first() -> None:
     assert wrong == examples.rows[: len(wrong)] and [row[2] for row in wrong] == sorted((row[2] for row in wrong), reverse=True)
     for truth in (0, 1):
         for taken in (0, 1):
-            assert examples.cells.count((truth, taken)) == min(SHOWN, matrix.values[truth][taken])
+            assert examples.cells.count((truth, taken)) == min(EXAMPLES, matrix.values[truth][taken])
     for row, (truth, taken) in zip(examples.rows, examples.cells, strict=True):
         assert row[:2] == [matrix.rows[truth], matrix.rows[taken]] and 0.5 <= float(row[2]) <= 1
-        (found,) = np.flatnonzero((np.abs(project.data.valid.raw[:, project.told] - row[3:]) <= 1e-3 * np.abs(row[3:])).all(1))
+        (found,) = np.flatnonzero((np.abs(project.data.valid.raw[:, project.telling] - row[3:]) <= 1e-3 * np.abs(row[3:])).all(1))
         assert project.data.valid.labels[found] == truth
     assert examples.columns[:3] == ["truth", "taken for", "probability"] and len(set(examples.columns)) == 7
 
@@ -246,7 +246,7 @@ def test_a_resumed_run_has_the_same_weights(tmp_path: Path) -> None:
         log = EventLog(tmp_path / name)
         train = Train(steps=steps, batch_size=32, log_every=3, evaluate_every=5, keep_best="valid/loss")
         recipe = Recipe(title="x", project="table_classifier", train=train)
-        Training(project, recipe, log, Checkpoints(tmp_path / name / "checkpoints")).fit()
+        Loop(project, recipe, log, Checkpoints(tmp_path / name / "checkpoints")).fit()
         log.close()
         return project
 

@@ -1,4 +1,4 @@
-"""What every PyTorch project leans on: saving in place, random states, evaluating, batches in memory, picture grids."""
+"""What every PyTorch project leans on: saving in place, random states, evaluating, batches in memory."""
 
 import io
 import math
@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 from workbench.problems import Problem
 from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.images import by_class, confusion, grid_png, pictures
 from workbench.torchkit.project import TorchProject
 
 
@@ -241,42 +239,6 @@ def test_batches_are_the_same_and_lie_at_the_same_place_wherever_one_begins(gath
         assert epoch(skipped) == whole[skipped:]
     for row, _ in InMemory((rows, labels), 4, None):
         row.mul_(torch.ones(2, requires_grad=True))  # a project may change its batch in place
-
-
-@pytest.mark.parametrize("channels", [0, 1, 3])
-def test_tiles_can_be_cut_out_of_a_grid_again(channels: int) -> None:
-    shape = (5, 4, 6) if not channels else (5, channels, 4, 6)
-    tiles = np.random.default_rng(0).random(shape).astype(np.float32)
-    for given in (tiles, torch.from_numpy(tiles)):
-        sheet = np.asarray(Image.open(io.BytesIO(grid_png(given, 3))))
-        assert sheet.shape[:2] == (2 * 4, 3 * 6)
-        width = sheet.shape[1] // 3
-        for index in range(5):
-            row, column = divmod(index, 3)
-            cut = sheet[row * 4 : row * 4 + 4, column * width : column * width + width]
-            tile = tiles[index] if not channels else tiles[index].transpose(1, 2, 0).squeeze()
-            assert np.array_equal(cut, np.rint(tile * 255))
-        assert not sheet[4:, 12:].any()
-
-
-def test_what_is_no_colour_is_clipped() -> None:
-    sheet = Image.open(io.BytesIO(grid_png(np.array([[[-1.0, 2.0, math.nan, 0.5]]]), 1)))
-    assert np.asarray(sheet).tolist() == [[0, 255, 0, 128]]
-
-
-def test_pictures_have_no_more_columns_than_pictures() -> None:
-    event = pictures("digits", np.zeros((3, 8, 8)), ["a", "b", "c"])
-    assert (event.columns, event.captions) == (3, ["a", "b", "c"])
-    assert Image.open(io.BytesIO(event.png)).size == (24, 8)
-
-
-def test_confusion_has_the_truth_in_rows() -> None:
-    matrix = confusion(torch.tensor([0, 0, 1]), torch.tensor([0, 2, 1]), ["a", "b", "c"])
-    assert matrix.values == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
-    assert matrix.rows == matrix.columns == ["a", "b", "c"]
-    rows = by_class(matrix).rows
-    assert rows[:2] == [["a", 2, 1, 0.5], ["b", 1, 1, 1]]
-    assert math.isnan(float(rows[2][3]))
 
 
 def test_numbers_of_numpy_in_a_state_dict_come_back() -> None:

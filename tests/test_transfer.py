@@ -15,9 +15,9 @@ from torch import nn
 
 from workbench.events import Images, Matrix, Scalars, Table
 from workbench.problems import Problem
-from workbench.projects.transfer import Transfer, most_confused
+from workbench.projects.convolutional_networks.transfer import Transfer, most_confused
 from workbench.recipes.recipe import Compute, Train
-from workbench.torchkit import kept
+from workbench.torchkit import disk_cache
 
 Make = Callable[..., Transfer]
 CNN = {"network": "cnn", "channels": [[8], [16]], "learning_rate": 0.01}
@@ -199,7 +199,7 @@ def test_a_cache_that_cannot_be_written_is_no_reason_not_to_train(make: Make, ho
 
 
 def test_the_cache_stays_bounded(make: Make, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "KEPT", 4)
+    monkeypatch.setattr(disk_cache, "LIMIT", 4)
     make(**SQUEEZENET), make(**SQUEEZENET, picture_size=40)
     assert len(list((home / "cache" / "features").iterdir())) == 4
     with Looks() as seen:
@@ -267,7 +267,7 @@ def test_a_picture_of_a_file_gets_the_answer_that_it_gets_in_the_test(make: Make
     project = make(**CNN)
     train(project, 60)
     with project.evaluating():
-        wanted = project.chances(project.splits["test"][0], seen=True).exp()
+        wanted = project.log_probabilities(project.splits["test"][0], pictures=False).exp()
     files = [file for name in sorted((stripes / "test").iterdir()) for file in sorted(name.iterdir())]
     for file, shares in zip(files, wanted, strict=True):
         reply = asked(project, file.read_bytes())

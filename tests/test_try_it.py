@@ -18,7 +18,8 @@ from textual.widgets import Input
 
 from workbench import paths
 from workbench.launch import start as launch
-from workbench.runs import runs
+from workbench.runs.run import Run
+from workbench.runs.state import state_of
 from workbench.tui.app import DlwbApp
 from workbench.tui.models import requests
 from workbench.tui.panels.bars import Bars
@@ -36,26 +37,26 @@ DIGITS = {
 """Strokes in shares of the pad, as a person would draw them."""
 
 
-def trained(*words: str) -> runs.Run:
+def trained(*words: str) -> Run:
     """A run that has finished."""
     return finished(launch.start(words[0], words[1:]))
 
 
-def finished(run: runs.Run) -> runs.Run:
+def finished(run: Run) -> Run:
     end = time.monotonic() + 300
-    while runs.state(run).alive:
+    while state_of(run).alive:
         assert time.monotonic() < end
         time.sleep(0.2)
-    assert runs.state(run).state == "finished", runs.state(run)
+    assert state_of(run).state == "finished", state_of(run)
     return run
 
 
 @pytest.fixture
-def digits() -> runs.Run:
+def digits() -> Run:
     return trained("digits-mlp", "train.epochs=60", "train.evaluate_every=0", "train.sample_every=100000", "compute.threads=1")
 
 
-async def opened(pilot, run: runs.Run) -> TryScreen:
+async def opened(pilot, run: Run) -> TryScreen:
     """Open the screen with `t` in the list of runs, and wait until something answers."""
     await pilot.press("2")
     await settle(pilot, lambda: run.stem in pilot.app.library.entries.get(run.id, run).run.stem and "finished" in seen(pilot.app))
@@ -80,13 +81,23 @@ async def draw(pilot, strokes, button: int = 1) -> None:
         await pilot.mouse_up("#pad", offset=cells[-1])
 
 
+async def fill(pilot, name: str, text: str) -> None:
+    """Walk to a field and type."""
+    screen = pilot.app.screen
+    for _ in screen.rows.form.fields:
+        if screen.rows.key != name:
+            await pilot.press("tab")
+    assert screen.rows.key == name
+    await pilot.press("ctrl+u", *text)
+
+
 def best(app: DlwbApp) -> str:
     shares = app.screen.query_one(Bars).shares
     return max(shares, key=lambda name: shares[name], default="")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_a_digit_drawn_with_the_mouse_is_named(digits: runs.Run, size) -> None:
+async def test_a_digit_drawn_with_the_mouse_is_named(digits: Run, size) -> None:
     async with DlwbApp().run_test(size=size) as pilot:
         screen = await opened(pilot, digits)
         assert isinstance(screen, TryPictureScreen)
@@ -107,7 +118,7 @@ async def test_a_digit_drawn_with_the_mouse_is_named(digits: runs.Run, size) -> 
         await asyncio.wait_for(process.wait(), 10)
 
 
-async def test_a_digit_drawn_with_the_keys_and_one_from_a_file(digits: runs.Run, tmp_path: Path) -> None:
+async def test_a_digit_drawn_with_the_keys_and_one_from_a_file(digits: Run, tmp_path: Path) -> None:
     photo = tmp_path / "seven.jpg"
     sheet = Image.new("L", (300, 400), 230)
     for x in range(80, 220):
@@ -134,7 +145,7 @@ async def test_a_digit_drawn_with_the_keys_and_one_from_a_file(digits: runs.Run,
         assert screen.ready
 
 
-async def test_what_answers_may_be_killed_and_started_again(digits: runs.Run) -> None:
+async def test_what_answers_may_be_killed_and_started_again(digits: Run) -> None:
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, digits)
         os.kill(screen.answering._process.pid, signal.SIGKILL)
@@ -169,16 +180,19 @@ async def test_a_prompt_is_written_on(tmp_path: Path) -> None:
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, run)
         assert isinstance(screen, TryFormScreen)
-        await settle(pilot, lambda: isinstance(pilot.app.focused, Input) and pilot.app.focused.name == "prompt")
-        fields = {str(field.name): field for field in screen.query(Input)}
-        fields["prompt"].value, fields["temperature"].value, fields["length"].value = "the cat sat on the m", "0", "30"
+        await settle(pilot, lambda: isinstance(pilot.app.focused, Input) and screen.rows.editing == "prompt")
+        for name, text in (("prompt", "the cat sat on the m"), ("temperature", "0"), ("length", "30")):
+            await fill(pilot, name, text)
         await pilot.press("enter")
         await settle(pilot, lambda: "the cat sat on the mat. the" in seen(pilot.app).replace("\n", " "), 20)
         assert best(pilot.app) == "a"
-        fields["temperature"].value = "hot"
+        await fill(pilot, "temperature", "hot")
+        await fill(pilot, "length", "20")
         await pilot.press("enter")
-        await settle(pilot, lambda: "temperature: must be a number, not 'hot'" in seen(pilot.app), 10)
-        fields["temperature"].value, fields["prompt"].value = "1", "Ω"
+        await settle(pilot, lambda: "must be a number, not 'hot'" in seen(pilot.app), 10)
+        assert screen.rows.editing == "temperature", "what is wrong is under the cursor"
+        await fill(pilot, "temperature", "1")
+        await fill(pilot, "prompt", "Ω")
         await pilot.press("enter")
         await settle(pilot, lambda: "never has 'Ω'" in seen(pilot.app), 10)
 
@@ -197,12 +211,11 @@ async def test_a_row_of_an_own_table_is_judged(tmp_path: Path) -> None:
         screen = pilot.app.screen
         await pilot.press("enter")
         assert screen._question is None, "nothing is asked before there are fields"
-        await settle(pilot, lambda: len(screen.query(Input)) == 2)
-        fields = {str(field.name): field for field in screen.query(Input)}
-        assert 165 < float(fields["height"].value) < 175
-        await settle(pilot, lambda: "height: 14" in seen(pilot.app) and "in the training rows" in seen(pilot.app), 10)
+        await settle(pilot, lambda: len(screen.rows.form.fields) == 2)
+        assert 165 < float(screen.rows.form.fields["height"].text) < 175
+        await settle(pilot, lambda: re.search(r"14\d.* in the training", seen(pilot.app)), 10)
         for height, name in (("195", "tall"), ("145", "short")):
-            fields["height"].value = height
+            await fill(pilot, "height", height)
             await pilot.press("enter")
             await settle(pilot, lambda name=name: best(pilot.app) == name and screen.outputs["answer"] == name, 10)
 
@@ -212,7 +225,7 @@ async def test_what_is_typed_while_it_loads_is_asked_once_it_has_loaded(tmp_path
     """The project waits in build_data for as long as a file is there."""
     gate, source = tmp_path / "gate", LINE
     for old, new in (
-        ("can_answer = True", 'can_answer = True\n    takes = "text"'),
+        ("    class Config(Settings):", '    takes = "text"\n\n    class Config(Settings):'),
         ('    at: float = 1.0\n        """Where the line is asked for."""', '    review: str = ""\n        """a review of your own"""'),
         ("{request.at}) = {self.weights[0] * request.at", "1) = {self.weights[0]"),
         ("rng = np.random.default_rng(0)\n", f"rng = np.random.default_rng(0)\n        while __import__('os').path.exists({str(gate)!r}):\n"

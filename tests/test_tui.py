@@ -13,8 +13,9 @@ from textual._styles_cache import StylesCache
 
 from workbench import preferences
 from workbench.events import Scalars, Status, Text
-from workbench.runs import runs
 from workbench.runs.log import EventLog
+from workbench.runs.run import Run
+from workbench.runs.state import state_of
 from workbench.tui.app import DlwbApp
 from workbench.tui.drawing import palette
 from workbench.tui.models.library import Library
@@ -27,7 +28,7 @@ from workbench.tui.screens.run import RunScreen
 from workbench.tui.screens.runs import RunsScreen
 
 
-def commands(run: runs.Run) -> list[str]:
+def commands(run: Run) -> list[str]:
     return [json.loads(line)["verb"] for line in run.control.read_text().splitlines()]
 
 
@@ -137,7 +138,7 @@ async def test_keys_do_what_the_table_says() -> None:
         await pilot.press("s")
         await settle(pilot, lambda: commands(run)[-1] == "stop")
         await pilot.press("q")
-    assert runs.state(run).alive, "quitting ends no run"
+    assert state_of(run).alive, "quitting ends no run"
     held.release()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from workbench.recipes.recipe import Bar, Recipe, Reference, Train
 from workbench.runs import bars as verdict
-from workbench.runs.runs import Summary
+from workbench.runs.summary import Summary
 
 LAST: dict[str, float | str] = {"valid/loss": 0.2, "valid/accuracy": 0.9, "test/accuracy": 0.97}
 BEST: dict[str, float | str] = {"valid/loss": 0.1, "valid/accuracy": 0.95, "test/accuracy": 0.97}

@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from workbench.recipes import recipe as recipes
+from workbench.recipes.find import shipped_and_own
 from workbench.recipes.hints import applies, place, stage, written
-from workbench.recipes.recipe import Note, RecipeProblem
+from workbench.recipes.load import RecipeProblem, load_recipe
+from workbench.recipes.recipe import Note, Recipe, dump_recipe
 
 
-def load(folder: Path, watch: str) -> recipes.Recipe:
+def load(folder: Path, watch: str) -> Recipe:
     file = folder / "noted.yaml"
     file.write_text(f"title: Noted\nproject: image_classifier\nconfig: {{data: digits}}\nwatch:\n{watch}")
-    return recipes.load(file).recipe
+    return load_recipe(file).recipe
 
 
 def test_sentences_and_notes_stand_side_by_side_and_are_kept_in_the_run(tmp_path) -> None:
@@ -23,8 +24,8 @@ def test_sentences_and_notes_stand_side_by_side_and_are_kept_in_the_run(tmp_path
         Note(start="2 epochs", to="50 %", text="Early."),
         Note(when="valid/loss > train/loss", text="Overfitting."),
     ]
-    (tmp_path / "again.yaml").write_text(recipes.dump(made))
-    assert recipes.load(tmp_path / "again.yaml").recipe.watch == made.watch
+    (tmp_path / "again.yaml").write_text(dump_recipe(made))
+    assert load_recipe(tmp_path / "again.yaml").recipe.watch == made.watch
     assert [written(note) for note in made.watch[1:]] == ["from 2 epochs to 50 %: Early.", "when valid/loss > train/loss: Overfitting."]
     assert stage(Note(text="x", to=400)) == "to step 400"
 
@@ -75,6 +76,6 @@ def test_where_the_length_is_not_known_a_share_of_it_is_nowhere() -> None:
 
 
 def test_every_shipped_recipe_s_notes_can_be_placed() -> None:
-    for path in recipes.shipped_and_own():
-        for note in recipes.load(path).recipe.watch:
+    for path in shipped_and_own():
+        for note in load_recipe(path).recipe.watch:
             assert isinstance(note, str) or isinstance(applies(note, 10, 1000, 100, {"valid/loss": 1.0}.get), bool)

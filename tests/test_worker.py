@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from lines import LINE, comparable, created, folded, start
 
-from workbench import follow
 from workbench.launch import start as launch
 from workbench.problems import Problem
-from workbench.runs import commands, lock, runs, trash
+from workbench.runs import commands, lock, trash
 from workbench.runs.checkpoint import Checkpoints
-from workbench.runs.runs import Run
+from workbench.runs.run import Run, list_runs
+from workbench.runs.state import State, state_of
+from workbench.runs.summary import summary_of
 from workbench.training.numpy_state import decode_npz
 
 SLOW = "{sleep: 0.01}"
@@ -37,13 +38,13 @@ def until(what: Callable[[], Any], seconds: float = 60.0) -> Any:
     raise AssertionError("it never came")
 
 
-def ended(run: Run) -> runs.State:
-    until(lambda: not runs.state(run).alive)
-    return runs.state(run)
+def ended(run: Run) -> State:
+    until(lambda: not state_of(run).alive)
+    return state_of(run)
 
 
 def at_step(run: Run, step: int) -> None:
-    until(lambda: folded(run).step >= step or not runs.state(run).alive)
+    until(lambda: folded(run).step >= step or not state_of(run).alive)
 
 
 def send(run: Run, which: str, number: int) -> None:
@@ -55,8 +56,8 @@ def send(run: Run, which: str, number: int) -> None:
 def nothing_is_left() -> Iterator[None]:
     """End whatever a failed test left running."""
     yield
-    for run in runs.list_runs():
-        if runs.state(run).alive:
+    for run in list_runs():
+        if state_of(run).alive:
             launch.kill(run)
 
 
@@ -67,7 +68,7 @@ def test_a_run_from_start_to_end(tmp_path: Path) -> None:
     history = folded(run)
     assert history.step == history.steps == 100
     assert history.last("test/loss") is not None
-    assert runs.summary(run).last["test/loss"] == history.last("test/loss")
+    assert summary_of(run).last["test/loss"] == history.last("test/loss")
     assert (run.path / "project.py").read_text() == LINE
     assert not lock.is_held(run.lock)
 
@@ -82,7 +83,7 @@ def test_after_any_kill_it_resumes_to_the_same_run(tmp_path: Path, seed: int) ->
     for _ in range(3):
         at_step(killed, folded(killed).step + chance.randrange(1, 60))
         time.sleep(chance.uniform(0, 0.05))
-        if not runs.state(killed).alive:
+        if not state_of(killed).alive:
             break
         before = folded(killed).step
         send(killed, "worker", signal.SIGKILL)
@@ -131,10 +132,10 @@ def test_an_import_error_has_a_name(tmp_path: Path) -> None:
     from lines import write
 
     from workbench.recipes import project_schemas, trust
-    from workbench.recipes import recipe as recipes
+    from workbench.recipes.load import load_recipe
 
     path = write(tmp_path / "x")
-    loaded = recipes.load(path)
+    loaded = load_recipe(path)
     (tmp_path / "x" / "line.py").write_text(source)
     trust.trust(tmp_path / "x" / "line.py")
     with pytest.raises(Problem, match="a_module_that_is_not_there"):
@@ -183,7 +184,7 @@ def test_its_parent_may_die_and_it_goes_on(tmp_path: Path) -> None:
     at_step(run, 10)
     send(run, "parent", signal.SIGKILL)
     time.sleep(0.1)
-    assert runs.state(run).alive
+    assert state_of(run).alive
     assert ended(run).state == "finished"
     assert folded(run).step == 200
 
@@ -196,9 +197,9 @@ def test_when_both_die_it_vanished_and_after_a_restart_that_is_said(tmp_path: Pa
     assert ended(run).cause == "vanished"
     content = {**lock.content(run.lock), "boot": "another"}
     run.lock.write_text(json.dumps(content))
-    assert runs.state(run).cause == "restart"
+    assert state_of(run).cause == "restart"
     run.lock.write_text(json.dumps({**content, "host": "gpu07"}))
-    state = runs.state(run)
+    state = state_of(run)
     assert state.state == "away" and state.message.startswith("on gpu07, last line ")
     with pytest.raises(Problem, match="gpu07"):
         launch.launch(run)
@@ -227,7 +228,7 @@ def test_the_kernels_out_of_memory_has_a_name(tmp_path: Path) -> None:
     try:
         run = created(tmp_path, "{event: eat}")
         join = "import os,sys;open(sys.argv[1]+'/cgroup.procs','w').write(str(os.getpid()))"
-        script = f"{join};from workbench import launch, runs;launch.launch(runs.find('last'))"
+        script = f"{join};from workbench import launch;from workbench.runs.run import find_run;launch.launch(find_run('last'))"
         subprocess.run([sys.executable, "-c", script, str(folder)], check=True)
         state = ended(run)
         assert (state.state, state.cause) == ("failed", "memory")
@@ -269,22 +270,22 @@ def test_a_full_disk_has_a_name_and_the_run_resumes(tmp_path: Path, small_disk: 
 def test_pausing_steering_and_asking(tmp_path: Path) -> None:
     run = start(tmp_path, "{sleep: 0.002}", LONG)
     at_step(run, 5)
-    assert follow.answer(run, launch.command(run, "pause")) == (True, "paused")
-    until(lambda: runs.state(run).state == "paused")
+    assert launch.answer(run, launch.command(run, "pause")) == (True, "paused")
+    until(lambda: state_of(run).state == "paused")
     step = folded(run).step
-    assert follow.answer(run, launch.command(run, "set", {"config.learning_rate": 0.01})) == (True, "")
-    ok, message = follow.answer(run, launch.command(run, "set", {"config.sleep": 1}))
+    assert launch.answer(run, launch.command(run, "set", {"config.learning_rate": 0.01})) == (True, "")
+    ok, message = launch.answer(run, launch.command(run, "set", {"config.sleep": 1}))
     assert not ok and "config.sleep cannot be changed while the run goes on" in message
-    ok, message = follow.answer(run, launch.command(run, "set", {"config.learning_rate": -1}))
+    ok, message = launch.answer(run, launch.command(run, "set", {"config.learning_rate": -1}))
     assert not ok and "learning_rate" in message
-    assert follow.answer(run, launch.command(run, "sample", {"at": 3}))[0]
-    ok, message = follow.answer(run, launch.command(run, "sample", {"att": 3}))
+    assert launch.answer(run, launch.command(run, "sample", {"at": 3}))[0]
+    ok, message = launch.answer(run, launch.command(run, "sample", {"att": 3}))
     assert not ok and "att" in message
     assert folded(run).step <= step + 3  # the window that was open may have closed at the pause
     assert folded(run).samples["sample/line"].latest.text.startswith("y(3.0) = ")  # type: ignore[union-attr]
-    assert follow.answer(run, launch.command(run, "resume"))[0]
+    assert launch.answer(run, launch.command(run, "resume"))[0]
     at_step(run, step + 20)
-    assert follow.answer(run, launch.command(run, "checkpoint"))[0]
+    assert launch.answer(run, launch.command(run, "checkpoint"))[0]
     assert [mark.settings for mark in folded(run).marks] == [{"config.learning_rate": 0.01}]
     assert any(generation.pinned for generation in Checkpoints(run.path / "checkpoints").generations())
     launch.stop(run)
@@ -300,7 +301,7 @@ def test_a_command_is_done_once_whatever_its_line_looks_like(tmp_path: Path) -> 
     line = run.control.read_bytes()
     with run.control.open("ab") as file:
         file.write(b"nonsense\n{}\n" + line + line[:20])
-    assert follow.answer(run, identity)[0]
+    assert launch.answer(run, identity)[0]
     at_step(run, folded(run).step + 20)
     texts = [event for event in folded(run).samples["sample/line"].events if event.text.startswith("y(2.0)")]  # type: ignore[union-attr]
     assert len(texts) == 1
@@ -316,13 +317,13 @@ def test_only_one_parent_at_a_time(tmp_path: Path) -> None:
     launch.stop(run)
     ended(run)
     trash.delete(run)
-    assert run not in runs.list_runs()
+    assert run not in list_runs()
 
 
 def test_children_of_the_project_do_not_keep_the_run_alive(tmp_path: Path) -> None:
     run = start(tmp_path, "{event: fork}")
-    until(lambda: not runs.state(run).alive, 20)
-    assert runs.state(run).state == "finished"
+    until(lambda: not state_of(run).alive, 20)
+    assert state_of(run).state == "finished"
 
 
 def test_changed_code_is_said_and_wants_anyway(tmp_path: Path) -> None:
@@ -331,7 +332,7 @@ def test_changed_code_is_said_and_wants_anyway(tmp_path: Path) -> None:
     launch.stop(run)
     ended(run)
     recipe = (run.path / "recipe.yaml").read_text()
-    shipped = next(name for name in ("bike_sharing", "image_classifier") if (Path(runs.paths.projects()) / f"{name}.py").exists())
+    shipped = "bike_sharing"
     (run.path / "recipe.yaml").write_text(recipe.replace("project: ./project.py", f"project: {shipped}"))
     with pytest.raises(Problem, match=f"The code of {shipped} has changed"):
         launch.launch(run)
@@ -352,11 +353,7 @@ def test_answers_from_the_best_weights(tmp_path: Path) -> None:
     ended(run)
     asked = '{"id": 1, "predict": {"x": 0.5}}\nnonsense\n{"id": 2, "sample": {"at": 1}}\n{"id": 3, "sample": {"wrong": 1}}\n'
     done = subprocess.run(
-        [sys.executable, "-m", "workbench.training.worker", "--answer", str(run.path)],
-        input=asked,
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-m", "workbench.training.answer", str(run.path)], input=asked, capture_output=True, text=True, check=True
     )
     *doing, ready, first, second, third, fourth = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["doing"] for each in doing] == ["reading its data", "building its network", "loading its weights"]

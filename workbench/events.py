@@ -5,6 +5,7 @@ A line is one JSON object whose last member is the CRC-32 of the bytes before it
 Tags are `split/metric[/series]`: the same metric is the same chart, the rest names the series.
 """
 
+import contextlib
 import math
 import re
 import zlib
@@ -226,8 +227,11 @@ def _listed(value: Any) -> Any:
 _encoder = msgspec.json.Encoder(enc_hook=_listed)
 CRC_MEMBER = b',"crc":"'
 _END = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
-decode_plain: Callable[[bytes], AnyEvent] = msgspec.json.Decoder(AnyEvent).decode
+_decoder = msgspec.json.Decoder(AnyEvent)
+decode_plain: Callable[[bytes], AnyEvent] = _decoder.decode
 """Decodes a whole line that `is_plain`; msgspec.DecodeError where `decode` must look closer."""
+decode_lines: Callable[[bytes], list[AnyEvent]] = _decoder.decode_lines
+"""The same for many lines at once."""
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -235,21 +239,18 @@ def spelled(value: Any) -> Any:
     """NaN and infinity as words, as JSON has no numbers for them and msgspec would write null."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, dict):
-        return {key: spelled(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [spelled(item) for item in value]
-    return value
+    return _each(value, spelled)
 
 
 def _unspelled(value: Any) -> Any:
-    if isinstance(value, str):
-        return _SPECIAL.get(value, value)
+    return _SPECIAL.get(value, value) if isinstance(value, str) else _each(value, _unspelled)
+
+
+def _each(value: Any, change: Callable[[Any], Any]) -> Any:
+    """The same value with every item of it changed."""
     if isinstance(value, dict):
-        return {key: _unspelled(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_unspelled(item) for item in value]
-    return value
+        return {key: change(item) for key, item in value.items()}
+    return [change(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def seal(body: bytes) -> bytes:
@@ -314,39 +315,17 @@ class Unknown(msgspec.Struct, frozen=True):
 def decode(body: bytes) -> AnyEvent | Unknown | None:
     """The event of a whole line's body (what `whole` returned), with foreign text cleaned; None where it is no event at all."""
     line = body + b"}"
-    plain = is_plain(line)
-    try:
-        if plain:
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
+        if is_plain(line):
             return decode_plain(line)
-    except msgspec.ValidationError:
-        pass
-    except (msgspec.DecodeError, RecursionError):
-        return None
     try:
-        value = msgspec.json.decode(line)
-        if not isinstance(value, dict):
+        value = cleaned(msgspec.json.decode(line))
+        name: Any = value.get("type") if isinstance(value, dict) else None
+        if not isinstance(name, str):
             return None
-        if not plain:
-            value = cleaned(value)
-        return _converted(value)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-
-
-_types = {kind.__struct_config__.tag: kind for kind in AnyEvent.__args__}
-
-
-def _converted(value: dict[str, Any]) -> AnyEvent | Unknown | None:
-    name = value.get("type")
-    if not isinstance(name, str):
-        return None
-    kind = _types.get(name)
-    if kind is None:
-        return Unknown(name)
-    for member in ("values", "x", "y", "at"):
-        if member in value:
-            value[member] = _unspelled(value[member])
-    try:
-        return msgspec.convert(value, AnyEvent)  # type: ignore[no-any-return]
+        numbers = {member: _unspelled(value[member]) for member in ("values", "x", "y", "at") if member in value}
+        return msgspec.convert({**value, **numbers}, AnyEvent)  # type: ignore[no-any-return]
     except msgspec.ValidationError:
         return Unknown(name)
+    except (msgspec.DecodeError, RecursionError):
+        return None

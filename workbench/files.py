@@ -1,10 +1,10 @@
-"""Small files: written atomically (to a temporary file, synced, renamed), and read safely whatever they contain."""
+"""Small files: written whole or not at all (beside, synced, renamed), read whatever somebody has put there, and stamped to see a change."""
 
 import errno
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -68,3 +68,30 @@ def taken(path: Path) -> int:
     except OSError:
         return 0
     return total
+
+
+UNSETTLED = 2 * 10**9
+"""Nanoseconds in which a file may be written again and keep its times: the coarsest clocks of file systems tick so slowly."""
+
+
+class Stamp(NamedTuple):
+    """What tells a file from the same path's file before; all 0 where there is none."""
+
+    mtime: int = 0
+    ctime: int = 0
+    """Nanoseconds, like `mtime`. Unlike that one nobody can set it back."""
+    size: int = 0
+    inode: int = 0
+
+    def settled(self, now: int) -> bool:
+        """Whether a change after `now` (nanoseconds, `time.time_ns`) is sure to be seen."""
+        return self == Stamp() or max(self.mtime, self.ctime) < now - UNSETTLED
+
+
+def stamp(path: Path) -> Stamp:
+    """The stamp of the file that the path leads to now."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return Stamp()
+    return Stamp(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)

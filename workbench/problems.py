@@ -71,3 +71,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     matches = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     matches = matches or [choice for choice in choices if word.lower() == choice.lower()]
     return f"; did you mean {one_line(matches[0], 60)}?" if matches else ""
+
+
+def first_fault(error: Any) -> str:
+    """The first thing that pydantic's ValidationError names, with its place: "learning_rate: Input should be greater than 0"."""
+    fault = error.errors()[0]
+    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"

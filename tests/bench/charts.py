@@ -85,7 +85,7 @@ class Nine:
         self.follow()
         for number, ones in enumerate(self.pyramids):
             cells = draw(plot(ones, self.smoothed[number], self.points), WIDTH, HEIGHT)
-            for y in {region.y for region in changed(self.shown[number], cells)}:
+            for y in changed(self.shown[number], cells):
                 cells.strip(y, style_for, True)
             self.shown[number] = cells
 

@@ -23,7 +23,7 @@ from pty_terminal import PtyTerminal  # noqa: E402
 
 from workbench.events import Scalars, Status, version_line  # noqa: E402
 from workbench.runs.log import EventLog  # noqa: E402
-from workbench.runs.runs import Run  # noqa: E402
+from workbench.runs.run import Run  # noqa: E402
 
 DLWB = [sys.executable, "-c", "from workbench.cli import main; main()"]
 LIVE = 8

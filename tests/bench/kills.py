@@ -29,8 +29,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from killing import Victim, Whole, differences
 
 from workbench.launch import start as launch
-from workbench.recipes import recipe as recipes
-from workbench.runs import runs
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import load_recipe
+from workbench.runs.run import Run
+from workbench.runs.state import state_of
 
 SETTINGS = {
     "digits-mlp": ["train.epochs=200", "train.log_every=20", "train.checkpoint_every=150"],
@@ -48,7 +50,7 @@ SETTINGS = {
 MOMENTS = ("any", "any", "any", "any", "any", "start-up", "saving", "saving", "evaluating", "evaluating")
 
 
-def start(recipe: str, *more: str) -> runs.Run:
+def start(recipe: str, *more: str) -> Run:
     return launch.start(recipe, [*SETTINGS[recipe], "compute.threads=1", "compute.device=cpu", *more])
 
 
@@ -56,7 +58,7 @@ def campaign(recipe: str, kills: int, chance: random.Random) -> tuple[list[Victi
     """Kill runs of a recipe so many times in all; the runs, what was wrong, and how long an uninterrupted one took."""
     whole = Whole(start(recipe))
     wrong = []
-    rate = float(recipes.load(recipes.find(recipe)).recipe.config["learning_rate"]) * 1.001
+    rate = float(load_recipe(find_recipe(recipe)).recipe.config["learning_rate"]) * 1.001
     control = differences(Whole(start(recipe, f"config.learning_rate={rate}")).run, whole.run)
     if not {"folded series", "state in the newest checkpoint"} <= set(control):
         wrong.append(f"{recipe}: another learning rate was not noticed: {control}")
@@ -73,7 +75,7 @@ def campaign(recipe: str, kills: int, chance: random.Random) -> tuple[list[Victi
         except AssertionError as error:
             wrong.append(f"{victim.run.path}: {error}")
             left -= 1
-            if victim.run and runs.state(victim.run).alive:
+            if victim.run and state_of(victim.run).alive:
                 launch.kill(victim.run)
     return victims, wrong, whole.starting + whole.training
 

@@ -2,7 +2,7 @@
 
     python tests/bench/log.py [PAIRS [STEPS]]
 
-Each measurement is a process of its own that runs fit() on a project whose step is a fixed amount of NumPy work, some 5 ms, with real
+Each measurement is a process of its own that runs the loop on a project whose step is a fixed amount of NumPy work, some 5 ms, with real
 EventLog, Checkpoints, Inbox and Meters on the disk. *on* logs every step; *off* is the same loop with no line due before its end; *slow*
 is *on* with every fsync of the process made 50 ms slower by a preloaded library (a second or so apart, so one step in 200 meets one, five
 times as many as p99.9 leaves out); *waits* is the control: *slow*, with the sync moved into write(), which p99.9 must see. They take
@@ -45,7 +45,7 @@ def child(side: str, steps: int, repeats: int) -> None:
     from workbench.runs.checkpoint import Checkpoints
     from workbench.runs.commands import Inbox
     from workbench.runs.log import EventLog
-    from workbench.training.loop import fit
+    from workbench.training.loop import Loop
     from workbench.training.meters import Meters
     from workbench.training.project import Project
 
@@ -87,7 +87,9 @@ def child(side: str, steps: int, repeats: int) -> None:
     log = (Waiting if side == "waits" else EventLog)(folder)
     began = time.perf_counter()
     inbox = Inbox(folder / "control.jsonl")
-    fit(project, Recipe(title="x", project="x", train=train), log, Checkpoints(folder / "checkpoints"), inbox=inbox, meters=Meters("cpu"))
+    Loop(
+        project, Recipe(title="x", project="x", train=train), log, Checkpoints(folder / "checkpoints"), inbox=inbox, meters=Meters("cpu")
+    ).fit()
     whole = project.left - began
     log.close()
     began = time.perf_counter()

@@ -1,9 +1,12 @@
 """What the terminal program costs and how fast it is, on a real pseudo terminal of 120x40 cells; beside wandb's LEET where that is given.
 
-    python tests/bench/terminal.py [--leet WANDB] [paint] [open] [bytes]
+    python tests/bench/terminal.py [--leet WANDB] [--before CHECKOUT] [--turns N] [paint] [open] [bytes]
 
-paint: first paint of `dlwb` against an empty Textual program with the same table, in interleaved pairs (at most 1.3 times).
-open: from Enter on a run of 100,000 steps x 4 metrics to the full picture (under 0.5 s), cold and after the cursor rested on it.
+paint: first paint of `dlwb` with 120 recipes, and with the shipped ones, against an empty Textual program with a table of as many rows,
+interleaved (at most 1.15 times).
+open: from Enter on a run of 100,000 steps x 4 metrics to the full picture (under 0.5 s): on the newest one and on another one at once, and
+after the cursor rested on it.
+`--before` measures another checkout beside this one, turn by turn: on a busy machine only the ratio says anything.
 bytes: bytes a second to the terminal of a live run with four metrics at 10 Hz (at most 1.4 KiB/s), and of a finished run (under 100 B/s).
 """
 
@@ -12,6 +15,7 @@ import json
 import math
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +33,7 @@ from workbench.runs.log import EventLog  # noqa: E402
 
 DLWB = [sys.executable, "-c", "from workbench.cli import main; main()"]
 STEPS = 100_000
+RECIPES = 120
 HZ = 10.0
 
 PLAIN = """
@@ -79,61 +84,113 @@ def write(log: EventLog, steps: int, upto: int, pause: float = 0.0) -> None:
             time.sleep(max(0.0, began + step * pause - time.monotonic()))
 
 
-def paint(pairs: int = 10) -> None:
-    """First paint, against a Textual program that has nothing but the same table."""
-    from workbench.tui.models.library import Library
+def side(before: str) -> dict[str, str]:
+    """The environment of this checkout, or of another one with a home of its own; compiled, as what was installed is."""
+    home = os.environ["DLWB_HOME"] + "-before" * bool(before)
+    path = before or str(Path(__file__).parents[2])
+    return {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "DLWB_HOME": home, "PYTHONDONTWRITEBYTECODE": ""}
 
-    library = Library()
-    library.load_recipes()
-    rows = [[each.title, each.loaded.recipe.lesson if each.loaded else "", "", ""] for each in library.shelf]
-    first = rows[0][0].encode()  # the last may lie below the screen's edge
-    times: dict[str, list[float]] = {"dlwb": [], "plain": []}
-    for _ in range(pairs):
-        for name, command in (("dlwb", DLWB), ("plain", [sys.executable, "-c", PLAIN, json.dumps(rows)])):
-            terminal = PtyTerminal(command, environment={"PYTHONDONTWRITEBYTECODE": ""})  # compiled, as what was installed is
-            terminal.listen(30, until=first)
-            times[name].append(terminal.last - terminal.started)
+
+def first_paint(rows: list[list[str]], marker: str, before: str, turns: int) -> None:
+    """First paint of the list, against a Textual program that has nothing but a table of as many rows; each side's first start aside."""
+    commands = {"dlwb": DLWB, "plain": [sys.executable, "-c", PLAIN, json.dumps(rows)], **({"before": DLWB} if before else {})}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    for turn in range(-1, turns):
+        for name, command in commands.items():
+            terminal = PtyTerminal(command, environment=side(before if name == "before" else ""))
+            terminal.listen(30, until=(rows[0][0] if name == "plain" else marker).encode())
+            taken = terminal.last - terminal.started, terminal.cpu
+            if turn >= 0:
+                times[name].append(taken)
+            elif name != "plain":
+                terminal.listen(30, until_quiet=5)  # until what it keeps for the next start is written
+                print(f"  {name}, its first start: {taken[0]:.3f} s, {taken[1]:.2f} s of processor time")
             terminal.close()
-    ours, plain = median(times["dlwb"]), median(times["plain"])
-    ratios = sorted(one / other for one, other in zip(times["dlwb"], times["plain"], strict=True))
-    print(f"first paint: dlwb {ours:.3f} s, an empty Textual program with the same table {plain:.3f} s")
-    print(f"  ratio of {pairs} interleaved pairs: median {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}); at most 1.3")
+    for name, taken_by in times.items():
+        wall, cpu = (median(each[kind] for each in taken_by) for kind in (0, 1))
+        ratios = sorted(one[0] / other[0] for one, other in zip(taken_by, times["plain"], strict=True))
+        cpu_ratio = sum(one[1] for one in taken_by) / sum(other[1] for other in times["plain"])
+        print(f"  {name:<7}{wall:.3f} s, ratio median {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}); ", end="")
+        print(f"{cpu:.2f} s of processor time, ratio {cpu_ratio:.2f}")
 
 
-def opening(leet: str, folder: Path, repeats: int = 5) -> None:
+def paint(before: str, turns: int) -> None:
+    """With all the recipes there will be, and with those of today."""
+    from workbench import paths
+    from workbench.recipes.find import shipped_and_own
+    from workbench.recipes.load import load_recipe
+    from workbench.tui.models.library import Library
+    from workbench.tui.screens.recipes import FIRST
+
+    shipped = [path for path in shipped_and_own() if path.is_relative_to(paths.shipped("recipes"))]
+    marker = load_recipe(next(path for path in shipped if path.stem == FIRST)).recipe.title[:20]  # the cursor is there, so it is seen
+    for count in (RECIPES, 0):
+        for home in {os.environ["DLWB_HOME"], *([os.environ["DLWB_HOME"] + "-before"] if before else [])}:
+            own = Path(home, "recipes")
+            shutil.rmtree(own, ignore_errors=True)
+            own.mkdir(parents=True)
+            for place in range(count - len(shipped)):
+                path = shipped[place % len(shipped)]
+                text = path.read_text().replace("title: ", f"title: Copy {place} of ", 1)
+                (own / f"{path.stem}-{place}.yaml").write_text(text)
+        time.sleep(2.5)  # a file written just now is not kept in the index
+        library = Library()
+        library.load_recipes()
+        rows = [[each.title, each.loaded.recipe.lesson if each.loaded else "", "", ""] for each in library.shelf]
+        print(f"first paint with {len(rows)} recipes, against an empty Textual program with as many rows, {turns} turns; at most 1.15:")
+        first_paint(rows, marker, before, turns)
+
+
+def opening(leet: str, folder: Path, before: str, turns: int) -> None:
     """Enter to the picture that no longer changes."""
-    run = make_run("big")
+    run, older = make_run("big"), make_run("older", stamp="2025-01-01_000000")
     log = EventLog(run.path)
     write(log, STEPS, STEPS)
     log.write(Status(state="finished", cause="steps", step=STEPS))
     log.close()
+    shutil.copy(run.events, older.events)
     ended(run, "finished", "steps")
-    for name, rest in (("after the cursor rested on it", 3.0), ("at once", 0.0)):
-        times, sent = [], 0
-        for _ in range(repeats):
-            terminal = PtyTerminal(DLWB)
-            terminal.listen(20, until_quiet=3)
-            terminal.type("2")
-            terminal.listen(rest)
-            begin = len(terminal.output)
-            enter = terminal.type("enter")
-            terminal.listen(20, until_quiet=2)
-            times.append(terminal.last - enter)
-            sent = sum(len(data) for _, data in terminal.output[begin:])
-            terminal.close()
-        spread = f"{median(times):.2f} s ({min(times):.2f} to {max(times):.2f})"
-        print(f"Enter to the full picture of {STEPS:,} steps x 4, {name}: {spread}, {sent:,} bytes")
+    ended(older, "finished", "steps")
+    sides = {"dlwb": "", **({"before": before} if before else {})}
+    if before:
+        shutil.copytree(os.environ["DLWB_HOME"], os.environ["DLWB_HOME"] + "-before", symlinks=True)
+    for how, keys, rest in (
+        ("the newest, at once", (), 0.0),
+        ("another one, at once", ("down",), 0.0),
+        ("after the cursor rested on it", (), 3.0),
+    ):
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
+        sent = dict.fromkeys(sides, 0)
+        for _ in range(turns):
+            for which, path in sides.items():
+                terminal = PtyTerminal(DLWB, environment=side(path))
+                terminal.listen(20, until_quiet=3)
+                for key in ("2", *keys):
+                    terminal.type(key)
+                terminal.listen(rest)
+                begin = len(terminal.output)
+                cpu = terminal.cpu
+                enter = terminal.type("enter")
+                terminal.listen(20, until_quiet=1.5)
+                times[which].append((terminal.last - enter, terminal.cpu - cpu))
+                sent[which] = sum(len(data) for _, data in terminal.output[begin:])
+                terminal.close()
+        print(f"Enter to the full picture of {STEPS:,} steps x 4, {how}:")
+        for which, taken in times.items():
+            wall, cpu = ([each[kind] for each in taken] for kind in (0, 1))
+            print(f"  {which:<7}{median(wall):.2f} s ({min(wall):.2f} to {max(wall):.2f}), ", end="")
+            print(f"{median(cpu):.2f} s of processor time, {sent[which]:,} bytes")
     if leet:
         writer = [str(Path(leet).parent / "python"), "-c", LEET_WRITER, str(folder), str(STEPS), "0"]
         subprocess.run(writer, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        times, first = [], []
+        whole, begun = [], []
         for _ in range(2):
             terminal = PtyTerminal([leet, "leet", str(next(folder.glob("wandb/offline-run-*")))])
-            sent = terminal.listen(40, until_quiet=3)
-            times.append(terminal.last - terminal.started)
-            first.append(terminal.output[0][0] - terminal.started)
+            bytes_sent = terminal.listen(40, until_quiet=3)
+            whole.append(terminal.last - terminal.started)
+            begun.append(terminal.output[0][0] - terminal.started)
             terminal.close()
-        print(f"LEET, from its start: {median(times):.2f} s (first output after {median(first):.2f} s), {sent:,} bytes")
+        print(f"LEET, from its start: {median(whole):.2f} s (first output after {median(begun):.2f} s), {bytes_sent:,} bytes")
 
 
 def traffic(leet: str, folder: Path, seconds: float = 30.0) -> None:
@@ -182,6 +239,8 @@ def main() -> None:
     """Run what was asked for, or everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--leet", default="", help="the wandb executable of an environment that has it")
+    parser.add_argument("--turns", type=int, default=0, help="how often each is measured: 20 for paint, 7 for open")
+    parser.add_argument("--before", default="", help="another checkout, to be measured beside this one")
     parser.add_argument("what", nargs="*", choices=["paint", "open", "bytes", []], default=[])
     options = parser.parse_args()
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
@@ -189,9 +248,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["DLWB_HOME"] = str(Path(folder) / "home")
             if name == "paint":
-                paint()
+                paint(options.before, options.turns or 20)
             elif name == "open":
-                opening(options.leet, Path(folder))
+                opening(options.leet, Path(folder), options.before, options.turns or 7)
             else:
                 traffic(options.leet, Path(folder))
 

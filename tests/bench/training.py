@@ -30,13 +30,14 @@ import torch.nn.functional as F
 
 from workbench.datasets.store.fetch import fetch
 from workbench.events import Event
-from workbench.projects.image_classifier import ImageClassifier
-from workbench.recipes import recipe as recipes
+from workbench.projects.convolutional_networks.image_classifier import ImageClassifier
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Recipe
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.commands import Inbox
 from workbench.runs.log import EventLog, read_all
-from workbench.training.loop import fit
+from workbench.training.loop import Loop
 from workbench.training.meters import Meters
 
 GOAL = 0.95
@@ -61,7 +62,7 @@ class Silent(ImageClassifier):
 
 def made(name: str, settings: list[str]) -> tuple[Silent, Recipe]:
     """A recipe's project, built, and its recipe; keep_best needs what is not measured here."""
-    loaded = recipes.load(recipes.find(name), [*settings, 'train.keep_best=""', "compute.threads=1", "compute.device=cpu"])
+    loaded = load_recipe(find_recipe(name), [*settings, 'train.keep_best=""', "compute.threads=1", "compute.device=cpu"])
     recipe = loaded.recipe
     project = Silent(Silent.Config.model_validate(recipe.config), recipe.train, recipe.compute, recipe.seed)
     project.build()
@@ -71,7 +72,7 @@ def made(name: str, settings: list[str]) -> tuple[Silent, Recipe]:
 def workbench_loop(project: Silent, recipe: Recipe, folder: Path) -> None:
     """One attempt, as workbench.training.worker begins and ends it."""
     log = EventLog(folder)
-    fit(project, recipe, log, Checkpoints(folder / "checkpoints"), inbox=Inbox(folder / "control.jsonl"), meters=Meters("cpu"))
+    Loop(project, recipe, log, Checkpoints(folder / "checkpoints"), inbox=Inbox(folder / "control.jsonl"), meters=Meters("cpu")).fit()
     log.close()
 
 

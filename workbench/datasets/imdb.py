@@ -11,7 +11,7 @@ from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem
 
 SPLITS = {"train": slice(0, 20_000), "valid": slice(20_000, 21_500), "set_aside": slice(21_500, 22_500), "test": slice(22_500, 25_000)}
-"""The course's 20,000, 2,500 and 2,500 in the file's order; of the validation part the last 1,000 are set aside and choose nothing."""
+"""The course's 20,000, 2,500 and 2,500 in the file's order; the last 1,000 of the validation part are set aside and choose nothing."""
 
 _TAG = re.compile(r"<[^<>]{0,200}>")
 _WORD = re.compile(r"[a-z]+")
@@ -34,7 +34,7 @@ def words(text: str) -> list[str]:
 
 
 def read() -> dict[str, Reviews]:
-    """The splits by name. Training reviews that stand word for word in another split are left out of it (19 of 20,000)."""
+    """The splits by name. Training reviews that stand word for word in another split are left out (19 of 20,000): they would leak."""
     files = fetch("imdb")
     return split(_lines(files["reviews"]), _lines(files["labels"]))
 
@@ -44,16 +44,16 @@ def split(lines: list[str], labels: list[str]) -> dict[str, Reviews]:
     number = SPLITS["test"].stop
     if len(lines) != number or len(labels) != number:
         raise Problem(f"There are {len(lines):,} reviews and {len(labels):,} labels, where {number:,} of each are right.", "", "data")
-    other = next((label for label in labels if label not in ("positive", "negative")), None)
-    if other is not None:
-        raise Problem(f"A label is {other[:40]!r}, where positive or negative is right.", "", "data")
+    unknown = next((label for label in labels if label not in ("positive", "negative")), None)
+    if unknown is not None:
+        raise Problem(f"A label is {unknown[:40]!r}, where positive or negative is right.", "", "data")
     texts = [words(line) for line in lines]
     held_out = {tuple(text) for text in texts[SPLITS["train"].stop :]}
-    found = {}
-    for name, rows in SPLITS.items():
-        kept = [row for row in range(number)[rows] if name != "train" or tuple(texts[row]) not in held_out]
-        found[name] = Reviews([texts[row] for row in kept], np.array([labels[row] == "positive" for row in kept], np.float32))
-    return found
+    reviews = {}
+    for name, part in SPLITS.items():
+        rows = [row for row in range(number)[part] if name != "train" or tuple(texts[row]) not in held_out]
+        reviews[name] = Reviews([texts[row] for row in rows], np.array([labels[row] == "positive" for row in rows], np.float32))
+    return reviews
 
 
 def _lines(path: Path) -> list[str]:

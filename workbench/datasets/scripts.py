@@ -3,38 +3,45 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from workbench.datasets import own_file
 from workbench.datasets.store.fetch import fetch
-from workbench.problems import Problem, one_line
 
 LIMIT = 50_000_000
 """Most bytes of a text."""
 NAMES = ("seinfeld", "simpsons")
 NOTICE = 81
-"""Characters that the course leaves out at the beginning: the Simpsons' notice. It does so with Seinfeld too, which has none."""
+"""Characters that the course cuts off at the beginning: the Simpsons' copyright notice. It cuts Seinfeld too, which has none."""
 SIGNS = frozenset('.,";!?()-\n')
 """What the course makes words of their own."""
 HELD_OUT = 10
 """Every tenth part of a text is held out."""
 RUN = 4
-"""Words of a run, for what is copied."""
+"""Words in a row that count as copied: shorter ones are common phrases that anybody repeats."""
+NAME = 4
+"""Most words of a speaker's name, as "man on tv:"."""
 
 
 @dataclass(frozen=True)
 class Script:
-    """A text as `codes` (words,), int64 indices into `words`, its different words, the most frequent first."""
+    """A text as `codes` (words,), int64 indices into `words`, its different words by falling frequency."""
 
     codes: np.ndarray
     words: list[str]
     variant: str
-    """What figures on it are to be called; "" for the course's own texts."""
+    """What figures on it are called; "" for the course's own texts."""
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Each word's place in `words`."""
+        return {word: code for code, word in enumerate(self.words)}
 
     def split(self, block: int) -> tuple[np.ndarray, np.ndarray]:
-        """What is trained on and what is held out: every tenth block of so many words; or with 0 the last 10 %."""
+        """The training part and the held-out part: every tenth block of `block` words, or with 0 the last 10 %."""
         if not block:
             first = len(self.codes) - len(self.codes) // HELD_OUT
             return self.codes[:first], self.codes[first:]
@@ -46,29 +53,28 @@ class Script:
         return np.array([word in SIGNS for word in self.words])
 
     def runs(self, codes: np.ndarray) -> np.ndarray:
-        """A number for each run of four words that stands within one line, punctuation left out."""
-        kept = ~self.signs()[codes]
-        lines = np.cumsum(codes == self.words.index("\n") if "\n" in self.words else np.zeros(len(codes), bool))[kept]
-        plain, number = codes[kept], max(0, int(kept.sum()) - RUN + 1)
+        """A number for each run of four words within one line, punctuation left out; equal runs have equal numbers."""
+        plain = ~self.signs()[codes]
+        line_ends = codes == self.index["\n"] if "\n" in self.index else np.zeros(len(codes), bool)
+        lines, spoken = np.cumsum(line_ends)[plain], codes[plain]
+        number = max(0, len(spoken) - RUN + 1)
+        # The run's words as digits to the base of the vocabulary: 21,387 ** 4 is 2e17, within int64.
         key = np.zeros(number, np.int64)
         for place in range(RUN):
-            key = key * (len(self.words) + 1) + plain[place : place + number]
-        whole: np.ndarray = key[lines[:number] == lines[RUN - 1 : RUN - 1 + number]]
-        return whole
+            key = key * (len(self.words) + 1) + spoken[place : place + number]
+        within: np.ndarray = key[lines[:number] == lines[RUN - 1 : RUN - 1 + number]]
+        return within
 
-    def find(self, prompt: str) -> list[int]:
-        """A typed prompt's words as indices; Problem that names those which the text does not have.
+    def tokens(self, prompt: str) -> list[str]:
+        """A typed prompt's words as this text spells them, which may not all be in it.
 
         The Seinfeld file has no apostrophes: where only that makes a word unknown, they are left out.
         """
-        known = {word: code for code, word in enumerate(self.words)}
-        typed = [word if word in known else word.replace("'", "").replace("’", "") for word in words(prompt)]
-        unknown = sorted({word for word in typed if word not in known})
-        if unknown:
-            speakers = ", ".join([word for word in self.words if word.endswith(":")][:8])
-            names = ", ".join(repr(one_line(word, 40)) for word in unknown[:10])
-            raise Problem(f"The scripts that it learns never have {names}.", f"They have {one_line(speakers, 300)}" if speakers else "")
-        return [known[word] for word in typed]
+        return [word if word in self.index else word.replace("'", "").replace("’", "") for word in words(prompt)]
+
+    def speakers(self, most: int) -> list[str]:
+        """Those who speak most."""
+        return [word for word in self.words if word.endswith(":")][:most]
 
 
 def read(name: str, folder: Path) -> Script:
@@ -84,38 +90,38 @@ def words(text: str) -> list[str]:
     """Lower case, cut at spaces; punctuation and line ends are words of their own."""
     for sign in SIGNS - {"\n"}:
         text = text.replace(sign, f" {sign} ")
+    # split() drops line ends, so they pass through it as a zero byte, which own_file.text refuses in a text.
     return ["\n" if word == "\0" else word for word in text.replace("\n", " \0 ").lower().split()]
 
 
 def script(text: str, variant: str) -> Script:
-    """Every different word of the text is known, as in the course, also those that only held-out parts have."""
-    found = words(text)
-    known = [word for word, _ in Counter(found).most_common()]
-    number = {word: code for code, word in enumerate(known)}
-    return Script(np.array([number[word] for word in found], np.int64), known, variant)
+    """Every different word of the text is in the vocabulary, as in the course, also those that only held-out parts have."""
+    tokens = words(text)
+    vocabulary = [word for word, _ in Counter(tokens).most_common()]
+    index = {word: code for code, word in enumerate(vocabulary)}
+    return Script(np.array([index[word] for word in tokens], np.int64), vocabulary, variant)
 
 
-def pieces(found: Sequence[str]) -> list[str]:
+def pieces(tokens: Sequence[str]) -> list[str]:
     """Each word as it stands in a line, the space before it included, speakers in capitals: joined, they are a text."""
-    written: list[str] = []
+    spelled: list[str] = []
     quoted = False
-    for place, word in enumerate(found):
-        before = found[place - 1] if place else "\n"
+    for place, word in enumerate(tokens):
+        before = tokens[place - 1] if place else "\n"
         glued = word in ".,;!?)-\n" or before in "(-\n" or (before == '"' and quoted) or (word == '"' and quoted)
-        written.append(word if glued else f" {word}")
+        spelled.append(word if glued else f" {word}")
         if word in ('"', "\n"):
+            # A quotation that nobody closed ends with its line.
             quoted = word == '"' and not quoted
-    begins = [0, *(place for place, word in enumerate(found, 1) if word == "\n")]
-    for begin in begins:
-        name = range(
-            begin, next((place for place in range(begin, min(begin + 4, len(found))) if found[place].endswith(":")), begin - 1) + 1
-        )
-        if not any(found[place] in SIGNS for place in name):
+    for begin in (0, *(place for place, word in enumerate(tokens, 1) if word == "\n")):
+        colon = next((place for place in range(begin, min(begin + NAME, len(tokens))) if tokens[place].endswith(":")), begin - 1)
+        name = range(begin, colon + 1)
+        if not any(tokens[place] in SIGNS for place in name):
             for place in name:
-                written[place] = written[place].upper().replace("_", " ")
-    return written
+                spelled[place] = spelled[place].upper().replace("_", " ")
+    return spelled
 
 
-def line_ends(found: Iterable[str]) -> str:
+def line_ends(tokens: Iterable[str]) -> str:
     """Words as a text."""
-    return "".join(pieces(list(found)))
+    return "".join(pieces(list(tokens)))

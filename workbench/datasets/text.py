@@ -1,4 +1,4 @@
-"""Text to learn character by character: Anna Karenina, the Python standard library's own source, or a person's own file."""
+"""Text for character models: Anna Karenina, the Python standard library's own source, or a person's own file."""
 
 import platform
 import sys
@@ -15,6 +15,7 @@ from workbench.problems import Problem
 LIMIT = 50_000_000
 """Most bytes of a text: 400 MB once each character is a code."""
 PYTHON_LIMIT = 3_000_000
+"""Characters of Python's source: half as much again as the novel has, which a small network reads in minutes."""
 NAMES = ("anna", "python")
 
 
@@ -25,10 +26,10 @@ class Characters:
     codes: np.ndarray
     symbols: str
     variant: str
-    """What figures on it are to be called; "" for the course's own text."""
+    """What figures on it are called; "" for the course's own text."""
 
     def split(self) -> tuple[np.ndarray, np.ndarray]:
-        """The first 90 % to train on, the last 10 % to validate, as the course has it."""
+        """The first 90 % for training, the last 10 % for validation, as in the course."""
         first = int(len(self.codes) * 0.9)
         return self.codes[:first], self.codes[first:]
 
@@ -51,7 +52,7 @@ def characters(text: str, variant: str) -> Characters:
 
 
 def python_source() -> str:
-    """The running Python's library modules that are all ASCII, by name, as many as fit into 3 MB."""
+    """The running Python's library modules that are all ASCII, in alphabetical order, as many as fit into 3 MB."""
     texts: list[str] = []
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         # Not what a distribution, or this machine's build, has put beside them.

@@ -15,16 +15,17 @@ from workbench import paths
 from workbench.events import Filed, Tagged
 from workbench.launch import start
 from workbench.problems import Problem, one_line
-from workbench.recipes import recipe as recipes
 from workbench.recipes import trust
-from workbench.recipes.recipe import Loaded
-from workbench.runs import measured, runs
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import Loaded, load_recipe
+from workbench.runs import measured
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.checkpoint_values import values
 from workbench.runs.history import History
 from workbench.runs.log import Tail
 from workbench.runs.measured import Carried
-from workbench.runs.runs import Run
+from workbench.runs.run import Run, find_run
+from workbench.runs.state import state_of
 
 SHORTER = {"train.steps", "train.epochs", "train.log_every"}
 """What a replayed run may have otherwise than the results: it is shorter then."""
@@ -39,7 +40,7 @@ def carry(references: Sequence[str], path: Path | None = None) -> Iterator[str]:
 def _find(reference: str) -> Run:
     """A run of any home by its path, or of this one as everywhere."""
     folder = Path(reference).absolute()
-    return Run(folder) if (folder / "recipe.yaml").is_file() else runs.find(reference)
+    return Run(folder) if (folder / "recipe.yaml").is_file() else find_run(reference)
 
 
 def code_of(run: Run) -> str:
@@ -48,9 +49,9 @@ def code_of(run: Run) -> str:
 
 
 def _carry(run: Run, path: Path | None) -> str:
-    if runs.state(run).state != "finished":
-        raise Problem(f"{run.id} has not finished, so it cannot be compared.", f"It is {runs.state(run).state}.")
-    loaded = recipes.load(recipes.find(run.stem))
+    if state_of(run).state != "finished":
+        raise Problem(f"{run.id} has not finished, so it cannot be compared.", f"It is {state_of(run).state}.")
+    loaded = load_recipe(find_recipe(run.stem))
     before, after = code_of(run), measured.code_of(loaded)
     if before == after:
         raise Problem(f"{run.id} was trained by the present code, so there is nothing to carry over.")
@@ -103,12 +104,12 @@ def replayed(run: Run, loaded: Loaded) -> Iterator[Run]:
             replay = start.create(loaded, recipe.compute.device)
             try:
                 start.launch(replay)
-                while runs.state(replay).alive:
+                while state_of(replay).alive:
                     time.sleep(0.1)
             finally:
-                if runs.state(replay).alive:
+                if state_of(replay).alive:
                     start.kill(replay)
-            ended = runs.state(replay)
+            ended = state_of(replay)
             if ended.state != "finished":
                 raise Problem(f"The replay of {run.id} {ended.state}: {ended.message}", ended.hint)
         yield replay

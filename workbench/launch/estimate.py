@@ -13,7 +13,7 @@ from workbench.launch.devices import Device, held_by
 from workbench.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from workbench.runs.runs import Summary
+    from workbench.runs.summary import Summary
 
 GIB = 2.0**30
 CONTEXT = 0.5 * GIB
@@ -45,12 +45,13 @@ class Estimate(NamedTuple):
 def past_runs(stem: str) -> list[Past]:
     """The newest runs of a recipe."""
     from workbench.problems import Problem
-    from workbench.runs import runs
+    from workbench.runs.run import list_runs
+    from workbench.runs.summary import summary_of
 
     newest: list[Past] = []
-    for run in [candidate for candidate in runs.list_runs() if candidate.stem == stem][:LOOKED_AT]:
+    for run in [candidate for candidate in list_runs() if candidate.stem == stem][:LOOKED_AT]:
         try:
-            newest.append(Past(run.recipe(), runs.summary(run)))
+            newest.append(Past(run.recipe(), summary_of(run)))
         except (Problem, OSError):
             continue
     return newest
@@ -161,12 +162,12 @@ def _runs(count: int) -> str:
 
 def _points(device: str, alike: Sequence[Past]) -> dict[int, float]:
     """Peak memory of runs by batch size, bytes."""
-    from workbench.runs import runs
+    from workbench.runs.summary import MEMORY
 
     points: dict[int, float] = {}
     accelerator = device.startswith("cuda")
     for run in alike:
-        peak = run.summary.memory.get(runs.MEMORY[accelerator], 0.0) * GIB
+        peak = run.summary.memory.get(MEMORY[accelerator], 0.0) * GIB
         if peak > 0:
             size = run.recipe.train.batch_size
             points[size] = max(points.get(size, 0.0), peak + CONTEXT * accelerator)

@@ -15,23 +15,30 @@ from typing import Any
 import msgspec
 
 from workbench import __version__, files, paths
+from workbench.events import Answer
 from workbench.launch import choose_device, devices, logind
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure, trust
-from workbench.recipes import recipe as recipes
-from workbench.recipes.recipe import Loaded, dump
+from workbench.recipes.find import find_recipe, project_source
+from workbench.recipes.load import Loaded, load_recipe
+from workbench.recipes.recipe import dump_recipe
 from workbench.runs import commands, lock
-from workbench.runs.runs import Run, attempts, state, summary, whole
+from workbench.runs.log import Tail
+from workbench.runs.run import Run
+from workbench.runs.state import attempts, state_of, whole
+from workbench.runs.summary import summary_of
 
 NAMED = 4
 """How many changed files a message names."""
 PATIENCE = 5.0
 """Seconds that a run's processes may take to write their ids into the lock file."""
+ANSWER_PATIENCE = 60.0
+"""Seconds that a run may take to answer a command: it looks between two steps, and a step may be long."""
 
 
 def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
     """Read a recipe, choose its device, create a run and launch it, as `dlwb run` and Enter do."""
-    loaded = recipes.load(recipes.find(name), settings)
+    loaded = load_recipe(find_recipe(name), settings)
     run = create(loaded, *choose(loaded, device))
     try:
         launch(run)
@@ -47,17 +54,17 @@ def cancel(run: Run) -> bool:
     False where it has made a step, or this is not its first attempt: it is stopped and its directory stays. The directory of a run that has
     ended by itself stays too.
     """
-    current = state(run)
+    current = state_of(run)
     if not current.alive and current.attempt:
         return False
     if current.alive:
         stop(run)
     deadline = time.monotonic() + PATIENCE
-    while state(run).alive and time.monotonic() < deadline:
+    while state_of(run).alive and time.monotonic() < deadline:
         time.sleep(0.02)
-    if state(run).alive and not has_trained(run):  # a long import or a slow disk keeps it from reacting to the stop
+    if state_of(run).alive and not has_trained(run):  # a long import or a slow disk keeps it from reacting to the stop
         kill(run)
-        while state(run).alive and time.monotonic() < deadline + PATIENCE:
+        while state_of(run).alive and time.monotonic() < deadline + PATIENCE:
             time.sleep(0.02)
     if has_trained(run):
         return False
@@ -75,7 +82,7 @@ def cancel(run: Run) -> bool:
 
 def has_trained(run: Run) -> bool:
     """Whether a run has results that could be lost: a step, or an earlier attempt."""
-    return attempts(run) > 1 or summary(run).step > 0
+    return attempts(run) > 1 or summary_of(run).step > 0
 
 
 def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
@@ -93,7 +100,7 @@ def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
 
 def create(loaded: Loaded, device: str, warning: str = "") -> Run:
     """Create the run directory of a loaded recipe; nothing runs yet. `device` is cpu or cuda:N; the warning goes into its log."""
-    file = loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py"
+    file = loaded.project_file or project_source(loaded.recipe.project)
     source = trust.read(file) if loaded.project_file else file.read_bytes()
     code = closure.closure(file)
     recipe = msgspec.structs.replace(
@@ -133,7 +140,7 @@ def create(loaded: Loaded, device: str, warning: str = "") -> Run:
         (path / "project.py").write_bytes(source)
         (path / "control.jsonl").touch()
         # Written last: a directory counts as a run once it has a recipe.
-        files.write(path / "recipe.yaml", dump(recipe).encode(), sync=False)
+        files.write(path / "recipe.yaml", dump_recipe(recipe).encode(), sync=False)
     except OSError as error:
         shutil.rmtree(path, ignore_errors=True)
         raise Problem(
@@ -159,7 +166,7 @@ def launch(run: Run, *, anyway: bool = False) -> None:
 
     `anyway` resumes although the project's code has changed. Raises Problem where the run cannot be started.
     """
-    current = state(run)
+    current = state_of(run)
     if current.state == "away":
         raise Problem(f"{run.id} is {current.message}.", f"Resume it from {current.host}.")
     if current.state == "finished":
@@ -198,11 +205,11 @@ def _take_new_code(run: Run, attempt: int) -> None:
     name = run.recipe().project
     try:
         if not name.endswith(".py"):
-            source = (paths.projects() / f"{name}.py").read_bytes()
+            source = project_source(name).read_bytes()
             if run.project_copy.exists():
                 run.project_copy.replace(run.path / f"project.attempt{attempt}.py")
             files.write(run.project_copy, source)
-        code = closure.closure(run.project_copy if name.endswith(".py") else paths.projects() / f"{name}.py")
+        code = closure.closure(run.project_copy if name.endswith(".py") else project_source(name))
         files.write(run.path / "run.json", json.dumps({**run.about(), "code": code.hash, "files": code.files}).encode())
     except OSError as error:
         raise Problem(f"The code of {run.id} cannot be replaced: {error.strerror} ({error.filename}).") from error
@@ -210,12 +217,29 @@ def _take_new_code(run: Run, attempt: int) -> None:
 
 def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
     """Send a command to a running run, which acts at its next step; returns the command's id, which the Answer event repeats."""
-    current = state(run)
+    current = state_of(run)
     if not current.alive:
         raise Problem(f"{run.id} is not running, so it cannot {verb}.", "`dlwb resume` starts it again.")
     if current.state == "queued" and verb not in ("stop", "kill"):
         raise Problem(f"{run.id} is {current.message or 'queued'}, so it cannot {verb} yet.", "Now it can only be stopped.")
     return commands.append(run.control, verb, request)
+
+
+def answer(run: Run, command: str) -> tuple[bool, str]:
+    """Wait for the answer to a command: whether it was done, and what the run said."""
+    tail = Tail(run.events)
+    deadline = time.monotonic() + ANSWER_PATIENCE
+    while time.monotonic() < deadline:
+        alive = state_of(run).alive  # asked before reading, so that nothing written before its end is missed
+        for event in tail.read():
+            if isinstance(event, Answer) and event.command == command:
+                return event.ok, event.message
+        if not alive:
+            return False, "The run ended before this could be done."
+        time.sleep(0.05)
+    raise Problem(
+        f"{run.id} has not answered for {ANSWER_PATIENCE:.0f} s.", "It does what it is asked between two steps; it may be in a long one."
+    )
 
 
 def stop(run: Run) -> None:
@@ -224,7 +248,7 @@ def stop(run: Run) -> None:
         command(run, "stop")
     except OSError:  # the disk is full, so the command cannot be written
         _signal(run, "parent", signal.SIGTERM)
-    if state(run).state in ("queued", "starting"):
+    if state_of(run).state in ("queued", "starting"):
         _until(run, lambda: _signal(run, "parent", signal.SIGTERM))
 
 
@@ -238,7 +262,7 @@ def kill(run: Run) -> None:
 def _until(run: Run, reached: Callable[[], bool]) -> None:
     """Repeat a signal until a process receives it: just after the start the lock file names no process yet."""
     deadline = time.monotonic() + PATIENCE
-    while not reached() and state(run).alive:
+    while not reached() and state_of(run).alive:
         if time.monotonic() > deadline:
             raise Problem(f"{run.id} is running, but its lock file names no process.", "Look for `workbench.training.worker` with ps.")
         time.sleep(0.05)

@@ -21,7 +21,8 @@ from typing import Any
 from workbench.launch.devices import device_lock
 from workbench.problems import Problem, one_line
 from workbench.runs import commands, lock
-from workbench.runs.runs import Run, attempts
+from workbench.runs.run import Run
+from workbench.runs.state import attempts
 
 OUTPUT_LIMIT = 4 << 20
 """Most bytes of output.log; then it is renamed to output.log.1, which replaces the previous one."""
@@ -49,8 +50,8 @@ class Parent:
         self._looked = time.monotonic()
         self._queued = self._got_sigterm = False
         signal.signal(signal.SIGTERM, self._on_sigterm)
-        me = {"pid": os.getpid(), "ticks": lock.start_ticks(os.getpid())}
-        self.holder: dict[str, Any] = {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempt, "parent": me, "state": "queued"}
+        self.holder: dict[str, Any] = {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempt}
+        self.holder.update(parent=_process(os.getpid()), state="queued")
         self.lock.write(self.holder)
 
     def watch(self) -> None:
@@ -71,10 +72,9 @@ class Parent:
 
     def write_exit(self, report: dict[str, Any]) -> None:
         """Write how the run ended into the space reserved for it."""
-        report = {**report, "attempt": self.attempt, "time": time.time(), "host": lock.host(), "boot": lock.boot_id()}
-        for key in ("message", "hint"):
-            report[key] = one_line(str(report.get(key, "")), 1000)
-        data = json.dumps(report).encode()
+        words = {key: one_line(str(report.get(key, "")), 1000) for key in ("message", "hint")}
+        stamp = {"attempt": self.attempt, "time": time.time(), "host": lock.host(), "boot": lock.boot_id()}
+        data = json.dumps({**report, **stamp, **words}).encode()
         file = os.open(self.run.path / "exit.json", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         with contextlib.suppress(OSError):
             os.pwrite(file, data + b" " * max(0, EXIT_ROOM - 1 - len(data)) + b"\n", 0)
@@ -101,46 +101,42 @@ class Parent:
 
     def _work(self) -> dict[str, Any]:
         report_end, report_start = os.pipe()
-        environment = dict(os.environ)
-        environment.update(DLWB_LOCK=str(self.lock.file), DLWB_REPORT=str(report_start), DLWB_CONTROL_OFFSET=str(self.offset))
-        environment.update(PYTHONUNBUFFERED="1")
-        environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # the order of NVML; by default CUDA numbers the fastest device first
-        # NumPy's BLAS reads these once, when it is imported: 1 and 2 threads give different bits.
-        threads = str(self.run.recipe().compute.threads)
-        environment.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
-        shared = [self.lock.file, report_start]
+        files = {"DLWB_LOCK": self.lock.file, "DLWB_REPORT": report_start}
         if self.device:
-            environment["DLWB_DEVICE_LOCK"] = str(self.device.file)
-            shared.append(self.device.file)
+            files["DLWB_DEVICE_LOCK"] = self.device.file
+        environment = {
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as NVML counts; torch's own order puts the fastest first
+            **os.environ,
+            **{name: str(file) for name, file in files.items()},
+            "DLWB_CONTROL_OFFSET": str(self.offset),
+            "PYTHONUNBUFFERED": "1",
+            # NumPy's BLAS reads these once, when it is imported: 1 and 2 threads give different bits.
+            **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(self.run.recipe().compute.threads)),
+        }
         self.worker = subprocess.Popen(
             [sys.executable, "-P", "-m", "workbench.training.worker", str(self.run.path)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=shared,
+            pass_fds=tuple(files.values()),
             env=environment,
         )
         # Only the worker keeps the writing end of the pipe.
         os.close(report_start)
         if self._got_sigterm:
             self.worker.send_signal(signal.SIGTERM)
-        worker = {"pid": self.worker.pid, "ticks": lock.start_ticks(self.worker.pid)}
-        self.holder.update(state="starting", message="", worker=worker)
+        self.holder.update(state="starting", message="", worker=_process(self.worker.pid))
         self.lock.write(self.holder)
         last = self._copy_output()
         code = self.worker.wait()
-        reported = b""
         # A child process of the project may still hold the other end open, so reading must not block.
         os.set_blocking(report_end, False)
-        with contextlib.suppress(BlockingIOError):
-            reported = os.read(report_end, 1 << 16)
+        report = {}
+        with contextlib.suppress(BlockingIOError, ValueError):
+            report = json.loads(os.read(report_end, 1 << 16))
         os.close(report_end)
-        try:
-            report = json.loads(reported)
-        except ValueError:
-            report = {}
-        named = {key: report[key] for key in ("state", "cause", "message", "hint", "step") if key in report}
-        return named or self._named(code, last)
+        reported = {key: report[key] for key in ("state", "cause", "message", "hint", "step") if key in report}
+        return reported or self._named(code, last)
 
     def _copy_output(self) -> str:
         """Copy what the worker prints to output.log, whose size is bounded; returns its last line."""
@@ -216,11 +212,16 @@ class Parent:
             raise Ended
 
 
+def _process(pid: int) -> dict[str, int]:
+    """A process as the lock names it: a pid alone may be another's by now."""
+    return {"pid": pid, "ticks": lock.start_ticks(pid)}
+
+
 def _oom_kills() -> int:
     """How often this machine's kernel has killed a process for lack of memory, in any cgroup (proc_vmstat(5), oom_kill)."""
     with contextlib.suppress(OSError):
-        match = re.search(r"^oom_kill (\d+)", Path("/proc/vmstat").read_text(), re.MULTILINE)
-        return int(match[1]) if match else 0
+        if count := re.search(r"^oom_kill (\d+)", Path("/proc/vmstat").read_text(), re.MULTILINE):
+            return int(count[1])
     return 0
 
 

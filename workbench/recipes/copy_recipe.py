@@ -10,8 +10,9 @@ import yaml
 
 from workbench import paths
 from workbench.problems import Problem, one_line
-from workbench.recipes import recipe as recipes
-from workbench.recipes import trust, yaml_reader
+from workbench.recipes import trust, yaml_reader, yaml_values
+from workbench.recipes.find import find_recipe, project_source, shipped_and_own, shown_path
+from workbench.recipes.load import load_recipe
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 
@@ -37,13 +38,13 @@ def copy(name: str, source: str, *, project: bool = False, here: bool = False) -
     name = name.removesuffix(".yaml")
     if not NAME.fullmatch(name):
         raise Problem(f"{one_line(name, 80) or 'Nothing'} cannot be a recipe's name.", "Use letters, digits, - and _.")
-    taken = next((path for path in recipes.shipped_and_own() if path.stem == name), None)
+    taken = next((path for path in shipped_and_own() if path.stem == name), None)
     if taken:
-        raise Problem(f"There is a recipe {name} already: {recipes.shown(taken)}.", "Choose another name.")
-    old = recipes.find(source)
-    loaded = recipes.load(old, describe=False)
+        raise Problem(f"There is a recipe {name} already: {shown_path(taken)}.", "Choose another name.")
+    old = find_recipe(source)
+    loaded = load_recipe(old, describe=False)
     place = folder(here)
-    code = loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py"
+    code = loaded.project_file or project_source(loaded.recipe.project)
     new = New(place / f"{name}.yaml", place / _module(name) if project else None)
     reference = loaded.recipe.project
     if new.project:
@@ -66,7 +67,7 @@ def copy(name: str, source: str, *, project: bool = False, here: bool = False) -
                     path.unlink()
             raise
     except FileExistsError as error:
-        raise Problem(f"{recipes.shown(Path(error.filename))} is there already.", "Choose another name.") from None
+        raise Problem(f"{shown_path(Path(error.filename))} is there already.", "Choose another name.") from None
     except OSError as error:
         raise Problem(f"{one_line(str(error.filename))} cannot be written: {error.strerror}.") from None
     return new
@@ -118,5 +119,5 @@ def _end(node: yaml.Node, text: str) -> int:
 
 
 def _quoted(text: str) -> str:
-    plain = re.fullmatch(r"[A-Za-z./~][\w./~ -]*", text) and isinstance(yaml_reader.scalar(text), str) and text == text.strip()
+    plain = re.fullmatch(r"[A-Za-z./~][\w./~ -]*", text) and isinstance(yaml_values.scalar(text), str) and text == text.strip()
     return text if plain else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

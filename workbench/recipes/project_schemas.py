@@ -1,7 +1,4 @@
-"""The schemas of a project's settings and requests, without importing it: from a committed file, a cache, or a separate process.
-
-`python -m workbench.recipes.project_schemas` writes the committed file again for all shipped projects.
-"""
+"""What a project's settings and requests may be, without importing it: from a committed file, a cache, or a process of its own."""
 
 import sys
 from functools import cache
@@ -13,6 +10,7 @@ import msgspec
 from workbench import __version__, files, paths
 from workbench.problems import Problem, one_line
 from workbench.recipes import trust
+from workbench.recipes.find import project_source, shipped_projects
 
 PATIENCE = 120
 """Seconds that a project may take to describe itself: importing torch from a slow disk takes long."""
@@ -26,7 +24,6 @@ class ProjectSchema(msgspec.Struct, frozen=True, kw_only=True):
     request: dict[str, Any] = {}
     """JSON schema of a request to its `sample`."""
     devices: tuple[str, ...] = ("cpu",)
-    can_answer: bool = False
     takes: str = ""
     """The input that "try it" asks for: picture, text, row."""
     about: str = ""
@@ -53,7 +50,7 @@ def describe(project: str | Path, *, may_run: bool = True) -> ProjectSchema | No
 
     Raises Problem where the project cannot be described. The caller checks `trust.is_trusted`; it is checked again before code runs.
     """
-    source = project if isinstance(project, Path) else paths.projects() / f"{project}.py"
+    source = project if isinstance(project, Path) else project_source(project)
     digest = trust.sha256(source)
     if isinstance(project, str):
         shipped = _committed(shipped_file(), _stamp(shipped_file())).get(project)
@@ -100,7 +97,7 @@ def run_describe(project: str | Path) -> ProjectSchema:
     name = project if isinstance(project, str) else str(project.absolute())
     if isinstance(project, Path) and not trust.is_trusted(project):
         raise Problem(f"{one_line(name)} is not trusted, so it was not run.", f"`dlwb trust {one_line(name)}` if you know what it does.")
-    command = [sys.executable, "-P", "-m", "workbench.training.worker", "--describe", name]
+    command = [sys.executable, "-P", "-m", "workbench.training.describe", name]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired:
@@ -117,15 +114,15 @@ def run_describe(project: str | Path) -> ProjectSchema:
         raise Problem(f"The description of {one_line(name)} cannot be read: {one_line(str(error))}.") from None
 
 
-def main() -> None:
-    """Write the committed file again."""
-    described = {}
-    for source in sorted(paths.projects().glob("*.py")):
-        if not source.stem.startswith("_"):
-            described[source.stem] = _Shipped(sha256=trust.sha256(source), schema=run_describe(source.stem))
-    files.write(shipped_file(), msgspec.json.format(msgspec.json.encode(described), indent=1) + b"\n")
-    print(f"{shipped_file()}: {', '.join(described) or 'no projects'}", file=sys.stderr)
+def described_anew() -> bytes:
+    """What the committed file should hold: every shipped project is asked, some at once."""
+    import os
+    from concurrent.futures import ThreadPoolExecutor  # slow to import
 
-
-if __name__ == "__main__":
-    main()
+    names = shipped_projects()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        schemas = pool.map(run_describe, names)
+        shipped = {
+            name: _Shipped(sha256=trust.sha256(project_source(name)), schema=schema) for name, schema in zip(names, schemas, strict=True)
+        }
+    return msgspec.json.format(msgspec.json.encode(shipped), indent=1) + b"\n"

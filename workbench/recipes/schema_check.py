@@ -1,4 +1,4 @@
-"""Checks plain data against a JSON schema and fills in its defaults. `recipe.load` and the settings form call it.
+"""Checks plain data against a JSON schema and fills in its defaults. `load_recipe` calls it, and forms may.
 
 It supports the keywords that msgspec and pydantic write: type, enum, const, ranges, lengths, pattern, items, prefixItems, properties,
 additionalProperties, anyOf, oneOf, allOf and $ref.
@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from workbench.problems import nearest, one_line
-from workbench.recipes.yaml_reader import Fault, Key
+from workbench.recipes.yaml_values import Fault, Key
 
 Schema = dict[str, Any]
 
@@ -158,7 +158,8 @@ class _Check:
         elif len(value) > schema.get("maxLength", len(value)):
             self.fault(where, f"must have {schema['maxLength']} characters or fewer")
         elif "pattern" in schema and not re.search(schema["pattern"], value):
-            self.fault(where, f"cannot be {shown(value)} ({schema.get('description') or 'it must match ' + schema['pattern']})")
+            about = str(schema.get("description", f"as {schema['pattern']}"))
+            self.fault(where, f"cannot be {shown(value)}; expected: {about[:1].lower()}{about[1:].removesuffix('.')}")
 
     def array(self, value: list[Any], schema: Schema, where: Key, owner: str) -> list[Any]:
         least, most = schema.get("minItems", 0), schema.get("maxItems", len(value))
@@ -210,8 +211,9 @@ def expected(schema: Schema, definitions: dict[str, Schema]) -> str:
     if kind == "array" and isinstance(items, dict) and items:
         words[0] += f" [ … ], in it {expected(items, definitions)}"
     bounds = ("minimum", "at least"), ("exclusiveMinimum", "more than"), ("maximum", "at most"), ("exclusiveMaximum", "less than")
-    words += [f"{text} {schema[name]:g}" for name, text in bounds if name in schema]
-    return ", ".join(words)
+    if "minimum" in schema and "maximum" in schema:
+        return f"{words[0]} from {schema['minimum']:g} to {schema['maximum']:g}"
+    return ", ".join(words + [f"{text} {schema[name]:g}" for name, text in bounds if name in schema])
 
 
 def choices(schema: Schema, definitions: dict[str, Schema]) -> list[Any]:

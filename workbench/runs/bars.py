@@ -9,7 +9,7 @@ from workbench.recipes.recipe import Bar, Recipe
 from workbench.runs.history import higher_is_better
 
 if TYPE_CHECKING:
-    from workbench.runs.runs import Summary
+    from workbench.runs.summary import Summary
 
 
 class Judged(NamedTuple):

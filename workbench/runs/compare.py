@@ -12,7 +12,8 @@ from workbench.recipes.recipe import Recipe
 from workbench.runs import bars
 from workbench.runs.history import History
 from workbench.runs.log import Tail
-from workbench.runs.runs import Run, Summary, log_size, summarize
+from workbench.runs.run import Run
+from workbench.runs.summary import Summary, log_size, summarize
 
 NOT_SET = "–"
 

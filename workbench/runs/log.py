@@ -1,5 +1,6 @@
 """The run's log: EventLog appends (one writer, the worker), Tail reads in slices with a time budget (the terminal program, the shell)."""
 
+import contextlib
 import errno
 import os
 import threading
@@ -13,7 +14,7 @@ from zlib import crc32
 import msgspec
 
 from workbench import events, files
-from workbench.events import AnyEvent, Curve, Event, Images, Matrix, Scatter, Unknown, decode_plain
+from workbench.events import AnyEvent, Curve, Event, Images, Matrix, Scatter, Unknown, decode_lines
 from workbench.problems import Problem, one_line
 
 if TYPE_CHECKING:
@@ -75,9 +76,7 @@ class EventLog:
         if self._torn:
             line = b"\n" + line
         self._torn = True
-        written = 0
-        while written < len(line):
-            written += os.write(self._file, line[written:])
+        _write_all(self._file, line)
         self._torn = False
 
     def _keep(self, data: bytes, suffix: str) -> str:
@@ -92,9 +91,7 @@ class EventLog:
                 self._count = max(self._count, _highest(self._artifacts))
                 continue
             try:
-                written = 0
-                while written < len(data):
-                    written += os.write(file, data[written:])
+                _write_all(file, data)
             except OSError:
                 path.unlink()
                 raise
@@ -137,10 +134,15 @@ class EventLog:
             self._closed.wait(1)
 
     def _fsync(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the next write meets the same trouble and names it
             os.fsync(self._file)
-        except OSError:
-            pass  # the next write meets the same trouble and names it
+
+
+def _write_all(file: int, data: bytes) -> None:
+    """A full disk may take a part of it, and say so only at the next write."""
+    written = 0
+    while written < len(data):
+        written += os.write(file, data[written:])
 
 
 def _cut(text: str) -> str:
@@ -186,9 +188,7 @@ def _too_long(event: Event) -> Problem:
 def disk_full(folder: Path) -> Problem:
     """The one sentence for a disk without room."""
     return Problem(
-        f"The disk that holds {folder} is full.",
-        "Free some space (old runs: `dlwb runs`), then `dlwb resume` this run.",
-        cause="disk-full",
+        f"The disk that holds {folder} is full.", "Free some space (old runs: `dlwb runs`), then `dlwb resume` this run.", cause="disk-full"
     )
 
 
@@ -239,15 +239,11 @@ class Tail:
                         for line in lines:
                             yield from self._line(line)
                         lines = []
-                    for line in lines:
-                        # Plain lines, nearly all there are, take the shortest way: `whole` and `decode` written out, in half their time.
-                        if line.endswith(b',"crc":"%08x"}' % crc32(line[:-18])):
-                            try:
-                                yield decode_plain(line)
-                                continue
-                            except (msgspec.DecodeError, RecursionError):
-                                pass
-                        yield from self._line(line)
+                    try:
+                        yield from _plain(lines)
+                    except (ValueError, RecursionError):
+                        for line in lines:
+                            yield from self._line(line)
                 else:
                     self._rest = first
                 if len(self._rest) > SLICE:
@@ -306,6 +302,14 @@ class Tail:
                 f"{self.path} is written in version {head.get('version')} of the log's format; this dlwb reads version {events.VERSION}.",
                 "Upgrade dlwb to open it.",
             )
+
+
+def _plain(lines: list[bytes]) -> list[AnyEvent]:
+    """The events of whole plain lines, nearly all there are, at once; ValueError (msgspec's too) where one must be looked at closer."""
+    ends = tuple([crc32(line[:-18]) for line in lines])
+    if b"".join([line[-18:] for line in lines]) != b',"crc":"%08x"}' * len(lines) % ends:
+        raise ValueError
+    return decode_lines(b"\n".join(lines))
 
 
 def read_all(path: Path) -> tuple[list[AnyEvent], Tail]:

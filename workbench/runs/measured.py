@@ -8,23 +8,23 @@ import hashlib
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from workbench import files, paths
 from workbench.formatting import duration, number
-from workbench.listing import table
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure
-from workbench.recipes import recipe as recipes
-from workbench.recipes.recipe import Loaded, Recipe
+from workbench.recipes.find import find_recipe, project_source
+from workbench.recipes.load import Loaded, load_recipe
+from workbench.recipes.recipe import Recipe
 from workbench.runs import bars as verdict
-from workbench.runs import runs
 from workbench.runs.history import History
 from workbench.runs.log import Tail
-
-BEGIN, END = "<!-- made by `dlwb results render` -->", "<!-- end of what is made -->"
+from workbench.runs.run import Run, find_run, list_runs
+from workbench.runs.state import state_of
+from workbench.runs.summary import Summary, summarize
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}):
@@ -96,7 +96,7 @@ def write(results: Sequence[Result], path: Path | None = None) -> None:
 
 def code_of(loaded: Loaded) -> str:
     """The value of `Result.code` for the present code of the project."""
-    return closure.closure_hash(loaded.project_file or paths.projects() / f"{loaded.recipe.project}.py")
+    return closure.closure_hash(loaded.project_file or project_source(loaded.recipe.project))
 
 
 def settings_of(recipe: Recipe) -> str:
@@ -104,11 +104,11 @@ def settings_of(recipe: Recipe) -> str:
     return hashlib.sha256(msgspec.json.encode([recipe.config, recipe.train], order="deterministic")).hexdigest()[:16]
 
 
-def measure(run: runs.Run) -> Result:
+def measure(run: Run) -> Result:
     """The run as a result; Problem where it did not finish, is a demo, or does not match the present recipe."""
-    recipe, loaded = run.recipe(), recipes.load(recipes.find(run.stem))
-    if runs.state(run).state != "finished":
-        raise Problem(f"{run.id} has not finished, so it is not a result.", f"It is {runs.state(run).state}.")
+    recipe, loaded = run.recipe(), load_recipe(find_recipe(run.stem))
+    if state_of(run).state != "finished":
+        raise Problem(f"{run.id} has not finished, so it is no result.", f"It is {state_of(run).state}.")
     events = list(Tail(run.events).read())
     history = History()
     history.fold(events)
@@ -120,7 +120,7 @@ def measure(run: runs.Run) -> Result:
     other = [*differences(recipe, loaded.recipe), *(name for name in history.settings() if name != "train.log_every")]
     if other:
         raise Problem(f"{run.id} does not match the present recipe {run.stem}: {', '.join(other)} differ.", "Only the seed may differ.")
-    summary = runs.summarize(history, 0)
+    summary = summarize(history, 0)
     judged = verdict.judge(recipe, summary)
     first = next(index for index, event in enumerate(events) if getattr(event, "state", "") == "running")
     # Time is counted from the state `running`, without the wait for a device and the start.
@@ -156,7 +156,7 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
     return different
 
 
-def _figures(recipe: Recipe, summary: runs.Summary) -> dict[str, float]:
+def _figures(recipe: Recipe, summary: Summary) -> dict[str, float]:
     """By metric, the most important first: of bars and of the course, test metrics, keep_best; else the last training losses."""
     named = [*_named(recipe), *(tag for tag in summary.last if tag.startswith("test/")), recipe.train.keep_best]
     named = [tag for tag in dict.fromkeys(named) if tag in summary.last] or [tag for tag in summary.last if tag.startswith("train/")]
@@ -173,14 +173,14 @@ def _mean(history: History, tag: str) -> float | None:
 
 
 def collect(references: Sequence[str], recipe: str = "", path: Path | None = None) -> list[str]:
-    """Add these runs, and every finished run of `recipe` that matches its present state, to the results; returns a sentence for each.
+    """Add these runs, and every finished run of `recipe` that matches its present state, to the results; returns a sentence for run.
 
     Results of a recipe with other code or settings are removed as soon as there is one with the present code and settings.
     """
-    measured, sentences = [measure(runs.find(reference)) for reference in references], []
+    measured, sentences = [measure(find_run(reference)) for reference in references], []
     if recipe:
-        stem = recipes.find(recipe).stem
-        for run in [run for run in runs.list_runs() if run.stem == stem and runs.state(run).state == "finished"]:
+        stem = find_recipe(recipe).stem
+        for run in [run for run in list_runs() if run.stem == stem and state_of(run).state == "finished"]:
             try:
                 measured.append(measure(run))
             except Problem as problem:
@@ -230,82 +230,70 @@ def groups(results: Sequence[Result]) -> list[list[Result]]:
     return list(grouped.values())
 
 
-def _cells(recipe: Recipe, seeds: list[Result]) -> tuple[str, str, str, str]:
-    """The table cells of one group: figures, bars, time and the course's figures."""
+class Figure(NamedTuple):
+    """What the seeds of a recipe reached in one metric, as tables show it; "" where there is nothing to say."""
+
+    name: str
+    mean: str
+    range: str
+    """From the lowest to the highest of its seeds."""
+    seeds: int
+    bars: str
+    course: str
+
+
+def figures(recipe: Recipe, seeds: list[Result]) -> list[Figure]:
+    """The metrics of one group that its recipe names, else the first that was measured."""
     shown = [metric for metric in _named(recipe) if metric in seeds[0].figures] or list(seeds[0].figures)[:1]
-    figures, bars, course = [], [], []
+    rows = []
     for metric in shown:
         values = [result.figures[metric] for result in seeds if metric in result.figures]
-        mean = statistics.fmean(values)
-        spread = f" ({number(min(values))} to {number(max(values))}, {len(values)} seeds)" if len(values) > 1 else ""
-        name = verdict.short_name(metric).replace("_", " ")
-        figures.append(f"{name} {number(mean)}{spread}")
+        bars = []
         for bar in recipe.bar:
             if bar.metric == metric:
                 count = sum(map(bar.passed, values))
                 how = "passed" if count == len(values) else f"passed by {count} of {len(values)}" if count else "missed"
-                how = "not judged" if seeds[0].variant else how
-                bars.append(f"{verdict.wanted(bar)} {how}")
-        course += [
+                bars.append(f"{verdict.wanted(bar)} {'not judged' if seeds[0].variant else how}")
+        course = [
             number(reference.value) + " (others)" * (reference.whose != "course")
             for reference in recipe.reference
             if reference.metric == metric
         ]
-    if seeds[0].variant:
-        figures.append(f"with {seeds[0].variant}")
-    return "; ".join(figures), "; ".join(bars), _time(seeds), "; ".join(course)
+        spread = f"{number(min(values))} to {number(max(values))}" if len(values) > 1 else ""
+        name = verdict.short_name(metric).replace("_", " ")
+        rows.append(Figure(name, number(statistics.fmean(values)), spread, len(values), "; ".join(bars), "; ".join(course)))
+    return rows
 
 
-def _time(seeds: list[Result]) -> str:
+def wall_time(seeds: list[Result]) -> str:
     """The median time; for runs on the CPU of 10 s or more also the median CPU time, which other work on the machine affects less."""
     took = duration(statistics.median(result.seconds for result in seeds))
     shares = [result.seconds * result.cpu / 100 for result in seeds if result.cpu and result.seconds >= 10 and result.device == "cpu"]
     return f"{took} (CPU {duration(statistics.median(shares))})" if shares else took
 
 
-def _on(result: Result) -> str:
+def machine(result: Result) -> str:
+    """What it was trained on, and with how many threads."""
     return result.device if result.device != "cpu" else f"CPU, {result.threads} thread{'s' if result.threads > 1 else ''}"
 
 
-def show(as_json: bool) -> None:
-    """Print every recipe with its measured figures, and whether they are still valid."""
-    from workbench.listing import print_json
-
-    results = read()
-    if as_json:
-        print_json(results)
-        return
-    rows = []
-    for path in recipes.shipped_and_own():
-        try:
-            loaded = recipes.load(path)
-        except Problem:
-            continue  # `dlwb list` reports what is wrong with it
-        mine = groups([result for result in results if result.recipe == path.stem])
-        rows += [[path.stem, *_cells(loaded.recipe, group), _on(group[0]), stale(group, loaded)] for group in mine]
-        if not mine:
-            rows.append([path.stem, "not measured", "", "", "", "", ""])
-    table(["RECIPE", "FIGURE", "BAR", "TIME", "COURSE", "ON", ""], rows)
-
-
-def rendered(text: str, results: Sequence[Result]) -> str:
-    """The README's text with the table of these results between its two markers; Problem where the markers are missing."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise Problem("The README has no place for the results.", f"The table goes between {BEGIN} and {END}.")
+def markdown(results: Sequence[Result]) -> str:
+    """The README's table of these results, and a sentence on the machine."""
     folder = paths.shipped("recipes")
     lines = ["| recipe | what | here | bar | time | on | course |", "|---|---|---|---|---|---|---|"]
     for path in sorted(folder.rglob("*.yaml"), key=lambda source: source.relative_to(folder).parts):
-        recipe = recipes.load(path, describe=False).recipe
+        recipe = load_recipe(path, describe=False).recipe
         mine = groups([result for result in results if result.recipe == path.stem])
         for seeds in mine:
-            figures, bar, time, course = _cells(recipe, seeds)
-            lines.append(f"| `{path.stem}` | {recipe.title} | {figures} | {bar} | {time} | {_on(seeds[0])} | {course} |")
+            rows = figures(recipe, seeds)
+            reached = [f"{row.name} {row.mean}" + (f" ({row.range}, {row.seeds} seeds)" if row.range else "") for row in rows]
+            reached += [f"with {seeds[0].variant}"] if seeds[0].variant else []
+            cells = ["; ".join(reached), "; ".join(row.bars for row in rows if row.bars), wall_time(seeds), machine(seeds[0])]
+            cells.append("; ".join(row.course for row in rows if row.course))
+            lines.append(f"| `{path.stem}` | {recipe.title} | {' | '.join(cells)} |")
         if not mine:
             lines.append(f"| `{path.stem}` | {recipe.title} | not measured | | | | |")
-    lines += ["", _conditions(results)]
-    return f"{before}{BEGIN}\n{chr(10).join(lines)}\n{END}{after}"
+    return "\n".join([*lines, "", _conditions(results)])
 
 
 def _conditions(results: Sequence[Result]) -> str:
@@ -320,19 +308,3 @@ def _conditions(results: Sequence[Result]) -> str:
     sentence += f", other work beside it (load average {min(loads):.1f} to {max(loads):.1f})" if loads else ""
     sentence += ". Time is from the first step to the last test, the median of the seeds; in brackets what the run had of the processors."
     return f"{sentence} Each run stands in `data/results.json`."
-
-
-def render(check: bool, readme: Path | None = None, path: Path | None = None) -> None:
-    """Write the README's table again; with `check`, only raise Problem where it does not match the results."""
-    readme = readme or paths.shipped("data").parent / "README.md"
-    try:
-        text = readme.read_text(encoding="utf-8")
-    except OSError as error:
-        raise Problem(
-            f"{readme} cannot be read: {error.strerror}.", "The table can only be written in a checkout of the repository."
-        ) from None
-    expected = rendered(text, read(path))
-    if expected != text and check:
-        raise Problem(f"The table of {readme.name} does not match the results.", "`dlwb results render` writes it.")
-    if expected != text:
-        files.write(readme, expected.encode())

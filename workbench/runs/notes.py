@@ -6,7 +6,7 @@ import msgspec
 
 from workbench import files
 from workbench.problems import Problem, one_line
-from workbench.runs.runs import Run
+from workbench.runs.run import Run
 
 TAGS, TAG_LENGTH, NOTE_LENGTH = 12, 24, 1000
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from workbench import paths
 from workbench.problems import Problem
-from workbench.runs import lock, runs
-from workbench.runs.runs import Run, state
+from workbench.runs import lock
+from workbench.runs.run import Run, find_run
+from workbench.runs.state import state_of
 
 
 def folder() -> Path:
@@ -19,7 +20,7 @@ def folder() -> Path:
 
 def delete(run: Run) -> Run:
     """Move an ended run into the trash. Its lock is held meanwhile, so a run that is alive, or is being started, is never moved."""
-    current = state(run)
+    current = state_of(run)
     if current.state == "away":
         raise Problem(f"{run.id} is {current.message}.", f"Delete it from {current.host}.")
     try:
@@ -50,7 +51,7 @@ def deleted() -> list[Run]:
 
 def restore(reference: str = "last") -> Run:
     """Restore a deleted run, by default the most recently deleted one; it gets another name if its own is in use again."""
-    run = runs.find(reference, deleted(), "The trash has no run", "`dlwb clean` lists the runs in it.")
+    run = find_run(reference, deleted(), "The trash has no run", "`dlwb clean` lists the runs in it.")
     try:
         return _move(run, paths.runs())
     except OSError as error:

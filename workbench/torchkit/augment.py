@@ -1,13 +1,34 @@
-"""Pictures moved at random, a whole batch at once and on its device."""
+"""Data augmentation of pictures by a random affine map, a whole batch at once and on its device; and its settings."""
 
 import math
 
 import torch
 import torch.nn.functional as F
 
+from workbench.training.project import Field, Settings
 
-def moved(pixels: torch.Tensor, *, shift: float = 0.0, rotation: float = 0.0, zoom: float = 0.0, flip: bool = False) -> torch.Tensor:
-    """(batch, channels, height, width) → the same, each picture turned, scaled, shifted and mirrored by draws of its own.
+
+class Augmentation(Settings):
+    """Base of a Config: how training pictures are changed at random, which makes training harder and reduces overfitting."""
+
+    shift: float = Field(0.0, ge=0)
+    """Pixels by which a training picture is shifted at random at most, each way; higher augments more, and cuts more off."""
+    rotation: float = Field(0.0, ge=0, le=180)
+    """Degrees by which a training picture is rotated at random at most; higher augments more."""
+    zoom: float = Field(0.0, ge=0, lt=1)
+    """Share by which a training picture is enlarged or reduced at random at most; higher augments more."""
+    flip: bool = False
+    """Mirror a random half of the training pictures, left and right; not for letters and digits, which it makes others of."""
+
+    def augmented(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(batch, channels, height, width) → the same, each picture changed by draws of its own."""
+        return random_affine(pixels, shift=self.shift, rotation=self.rotation, zoom=self.zoom, flip=self.flip)
+
+
+def random_affine(
+    pixels: torch.Tensor, *, shift: float = 0.0, rotation: float = 0.0, zoom: float = 0.0, flip: bool = False
+) -> torch.Tensor:
+    """(batch, channels, height, width) → the same, each picture rotated, scaled, shifted and mirrored by draws of its own.
 
     Each draw is uniform: `shift` up to so many pixels each way, `rotation` up to so many degrees, `zoom` a share of the size, `flip`
     left and right in half of them. Bilinear; what comes in from outside is 0.
@@ -19,8 +40,8 @@ def moved(pixels: torch.Tensor, *, shift: float = 0.0, rotation: float = 0.0, zo
     turn, size = turn * math.radians(rotation), 1 + zoom * size
     cos, sin = turn.cos() / size, turn.sin() / size
     side = side.sign() if flip else torch.ones_like(side)
-    # affine_grid counts both axes from -1 to 1: a turn goes by their true lengths.
-    rows = [
+    # affine_grid counts both axes from -1 to 1, whatever their lengths: a rotation goes by the true ones.
+    matrix = [
         cos * side,
         -sin * (height / width),
         across * (2 * shift / width),
@@ -28,5 +49,5 @@ def moved(pixels: torch.Tensor, *, shift: float = 0.0, rotation: float = 0.0, zo
         cos,
         down * (2 * shift / height),
     ]
-    grid = F.affine_grid(torch.stack(rows, 1).view(number, 2, 3), list(pixels.shape), align_corners=False)
+    grid = F.affine_grid(torch.stack(matrix, 1).view(number, 2, 3), list(pixels.shape), align_corners=False)
     return F.grid_sample(pixels, grid, align_corners=False)

@@ -1,4 +1,4 @@
-"""Torchvision's classification networks by name, trained on ImageNet, without their last layer: what transfer learning builds on."""
+"""Torchvision's classification networks by name, pre-trained on ImageNet, without their last layer: what transfer learning builds on."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ LARGEST = 3_000_000_000
 
 
 class Scaled(nn.Module):
-    """Colours in [0, 1] as the networks of ImageNet were given them, and the channels last, with which a CPU is quicker."""
+    """Standardises colours in [0, 1] as the networks of ImageNet expect it; channels last, with which a CPU is quicker."""
 
     mean: Tensor
     deviation: Tensor
@@ -41,7 +41,7 @@ class Scaled(nn.Module):
 
 
 class _Reached(Exception):
-    """The layer that the network is cut after has its output: nothing behind it need be computed."""
+    """Raised in the layer that the network is cut after, with its output: nothing behind it need be computed."""
 
     def __init__(self, output: Tensor) -> None:
         self.output = output
@@ -100,12 +100,12 @@ class Backbone(nn.Module):
         return answers
 
     def layers(self) -> list[str]:
-        """The names of its parts, as they stand in it: `features.0`, … or `conv1`, …; those of a row are listed one by one."""
-        found = []
+        """The names of its parts with parameters, as `features.0`, … or `conv1`, …; those of a Sequential are listed one by one."""
+        names = []
         for name, part in self.network.named_children():
-            inner = [f"{name}.{each}" for each, _ in part.named_children()] if isinstance(part, nn.Sequential) else []
-            found += [name, *inner]
-        return [name for name in found if any(True for _ in self.network.get_submodule(name).parameters())]
+            inner = [f"{name}.{child}" for child, _ in part.named_children()] if isinstance(part, nn.Sequential) else []
+            names += [name, *inner]
+        return [name for name in names if any(True for _ in self.network.get_submodule(name).parameters())]
 
     def _insist(self, layer: str, what: str) -> None:
         known = dict(self.network.named_modules())
@@ -121,10 +121,10 @@ class Backbone(nn.Module):
         self._insist(first, "be tuned from")
         if self.cut and list(known).index(first) > list(known).index(self.cut):
             raise Problem(f"{self.name} is cut after {self.cut}, so it cannot be tuned from {first} on, which stands behind.")
-        begun = False
+        reached = False
         for path, part in known.items():
-            begun = begun or path == first
-            if begun:
+            reached = reached or path == first
+            if reached:
                 part.requires_grad_(True)
 
 
@@ -156,7 +156,7 @@ def address(name: str) -> str:
     from torchvision import models
 
     choices = models.get_model_weights(name)
-    url: str = next((each for each in choices if each.name == "IMAGENET1K_V1"), choices.DEFAULT).url
+    url: str = next((weights for weights in choices if weights.name == "IMAGENET1K_V1"), choices.DEFAULT).url
     return url
 
 
@@ -194,7 +194,7 @@ def _load(network: nn.Module, path: Path, name: str) -> None:
         # Whatever else it stumbles over is the file's fault: a dozen kinds of error for as many ways to be damaged.
         raise Problem(f"{shown} is damaged, or holds something else than weights.", "It has to be a saved state_dict.", "data") from None
     wanted = network.state_dict()
-    if not isinstance(saved, dict) or not all(isinstance(each, Tensor) for each in saved.values()):
+    if not isinstance(saved, dict) or not all(isinstance(value, Tensor) for value in saved.values()):
         raise Problem(f"{shown} holds no state_dict.", f"Save network.state_dict() of torchvision's {name}.", "data")
     # The published files of DenseNets have the names of 2017: norm.1 for norm1.
     saved = {re.sub(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.(\d)", r"\1\2", key): value for key, value in saved.items()}
@@ -204,6 +204,6 @@ def _load(network: nn.Module, path: Path, name: str) -> None:
         if key not in saved:
             raise Problem(f"{shown} has no {one_line(key)}, so it is not a state_dict of {name}.", "", "data")
         if saved[key].shape != tensor.shape:
-            has, needs = (" x ".join(map(str, each.shape)) or "one number" for each in (saved[key], tensor))
+            has, needs = (" x ".join(map(str, weights.shape)) or "one number" for weights in (saved[key], tensor))
             raise Problem(f"In {shown} {one_line(key)} is {has}, where {name} has {needs}.", "", "data")
     network.load_state_dict({key: saved[key] for key in wanted})

@@ -1,4 +1,4 @@
-"""What a frozen network says of pictures, computed once and kept on disk: `of` gives it to whoever trains a head on it."""
+"""Features of pictures by a frozen network, computed once and kept in the disk cache: `of` gives them to lessons that train a head."""
 
 import hashlib
 import sys
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from workbench.torchkit.backbone import Backbone
-from workbench.torchkit.kept import kept
+from workbench.torchkit.disk_cache import cached
 
 PIECE = 64
 """Pictures that go through a network at once."""
@@ -19,12 +19,13 @@ def of(backbone: Backbone, pictures: Tensor, size: int, device: torch.device) ->
 
     Computed only where the cache has none for these very pictures, this network, these weights and this size.
     """
+    # 1 is the version of the computation: whoever changes it, counts it up.
     key = hashlib.sha256(f"1 {backbone.name} {size}{backbone.cut}".encode())
     for name, tensor in backbone.state_dict().items():
         key.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     key.update(pictures.contiguous().numpy().data)
-    made = kept("features", key.hexdigest(), lambda: _computed(backbone, pictures, size, device).cpu().numpy())
-    return torch.from_numpy(made).to(device)
+    values = cached("features", key.hexdigest(), lambda: _computed(backbone, pictures, size, device).cpu().numpy())
+    return torch.from_numpy(values).to(device)
 
 
 def resized(pictures: Tensor, size: int) -> Tensor:
@@ -37,13 +38,14 @@ def resized(pictures: Tensor, size: int) -> Tensor:
 
 def _computed(backbone: Backbone, pictures: Tensor, size: int, device: torch.device) -> Tensor:
     backbone.to(device)
-    made, told = [], -1
+    pieces, last_tenth = [], -1
     with torch.no_grad():
         for start in range(0, len(pictures), PIECE):
-            made.append(backbone(resized(pictures[start : start + PIECE].to(device), size)))
+            pieces.append(backbone(resized(pictures[start : start + PIECE].to(device), size)))
             tenth = (start + PIECE) * 10 // len(pictures)
-            if tenth != told:
-                told = tenth
+            # A line for each tenth: it takes minutes, and somebody may be watching.
+            if tenth != last_tenth:
+                last_tenth = tenth
                 done = min(start + PIECE, len(pictures))
                 print(f"{backbone.name}: {done:,} of {len(pictures):,} pictures", file=sys.stderr, flush=True)
-    return torch.cat(made)
+    return torch.cat(pieces)

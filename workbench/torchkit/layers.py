@@ -1,5 +1,6 @@
 """The networks that the course introduces, from lists of widths."""
 
+import math
 from collections.abc import Sequence
 
 from torch import nn
@@ -19,13 +20,13 @@ def cnn(shape: Sequence[int], groups: Sequence[Sequence[int]], hidden: Sequence[
 
     (batch, *shape) → (batch, outputs); `shape` is (channels, height, width), and `groups` has the channels of each convolution.
     """
-    channels, height, width = shape
+    channels, *size = shape
     layers: list[nn.Module] = []
     for group in groups:
-        for wanted in group:
-            # A bias would be taken out again by the batch norm.
-            layers += [nn.Conv2d(channels, wanted, 3, padding=1, bias=False), nn.BatchNorm2d(wanted), nn.ReLU()]
-            channels = wanted
+        for width in group:
+            # Without a bias: batch norm would subtract it again.
+            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            channels = width
         layers.append(nn.MaxPool2d(2))
-        height, width = height // 2, width // 2
-    return nn.Sequential(*layers, nn.Dropout(dropout), *mlp(channels * height * width, hidden, outputs, dropout))
+        size = [length // 2 for length in size]
+    return nn.Sequential(*layers, nn.Dropout(dropout), *mlp(channels * math.prod(size), hidden, outputs, dropout))

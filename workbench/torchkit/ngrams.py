@@ -1,4 +1,4 @@
-"""Words and runs of words as numbers, and the two simple models that any network for texts has to beat. NumPy, scikit-learn to fit."""
+"""Words and n-grams as numbers, and the two simple models that any network for texts has to beat. NumPy, scikit-learn to fit."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
+STRENGTH = {"bag_of_words": 0.05, "nb_svm": 0.1}
+"""`C` of the logistic regressions: lower regularises more."""
+
 
 class Vocabulary:
-    """The words of some texts, the most frequent first, numbered from 1: 0 is padding. Words that it does not know are left out."""
+    """The words of some texts by falling frequency, numbered from 1: 0 is padding. Words that it does not know are left out."""
 
     def __init__(self, texts: Iterable[Sequence[str]], most: int = 0) -> None:
-        """`most` 0 keeps all words."""
+        """`most` is the number of most frequent words to know; 0 knows all."""
         counts = Counter(word for text in texts for word in text)
         self.words = [word for word, _ in counts.most_common(most or None)]
         self.number = {word: place for place, word in enumerate(self.words, 1)}
@@ -25,7 +28,7 @@ class Vocabulary:
 
 
 class Grams:
-    """Runs of 1 to `longest` words that stand in at least `least` of some texts, numbered from 0."""
+    """N-grams, runs of 1 to `longest` words, that stand in at least `least` of some texts, numbered from 0."""
 
     def __init__(self, texts: Sequence[np.ndarray], size: int, longest: int, least: int = 2) -> None:
         """`texts` as ids below `size`."""
@@ -37,47 +40,51 @@ class Grams:
         return len(self.keys)
 
     def _keys(self, ids: np.ndarray) -> np.ndarray:
-        """One number for each different run: its ids as the digits of a number to the base `size`. Ids begin at 1, so lengths don't mix."""
-        key, found = ids, [ids]
+        """One number for each different n-gram: its ids as digits to the base `size`. Ids begin at 1, so lengths don't mix."""
+        key, keys = ids, [ids]
         for length in range(1, self.longest):
             key = key[:-1] * self.size + ids[length:]
-            found.append(key)
-        return np.unique(np.concatenate(found))
+            keys.append(key)
+        return np.unique(np.concatenate(keys))
 
     def of(self, ids: np.ndarray) -> np.ndarray:
-        """The known runs of one text, each once, rising."""
+        """The known n-grams of one text, each once, rising."""
         keys = self._keys(ids)
         places = np.searchsorted(self.keys, keys)
-        places[places == len(self.keys)] = 0
+        places[places == len(self.keys)] = 0  # beyond the last key: compared with the first one, which it is not
         return places[self.keys[places] == keys] if len(self.keys) else places[:0]
 
 
 def linear(texts: Sequence[np.ndarray], labels: np.ndarray, size: int, *, bayes: bool) -> tuple[np.ndarray, float]:
-    """Logistic regression on which features below `size` a text has: what each adds to the log odds of label 1, (size,), and the rest.
+    """Logistic regression on which features below `size` a text has: what each adds to the log odds of label 1, (size,), and the bias.
 
-    With `bayes` each feature counts by the log of how much oftener it stands in texts of label 1 (Wang and Manning 2012, NB-SVM, with
-    the logistic loss).
+    With `bayes` each feature is scaled by its log-count ratio, the log of how much more often texts of label 1 have it (Wang and Manning
+    2012, NB-SVM, with the logistic loss).
     """
     from sklearn.linear_model import LogisticRegression
 
     present = _rows(texts, size)
     scale = np.ones(size)
     if bayes:
+        # One is added to each count, else a feature of one class only had an infinite ratio.
         ones, zeros = (1 + np.asarray(present[labels == label].sum(0)).ravel() for label in (1, 0))
         scale = np.log((ones / ones.sum()) / (zeros / zeros.sum()))
-    model = LogisticRegression(C=0.1 if bayes else 0.05, solver="liblinear", dual=True, tol=1e-2, random_state=0)
+    strength = STRENGTH["nb_svm" if bayes else "bag_of_words"]
+    # The dual is solved faster, as there are more features than texts.
+    model = LogisticRegression(C=strength, solver="liblinear", dual=True, tol=1e-2, random_state=0)
     model.fit(present.multiply(scale).tocsr(), labels)
     return model.coef_[0] * scale, float(model.intercept_[0])
 
 
-def chances(train: Sequence[np.ndarray], labels: np.ndarray, texts: Sequence[np.ndarray], size: int, *, bayes: bool) -> np.ndarray:
+def probabilities(train: Sequence[np.ndarray], labels: np.ndarray, texts: Sequence[np.ndarray], size: int, *, bayes: bool) -> np.ndarray:
     """Probability of label 1 for `texts`, by `linear` fitted to `train`."""
-    weights, rest = linear(train, labels, size, bayes=bayes)
-    found: np.ndarray = 1 / (1 + np.exp(-(_rows(texts, size) @ weights + rest)))
-    return found
+    weights, bias = linear(train, labels, size, bayes=bayes)
+    positive: np.ndarray = 1 / (1 + np.exp(-(_rows(texts, size) @ weights + bias)))
+    return positive
 
 
 def _rows(texts: Sequence[np.ndarray], size: int) -> Any:
+    """A sparse matrix (texts, size) with a 1 where a text has a feature."""
     from scipy.sparse import csr_matrix
 
     ends = np.cumsum([0, *map(len, texts)])

@@ -1,4 +1,4 @@
-"""Networks trained on ImageNet, cut after one of their layers and frozen: what style transfer looks through.
+"""Networks pre-trained on ImageNet, cut after one of their layers and frozen: features for style transfer and for judging faces.
 
 Weights come from the catalogue, from a person's file, or are drawn at random.
 """
@@ -18,7 +18,7 @@ DEVIATION = (0.229, 0.224, 0.225)
 """Of ImageNet's red, green and blue in [0, 1]: the networks were trained on pictures scaled by them."""
 
 PUBLISHED = {"vgg19": "vgg19-weights", "squeezenet1_0": "squeezenet-weights"}
-"""Networks that there are, each with the catalogue's name for its weights."""
+"""The networks of style transfer, each with the catalogue's name for its weights."""
 
 
 def layers(network: str) -> dict[str, int]:
@@ -62,8 +62,8 @@ def frozen(network: str, weights: str | Path, last: int) -> nn.Sequential:
 def variant(network: str, weights: str | Path) -> str:
     """What figures made with it are to be called; "" for the network and the weights that the course used."""
     if weights == "published":
-        found = find(PUBLISHED[network])
-        return f"{found.title} in place of {found.stand_in_for}" if found.stand_in_for else ""
+        entry = find(PUBLISHED[network])
+        return f"{entry.title} in place of {entry.stand_in_for}" if entry.stand_in_for else ""
     return f"{network} with {weights if weights == 'random' else 'own'} weights"
 
 
@@ -72,8 +72,8 @@ def _features(network: str) -> nn.Sequential:
     from torchvision import models
 
     with torch.device("meta"):
-        found: nn.Sequential = getattr(models, network)(weights=None).features
-    return found
+        features: nn.Sequential = getattr(models, network)(weights=None).features
+    return features
 
 
 def _chosen(path: Path, wanted: dict[str, torch.Tensor], network: str) -> dict[str, torch.Tensor]:
@@ -86,13 +86,13 @@ def _chosen(path: Path, wanted: dict[str, torch.Tensor], network: str) -> dict[s
     except Exception:
         # Whatever else it stumbles over is the file's fault: a dozen kinds of error for as many ways to be damaged.
         raise Problem(f"{name} is damaged, or holds something else than weights.", "It has to be a saved state_dict.", "data") from None
-    found = {}
+    chosen = {}
     for key, tensor in wanted.items():
         candidate = saved.get(f"features.{key}") if isinstance(saved, dict) else None
         if not isinstance(candidate, torch.Tensor):
             raise Problem(f"{name} has no features.{key}, so it is not a state_dict of {network}.", "", "data")
         if candidate.shape != tensor.shape:
-            has, needs = (" x ".join(map(str, each.shape)) for each in (candidate, tensor))
+            has, needs = (" x ".join(map(str, weights.shape)) for weights in (candidate, tensor))
             raise Problem(f"In {name} features.{key} is {has}, where {network} has {needs}.", "", "data")
-        found[key] = candidate.float()
-    return found
+        chosen[key] = candidate.float()
+    return chosen

@@ -1,16 +1,11 @@
-"""TorchProject, the base of every PyTorch project: device, precision, random states, and how its parts are saved."""
+"""TorchProject, the base of every PyTorch project: device, precision, and the table of its networks."""
 
 import contextlib
-import io
 import os
-import pickle
-import re
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -19,24 +14,17 @@ from workbench.events import Event
 from workbench.launch import devices, torch_probe
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Compute, Train
+from workbench.torchkit.resumable import TorchResumable
 from workbench.torchkit.summary import network_table
 from workbench.training.project import Project, Settings
 
-_ARRAY_KINDS: list[Any] = [
-    np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
-    np.ndarray,
-    np.dtype,
-    *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdFD"},
-]
 _NOTHING = contextlib.nullcontext()
 
 
-class TorchProject(Project):
+class TorchProject(TorchResumable, Project):
     """A Project whose numbers are tensors. `self.device` is the run's device: move modules and data there."""
 
     devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
-    suffix: ClassVar[str] = ".pt"
-    stateless: ClassVar[tuple[type, ...]] = (*Project.stateless, torch.Generator, torch.device, torch.dtype)
 
     def __init__(self, config: Settings, train: Train, compute: Compute, seed: int, folder: Path = Path()) -> None:
         super().__init__(config, train, compute, seed, folder)
@@ -44,8 +32,6 @@ class TorchProject(Project):
         if name.startswith("cuda"):
             _insist(name)
         self.device = torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-        self._proved = False
-        """Whether a checkpoint of this run could be read again."""
         self._base |= {"device", "_proved"}
 
     def prepare(self) -> None:
@@ -61,29 +47,11 @@ class TorchProject(Project):
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
 
-    def device_memory(self) -> float:
-        """The most bytes that torch has reserved on the device."""
-        return float(torch.cuda.max_memory_reserved(self.device)) if self.device.type == "cuda" else 0.0
-
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Around a forward pass and its loss: bfloat16 on CUDA where `compute.precision` says so, else nothing."""
         if self.device.type == "cuda" and self.compute.precision == "bfloat16":
             return torch.autocast("cuda", dtype=torch.bfloat16)
         return _NOTHING
-
-    def floats(self, values: list[Any]) -> list[float]:
-        """Numbers and tensors of one element as floats; all tensors are read in one wait for the device."""
-        tensors = [value.detach().reshape(()).to(self.device) for value in values if isinstance(value, torch.Tensor)]
-        read = iter(torch.stack(tensors).tolist() if tensors else [])
-        return [float(next(read) if isinstance(value, torch.Tensor) else value) for value in values]
-
-    def keep(self, numbers: dict[str, Any]) -> dict[str, Any]:
-        """The numbers without their graphs; on the CPU, where nothing has to be waited for, read at once, as that is cheaper."""
-        kept = numbers.copy()
-        for name, value in numbers.items():
-            if isinstance(value, torch.Tensor):
-                kept[name] = value.item() if value.is_cpu else value.detach()
-        return kept
 
     def example_inputs(self) -> dict[str, tuple[Any, ...]]:
         """What one batch calls the networks with, by attribute: `{"network": (pixels,)}`. So `summary` knows the shapes between layers."""
@@ -97,107 +65,6 @@ class TorchProject(Project):
         table = network_table(modules, self.example_inputs())
         if table:
             yield table
-
-    @contextlib.contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Without gradients, every module found on self in eval mode; each submodule gets its own mode back."""
-        modules = [part for value in vars(self).values() if isinstance(value, nn.Module) for part in value.modules()]
-        modes = [(part, part.training) for part in modules]
-        try:
-            for part in modules:
-                part.training = False
-            # Not inference_mode: features that a project caches here could then never be trained on.
-            with torch.no_grad():
-                yield
-        finally:
-            for part, mode in modes:
-                part.training = mode
-
-    def seed_all(self, seed: int) -> None:
-        """Seed Python, NumPy, and PyTorch on the CPU and every CUDA device."""
-        super().seed_all(seed)
-        torch.default_generator.manual_seed(seed)
-        # Not torch.manual_seed: as long as CUDA is not in use, it keeps a trace of the stack for it each time, which takes 0.3 ms.
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed_all(seed)
-
-    def random_state(self) -> dict[str, Any]:
-        """As Project's, and PyTorch's: CPU, every CUDA device once CUDA is in use, each torch.Generator on self."""
-        state = super().random_state()
-        state["torch"] = torch.get_rng_state()
-        if torch.cuda.is_initialized():
-            state["cuda"] = torch.cuda.get_rng_state_all()
-        for name, value in vars(self).items():
-            if isinstance(value, torch.Generator):
-                state[f"self.{name}"] = value.get_state()
-        return state
-
-    def set_random_state(self, state: dict[str, Any]) -> None:
-        """Put back what `random_state` returned."""
-        super().set_random_state(state)
-        torch.set_rng_state(state["torch"])
-        if self.device.type == "cuda":
-            for index, saved in enumerate(state.get("cuda", [])[: torch.cuda.device_count()]):
-                torch.cuda.set_rng_state(saved, index)
-        for name, value in vars(self).items():
-            if isinstance(value, torch.Generator) and f"self.{name}" in state:
-                value.set_state(state[f"self.{name}"])
-
-    def array_state(self, value: Any) -> Any:
-        """A copy of a tensor on the CPU, or of a NumPy array."""
-        return _on_cpu(value) if isinstance(value, torch.Tensor) else super().array_state(value)
-
-    def load_array(self, value: Any, saved: Any) -> Any:
-        """Write into the tensor that is there, so that an optimizer goes on with the same one."""
-        if not isinstance(saved, torch.Tensor):
-            return super().load_array(value, saved)
-        if isinstance(value, torch.Tensor) and value.shape == saved.shape and value.dtype == saved.dtype:
-            with torch.no_grad():
-                value.copy_(saved)
-            return value
-        like = value if isinstance(value, torch.Tensor) else torch.empty(0, device=self.device)
-        return saved.to(like.device, copy=True).requires_grad_(like.requires_grad)
-
-    def copied(self, tree: Any) -> Any:
-        """A deep copy of a state_dict with its tensors on the CPU."""
-        if isinstance(tree, torch.Tensor):
-            return _on_cpu(tree)
-        if isinstance(tree, dict):
-            pairs = ((key, self.copied(value)) for key, value in tree.items())
-            copy: dict[Any, Any] = OrderedDict(pairs) if isinstance(tree, OrderedDict) else dict(pairs)
-            if hasattr(tree, "_metadata"):
-                # The versions of each module's format, which load_state_dict looks at.
-                copy._metadata = super().copied(tree._metadata)  # type: ignore[attr-defined]
-            return copy
-        if isinstance(tree, np.generic):
-            return tree.item()  # a learning rate that NumPy computed
-        if type(tree) in (list, tuple):
-            return type(tree)(self.copied(value) for value in tree)
-        return super().copied(tree)
-
-    def encode_state(self, tree: dict[str, Any]) -> bytes:
-        """A checkpoint's tree of tensors, arrays and plain values as the bytes of a .pt file."""
-        file = io.BytesIO()
-        torch.save(tree, file)
-        data = file.getvalue()
-        if not self._proved:
-            # torch.save takes any object, torch.load gives back plain data only: that must not come out when it is resumed.
-            try:
-                self.decode_state(data)
-            except pickle.UnpicklingError as error:
-                kind = re.search(r"GLOBAL (\S+)", str(error))
-                raise Problem(
-                    f"A state_dict holds a {kind[1] if kind else 'thing'}, which a checkpoint cannot give back.",
-                    "Keep tensors, arrays and plain numbers in it.",
-                ) from error
-            self._proved = True
-        return data
-
-    def decode_state(self, data: bytes) -> dict[str, Any]:
-        """The tree again, on the CPU; plain data only, no object of any other kind is made."""
-        with torch.serialization.safe_globals(_ARRAY_KINDS):
-            tree: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        return tree
 
 
 def _insist(name: str) -> None:
@@ -215,7 +82,3 @@ def _insist(name: str) -> None:
         raise Problem(
             f"This run is to train on {name}, and torch finds {count}.", "Look at CUDA_VISIBLE_DEVICES; `dlwb doctor` shows it.", "device"
         )
-
-
-def _on_cpu(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().to("cpu", copy=True)

@@ -25,15 +25,15 @@ def network_table(modules: Mapping[str, nn.Module], inputs: Mapping[str, Sequenc
     }
     outputs: dict[nn.Module, tuple[str, int]] = {}
 
-    def seen(layer: nn.Module, arguments: Any, output: Any) -> None:
-        given, made = _first_tensor(arguments), _first_tensor(output)
-        if made is None or layer in outputs:
+    def note(layer: nn.Module, arguments: Any, output: Any) -> None:
+        source, result = _first_tensor(arguments), _first_tensor(output)
+        if result is None or layer in outputs:
             return
-        # Flatten and the like give back what they were given.
-        same = given is not None and given.untyped_storage().data_ptr() == made.untyped_storage().data_ptr()
-        outputs[layer] = (" x ".join(map(str, made.shape)), 0 if same else made.numel() * made.element_size())
+        # Flatten and the like return a view of their input.
+        same = source is not None and source.untyped_storage().data_ptr() == result.untyped_storage().data_ptr()
+        outputs[layer] = (" x ".join(map(str, result.shape)), 0 if same else result.numel() * result.element_size())
 
-    hooks = [layer.register_forward_hook(seen) for layer in layers.values()]
+    hooks = [layer.register_forward_hook(note) for layer in layers.values()]
     try:
         for name, arguments in inputs.items():
             modules[name](*arguments)
@@ -45,14 +45,14 @@ def network_table(modules: Mapping[str, nn.Module], inputs: Mapping[str, Sequenc
     total, bytes_in_all = 0, 0
     for name, layer in layers.items():
         # A parameter that two layers share is the first one's.
-        own = [each for each in layer.parameters(recurse=False) if id(each) not in counted]
+        own = [weight for weight in layer.parameters(recurse=False) if id(weight) not in counted]
         counted.update(map(id, own))
         if layer not in outputs and not own:
             continue
         shape, size = outputs.get(layer, ("", 0))
-        number = sum(each.numel() for each in own)
-        size += sum(each.numel() * each.element_size() for each in (*own, *layer.buffers(recurse=False)))
-        kind = type(layer).__name__ + (", frozen" if own and not any(each.requires_grad for each in own) else "")
+        number = sum(weight.numel() for weight in own)
+        size += sum(tensor.numel() * tensor.element_size() for tensor in (*own, *layer.buffers(recurse=False)))
+        kind = type(layer).__name__ + (", frozen" if own and not any(weight.requires_grad for weight in own) else "")
         rows.append([name, kind, shape, number, in_words(size)])
         total, bytes_in_all = total + number, bytes_in_all + size
     if not rows:
@@ -67,7 +67,7 @@ def _first_tensor(value: Any) -> torch.Tensor | None:
 
 
 def in_words(size: float) -> str:
-    """Bytes as a person says them: 512 B, 1.6 kB, 2.7 MB."""
+    """Bytes in the unit that a person would choose: 512 B, 1.6 kB, 2.7 MB."""
     for unit in ("B", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"

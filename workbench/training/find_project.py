@@ -9,10 +9,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from workbench.problems import Problem, one_line
+from workbench import paths
+from workbench.problems import Problem, first_fault, one_line
 from workbench.recipes import trust
+from workbench.recipes.find import project_source
 from workbench.recipes.recipe import Recipe
-from workbench.runs.runs import Run
+from workbench.runs.run import Run
 from workbench.training.project import Project
 
 
@@ -47,7 +49,8 @@ def find_project(source: str | Path) -> type[Project]:
 
 def _module(source: str | Path) -> types.ModuleType:
     if isinstance(source, str):
-        return importlib.import_module(f"workbench.projects.{source}")
+        file = project_source(source).relative_to(paths.projects().parent)
+        return importlib.import_module(".".join(("workbench", *file.with_suffix("").parts)))
     # Compiled from the bytes that were hashed: an import would read the file again, or a __pycache__ that nobody trusted.
     code = compile(trust.read(source), str(source), "exec")
     module = types.ModuleType("own_project")
@@ -64,7 +67,6 @@ def make_project(run: Run, recipe: Recipe) -> Project:
     try:
         config = kind.Config.model_validate(recipe.config)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise Problem(f"recipe.yaml: config.{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise Problem(f"recipe.yaml: config.{first_fault(error)}.") from None
     folder = Path(run.about().get("recipe") or run.path).parent
     return kind(config, recipe.train, recipe.compute, recipe.seed, folder)

@@ -1,5 +1,6 @@
 """Settings that change while a run goes on: which may, and what they are now. The loop asks it at step boundaries."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -18,14 +19,37 @@ class LiveSettings:
         self.train = train
         self.settings: dict[str, Any] = {}
         """Every change so far, newest value by name: `config.learning_rate`, `train.epochs`."""
+        self.pending: list[dict[str, Any]] = []
+        """What an earlier attempt changed later in the run, in the order of the steps."""
 
     def value(self, name: str) -> Any:
         """What a setting is now; None where there is no such setting."""
         section, _, key = name.partition(".")
         return getattr(self.project.config if section == "config" else self.train, key, None)
 
-    def change(self, settings: dict[str, Any]) -> None:
-        """Take new values, all or none: a Problem or pydantic's ValidationError leaves everything as it was."""
+    def will_change(self, name: str) -> bool:
+        """Whether an earlier attempt changed it later in the run."""
+        return any(name in change["settings"] for change in self.pending)
+
+    def next_change(self) -> int:
+        """The step of the next pending change; 0 where there is none."""
+        return int(self.pending[0]["step"]) if self.pending else 0
+
+    def due(self, step: int) -> Iterator[dict[str, Any]]:
+        """The pending changes up to this step, each once."""
+        while self.pending and self.pending[0]["step"] <= step:
+            yield self.pending.pop(0)
+
+    def catch_up(self, past: History, step: int) -> bool:
+        """Take what was changed up to this step and is not in `settings`; whether there was anything."""
+        wanted = {name: value for mark in past.marks if mark.step <= step for name, value in mark.settings.items()}
+        late = {name: value for name, value in wanted.items() if self.settings.get(name) != value}
+        self.change(late)
+        return bool(late)
+
+    def change(self, settings: dict[str, Any]) -> str:
+        """Take new values, all or none, and say so in words: a Problem or pydantic's ValidationError leaves everything as it was."""
+        before = {name: self.value(name) for name in settings}
         config: dict[str, Any] = {}
         train: dict[str, Any] = {}
         for name, value in settings.items():
@@ -40,6 +64,7 @@ class LiveSettings:
         self.project.config = type(self.project.config).model_validate({**self.project.config.model_dump(), **config})
         self.train = made
         self.settings.update(settings)
+        return ", ".join(f"{name.partition('.')[2]} {before[name]} → {value}" for name, value in settings.items())
 
     def names(self) -> list[str]:
         """What may change."""

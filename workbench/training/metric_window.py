@@ -3,13 +3,14 @@
 import math
 from typing import Any
 
-from workbench.training.project import Project
+from workbench.problems import Problem
+from workbench.training.resumable import Resumable
 
 
-class Window:
+class MetricWindow:
     """The numbers of the steps since the last logged line: kept where they are, read and averaged when it closes."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Resumable) -> None:
         self._project = project
         self._steps: list[dict[str, Any]] = []
         self._read: dict[str, list[float]] = {}
@@ -32,11 +33,15 @@ class Window:
         """Go on with a window that a checkpoint held open."""
         self._steps, self._read = [], {name: list(numbers) for name, numbers in values.items()}
 
+    def means(self) -> dict[str, float]:
+        """The means so far, by tag; the window stays open."""
+        return {f"train/{name}": mean(numbers) for name, numbers in self.floats().items()}
+
     def close(self) -> dict[str, float]:
         """The means, and an empty window."""
-        closed = self.floats()
+        means = self.means()
         self._read = {}
-        return {f"train/{name}": mean(numbers) for name, numbers in closed.items()}
+        return means
 
 
 def mean(numbers: list[float]) -> float:
@@ -47,12 +52,9 @@ def mean(numbers: list[float]) -> float:
         return math.nan
 
 
-def steps_a_line(durations: list[float], total: int) -> int:
-    """So many steps a line, by the `durations` of some in seconds, that a run of `total` steps has some 500 lines, and at least 50.
-
-    One line each 0.025 to 0.1 s, so that logging stays under 1 %.
-    """
-    usual = sorted(durations)[len(durations) // 2] if durations else 1.0
-    wanted = min(max(total / 500, 0.025 / usual), max(1.0, 0.1 / usual), total / 50)
-    power = 10 ** math.floor(math.log10(max(wanted, 1)))
-    return int(max(factor * power for factor in (1, 2, 5) if factor * power <= max(wanted, 1)))
+def refuse_not_finite(values: dict[str, float], step: int) -> None:
+    """A Problem, cause not-finite, that names the first value which is NaN or infinite."""
+    for tag, value in values.items():
+        if not math.isfinite(value):
+            hint = "A lower learning rate often helps; the last good checkpoint is kept."
+            raise Problem(f"{tag} became {value} at or before step {step}.", hint, cause="not-finite")

@@ -1,4 +1,4 @@
-"""A look at a data set before training: how much there is, the classes, samples, as events. `worker --look` prints them.
+"""A look at a data set before training: how much there is, the classes, samples, as events. `preview_data` prints them.
 
 What needs a reader of its own is read by it; everything else, a person's own files too, is looked at by the kind of its files.
 """
@@ -22,7 +22,7 @@ from workbench.datasets.store.stored import named
 from workbench.events import Event, Images, Table, Text
 from workbench.formatting import number, size
 from workbench.problems import Problem, one_line
-from workbench.torchkit.images import pictures
+from workbench.training.figures import pictures
 
 SHOWN = 24
 SIDE = 96

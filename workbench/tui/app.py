@@ -23,7 +23,8 @@ from textual.widget import Widget
 
 from workbench import preferences
 from workbench.problems import Problem
-from workbench.recipes.recipe import Loaded, Recipe
+from workbench.recipes.load import Loaded
+from workbench.recipes.recipe import Recipe
 from workbench.tui.drawing import palette
 from workbench.tui.drawing.frame_diff import Frame, Ready
 from workbench.tui.keys import Key
@@ -32,7 +33,7 @@ from workbench.tui.screens.key_screen import KeyScreen
 from workbench.tui.screens.recipes import RecipesScreen
 
 if TYPE_CHECKING:
-    from workbench.runs.runs import Run
+    from workbench.runs.run import Run
     from workbench.tui.models.ended_runs import Endings
 
 
@@ -131,11 +132,11 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def again(self, run: Run) -> None:
         """Show the form of a run's recipe, with the settings that the run had."""
-        from workbench.recipes import recipe
-        from workbench.tui.models.draft import differences
+        from workbench.recipes.load import load_recipe
+        from workbench.tui.models.recipe_form import differences
 
         try:
-            loaded = recipe.load(str(run.about().get("recipe", "")), describe=False)
+            loaded = load_recipe(str(run.about().get("recipe", "")), describe=False)
             self.open_form(loaded, differences(loaded, run.recipe()))
         except (Problem, OSError) as problem:
             self.say(f"Its recipe cannot be read any more: {problem}", warning=True)
@@ -168,11 +169,11 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def _create(self, loaded: Loaded) -> None:
         from workbench.launch import start as launch
-        from workbench.recipes import recipe
+        from workbench.recipes.load import load_recipe
 
         try:
             if loaded.schema is None:
-                loaded = recipe.load(loaded.path, loaded.overrides)
+                loaded = load_recipe(loaded.path, loaded.overrides)
             run = launch.create(loaded, *launch.choose(loaded))
             feed = self.library.feed(run)
             feed.launching = True
@@ -185,9 +186,12 @@ class DlwbApp(App[None], inherit_bindings=False):
             feed.launching = False
 
     def warm_up(self) -> None:
-        """Import what a run's screen needs, while the person reads the list."""
+        """Import what a run's screen needs, and write down what was read, while the person reads the list."""
+        index = self.library.index
 
         def work() -> None:
+            if index:
+                index.keep()
             importlib.import_module("workbench.tui.screens.run")
             gc.freeze()
             gc.enable()
@@ -279,14 +283,13 @@ class DlwbApp(App[None], inherit_bindings=False):
     def _look_for_ends(self) -> None:
         """Tell of runs that have ended, whoever started them."""
         from workbench import terminal
-        from workbench.listing import words
         from workbench.tui.models.ended_runs import Endings
 
         self._endings = self._endings or Endings()
         for run, state in self._endings.look():
-            self.say(f"{run.id}: {words(state)}", warning=state.state == "failed")
+            self.say(f"{run.id}: {state.words}", warning=state.state == "failed")
             if (how := preferences.get("notice")) != "off":
-                self.send(terminal.BELL + (terminal.notice(f"{run.id} {words(state)}") if how == "notice" else ""))
+                self.send(terminal.BELL + (terminal.notice(f"{run.id} {state.words}") if how == "notice" else ""))
 
     def say(self, text: str, *, warning: bool = False) -> None:
         """A line in the corner for a few seconds; foreign text is fine."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from textual.widget import Widget
 
-    from workbench.recipes.recipe import Loaded, Recipe
-    from workbench.runs.runs import Run
+    from workbench.recipes.load import Loaded
+    from workbench.recipes.recipe import Recipe
+    from workbench.runs.run import Run
     from workbench.tui.drawing.frame_diff import Frame
     from workbench.tui.keys import Key
     from workbench.tui.models.library import Library

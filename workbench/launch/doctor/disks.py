@@ -13,7 +13,9 @@ from workbench.formatting import gib
 from workbench.launch.doctor.finding import Finding, Level, output
 from workbench.launch.estimate import GIB
 from workbench.problems import Problem, one_line
-from workbench.runs import lock, runs
+from workbench.runs import lock
+from workbench.runs.run import list_runs
+from workbench.runs.summary import summary_of
 
 NETWORK = (
     "nfs",
@@ -178,13 +180,13 @@ def damaged() -> Finding | None:
     """Runs whose recipe or log cannot be read."""
     broken: list[str] = []
     try:
-        listed = runs.list_runs()
+        listed = list_runs()
     except Problem:
         return None  # `writing` reports the reason
     for run in listed:
         try:
             run.recipe()
-            runs.summary(run)
+            summary_of(run)
         except (Problem, OSError):
             broken.append(run.id)
     if not broken:

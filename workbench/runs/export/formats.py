@@ -15,7 +15,7 @@ from workbench.problems import Problem, one_line
 from workbench.runs.export.html import to_html
 from workbench.runs.history import History
 from workbench.runs.log import Tail
-from workbench.runs.runs import Run
+from workbench.runs.run import Run
 
 FORMATS = ("html", "csv", "json", "tensorboard")
 

@@ -12,12 +12,14 @@ from workbench.formatting import number
 from workbench.problems import clean, one_line
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars as verdict
-from workbench.runs import compare, notes, runs
+from workbench.runs import compare, notes
 from workbench.runs.export import svg
 from workbench.runs.export.samples import sample_figures
 from workbench.runs.history import History
 from workbench.runs.log import Tail
-from workbench.runs.runs import Run, Summary
+from workbench.runs.run import Run
+from workbench.runs.state import state_of
+from workbench.runs.summary import Summary, log_size, summarize
 
 if TYPE_CHECKING:
     import jinja2
@@ -31,7 +33,7 @@ def to_html(run: Run) -> Iterator[str]:
     """The page, in pieces."""
     history = History()
     history.fold(Tail(run.events).read())
-    recipe, summary, state = run.recipe(), runs.summarize(history, runs.log_size(run)), runs.state(run)
+    recipe, summary, state = run.recipe(), summarize(history, log_size(run)), state_of(run)
     marks = [mark for mark in history.marks if mark.command or set(mark.settings) != {"train.log_every"}]
     yield from (
         templates()

@@ -13,7 +13,7 @@ from workbench.problems import Problem, one_line
 from workbench.runs.export import svg
 from workbench.runs.history import History
 from workbench.runs.log import read_rows
-from workbench.runs.runs import Run
+from workbench.runs.run import Run
 
 PICTURE_LIMIT = 16 << 20
 """Bytes of one PNG."""

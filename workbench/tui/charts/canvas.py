@@ -1,11 +1,11 @@
-"""The base of the chart widgets: keeps the cells it has shown, and asks the terminal to repaint only those that changed."""
+"""The base of the chart widgets: keeps the cells it has shown, and repaints only the rows that changed."""
 
 from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from workbench.tui.charts.cells import Cells, changed, changed_anywhere
+from workbench.tui.charts.cells import Cells, changed
 from workbench.tui.drawing import palette
 
 
@@ -47,7 +47,7 @@ class Canvas(Widget):
         raise NotImplementedError
 
     def redraw(self) -> list[Region]:
-        """Draw anew and repaint what differs; returns those regions (none when it is not on the screen yet)."""
+        """Draw anew and repaint the rows that differ; returns their regions (none when it is not on the screen yet)."""
         old = self._cells
         width, height = self.size
         if old is None or (old.width, old.height) != (width, height):
@@ -55,10 +55,11 @@ class Canvas(Widget):
             self.refresh()
             return []
         new = self.draw(width, height).mend()
-        regions = (changed_anywhere if self.BACKGROUNDS else changed)(old, new)
+        rows = changed(old, new)
         self._cells = new
-        for region in regions:
-            self._strips.pop(region.y, None)
+        for y in rows:
+            self._strips.pop(y, None)
+        regions = [Region(0, y, width, 1) for y in rows]
         if regions:
             self.refresh(*regions)
         return regions

@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 from rich.cells import get_character_cell_size
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Region
 from textual.strip import Strip
 
 SPACE = 32
 CONTINUED = 0
 """The code of a cell that the wide character before it covers."""
-BRIDGE = 8
-"""Changed spans nearer than this are sent as one: to move the cursor and set a colour costs as much."""
 
 
 class Cells:
@@ -134,27 +131,6 @@ def text_width(text: str) -> int:
     return len(text) if text.isascii() else sum(get_character_cell_size(character) for character in text)
 
 
-def changed(old: Cells, new: Cells) -> list[Region]:
-    """The spans of cells, one row high, in which two pictures of the same size differ; a space's style counts only where it shows."""
-    differs = (old.codes != new.codes) | ((old.keys != new.keys) & (new.codes != SPACE))
-    return _regions(differs, old, new)
-
-
-def changed_anywhere(old: Cells, new: Cells) -> list[Region]:
-    """The same for pictures with backgrounds: a space's style counts too."""
-    return _regions((old.codes != new.codes) | (old.keys != new.keys), old, new)
-
-
-def _regions(differs: NDArray[np.bool_], old: Cells, new: Cells) -> list[Region]:
-    regions = []
-    for y in np.flatnonzero(differs.any(axis=1)).tolist():
-        places = np.flatnonzero(differs[y])
-        breaks = np.flatnonzero(np.diff(places) > BRIDGE)
-        starts = places[np.concatenate([[0], breaks + 1])].tolist()
-        ends = places[np.concatenate([breaks, [len(places) - 1]])].tolist()
-        for start, end in zip(starts, ends, strict=True):
-            # A wide character is sent whole; where its second half differs, so does the first.
-            while end + 1 < new.width and CONTINUED in (old.codes[y, end + 1], new.codes[y, end + 1]):
-                end += 1
-            regions.append(Region(start, y, end + 1 - start, 1))
-    return regions
+def changed(old: Cells, new: Cells) -> list[int]:
+    """The rows in which two pictures of the same size differ; which of their cells are sent, the frame diff finds."""
+    return [int(row) for row in np.flatnonzero(((old.codes != new.codes) | (old.keys != new.keys)).any(axis=1))]

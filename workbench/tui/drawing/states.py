@@ -10,7 +10,7 @@ from workbench.events import CAUSES
 from workbench.tui.drawing import palette
 
 if TYPE_CHECKING:
-    from workbench.runs.runs import State
+    from workbench.runs.state import State
 
 STATES = {
     "created": ("·", "dim"),

@@ -1,4 +1,4 @@
-"""Lines of cells: build them, wrap text into them, and find what changed between two of them. Pure functions for Line-API widgets."""
+"""Lines of cells: build them, and wrap text into them. Pure functions for Line-API widgets."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,8 +10,6 @@ from textual.strip import Strip
 from workbench.tui.drawing import palette
 
 Part = tuple[str, Style]
-GAP = 10
-"""Unchanged cells that are sent again rather than skipped: about what a cursor move and a colour cost."""
 
 
 def fit(text: str, width: int, align: str = "left") -> str:
@@ -69,47 +67,6 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
 def paragraph(text: str, width: int, style: Style, indent: str = "", margin: int = 0) -> list[Strip]:
     """Wrapped text in one style, with so many empty cells before it."""
     return [line(width, [(" " * margin + each, style)]) for each in wrap(text, width - 2 * margin, indent)]
-
-
-def cells(strip: Strip) -> list[tuple[str, Style | None]]:
-    """One (character, style) a cell; the right half of a wide character is ""."""
-    found: list[tuple[str, Style | None]] = []
-    for text, style, _ in strip:
-        if text.isascii():
-            found.extend((character, style) for character in text)
-            continue
-        for character in text:
-            size = cell_len(character)
-            if size == 0 and found:
-                found[-1] = (found[-1][0] + character, found[-1][1])
-            elif size:
-                found.append((character, style))
-                found.extend(("", style) for _ in range(size - 1))
-    return found
-
-
-def changed(old: Strip, new: Strip) -> list[tuple[int, int]]:
-    """Spans of columns, start and end, in which two lines differ; near ones are joined."""
-    if old is new or old == new:
-        return []
-    before, after = cells(old), cells(new)
-    length = max(len(before), len(after))
-    blank = (" ", None)
-    before += [blank] * (length - len(before))
-    after += [blank] * (length - len(after))
-    spans: list[tuple[int, int]] = []
-    for column, (one, other) in enumerate(zip(before, after, strict=True)):
-        if one != other:
-            start, end = column, column + 1
-            while start and not (before[start][0] and after[start][0]):
-                start -= 1
-            while end < length and not (before[end][0] and after[end][0]):
-                end += 1
-            if spans and start - spans[-1][1] <= GAP:
-                spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
-            else:
-                spans.append((start, end))
-    return spans
 
 
 def joined(groups: Iterable[Sequence[Part]], between: Part) -> list[Part]:

@@ -15,7 +15,7 @@ from workbench.problems import Problem, cleaned
 
 if TYPE_CHECKING:
     from workbench.recipes.recipe import Recipe
-    from workbench.runs.runs import Run
+    from workbench.runs.run import Run
 
 LONGEST = 64 << 20
 """Bytes of one answer."""
@@ -27,7 +27,7 @@ def takes(run: Run, recipe: Recipe) -> str:
     from workbench.tui.models.requests import project_schema
 
     schema = project_schema(run, recipe)
-    return schema.takes if schema and schema.can_answer else ""
+    return schema.takes if schema else ""
 
 
 def refusal(run: Run, recipe: Recipe | None) -> str:
@@ -60,7 +60,7 @@ class Answering:
         if mirror and isinstance(mirror, str):
             environment.setdefault("DLWB_MIRROR", mirror)
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "workbench.training.worker", "--answer", str(self.run.path)),
+            *(sys.executable, "-P", "-m", "workbench.training.answer", str(self.run.path)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

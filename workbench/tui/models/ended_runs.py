@@ -1,8 +1,9 @@
 """Which runs have ended since one looked last: for the bell and the notice of the terminal program."""
 
 from workbench.problems import Problem
-from workbench.runs import lock, runs
-from workbench.runs.runs import Run, State
+from workbench.runs import lock
+from workbench.runs.run import Run, list_runs
+from workbench.runs.state import State, state_of
 
 
 class Endings:
@@ -14,9 +15,9 @@ class Endings:
     def look(self) -> list[tuple[Run, State]]:
         """Those that lived at the last look and have ended, with how."""
         try:
-            alive = {run for run in runs.list_runs() if lock.is_held(run.lock)}
+            alive = {run for run in list_runs() if lock.is_held(run.lock)}
         except Problem:
             return []
         gone = [run for run in self._alive - alive if run.path.is_dir()]
         self._alive = alive
-        return [(run, runs.state(run)) for run in sorted(gone, key=lambda run: run.id)]
+        return [(run, state_of(run)) for run in sorted(gone, key=lambda run: run.id)]

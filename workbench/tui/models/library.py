@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from workbench.datasets.store import catalog
 from workbench.problems import Problem, one_line
-from workbench.recipes import recipe as recipes
-from workbench.recipes.recipe import Loaded, Recipe
+from workbench.recipes.find import course_order, shipped_and_own, shown_path
+from workbench.recipes.index import Index
+from workbench.recipes.load import Loaded, RecipeProblem
+from workbench.recipes.recipe import Recipe
 
 # What reads runs is imported where it is used: the list of recipes is painted before.
 if TYPE_CHECKING:
-    from workbench.runs.runs import Run
+    from workbench.runs.run import Run
     from workbench.tui.models.run_feed import Feed
 
 OWN = "Own recipes"
 KEPT = 4
 """Feeds of ended runs that stay in memory after their screens were left."""
+AHEAD_BYTES = 64 << 20
+"""Of the newest run's log; it is read before anybody asks for it."""
 
 
 class Shelved(NamedTuple):
@@ -44,8 +48,8 @@ class Shelved(NamedTuple):
     def place(self) -> tuple[tuple[int, str], ...]:
         """Where it stands in the list: a person's own first, then by its part, its lesson and its name."""
         lesson = self.loaded.recipe.lesson if self.loaded else ""
-        part = recipes.course_order(self.part)
-        return (0, "") if self.part == OWN else part, part, recipes.course_order(lesson), (0, self.path.stem)
+        part = course_order(self.part)
+        return (0, "") if self.part == OWN else part, part, course_order(lesson), (0, self.path.stem)
 
 
 class Entry:
@@ -53,7 +57,8 @@ class Entry:
 
     def __init__(self, run: Run) -> None:
         from workbench.runs.notes import Notes
-        from workbench.runs.runs import State, Summary
+        from workbench.runs.state import State
+        from workbench.runs.summary import Summary
 
         self.run = run
         self.state = State(state="created")
@@ -67,16 +72,16 @@ class Entry:
         return one_line(self.recipe.title) if self.recipe else self.run.stem
 
 
-def shelve(path: Path) -> Shelved:
+def shelve(path: Path, index: Index) -> Shelved:
     """Read a recipe for the list; whatever is wrong with it stands in the list too."""
     try:
-        return Shelved(path, recipes.load(path, describe=False))
-    except recipes.RecipeProblem as problem:
+        return Shelved(path, index.load(path))
+    except RecipeProblem as problem:
         return Shelved(path, None, problem.problems)
     except Problem as problem:
         return Shelved(path, None, (str(problem),))
     except OSError as error:
-        return Shelved(path, None, (f"{recipes.shown(path)} cannot be read: {error.strerror}.",))
+        return Shelved(path, None, (f"{shown_path(path)} cannot be read: {error.strerror}.",))
 
 
 class Library:
@@ -84,13 +89,15 @@ class Library:
 
     def __init__(self) -> None:
         self.shelf: list[Shelved] = []
+        self.index: Index | None = None
         self.entries: dict[str, Entry] = {}
         self._feeds: dict[str, Feed] = {}
         self._opened: list[str] = []
 
     def load_recipes(self) -> None:
         """Read every recipe, by part and lesson."""
-        self.shelf = sorted(map(shelve, recipes.shipped_and_own()), key=lambda each: each.place)
+        self.index = index = Index()
+        self.shelf = sorted((shelve(path, index) for path in shipped_and_own()), key=lambda shelved: shelved.place)
 
     def feed(self, run: Run) -> Feed:
         """The run's feed, for a screen that opens; it is kept when the screen is left."""
@@ -121,6 +128,13 @@ class Library:
             while feed.read() or not feed.caught_up:
                 yield
 
+    def newest_ahead(self) -> Iterator[None]:
+        """The same for the newest run, unless its log is so long that it would keep a processor busy for no one."""
+        from workbench.runs.summary import log_size
+
+        newest = max(self.entries.values(), key=lambda entry: entry.run.id, default=None)
+        return self.ahead(newest.run.id) if newest and log_size(newest.run) <= AHEAD_BYTES else iter(())
+
     def of(self, stem: str) -> list[Entry]:
         """The past runs of a recipe, newest first."""
         return [entry for entry in self.entries.values() if entry.run.stem == stem]
@@ -135,9 +149,9 @@ class Library:
 
     def refresh(self) -> Iterator[None]:
         """Look at every run again; a generator that stops after each small piece of work."""
-        from workbench.runs import runs
+        from workbench.runs.run import list_runs
 
-        found = runs.list_runs()
+        found = list_runs()
         self.entries = {run.id: self.entries.get(run.id) or Entry(run) for run in found}
         yield
         for entry in list(self.entries.values()):
@@ -145,7 +159,9 @@ class Library:
             yield
 
     def _look(self, entry: Entry) -> Iterator[None]:
-        from workbench.runs import notes, runs
+        from workbench.runs import notes
+        from workbench.runs.state import state_of
+        from workbench.runs.summary import keep_summary, kept_summary, log_size, summarize
         from workbench.tui.models.run_feed import Feed
 
         run = entry.run
@@ -155,24 +171,24 @@ class Library:
                 entry.recipe = run.recipe()
             except Problem:
                 entry.recipe = Recipe(title=run.stem, project="?")
-        entry.state = runs.state(run)
+        entry.state = state_of(run)
         feed = self._feeds.get(run.id)
         if feed is None and not entry.state.alive:
-            kept = entry.summary if entry.summary.size == runs.log_size(run) else runs.kept_summary(run)
+            kept = entry.summary if entry.summary.size == log_size(run) else kept_summary(run)
             if kept is not None:
                 entry.summary, entry.quiet = kept, None
                 return
         feed = feed or self._feeds.setdefault(run.id, Feed(run))
         feed.state = entry.state
-        size = runs.log_size(run)
+        size = log_size(run)
         if size == entry.summary.size and feed.caught_up:
             entry.quiet = feed.quiet()
             return
         while feed.read() or not feed.caught_up:
             yield
-        entry.summary = runs.summarize(feed.history, size)
+        entry.summary = summarize(feed.history, size)
         entry.quiet = feed.quiet()
         if not entry.state.alive:
-            runs.keep_summary(run, entry.summary)
+            keep_summary(run, entry.summary)
             if run.id not in self._opened:
                 self._feeds.pop(run.id, None)  # other runs that were read ahead may have pushed it out meanwhile

@@ -11,7 +11,7 @@ from workbench.launch.doctor import disks, session
 from workbench.launch.doctor.finding import Finding
 from workbench.launch.estimate import Estimate, Past
 from workbench.problems import Problem
-from workbench.recipes.recipe import Loaded
+from workbench.recipes.load import Loaded
 
 
 class Machine(NamedTuple):

@@ -8,10 +8,11 @@ from workbench.problems import Problem
 from workbench.recipes import project_schemas
 from workbench.recipes.project_schemas import ProjectSchema
 from workbench.recipes.recipe import LIVE, Recipe
-from workbench.runs.runs import Run
-from workbench.tui.panels.fields import Schema
+from workbench.recipes.schema_check import Schema
+from workbench.runs.run import Run
 
 NOTHING = "This project's samples take no request; n asks for one as it is."
+SEED = "Start of every random number; the same seed gives the same run."
 UNKNOWN = "What its own project file takes is not known on this machine yet: `dlwb check` of its recipe asks it."
 
 
@@ -23,10 +24,20 @@ def project_schema(run: Run, recipe: Recipe) -> ProjectSchema | None:
         return None
 
 
-def own_schemas() -> dict[str, Schema]:
-    """The schemas of a recipe's own sections."""
+def settings(recipe: Recipe) -> dict[str, Any]:
+    """Every setting by its dotted name, as `--set` takes it."""
+    sections = {"config": recipe.config, "train": msgspec.structs.asdict(recipe.train), "compute": msgspec.structs.asdict(recipe.compute)}
+    own = {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}
+    return {"seed": recipe.seed, **own}
+
+
+def settings_schema(config: Schema) -> Schema:
+    """The schema of every setting of a recipe by its dotted name; `config` is that of its project's own."""
     parts = msgspec.json.schema(Recipe)["$defs"]
-    return {"train": parts["Train"], "compute": parts["Compute"]}
+    sections = {"config": config, "train": parts["Train"], "compute": parts["Compute"]}
+    own = {f"{section}.{name}": each for section, schema in sections.items() for name, each in schema.get("properties", {}).items()}
+    seed = {**parts["Recipe"]["properties"]["seed"], "description": SEED}
+    return {"type": "object", "properties": {"seed": seed, **own}, "$defs": config.get("$defs", {})}
 
 
 def request_schema(run: Run, recipe: Recipe) -> Schema:
@@ -42,13 +53,11 @@ def refusal(run: Run, recipe: Recipe) -> str:
 
 
 def live_settings(run: Run, recipe: Recipe, changed: dict[str, Any]) -> tuple[Schema, dict[str, Any]]:
-    """The schema of everything that may change while it goes on, by dotted names, and its present values."""
+    """The schema of everything that may change while it goes on, by dotted names, and every present value.
+
+    Also the values that do not change: they may hide a setting.
+    """
     found = project_schema(run, recipe)
-    config = found.config if found else {}
-    own = {f"config.{name}": config["properties"][name] for name in (found.live if found else [])}
-    part = own_schemas()["train"]["properties"]
-    values = {name: recipe.config.get(name.partition(".")[2]) for name in own}
-    values |= {f"train.{name}": getattr(recipe.train, name) for name in LIVE}
-    values = {name: value for name, value in values.items() if value is not None}
-    schema = {"type": "object", "properties": {**own, **{f"train.{name}": part[name] for name in LIVE}}, "$defs": config.get("$defs", {})}
-    return schema, {**values, **{name: value for name, value in changed.items() if name in schema["properties"]}}
+    schema = settings_schema(found.config if found else {})
+    names = [*(f"config.{name}" for name in (found.live if found else [])), *(f"train.{name}" for name in LIVE)]
+    return {**schema, "properties": {name: schema["properties"][name] for name in names}}, {**settings(recipe), **changed}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench.runs.runs import Run, State
+    from workbench.runs.run import Run
+    from workbench.runs.state import State
 
 PASSIVE = {"pause": "be paused", "stop": "be stopped", "kill": "be killed", "sample": "show a sample", "set": "be changed"}
 VERBS = ("pause", "resume", "stop", "kill", "sample", "set")
@@ -44,7 +45,7 @@ def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str
     Raises Problem. May wait for a process to start: call it from a thread.
     """
     from workbench.launch import start
-    from workbench.runs import runs
+    from workbench.runs.state import state_of
 
     if verb == "stop":
         if not start.has_trained(run):
@@ -54,7 +55,7 @@ def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str
     if verb == "kill":
         start.kill(run)
         return "Killed. What was logged and saved stays; r resumes from there.", ""
-    if verb == "resume" and not runs.state(run).alive:
+    if verb == "resume" and not state_of(run).alive:
         start.launch(run)
         return "It goes on from its last checkpoint.", ""
     return SAID[verb], start.command(run, verb, request)

@@ -7,10 +7,10 @@ from typing import Any
 
 from workbench.events import Answer, AnyEvent, Scalars, Status
 from workbench.problems import Problem
-from workbench.runs import runs
 from workbench.runs.history import History
 from workbench.runs.log import Tail
-from workbench.runs.runs import Run, State
+from workbench.runs.run import Run
+from workbench.runs.state import State, state_of
 
 SLICE = 0.012
 """Seconds of one slice: short enough that a key pressed meanwhile is answered at once."""
@@ -25,7 +25,7 @@ class Feed:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.state = runs.state(run)
+        self.state = state_of(run)
         self.launching = False
         """Set while this program starts its process."""
         self.asked: dict[str, str] = {}
@@ -78,7 +78,7 @@ class Feed:
 
     def ask(self) -> State:
         """Look at the run's lock again."""
-        self.state = runs.state(self.run)
+        self.state = state_of(self.run)
         if self.launching and self.state.state == "created":
             self.state = State(state="starting", message="starting its process")
         return self.state

@@ -7,7 +7,7 @@ from workbench.launch import estimate
 from workbench.launch.devices import Device
 from workbench.problems import Problem, one_line
 from workbench.recipes import hints
-from workbench.recipes.recipe import Loaded
+from workbench.recipes.load import Loaded
 from workbench.runs import bars
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.library import Entry, Library, Shelved

@@ -11,7 +11,7 @@ from workbench.recipes import hints
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars
 from workbench.runs.history import History
-from workbench.runs.runs import Summary
+from workbench.runs.summary import Summary
 from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 

@@ -8,7 +8,7 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from workbench.tui.drawing import palette, strips
+from workbench.tui.drawing import palette
 
 
 class Lines(Widget):
@@ -33,7 +33,7 @@ class Lines(Widget):
         self.show(self.lines(self.size.width))
 
     def show(self, lines: Sequence[Strip]) -> None:
-        """Replace the content; only changed spans go to the terminal."""
+        """Replace the content; only rows that changed are painted again."""
         self._lines = list(lines)
         self.top = min(self.top, self.bottom)
         self._paint()
@@ -61,11 +61,8 @@ class Lines(Widget):
             self._painted_size = size
             self.refresh()
             return
-        regions = [
-            Region(start, y, end - start, 1)
-            for y, (old, new) in enumerate(zip(before, self._painted, strict=True))
-            for start, end in strips.changed(old, new)
-        ]
+        # Whole rows: which of their cells the terminal does not show yet, the frame diff finds.
+        regions = [Region(0, y, width, 1) for y, (old, new) in enumerate(zip(before, self._painted, strict=True)) if old != new]
         if regions:
             self.refresh(*regions)
 

@@ -7,13 +7,13 @@ from textual.strip import Strip
 
 from workbench import formatting
 from workbench.problems import Problem, one_line
-from workbench.recipes import recipe as recipes
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Recipe
 from workbench.runs.history import History
-from workbench.runs.runs import Run
+from workbench.runs.run import Run
 from workbench.tui.drawing import palette, strips
 from workbench.tui.models import requests
-from workbench.tui.panels.fields import written
+from workbench.tui.models.recipe_form import written
 from workbench.tui.panels.lines import Lines
 
 SECTIONS = ("config", "train", "compute")
@@ -44,17 +44,10 @@ class RecipeTab(Lines):
         return recipe_lines(self.recipe, self._history, self._file, self._helps, width - 1)
 
 
-def settings(recipe: Recipe) -> dict[str, Any]:
-    """Every setting by its dotted name, as `--set` takes it."""
-    train = {f"train.{name}": getattr(recipe.train, name) for name in recipe.train.__struct_fields__}
-    compute = {f"compute.{name}": getattr(recipe.compute, name) for name in recipe.compute.__struct_fields__}
-    return {"seed": recipe.seed, **{f"config.{name}": value for name, value in recipe.config.items()}, **train, **compute}
-
-
 def in_file(run: Run) -> dict[str, Any] | None:
     """The settings that the run's recipe file has now, defaults filled in; None where it cannot be read any more."""
     try:
-        return settings(recipes.load(str(run.about().get("recipe") or ""), describe=False).recipe)
+        return requests.settings(load_recipe(str(run.about().get("recipe") or ""), describe=False).recipe)
     except (Problem, OSError, ValueError):
         return None
 
@@ -62,17 +55,13 @@ def in_file(run: Run) -> dict[str, Any] | None:
 def helps(run: Run, recipe: Recipe) -> dict[str, str]:
     """What each setting means, by its dotted name."""
     found = requests.project_schema(run, recipe)
-    sections = {"config": found.config if found else {}, **requests.own_schemas()}
-    return {
-        f"{section}.{name}": one_line(str(each.get("description", "")), 200)
-        for section, schema in sections.items()
-        for name, each in schema.get("properties", {}).items()
-    }
+    schema = requests.settings_schema(found.config if found else {})
+    return {name: one_line(str(each.get("description", "")), 200) for name, each in schema["properties"].items()}
 
 
 def recipe_lines(recipe: Recipe, history: History, file: dict[str, Any] | None, helps: dict[str, str], width: int) -> list[Strip]:
     """All of it, for a width."""
-    mine = settings(recipe)
+    mine = requests.settings(recipe)
     changed = {name: mark for mark in history.marks for name in mark.settings}
     now = history.settings()
     names = max(cell_len(name.partition(".")[2]) for name in mine) + 2

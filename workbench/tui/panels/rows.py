@@ -1,7 +1,7 @@
 """Rows: a list under a cursor, with headings between the rows. The lists of recipes and of runs are made of it."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from rich.segment import Segment
 from textual import events
@@ -9,6 +9,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from workbench.tui.drawing import palette
+from workbench.tui.keys import Key
 from workbench.tui.panels.lines import Lines
 
 
@@ -134,3 +135,39 @@ class Rows(Lines):
                 self._to(index)
         elif not index and self._rows and (place := event.get_content_offset(self)):
             self.post_message(self.Headed(place.x))
+
+
+WALK = (
+    Key("up", "up", "", "One row up", "↑"),
+    Key("down", "down", "", "One row down", "↓"),
+    Key("pageup", "page_up", "", "A page up", "PgUp"),
+    Key("pagedown", "page_down", "", "A page down", "PgDn"),
+    Key("home", "first", "", "The first row", "Home"),
+    Key("end", "last", "", "The last row", "End"),
+)
+
+
+class Walker:
+    """What these keys do on a screen over rows."""
+
+    @property
+    def rows(self) -> Rows:
+        return cast(Rows, cast(Any, self).query_one(Rows))
+
+    def do_up(self) -> None:
+        self.rows.move(-1)
+
+    def do_down(self) -> None:
+        self.rows.move(1)
+
+    def do_page_up(self) -> None:
+        self.rows.move(-max(1, self.rows.size.height - 2))
+
+    def do_page_down(self) -> None:
+        self.rows.move(max(1, self.rows.size.height - 2))
+
+    def do_first(self) -> None:
+        self.rows.move(-(10**9))
+
+    def do_last(self) -> None:
+        self.rows.move(10**9)

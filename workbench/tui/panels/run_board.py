@@ -10,7 +10,7 @@ from textual.widget import Widget
 from workbench.events import Images, split_tag
 from workbench.recipes.recipe import Recipe
 from workbench.runs.history import History, higher_is_better
-from workbench.runs.runs import Summary
+from workbench.runs.summary import Summary
 from workbench.tui.charts.chart import Chart, Line, Moment, Reference
 from workbench.tui.charts.smoothing import SHARES
 from workbench.tui.drawing import palette, states, strips

@@ -11,7 +11,7 @@ from workbench.events import CAUSES
 from workbench.problems import one_line
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars
-from workbench.runs.runs import Summary
+from workbench.runs.summary import Summary
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.run_feed import Feed
 from workbench.tui.panels.lines import Lines

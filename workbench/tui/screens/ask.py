@@ -3,76 +3,63 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
+from textual.widgets import Input
 
+from workbench.recipes.schema_check import Schema
 from workbench.tui import keys
-from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
-from workbench.tui.panels.fields import Fields, Schema, collect, fields
-from workbench.tui.panels.lines import Lines
+from workbench.tui.models.recipe_form import Form
+from workbench.tui.panels.form import OPEN, FormKeys, FormPanel
 
 
-class AskScreen(ModalScreen[dict[str, Any] | None]):
+class AskScreen(FormKeys, ModalScreen[dict[str, Any] | None]):
     """Dismisses with the values, or None; with `changes` only with those that were changed."""
 
     DEFAULT_CSS = """
     AskScreen { align: center middle; background: $ground 60%; }
-    AskScreen > Lines, AskScreen > Fields { width: 84; max-width: 96%; background: $ground; padding: 0 2; }
-    AskScreen > .head { height: 3; border-top: round $frame; border-left: round $frame; border-right: round $frame; }
-    AskScreen > Fields { border-left: round $frame; border-right: round $frame; max-height: 70%; }
-    AskScreen > .foot { height: 3; border-bottom: round $frame; border-left: round $frame; border-right: round $frame; }
+    AskScreen > FormPanel {
+        width: 84; max-width: 96%; max-height: 90%; background: $ground; padding: 1 2; border: round $frame;
+        border-title-color: $accent-color; border-title-style: bold; border-subtitle-color: $text-color;
+    }
     """
-    KEYS: ClassVar[tuple[Key, ...]] = (Key("escape", "close", "close", "Close it, nothing is done", "Esc"),)
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        Key("escape", "close", "close", "Close it, nothing is done", "Esc"),
+        Key("enter", "send", "", "Do it with these values", "⏎"),
+        *OPEN,
+    )
     BINDINGS = keys.bindings(KEYS)
 
     def __init__(self, title: str, send: str, schema: Schema, values: Mapping[str, Any], owner: str, *, changes: bool = False) -> None:
         super().__init__()
-        self._title, self._send, self._schema, self._owner, self._changes = title, send, schema, owner, changes
-        self.fields = Fields(fields(schema, values))
+        self._changes = changes
+        self.form = Form(schema, values, owner, "now" if changes else "")
+        self._panel = FormPanel(self.form, typing=True)
+        self._panel.border_title, self._panel.border_subtitle = f" {title} ", f" ⏎ {send}   ↑ ↓ another line   Esc close "
 
     def compose(self) -> ComposeResult:
-        yield Lines(classes="head")
-        yield self.fields
-        yield Lines(classes="foot")
+        yield self._panel
 
-    def on_mount(self) -> None:
-        head, foot = self.query(Lines).filter(".head, .foot")
-        head.source = lambda width: [strips.line(width, [(self._title, palette.heading)])]
-        hint: list[strips.Part] = [
-            (" ⏎ ", palette.badge),
-            (f" {self._send}    ", palette.plain),
-            (" Esc ", palette.heading),
-            ("close", palette.dim),
-        ]
-        move: list[strips.Part] = [("↑ ↓ ", palette.faint), ("another line", palette.faint)]
-        foot.source = lambda width: [strips.line(width, []), strips.line(width, hint, move)]
-        self.set_focus(self.fields)
+    def on_resize(self) -> None:
         self._fit()
 
-    def on_resize(self, event: events.Resize) -> None:
-        self._fit()
-
+    @on(FormPanel.Changed)
     def _fit(self) -> None:
         """Room for every field, and for the longest help."""
-        width = max(20, min(84, self.app.size.width * 96 // 100) - 6)
-        helps = [len(strips.wrap(field.help, width - 3)) if field.help else 0 for field in self.fields.fields]
-        problems = sum(len(strips.wrap(field.problem, width - 3)) for field in self.fields.fields if field.problem)
-        self.fields.styles.height = len(self.fields.fields) + max(helps, default=0) + problems
-
-    @on(Fields.Submitted)
-    def _submitted(self) -> None:
-        values = collect(self.fields.fields, self._schema, self._owner)
-        if values is None:
-            wrong = next(place for place, field in enumerate(self.fields.fields) if field.problem)
-            self.fields.go(wrong)
-            self._fit()
-            return
-        if self._changes:
-            values = {field.name: values[field.name] for field in self.fields.fields if values[field.name] != field.start}
-        self.dismiss(values)
+        self.panel.styles.height = 4 + self.panel.tallest(max(20, min(84, self.app.size.width * 96 // 100) - 6))
 
     def action_press(self, name: str) -> None:
-        """Escape."""
+        """A key that the line which is typed in leaves over."""
+        getattr(self, f"do_{name}")()
+
+    def do_close(self) -> None:
         self.dismiss(None)
+
+    @on(Input.Submitted)
+    def do_send(self) -> None:
+        if not self.panel.wrong():
+            values = self.form.values or {}
+            unchanged = {name for name, field in self.form.fields.items() if self._changes and values[name] == field.start}
+            self.dismiss({name: value for name, value in values.items() if name not in unchanged})

@@ -13,8 +13,9 @@ from workbench import formatting
 from workbench.events import split_tag
 from workbench.problems import Problem
 from workbench.recipes.recipe import Recipe
-from workbench.runs import bars, compare, runs
+from workbench.runs import bars, compare
 from workbench.runs.compare import Side
+from workbench.runs.summary import summarize
 from workbench.tui import keys
 from workbench.tui.charts.chart import Chart, Line
 from workbench.tui.charts.plot import SERIES, SLOTS
@@ -105,7 +106,7 @@ class CompareScreen(KeyScreen):
             return
         self._drawn = now
         self._sides = [
-            Side(feed.run, name, recipe, feed.history, runs.summarize(feed.history, 0))
+            Side(feed.run, name, recipe, feed.history, summarize(feed.history, 0))
             for feed, name, recipe in zip(self.feeds, self.names, self.recipes, strict=True)
         ]
         self._draw_charts()

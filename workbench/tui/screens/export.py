@@ -12,7 +12,7 @@ from workbench import files, paths, terminal
 from workbench.events import Images, Table, Text
 from workbench.problems import Problem
 from workbench.runs.export import formats
-from workbench.runs.runs import Run
+from workbench.runs.run import Run
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key

@@ -15,7 +15,7 @@ from workbench.tui.keys import Key
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.list_bar import LISTS, ListBar
-from workbench.tui.panels.rows import Row, Rows
+from workbench.tui.panels.rows import WALK, Row, Rows, Walker
 from workbench.tui.screens.key_screen import KeyScreen
 
 if TYPE_CHECKING:
@@ -33,12 +33,7 @@ MOVING = (
     *(Key(number, f"to_{name}", "", f"The list of {name}") for number, name in LISTS),
     Key("tab", "switch", "next list", "The next list", "Tab"),
     Key("slash", "filter", "filter", "Show only rows with these words", "/"),
-    Key("up", "up", "", "One row up", "↑"),
-    Key("down", "down", "", "One row down", "↓"),
-    Key("pageup", "page_up", "", "A page up", "PgUp"),
-    Key("pagedown", "page_down", "", "A page down", "PgDn"),
-    Key("home", "first", "", "The first row", "Home"),
-    Key("end", "last", "", "The last row", "End"),
+    *WALK,
     Key("ctrl+d", "more", "", "Scroll the pane of details", "^d"),
     Key("escape", "back", "", "Clear the filter", "Esc"),
     *keys.ALWAYS,
@@ -46,7 +41,7 @@ MOVING = (
 """The keys that every list has after its own."""
 
 
-class ListScreen(KeyScreen):
+class ListScreen(Walker, KeyScreen):
     """A list says what its rows and its pane are (`make_rows`, `pane_lines`), and what its keys do."""
 
     NAME: ClassVar[str]
@@ -65,10 +60,6 @@ class ListScreen(KeyScreen):
     @property
     def library(self) -> "Library":
         return self.services.library
-
-    @property
-    def rows(self) -> Rows:
-        return self.query_one(Rows)
 
     @property
     def pane(self) -> Lines:
@@ -121,7 +112,11 @@ class ListScreen(KeyScreen):
             self.fill()
             self._timer = self.set_timer(PAUSE, self._look)
             if not self._idle:
-                self._idle = self.set_timer(0.05, self.services.warm_up)
+                self._idle = self.set_timer(0.05, self.idle)
+
+    def idle(self) -> None:
+        """Called once, when the list stands and all runs have been looked at."""
+        self.services.warm_up()
 
     # -- what stands where -----------------------------------------------------------------------------------------------------
 
@@ -171,24 +166,6 @@ class ListScreen(KeyScreen):
     def do_switch(self) -> None:
         names = [name for _, name in LISTS]
         self.services.show_list(names[(names.index(self.NAME) + 1) % len(names)])
-
-    def do_up(self) -> None:
-        self.rows.move(-1)
-
-    def do_down(self) -> None:
-        self.rows.move(1)
-
-    def do_page_up(self) -> None:
-        self.rows.move(-max(1, self.rows.size.height - 2))
-
-    def do_page_down(self) -> None:
-        self.rows.move(max(1, self.rows.size.height - 2))
-
-    def do_first(self) -> None:
-        self.rows.move(-(10**9))
-
-    def do_last(self) -> None:
-        self.rows.move(10**9)
 
     def do_more(self) -> None:
         pane = self.pane

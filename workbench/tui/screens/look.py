@@ -1,4 +1,4 @@
-"""What a data set holds, before training: sizes, classes, samples, as `worker --look` prints them. Opened from the list of data sets."""
+"""What a data set holds, before training: sizes, classes, samples, as `preview_data` prints them. Opened from the list of data sets."""
 
 import subprocess
 import sys
@@ -84,7 +84,7 @@ class LookScreen(KeyScreen):
 
     def _read(self) -> None:
         """Runs in a thread: the reader's process, a line at a time."""
-        command = [sys.executable, "-m", "workbench.training.worker", "--look", self.reference]
+        command = [sys.executable, "-m", "workbench.training.preview_data", self.reference]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             self._process = process
             assert process.stdout
@@ -115,7 +115,7 @@ class LookScreen(KeyScreen):
     def _ended(self, code: int) -> None:
         self.reading = False
         if code and not self.wrong:
-            self.wrong = f"Its reader ended with exit code {code}; `python -m workbench.training.worker --look {self.reference}` says more."
+            self.wrong = f"Its reader ended with exit code {code}; `python -m workbench.training.preview_data {self.reference}` says more."
         self._fill()
 
     def _fill(self) -> None:

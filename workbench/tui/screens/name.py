@@ -13,6 +13,7 @@ from workbench.problems import Problem
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
+from workbench.tui.panels.form import Entry
 from workbench.tui.panels.lines import Lines
 
 
@@ -23,7 +24,7 @@ class NameScreen(ModalScreen[str]):
     NameScreen { align: center middle; background: $ground 60%; }
     NameScreen > Vertical { width: 76; max-width: 96%; height: auto; padding: 1 2; background: $ground; border: round $accent-color; }
     NameScreen Lines { height: 4; }
-    NameScreen Input { height: 1; border: none; padding: 0 1; background: $raised; }
+    NameScreen Entry { padding: 0 1; }
     NameScreen #wrong { height: 3; padding: 1 0 0 0; }
     """
     KEYS: ClassVar[tuple[Key, ...]] = (Key("escape", "back", "back", "Back without one", "Esc"),)
@@ -37,7 +38,7 @@ class NameScreen(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Lines(id="what")
-            yield Input(self._first, compact=True, select_on_focus=False)
+            yield Entry(self._first)
             yield Lines(id="wrong")
 
     def on_mount(self) -> None:
@@ -47,7 +48,7 @@ class NameScreen(ModalScreen[str]):
             *strips.paragraph(self._text, width, palette.plain),
         ]
         self._say("Enter copies, Esc goes back.")
-        self.set_focus(self.query_one(Input))
+        self.set_focus(self.query_one(Entry))
 
     def on_resize(self, event: events.Resize) -> None:
         self.query_one("#what", Lines).rebuild()

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
 from workbench.problems import one_line
-from workbench.runs.runs import Run
+from workbench.runs.run import Run
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key

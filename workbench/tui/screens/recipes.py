@@ -1,6 +1,6 @@
 """The list of recipes by part, with a pane about the one under the cursor. Shown first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FIRST = "digits-mlp"
 """The recipe that a newcomer starts: it needs no download and learns in seconds."""
+AHEAD = 0.5
+"""Seconds after which nothing is imported any more."""
 
 
 class RecipesScreen(ListScreen):
@@ -35,6 +37,20 @@ class RecipesScreen(ListScreen):
         *MOVING,
     )
     BINDINGS = keys.bindings(KEYS)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ahead: Iterator[None] | None = None
+
+    def idle(self) -> None:
+        """The newest run is what is opened first: its log is read before it is asked for."""
+        super().idle()
+        self._ahead = self.library.newest_ahead()
+        self.set_timer(AHEAD, self._read_ahead)
+
+    def _read_ahead(self) -> None:
+        if self.is_active and self._ahead and next(self._ahead, self) is None:
+            self.set_timer(0.002, self._read_ahead)
 
     def first(self) -> str:
         return next((str(each.path) for each in self.library.shelf if each.path.stem == FIRST), "")

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from workbench import formatting
 from workbench.problems import one_line
 from workbench.recipes.recipe import Recipe
-from workbench.runs import runs
+from workbench.runs.summary import summarize
 from workbench.tui import keys
 from workbench.tui.charts.smoothing import SHARES
 from workbench.tui.keys import Key
@@ -30,8 +30,10 @@ REST = 2.0
 """The same for one that has ended: somebody may resume it."""
 DRAW = 1.0
 """Seconds between two drawings, so that a run that logs fast costs no more over SSH than one that logs slowly."""
-FIRST = 0.5
-"""Seconds between two drawings while an old log is read."""
+FIRST = 1.0
+"""The same while an old log is read: each drawing holds up the whole picture, which most logs have sooner."""
+READ = 0.025
+"""Seconds of one slice of such a log: a key is answered between two, and each costs a turn of the event loop."""
 
 
 class RunScreen(KeyScreen):
@@ -101,7 +103,7 @@ class RunScreen(KeyScreen):
         if not self.is_attached:
             return
         feed, before = self.feed, self.feed.state
-        feed.read()
+        feed.read(READ)
         since = time.monotonic() - self._drawn_at
         if not feed.caught_up:
             if since > FIRST:
@@ -131,7 +133,7 @@ class RunScreen(KeyScreen):
         if (now == self._drawn and not feed.state.alive) or not (self.is_active and self.header.size):
             return
         self._drawn, self._whole = now, feed.caught_up
-        summary = runs.summarize(feed.history, 0)
+        summary = summarize(feed.history, 0)
         self.header.follow(summary)
         board.follow(summary)
         self.query_one(KeyBar).rebuild()

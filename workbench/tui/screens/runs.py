@@ -24,7 +24,7 @@ from workbench.tui.screens.list import MOVING, ListScreen
 if TYPE_CHECKING:
     from textual.widgets import Input
 
-    from workbench.runs.runs import Run
+    from workbench.runs.run import Run
     from workbench.tui.models.library import Entry
 
 REST = 0.1

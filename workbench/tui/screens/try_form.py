@@ -3,56 +3,46 @@
 from typing import Any, ClassVar
 
 from textual import events, on
-from textual.containers import Container, Horizontal, VerticalScroll
+from textual.containers import Container, Horizontal
 from textual.strip import Strip
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from workbench import formatting
-from workbench.problems import Problem, clean, one_line
-from workbench.recipes import project_schemas
-from workbench.recipes.schema_check import complete
-from workbench.recipes.yaml_reader import flow_value
+from workbench.problems import one_line
+from workbench.recipes.schema_check import Schema
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
+from workbench.tui.models import requests
+from workbench.tui.models.recipe_form import Form
 from workbench.tui.panels.bars import Bars, changes
+from workbench.tui.panels.form import OPEN, FormKeys, FormPanel
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.sheet import text_lines
 from workbench.tui.screens.try_it import TRYING, TryScreen
 
 
-class Line(Input):
-    """A field; what is pasted into it comes as one line."""
-
-    def _on_paste(self, event: events.Paste) -> None:
-        event.prevent_default()
-        event.stop()
-        self.insert_text_at_cursor(" ".join(clean(event.text).split()))
-
-
-class TryFormScreen(TryScreen):
+class TryFormScreen(FormKeys, TryScreen):
     """A text's fields are those of the project's Request; a row's are what its form says."""
 
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("escape", "back", "back", "Out of the field; back to the run", "Esc"),
         Key("enter", "send", "ask", "Ask with what stands in the fields", "⏎"),
-        Key("tab", "next", "next field", "The next field", "Tab"),
-        Key("shift+tab", "previous", "", "The field before", "⇧Tab"),
+        *OPEN,
         Key("pagedown", "more", "", "Scroll the answer down", "PgDn"),
         Key("pageup", "less", "", "Scroll it up", "PgUp"),
         *TRYING,
     )
     BINDINGS = keys.bindings(KEYS)
-    AUTO_FOCUS = "Input"
     HINT = "Enter asks with what stands in the fields."
 
     def __init__(self, feed: Any, kind: str) -> None:
         super().__init__(feed)
         self.kind = kind
-        recipe = feed.run.recipe()
-        own = recipe.project.endswith(".py")
-        self.schema = project_schemas.describe(feed.run.project_copy if own else recipe.project, may_run=False)
+        schema = requests.request_schema(feed.run, feed.run.recipe()) if kind == "text" else {}
+        self.form = Form(schema, {}, "it")
+        self._panel = FormPanel(self.form, typing=True, id="form")
         self.outputs: dict[str, Any] = {}
         """The newest answer."""
         self.words: dict[str, float] = {}
@@ -61,27 +51,25 @@ class TryFormScreen(TryScreen):
     def compose_form(self) -> list[Widget]:
         text = Lines(id="text")
         text.source = self._answer
-        form = VerticalScroll(*self._rows(), id="form", can_focus=False)
-        return [Container(form, Horizontal(text, Bars(id="bars"), id="said"), id="ask", classes=self.kind)]
+        return [Container(self._panel, Horizontal(text, Bars(id="bars"), id="said"), id="ask", classes=self.kind)]
 
     def begun(self) -> None:
-        if not self.query("#form Input"):
-            self.run_worker(self._fill())
+        if not self.form.fields:
+            self.form = self.panel.form = Form(row_schema(self.ready.get("form", {}).get("fields", [])), {}, "it")
+            self.panel.rebuild()
+            self.panel.edit()
         elif self._question:
             self.do_send()  # the fields may have been changed since
 
-    async def _fill(self) -> None:
-        await self.query_one("#form").mount(*self._rows())
-        self.focus_next("#form Input")
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        self._fit()
 
-    def _rows(self) -> list[Widget]:
-        """A line for each field: those of a row are known once it has loaded."""
-        return [
-            Horizontal(
-                Static(one_line(name, 40), markup=False), Line(value, placeholder=about, compact=True, name=name, select_on_focus=False)
-            )
-            for name, value, about in self.fields()
-        ]
+    @on(FormPanel.Changed)
+    def _fit(self) -> None:
+        """Room for the fields of a text; those of a row have a column of their own."""
+        if self.kind == "text":
+            self.panel.styles.height = self.panel.tallest(self.size.width - 2)
 
     def _answer(self, width: int) -> list[Strip]:
         """What it answered: its text, then the words that decided it, or its note."""
@@ -96,38 +84,6 @@ class TryFormScreen(TryScreen):
         elif outputs.get("note"):
             lines += [strips.line(width - 1, []), *strips.paragraph(one_line(str(outputs["note"]), 400), width - 1, palette.dim)]
         return lines
-
-    def fields(self) -> list[tuple[str, str, str]]:
-        """Name, first value and description of each field."""
-        if self.kind == "row":
-            found = []
-            for each in self.ready.get("form", {}).get("fields", []):
-                about = (
-                    f"{each['name']}: {formatting.number(each.get('low'))} to {formatting.number(each.get('high'))} in the training rows"
-                )
-                found.append((str(each["name"]), f"{each.get('value', 0):g}", about))
-            return found
-        properties = self.schema.request.get("properties", {}) if self.schema else {}
-        return [(name, str(each.get("default", "")), one_line(str(each.get("description", "")), 200)) for name, each in properties.items()]
-
-    def question(self) -> Any:
-        """What the fields say, as predict takes it. Raises Problem."""
-        values: dict[str, Any] = {}
-        properties = self.schema.request.get("properties", {}) if self.schema else {}
-        for field in self.query("#form Input").results(Input):
-            name, typed = str(field.name), field.value
-            if properties.get(name, {}).get("type") == "string":
-                values[name] = typed
-                continue
-            values[name], wrong = flow_value(typed)
-            if wrong or (self.kind == "row" and not isinstance(values[name], int | float)):
-                raise Problem(f"{name}: {wrong or 'must be a number'}.")
-        if self.kind == "row":
-            return {"row": values}
-        faults = complete(values, self.schema.request, "it")[1] if self.schema else []
-        if faults:
-            raise Problem(f"{faults[0].where[0] if faults[0].where else ''}: {faults[0].text}.")
-        return values
 
     def answered(self, outputs: dict[str, Any]) -> None:
         self.outputs = outputs
@@ -144,12 +100,6 @@ class TryFormScreen(TryScreen):
     def reloaded(self) -> None:
         self.do_send()
 
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """What the field is, in the line below."""
-        if isinstance(event.widget, Input):
-            self.note = event.widget.placeholder
-            self.tell()
-
     @on(Input.Submitted)
     def _submitted(self) -> None:
         self.action_press("send")
@@ -157,23 +107,17 @@ class TryFormScreen(TryScreen):
     def refusal(self, name: str) -> str:
         if name != "send" or self.ready:
             return ""
-        return "Nothing answers: R starts it again." if self.trouble else "" if self.query("#form Input") else "It is still loading."
+        return "Nothing answers: R starts it again." if self.trouble else "" if self.form.fields else "It is still loading."
 
     def do_send(self) -> None:
-        try:
-            self.ask(predict=self.question())
-        except Problem as problem:
-            self.trouble = str(problem)
-        else:
+        if not self.panel.wrong():
+            self.ask(predict={"row": self.form.values} if self.kind == "row" else self.form.values)
             self.trouble = ""
             self.note = "Asked …" if self.ready else "What stands in the fields is asked as soon as it has loaded."
         self.tell()
 
     def do_next(self) -> None:
-        self.focus_next("#form Input")
-
-    def do_previous(self) -> None:
-        self.focus_previous("#form Input")
+        super().do_next() if self.focused else self.panel.edit()
 
     def do_more(self) -> None:
         self.query_one("#text", Lines).scroll_by(5)
@@ -183,6 +127,16 @@ class TryFormScreen(TryScreen):
 
     def do_back(self) -> None:
         if self.focused:
-            self.set_focus(None)
+            self.panel.close()
         else:
             super().do_back()
+
+
+def row_schema(fields: list[dict[str, Any]]) -> Schema:
+    """The schema of a row of numbers, from what its form says of each."""
+    properties = {}
+    for field in fields:
+        about = f"{formatting.number(field['low'])} to {formatting.number(field['high'])} in the training rows"
+        number = field.get("value", 0)
+        properties[str(field["name"])] = {"type": "number", "default": float(f"{number:.6g}"), "description": about}
+    return {"type": "object", "properties": properties}

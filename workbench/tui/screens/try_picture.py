@@ -15,6 +15,7 @@ from workbench.tui import keys
 from workbench.tui.charts.halfcell import Picture
 from workbench.tui.keys import Key
 from workbench.tui.panels.bars import Bars
+from workbench.tui.panels.form import Entry
 from workbench.tui.panels.pad import Pad
 from workbench.tui.screens.try_it import TRYING, TryScreen
 
@@ -126,11 +127,9 @@ class TryPictureScreen(TryScreen):
             super().do_back()
 
     def do_open(self) -> None:
-        from textual.widgets import Input
-
         if not self.query("#path"):
-            self.mount(Input(id="path", placeholder="path of a PNG or JPEG picture; Esc goes back", compact=True), after="#try")
-        self.set_focus(self.query_one("#path", Input))
+            self.mount(Entry(id="path", placeholder="path of a PNG or JPEG picture; Esc goes back"), after="#try")
+        self.set_focus(self.query_one("#path", Entry))
 
     def on_input_submitted(self, event: "Input.Submitted") -> None:
         event.input.remove()

@@ -1,0 +1,85 @@
+"""A run that dlwb 0.1 trained and somebody stopped midway: it opens, shows, answers, and resumes to where it would have come."""
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lines import folded
+from test_cli import dlwb
+from test_worker import ended, nothing_is_left
+
+from workbench import paths
+from workbench.launch import start
+from workbench.runs.checkpoint import Checkpoints
+from workbench.runs.export.html import to_html
+from workbench.runs.run import Run, find_run
+from workbench.runs.state import state_of
+from workbench.runs.summary import summary_of
+from workbench.torchkit.resumable import TorchResumable
+
+__all__ = ["nothing_is_left"]
+
+OLD = Path(__file__).parent / "fixtures" / "run_of_0_1"
+UNINTERRUPTED = {
+    "train/loss": 0.09917971063405276,
+    "valid/loss": 0.07597460597753525,
+    "test/loss": 0.06491440534591675,
+    "test/accuracy": 0.98591548204422,
+    "test/auc": 0.998940004239983,
+}
+"""The last values of the same run as that version trained it from start to end."""
+
+
+@pytest.fixture
+def run(home: Path) -> Run:
+    shutil.copytree(OLD, paths.runs() / "2026-11-29_101537_tumour-mlp")
+    return find_run("tumour-mlp")
+
+
+def test_it_opens(run: Run) -> None:
+    state, summary, history = state_of(run), summary_of(run), folded(run)
+    assert (state.state, state.cause, state.alive, state.attempt) == ("stopped", "person", False, 1)
+    assert (summary.step, summary.steps, summary.steps_per_epoch, summary.device) == (401, 900, 9, "cpu")
+    assert list(history.series["train/loss"].steps) == [*range(20, 401, 20)]
+    assert list(history.series["valid/loss"].steps) == [0, 200, 400]
+    assert {"valid/confusion", "valid/roc", "model/network"} <= {tag.removesuffix("/examples") for tag in history.samples}
+    assert run.recipe().config["hidden"] == [6]
+    listed = json.loads(dlwb("runs", "--json").stdout)
+    assert [(one["id"], one["state"]["state"]) for one in listed] == [(run.id, "stopped")]
+
+
+def test_its_page_exports(run: Run) -> None:
+    page = "".join(to_html(run))
+    assert "Tumours, benign or malignant" in page and "0.979" in page and page.count("<svg") >= 2
+
+
+def test_its_best_weights_answer(run: Run) -> None:
+    command = [sys.executable, "-m", "workbench.training.answer", str(run.path)]
+    asked = json.dumps({"id": 1, "predict": {"row": {}}}) + "\n" + json.dumps({"id": 2, "reload": True}) + "\n"
+    lines = [
+        json.loads(line) for line in subprocess.run(command, input=asked, capture_output=True, text=True, check=True).stdout.splitlines()
+    ]
+    ready, _, reloaded = [line for line in lines if "doing" not in line]
+    assert (ready["step"], ready["takes"], len(ready["form"]["fields"])) == (400, "row", 30)
+    row = {field["name"]: field["value"] for field in ready["form"]["fields"]}
+    done = subprocess.run(command, input=json.dumps({"predict": {"row": row}}) + "\n", capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert math.isclose(sum(answer["outputs"]["probabilities"].values()), 1, rel_tol=1e-5)
+    assert reloaded["step"] == 400
+
+
+def test_it_resumes_to_where_it_would_have_come(run: Run) -> None:
+    start.launch(run, anyway=True)  # the lesson's own file may have changed since
+    state = ended(run)
+    assert (state.state, state.cause, state.attempt) == ("finished", "steps", 2), state
+    history = folded(run)
+    assert [status.from_step for status in history.statuses if status.state == "running"] == [-1, 401]
+    assert list(history.series["train/loss"].steps) == [*range(20, 901, 20)]
+    for tag, value in UNINTERRUPTED.items():  # bit for bit where torch and the processor are the same; another torch may round otherwise
+        assert math.isclose(history.last(tag) or 0, value, rel_tol=1e-3), (tag, history.last(tag), value)
+    newest = Checkpoints(run.path / "checkpoints").newest(lambda data: TorchResumable.decode_state(None, data))  # type: ignore[arg-type]
+    assert newest and newest[0].step == newest[1]["step"] == 900 and newest[1]["version"] == 1

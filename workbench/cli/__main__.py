@@ -1,0 +1,5 @@
+"""`python -m workbench.cli` is `dlwb`."""
+
+from workbench.cli import main
+
+main()

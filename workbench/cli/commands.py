@@ -1,0 +1,92 @@
+"""All commands, in the groups and the order in which `dlwb --help` shows them: the commonest first."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from workbench import __version__
+from workbench.cli import compare, completion, data, generate, look, machine, results, start, steer
+from workbench.cli.printing import put
+
+HELP = """The shell: `dlwb` alone opens the terminal program; the commands do the same from scripts.
+
+Results go to stdout, everything else to stderr; --json prints for programs. In a terminal a table is as wide as the terminal, and long
+cells go on in the next line; in a pipe or a file each row is one whole line.
+
+Exit codes: 0 done (wait, follow: the run finished), 1 a problem that a person can mend (the run failed), 2 wrong usage, 3 the run was
+stopped, 130 let go with Ctrl-C.
+"""
+GROUPS: dict[str, list[Callable[..., None]]] = {
+    "Start and look": [look.list_, start.run, look.runs_, look.logs, look.show, look.check, start.new, start.trust],
+    "Steer": [steer.pause, steer.resume, steer.stop, steer.kill, steer.wait, steer.set_, steer.sample, steer.checkpoint],
+    "Compare and export": [compare.compare, compare.export, compare.tag, compare.note],
+    "Data": [],
+    "Machine": [machine.doctor, machine.clean, machine.delete, machine.restore, machine.preferences],
+}
+DATA: list[Callable[..., None]] = [data.list_, data.fetch, data.verify, data.remove]
+RESULTS: list[Callable[..., None]] = [results.collect, results.drop, results.carry]
+
+
+class Grouped(TyperGroup):
+    """Shows its commands in their groups; typer itself does so only in rich's boxes, whose import costs more than all the rest."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each group, in the order of GROUPS."""
+        groups: dict[str, list[tuple[str, str]]] = {name: [] for name in GROUPS}
+        commands = [command for command in self.commands.values() if not command.hidden]
+        longest = max(len(command.name or "") for command in commands)
+        for command in commands:
+            line = command.get_short_help_str(formatter.width - longest - 6).removesuffix(".")
+            groups[str(command.rich_help_panel)].append((f"{command.name:<{longest}}", line))  # type: ignore[attr-defined]
+        for name, lines in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(lines)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        put(f"dlwb {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+    show_completion: Annotated[
+        bool,
+        typer.Option("--show-completion", callback=completion.show, is_eager=True, help="Print the script with which a shell completes."),
+    ] = False,
+    install_completion: Annotated[
+        bool,
+        typer.Option(
+            "--install-completion", callback=completion.install, is_eager=True, help="Install it; bash, zsh or fish may be named after it."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def shell() -> typer.Typer:
+    """The commands of `dlwb`."""
+    plain: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "add_completion": False}
+    app = typer.Typer(name="dlwb", cls=Grouped, **plain)
+    app.callback(help=HELP)(_root)
+    for group, commands in GROUPS.items():
+        _add(app, commands, rich_help_panel=group)
+    app.command(hidden=True)(generate.generate)
+    sets = typer.Typer(help="List, fetch, verify and remove data sets.", no_args_is_help=True, **plain)
+    _add(sets, DATA)
+    app.add_typer(sets, name="data", rich_help_panel="Data")
+    measured = typer.Typer(help="Show, and collect, what the recipes were measured to reach.", **plain)
+    measured.callback(invoke_without_command=True)(results.results)
+    _add(measured, RESULTS)
+    app.add_typer(measured, name="results", rich_help_panel="Compare and export")
+    return app
+
+
+def _add(app: typer.Typer, commands: list[Callable[..., None]], **how: Any) -> None:
+    for command in commands:
+        # `-WORD` takes a tag off, and is no option.
+        settings = {"ignore_unknown_options": True} if command is compare.tag else None
+        app.command(name=command.__name__.rstrip("_"), context_settings=settings, **how)(command)

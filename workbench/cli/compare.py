@@ -1,0 +1,73 @@
+"""Comparing and getting out: `dlwb compare`, `export`, `tag` and `note`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workbench.cli.arguments import AsJson, Reference, find_run
+from workbench.cli.printing import print_json, put, table, tell
+
+
+def compare(references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two or more runs.")], as_json: AsJson = False) -> None:
+    """Show runs side by side.
+
+    The settings that differ, and what each run reached. The best of a validation or test figure has a star.
+    """
+    from workbench.formatting import count, duration, number
+    from workbench.runs import compare as comparing
+    from workbench.runs.state import state_of
+
+    sides = comparing.sides([find_run(reference) for reference in references])
+    settings, figures = comparing.differing(sides), comparing.figures(sides)
+    if as_json:
+        ids = [side.run.id for side in sides]
+        print_json(
+            {
+                "runs": ids,
+                "settings": {row.name: dict(zip(ids, row.values, strict=True)) for row in settings},
+                "figures": {row.metric: dict(zip(ids, row.values, strict=True)) for row in figures},
+                "best": {row.metric: ids[row.best] for row in figures if row.best is not None},
+            }
+        )
+        return
+    rows = [["run", *(side.run.id for side in sides)], ["state", *(state_of(side.run).state for side in sides)]]
+    rows += [
+        ["steps", *(count(side.summary.step) for side in sides)],
+        ["time", *(duration(side.summary.seconds) for side in sides)],
+    ]
+    rows += [[row.name, *row.values] for row in settings]
+    for row in figures:
+        values = [comparing.NOT_SET if value is None else number(value) for value in row.values]
+        rows.append([row.metric, *(f"{value} *" if place == row.best else value for place, value in enumerate(values))])
+    table(["", *(side.name for side in sides)], rows)
+    if not settings:
+        tell("No setting differs.")
+
+
+def export(
+    run: Reference,
+    to: Annotated[str, typer.Option(help="html, csv, json or tensorboard")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; csv and json else go to stdout.")] = None,
+) -> None:
+    """Write a run as an HTML page, or its log for another program.
+
+    The page has charts, samples and settings; csv, json and tensorboard are for other programs.
+    """
+    from workbench.runs.export import formats as exporting
+
+    exporting.export(find_run(run), to, out)
+
+
+def tag(run: Reference, words: Annotated[list[str], typer.Argument(metavar="WORD...", help="-WORD takes one off.")]) -> None:
+    """Put tags on a run, or take them off."""
+    from workbench.runs import notes
+
+    put(" ".join(notes.tag(find_run(run), words).tags))
+
+
+def note(run: Reference, text: Annotated[list[str], typer.Argument(metavar="TEXT", help='"" takes the note off.')]) -> None:
+    """Write a note on a run, in place of the one before."""
+    from workbench.runs import notes
+
+    put(notes.note(find_run(run), " ".join(text)).note)

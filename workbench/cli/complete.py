@@ -1,0 +1,148 @@
+"""What a shell's tab key offers: commands, options, recipes, runs, data sets, settings. Reads names of files only, to answer at once."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from workbench import paths
+
+PLAIN = re.compile(r"[\w.,:+=@%~-]+")
+"""Names without a character that means something to a shell; others are not offered."""
+Offer = tuple[str, str]
+"""What may stand there, and a few words on it."""
+
+
+def answer(instruction: str) -> None:
+    """Print what may stand in place of the word under the cursor, one a line, as the script of that shell wants it."""
+    shell = instruction.removeprefix("complete_")
+    words = os.environ.get("COMP_WORDS", "")
+    typed = words.split("\n") if "\n" in words else words.split()
+    typed = [*typed, ""][: int(os.environ.get("COMP_CWORD", len(typed))) + 1]
+    if shell == "bash":
+        typed = _rejoined(typed)
+    *before, current = typed[1:] or [""]
+    offers = [(value, text) for value, text in _offers(before, current) if value.startswith(current)]
+    # bash takes = and : for the ends of words, and wants what stands after them.
+    cut = max(current.rfind("="), current.rfind(":")) + 1 if shell == "bash" else 0
+    for value, text in offers:
+        about = " ".join(text.split()).rstrip(".")
+        if shell == "zsh":
+            print(value.replace(":", r"\:") + (f":{about}" if about else ""))
+        elif shell == "fish":
+            print(f"{value}\t{about}" if about else value)
+        else:
+            print(value[cut:])
+
+
+def _rejoined(words: Sequence[str]) -> list[str]:
+    """The words as a person typed them: bash gives `dogs:21` and `--set=a` in three pieces."""
+    joined: list[str] = []
+    for word in words:
+        if joined and (word in ("=", ":") or joined[-1].endswith(("=", ":"))):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    return joined
+
+
+def _offers(before: Sequence[str], current: str) -> Iterable[Offer]:
+    """Walk the commands along the words before; offer what the place of the current one may hold."""
+    import typer
+
+    from workbench.cli import commands
+
+    command: Any = typer.main.get_command(commands.shell())
+    arguments: list[str] = []
+    waiting = None
+    for word in before:
+        options = _options(command)
+        if waiting:
+            waiting = None
+        elif word in options:
+            waiting = None if options[word].is_flag else options[word]
+        elif hasattr(command, "commands") and not word.startswith("-"):
+            command = command.commands.get(word)
+            if command is None:
+                return []
+        elif not word.startswith("-"):
+            arguments.append(word)
+    options = _options(command)
+    option, equals, _ = current.partition("=")
+    if waiting is None and equals and option in options:
+        return [(f"{option}={value}", text) for value, text in _values(options[option].name, command.name, arguments)]
+    if waiting is not None:
+        return _values(waiting.name, command.name, arguments)
+    if current.startswith("-"):
+        return [*((name, option.help or "") for name, option in options.items()), ("--help", "")]
+    if hasattr(command, "commands"):
+        return [(name, each.get_short_help_str(100)) for name, each in command.commands.items() if not each.hidden]
+    places = [each for each in command.params if each.param_type_name == "argument"]
+    if len(arguments) >= len(places) and not (places and places[-1].nargs == -1):
+        return []
+    return _values(places[min(len(arguments), len(places) - 1)].name, command.name, arguments)
+
+
+def _options(command: Any) -> dict[str, Any]:
+    return {name: each for each in command.params if each.param_type_name == "option" for name in each.opts}
+
+
+def _values(parameter: str, command: str, arguments: Sequence[str]) -> Iterable[Offer]:
+    """What a parameter of that name may be."""
+    if parameter in ("recipe", "recipes", "source"):
+        return [(name, "") for name in recipe_names()]
+    if parameter in ("run", "runs", "references", "checkpoints"):
+        return [(name, "") for name in run_names()]
+    if parameter in ("data_set", "data_sets"):
+        return data_sets()
+    if parameter == "settings" and arguments:
+        return setting_keys(arguments[0])
+    if parameter == "device":
+        return [("auto", ""), ("cpu", ""), ("cuda", "")]
+    if parameter == "to":
+        return [("html", "one page"), ("csv", ""), ("json", ""), ("tensorboard", "")]
+    return []
+
+
+def recipe_names() -> list[str]:
+    """Names of all recipes, by their files: none is read."""
+    files = sorted(file for folder in paths.recipe_folders() for file in folder.rglob("[!.]*.yaml"))
+    return [file.stem for file in files if PLAIN.fullmatch(file.stem)]
+
+
+def run_names() -> list[str]:
+    """`last`, the recipes that have runs, and all ids, newest first."""
+    try:
+        names = sorted(filter(PLAIN.fullmatch, os.listdir(paths.runs())), reverse=True)
+    except OSError:
+        return []
+    names = [name for name in names if not name.startswith(".")]
+    return ["last", *dict.fromkeys(name.split("_", 2)[-1].partition("~")[0] for name in names), *names]
+
+
+def data_sets() -> list[Offer]:
+    """Names of the catalogue's data sets and variants."""
+    from workbench.datasets.store.catalog import catalog
+
+    sets = catalog()
+    variants = [(f"{name}:{variant}", about.title) for name, each in sets.items() for variant, about in each.variants.items()]
+    return [*((name, each.title) for name, each in sets.items()), *variants]
+
+
+def setting_keys(recipe: str) -> list[Offer]:
+    """`config.learning_rate=` and the like for a recipe, by name or path, of a shipped project."""
+    import json
+
+    files = [file for folder in paths.recipe_folders() for file in folder.rglob("[!.]*.yaml") if recipe in (file.stem, str(file))]
+    try:
+        text = files[0].read_text(encoding="utf-8") if files else ""
+        project = re.search(r"^project: *([\w-]+)", text, re.MULTILINE)
+        schemas = json.loads((paths.projects() / "schemas.json").read_bytes())
+        properties = schemas[project[1]]["schema"]["config"]["properties"] if project else {}
+    except (OSError, ValueError, KeyError):
+        properties = {}
+    from workbench.recipes.recipe import Compute, Train
+
+    offers = [(f"config.{name}=", str(each.get("description", ""))) for name, each in properties.items()]
+    offers += [(f"{section}.{name}=", "") for section, kind in (("train", Train), ("compute", Compute)) for name in kind.__struct_fields__]
+    return [*offers, ("seed=", "")]

@@ -1,0 +1,118 @@
+"""`dlwb data`: what data sets there are, and what of them is here; fetch, verify and remove them."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli.arguments import AsJson
+from workbench.cli.printing import print_json, put, table, tell
+from workbench.formatting import size
+from workbench.problems import clean
+
+if TYPE_CHECKING:
+    from workbench.datasets.store.stored import Stored
+
+DataSet = Annotated[str, typer.Argument(metavar="NAME[:VARIANT]", help="A data set, as in `dlwb data list`.")]
+Variant = Annotated[str, typer.Option(help="One of its variants.")]
+
+
+def list_(as_json: AsJson = False) -> None:
+    """List the data sets and their variants, and where they are."""
+    from workbench.datasets.store import stored
+
+    sets = stored.everything()
+    if as_json:
+        print_json([_described(each) for each in sets])
+        return
+    rows = []
+    for each in sets:
+        name = f"  :{each.variant}" if each.variant else each.name
+        rows.append([name, size(each.bytes) if each.bytes else "", each.words, each.about.title])
+    table(["SET", "SIZE", "STATE", "TITLE"], rows)
+
+
+def _described(data_set: "Stored") -> dict[str, object]:
+    from workbench.datasets.store.catalog import home
+    from workbench.files import taken
+
+    return {
+        "name": data_set.name,
+        "variant": data_set.variant,
+        "title": data_set.about.title,
+        "licence": data_set.about.licence,
+        "source": data_set.about.source,
+        "stand_in_for": data_set.about.stand_in_for,
+        "state": data_set.state,
+        "bytes": data_set.bytes,
+        "missing": data_set.missing,
+        "on_disk": taken(home(data_set.name, data_set.variant)),
+    }
+
+
+def fetch(data_set: DataSet, variant: Variant = "") -> None:
+    """Fetch a data set, or the rest of it; prints where its files are."""
+    from workbench.datasets.store import fetch as fetching
+    from workbench.datasets.store import stored
+
+    name, variant = stored.named(data_set, variant)
+    shown = _Redrawn() if sys.stderr.isatty() else fetching.tell
+    before = fetching.progress.set(shown)
+    try:
+        for key, path in fetching.fetch(name, variant).items():
+            print(f"{key}  {clean(str(path))}")
+    finally:
+        fetching.progress.reset(before)
+
+
+class _Redrawn:
+    """Progress as one line of a terminal, drawn anew ten times a second at most."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.drawn = self.began = 0.0
+        self.had = 0
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if name != self.name:
+            self.name, self.began, self.had, self.drawn = name, now, done, 0.0
+        if done < total and now - self.drawn < 0.1:
+            return
+        self.drawn = now
+        rate = f", {size((done - self.had) / (now - self.began))}/s" if now - self.began > 1 else ""
+        line = f"\r\x1b[K{name}: {done * 100 // total} % of {size(total)}{rate}"
+        print(line, end="\n" if done >= total else "", file=sys.stderr, flush=True)
+
+
+def verify(
+    data_sets: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="None: all that are here.")] = None,
+) -> None:
+    """Hash the files that are here. Exit code 1 where one is not what it should be."""
+    from workbench.datasets.store import stored
+
+    chosen = [stored.stored(*stored.named(reference)) for reference in data_sets or []] or stored.everything()
+    right = True
+    for data_set in chosen:
+        files = 0
+        for key, wrong in stored.verify(data_set.name, data_set.variant):
+            files += 1
+            if wrong:
+                right = False
+                tell(clean(wrong))
+            else:
+                put(f"{data_set.reference} {key}: right")
+        if data_sets and not files:
+            tell(f"{data_set.reference}: {data_set.words}")
+    if not right:
+        raise typer.Exit(1)
+
+
+def remove(data_set: DataSet, variant: Variant = "") -> None:
+    """Delete what was downloaded of a data set. A mirror is never changed."""
+    from workbench.datasets.store import stored
+
+    name, variant = stored.named(data_set, variant)
+    freed = stored.remove(name, variant)
+    tell(f"{data_set}: {size(freed)} freed.")

@@ -1,0 +1,148 @@
+"""Following a run: its events as lines, what it printed, its end. Letting go never stops it."""
+
+import sys
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from workbench import terminal
+from workbench.events import Answer, AnyEvent, Images, Mark, Scalars, Status, Tagged, Text, spelled
+from workbench.formatting import number
+from workbench.launch import start
+from workbench.problems import clean
+from workbench.runs.log import Tail
+from workbench.runs.run import Run
+from workbench.runs.state import state_of
+from workbench.runs.summary import summary_of
+
+EVERY = 0.2
+"""Seconds between two looks at a log."""
+FINISHED, FAILED, STOPPED, LET_GO = 0, 1, 3, 130
+
+
+def at_its_end(run: Run) -> Tail:
+    """The run's log, with all that it has so far read: for `follow` to begin there."""
+    tail = Tail(run.events)
+    for _ in tail.read():
+        pass
+    return tail
+
+
+def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started: bool = False, tail: Tail | None = None) -> int:
+    """Print a run's events: JSON lines on stdout, or lines for people on stderr; returns the exit code of how it ended.
+
+    Begins where `tail` stands, else at the log's first line. Ctrl-C lets go of it; one that was `started` just now, and has made no step
+    yet, is taken back.
+    """
+    tail = tail or Tail(run.events)
+    try:
+        while True:
+            alive = state_of(run).alive  # asked before reading, so that nothing written before its end is missed
+            for event in tail.read():
+                if as_json:
+                    print(msgspec.json.encode(spelled(msgspec.to_builtins(event))).decode(), flush=True)
+                elif line := described(event):
+                    print(line, file=sys.stderr, flush=True)
+            if not (alive and to_its_end):
+                break
+            time.sleep(EVERY)
+    except KeyboardInterrupt:
+        if started and not start.has_trained(run):
+            print("\nTaking the start back …", file=sys.stderr, flush=True)
+            gone = start.cancel(run)
+            print(
+                "Nothing of it is left." if gone else f"{run.id} had begun to train, or had ended: it stays, and is stopped.",
+                file=sys.stderr,
+            )
+            return LET_GO
+        print(
+            f"\n{run.id} goes on in the background. `dlwb stop {run.id}` ends it, `dlwb logs -f {run.id}` shows what it prints.",
+            file=sys.stderr,
+        )
+        return LET_GO
+    return _ended(run) if to_its_end else FINISHED
+
+
+def wait(run: Run, bell: bool = False) -> int:
+    """Wait for a run's end; then ring, and show a desktop notice."""
+    try:
+        while state_of(run).alive:
+            time.sleep(EVERY)
+    except KeyboardInterrupt:
+        print(f"\n{run.id} goes on.", file=sys.stderr)
+        return LET_GO
+    if bell:
+        print(terminal.BELL + terminal.notice(f"{run.id} {state_of(run).words}"), end="", file=sys.stderr, flush=True)
+    return _ended(run)
+
+
+def _ended(run: Run) -> int:
+    state = state_of(run)
+    print(f"{run.id} {state.words}. {state.message} {state.hint}".rstrip(), file=sys.stderr)
+    if state.state == "finished":
+        for tag, value in sorted(summary_of(run).last.items()):
+            if tag.startswith("test/"):
+                print(f"{tag} {number(float(value))}", flush=True)
+    return {"finished": FINISHED, "stopped": STOPPED}.get(state.state, FAILED)
+
+
+def described(event: AnyEvent) -> str:
+    """An event as one line for people; texts keep theirs."""
+    place = f"step {event.step:>7}  epoch {event.epoch:6.2f}  "
+    if isinstance(event, Scalars):
+        shown = [f"{tag} {number(value)}" for tag, value in event.values.items() if not tag.startswith("system/")]
+        return place + "  ".join(shown) if shown else ""
+    if isinstance(event, Status):
+        warning = f"\n! {event.warning}" if event.warning else ""
+        return f"{place}{event.state}{': ' + event.message if event.message else ''}{warning}"
+    if isinstance(event, Mark):
+        return f"{place}{event.text}"
+    if isinstance(event, Text):
+        return f"{place}{event.tag}\n{event.prompt}{event.text}"
+    if isinstance(event, Answer):
+        return f"{place}{event.message}" if event.message else ""
+    if isinstance(event, Images):
+        return f"{place}{event.tag}  {event.file}"
+    return f"{place}{event.tag}" if isinstance(event, Tagged) else ""
+
+
+def output(run: Run, to_its_end: bool) -> None:
+    """Print what a run printed, cleaned; with `to_its_end` go on until it ends."""
+    position = 0
+    rest = ""
+    try:
+        while True:
+            alive = state_of(run).alive
+            for data in _more(run, position):
+                position += len(data)
+                *lines, rest = (rest + data.decode("utf-8", "replace")).split("\n")
+                for line in lines:
+                    print(clean(line))
+            if position and _size(run) < position:
+                position = 0  # a new output.log has begun, see parent.OUTPUT_LIMIT
+            if not (alive and to_its_end):
+                break
+            time.sleep(EVERY)
+    except KeyboardInterrupt:
+        return
+    if rest:
+        print(clean(rest))
+    sys.stdout.flush()
+
+
+def _more(run: Run, position: int) -> Iterator[bytes]:
+    try:
+        with run.output.open("rb") as file:
+            file.seek(position)
+            while data := file.read(1 << 16):
+                yield data
+    except FileNotFoundError:
+        return
+
+
+def _size(run: Run) -> int:
+    try:
+        return run.output.stat().st_size
+    except FileNotFoundError:
+        return 0

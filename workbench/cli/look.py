@@ -1,0 +1,175 @@
+"""Looking: `dlwb list`, `show`, `check`, `runs` and `logs`."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.cli.arguments import AsJson, Recipe, Reference, Settings, find_run
+from workbench.cli.printing import print_json, table, tell
+from workbench.problems import Problem, clean, one_line
+
+if TYPE_CHECKING:
+    from workbench.recipes.load import Loaded
+    from workbench.runs.notes import Notes
+    from workbench.runs.run import Run
+
+
+def list_(as_json: AsJson = False) -> None:
+    """List the recipes, by part of the course."""
+    from workbench.recipes.find import course_order, shipped_and_own
+
+    def place(item: "tuple[Path, Loaded | Problem]") -> tuple[tuple[int, str], ...]:
+        path, recipe = item
+        part, lesson = ("", "") if isinstance(recipe, Problem) else (recipe.recipe.part, recipe.recipe.lesson)
+        return course_order(part), course_order(lesson), (0, path.stem)
+
+    shelf = sorted(((path, _read(path)) for path in shipped_and_own()), key=place)
+    if as_json:
+        print_json([_described(path, recipe) for path, recipe in shelf])
+        return
+    heading = ""
+    for path, recipe in shelf:
+        if isinstance(recipe, Problem):
+            tell(f"  ✗ {one_line(path.stem)}: {clean(str(recipe))}")
+            continue
+        if recipe.recipe.part != heading:
+            heading = recipe.recipe.part
+            print(one_line(heading) or "Own recipes")
+        print(f"  {one_line(path.stem):<24} {one_line(recipe.recipe.title)}")
+
+
+def _read(path: Path) -> "Loaded | Problem":
+    from workbench.recipes.load import load_recipe
+
+    try:
+        return load_recipe(path, describe=False)
+    except Problem as problem:
+        return problem
+
+
+def _described(path: Path, recipe: "Loaded | Problem") -> dict[str, Any]:
+    import msgspec
+
+    if isinstance(recipe, Problem):
+        return {"name": clean(path.stem), "path": clean(str(path)), "problems": str(recipe).splitlines()}
+    return {"name": clean(path.stem), "path": clean(str(path)), "recipe": msgspec.to_builtins(recipe.recipe)}
+
+
+def show(recipe: Recipe, settings: Settings = None, as_json: AsJson = False) -> None:
+    """Show a recipe, every default filled in."""
+    from workbench.recipes.find import find_recipe
+    from workbench.recipes.load import load_recipe
+    from workbench.recipes.recipe import dump_recipe
+
+    path = find_recipe(recipe)
+    loaded = load_recipe(path, settings or [])
+    if as_json:
+        print_json(_described(path, loaded))
+        return
+    print(f"# {one_line(str(path), 1000)}")
+    if loaded.unchecked:
+        print(f"# {loaded.unchecked}")
+    print(dump_recipe(loaded.recipe), end="")
+
+
+def check(recipes: Annotated[list[str], typer.Argument(help="Recipes to check; none: all.")] = []) -> None:  # noqa: B006
+    """Check recipes: every problem, with its line. Nothing of theirs is run."""
+    from workbench.recipes.find import find_recipe, shipped_and_own, shown_path
+    from workbench.recipes.load import load_recipe
+
+    right = True
+    for path in [find_recipe(name) for name in recipes] or shipped_and_own():
+        try:
+            loaded = load_recipe(path)
+            print(f"{shown_path(path)}: {loaded.unchecked or 'right'}")
+        except Problem as problem:
+            right = False
+            tell(clean(str(problem)))
+    if not right:
+        raise typer.Exit(1)
+
+
+def runs_(
+    words: Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", help="Only runs with these in name, tags or note.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs, newest first.
+
+    State, device, step, time, figure against the recipe's bars, tags. In a terminal the table fits its width: long cells go on in the
+    next line, the run's id stays whole. In a pipe or a file each run is one whole line.
+    """
+    from workbench.runs import notes
+    from workbench.runs.run import list_runs
+
+    chosen = []
+    for run in list_runs():
+        remarks = notes.read(run)
+        text = f"{run.id} {' '.join(remarks.tags)} {remarks.note}".casefold()
+        if all(word.casefold() in text for word in words or []):
+            chosen.append((run, remarks))
+    if as_json:
+        print_json([_described_run(run, remarks) for run, remarks in chosen])
+    elif chosen:
+        rows = [_row(run, remarks) for run, remarks in chosen]
+        table(["RUN", "STATE", "ON", "STEP", "TIME", "FIGURE", "BARS", "TAGS"], rows)
+        for run, remarks in chosen:
+            if remarks.note:
+                print(f"{run.id}: {remarks.note}")
+    elif words:
+        tell("No run has these words.")
+    else:
+        tell("No runs yet: `dlwb run digits-mlp` starts one.")
+
+
+def _looked_up(run: "Run") -> "tuple[Any, Any, Any, list[Any]]":
+    """State, summary, recipe (None where it is damaged, which stderr then says) and the judged bars of a run."""
+    from workbench.runs import bars as verdict
+    from workbench.runs.state import state_of
+    from workbench.runs.summary import Summary, summary_of
+
+    state, summary, recipe = state_of(run), Summary(size=0), None
+    try:
+        summary = summary_of(run)
+        recipe = run.recipe()
+    except Problem as problem:
+        tell(f"{run.id}: {clean(problem.message)}")
+    return state, summary, recipe, verdict.judge(recipe, summary) if recipe else []
+
+
+def _described_run(run: "Run", remarks: "Notes") -> dict[str, Any]:
+    state, summary, _, bars = _looked_up(run)
+    judged = [{"metric": bar.bar.metric, "value": bar.value, "passed": bar.passed} for bar in bars]
+    return {"id": run.id, "state": state, "summary": summary, "bars": judged, "notes": remarks}
+
+
+def _row(run: "Run", remarks: "Notes") -> list[str]:
+    from workbench.formatting import count, duration, number
+    from workbench.runs import bars as verdict
+
+    state, summary, recipe, bars = _looked_up(run)
+    metric = verdict.headline(recipe, summary) if recipe else ""
+    value = verdict.figure(recipe, summary, metric) if recipe and metric else None
+    figure = f"{metric} {number(value)}" if value is not None else ""
+    marks = "".join({True: "✓", False: "✗", None: "·"}[bar.passed] for bar in bars)
+    # A run that is at its end says its steps once: the table is wide enough.
+    progress = f"{count(summary.step)}/{count(summary.steps)}" if summary.steps not in (0, summary.step) else count(summary.step)
+    took = duration(summary.seconds if not state.alive else time.time() - summary.started if summary.started else 0)
+    demo = " DEMO" if summary.demo else ""
+    return [run.id, state.words, summary.device, progress, took, figure, marks + demo, " ".join(remarks.tags)]
+
+
+def logs(
+    run: Reference,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
+    events: Annotated[bool, typer.Option("--events", help="Its events, not what it printed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a run printed, or its events."""
+    from workbench.cli import follow as following
+
+    chosen = find_run(run)
+    if events or as_json:
+        raise typer.Exit(following.follow(chosen, as_json, to_its_end=follow))
+    following.output(chosen, follow)

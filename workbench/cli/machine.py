@@ -1,0 +1,203 @@
+"""The machine: `dlwb doctor`, `clean`, `delete`, `restore` and `preferences`."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench import files
+from workbench.cli.arguments import AsJson, Reference, find_run, pair
+from workbench.cli.printing import print_json, put, table, tell
+from workbench.problems import Problem, one_line
+
+if TYPE_CHECKING:
+    from workbench.launch.doctor.finding import Finding
+
+SIGNS = {"ok": "✓", "warn": "!", "bad": "✗", "unknown": "?"}
+COLOURS = {"ok": "32", "warn": "33", "bad": "31", "unknown": "2"}
+"""Foreground of each sign, as SGR parameters (ECMA-48, 8.3.117)."""
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look for what goes wrong on real machines.
+
+    GPU, torch, disk, logout, terminal. Exit code 1 where something is bad.
+    """
+    import shutil
+
+    from workbench.launch.doctor import checks
+
+    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    findings: list[tuple[str, Finding]] = []
+    for part, found in checks.look():
+        findings += [(part, finding) for finding in found]
+        if not as_json:
+            print(part)
+            for finding in found:
+                _print(finding, width)
+    bad, warned = (sum(finding.level == level for _, finding in findings) for level in ("bad", "warn"))
+    if as_json:
+        print_json([{"part": part, **_plain(finding)} for part, finding in findings])
+    else:
+        words = [f"{count} {name}" for count, name in ((bad, "bad"), (warned, f"warning{'s' * (warned != 1)}")) if count]
+        print(f"\n{len(findings)} checks: {', '.join(words) or 'all well'}.")
+    if bad:
+        raise typer.Exit(1)
+
+
+def _plain(finding: "Finding") -> dict[str, str]:
+    return {
+        "name": finding.name,
+        "level": finding.level,
+        "text": one_line(finding.text, 1000),
+        "mend": one_line(finding.mend, 1000),
+    }
+
+
+def _print(finding: "Finding", width: int) -> None:
+    import textwrap
+
+    sign = SIGNS[finding.level]
+    if sys.stdout.isatty():
+        sign = f"\x1b[{COLOURS[finding.level]}m{sign}\x1b[0m"
+    indent = " " * 17
+    text = textwrap.fill(one_line(finding.text, 1000), width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    print(f"  {sign} {finding.name:<12} {text[17:]}")
+    if finding.mend and finding.level != "ok":
+        mend = f"→ {one_line(finding.mend, 1000)}"
+        print(textwrap.fill(mend, width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False))
+
+
+def clean(
+    empty_trash: Annotated[bool, typer.Option("--trash", help="Remove deleted runs for good.")] = False,
+    older: Annotated[float, typer.Option(metavar="DAYS", min=0, help="With --trash: only what was deleted so long ago.")] = 0,
+    checkpoints: Annotated[list[str] | None, typer.Option(metavar="RUN", help="Remove all but its best and its newest.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show where the disk went, and make room.
+
+    --trash and --checkpoints make room, after asking.
+    """
+    if empty_trash:
+        _clean_trash(older, yes)
+    if checkpoints:
+        _clean_checkpoints(checkpoints, yes)
+    if not empty_trash and not checkpoints:
+        _show_disk(as_json)
+
+
+def _show_disk(as_json: bool) -> None:
+    """Runs by size, then the trash, data sets, the cache, and what is free."""
+    from workbench import paths
+    from workbench.formatting import count, size
+    from workbench.runs import disk_use, trash
+    from workbench.runs.run import list_runs
+
+    used = sorted(((disk_use.use(run), run) for run in list_runs()), key=lambda pair: -pair[0].total)
+    deleted = [(files.taken(run.path), run) for run in trash.deleted()]
+    data = [(files.taken(path), path.name) for path in sorted(paths.data().glob("*"))]
+    cache, free = files.taken(paths.cache_folder()), disk_use.free()
+    if as_json:
+        print_json(
+            {
+                "runs": [{"id": run.id, "total": use.total, **use._asdict()} for use, run in used],
+                "trash": [{"id": run.id, "total": total, "days": trash.days(run)} for total, run in deleted],
+                "data": [{"name": one_line(name), "total": total} for total, name in data],
+                "cache": cache,
+                "free": free,
+            }
+        )
+        return
+    if used:
+        rows = [[run.id, *(size(part) for part in (use.total, use.checkpoints, use.artifacts, use.log))] for use, run in used]
+        table(["RUN", "SIZE", "CHECKPOINTS", "PICTURES", "LOG"], rows, right=4)
+        print()
+    largest = ", ".join(f"{one_line(name, 40)} {size(total)}" for total, name in sorted(data)[::-1][:6])
+    sums = [
+        ("runs", sum(use.total for use, _ in used), count(len(used))),
+        ("trash", sum(total for total, _ in deleted), f"{len(deleted)} deleted; `dlwb clean --trash` empties it" if deleted else "empty"),
+        ("data", sum(total for total, _ in data), largest),
+        ("cache", cache, ""),
+        ("free", free, one_line(str(paths.home()), 200)),
+    ]
+    for name, total, remark in sums:
+        print(f"{name:<6} {size(total):>8}  {remark}".rstrip())
+
+
+def _clean_trash(older: float, yes: bool) -> None:
+    """Remove the deleted runs for good that have been in the trash for at least so many days."""
+    from workbench.formatting import size
+    from workbench.runs import trash
+
+    old = [(files.taken(run.path), run) for run in trash.deleted() if trash.days(run) >= older]
+    for total, run in old:
+        print(f"{run.id}  {size(total)}  deleted {trash.days(run):.0f} days ago")
+    if not old:
+        tell("The trash has nothing that old." if older and trash.deleted() else "The trash is empty.")
+        return
+    amount = sum(total for total, _ in old)
+    _make_sure(f"{_number(len(old), 'run')} would be gone for good, and {size(amount)} free", yes)
+    for _, run in old:
+        trash.purge(run)
+    tell(f"{size(amount)} freed.")
+
+
+def _clean_checkpoints(references: list[str], yes: bool) -> None:
+    """Remove what ended runs can do without: all checkpoints but the best, the newest, and pinned ones."""
+    from workbench.formatting import size
+    from workbench.runs import disk_use
+
+    with disk_use.spare_checkpoints([find_run(reference) for reference in references]) as spare:
+        for checkpoint in spare:
+            print(f"{checkpoint.run.id}  {one_line(checkpoint.generation.file)}  {size(checkpoint.bytes)}")
+        if not spare:
+            tell("Only best, newest and pinned checkpoints are there, and those stay.")
+            return
+        amount = sum(checkpoint.bytes for checkpoint in spare)
+        _make_sure(f"{_number(len(spare), 'checkpoint')} would be gone for good, and {size(amount)} free", yes)
+        for checkpoint in spare:
+            checkpoint.remove()
+        tell(f"{size(amount)} freed.")
+
+
+def _number(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
+def _make_sure(what: str, yes: bool) -> None:
+    """Ask, unless the command line said yes already; without a terminal to ask on, a Problem says how to."""
+    if yes:
+        return
+    if not sys.stdin or not sys.stdin.isatty():
+        raise Problem(f"Nothing was removed: {what}.", "--yes does it.")
+    print(f"{what}. Remove? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Problem("Nothing was removed.")
+
+
+def delete(run: Reference) -> None:
+    """Move an ended run to the trash (runs/.trash)."""
+    from workbench.runs import trash
+
+    chosen = find_run(run)
+    tell(f"{chosen.id} is in the trash; `dlwb restore {trash.delete(chosen).id}` brings it back.")
+
+
+def restore(
+    deleted: Annotated[str, typer.Argument(metavar="[RUN]", help="A run in the trash; none: the last deleted one.")] = "last",
+) -> None:
+    """Bring a deleted run back from the trash."""
+    from workbench.runs import trash
+
+    put(trash.restore(deleted).id)
+
+
+def preferences(preferred: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="None: show all.")] = None) -> None:
+    """Show or set what you prefer: theme=dark, notice=bell."""
+    from workbench import preferences as preferring
+
+    for word in preferred or []:
+        preferring.put(*pair(word))
+    for name, known in preferring.KNOWN.items():
+        put(f"{name}={preferring.get(name)}  ({', '.join(known.choices)}: {known.about})")

@@ -1,0 +1,73 @@
+"""`dlwb results`: what the recipes were measured to reach; collect it from runs."""
+
+from typing import Annotated
+
+import typer
+
+from workbench.cli.arguments import AsJson
+from workbench.cli.printing import print_json, table, tell
+from workbench.problems import Problem
+
+
+def results(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show, and collect, what the recipes were measured to reach. A result is stale where code or settings have changed since."""
+    if context.invoked_subcommand is None:
+        _show(as_json)
+
+
+def _show(as_json: bool) -> None:
+    """A heading for each recipe and device, a row for each figure: the mean of its seeds, their range, the bars, the course's figure."""
+    from workbench.recipes.find import shipped_and_own
+    from workbench.recipes.load import load_recipe
+    from workbench.runs import measured
+
+    kept = measured.read()
+    if as_json:
+        print_json(kept)
+        return
+    rows: list[list[str] | str] = []
+    for path in shipped_and_own():
+        try:
+            loaded = load_recipe(path)
+        except Problem:
+            continue  # `dlwb list` says what is wrong with it
+        groups = measured.groups([result for result in kept if result.recipe == path.stem])
+        for seeds in groups:
+            about = [measured.wall_time(seeds), measured.machine(seeds[0])]
+            about += [f"{len(seeds)} seeds"] if len(seeds) > 1 else []
+            about += [f"with {seeds[0].variant}"] if seeds[0].variant else []
+            about += [stale] if (stale := measured.stale(seeds, loaded)) else []
+            rows.append(f"{path.stem}: {', '.join(about)}")
+            for figure in measured.figures(loaded.recipe, seeds):
+                rows.append([f"  {figure.name}", figure.mean, figure.range, figure.bars, figure.course])
+        if not groups:
+            rows.append(f"{path.stem}: not measured")
+    table(["RECIPE AND FIGURE", "MEAN", "RANGE", "BAR", "COURSE"], rows)
+
+
+def collect(
+    references: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Finished runs.")] = None,
+    recipe: Annotated[str, typer.Option(help="Every finished run of this recipe, too.")] = "",
+) -> None:
+    """Put finished runs among the committed results."""
+    from workbench.runs import measured
+
+    for sentence in measured.collect(references or [], recipe):
+        tell(sentence)
+
+
+def drop(references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs.")]) -> None:
+    """Take runs out of the committed results."""
+    from workbench.runs import measured
+
+    measured.drop(references)
+
+
+def carry(
+    references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Finished runs of the earlier code: ids or paths.")],
+) -> None:
+    """Keep results although the code has changed: replay runs of the earlier code, and compare every bit."""
+    from workbench.launch import carry as carrying
+
+    for sentence in carrying.carry(references):
+        tell(sentence)

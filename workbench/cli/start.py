@@ -1,0 +1,53 @@
+"""Starting: `dlwb run`, `new` and `trust`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workbench.cli.arguments import AsJson, Follow, Recipe, Settings
+from workbench.cli.printing import print_json, put, tell
+from workbench.problems import clean
+
+
+def run(
+    recipe: Recipe,
+    settings: Settings = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "",
+    follow: Follow = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a recipe in the background; prints the run's id."""
+    from workbench.cli import follow as following
+    from workbench.launch import start
+
+    started = start.start(recipe, settings or [], device)
+    if warning := started.about().get("warning"):
+        tell(clean(f"! {warning}"))
+    if not (follow and as_json):
+        print_json({"run": started.id}) if as_json else put(started.id)
+    if follow:
+        raise typer.Exit(following.follow(started, as_json, started=True))
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="The new recipe's name.")],
+    source: Annotated[str, typer.Option("--from", metavar="RECIPE", help="The recipe to copy.")],
+    project: Annotated[bool, typer.Option("--project", help="Copy its Python file too.")] = False,
+    here: Annotated[bool, typer.Option("--here", help="Into ./recipes/, which is made if need be.")] = False,
+) -> None:
+    """Copy a recipe, to edit it. The copy goes into ./recipes/ where there is one, else into the home's."""
+    from workbench.recipes import copy_recipe as copying
+
+    copy = copying.copy(name, source, project=project, here=here)
+    put(str(copy.recipe))
+    if copy.project:
+        put(str(copy.project))
+        tell(f"It is trusted as it is, being a copy. Once you have edited it: dlwb trust {copy.project}")
+
+
+def trust(file: Annotated[Path, typer.Argument(help="A Python file with a project of your own.")]) -> None:
+    """Let dlwb run a Python file of your own, as it is now."""
+    from workbench.recipes import trust as trusting
+
+    tell(f"Trusted: {file}, SHA-256 {trusting.trust(file)}.")

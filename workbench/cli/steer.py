@@ -1,0 +1,97 @@
+"""Steering: `dlwb pause`, `resume`, `stop`, `kill`, `wait`, `set`, `sample` and `checkpoint`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.cli.arguments import Follow, Reference, find_run, request
+from workbench.cli.printing import put, tell
+
+if TYPE_CHECKING:
+    from workbench.runs.run import Run
+
+
+def _ask(run: "Run", verb: str, asked: dict[str, Any] | None = None) -> None:
+    """Give a live run a command and wait for its answer; exit code 1 where it refuses."""
+    from workbench.launch import start
+
+    done, message = start.answer(run, start.command(run, verb, asked))
+    tell(f"{run.id}: {message or verb + ': done'}")
+    if not done:
+        raise typer.Exit(1)
+
+
+def pause(run: Reference) -> None:
+    """Pause a run: it saves a checkpoint and keeps its memory."""
+    _ask(find_run(run), "pause")
+
+
+def resume(
+    run: Reference,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Although its project's code has changed.")] = False,
+    follow: Follow = False,
+) -> None:
+    """Go on with a paused or ended run from its last checkpoint."""
+    from workbench.launch import start
+    from workbench.runs.state import state_of
+
+    chosen = find_run(run)
+    tail = None
+    if follow:
+        from workbench.cli import follow as following
+
+        tail = following.at_its_end(chosen)
+    if state_of(chosen).alive:
+        _ask(chosen, "resume")
+    else:
+        start.launch(chosen, anyway=anyway)
+        put(chosen.id)
+    if tail:
+        raise typer.Exit(following.follow(chosen, tail=tail))
+
+
+def stop(run: Reference) -> None:
+    """Ask a run to finish its step, save a checkpoint, and end."""
+    from workbench.launch import start
+
+    chosen = find_run(run)
+    start.stop(chosen)
+    tell(f"{chosen.id} ends after its step; `dlwb wait {chosen.id}` waits for it.")
+
+
+def kill(run: Reference) -> None:
+    """End a run at once, without a checkpoint. What was saved before stays."""
+    from workbench.launch import start
+
+    chosen = find_run(run)
+    start.kill(chosen)
+    tell(f"{chosen.id} was killed; `dlwb resume {chosen.id}` goes on from its last checkpoint.")
+
+
+def wait(
+    runs: Annotated[list[str], typer.Argument(help="Runs to wait for.")],
+    bell: Annotated[bool, typer.Option("--bell", help="Then ring, and show a desktop notice where the terminal can.")] = False,
+) -> None:
+    """Wait until runs have ended. Exit code 0 when all finished, 1 when one failed, 3 when one was stopped."""
+    from workbench.cli import follow
+
+    codes = [follow.wait(find_run(reference), bell) for reference in runs]
+    raise typer.Exit(1 if 1 in codes else max(codes))
+
+
+def set_(run: Reference, changes: Annotated[list[str], typer.Argument(help="KEY=VALUE, as config.learning_rate=0.01")]) -> None:
+    """Change live settings of a run, from its next step on."""
+    _ask(find_run(run), "set", request(changes))
+
+
+def sample(
+    run: Reference,
+    asked: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="What is asked: prompt='Anna'")] = None,
+) -> None:
+    """Sample now from a live run's weights."""
+    _ask(find_run(run), "sample", request(asked or []))
+
+
+def checkpoint(run: Reference) -> None:
+    """Save a live run's state now, and keep it."""
+    _ask(find_run(run), "checkpoint")

@@ -1,0 +1,1 @@
+"""Lessons of part 5: generative adversarial networks."""

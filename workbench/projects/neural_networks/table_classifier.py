@@ -1,0 +1,134 @@
+"""Classifies a row of measurements: logistic regression or a small multilayer perceptron. Recipes: tumour-mlp, student-admissions."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from workbench.datasets import table
+from workbench.events import Event, Scalars, Table
+from workbench.problems import Problem, one_line
+from workbench.torchkit.batches import InMemory
+from workbench.torchkit.classification import ClassifierSettings, Predictions
+from workbench.torchkit.project import TorchProject
+from workbench.training.project import Field
+
+EXAMPLES = 8
+"""Examples of each cell of the confusion matrix."""
+MEASUREMENTS = 4
+"""Measurements that stand beside an example."""
+
+
+class TableClassifier(TorchProject):
+    """Classifies a row of measurements."""
+
+    takes = "row"
+
+    class Config(ClassifierSettings):
+        data: str = Field("breast-cancer", min_length=1, json_schema_extra={"own": True})
+        """Data set: breast-cancer, student-admissions, or a CSV file of your own: ./my.csv."""
+        target: str = "target"
+        """Column with the class of a row."""
+        positive: str = ""
+        """Positive class, which precision, recall and ROC are about; empty: malignant, or the last by name. Of two classes only."""
+        leave_out: list[str] = []
+        """Columns that are not given to the network."""
+        words: list[str] = []
+        """Columns of categories, which may be numbers, as a rank: each category becomes a one-hot input."""
+        hidden: list[Annotated[int, Field(ge=1)]] = [32, 16]
+        """Hidden units of each layer; none: logistic regression. More fit the training data better, and may overfit."""
+        dropout: float = Field(0.2, ge=0, lt=1)
+        """Dropout probability of a hidden unit in each training step; higher reduces overfitting and slows learning."""
+
+    def build_data(self) -> None:
+        config = self.config
+        self.data = table.read(config.data, config.target, config.positive, config.leave_out, config.words, self.folder)
+        self.variant = self.data.variant
+        self.splits = {
+            name: (torch.from_numpy(part.features).to(self.device), torch.from_numpy(part.labels).to(self.device))
+            for name, part in (("train", self.data.train), ("valid", self.data.valid), ("test", self.data.test))
+        }
+        # Shown beside examples: where the classes' means lie furthest apart, in standard deviations of the training part.
+        features, labels = self.data.train.features, self.data.train.labels
+        means = np.stack([features[labels == label].mean(0) for label in range(len(self.data.classes))])
+        self.telling = np.argsort(-np.ptp(means, axis=0), kind="stable")[:MEASUREMENTS]
+
+    def build_model(self) -> None:
+        config = self.config
+        width, layers = len(self.data.names), list[nn.Module]()
+        for units in config.hidden:
+            layers += [nn.Linear(width, units), nn.ReLU(), nn.Dropout(config.dropout)]
+            width = units
+        self.network = nn.Sequential(*layers, nn.Linear(width, len(self.data.classes))).to(self.device)
+        self.optimizer = config.make_optimizer(self.network.parameters())
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> InMemory:
+        return InMemory(self.splits["train"], self.train.batch_size, rng)
+
+    def train_step(self, batch: Any) -> dict[str, Any]:
+        features, labels = batch
+        rates = self.config.apply(self.optimizer, self.progress)
+        self.optimizer.zero_grad()
+        with self.autocast():
+            loss = F.cross_entropy(self.network(features), labels, label_smoothing=self.config.label_smoothing)
+        loss.backward()
+        self.optimizer.step()
+        return {"loss": loss, **rates}
+
+    def evaluate(self, split: str) -> Iterator[Event]:
+        features, labels = self.splits[split]
+        logits = self.network(features)
+        predictions = Predictions(labels, logits.softmax(1).double(), self.data.classes)
+        binary = len(self.data.classes) == 2
+        values = {
+            "loss": float(F.cross_entropy(logits, labels)),
+            "accuracy": predictions.accuracy,
+            "accuracy/majority": predictions.majority,
+            **(predictions.binary_scores() if binary else {}),
+        }
+        yield Scalars(values=values)
+        yield predictions.confusion
+        yield self.examples(split, predictions)
+        yield predictions.roc() if binary else predictions.by_class()
+
+    def examples(self, split: str, predictions: Predictions) -> Table:
+        """Rows of each cell of the confusion matrix with their measurements: mistakes first, and the most confident of them."""
+        order = np.lexsort((-predictions.confidence, predictions.answers == predictions.labels))
+        chosen, cells = predictions.first_of_cells(order, EXAMPLES)
+        raw = (self.data.valid if split == "valid" else self.data.test).raw
+        rows: list[list[str | float]] = []
+        for index, (truth, answer) in zip(chosen, cells, strict=True):
+            measurements = [float(f"{value:.4g}") for value in raw[index, self.telling]]
+            confidence = round(float(predictions.confidence[index]), 4)
+            rows.append([self.data.classes[truth], self.data.classes[answer], confidence, *measurements])
+        columns = ["truth", "taken for", "probability", *(self.data.names[place] for place in self.telling)]
+        return Table(tag="confusion/examples", columns=columns, rows=rows, cells=cells)
+
+    def form(self) -> dict[str, Any]:
+        raw, mean = self.data.train.raw, self.data.mean
+        rows = zip(self.data.names, raw.min(0).tolist(), raw.max(0).tolist(), mean.tolist(), strict=True)
+        return {"fields": [{"name": name, "low": low, "high": high, "value": value} for name, low, high, value in rows]}
+
+    def predict(self, inputs: Any) -> Any:
+        """`{"row": {"mean radius": 14.2, …}}` to `{"answer": …, "probabilities": {…}}`; what is left out counts as the training mean."""
+        row = inputs.get("row") if isinstance(inputs, dict) else None
+        if not isinstance(row, dict) or not row:
+            raise Problem("The input has no row.", f'Send {{"row": {{"{one_line(self.data.names[0])}": 1.5, …}}}}.', "data")
+        raw = self.data.mean.copy()
+        for name, value in row.items():
+            if name not in self.data.names:
+                known = one_line(", ".join(self.data.names), 1000)
+                raise Problem(f"There is no measurement {one_line(str(name), 80)!r}.", f"There are: {known}.", "data")
+            # True is an int in Python, and no measurement.
+            if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+                raise Problem(f"{one_line(name)} is not a number.", "", "data")
+            raw[self.data.names.index(name)] = value
+        features = torch.from_numpy(((raw - self.data.mean) / self.data.scale).astype(np.float32)).to(self.device)
+        probabilities: Tensor = self.network(features[None]).softmax(1)[0]
+        return {
+            "answer": self.data.classes[int(probabilities.argmax())],
+            "probabilities": dict(zip(self.data.classes, probabilities.tolist(), strict=True)),
+        }

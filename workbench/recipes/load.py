@@ -1,0 +1,186 @@
+"""load(path): a Recipe, or one error that lists every problem with its line. Nothing of a person's own runs untrusted."""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workbench import paths
+from workbench.problems import Problem, nearest, one_line
+from workbench.recipes import project_schemas, schema_check, trust, yaml_reader
+from workbench.recipes.find import near_file, shipped_projects, shown_path
+from workbench.recipes.project_schemas import ProjectSchema
+from workbench.recipes.recipe import Compute, Recipe, Train
+from workbench.recipes.yaml_values import Fault, Key
+
+OWN = re.compile(r"(\.{1,2}|~)?/")
+"""How a path of a person's own begins."""
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A recipe that was read, and where from."""
+
+    recipe: Recipe
+    path: Path
+    project_file: Path | None = None
+    """A person's own Python file; None for a shipped project."""
+    schema: ProjectSchema | None = None
+    """What its settings and requests may be; None while they are unchecked."""
+    overrides: tuple[str, ...] = ()
+    """What was put over it."""
+    unchecked: str = ""
+    """Why its settings are unchecked, as a sentence's end; else ""."""
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its ending: what `dlwb run` takes."""
+        return self.path.stem
+
+
+class RecipeProblem(Problem):
+    """Everything that is wrong with a recipe: `problems` has a line for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@cache
+def _own_schema() -> dict[str, Any]:
+    return msgspec.json.schema(Recipe)
+
+
+def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bool = True) -> Loaded:
+    """Read a recipe, with `config.learning_rate=0.1` put over it; raises RecipeProblem with all that is wrong.
+
+    With `describe` False no process is started, not even to describe a trusted project whose schema is not at hand: for lists.
+    """
+    path = Path(path)
+    name = shown_path(path)
+    data, lines, faults = yaml_reader.read(path)
+    if not isinstance(data, dict):
+        if not faults:
+            faults.append(Fault((), "is empty" if data is None else "is not a list of `key: value` lines", 1))
+        raise RecipeProblem(_report(name, faults, lines, set()))
+    data = {key: value for key, value in data.items() if value is not None}
+    typed: set[Key] = set()
+    for text in overrides:
+        try:
+            typed.add(_override(data, text))
+        except Problem as problem:
+            faults.append(Fault((), problem.message, -1))
+    checked, more = schema_check.complete(data, _own_schema(), "a recipe")
+    faults += more
+    project = data.get("project")
+    file, schema, unchecked = None, None, ""
+    if isinstance(project, str) and project:
+        try:
+            file = _project_file(project, path)
+            if file and not trust.is_trusted(file):
+                unchecked = f"its settings are unchecked until you trust {one_line(project)}"
+            else:
+                schema = project_schemas.describe(file or project, may_run=describe)
+                if schema is None:
+                    unchecked = f"its settings are unchecked until {one_line(project)} is described: `dlwb check {path.stem}`"
+        except Problem as problem:
+            faults.append(Fault(("project",), str(problem)))
+    if schema and isinstance(data.get("config", {}), dict):
+        owner = file.name if file else str(project)
+        checked["config"], more = schema_check.complete(data.get("config", {}), schema.config, owner)
+        faults += [Fault(("config", *where), text) for where, text, _ in more]
+        faults += _missing(checked["config"], schema, path.parent)
+    faults = [_under_its_section(fault, data, schema) for fault in faults]
+    bars = data.get("bar")
+    for index, bar in enumerate(bars if isinstance(bars, list) else []):
+        unbounded = isinstance(bar, dict) and bar.get("at_least") is None and bar.get("at_most") is None
+        if unbounded and not any(fault.where[:2] == ("bar", index) and len(fault.where) > 2 for fault in faults):
+            faults.append(Fault(("bar", index), "needs at_least or at_most"))
+    if faults:
+        raise RecipeProblem(_report(name, faults, lines, typed))
+    recipe = msgspec.convert(checked, Recipe)
+    if ("config", "data") in typed:  # its figures are those of its own data
+        recipe = msgspec.structs.replace(recipe, bar=[], reference=[])
+    return Loaded(recipe=recipe, path=path, project_file=file, schema=schema, overrides=tuple(overrides), unchecked=unchecked)
+
+
+def _missing(config: dict[str, Any], schema: ProjectSchema, folder: Path) -> list[Fault]:
+    """What it names of a person's own and is not there: known now, and not once everything else was read."""
+    faults = []
+    for name, field in schema.config.get("properties", {}).items():
+        value = config.get(name)
+        if isinstance(value, str) and any(kind.get("own") for kind in field.get("anyOf", [field])) and OWN.match(value):
+            file = Path(paths.rooted(value, folder))
+            if not file.exists():
+                faults.append(Fault(("config", name), f"there is no {one_line(str(file), 200)}{near_file(file)}"))
+    return faults
+
+
+def _under_its_section(fault: Fault, data: dict[str, Any], schema: ProjectSchema | None) -> Fault:
+    """An unknown key of the recipe that one of its sections knows is a matter of indentation."""
+    if len(fault.where) != 1 or fault.where[0] not in data or fault.where[0] in Recipe.__struct_fields__:
+        return fault
+    sections = {"train": Train.__struct_fields__, "compute": Compute.__struct_fields__}
+    sections["config"] = tuple(schema.config.get("properties", ())) if schema else ()
+    for section, fields in sections.items():
+        if fault.where[0] in fields:
+            return fault._replace(text=f"not a setting of a recipe; it belongs under {section}")
+    return fault
+
+
+def _override(data: dict[str, Any], text: str) -> Key:
+    """Put one `dotted.key=value` into the data; returns its place. Raises Problem."""
+    name, sign, value = text.partition("=")
+    where = tuple(name.strip().split("."))
+    if not sign or not all(where):
+        raise Problem(f"--set {one_line(text, 80)}: is not of the form config.learning_rate=0.1")
+    called = f"--set {one_line(name, 80)}"
+    if where != ("seed",) and not (where[0] in ("config", "train", "compute") and len(where) > 1):
+        raise Problem(f"{called}: only config.…, train.…, compute.… and seed can be set")
+    read, wrong = yaml_reader.flow_value(value)
+    if wrong:
+        raise Problem(f"{called}: {wrong}")
+    section: Any = data
+    for part in where[:-1]:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise Problem(f"{called}: {part} has no settings of its own")
+    section[where[-1]] = paths.rooted(read, Path())  # what the shell completes starts at the working directory
+    return where
+
+
+def _report(name: str, faults: Sequence[Fault], lines: dict[Key, int], typed: set[Key]) -> list[str]:
+    """One line a fault, in the file's order; what follows from another fault at the same place is left out."""
+    report: list[tuple[int, str]] = []
+    blamed: list[Key] = []
+    for where, text, line in faults:
+        if where and any(where[: len(place)] == place for place in blamed):
+            continue
+        if where:
+            blamed.append(where)
+        dotted = ".".join(str(part) for part in where)
+        if line < 0:
+            report.append((1 << 30, text))
+        elif any(where[: len(place)] == place for place in typed):
+            report.append((1 << 30, f"--set {one_line(dotted, 200)}: {text}"))
+        else:
+            line = line or next((lines[where[:end]] for end in range(len(where), 0, -1) if where[:end] in lines), 1)
+            report.append((line, f"{name}:{line} {one_line(dotted, 200)}: {text}" if dotted else f"{name}:{line} {text}"))
+    return [text for _, text in sorted(report, key=lambda entry: entry[0])]
+
+
+def _project_file(project: str, recipe: Path) -> Path | None:
+    """A person's own Python file, or None for a shipped project; Problem where there is neither."""
+    if project.startswith(("./", "../", "/")) and project.endswith(".py"):
+        file = recipe.parent / project
+        if not file.is_file():
+            raise Problem(f"there is no file {one_line(project)} beside the recipe" + near_file(file))
+        return file
+    known = shipped_projects()
+    if project in known:
+        return None
+    if project.endswith(".py"):
+        raise Problem(f"for a file of your own write ./{one_line(project.lstrip('./'))}")
+    raise Problem(f"there is no project {one_line(project)}" + (nearest(project, known) or f"; there are {', '.join(known)}"))

@@ -1,0 +1,58 @@
+"""What a small YAML file gives: data with the line of each setting, what is wrong with it, and the meaning of one unquoted word."""
+
+import re
+from typing import Any, NamedTuple
+
+from workbench.problems import one_line
+
+Key = tuple[str | int, ...]
+"""Where a value stands: ("config", "hidden", 0)."""
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong, and where."""
+
+    where: Key
+    text: str
+    line: int = 0
+    """0: the line of `where`."""
+
+
+class Document(NamedTuple):
+    """A file's data (None where the text cannot be read to its end), the line of every key and item in it, and what was wrong with it."""
+
+    value: Any
+    lines: dict[Key, int]
+    faults: list[Fault]
+
+
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+
+def scalar(text: str) -> bool | int | float | str | None:
+    """What an unquoted word means: null, true, false, a number (2e-4 too), or text (dates, 1:30, yes, no).
+
+    Raises ValueError for a number that JSON cannot hold.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        if len(text) > 19:
+            raise ValueError(f"{one_line(text, 30)} is too large a number")
+        return int(text)
+    if _NUMBER.fullmatch(text) and not _LEADING_ZERO.fullmatch(text):
+        value = float(text)
+        if value - value != 0:
+            raise ValueError(f"{one_line(text, 30)} is too large a number")
+        return value
+    if _NOT_FINITE.fullmatch(text):
+        raise ValueError(f"{text} cannot be used: a setting must be a finite number")
+    return text

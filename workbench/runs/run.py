@@ -1,0 +1,136 @@
+"""Run directories: what lies where in one, a list of them, and how one is found. The shell and the terminal program begin here."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workbench import files, paths
+from workbench.problems import Problem, one_line
+from workbench.recipes import renamed_projects, yaml_reader
+from workbench.recipes.find import project_source
+from workbench.recipes.recipe import Recipe
+
+
+class Run:
+    """One run directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"Run({self.id})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and other.path == self.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    @property
+    def id(self) -> str:
+        """The directory's name: when it was made, and of which recipe."""
+        return self.path.name
+
+    @property
+    def stem(self) -> str:
+        """The recipe's file name without its ending."""
+        return self.id.split("_", 2)[-1].partition("~")[0]
+
+    @property
+    def events(self) -> Path:
+        """The log: the only truth about the run."""
+        return self.path / "events.jsonl"
+
+    @property
+    def output(self) -> Path:
+        """What it printed."""
+        return self.path / "output.log"
+
+    @property
+    def lock(self) -> Path:
+        """Held for as long as the run lives."""
+        return self.path / "lock"
+
+    @property
+    def control(self) -> Path:
+        """What people asked of it, a command a line."""
+        return self.path / "control.jsonl"
+
+    @property
+    def project_copy(self) -> Path:
+        """The source that trained it."""
+        return self.path / "project.py"
+
+    def recipe(self) -> Recipe:
+        """Its recipe, every default filled in; live changes are in the log."""
+        data, _, faults = yaml_reader.read(self.path / "recipe.yaml")
+        try:
+            if faults:
+                raise msgspec.ValidationError(faults[0].text)
+            return msgspec.convert(renamed_projects.current(data), Recipe)
+        except msgspec.ValidationError as error:
+            raise Problem(f"{self.path / 'recipe.yaml'} is damaged: {one_line(str(error))}.") from None
+
+    def about(self) -> dict[str, Any]:
+        """Where it came from: recipe file, its folder, mirror, versions."""
+        return files.read_object(self.path / "run.json")
+
+    def changed_code(self) -> list[str]:
+        """The files that its numbers depend on whose code is not what trained it; a person's own project is the run's copy.
+
+        Runs of version 0.1 noted no more than the project's own file.
+        """
+        from workbench.recipes import closure  # a list of runs does not need it
+
+        name = "project.py"
+        try:
+            name = self.recipe().project
+            own = name.endswith(".py")
+            file = self.project_copy if own else project_source(name)
+            about = self.about()
+            if "code" not in about:
+                return [] if own or closure.same_alone(file, self.project_copy) else [f"projects/{name}.py"]
+            now = closure.closure(file)
+            if now.hash == about["code"]:
+                return []
+            before = about.get("files")
+            return closure.changed(before if isinstance(before, dict) else {}, now.files) or [file.name]
+        except Problem:
+            return [name]
+
+
+def list_runs() -> list[Run]:
+    """All runs, newest first."""
+    try:
+        names = os.listdir(paths.runs())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise Problem(f"{paths.runs()} cannot be read: {error.strerror}.", "Set DLWB_HOME to a folder of yours.") from error
+    # What was not named by `create` might do anything to a terminal.
+    found = [Run(paths.runs() / name) for name in sorted(names, reverse=True) if name.isprintable() and not name.startswith(".")]
+    return [run for run in found if os.path.exists(run.path / "recipe.yaml")]  # noqa: PTH110 - Path.exists raises for a folder that may not be read
+
+
+def find_run(reference: str, among: list[Run] | None = None, none: str = "There is no run", hint: str = "`dlwb runs` lists them.") -> Run:
+    """The run of that id, of a part of one that is unique, `last`, or a recipe's newest run; of all runs, or `among` these."""
+    runs = list_runs() if among is None else among
+    if reference == "last" and runs:
+        return runs[0]
+    exact = [run for run in runs if run.id == reference or str(run.path) == reference.rstrip("/")]
+    if exact:
+        return exact[0]
+    same_recipe = [run for run in runs if run.stem == reference]
+    if same_recipe:
+        return same_recipe[0]
+    matches = [run for run in runs if reference and reference in run.id]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise Problem(
+            f"{one_line(reference)} may be any of {len(matches)} runs: {', '.join(run.id for run in matches[:4])} …",
+            "Give more of its name.",
+        )
+    raise Problem(f"{none} {one_line(reference)}.", hint)

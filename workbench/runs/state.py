@@ -1,0 +1,124 @@
+"""How a run is now: alive is that its lock is held; how it ended is what its parent wrote."""
+
+import time
+from typing import Any
+
+import msgspec
+
+from workbench import files
+from workbench.events import CAUSES
+from workbench.problems import Problem, one_line
+from workbench.runs import lock
+from workbench.runs.run import Run
+from workbench.runs.summary import summary_of
+
+ENDED = ("finished", "stopped", "failed")
+
+
+LIVE = ("queued", "starting", "running", "paused")
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run is now."""
+
+    state: str
+    """created, queued, starting, running, paused, stopping, finished, stopped, failed, or away (on another host)."""
+    alive: bool = False
+    cause: str = ""
+    message: str = ""
+    hint: str = ""
+    attempt: int = 0
+    host: str = ""
+    """Named where it is not this one."""
+
+    @property
+    def words(self) -> str:
+        """With its cause, or with what it waits for: `failed: the disk is full`."""
+        if self.state == "away":
+            return self.message
+        if self.cause and self.cause != "steps":
+            return f"{self.state}: {CAUSES.get(self.cause, self.cause)}"
+        return self.state + (f": {self.message}" if self.state in ("queued", "starting") and self.message else "")
+
+
+def state_of(run: Run) -> State:
+    """How a run is now: alive is that its lock is held; how it ended is what its parent wrote."""
+    holder = lock.content(run.lock)
+    attempt = attempts(run)
+    host = one_line(str(holder.get("host") or lock.host()), 80)
+    elsewhere = host if host != lock.host() else ""
+    if lock.is_held(run.lock):
+        said = holder.get("state")
+        return State(
+            state=said if said in LIVE else "starting",
+            alive=True,
+            attempt=attempt,
+            host=elsewhere,
+            message=one_line(str(holder.get("message", ""))),
+        )
+    if not run.path.is_dir():
+        return State(state="failed", cause="vanished", message="Its directory is gone.")
+    if not attempt:
+        return State(state="created", message="never started")
+    ended = files.read_object(run.path / "exit.json")
+    if ended.get("attempt") == attempt:
+        said = ended.get("state")
+        return State(
+            state=said if said in ENDED else "failed",
+            cause=one_line(str(ended.get("cause", "")), 40),
+            message=one_line(str(ended.get("message", "")), 1000),
+            hint=one_line(str(ended.get("hint", "")), 1000),
+            attempt=attempt,
+        )
+    if elsewhere:
+        return State(
+            state="away",
+            attempt=attempt,
+            host=elsewhere,
+            message=f"on {elsewhere}, last line {_age(run)} ago",
+        )
+    try:
+        status = summary_of(run).status
+    except Problem:
+        status = None  # a log that cannot be read says nothing about the end
+    if status and status.state in ENDED and status.attempt == attempt:
+        return State(state=status.state, cause=status.cause, message=status.message, hint=status.hint, attempt=attempt)
+    if holder.get("boot") != lock.boot_id():
+        return State(
+            state="failed",
+            cause="restart",
+            message="The machine was restarted.",
+            hint="`dlwb resume` goes on from its last checkpoint.",
+            attempt=attempt,
+        )
+    return State(
+        state="failed",
+        cause="vanished",
+        message="Its processes were killed from outside, all at once.",
+        hint="`dlwb resume` goes on from its last checkpoint; `dlwb doctor` looks for logind's KillUserProcesses.",
+        attempt=attempt,
+    )
+
+
+def attempts(run: Run) -> int:
+    """How often it was started; from what else is there when the lock file is damaged, since two attempts of one number would mix."""
+    said = whole(lock.content(run.lock).get("attempt"))
+    if said or not run.events.exists():
+        return said
+    try:
+        status = summary_of(run).status
+    except Problem:
+        status = None
+    return max(whole(files.read_object(run.path / "exit.json").get("attempt")), status.attempt if status else 0)
+
+
+def whole(value: Any) -> int:
+    """The whole number that a file of a run should hold; 0 for anything else."""
+    return value if type(value) is int else 0
+
+
+def _age(run: Run) -> str:
+    try:
+        return f"{time.time() - run.events.stat().st_mtime:.0f} s"
+    except OSError:
+        return "?"

@@ -1,0 +1,117 @@
+"""A run's log in a few numbers, for lists: kept beside it, and made anew only when the log has grown."""
+
+from typing import Literal
+
+import msgspec
+
+from workbench import files
+from workbench.events import Status
+from workbench.runs import lock
+from workbench.runs.history import History
+from workbench.runs.log import Tail
+from workbench.runs.run import Run
+
+MEMORY = ("system/memory", "system/gpu_memory_peak")
+"""The meters of a run's own memory, on the host and on its device, GiB."""
+
+
+Figure = float | Literal["nan", "inf", "-inf", "None"]
+"""A number as JSON can hold it; None where there is no finite one."""
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's log in a few numbers, for lists."""
+
+    size: int
+    """Bytes of the log that it was made from."""
+    step: int = 0
+    steps: int = 0
+    epoch: float = 0.0
+    started: float = 0.0
+    updated: float = 0.0
+    seconds: float = 0.0
+    device: str = ""
+    variant: str = ""
+    demo: str = ""
+    steps_per_epoch: int = 0
+    ready: float = 0.0
+    """Seconds that its first start took: imports and reading its data."""
+    memory: dict[str, float] = {}
+    """The most that its meters of memory showed, GiB by tag."""
+    last: dict[str, Figure] = {}
+    best: dict[str, Figure] = {}
+    status: Status | None = None
+
+
+def summary_of(run: Run) -> Summary:
+    """The log in a few numbers; kept in summary.json, and made anew only when the log has grown."""
+    kept = kept_summary(run)
+    if kept is not None:
+        return kept
+    size = log_size(run)
+    history = History()
+    history.fold(Tail(run.events).read())
+    made = summarize(history, size)
+    if not lock.is_held(run.lock):
+        keep_summary(run, made)
+    return made
+
+
+def log_size(run: Run) -> int:
+    """Bytes of the log; 0 where there is none yet."""
+    try:
+        return run.events.stat().st_size
+    except OSError:
+        return 0
+
+
+def kept_summary(run: Run) -> Summary | None:
+    """What summary.json says, or None where the log has grown since; an empty summary where there is no log."""
+    size = log_size(run)
+    if not size:
+        return Summary(size=0)
+    try:
+        kept = msgspec.convert(files.read_object(run.path / "summary.json"), Summary)
+    except msgspec.ValidationError:
+        return None
+    return kept if kept.size == size else None
+
+
+def keep_summary(run: Run, made: Summary) -> None:
+    """Write summary.json, for the next list."""
+    try:
+        files.write(run.path / "summary.json", msgspec.json.encode(made), sync=False)
+    except OSError:
+        pass  # a list is no reason to fail on a full disk
+
+
+def _ready(history: History) -> float:
+    first = next((each for each in history.statuses if each.state == "running"), None)
+    return max(0.0, first.clock - history.statuses[0].clock) if first and first.attempt == history.statuses[0].attempt else 0.0
+
+
+def summarize(history: History, size: int) -> Summary:
+    """A folded history in a few numbers."""
+
+    def finite(value: float | None) -> Figure:
+        return value if value is not None and value - value == 0 else str(value)  # type: ignore[return-value]
+
+    tags = [tag for tag in history.series if not tag.startswith("system/")]
+    return Summary(
+        size=size,
+        step=history.step,
+        steps=history.steps,
+        epoch=history.epoch,
+        started=history.started,
+        updated=history.updated,
+        seconds=history.seconds,
+        device=history.device,
+        variant=history.variant,
+        demo=history.demo,
+        steps_per_epoch=history.steps_per_epoch,
+        ready=_ready(history),
+        memory={tag: found[1] for tag in MEMORY if tag in history.series and (found := history.series[tag].extremes())},
+        last={tag: finite(history.last(tag)) for tag in tags},
+        best={tag: finite(history.best(tag)) for tag in tags},
+        status=history.status if history.statuses else None,
+    )

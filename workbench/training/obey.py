@@ -1,0 +1,78 @@
+"""What people ask of a live run, applied between two steps: each command once, and answered by an event."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from workbench.events import Answer, Status
+from workbench.problems import Problem, first_fault, one_line
+from workbench.runs.commands import Command
+from workbench.training.cadence import POLL
+
+if TYPE_CHECKING:
+    from workbench.training.loop import Loop
+
+
+def obey(loop: Loop, command: Command) -> None:
+    """Apply one command at this step, and answer it."""
+    ok = True
+    try:
+        message = _do(loop, command)
+    except Problem as problem:
+        if problem.cause == "disk-full":
+            raise
+        ok, message = False, str(problem)
+    except ValidationError as error:
+        ok, message = False, first_fault(error)
+    except Exception as error:
+        if command.verb != "sample":
+            raise
+        traceback.print_exc()
+        ok, message = False, f"{type(error).__name__}: {one_line(str(error))}"
+    if message is not None:
+        loop.say(Answer(command=command.id, ok=ok, message=message))
+
+
+def _do(loop: Loop, command: Command) -> str | None:
+    """What to answer; None where that is done already."""
+    match command.verb:
+        case "stop":
+            loop.ending = loop.ending or Status(state="stopped", cause="person", message="Stopped by a person; saved.")
+        case "pause":
+            _pause(loop, command)
+            return None
+        case "resume":
+            return "It is not paused."
+        case "sample":
+            loop.sample(loop.project.Request.model_validate(command.request))
+        case "set":
+            loop.change(command.request, command=command.id)
+        case "checkpoint":
+            loop.save(pinned=True)
+            return f"kept: step {loop.place.step}"
+        case "kill":  # its parent's and the kernel's matter
+            pass
+        case _:
+            raise Problem(f"{one_line(command.verb, 40)} is not a command.")
+    return ""
+
+
+def _pause(loop: Loop, command: Command) -> None:
+    """Save and wait; other commands are obeyed meanwhile."""
+    loop.say(Answer(command=command.id, message="paused"))
+    loop.save()
+    loop.turn("paused")
+    while not loop.ending and not loop.terminate:
+        for asked in loop.inbox.poll():
+            if asked.verb == "resume":
+                loop.say(Answer(command=asked.id, message="goes on"))
+                return loop.turn("running", from_step=loop.place.step)
+            if asked.verb == "pause":
+                loop.say(Answer(command=asked.id, message="It is paused already."))
+            else:
+                obey(loop, asked)
+        time.sleep(POLL)
