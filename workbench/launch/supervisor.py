@@ -105,7 +105,7 @@ class Parent:
         if self.device:
             files["DLWB_DEVICE_LOCK"] = self.device.file
         environment = {
-            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as NVML counts; torch's own order puts the fastest first
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the order of NVML; by default CUDA numbers the fastest device first
             **os.environ,
             **{name: str(file) for name, file in files.items()},
             "DLWB_CONTROL_OFFSET": str(self.offset),
