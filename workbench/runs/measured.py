@@ -108,7 +108,7 @@ def measure(run: Run) -> Result:
     """The run as a result; Problem where it did not finish, is a demo, or does not match the present recipe."""
     recipe, loaded = run.recipe(), load_recipe(find_recipe(run.stem))
     if state_of(run).state != "finished":
-        raise Problem(f"{run.id} has not finished, so it is no result.", f"It is {state_of(run).state}.")
+        raise Problem(f"{run.id} has not finished, so it is not a result.", f"It is {state_of(run).state}.")
     events = list(Tail(run.events).read())
     history = History()
     history.fold(events)
@@ -173,7 +173,7 @@ def _mean(history: History, tag: str) -> float | None:
 
 
 def collect(references: Sequence[str], recipe: str = "", path: Path | None = None) -> list[str]:
-    """Add these runs, and every finished run of `recipe` that matches its present state, to the results; returns a sentence for run.
+    """Add these runs, and every finished run of `recipe` that matches its present state, to the results; returns a sentence for each.
 
     Results of a recipe with other code or settings are removed as soon as there is one with the present code and settings.
     """
