@@ -23,11 +23,13 @@ def write(path: Path, data: bytes, *, sync: bool = True) -> None:
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
+        # rename(2) is atomic: a reader sees the old or the new file, never a part.
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
     if sync:
+        # Without a sync of the folder, the rename may be lost in a power failure.
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -59,6 +61,7 @@ def read_plain(path: Path, limit: int = -1) -> bytes:
 def taken(path: Path) -> int:
     """Disk space of a file, or of a folder with its content, in bytes. Links are not followed; what cannot be read counts as 0."""
     try:
+        # st_blocks counts units of 512 bytes, whatever the block size of the file system (stat(2)).
         total = os.lstat(path).st_blocks * 512
         if path.is_dir() and not path.is_symlink():
             total += sum(taken(Path(entry.path)) for entry in os.scandir(path))
@@ -88,7 +91,7 @@ class Stamp(NamedTuple):
 def stamp(path: Path) -> Stamp:
     """The stamp of the file that the path leads to now."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (OSError, ValueError):
         return Stamp()
-    return Stamp(found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+    return Stamp(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)

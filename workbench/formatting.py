@@ -31,6 +31,7 @@ def gib(size: float) -> str:
 def size(bytes_: float) -> str:
     """A number of bytes, in units of 1,000: 512 B, 9.1 kB, 340 MB, 12 GB."""
     unit = 0
+    # 999.5 would be rounded to 1000, which belongs to the next unit.
     while bytes_ >= 999.5 and unit < 4:
         bytes_, unit = bytes_ / 1000, unit + 1
     return f"{bytes_:.{1 if unit and bytes_ < 9.95 else 0}f} {('B', 'kB', 'MB', 'GB', 'TB')[unit]}"
@@ -63,6 +64,7 @@ def when(moment: float, now: float | None = None) -> str:
         then, today = time.localtime(moment), time.localtime(now)
     except (OverflowError, ValueError, OSError):
         return "?"  # outside the calendar's range, for example from a damaged file
+    # Compared at noon, so that a change to summer time does not shift the day.
     days = (time.mktime((*today[:3], 12, 0, 0, 0, 0, -1)) - time.mktime((*then[:3], 12, 0, 0, 0, 0, -1))) / 86400
     if days < 0.5 or now - moment < 12 * 3600:
         return time.strftime("%H:%M", then)

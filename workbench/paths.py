@@ -56,6 +56,7 @@ def mirror() -> Path | None:
 def shipped(name: str) -> Path:
     """A top-level folder of the repository (`recipes`, `data`): inside the package in a wheel, beside it in a checkout."""
     inside = _PACKAGE / "_shipped" / name
+    # A wheel carries copies in _shipped; a checkout uses the originals.
     return inside if inside.is_dir() else _PACKAGE.parent / name
 
 

@@ -75,6 +75,7 @@ def prepare(columns: dict[str, np.ndarray], window: int = 0) -> BikeSharing:
         end = int(np.searchsorted(days, first + WINDOW))
         columns = {name: values[:end] for name, values in columns.items()}
         test, valid = end - int(np.searchsorted(days, first)), 0
+        # 168 hours are one week: the baseline needs the same hour of the week before.
         if end - test <= 168:
             raise Problem(f"There are too few hours before window {window}.", "Early windows have too few hours to train on.", "data")
     else:
@@ -92,7 +93,9 @@ def prepare(columns: dict[str, np.ndarray], window: int = 0) -> BikeSharing:
     features = np.stack(feature_columns, axis=1)
     target, mean, scale = scaled("cnt")
     riders = columns["cnt"]
+    # By rows, not by the calendar, as in the course: missing hours shift it a little.
     week_before = np.concatenate([np.full(168, math.nan), riders[:-168]])
+    # The course plots its test set over the days of December 2012.
     days = columns["dteday"] - date(2012, 11, 30).toordinal() + columns["hr"] / 24
     raw = {**columns, "day": columns["dteday"] - date(2011, 1, 1).toordinal()}
 

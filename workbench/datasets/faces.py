@@ -51,8 +51,11 @@ def read(data: str, size: int) -> Faces:
 
     pixels = np.empty((len(paths), size, size, 3), np.uint8)
     for place, path in enumerate(paths):
+        # Filled in place: a list of arrays would need the memory twice.
         pixels[place] = np.asarray(ImageOps.fit(read_picture(path, size), (size, size), Image.Resampling.BOX))
+    # Split by a hash of the name, so that adding pictures never moves one from train to test.
     names = [str(path.parent.relative_to(root)) for path in paths]
+    # With few folders, a hash of the folder would make the parts very uneven.
     if len(set(names)) < FEWEST:
         names = [str(path.relative_to(root)) for path in paths]
     tenth = np.array([hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[0] % 10 for name in names])

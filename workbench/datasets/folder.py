@@ -61,10 +61,12 @@ def squares(root: Path, size: int, most: int = MOST_BYTES, fewest: int = 0) -> t
     if not 2 <= len(classes) <= MOST_CLASSES:
         hint = "Make one for each class, and put its pictures there: cats/1.jpg, dogs/1.jpg."
         raise Problem(f"{shown} has {len(classes) or 'no'} folders of pictures, where 2 to {MOST_CLASSES:,} are expected.", hint, "data")
+    # A class without training pictures would get an index that the network never learns.
     untrained = {name for part in listed.values() for name in part} - set(listed["train"])
     if untrained:
         hint = "valid/ and test/ have train/'s classes."
         raise Problem(f"{shown} has no training pictures of the class {one_line(min(untrained), 80)}.", hint, "data")
+    # Counted before the first picture is read, so that too many fail at once and not after minutes.
     number = sum(len(files) for part in listed.values() for files in part.values())
     if number > MOST_PICTURES or number * 3 * size * size > most:
         raise Problem(f"{shown} has {number:,} pictures: too many at {size}x{size}.", "Set a smaller image_size, or use fewer.", "data")
@@ -122,6 +124,7 @@ def _read(files: Sequence[Path], size: int, root: Path, bad: list[str]) -> list[
 
 def _set_aside(pictures: Sequence[Picture], parts: Sequence[str], name: str, shown: str) -> dict[str, list[Picture]]:
     """Split a class's training pictures: a fifth for each of `parts`, the rest for train."""
+    # Ordered by hash, so the split depends neither on file names nor on the order of the disk.
     order = sorted({digest for digest, _ in pictures})
     if len(order) <= len(parts):
         text = f"{shown} has {len(order) or 'no'} different picture{'s' * (len(order) != 1)} of the class {one_line(name, 80)}"

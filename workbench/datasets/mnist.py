@@ -42,6 +42,7 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
     Raises Problem where the file is damaged or has another shape.
     """
+    # Type 8 is unsigned byte.
     header = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
     size = len(header) + math.prod(shape)
     try:

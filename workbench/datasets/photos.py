@@ -65,6 +65,7 @@ def _course_dogs(size: int) -> Photos:
         hint = f"Unpack dogImages.zip into {one_line(str(places[-1].parent))}, or set config.data to dogs:120-breeds."
         raise Problem("The project's photographs of dogs cannot be fetched, because their publisher states no hash.", hint, "data")
     parts, classes = folder.squares(unpacked, size)
+    # Counts identify the complete course data; anything else gets a name of its own in results.
     numbers = [len(labels) for _, labels in parts]
     title = f"Dog breeds, {sum(numbers):,} photographs of {len(classes)}"
     return Photos(parts, _titles(classes), "" if (numbers, len(classes)) == DOGS else title)

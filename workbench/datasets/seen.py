@@ -23,6 +23,7 @@ def seen(picture: Image.Image, shape: tuple[int, ...], data: str) -> tuple[np.nd
         return np.asarray(fitted, np.float32).transpose(2, 0, 1) / 255, [f"its middle, {width}x{height}"]
     grey = np.asarray(picture.convert("L"), np.float32) / 255
     done = []
+    # The border is background, so its median tells the colour of the paper.
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     if np.median(border) > 0.5:
         grey, border = 1 - grey, 1 - border
@@ -33,6 +34,7 @@ def seen(picture: Image.Image, shape: tuple[int, ...], data: str) -> tuple[np.nd
         return np.asarray(fitted, np.float32)[None] / 255, [*done, f"grey, its middle, {width}x{height}"]
     box = BOXES[data]
     ink = (grey - np.median(border)).clip(0)
+    # Below a tenth of the range it is noise of the paper, and scaling would turn it into ink.
     if ink.max() < 0.1:
         raise Problem("This picture has no ink.", "Draw a digit, light on dark or dark on light.", "data")
     ink /= ink.max()
@@ -40,6 +42,7 @@ def seen(picture: Image.Image, shape: tuple[int, ...], data: str) -> tuple[np.nd
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     share = box / max(ink.shape)
     size = max(1, round(ink.shape[1] * share)), max(1, round(ink.shape[0] * share))
+    # BOX averages, which keeps thin strokes grey as in the data sets; other filters lose them.
     small = np.asarray(Image.fromarray((ink * 255).astype(np.uint8)).resize(size, Image.Resampling.BOX), np.float32) / 255
     if box < height:
         mass = [(small.sum(1 - axis) * (np.arange(small.shape[axis]) + 0.5)).sum() / small.sum() for axis in (0, 1)]

@@ -110,6 +110,7 @@ def numbers(columns: dict[str, list[str]], lines: list[int], words: list[str], n
             inputs.append(np.array(values))
             names.append(column)
             continue
+        # Mostly numbers: the rest is likely a typing error, not a column of words.
         if len(wrong) * 2 < len(values) and column not in words:
             where, value = f"{name}, line {lines[wrong[0]]}", one_line(fields[wrong[0]], 40)
             raise Problem(f"{where}: {one_line(column)} is {value!r}, not a number like most of the column.", "", "data")
@@ -142,6 +143,7 @@ def prepared(raw: np.ndarray, names: list[str], answers: list[str], positive: st
         raise Problem(f"There is no class {one_line(positive)!r}.", f"There are: {one_line(', '.join(classes), 300)}.", "data")
     classes.sort(key=lambda label: label == positive)  # the positive class comes last, the others stay sorted by name
     labels = np.array([classes.index(answer) for answer in answers], np.int64)
+    # A fixed seed: all runs must be tested on the same rows.
     rng = np.random.default_rng(0)
     chosen: list[list[np.ndarray]] = []
     for label in range(len(classes)):
@@ -150,6 +152,7 @@ def prepared(raw: np.ndarray, names: list[str], answers: list[str], positive: st
     train, valid, test = (np.sort(np.concatenate(rows)) for rows in zip(*chosen, strict=True))
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = raw[train].mean(0), raw[train].std(0)
+        # A constant column would divide by zero.
         scale[scale == 0] = 1.0
         features = ((raw - mean) / scale).astype(np.float32)
     finite = np.isfinite(features).all(0) & np.isfinite(scale)

@@ -179,6 +179,7 @@ def processor() -> str:
 
 def device_lock(name: str) -> Path:
     """The lock file of a device, locked while a run uses it; named by physical number, so CUDA_VISIBLE_DEVICES does not change it."""
+    # 64 stands for "any number": without UUIDs in the variable, only the count matters.
     uuids = [""] * 64
     if "GPU-" in os.environ.get("CUDA_VISIBLE_DEVICES", ""):
         try:

@@ -119,6 +119,7 @@ def _time(recipe: Recipe, alike: list[Past], comparable: list[Past]) -> tuple[fl
     size = recipe.train.batch_size
     same = [run for run in alike if run.recipe.train.batch_size == size]
     ended = [run for run in same if _finished(run) and _length(run.recipe) == _length(recipe)]
+    # Complete runs include evaluation and checkpoints, so their time needs no model.
     if ended:
         return _middle([run.summary.seconds for run in ended]), _runs(len(ended))
     for group, source in (
@@ -143,6 +144,7 @@ def _pace(summary: Summary) -> float:
 
 
 def _middle(values: list[float]) -> float:
+    # The median: one run beside other work must not change the estimate.
     return sorted(values)[len(values) // 2]
 
 
@@ -182,12 +184,14 @@ def _line(points: dict[int, float]) -> tuple[float, float] | None:
 def _memory(recipe: Recipe, device: Device, alike: list[Past]) -> tuple[float | None, str]:
     points = _points(device.name, alike)
     size = recipe.train.batch_size
+    # A measured value of the same batch size is better than any model of it.
     if size in points:
         count = len([run for run in alike if run.recipe.train.batch_size == size])
         return points[size], _runs(count)
     if line := _line(points):
         return line[0] + line[1] * size, "an estimate, from runs here with other batch sizes"
     if points:
+        # One batch size gives no line. Memory is scaled up in proportion and never down, which errs on the safe side.
         near = min(points, key=lambda batch: abs(batch - size))
         return points[near] * max(1.0, size / near), f"an estimate, from batches of {near}"
     return None, ""

@@ -17,6 +17,7 @@ def kills_at_logout(root: Path = Path("/")) -> bool:
         answer = _asked()
         if answer is not None:
             return answer
+    # Later folders override earlier ones, and drop-ins are read in order of their names after the main file.
     drop_ins = {file.name: file for folder in FOLDERS for file in sorted((root / folder / "logind.conf.d").glob("*.conf"))}
     mains = [root / folder / "logind.conf" for folder in FOLDERS]
     answer = False

@@ -31,7 +31,7 @@ from workbench.runs.summary import summary_of
 NAMED = 4
 """How many changed files a message names."""
 PATIENCE = 5.0
-"""Seconds that a run's processes may take to say who they are."""
+"""Seconds that a run's processes may take to write their ids into the lock file."""
 ANSWER_PATIENCE = 60.0
 """Seconds that a run may take to answer a command: it looks between two steps, and a step may be long."""
 
@@ -99,7 +99,7 @@ def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
 
 
 def create(loaded: Loaded, device: str, warning: str = "") -> Run:
-    """Make the run directory of a recipe that was read; nothing runs yet. `device` is cpu or cuda:N; the warning will stand in its log."""
+    """Create the run directory of a loaded recipe; nothing runs yet. `device` is cpu or cuda:N; the warning goes into its log."""
     file = loaded.project_file or project_source(loaded.recipe.project)
     source = trust.read(file) if loaded.project_file else file.read_bytes()
     code = closure.closure(file)

@@ -71,7 +71,7 @@ class Parent:
         self.write_exit(report)
 
     def write_exit(self, report: dict[str, Any]) -> None:
-        """How it ended, into the room that was kept for it."""
+        """Write how the run ended into the space reserved for it."""
         words = {key: one_line(str(report.get(key, "")), 1000) for key in ("message", "hint")}
         stamp = {"attempt": self.attempt, "time": time.time(), "host": lock.host(), "boot": lock.boot_id()}
         data = json.dumps({**report, **stamp, **words}).encode()
@@ -105,7 +105,7 @@ class Parent:
         if self.device:
             files["DLWB_DEVICE_LOCK"] = self.device.file
         environment = {
-            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as NVML counts; torch's own order puts the fastest first
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the order of NVML; by default CUDA numbers the fastest device first
             **os.environ,
             **{name: str(file) for name, file in files.items()},
             "DLWB_CONTROL_OFFSET": str(self.offset),
@@ -121,6 +121,7 @@ class Parent:
             pass_fds=tuple(files.values()),
             env=environment,
         )
+        # Only the worker keeps the writing end of the pipe.
         os.close(report_start)
         if self._got_sigterm:
             self.worker.send_signal(signal.SIGTERM)
@@ -128,7 +129,7 @@ class Parent:
         self.lock.write(self.holder)
         last = self._copy_output()
         code = self.worker.wait()
-        # A child of the project may still hold the other end, so only what is there is read.
+        # A child process of the project may still hold the other end open, so reading must not block.
         os.set_blocking(report_end, False)
         report = {}
         with contextlib.suppress(BlockingIOError, ValueError):

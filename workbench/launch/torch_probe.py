@@ -75,6 +75,7 @@ def torch(*, fresh: bool = False) -> Torch:
             pass
     build = ask()
     driver = devices.driver()
+    # Success and a build that cannot match the driver stay true until the next boot.
     lasts = build.works or not build.cuda or newer(build.cuda, driver.cuda)
     if lasts and not build.error:  # any other failure may be temporary, so it is not cached
         try:
@@ -90,6 +91,7 @@ def _key() -> str:
         version = metadata.version("torch")
     except metadata.PackageNotFoundError:
         version = ""
+    # Both change which libraries and devices torch finds.
     surroundings = [os.environ.get(name, "") for name in ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")]
     words = [lock.host(), lock.boot_id(), sys.executable, version, devices.driver().version, *surroundings]
     return hashlib.sha256("\0".join(words).encode("utf-8", "replace")).hexdigest()

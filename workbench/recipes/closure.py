@@ -210,6 +210,7 @@ class _Tree:
 
     def closure(self, source: Path) -> Closure:
         files = self.reached(source) | self.reached(self.package / LOOP)
+        # Sorted by hash, so that the hash does not depend on file names.
         combined = digest([self.linked(source), *sorted(self.linked(file) for file in files)])
         return Closure(combined, {self._shown(file): self.source(file).alone for file in sorted(files)})
 

@@ -60,6 +60,7 @@ def copy(name: str, source: str, *, project: bool = False, here: bool = False) -
                 _write(new.project, trust.read(code) if loaded.project_file else code.read_bytes(), written)
                 trust.trust(new.project)
             _write(new.recipe, text.encode(), written)
+        # Also on Ctrl-C: a half-written pair of files would block the name.
         except BaseException:
             for path in written:
                 with contextlib.suppress(OSError):
@@ -98,6 +99,7 @@ def _edited(text: str, name: str, old: Path, project: str, *, elsewhere: bool) -
         elif key.value == "config" and elsewhere:
             moved = [(node, paths.rooted(node.value, old.parent)) for node in _scalars(value)]
             cuts += [(node.start_mark.index, _end(node, text), new) for node, new in moved if new != node.value]
+    # From the end to the start, so that earlier positions stay valid.
     for start, end, new in sorted(cuts, reverse=True):
         text = text[:start] + " " * (text[start - 1] == ":") + _quoted(new) + text[end:]
     return text

@@ -123,8 +123,8 @@ def described_anew() -> bytes:
 
     names = shipped_projects()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        asked = pool.map(run_describe, names)
+        schemas = pool.map(run_describe, names)
         shipped = {
-            name: _Shipped(sha256=trust.sha256(project_source(name)), schema=schema) for name, schema in zip(names, asked, strict=True)
+            name: _Shipped(sha256=trust.sha256(project_source(name)), schema=schema) for name, schema in zip(names, schemas, strict=True)
         }
     return msgspec.json.format(msgspec.json.encode(shipped), indent=1) + b"\n"

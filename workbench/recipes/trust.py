@@ -32,6 +32,7 @@ def read(path: Path) -> bytes:
         source = path.read_bytes()
     except (OSError, ValueError) as error:
         raise Problem(f"{shown} cannot be read: {getattr(error, 'strerror', None) or error}.", cause="import") from None
+    # The bytes just read are hashed, so the file cannot be exchanged between check and use.
     if hashlib.sha256(source).hexdigest() not in _known():
         raise Problem(f"{shown} is not trusted, so it was not run.", f"`dlwb trust {shown}` if you know what it does.", cause="import")
     return source

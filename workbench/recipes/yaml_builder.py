@@ -24,7 +24,7 @@ NODE_LIMIT = 20_000
 
 
 def build(text: str) -> Document:
-    """The data of printable text; never raises for what stands in it."""
+    """The data of printable text; errors in the text never raise."""
     builder = _Builder()
     try:
         for event in _events(text):
@@ -40,16 +40,16 @@ def build(text: str) -> Document:
 
 
 def _events(text: str) -> Iterator[Event]:
-    """One event after the other, so that depth and count are seen before memory or the stack is spent on them."""
+    """One event after the other, so that depth and number of values are checked before they use much memory or stack."""
     return yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 class _Stop(Exception):
-    """Reading on makes no sense."""
+    """Reading further makes no sense."""
 
 
 class _Builder:
-    """Makes plain data of events, without recursion."""
+    """Builds plain data from events, without recursion."""
 
     def __init__(self) -> None:
         self.root: Any = None
@@ -108,15 +108,15 @@ class _Builder:
         if not isinstance(event, ScalarEvent):
             self._stop("a key must be a plain word", line, where)
         key = clean(event.value)
-        here = (*where, key)
-        self._refuse(event, here, line)
+        path = (*where, key)
+        self._refuse(event, path, line)
         if key == "<<" and not event.style:
-            self.faults.append(Fault(here, "merge keys (<<) are not supported; write each setting out", line))
+            self.faults.append(Fault(path, "merge keys (<<) are not supported; write each setting out", line))
         elif not key:
-            self.faults.append(Fault(here, "a key is missing before the colon", line))
+            self.faults.append(Fault(path, "a key is missing before the colon", line))
         if key in mapping:
-            self.faults.append(Fault(here, f"is set here a second time; the first is on line {self.lines[here]}", line))
-        self.lines.setdefault(here, line)
+            self.faults.append(Fault(path, f"is set here a second time; the first is on line {self.lines[path]}", line))
+        self.lines.setdefault(path, line)
         return key
 
     def _value(self, event: Any, where: Key, line: int) -> Any:
@@ -149,7 +149,7 @@ def _line(event: Any) -> int:
 
 
 def _syntax(error: yaml.MarkedYAMLError, lines: list[str]) -> Fault:
-    """The parser's complaint in plain words."""
+    """The parser's error in plain words."""
     mark = error.problem_mark or error.context_mark
     opened = error.context_mark or mark
     number = mark.line + 1 if mark else 1
@@ -172,6 +172,6 @@ def _syntax(error: yaml.MarkedYAMLError, lines: list[str]) -> Fault:
         return Fault((), 'is neither "key: value" nor indented under one', opened.line + 1 if opened else number)
     if "expected key" in words or "<block end>" in words or "<document start>" in words:
         return Fault((), "is not indented like the lines around it", number)
-    if "nesting depth" in words:  # libyaml has a limit of its own, which speaks first where it reads far ahead
+    if "nesting depth" in words:  # libyaml's own depth limit can come first, because it reads ahead
         return Fault((), f"is nested deeper than {DEPTH_LIMIT} levels", number)
     return Fault((), f"is not YAML: {one_line(words, 120)}", number)

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 from workbench.problems import one_line
 
 Key = tuple[str | int, ...]
-"""Where a value stands: ("config", "hidden", 0)."""
+"""The path of a value: ("config", "hidden", 0)."""
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong, and where."""
+    """One error and its place."""
 
     where: Key
     text: str
@@ -19,7 +19,7 @@ class Fault(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A file's data (None where the text cannot be read to its end), the line of every key and item in it, and what was wrong with it."""
+    """A file's data (None where the text cannot be read to its end), the line of every key and item, and its errors."""
 
     value: Any
     lines: dict[Key, int]
@@ -38,7 +38,7 @@ _WORDS: dict[str, bool | None] = {
 
 
 def scalar(text: str) -> bool | int | float | str | None:
-    """What an unquoted word means: null, true, false, a number (2e-4 too), or text (dates, 1:30, yes, no).
+    """The value of an unquoted word: null, true, false, a number (also 2e-4), or text (also dates, 1:30, yes, no).
 
     Raises ValueError for a number that JSON cannot hold.
     """

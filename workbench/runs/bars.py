@@ -69,6 +69,7 @@ def best_of(recipe: Recipe, summaries: list[Summary]) -> Best | None:
     real = [summary for summary in summaries if not summary.demo]
     variant = "" if any(map(is_judged, real)) else next((summary.variant for summary in real), "")
     counted = [summary for summary in real if summary.variant == variant]
+    # Runs may have measured different metrics; the first one with a value decides.
     for metric in dict.fromkeys(headline(recipe, summary) for summary in counted):
         values = [value for summary in counted if (value := figure(recipe, summary, metric)) is not None and value == value]
         if metric and values:

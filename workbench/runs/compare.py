@@ -142,6 +142,7 @@ def _best(sides: Sequence[Side], metric: str, values: list[float | None]) -> int
     Training losses do not rank networks: dropout raises them, early stopping ends them at different epochs, and the losses of a GAN do
     not measure the quality of its pictures.
     """
+    # A NaN compares as false with everything and would win or lose by its position.
     finite = {place: value for place, value in enumerate(values) if value is not None and value - value == 0}
     if len(set(finite.values())) < 2 or split_tag(metric)[0] not in ("valid", "test"):
         return None

@@ -95,7 +95,7 @@ def write(results: Sequence[Result], path: Path | None = None) -> None:
 
 
 def code_of(loaded: Loaded) -> str:
-    """What `Result.code` is for the project as it is now."""
+    """The value of `Result.code` for the present code of the project."""
     return closure.closure_hash(loaded.project_file or project_source(loaded.recipe.project))
 
 
@@ -116,12 +116,14 @@ def measure(run: Run) -> Result:
         raise Problem(f"{run.id} is a demo, which is not a result: {history.demo}.")
     if (code := run.about().get("code")) != code_of(loaded):
         raise Problem(f"{run.id} was trained by code that has changed since.", f"`dlwb run {run.stem}` measures it again.")
+    # log_every only changes what is logged, not what is computed.
     other = [*differences(recipe, loaded.recipe), *(name for name in history.settings() if name != "train.log_every")]
     if other:
         raise Problem(f"{run.id} does not match the present recipe {run.stem}: {', '.join(other)} differ.", "Only the seed may differ.")
     summary = summarize(history, 0)
     judged = verdict.judge(recipe, summary)
     first = next(index for index, event in enumerate(events) if getattr(event, "state", "") == "running")
+    # Time is counted from the state `running`, without the wait for a device and the start.
     training = History()
     training.fold(events[first:])
     machine = run.about()
@@ -252,7 +254,11 @@ def figures(recipe: Recipe, seeds: list[Result]) -> list[Figure]:
                 count = sum(map(bar.passed, values))
                 how = "passed" if count == len(values) else f"passed by {count} of {len(values)}" if count else "missed"
                 bars.append(f"{verdict.wanted(bar)} {'not judged' if seeds[0].variant else how}")
-        course = [number(each.value) + " (others)" * (each.whose != "course") for each in recipe.reference if each.metric == metric]
+        course = [
+            number(reference.value) + " (others)" * (reference.whose != "course")
+            for reference in recipe.reference
+            if reference.metric == metric
+        ]
         spread = f"{number(min(values))} to {number(max(values))}" if len(values) > 1 else ""
         name = verdict.short_name(metric).replace("_", " ")
         rows.append(Figure(name, number(statistics.fmean(values)), spread, len(values), "; ".join(bars), "; ".join(course)))
@@ -260,15 +266,15 @@ def figures(recipe: Recipe, seeds: list[Result]) -> list[Figure]:
 
 
 def wall_time(seeds: list[Result]) -> str:
-    """The median, and of the processor's share of it where it lasted long enough to be measured: that is what other work leaves alone."""
-    took = duration(statistics.median(each.seconds for each in seeds))
-    shares = [each.seconds * each.cpu / 100 for each in seeds if each.cpu and each.seconds >= 10 and each.device == "cpu"]
+    """The median time; for runs on the CPU of 10 s or more also the median CPU time, which other work on the machine affects less."""
+    took = duration(statistics.median(result.seconds for result in seeds))
+    shares = [result.seconds * result.cpu / 100 for result in seeds if result.cpu and result.seconds >= 10 and result.device == "cpu"]
     return f"{took} (CPU {duration(statistics.median(shares))})" if shares else took
 
 
-def machine(each: Result) -> str:
+def machine(result: Result) -> str:
     """What it was trained on, and with how many threads."""
-    return each.device if each.device != "cpu" else f"CPU, {each.threads} thread{'s' if each.threads > 1 else ''}"
+    return result.device if result.device != "cpu" else f"CPU, {result.threads} thread{'s' if result.threads > 1 else ''}"
 
 
 def markdown(results: Sequence[Result]) -> str:
@@ -294,11 +300,11 @@ def _conditions(results: Sequence[Result]) -> str:
     """Sentences on the machine, from what the runs recorded."""
     if not results:
         return "Nothing is measured yet."
-    machines = sorted({each.processor for each in results if each.processor})
-    loads = [each.load for each in results if each.load is not None]
-    versions = sorted({each.versions["torch"] for each in results if "torch" in each.versions})
-    said = f"Measured on {' and '.join(machines) or 'machines unknown'}"
-    said += f" with PyTorch {' and '.join(versions)}" if versions else ""
-    said += f", other work beside it (load average {min(loads):.1f} to {max(loads):.1f})" if loads else ""
-    said += ". Time is from the first step to the last test, the median of the seeds; in brackets what the run had of the processors."
-    return f"{said} Each run stands in `data/results.json`."
+    machines = sorted({result.processor for result in results if result.processor})
+    loads = [result.load for result in results if result.load is not None]
+    versions = sorted({result.versions["torch"] for result in results if "torch" in result.versions})
+    sentence = f"Measured on {' and '.join(machines) or 'machines unknown'}"
+    sentence += f" with PyTorch {' and '.join(versions)}" if versions else ""
+    sentence += f", other work beside it (load average {min(loads):.1f} to {max(loads):.1f})" if loads else ""
+    sentence += ". Time is from the first step to the last test, the median of the seeds; in brackets what the run had of the processors."
+    return f"{sentence} Each run stands in `data/results.json`."

@@ -32,6 +32,7 @@ def read(run: Run) -> Notes:
 def tag(run: Run, words: Sequence[str]) -> Notes:
     """Add each word as a tag; a word with a `-` before it removes that tag. Raises Problem where a word cannot be a tag."""
     notes = read(run)
+    # A dict, because it keeps the order in which tags were added.
     tags = dict.fromkeys(notes.tags)
     for word in words:
         name = _word(word.removeprefix("-"))

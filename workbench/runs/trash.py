@@ -77,6 +77,7 @@ def days(run: Run) -> float:
 
 def _move(run: Run, into: Path) -> Run:
     place, number = into / run.id, 1
+    # lexists: also a broken link takes the name.
     while os.path.lexists(place):
         number += 1
         place = into / f"{run.id.partition('~')[0]}~{number}"

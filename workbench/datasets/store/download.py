@@ -69,6 +69,7 @@ def download(name: str, file: File, path: Path, progress: Progress) -> None:
         if path.exists():
             return
         part = _Part(name, file, path, progress)
+        # Checked first, so that a download of an hour does not fail at its end.
         if shutil.disk_usage(path.parent).free < file.bytes - part.size():
             raise OSError(errno.ENOSPC, "No space left on device")
         furthest = part.size()
@@ -78,6 +79,7 @@ def download(name: str, file: File, path: Path, progress: Progress) -> None:
                 break
             except _Interrupted as error:
                 received = part.size()
+                # At least one new chunk counts as progress; with less, a stalling server would be asked without end.
                 if received < furthest + CHUNK:
                     if not received:
                         part.drop()
@@ -126,6 +128,7 @@ class _Part:
         digest = hashlib.sha256()
         with self.path.open("a+b") as out:
             out.seek(0)
+            # The hash covers the part already on disk, because hashlib cannot save its state.
             while chunk := out.read(CHUNK):
                 digest.update(chunk)
             resumed = out.tell() > 0

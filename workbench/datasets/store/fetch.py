@@ -69,6 +69,7 @@ def get(name: str, file: File, folder: Path) -> Path:
 
 def _checked(name: str, file: File, folder: Path) -> Path:
     path, mirrored = in_home(file, folder), in_mirror(file)
+    # Read in place: copying gigabytes from the mirror would gain nothing.
     if mirrored and not file.mirror.endswith(".xz"):
         check(name, mirrored, file, "Put the right file there, or unset DLWB_MIRROR.")
         return mirrored
@@ -100,6 +101,7 @@ def _unxz(name: str, file: File, packed: Path, path: Path) -> None:
 
 
 def _unwritten(error: OSError, folder: Path) -> Problem:
+    # A full quota and a file size limit need the same action as a full disk.
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return Problem(f"There is no space for the data in {folder}.", "Free some space, or set DLWB_HOME to another disk.", "disk-full")
     return Problem(f"{folder} cannot be written: {error.strerror}.", "Set DLWB_HOME to a folder that you can write to.", "data")

@@ -61,6 +61,7 @@ def stored(name: str, variant: str = "") -> Stored:
     if not about.files:
         return Stored(name, variant, about, "package" if about.package else "nowhere", 0)
     places = {_place(file, name, variant) for file in about.files.values()}
+    # The worst state of its files decides: one missing file makes the set unusable.
     state = next(place for place in ("nowhere", "fetch", "mirror", "here") if place in places)
     missing = sum(file.bytes - _begun(file, name, variant) for file in about.files.values() if _place(file, name, variant) == "fetch")
     return Stored(name, variant, about, state, missing)
@@ -107,6 +108,7 @@ def remove(name: str, variant: str = "") -> int:
         raise Problem(f"Nothing of {name}{f' {variant}' if variant else ''} was downloaded.", hint, "data")
     freed = taken(folder)
     with contextlib.ExitStack() as stack:
+        # A lock that is held belongs to a running download, whose files must not be deleted.
         for path in folder.glob(".*.lock"):
             lock = stack.enter_context(path.open("w"))
             try:

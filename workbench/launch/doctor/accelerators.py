@@ -87,6 +87,7 @@ def gpu(build: Torch, driver: Driver, usable: list[Device], environment: Mapping
     problem = torch_probe.refusal(build, driver)
     if problem:
         return Finding("gpu", "bad", f"{usable[0].title} is here, but runs will train on the CPU: {problem.message}", problem.hint)
+    # Hidden devices are often the reason why a run is on a full GPU.
     hidden = driver.count - len(usable)
     text = f"{len(usable)} × {usable[0].title}, driver {driver.version}, CUDA up to {driver.cuda}"
     return Finding("gpu", "ok", text + (f"; CUDA_VISIBLE_DEVICES hides {hidden} more." if hidden > 0 else "."))

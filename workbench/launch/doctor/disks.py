@@ -91,6 +91,7 @@ def room(folder: Path) -> Finding:
         return Finding("room", "unknown", f"The free space of {folder} is not known: {error.strerror}.")
     free = float(space.f_bavail * space.f_frsize)
     text = f"{gib(free)} free in {one_line(str(folder))}"
+    # f_files is 0 where a file system has no fixed number of inodes (btrfs).
     if space.f_files and space.f_favail < 1000:
         return Finding("room", "bad", f"{text}, but space for only {space.f_favail} more files.", ELSEWHERE)
     hint = f"Delete old runs (`dlwb delete RUN`, then {paths.runs() / '.trash'}). {ELSEWHERE}"
@@ -107,6 +108,7 @@ def writing(home: Path) -> Finding:
             file.write(bytes(1 << 20))
             file.flush()
             os.fsync(file.fileno())
+            # The file server sets this time, so it shows the server's clock.
             written = os.fstat(file.fileno()).st_mtime
             held = lock.Lock.take(Path(file.name))
             holds = held is not None and lock.is_held(Path(file.name))

@@ -38,6 +38,7 @@ def memory(root: Path) -> Finding:
     """The memory left for a run: the smallest of the machine's, the container's or job's, and the shell's limit."""
     limits = {"this machine": _available(root), "its cgroup (a container, a job)": cgroup_room(root)}
     limits["ulimit -v"] = float(resource.getrlimit(resource.RLIMIT_AS)[0])
+    # RLIM_INFINITY is -1; values of 2**60 and more also mean that there is no limit.
     limited = {name: size for name, size in limits.items() if size is not None and 0 <= size < 2.0**60}
     if not limited:
         return Finding("memory", "unknown", "The free memory is not known.")
@@ -76,6 +77,7 @@ def cgroup_room(root: Path) -> float | None:
     for group in cgroups(root):
         for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
             most, now = _text(group / limit).strip(), _text(group / used).strip()
+            # Version 1 writes a huge number, version 2 the word "max", where there is no limit.
             if most.isdigit() and now.isdigit() and int(most) < 2**60:
                 rooms.append(max(0.0, float(int(most) - int(now))))
     return min(rooms, default=None)

@@ -64,6 +64,7 @@ def colours(environment: Mapping[str, str], tmux: Mapping[str, str] | None) -> F
         outer = tmux.get("name") or "xterm-256color"
         passes = "RGB" in tmux.get("client", "").split(",") or passes_true_colour(tmux, outer)
         lines = [] if passes else [f"set -as terminal-features ',{outer}:RGB'"]
+        # Programs in tmux get the environment of its server, so COLORTERM must be set there.
         if not announced:
             lines.append("set-environment -g COLORTERM truecolor")
         if not re.search("256col|direct", tmux.get("terminal", "tmux-256color")):
@@ -98,6 +99,7 @@ def passes_true_colour(tmux: Mapping[str, str], outer: str) -> bool:
 def escape(tmux: Mapping[str, str] | None) -> list[Finding]:
     """Whether tmux delays the Escape key, which may be the start of a longer sequence, for a noticeable time."""
     delay = (tmux or {}).get("escape", "").strip()
+    # Up to 50 ms are not noticed; tmux before 3.5 waits 500 ms by default.
     if not delay.isdigit() or int(delay) <= 50:
         return []
     return [Finding("escape", "warn", f"tmux delays the Esc key by {delay} ms.", "In ~/.tmux.conf: set -sg escape-time 10")]
