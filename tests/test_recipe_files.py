@@ -80,10 +80,10 @@ def test_nothing_hangs_or_eats_memory() -> None:
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 from workbench.problems import Problem
-from workbench.recipes.recipe import load
+from workbench.recipes.load import load_recipe
 for name in sys.argv[1:]:
     try:
-        load(name)
+        load_recipe(name)
     except Problem as problem:
         print(name)
 """

@@ -228,7 +228,7 @@ def test_the_kernels_out_of_memory_has_a_name(tmp_path: Path) -> None:
     try:
         run = created(tmp_path, "{event: eat}")
         join = "import os,sys;open(sys.argv[1]+'/cgroup.procs','w').write(str(os.getpid()))"
-        script = f"{join};from workbench import launch;from workbench.runs.run import find_run;launch.launch(find_run('last'))"
+        script = f"{join};from workbench.launch.start import launch;from workbench.runs.run import find_run;launch(find_run('last'))"
         subprocess.run([sys.executable, "-c", script, str(folder)], check=True)
         state = ended(run)
         assert (state.state, state.cause) == ("failed", "memory")

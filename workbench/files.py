@@ -1,4 +1,4 @@
-"""Small files: written whole or not at all (beside, synced, renamed), read whatever somebody has put there, and stamped to see a change."""
+"""Small files: written atomically (to a temporary file, synced, renamed), read safely whatever they contain, and stamped."""
 
 import errno
 import os
