@@ -1,0 +1,1 @@
+"""Lessons of part 7: what the course shows beside its projects."""
