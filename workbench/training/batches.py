@@ -61,6 +61,7 @@ def stream(batches: Iterable[Any], position: int = 0, last_batch: int | None = N
     length = planned(batches)
     behind = position
     if behind and isinstance(batches, Batches):
+        # All but the last one: that is made again, for its fingerprint.
         batches.skip(behind - 1)
         behind = 1
     iterator = iter(batches)
@@ -81,6 +82,7 @@ def stream(batches: Iterable[Any], position: int = 0, last_batch: int | None = N
                 return
             yield batch, place == length - 1
         return
+    # Without a length one batch is read ahead, to know which is the last. A batch may be None, so the end is an object of its own.
     nothing = object()
     following = next(iterator, nothing)
     while following is not nothing:
@@ -96,6 +98,7 @@ def fingerprint(batch: Any) -> int:
         parts = batch
     else:
         array = batch.detach().cpu() if hasattr(batch, "detach") else batch
+        # float(), as NumPy has no bfloat16.
         return zlib.crc32(np.ascontiguousarray(array if not hasattr(array, "numpy") else array.float().numpy()).tobytes())
     crc = 0
     for part in parts:

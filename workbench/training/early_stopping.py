@@ -22,6 +22,7 @@ class EarlyStopping:
         if self.metric not in values:
             raise Problem(f"train.keep_best names {self.metric}, which is not measured.", f"Measured are: {', '.join(values) or 'none'}.")
         value, best = values[self.metric], self.best
+        # NaN compares as neither better nor worse: it counts as an evaluation that was no better.
         if math.isfinite(value) and (best is None or (value > best if higher_is_better(self.metric) else value < best)):
             self.best, self.stale = value, 0
             return True

@@ -43,6 +43,7 @@ class Resumable:
         self.seed_all(self.seed)
         doing("reading its data")
         self.build_data()
+        # Held, to be compared by identity: what is bound anew later is refused, see `state`.
         self._data = {name: value for name, value in vars(self).items() if name not in self._base}
         doing("building its network")
         self.build_model()
@@ -85,7 +86,7 @@ class Resumable:
     def seed_all(self, seed: int) -> None:
         """Seed every global generator."""
         random.seed(seed)
-        np.random.seed(seed % 2**32)
+        np.random.seed(seed % 2**32)  # NumPy's old global generator takes 32 bits
 
     def random_state(self) -> dict[str, Any]:
         """All random states: Python's, NumPy's, and of every generator found on self."""
@@ -143,7 +144,9 @@ class Resumable:
         for name, saved in state.items():
             value = getattr(self, name, None)
             if isinstance(value, Stateful):
+                # A copy: optimizers go on with the very arrays that they are given.
                 value.load_state_dict(copy.deepcopy(saved))
+            # Checkpoints hold tuples as lists.
             elif isinstance(value, tuple):
                 setattr(self, name, tuple(saved))
             else:
@@ -156,6 +159,7 @@ class Resumable:
     def load_array(self, value: Any, saved: Any) -> Any:
         """Write `saved` into `value` in place where it has the same shape; returns the attribute's new value."""
         if isinstance(value, np.ndarray) and value.shape == np.shape(saved):
+            # In place, since views and optimizers hold this very array.
             value[...] = saved
             return value
         return saved
