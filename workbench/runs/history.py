@@ -28,6 +28,7 @@ class Series:
     __slots__ = ("_range", "_ranged", "epochs", "steps", "values", "version")
 
     def __init__(self, version: int = 0) -> None:
+        # Eight bytes a number, where a list of floats takes four times that.
         self.steps = array("d")
         self.values = array("d")
         self.epochs = array("d")
@@ -146,7 +147,7 @@ class History:
         for shape in distinct:
             alike = values, steps, epochs
             if len(distinct) > 1:
-                chosen = [each == shape for each in shapes]
+                chosen = [other == shape for other in shapes]
                 alike = tuple(compress(values, chosen)), tuple(compress(steps, chosen)), tuple(compress(epochs, chosen))
             new_steps, new_epochs = array("d", alike[1]), array("d", alike[2])
             for tag in shape:
@@ -163,6 +164,7 @@ class History:
     def _pass_time(self, clocks: Sequence[float]) -> None:
         seconds, before, worked = self.seconds, self._clock, self._worked
         for clock in clocks:
+            # A smaller clock is that of a machine that was restarted; a damaged one must not make the sum infinite.
             if clock > before and worked:
                 seconds += min(clock - before, 1e12)
             before, worked = clock, not self._paused
@@ -186,6 +188,7 @@ class History:
         self.rewinds += 1
 
     def _turn(self, status: Status) -> None:
+        # Between two attempts nobody works on it.
         if status.attempt != self.status.attempt:
             self._worked = False
         if status.state == "running" and status.attempt > self.attempt:
@@ -193,6 +196,7 @@ class History:
                 self._rewind(status.from_step)
             self.attempt = status.attempt
         for name in ("steps", "steps_per_epoch", "device", "variant", "demo", "warning"):
+            # What a status leaves empty stays as it was: not each one repeats the plan.
             setattr(self, name, getattr(status, name) or getattr(self, name))
         self.status = status
         self._paused = status.state == "paused"
@@ -209,6 +213,7 @@ class History:
             if not samples.events:
                 del self.samples[tag]
         self.marks = [mark for mark in self.marks if mark.step <= step]
+        # `step` is -1 where a run begins anew.
         self.step = max(0, min(self.step, step))
         self.rewinds += 1
 
@@ -220,8 +225,9 @@ class History:
     def best(self, tag: str) -> float | None:
         """The best finite value of a scalar so far, by `higher_is_better`."""
         series = self.series.get(tag)
-        found = series.extremes() if series else None
-        return None if found is None else found[higher_is_better(tag)]
+        extremes = series.extremes() if series else None
+        # False is 0, the smallest; True is 1, the largest.
+        return None if extremes is None else extremes[higher_is_better(tag)]
 
     def charts(self) -> dict[str, list[str]]:
         """Scalar tags by chart: the same metric is the same chart, the machine's meters aside."""

@@ -47,10 +47,11 @@ def state_of(run: Run) -> State:
     attempt = attempts(run)
     host = one_line(str(holder.get("host") or lock.host()), 80)
     elsewhere = host if host != lock.host() else ""
+    # Before any file is believed: files may be old or damaged, but a lock is free as soon as its holder is dead.
     if lock.is_held(run.lock):
-        said = holder.get("state")
+        state = holder.get("state")
         return State(
-            state=said if said in LIVE else "starting",
+            state=state if state in LIVE else "starting",
             alive=True,
             attempt=attempt,
             host=elsewhere,
@@ -62,9 +63,9 @@ def state_of(run: Run) -> State:
         return State(state="created", message="never started")
     ended = files.read_object(run.path / "exit.json")
     if ended.get("attempt") == attempt:
-        said = ended.get("state")
+        state = ended.get("state")
         return State(
-            state=said if said in ENDED else "failed",
+            state=state if state in ENDED else "failed",
             cause=one_line(str(ended.get("cause", "")), 40),
             message=one_line(str(ended.get("message", "")), 1000),
             hint=one_line(str(ended.get("hint", "")), 1000),
@@ -77,12 +78,14 @@ def state_of(run: Run) -> State:
             host=elsewhere,
             message=f"on {elsewhere}, last line {_age(run)} ago",
         )
+    # The parent died before it could write the end, but the worker's last line may tell it.
     try:
         status = summary_of(run).status
     except Problem:
         status = None  # a log that cannot be read says nothing about the end
     if status and status.state in ENDED and status.attempt == attempt:
         return State(state=status.state, cause=status.cause, message=status.message, hint=status.hint, attempt=attempt)
+    # Nobody wrote an end: either the machine went down, or all processes were killed before one of them could.
     if holder.get("boot") != lock.boot_id():
         return State(
             state="failed",
@@ -102,9 +105,9 @@ def state_of(run: Run) -> State:
 
 def attempts(run: Run) -> int:
     """How often it was started; from what else is there when the lock file is damaged, since two attempts of one number would mix."""
-    said = whole(lock.content(run.lock).get("attempt"))
-    if said or not run.events.exists():
-        return said
+    attempt = whole(lock.content(run.lock).get("attempt"))
+    if attempt or not run.events.exists():
+        return attempt
     try:
         status = summary_of(run).status
     except Problem:
@@ -114,6 +117,7 @@ def attempts(run: Run) -> int:
 
 def whole(value: Any) -> int:
     """The whole number that a file of a run should hold; 0 for anything else."""
+    # Not isinstance, for which True is an int.
     return value if type(value) is int else 0
 
 

@@ -47,6 +47,7 @@ def _figure(run: Run, events: Sequence[Tagged]) -> dict[str, Any]:
             content = _table(event)
         else:
             content = _charted(run, events)
+    # A missing or damaged artifact costs its own figure, not the page.
     except (OSError, ValueError, Problem) as error:
         content = {"kind": "problem", "problem": str(error)}
     return {"metric": metric, "where": " · ".join(filter(None, where)), "wide": _is_wide(event), **content}
@@ -71,6 +72,7 @@ def _charted(run: Run, events: Sequence[Tagged]) -> dict[str, Any]:
             labels = (one_line(event.labels[0], 40), one_line(event.labels[1], 40))
             lines.append(svg.Line(series or split or metric, x, y, len(lines)))
             continue
+        # Rounded up, so that no more than POINTS are left.
         every = -(-len(x) // POINTS) or 1
         names = event.labels if len(event.labels) == len(x) else [""] * len(x)
         for name in dict.fromkeys(names):
@@ -99,6 +101,7 @@ def _images(run: Run, event: Images) -> dict[str, Any]:
     wide = 168 if tile_width > 128 else 104 if tile_width > 48 else 72
 
     def share(place: int, places: int) -> str:
+        # background-position in CSS: p % of the sheet lies on p % of the tile, so the last of n tiles is at 100 %, not at (n - 1) / n.
         return f"{place / (places - 1) * 100 if places > 1 else 0:.3f}"
 
     captions = enumerate(event.captions[:TILES])
@@ -119,6 +122,7 @@ def _images(run: Run, event: Images) -> dict[str, Any]:
 def _matrix(run: Run, event: Matrix) -> dict[str, Any]:
     values = read_rows(run.path / event.file).tolist() if event.file else event.values
     across = max(map(len, values), default=0)
+    # The difference is not 0 for NaN and infinity.
     finite = [value for row in values for value in row if value - value == 0]
     low, high = min(0.0, *finite) if finite else 0.0, max(finite, default=0.0)
     shares = [[(value - low) / (high - low or 1.0) if value - value == 0 else 0.0 for value in row] for row in values]
