@@ -24,7 +24,7 @@ LINE_LIMIT = 64 * 1024
 
 
 Steps = Annotated[int, Meta(ge=-1, le=2**53)]
-"""A count of steps: no more than a double holds exactly; -1 stands before the first evaluation, at step 0."""
+"""A count of steps: no more than a double holds exactly; -1, as `from_step`, means from the beginning."""
 
 
 # gc=False: a history holds millions of events, none of them part of a cycle, and the collector would visit each.

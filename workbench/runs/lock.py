@@ -46,7 +46,7 @@ class Lock:
     def write(self, content: dict[str, Any]) -> None:
         """Replace what the file says about the holder; one write, so that readers see the old or the new."""
         data = json.dumps(content).encode()
-        # Always 1,024 bytes: so nothing of a longer content before is left behind this one.
+        # At least 1,024 bytes: so nothing of a longer content before is left behind this one.
         os.pwrite(self.file, data + b" " * max(0, 1023 - len(data)) + b"\n", 0)
 
     def release(self) -> None:
