@@ -36,9 +36,12 @@ def random_affine(
     if not (shift or rotation or zoom or flip):
         return pixels
     number, _, height, width = pixels.shape
+    # In [-1, 1). All five are drawn, whichever are off: turning one on leaves the draws of the others as they were.
     turn, size, across, down, side = torch.rand(5, number, device=pixels.device) * 2 - 1
     turn, size = turn * math.radians(rotation), 1 + zoom * size
+    # Divided: the matrix leads from places of the result to places of the source, so to enlarge is to step less far.
     cos, sin = turn.cos() / size, turn.sin() / size
+    # A sign of a uniform number: mirrored with probability 1/2.
     side = side.sign() if flip else torch.ones_like(side)
     # affine_grid counts both axes from -1 to 1, whatever their lengths: a rotation goes by the true ones.
     matrix = [
