@@ -322,6 +322,7 @@ class Unknown(msgspec.Struct, frozen=True):
 def decode(body: bytes) -> AnyEvent | Unknown | None:
     """The event of a whole line's body (what `whole` returned), with foreign text cleaned; None where it is no event at all."""
     line = body + b"}"
+    # Nearly every line: nothing in it to clean, and no word in the place of a number, which fails here.
     with contextlib.suppress(msgspec.DecodeError, RecursionError):
         if is_plain(line):
             return decode_plain(line)

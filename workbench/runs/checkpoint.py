@@ -40,6 +40,7 @@ class Checkpoints:
         """All whose note is whole, oldest first."""
         generations = []
         for note in sorted(self.folder.glob("step-*.json")):
+            # Sealed as a line of the log is, so that half a note does not count.
             body = events.whole(note.read_bytes().rstrip(b"\n"))
             try:
                 if body is None:
@@ -101,6 +102,7 @@ class Checkpoints:
 
     def best(self, decode: Callable[[bytes], Tree]) -> tuple[Generation, Tree] | None:
         """The best generation, or the newest where none is marked best or it is damaged."""
+        # Each best one keeps its mark: the newest of them is the best.
         for generation in reversed(self.generations()):
             if generation.best:
                 tree = self.load(generation, decode)

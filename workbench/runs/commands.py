@@ -66,6 +66,7 @@ class Inbox:
             with self.path.open("rb") as file:
                 file.seek(self._offset)
                 data = file.read(READ_LIMIT)
+        # Nobody has asked for anything yet; and a disk that fails is no reason to stop training.
         except OSError:
             return []
         # A line as long as all that is read is no command. It is passed over, else nothing behind it would ever be read.

@@ -41,6 +41,7 @@ class Series:
 
     def rewind(self, step: float) -> None:
         """Drop every point after `step`."""
+        # Steps only grow in a series, so bisection finds the cut.
         keep = bisect_right(self.steps, step)
         if keep < len(self.steps):
             del self.steps[keep:], self.values[keep:], self.epochs[keep:]
@@ -107,6 +108,7 @@ class History:
     def fold(self, events: Iterable[AnyEvent]) -> int:
         """Take in events; returns how many there were."""
         before = self.version
+        # Scalars are nearly all of a log, and stand together: long groups of them are taken column by column.
         for kind, group in groupby(events, type):
             same = list(group)
             if kind is not Scalars or len(same) < FEW or not self._fold_together(cast(list[Scalars], same)):
@@ -121,6 +123,7 @@ class History:
             if step < self.step:
                 self._step_back(event)
             for tag, value in event.values.items():
+                # A series without points is false; setdefault then returns that very one.
                 series = self.series.get(tag) or self.series.setdefault(tag, Series(self.rewinds))
                 series.steps.append(step)
                 series.values.append(value)
@@ -142,6 +145,7 @@ class History:
         shapes = list(map(tuple, values))
         distinct = dict.fromkeys(shapes)
         tags = [tag for shape in distinct for tag in shape]
+        # A step that falls rewinds, and a tag of two shapes would get its points in another order.
         if steps[0] < self.step or any(map(gt, steps, steps[1:])) or len(set(tags)) < len(tags):
             return False
         for shape in distinct:
@@ -206,6 +210,7 @@ class History:
         for tag, series in self.series.items():
             # What was tested came after every checkpoint.
             series.rewind(-1 if tag.startswith("test/") else step)
+        # A series without points would still have a chart.
         for tag in [tag for tag, series in self.series.items() if not series]:
             del self.series[tag]
         for tag, samples in list(self.samples.items()):

@@ -92,6 +92,7 @@ class EventLog:
             try:
                 file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             except FileExistsError:
+                # One look at the folder, in place of a try for each name that an earlier attempt took.
                 self._count = max(self._count, _highest(self._artifacts))
                 continue
             try:
@@ -113,6 +114,7 @@ class EventLog:
             values = [event.x, event.y, event.at] if event.at else [event.x, event.y]
             return replace(event, x=[], y=[], at=[], file=self._keep(_npy(values), ".npy"))
         if isinstance(event, Scatter):
+            # An artifact holds numbers alone: labels stay in the line, or are dropped where they would fill it.
             labels = event.labels if len(events.encode(replace(event, x=[], y=[]))) < events.LINE_LIMIT else []
             return replace(event, x=[], y=[], labels=labels, file=self._keep(_npy([event.x, event.y]), ".npy"))
         if isinstance(event, Images):
@@ -163,6 +165,7 @@ def _npy(rows: list[list[float]]) -> bytes:
 
     file = BytesIO()
     try:
+        # The order of bytes is named, as a log may be read on another kind of machine.
         np.save(file, np.array(rows, "<f8"), allow_pickle=False)
     except ValueError:
         raise Problem("An event has rows, or x and y, of different lengths.", "Give as many values to each.", cause="data") from None
@@ -227,6 +230,7 @@ class Tail:
         deadline = None if budget is None else time.perf_counter() + budget
         self.caught_up = False
         try:
+            # Unbuffered, as a buffer would only copy each slice once more.
             file = self.path.open("rb", buffering=0)
         except FileNotFoundError:
             self.caught_up = True
@@ -286,6 +290,7 @@ class Tail:
             yield from self._events([body])
             return
         bodies = [events.whole(piece) for piece in events.pieces(line)]
+        # A line in which no record ends counts as one.
         self.damaged += bodies.count(None) or 1
         yield from self._events([body for body in bodies if body is not None])
 
@@ -316,6 +321,7 @@ class Tail:
 
 def _plain(lines: list[bytes]) -> list[AnyEvent]:
     """The events of whole plain lines, nearly all there are, at once; ValueError (msgspec's too) where one must be looked at closer."""
+    # The last 18 bytes are the CRC, see `events.whole`.
     ends = tuple([crc32(line[:-18]) for line in lines])
     if b"".join([line[-18:] for line in lines]) != b',"crc":"%08x"}' * len(lines) % ends:
         raise ValueError

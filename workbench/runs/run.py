@@ -70,6 +70,7 @@ class Run:
         try:
             if faults:
                 raise msgspec.ValidationError(faults[0].text)
+            # A run keeps the names that its project and its settings had when it was started.
             return msgspec.convert(renamed_projects.current(data), Recipe)
         except msgspec.ValidationError as error:
             raise Problem(f"{self.path / 'recipe.yaml'} is damaged: {one_line(str(error))}.") from None

@@ -71,6 +71,7 @@ def state_of(run: Run) -> State:
             hint=one_line(str(ended.get("hint", "")), 1000),
             attempt=attempt,
         )
+    # A lock that a process on another machine holds may be invisible from here.
     if elsewhere:
         return State(
             state="away",

@@ -48,6 +48,7 @@ def summary_of(run: Run) -> Summary:
     stored = kept_summary(run)
     if stored is not None:
         return stored
+    # Before the log is read: what is appended meanwhile makes the summary out of date, never wrong.
     size = log_size(run)
     history = History()
     history.fold(Tail(run.events).read())

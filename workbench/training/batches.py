@@ -66,6 +66,7 @@ def stream(batches: Iterable[Any], position: int = 0, last_batch: int | None = N
         behind = 1
     iterator = iter(batches)
     replayed = None
+    # An iterable of another kind has to make its batches again: only so does its generator draw what it drew.
     for _ in range(behind):
         replayed = next(iterator, None)
     if behind and last_batch is not None and fingerprint(replayed) != last_batch:
@@ -102,5 +103,6 @@ def fingerprint(batch: Any) -> int:
         return zlib.crc32(np.ascontiguousarray(array if not hasattr(array, "numpy") else array.float().numpy()).tobytes())
     crc = 0
     for part in parts:
+        # Chained, so that the order of the parts counts.
         crc = zlib.crc32(fingerprint(part).to_bytes(4, "little"), crc)
     return crc

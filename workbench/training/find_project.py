@@ -71,5 +71,6 @@ def make_project(run: Run, recipe: Recipe) -> Project:
         config = kind.Config.model_validate(recipe.config)
     except ValidationError as error:
         raise Problem(f"recipe.yaml: config.{first_fault(error)}.") from None
+    # Relative paths in a config start where its author wrote them, not in the run directory.
     folder = Path(run.about().get("recipe") or run.path).parent
     return kind(config, recipe.train, recipe.compute, recipe.seed, folder)

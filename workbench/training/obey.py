@@ -81,6 +81,7 @@ def _pause(loop: Obedient, command: Command) -> None:
     loop.say(Answer(command=command.id, message="paused"))
     loop.save()
     loop.turn("paused")
+    # SIGTERM ends a pause, too: the loop then saves.
     while not loop.ending and not loop.terminate:
         for asked in loop.inbox.poll():
             if asked.verb == "resume":

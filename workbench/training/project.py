@@ -31,6 +31,7 @@ Conditions = Mapping[str, str | bool | int | Sequence[str | bool | int]]
 class Settings(BaseModel):
     """Base of every Config and Request: frozen, unknown keys refused, every field described."""
 
+    # Frozen: a live change makes a new Config, so that no step sees half of it.
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 

@@ -192,6 +192,7 @@ def _plain(value: Any, *, arrays: bool = False) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
+        # Numbers of NumPy are plain numbers in a checkpoint.
         return value.item()
     if isinstance(value, list | tuple):
         return [_plain(item, arrays=arrays) for item in value]

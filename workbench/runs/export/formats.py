@@ -117,6 +117,7 @@ def to_tensorboard(run: Run, folder: Path) -> int:
                 except OSError:
                     continue  # the picture is gone, or is none
             elif isinstance(event, Text):
+                # TensorBoard's text plugin takes a tensor of strings without dimensions.
                 text = TensorProto(dtype="DT_STRING", string_val=[event.text.encode()], tensor_shape=TensorShapeProto())
                 data = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
                 value = Summary.Value(tag=tag, tensor=text, metadata=data)

@@ -71,6 +71,7 @@ def templates() -> "jinja2.Environment":
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
         finalize=cleaned,
+        # A misspelt name in a template is an error, not a hole in the page.
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

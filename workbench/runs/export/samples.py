@@ -84,6 +84,7 @@ def _charted(run: Run, events: Sequence[Tagged]) -> dict[str, Any]:
 def _source(png: bytes) -> str:
     from markupsafe import Markup
 
+    # Marked as safe: base64 needs no escaping, and as a text it would be cut to a line of 2,000 characters.
     return Markup(f"data:image/png;base64,{base64.b64encode(png).decode()}")
 
 
@@ -93,11 +94,13 @@ def _images(run: Run, event: Images) -> dict[str, Any]:
         raise ValueError("it is no PNG, or a very large one")
     width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")  # PNG, 11.2.2 IHDR
     columns = max(1, event.columns)
+    # Only the captions tell how many pictures the grid holds.
     rows = -(-len(event.captions) // columns)
     if len(event.captions) < 2 or not any(event.captions) or not width or not height or rows > height:
         caption = event.captions[0] if event.captions else ""
         return {"kind": "images", "image": _source(data), "tiles": [], "look": "pixels" if width < 400 else "", "caption": caption}
     tile_width, tile_height = width / columns, height / rows
+    # In pixels of CSS: small pictures are enlarged, large ones reduced.
     wide = 168 if tile_width > 128 else 104 if tile_width > 48 else 72
 
     def share(place: int, places: int) -> str:
