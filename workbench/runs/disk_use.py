@@ -1,4 +1,4 @@
-"""Where the disk went, and which checkpoints can go."""
+"""How much of the disk each run takes, and which checkpoints a run can do without."""
 
 import contextlib
 import shutil

@@ -17,7 +17,7 @@ BETTER_HIGH = ("accuracy", "auc", "f1", "precision", "recall", "r2", "bleu", "sc
 
 
 def higher_is_better(tag: str) -> bool:
-    """Whether more is better for this metric: by the field's words (accuracy, AUC, …); everything else is a loss."""
+    """Whether a larger value is better for this metric, by its name (accuracy, AUC, …); every other metric counts as a loss."""
     metric = split_tag(tag)[1].lower()
     return any(word in metric for word in BETTER_HIGH)
 

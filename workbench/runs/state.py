@@ -33,7 +33,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """With its cause, or with what it waits for: `failed: the disk is full`."""
+        """The state with its cause, or with what the run waits for: `failed: the disk is full`."""
         if self.state == "away":
             return self.message
         if self.cause and self.cause != "steps":
@@ -105,7 +105,7 @@ def state_of(run: Run) -> State:
 
 
 def attempts(run: Run) -> int:
-    """How often it was started; from what else is there when the lock file is damaged, since two attempts of one number would mix."""
+    """Number of attempts so far. Where the lock file is damaged, other files tell it, since two attempts with one number would mix."""
     attempt = whole(lock.content(run.lock).get("attempt"))
     if attempt or not run.events.exists():
         return attempt

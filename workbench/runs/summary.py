@@ -1,4 +1,4 @@
-"""A run's log in a few numbers, for lists: kept beside it, and made anew only when the log has grown."""
+"""A run's log in a few numbers, for lists: kept beside it, and computed again only when the log has grown."""
 
 from typing import Literal
 
@@ -44,7 +44,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summary_of(run: Run) -> Summary:
-    """The log in a few numbers; kept in summary.json, and made anew only when the log has grown."""
+    """The log in a few numbers; kept in summary.json, and computed again only when the log has grown."""
     stored = kept_summary(run)
     if stored is not None:
         return stored

@@ -12,7 +12,7 @@ SLOTS = 8
 FEW = 40
 """Points up to which each is drawn as a dot, with its value on hover."""
 LOG_FROM = 100
-"""The y-axis is logarithmic where all values are positive and the largest is so many times the smallest."""
+"""Ratio of the largest to the smallest value above which the y-axis is logarithmic, where all values are positive."""
 
 
 class Line(NamedTuple):
