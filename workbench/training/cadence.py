@@ -18,7 +18,10 @@ FAR = 1_000_000
 
 
 class Place(msgspec.Struct):
-    """The steps and epochs that are done, and the batches of the open epoch and of each. Checkpoints hold it."""
+    """How far a run is: steps and epochs done, batches done in the open epoch (`position`), batches in a whole epoch (`per_epoch`).
+
+    Checkpoints hold it. `per_epoch` is 0 as long as an epoch's length is unknown.
+    """
 
     step: int = 0
     epoch: int = 0
@@ -56,7 +59,7 @@ class Due(NamedTuple):
 
 
 class Cadence:
-    """Between two stops of the loop there is nothing to do but to log at `log_at`: so most steps cost one comparison."""
+    """When the loop stops between two steps. From one stop to the next it only logs at `log_at`, so most steps cost a few comparisons."""
 
     def __init__(self, now: float = 0.0) -> None:
         # 0: the loop stops after the first step, and plans the rest.
@@ -87,9 +90,11 @@ class Cadence:
         return step % train.checkpoint_every == 0 if train.checkpoint_every else now >= self._save_at
 
     def looked(self, now: float) -> None:
+        """The commands were read: again in POLL seconds."""
         self._look_at = now + POLL
 
     def saved(self, began: float, now: float) -> None:
+        """A checkpoint was written from `began` to `now`: the clock asks for the next one by SAVE_EVERY and SAVE_SHARE."""
         self._save_at = now + max(SAVE_EVERY, SAVE_SHARE * (now - began))
 
     def plan(self, train: Train, step: int, total: int, change_at: int, now: float) -> None:

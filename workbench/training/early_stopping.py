@@ -7,7 +7,7 @@ from workbench.runs.history import higher_is_better
 
 
 class EarlyStopping:
-    """Follows one metric; with the empty name, none is ever better and none is missed."""
+    """Follows one metric; with an empty name no evaluation is the best, and the run is never stopped early."""
 
     def __init__(self, metric: str) -> None:
         self.metric = metric

@@ -41,7 +41,7 @@ class LiveSettings:
             yield self.pending.pop(0)
 
     def catch_up(self, past: History, step: int) -> bool:
-        """Take what was changed up to this step and is not in `settings`; whether there was anything."""
+        """Set what was changed up to this step and is not in `settings`; returns whether there was anything."""
         wanted = {name: value for mark in past.marks if mark.step <= step for name, value in mark.settings.items()}
         # What was changed at the very step of the checkpoint, after it had been written.
         late = {name: value for name, value in wanted.items() if self.settings.get(name) != value}
@@ -49,7 +49,7 @@ class LiveSettings:
         return bool(late)
 
     def change(self, settings: dict[str, Any]) -> str:
-        """Take new values, all or none, and say so in words: a Problem or pydantic's ValidationError leaves everything as it was."""
+        """Set new values, all or none; returns a line for people. Problem or pydantic's ValidationError where one is not allowed."""
         before = {name: self.value(name) for name in settings}
         config: dict[str, Any] = {}
         train: dict[str, Any] = {}

@@ -117,7 +117,7 @@ class Loop:
             raise Problem(f"Epoch {place.epoch + 1} has no batch.", "Is the data empty, or smaller than train.batch_size?", cause="data")
 
     def _between_steps(self, last: bool, now: float) -> None:
-        """Log, evaluate, sample, obey, save, and see whether it is over, each where it is due."""
+        """Log, evaluate, sample, obey commands, save, and check whether the run is over, each where it is due."""
         train, step = self.live.train, self.place.step
         reached = self.place.reached(train)
         due = self.cadence.due(train, step, last=last, reached=reached)
@@ -200,7 +200,7 @@ class Loop:
             refuse_not_finite(values, self.place.step)
 
     def _looked(self, source: Callable[[], Iterable[Event]], split: str) -> list[Event]:
-        """All events of an evaluation or a sample, logged; drained before the next step, since a generator may hold gradients off."""
+        """Log all events of an evaluation or a sample; all before the next step, since an unfinished generator may hold gradients off."""
         # The seed depends on run, split and step alone: whether a person asked for a sample in between changes nothing.
         with self.project.looking(zlib.crc32(f"{self.project.seed}/{split}/{self.place.step}".encode())):
             events = list(source())
@@ -209,7 +209,7 @@ class Loop:
         return events
 
     def _summarize(self) -> None:
-        """What the network is; whatever goes wrong there is no reason not to train."""
+        """Log the table of the network's layers; an error in it does not stop the training."""
         try:
             self._looked(self.project.summary, "model")
         except Exception:
@@ -228,12 +228,12 @@ class Loop:
             self._refuse_not_finite({tag: value for tag, value in values.items() if tag == "valid/loss"})
 
     def sample(self, request: Settings | None = None) -> None:
-        """Show what the project can show; by a person's request or its own."""
+        """Log a sample of the project, by a person's request or the default one."""
         asked = request or self.project.Request()
         self._looked(lambda: self.project.sample(asked), "sample")
 
     def save(self, *, pinned: bool = False) -> None:
-        """Write a generation, after the best one that waits to be written."""
+        """Write a checkpoint, before it the best one where that waits in memory. Problem where a loss since the last line is not finite."""
         began = time.monotonic()
         # Weights that diverged since the last logged line must not take the place of good ones.
         self._refuse_not_finite(self.window.means())
@@ -247,7 +247,7 @@ class Loop:
         self.cadence.saved(began, time.monotonic())
 
     def _resume(self) -> tuple[int, int | None]:
-        """Put the newest whole checkpoint back; returns its step and the fingerprint of its last batch, or -1 to begin anew."""
+        """Load the newest undamaged checkpoint; returns its step and its last batch's fingerprint, or (-1, None) where there is none."""
         newest = self.checkpoints.newest(self.project.decode_state) if self.attempt > 1 else None
         from_step = newest[0].step if newest else -1
         self.live.pending = to_repeat(self.past, from_step)

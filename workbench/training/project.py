@@ -89,7 +89,7 @@ class Project(Resumable):
         self.demo = ""
         """Why this run counts for nothing ("random weights"): build_data or build_model sets it; bars are then not judged."""
         self.progress = 0.0
-        """The share of the planned steps that is done: the loop sets it before each train_step; 0 while an epoch's length is unknown."""
+        """Fraction of the planned steps that are done: the loop sets it before each train_step; 0 while an epoch's length is unknown."""
         # Attributes that exist by now are settings, which no checkpoint holds; subclasses add theirs.
         self._base = frozenset({*vars(self), "_base", "_data"})
 

@@ -24,11 +24,11 @@ _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 
 
 class Resumable:
-    """Its attributes are told apart by when they were made: in `__init__` (settings), in build_data (data), later (state)."""
+    """Saves and restores a project. When an attribute was made tells its kind: `__init__` (settings), build_data (data), later (state)."""
 
     seed: int
     suffix: ClassVar[str] = ".npz"
-    """How its checkpoint files end."""
+    """File suffix of its checkpoints."""
     stateless: ClassVar[tuple[type, ...]] = (np.random.Generator, random.Random, types.ModuleType, type, *_FUNCTIONS)
     """Kinds of attribute that `state` leaves out: what never changes, and generators, which belong to `random_state`."""
     _base: frozenset[str] = frozenset()
@@ -38,7 +38,7 @@ class Resumable:
     def build_model(self) -> None: ...
 
     def build(self, doing: Callable[[str], None] = lambda what: None) -> None:
-        """build_data and build_model; `doing` is told which of them it is at."""
+        """build_data and build_model; `doing` is told what comes next, for people who wait."""
         self.prepare()
         self.seed_all(self.seed)
         doing("reading its data")
@@ -54,7 +54,7 @@ class Resumable:
         """Set threads and flags of this process; called once, before build_data."""
 
     def device_memory(self) -> float:
-        """The most bytes that it has held on its accelerator; 0 on the CPU."""
+        """Peak of the memory reserved on its accelerator, in bytes; 0 on the CPU."""
         return 0.0
 
     def floats(self, values: list[Any]) -> list[float]:
