@@ -104,7 +104,7 @@ class FrechetJudge:
 
     As the Fréchet inception distance (Heusel et al. 2017) with another network than Inception: it ranks runs with the same data and
     features, and is no FID of the literature. The noise is the same at each measurement. `frechet_distance/real` is what JUDGED
-    training examples score against the same held-out ones: nothing honest goes below that floor.
+    training examples score against the same held-out ones: no generator is expected below that floor.
     """
 
     def __init__(

@@ -30,8 +30,8 @@ def random_affine(
 ) -> torch.Tensor:
     """(batch, channels, height, width) → the same, each picture rotated, scaled, shifted and mirrored by draws of its own.
 
-    Each draw is uniform: `shift` up to so many pixels each way, `rotation` up to so many degrees, `zoom` a share of the size, `flip`
-    left and right in half of them. Bilinear; what comes in from outside is 0.
+    Each draw is uniform between plus and minus `shift` (pixels), `rotation` (degrees) and `zoom` (fraction of the size); `flip` mirrors
+    left and right in half of the pictures. Interpolation is bilinear; what comes in from outside is 0.
     """
     if not (shift or rotation or zoom or flip):
         return pixels

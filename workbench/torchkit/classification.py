@@ -42,7 +42,7 @@ class Predictions:
 
     @property
     def majority(self) -> float:
-        """The accuracy of calling everything by the commonest class: without it an accuracy means little where classes are unequal."""
+        """Accuracy of always answering the most frequent class: the baseline, without which an accuracy means little in unequal classes."""
         return float(np.bincount(self.labels).max() / len(self.labels))
 
     @cached_property

@@ -34,7 +34,7 @@ class TorchResumable(Resumable):
     """Whether a checkpoint of this run could be read again."""
 
     def device_memory(self) -> float:
-        """The most bytes that torch has reserved on the device."""
+        """Peak of the memory that torch has reserved on the device, in bytes."""
         return float(torch.cuda.max_memory_reserved(self.device)) if self.device.type == "cuda" else 0.0
 
     def floats(self, values: list[Any]) -> list[float]:

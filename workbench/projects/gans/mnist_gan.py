@@ -106,8 +106,8 @@ class MnistGan(Adversarial):
     def evaluate(self, split: str) -> Iterator[Event]:
         """The Fréchet distance between 2,000 generated digits and 5,000 real ones that no training saw; lower is better.
 
-        Both are seen through the 64 features of a small classifier, see `FrechetJudge`. The classifier is trained anew, and the same, at
-        each start; where arithmetic differs (another machine, another number of threads) it comes out a little different, and so do the
+        Both are seen through the 64 features of a small classifier, see `FrechetJudge`. The classifier is trained at each start,
+        from the same seed; where arithmetic differs (another machine, another number of threads) it differs a little, and so do the
         distances.
         """
         digits = self.generator(self.frechet.noise[split])

@@ -1,4 +1,4 @@
-"""Says whether a film review is positive with a GRU of which every state has a say. Recipe: sentiment-gru."""
+"""Says whether a film review is positive with a GRU, from the maximum and the mean of its states. Recipe: sentiment-gru."""
 
 from typing import Any
 
