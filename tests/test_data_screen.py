@@ -90,7 +90,7 @@ async def test_a_fetch_that_fails_says_why_in_the_pane(monkeypatch: pytest.Monke
         await open_data(pilot)
         await pilot.press("f")
         await settle(pilot, lambda: "✗ could not be fetched" in seen(pilot.app))
-        assert "300,000 of its 1,024,000 bytes are here" in " ".join(line[64:].strip() for line in seen(pilot.app).splitlines())
+        assert "300,000 of its 1,024,000 bytes are already here" in " ".join(line[64:].strip() for line in seen(pilot.app).splitlines())
 
 
 async def test_verify_and_remove(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:

@@ -129,7 +129,9 @@ def dog_images(root: Path, breeds: int = 3) -> Path:
 
 def test_the_project_s_dogs_are_taken_where_somebody_has_unpacked_them(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DLWB_MIRROR", raising=False)
-    with pytest.raises(Problem, match=r"cannot be fetched.* Unpack dogImages\.zip into .*data/dogs, or take config\.data: dogs:120-breeds"):
+    with pytest.raises(
+        Problem, match=r"cannot be fetched.* Unpack dogImages\.zip into .*data/dogs, or set config\.data to dogs:120-breeds"
+    ):
         photos.read("dogs", 16)
     dog_images(home / "data")
     data = photos.read("dogs", 16)

@@ -15,7 +15,7 @@ def test_a_server_that_stops_early_leaves_its_part(monkeypatch: pytest.MonkeyPat
     offer_from(monkeypatch, server, name)
     with pytest.raises(Problem, match="sent 300,000 of the 1,024,000 bytes") as caught:
         fetch.fetch("made")
-    assert caught.value.cause == "data" and "300,000 of its 1,024,000 bytes are here" in caught.value.hint
+    assert caught.value.cause == "data" and "300,000 of its 1,024,000 bytes are already here" in caught.value.hint
     assert left() == [f".{name}.part", f".{name}.version"]
     # It asked for the rest, was sent the beginning again, got no further, and gave up.
     assert server.ranges == [None, "bytes=300000-"]

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench import files
 from workbench.cli.arguments import AsJson, Reference, find_run, pair
 from workbench.cli.printing import print_json, put, table, tell
 from workbench.problems import Problem, one_line
@@ -90,14 +89,15 @@ def clean(
 def _show_disk(as_json: bool) -> None:
     """Runs by size, then the trash, data sets, the cache, and what is free."""
     from workbench import paths
+    from workbench.files import taken
     from workbench.formatting import count, size
     from workbench.runs import disk_use, trash
     from workbench.runs.run import list_runs
 
     used = sorted(((disk_use.use(run), run) for run in list_runs()), key=lambda pair: -pair[0].total)
-    deleted = [(files.taken(run.path), run) for run in trash.deleted()]
-    data = [(files.taken(path), path.name) for path in sorted(paths.data().glob("*"))]
-    cache, free = files.taken(paths.cache_folder()), disk_use.free()
+    deleted = [(taken(run.path), run) for run in trash.deleted()]
+    data = [(taken(path), path.name) for path in sorted(paths.data().glob("*"))]
+    cache, free = taken(paths.cache_folder()), disk_use.free()
     if as_json:
         print_json(
             {
@@ -127,10 +127,11 @@ def _show_disk(as_json: bool) -> None:
 
 def _clean_trash(older: float, yes: bool) -> None:
     """Remove the deleted runs for good that have been in the trash for at least so many days."""
+    from workbench.files import taken
     from workbench.formatting import size
     from workbench.runs import trash
 
-    old = [(files.taken(run.path), run) for run in trash.deleted() if trash.days(run) >= older]
+    old = [(taken(run.path), run) for run in trash.deleted() if trash.days(run) >= older]
     for total, run in old:
         print(f"{run.id}  {size(total)}  deleted {trash.days(run):.0f} days ago")
     if not old:
