@@ -224,7 +224,7 @@ def test_a_pipe_is_written_into_and_not_replaced(tmp_path: Path) -> None:
 def test_over_ssh_the_way_to_fetch_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a page's.html"
     monkeypatch.delenv("SSH_CONNECTION", raising=False)
-    assert terminal.scp_line(file) == "" and formats.said(file) == str(file)
+    assert terminal.scp_line(file) == "" and formats.saved_at(file) == str(file)
     assert terminal.scp_line(file, always=True).startswith("scp ")
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.9 51000 10.0.0.1 2222")
     import shlex
@@ -233,4 +233,4 @@ def test_over_ssh_the_way_to_fetch_it_is_said(tmp_path: Path, monkeypatch: pytes
     assert words[:3] == ["scp", "-P", "2222"] and words[3].endswith(f"@10.0.0.1:{file}") and words[4] == "."
     monkeypatch.setenv("SSH_CONNECTION", "fe80::1 51000 fe80::2 22")
     assert f"@[fe80::2]:{tmp_path}" in terminal.scp_line(tmp_path) and terminal.scp_line(tmp_path).startswith("scp -r ")
-    assert formats.said(file).count("\n") == 1
+    assert formats.saved_at(file).count("\n") == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from test_training import attempt
+from test_loop import attempt
 from torch import nn
 
 from workbench.events import Event, Scalars, Table

@@ -24,9 +24,10 @@ LINE_LIMIT = 64 * 1024
 
 
 Steps = Annotated[int, Meta(ge=-1, le=2**53)]
-"""A count of steps: no more than a double holds exactly."""
+"""A count of steps: no more than a double holds exactly; -1, as `from_step`, means from the beginning."""
 
 
+# gc=False: a history holds millions of events, none of them part of a cycle, and the collector would visit each.
 class Event(msgspec.Struct, tag_field="type", tag=str.lower, kw_only=True, gc=False):
     """One thing that happened. A project makes them with their data alone; the loop fills in where and when."""
 
@@ -38,6 +39,7 @@ class Event(msgspec.Struct, tag_field="type", tag=str.lower, kw_only=True, gc=Fa
     """Monotonic seconds of the machine; differences inside one attempt are durations."""
 
 
+# One flat folder and no dots: the log of somebody else must not lead to any other file.
 _ARTIFACT = re.compile(r"artifacts/[A-Za-z0-9_-]+\.(png|npy)")
 
 
@@ -221,6 +223,7 @@ def _listed(value: Any) -> Any:
     """Arrays and numbers of NumPy and torch, which a project may well put into an event, as plain lists and numbers."""
     if hasattr(value, "tolist"):
         return value.tolist()
+    # So msgspec asks it of a hook that does not know a type; its error names the type.
     raise NotImplementedError
 
 
@@ -255,6 +258,7 @@ def _each(value: Any, change: Callable[[Any], Any]) -> Any:
 
 def seal(body: bytes) -> bytes:
     """One JSON object as a line of the log: with its CRC as last member, and the newline."""
+    # Without the closing brace, which comes back behind the CRC.
     body = body[:-1]
     return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
 
@@ -263,6 +267,7 @@ def encode(event: Event) -> bytes:
     """The event as one line of the log, newline included."""
     try:
         body = _encoder.encode(event)
+        # msgspec writes NaN and infinity as null. A text with this word takes the slow way in vain.
         if b"null" in body:
             body = _encoder.encode(spelled(msgspec.to_builtins(event, enc_hook=_listed)))
     except UnicodeEncodeError:  # half a surrogate pair, as in a file name that is not UTF-8
@@ -277,6 +282,7 @@ def version_line() -> bytes:
 
 def whole(line: bytes) -> bytes | None:
     """The line's body without its CRC, or None where the CRC does not agree with it."""
+    # The last 18 bytes: `,"crc":"`, eight hexadecimal digits, `"}`.
     if line[-18:-10] != CRC_MEMBER or line[-2:] != b'"}':
         return None
     body = line[:-18]
@@ -285,7 +291,7 @@ def whole(line: bytes) -> bytes | None:
 
 def pieces(line: bytes) -> list[bytes]:
     """A damaged line cut again after each CRC, for where the newline was damaged: then one foreign byte stands between two records."""
-    ends = [found.end() for found in _END.finditer(line)]
+    ends = [end.end() for end in _END.finditer(line)]
     cuts = [line[start:end] for start, end in zip([0, *ends], [*ends, len(line)], strict=True)]
     return [cut if cut.startswith(b"{") else cut[1:] for cut in cuts if cut]
 
@@ -294,15 +300,16 @@ def last_end(data: bytes) -> int:
     """Where the last thing that looks like a record's end ends; 0 where there is none."""
     start = data.rfind(CRC_MEMBER)
     while start >= 0:
-        found = _END.match(data, start)
-        if found:
-            return found.end()
+        end = _END.match(data, start)
+        if end:
+            return end.end()
         start = data.rfind(CRC_MEMBER, 0, start)
     return 0
 
 
 def is_plain(data: bytes) -> bool:
     """Whether nothing in it can need cleaning."""
+    # JSON spells control characters with a backslash, but DEL (0x7f) as it is (RFC 8259, section 7).
     return b"\\" not in data and data.isascii() and b"\x7f" not in data
 
 
@@ -315,6 +322,7 @@ class Unknown(msgspec.Struct, frozen=True):
 def decode(body: bytes) -> AnyEvent | Unknown | None:
     """The event of a whole line's body (what `whole` returned), with foreign text cleaned; None where it is no event at all."""
     line = body + b"}"
+    # Nearly every line: nothing in it to clean, and no word in the place of a number, which fails here.
     with contextlib.suppress(msgspec.DecodeError, RecursionError):
         if is_plain(line):
             return decode_plain(line)
@@ -323,9 +331,11 @@ def decode(body: bytes) -> AnyEvent | Unknown | None:
         name: Any = value.get("type") if isinstance(value, dict) else None
         if not isinstance(name, str):
             return None
+        # Only where numbers belong: a text that says NaN stays a text.
         numbers = {member: _unspelled(value[member]) for member in ("values", "x", "y", "at") if member in value}
         return msgspec.convert({**value, **numbers}, AnyEvent)  # type: ignore[no-any-return]
     except msgspec.ValidationError:
+        # Valid JSON with a type or members that are not ours: a newer version may have written it.
         return Unknown(name)
     except (msgspec.DecodeError, RecursionError):
         return None

@@ -38,19 +38,20 @@ class Checkpoints:
 
     def generations(self) -> list[Generation]:
         """All whose note is whole, oldest first."""
-        found = []
+        generations = []
         for note in sorted(self.folder.glob("step-*.json")):
+            # Sealed as a line of the log is, so that half a note does not count.
             body = events.whole(note.read_bytes().rstrip(b"\n"))
             try:
                 if body is None:
                     raise msgspec.DecodeError
-                made = msgspec.json.decode(body + b"}", type=Generation)
-                if made.file != note.stem + Path(made.file).suffix:
+                generation = msgspec.json.decode(body + b"}", type=Generation)
+                if generation.file != note.stem + Path(generation.file).suffix:
                     raise msgspec.DecodeError  # it would lead, and delete, elsewhere
-                found.append(made)
+                generations.append(generation)
             except msgspec.MsgspecError:
                 self._passed_over(note.name)
-        return sorted(found, key=lambda each: (each.step, each.time))
+        return sorted(generations, key=lambda generation: (generation.step, generation.time))
 
     def save(
         self,
@@ -65,17 +66,20 @@ class Checkpoints:
         """Write one generation, then drop those no longer kept. An error (a full disk) leaves all earlier ones as they were."""
         name = f"step-{step:08d}"
         number = 1
+        # A resumed run comes by the same step again, where a pinned generation may stand.
         while (self.folder / f"{name}.json").exists() or (self.folder / f"{name}{suffix}").exists():
             number += 1
             name = f"step-{step:08d}-{number}"
         path = self.folder / f"{name}{suffix}"
+        # The data before its note: what dies in between leaves data without a note, which counts as nothing.
         files.write(path, data)
+        # The difference is not 0 for NaN and infinity, for which JSON has no numbers.
         spelled = {tag: value if value - value == 0 else str(value) for tag, value in (metrics or {}).items()}
         digest = hashlib.sha256(data).hexdigest()
-        made = Generation(file=path.name, step=step, sha256=digest, time=time.time(), metrics=spelled, best=best, pinned=pinned)
-        self._note(made)
+        generation = Generation(file=path.name, step=step, sha256=digest, time=time.time(), metrics=spelled, best=best, pinned=pinned)
+        self._note(generation)
         self._tidy()
-        return made
+        return generation
 
     def load(self, generation: Generation, decode: Callable[[bytes], Tree]) -> Tree | None:
         """What a generation holds, or None where a single bit of it is not as it was written."""
@@ -98,6 +102,7 @@ class Checkpoints:
 
     def best(self, decode: Callable[[bytes], Tree]) -> tuple[Generation, Tree] | None:
         """The best generation, or the newest where none is marked best or it is damaged."""
+        # Each best one keeps its mark: the newest of them is the best.
         for generation in reversed(self.generations()):
             if generation.best:
                 tree = self.load(generation, decode)
@@ -116,9 +121,9 @@ class Checkpoints:
 
     def spare(self) -> list[Generation]:
         """What an ended run can do without: all but its best, its newest, and those that a person pinned."""
-        all_of_them = self.generations()
-        needed = [*all_of_them[-1:], *[each for each in all_of_them if each.best][-1:]]
-        return [each for each in all_of_them if each not in needed and not each.pinned]
+        generations = self.generations()
+        needed = [*generations[-1:], *[generation for generation in generations if generation.best][-1:]]
+        return [generation for generation in generations if generation not in needed and not generation.pinned]
 
     def size(self, generation: Generation) -> int:
         """Bytes of a generation's data file."""
@@ -137,10 +142,10 @@ class Checkpoints:
         files.write((self.folder / generation.file).with_suffix(".json"), events.seal(msgspec.json.encode(generation)))
 
     def _tidy(self) -> None:
-        all_of_them = self.generations()
-        newest = all_of_them[-2:]
-        best = [each for each in all_of_them if each.best][-1:]
-        for generation in all_of_them:
+        generations = self.generations()
+        newest = generations[-2:]
+        best = [generation for generation in generations if generation.best][-1:]
+        for generation in generations:
             if generation not in newest and generation not in best and not generation.pinned:
                 self.drop(generation)
 

@@ -15,6 +15,7 @@ from workbench.problems import Problem
 LINE_LIMIT = 4096
 """Longest line in bytes: shorter appends are never torn or mixed."""
 READ_LIMIT = 1 << 20
+"""Bytes read at a time, whatever somebody has filled the file with."""
 VERBS = ("stop", "pause", "resume", "sample", "set", "checkpoint", "kill")
 
 
@@ -39,6 +40,7 @@ def append(path: Path, verb: str, request: dict[str, Any] | None = None) -> str:
         size = os.fstat(file).st_size
         if size and os.pread(file, 1, size - 1) != b"\n":
             line = b"\n" + line  # after one that a full disk cut short
+        # In one write: with O_APPEND the lines of two people who ask at once never mix.
         if os.write(file, line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
@@ -64,19 +66,21 @@ class Inbox:
             with self.path.open("rb") as file:
                 file.seek(self._offset)
                 data = file.read(READ_LIMIT)
+        # Nobody has asked for anything yet; and a disk that fails is no reason to stop training.
         except OSError:
             return []
+        # A line as long as all that is read is no command. It is passed over, else nothing behind it would ever be read.
         end = data.rfind(b"\n") + 1 or (len(data) if len(data) == READ_LIMIT else 0)
         self._offset += end
-        return [found for found in commands(data[:end]) if found.id not in self._seen and not self._seen.add(found.id)]  # type: ignore[func-returns-value]
+        return [command for command in commands(data[:end]) if command.id not in self._seen and not self._seen.add(command.id)]  # type: ignore[func-returns-value]
 
 
 def commands(data: bytes) -> list[Command]:
     """The commands in whole lines."""
-    found = []
+    decoded = []
     for line in data.splitlines():
         try:
-            found.append(msgspec.json.decode(line, type=Command))
+            decoded.append(msgspec.json.decode(line, type=Command))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
-    return found
+    return decoded

@@ -1,4 +1,4 @@
-"""Where the disk went, and which checkpoints can go."""
+"""How much of the disk each run takes, and which checkpoints a run can do without."""
 
 import contextlib
 import shutil
@@ -37,6 +37,7 @@ def use(run: Run) -> Use:
 def free() -> int:
     """Bytes that are free where the home lies, or will lie."""
     place = paths.home()
+    # The home is made by the first run; until then its parents tell on which disk it will lie.
     while not place.exists() and place != place.parent:
         place = place.parent
     return shutil.disk_usage(place).free
@@ -63,10 +64,11 @@ def spare_checkpoints(chosen: Sequence[Run]) -> Iterator[list[Spare]]:
     """
     with contextlib.ExitStack() as locks:
         spare = []
+        # Each run once: a lock that is taken cannot be taken again, not even here.
         for run in dict.fromkeys(chosen):
             if state_of(run).state == "away" or (held := lock.Lock.take(run.lock)) is None:
                 raise Problem(f"{run.id} is {state_of(run).message or 'running'}, so its checkpoints stay.", "Clean it once it has ended.")
             locks.callback(held.release)
             checkpoints = Checkpoints(run.path / "checkpoints")
-            spare += [Spare(run, checkpoints.size(each), checkpoints, each) for each in checkpoints.spare()]
+            spare += [Spare(run, checkpoints.size(generation), checkpoints, generation) for generation in checkpoints.spare()]
         yield spare

@@ -17,7 +17,7 @@ BETTER_HIGH = ("accuracy", "auc", "f1", "precision", "recall", "r2", "bleu", "sc
 
 
 def higher_is_better(tag: str) -> bool:
-    """Whether more is better for this metric: by the field's words (accuracy, AUC, …); everything else is a loss."""
+    """Whether a larger value is better for this metric, by its name (accuracy, AUC, …); every other metric counts as a loss."""
     metric = split_tag(tag)[1].lower()
     return any(word in metric for word in BETTER_HIGH)
 
@@ -28,6 +28,7 @@ class Series:
     __slots__ = ("_range", "_ranged", "epochs", "steps", "values", "version")
 
     def __init__(self, version: int = 0) -> None:
+        # Eight bytes a number, where a list of floats takes four times that.
         self.steps = array("d")
         self.values = array("d")
         self.epochs = array("d")
@@ -40,6 +41,7 @@ class Series:
 
     def rewind(self, step: float) -> None:
         """Drop every point after `step`."""
+        # Steps only grow in a series, so bisection finds the cut.
         keep = bisect_right(self.steps, step)
         if keep < len(self.steps):
             del self.steps[keep:], self.values[keep:], self.epochs[keep:]
@@ -106,6 +108,7 @@ class History:
     def fold(self, events: Iterable[AnyEvent]) -> int:
         """Take in events; returns how many there were."""
         before = self.version
+        # Scalars are nearly all of a log, and stand together: long groups of them are taken column by column.
         for kind, group in groupby(events, type):
             same = list(group)
             if kind is not Scalars or len(same) < FEW or not self._fold_together(cast(list[Scalars], same)):
@@ -120,6 +123,7 @@ class History:
             if step < self.step:
                 self._step_back(event)
             for tag, value in event.values.items():
+                # A series without points is false; setdefault then returns that very one.
                 series = self.series.get(tag) or self.series.setdefault(tag, Series(self.rewinds))
                 series.steps.append(step)
                 series.values.append(value)
@@ -141,12 +145,13 @@ class History:
         shapes = list(map(tuple, values))
         distinct = dict.fromkeys(shapes)
         tags = [tag for shape in distinct for tag in shape]
+        # A step that falls rewinds, and a tag of two shapes would get its points in another order.
         if steps[0] < self.step or any(map(gt, steps, steps[1:])) or len(set(tags)) < len(tags):
             return False
         for shape in distinct:
             alike = values, steps, epochs
             if len(distinct) > 1:
-                chosen = [each == shape for each in shapes]
+                chosen = [other == shape for other in shapes]
                 alike = tuple(compress(values, chosen)), tuple(compress(steps, chosen)), tuple(compress(epochs, chosen))
             new_steps, new_epochs = array("d", alike[1]), array("d", alike[2])
             for tag in shape:
@@ -163,6 +168,7 @@ class History:
     def _pass_time(self, clocks: Sequence[float]) -> None:
         seconds, before, worked = self.seconds, self._clock, self._worked
         for clock in clocks:
+            # A smaller clock is that of a machine that was restarted; a damaged one must not make the sum infinite.
             if clock > before and worked:
                 seconds += min(clock - before, 1e12)
             before, worked = clock, not self._paused
@@ -186,6 +192,7 @@ class History:
         self.rewinds += 1
 
     def _turn(self, status: Status) -> None:
+        # Between two attempts nobody works on it.
         if status.attempt != self.status.attempt:
             self._worked = False
         if status.state == "running" and status.attempt > self.attempt:
@@ -193,6 +200,7 @@ class History:
                 self._rewind(status.from_step)
             self.attempt = status.attempt
         for name in ("steps", "steps_per_epoch", "device", "variant", "demo", "warning"):
+            # What a status leaves empty stays as it was: not each one repeats the plan.
             setattr(self, name, getattr(status, name) or getattr(self, name))
         self.status = status
         self._paused = status.state == "paused"
@@ -202,6 +210,7 @@ class History:
         for tag, series in self.series.items():
             # What was tested came after every checkpoint.
             series.rewind(-1 if tag.startswith("test/") else step)
+        # A series without points would still have a chart.
         for tag in [tag for tag, series in self.series.items() if not series]:
             del self.series[tag]
         for tag, samples in list(self.samples.items()):
@@ -209,6 +218,7 @@ class History:
             if not samples.events:
                 del self.samples[tag]
         self.marks = [mark for mark in self.marks if mark.step <= step]
+        # `step` is -1 where a run begins anew.
         self.step = max(0, min(self.step, step))
         self.rewinds += 1
 
@@ -220,8 +230,9 @@ class History:
     def best(self, tag: str) -> float | None:
         """The best finite value of a scalar so far, by `higher_is_better`."""
         series = self.series.get(tag)
-        found = series.extremes() if series else None
-        return None if found is None else found[higher_is_better(tag)]
+        extremes = series.extremes() if series else None
+        # False is 0, the smallest; True is 1, the largest.
+        return None if extremes is None else extremes[higher_is_better(tag)]
 
     def charts(self) -> dict[str, list[str]]:
         """Scalar tags by chart: the same metric is the same chart, the machine's meters aside."""

@@ -19,6 +19,7 @@ class Lock:
 
     def __init__(self, file: int) -> None:
         self.file = file
+        # A forked child, as a loader of data, shares the open file: the lock would be held for as long as it lives.
         os.register_at_fork(after_in_child=self._forget)
 
     @classmethod
@@ -45,6 +46,7 @@ class Lock:
     def write(self, content: dict[str, Any]) -> None:
         """Replace what the file says about the holder; one write, so that readers see the old or the new."""
         data = json.dumps(content).encode()
+        # At least 1,024 bytes: so nothing of a longer content before is left behind this one.
         os.pwrite(self.file, data + b" " * max(0, 1023 - len(data)) + b"\n", 0)
 
     def release(self) -> None:
@@ -66,6 +68,7 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
+        # Asked, not tried: holding it for a moment would make the start of a run fail.
         answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
         return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
     finally:
@@ -83,6 +86,7 @@ def start_ticks(pid: int) -> int:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return 0
+    # Field 22; the split begins with field 3, behind the program's name, which may itself hold brackets and spaces.
     return int(stat.rpartition(b") ")[2].split()[19])
 
 
@@ -95,6 +99,7 @@ def send(pid: int, ticks: int, signal_number: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     try:
+        # Compared after the pidfd is open: from then on it means this process and no later one.
         if start_ticks(pid) != ticks:
             return False
         signal.pidfd_send_signal(handle, signal_number)

@@ -37,7 +37,9 @@ class EventLog:
         self._count = 0
         self._file = os.open(folder / "events.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         size = os.fstat(self._file).st_size
+        # A death in the middle of a write leaves half a line, which must not swallow the next one.
         self._torn = size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
+        # Empty, or torn within its first line.
         if size < len(events.version_line()) - 1:
             self._append(events.version_line())
         self._dirty = threading.Event()
@@ -58,6 +60,7 @@ class EventLog:
                     raise _too_long(event)
             self._append(line)
         except OSError as error:
+            # EFBIG: longer than the file system or `ulimit -f` allows.
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise disk_full(self.folder) from error
             raise
@@ -75,6 +78,7 @@ class EventLog:
     def _append(self, line: bytes) -> None:
         if self._torn:
             line = b"\n" + line
+        # Until the write returns, whatever stops it may have left a part.
         self._torn = True
         _write_all(self._file, line)
         self._torn = False
@@ -88,11 +92,13 @@ class EventLog:
             try:
                 file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             except FileExistsError:
+                # One look at the folder, in place of a try for each name that an earlier attempt took.
                 self._count = max(self._count, _highest(self._artifacts))
                 continue
             try:
                 _write_all(file, data)
             except OSError:
+                # Half a picture that no line names would stay for ever.
                 path.unlink()
                 raise
             finally:
@@ -105,9 +111,10 @@ class EventLog:
         if isinstance(event, Matrix):
             return replace(event, values=[], file=self._keep(_npy(event.values), ".npy"))
         if isinstance(event, Curve):
-            rows = [event.x, event.y, event.at] if event.at else [event.x, event.y]
-            return replace(event, x=[], y=[], at=[], file=self._keep(_npy(rows), ".npy"))
+            values = [event.x, event.y, event.at] if event.at else [event.x, event.y]
+            return replace(event, x=[], y=[], at=[], file=self._keep(_npy(values), ".npy"))
         if isinstance(event, Scatter):
+            # An artifact holds numbers alone: labels stay in the line, or are dropped where they would fill it.
             labels = event.labels if len(events.encode(replace(event, x=[], y=[]))) < events.LINE_LIMIT else []
             return replace(event, x=[], y=[], labels=labels, file=self._keep(_npy([event.x, event.y]), ".npy"))
         if isinstance(event, Images):
@@ -116,10 +123,11 @@ class EventLog:
         if isinstance(event, events.Text):
             return replace(event, text=_cut(event.text), prompt=event.prompt[:1000])
         if isinstance(event, events.Table):
-            kept = [[cell[:1000] if isinstance(cell, str) else cell for cell in row] for row in event.rows]
-            while len(kept) > 1 and len(events.encode(replace(event, rows=kept))) > events.LINE_LIMIT:
-                kept = kept[: len(kept) // 2]
-            return replace(event, rows=kept, cells=event.cells[: len(kept)])
+            rows = [[cell[:1000] if isinstance(cell, str) else cell for cell in row] for row in event.rows]
+            # Halved until they fit, since only encoding tells how long they are.
+            while len(rows) > 1 and len(events.encode(replace(event, rows=rows))) > events.LINE_LIMIT:
+                rows = rows[: len(rows) // 2]
+            return replace(event, rows=rows, cells=event.cells[: len(rows)])
         if isinstance(event, events.Status | events.Answer):
             return replace(event, message=_cut(event.message))
         if isinstance(event, events.Mark):
@@ -129,6 +137,7 @@ class EventLog:
     def _sync(self) -> None:
         while not self._closed.is_set():
             self._dirty.wait()
+            # Before the sync: what is written during it sets the flag again.
             self._dirty.clear()
             self._fsync()
             self._closed.wait(1)
@@ -156,6 +165,7 @@ def _npy(rows: list[list[float]]) -> bytes:
 
     file = BytesIO()
     try:
+        # The order of bytes is named, as a log may be read on another kind of machine.
         np.save(file, np.array(rows, "<f8"), allow_pickle=False)
     except ValueError:
         raise Problem("An event has rows, or x and y, of different lengths.", "Give as many values to each.", cause="data") from None
@@ -220,6 +230,7 @@ class Tail:
         deadline = None if budget is None else time.perf_counter() + budget
         self.caught_up = False
         try:
+            # Unbuffered, as a buffer would only copy each slice once more.
             file = self.path.open("rb", buffering=0)
         except FileNotFoundError:
             self.caught_up = True
@@ -233,13 +244,16 @@ class Tail:
                 first, *lines = (self._rest + data).split(b"\n")
                 if lines:
                     self._rest = lines.pop()
+                    # Records in its beginning may have been read while its newline had not come, see `_unfinished`.
                     yield from self._line(first[self._taken :])
                     self._taken = 0
+                    # The quick way does not clean, so a slice with an escaped character goes line by line.
                     if not events.is_plain(data):
                         for line in lines:
                             yield from self._line(line)
                         lines = []
                     try:
+                        # All lines or none: where one is damaged, nothing of the slice has been yielded, and each is read by itself.
                         yield from _plain(lines)
                     except (ValueError, RecursionError):
                         for line in lines:
@@ -276,6 +290,7 @@ class Tail:
             yield from self._events([body])
             return
         bodies = [events.whole(piece) for piece in events.pieces(line)]
+        # A line in which no record ends counts as one.
         self.damaged += bodies.count(None) or 1
         yield from self._events([body for body in bodies if body is not None])
 
@@ -306,6 +321,7 @@ class Tail:
 
 def _plain(lines: list[bytes]) -> list[AnyEvent]:
     """The events of whole plain lines, nearly all there are, at once; ValueError (msgspec's too) where one must be looked at closer."""
+    # The last 18 bytes are the CRC, see `events.whole`.
     ends = tuple([crc32(line[:-18]) for line in lines])
     if b"".join([line[-18:] for line in lines]) != b',"crc":"%08x"}' * len(lines) % ends:
         raise ValueError

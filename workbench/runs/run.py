@@ -36,6 +36,7 @@ class Run:
     @property
     def stem(self) -> str:
         """The recipe's file name without its ending."""
+        # 2026-11-29_120000_name, or 2026-11-29_120000_name~2 for a second one in the same second.
         return self.id.split("_", 2)[-1].partition("~")[0]
 
     @property
@@ -69,6 +70,7 @@ class Run:
         try:
             if faults:
                 raise msgspec.ValidationError(faults[0].text)
+            # A run keeps the names that its project and its settings had when it was started.
             return msgspec.convert(renamed_projects.current(data), Recipe)
         except msgspec.ValidationError as error:
             raise Problem(f"{self.path / 'recipe.yaml'} is damaged: {one_line(str(error))}.") from None
@@ -110,8 +112,8 @@ def list_runs() -> list[Run]:
     except OSError as error:
         raise Problem(f"{paths.runs()} cannot be read: {error.strerror}.", "Set DLWB_HOME to a folder of yours.") from error
     # What was not named by `create` might do anything to a terminal.
-    found = [Run(paths.runs() / name) for name in sorted(names, reverse=True) if name.isprintable() and not name.startswith(".")]
-    return [run for run in found if os.path.exists(run.path / "recipe.yaml")]  # noqa: PTH110 - Path.exists raises for a folder that may not be read
+    runs = [Run(paths.runs() / name) for name in sorted(names, reverse=True) if name.isprintable() and not name.startswith(".")]
+    return [run for run in runs if os.path.exists(run.path / "recipe.yaml")]  # noqa: PTH110 - Path.exists raises for a folder that may not be read
 
 
 def find_run(reference: str, among: list[Run] | None = None, none: str = "There is no run", hint: str = "`dlwb runs` lists them.") -> Run:
@@ -122,6 +124,7 @@ def find_run(reference: str, among: list[Run] | None = None, none: str = "There 
     exact = [run for run in runs if run.id == reference or str(run.path) == reference.rstrip("/")]
     if exact:
         return exact[0]
+    # Before the parts of an id: a name such as digits-mlp is also a part of what digits-mlp-small is called.
     same_recipe = [run for run in runs if run.stem == reference]
     if same_recipe:
         return same_recipe[0]

@@ -33,7 +33,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """With its cause, or with what it waits for: `failed: the disk is full`."""
+        """The state with its cause, or with what the run waits for: `failed: the disk is full`."""
         if self.state == "away":
             return self.message
         if self.cause and self.cause != "steps":
@@ -47,10 +47,11 @@ def state_of(run: Run) -> State:
     attempt = attempts(run)
     host = one_line(str(holder.get("host") or lock.host()), 80)
     elsewhere = host if host != lock.host() else ""
+    # Before any file is believed: files may be old or damaged, but a lock is free as soon as its holder is dead.
     if lock.is_held(run.lock):
-        said = holder.get("state")
+        state = holder.get("state")
         return State(
-            state=said if said in LIVE else "starting",
+            state=state if state in LIVE else "starting",
             alive=True,
             attempt=attempt,
             host=elsewhere,
@@ -62,14 +63,15 @@ def state_of(run: Run) -> State:
         return State(state="created", message="never started")
     ended = files.read_object(run.path / "exit.json")
     if ended.get("attempt") == attempt:
-        said = ended.get("state")
+        state = ended.get("state")
         return State(
-            state=said if said in ENDED else "failed",
+            state=state if state in ENDED else "failed",
             cause=one_line(str(ended.get("cause", "")), 40),
             message=one_line(str(ended.get("message", "")), 1000),
             hint=one_line(str(ended.get("hint", "")), 1000),
             attempt=attempt,
         )
+    # A lock that a process on another machine holds may be invisible from here.
     if elsewhere:
         return State(
             state="away",
@@ -77,12 +79,14 @@ def state_of(run: Run) -> State:
             host=elsewhere,
             message=f"on {elsewhere}, last line {_age(run)} ago",
         )
+    # The parent died before it could write the end, but the worker's last line may tell it.
     try:
         status = summary_of(run).status
     except Problem:
         status = None  # a log that cannot be read says nothing about the end
     if status and status.state in ENDED and status.attempt == attempt:
         return State(state=status.state, cause=status.cause, message=status.message, hint=status.hint, attempt=attempt)
+    # Nobody wrote an end: either the machine went down, or all processes were killed before one of them could.
     if holder.get("boot") != lock.boot_id():
         return State(
             state="failed",
@@ -101,10 +105,10 @@ def state_of(run: Run) -> State:
 
 
 def attempts(run: Run) -> int:
-    """How often it was started; from what else is there when the lock file is damaged, since two attempts of one number would mix."""
-    said = whole(lock.content(run.lock).get("attempt"))
-    if said or not run.events.exists():
-        return said
+    """Number of attempts so far. Where the lock file is damaged, other files tell it, since two attempts with one number would mix."""
+    attempt = whole(lock.content(run.lock).get("attempt"))
+    if attempt or not run.events.exists():
+        return attempt
     try:
         status = summary_of(run).status
     except Problem:
@@ -114,6 +118,7 @@ def attempts(run: Run) -> int:
 
 def whole(value: Any) -> int:
     """The whole number that a file of a run should hold; 0 for anything else."""
+    # Not isinstance, for which True is an int.
     return value if type(value) is int else 0
 
 

@@ -1,4 +1,4 @@
-"""A run's log in a few numbers, for lists: kept beside it, and made anew only when the log has grown."""
+"""A run's log in a few numbers, for lists: kept beside it, and computed again only when the log has grown."""
 
 from typing import Literal
 
@@ -44,17 +44,19 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summary_of(run: Run) -> Summary:
-    """The log in a few numbers; kept in summary.json, and made anew only when the log has grown."""
-    kept = kept_summary(run)
-    if kept is not None:
-        return kept
+    """The log in a few numbers; kept in summary.json, and computed again only when the log has grown."""
+    stored = kept_summary(run)
+    if stored is not None:
+        return stored
+    # Before the log is read: what is appended meanwhile makes the summary out of date, never wrong.
     size = log_size(run)
     history = History()
     history.fold(Tail(run.events).read())
-    made = summarize(history, size)
+    summary = summarize(history, size)
+    # Of a live run it would be out of date with the next line.
     if not lock.is_held(run.lock):
-        keep_summary(run, made)
-    return made
+        keep_summary(run, summary)
+    return summary
 
 
 def log_size(run: Run) -> int:
@@ -71,22 +73,24 @@ def kept_summary(run: Run) -> Summary | None:
     if not size:
         return Summary(size=0)
     try:
-        kept = msgspec.convert(files.read_object(run.path / "summary.json"), Summary)
+        stored = msgspec.convert(files.read_object(run.path / "summary.json"), Summary)
     except msgspec.ValidationError:
         return None
-    return kept if kept.size == size else None
+    return stored if stored.size == size else None
 
 
-def keep_summary(run: Run, made: Summary) -> None:
+def keep_summary(run: Run, summary: Summary) -> None:
     """Write summary.json, for the next list."""
     try:
-        files.write(run.path / "summary.json", msgspec.json.encode(made), sync=False)
+        # Not synced: after a power failure it is made again.
+        files.write(run.path / "summary.json", msgspec.json.encode(summary), sync=False)
     except OSError:
         pass  # a list is no reason to fail on a full disk
 
 
 def _ready(history: History) -> float:
-    first = next((each for each in history.statuses if each.state == "running"), None)
+    first = next((status for status in history.statuses if status.state == "running"), None)
+    # Within one attempt only: between two may lie days, and a monotonic clock begins anew with the machine.
     return max(0.0, first.clock - history.statuses[0].clock) if first and first.attempt == history.statuses[0].attempt else 0.0
 
 
@@ -94,6 +98,7 @@ def summarize(history: History, size: int) -> Summary:
     """A folded history in a few numbers."""
 
     def finite(value: float | None) -> Figure:
+        # The difference is not 0 for NaN and infinity, for which JSON has no numbers.
         return value if value is not None and value - value == 0 else str(value)  # type: ignore[return-value]
 
     tags = [tag for tag in history.series if not tag.startswith("system/")]
@@ -110,7 +115,7 @@ def summarize(history: History, size: int) -> Summary:
         demo=history.demo,
         steps_per_epoch=history.steps_per_epoch,
         ready=_ready(history),
-        memory={tag: found[1] for tag in MEMORY if tag in history.series and (found := history.series[tag].extremes())},
+        memory={tag: extremes[1] for tag in MEMORY if tag in history.series and (extremes := history.series[tag].extremes())},
         last={tag: finite(history.last(tag)) for tag in tags},
         best={tag: finite(history.best(tag)) for tag in tags},
         status=history.status if history.statuses else None,

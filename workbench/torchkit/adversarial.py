@@ -56,6 +56,7 @@ class Adversarial(TorchProject):
 
     def seeded_noise(self, count: int, random: torch.Generator) -> Tensor:
         """The same from a generator of its own on the CPU: the run's random state stays as it is."""
+        # Drawn on the CPU: a GPU would draw other numbers from the same seed.
         return (torch.rand(count, self.config.noise_size, generator=random) * 2 - 1).to(self.device)
 
     def step_discriminator(self, loss: Tensor) -> None:
@@ -73,13 +74,20 @@ class Adversarial(TorchProject):
 
 
 def discriminator_loss(on_real: Tensor, on_fake: Tensor, real_label: float) -> Tensor:
-    """Binary cross-entropy of the discriminator's logits: real examples have the target `real_label`, generated ones 0."""
+    """Binary cross-entropy of the discriminator's logits: real examples have the target `real_label`, generated ones 0.
+
+    A target below 1 is one-sided label smoothing (Salimans et al. 2016).
+    """
+    # From logits: the logarithm of a sigmoid that has rounded to 0 would be infinite.
     real_loss = binary_cross_entropy_with_logits(on_real, torch.full_like(on_real, real_label))
     return real_loss + binary_cross_entropy_with_logits(on_fake, torch.zeros_like(on_fake))
 
 
 def generator_loss(on_fake: Tensor) -> Tensor:
-    """Binary cross-entropy of the discriminator's logits, where the generated examples are to be taken for real (target 1)."""
+    """Binary cross-entropy of the discriminator's logits, where the generated examples are to be taken for real (target 1).
+
+    The non-saturating loss, -log D(G(z)), of Goodfellow et al. (2014): its gradient is large as long as the discriminator wins.
+    """
     return binary_cross_entropy_with_logits(on_fake, torch.ones_like(on_fake))
 
 
@@ -96,7 +104,7 @@ class FrechetJudge:
 
     As the Fréchet inception distance (Heusel et al. 2017) with another network than Inception: it ranks runs with the same data and
     features, and is no FID of the literature. The noise is the same at each measurement. `frechet_distance/real` is what JUDGED
-    training examples score against the same held-out ones: nothing honest goes below that floor.
+    training examples score against the same held-out ones: no generator is expected below that floor.
     """
 
     def __init__(
@@ -106,6 +114,7 @@ class FrechetJudge:
 
         Features of `known` training examples are kept, for whoever looks for a nearest one; JUDGED at least.
         """
+        # A seed that is not the run's: all runs are measured with the same noise.
         random = torch.Generator().manual_seed(0)
         self.noise: dict[str, Tensor] = {}
         """Of each split (JUDGED, noise_size)."""
@@ -137,6 +146,7 @@ class FrechetJudge:
 
 def moments(features: Tensor) -> Moments:
     """Mean (features,) and covariance (features, features) of features (number, features), in double precision."""
+    # The distance is a small difference of large sums: float32 would lose its digits.
     features = features.double()
     return features.mean(0), features.T.cov()
 

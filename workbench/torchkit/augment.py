@@ -30,15 +30,18 @@ def random_affine(
 ) -> torch.Tensor:
     """(batch, channels, height, width) → the same, each picture rotated, scaled, shifted and mirrored by draws of its own.
 
-    Each draw is uniform: `shift` up to so many pixels each way, `rotation` up to so many degrees, `zoom` a share of the size, `flip`
-    left and right in half of them. Bilinear; what comes in from outside is 0.
+    Each draw is uniform between plus and minus `shift` (pixels), `rotation` (degrees) and `zoom` (fraction of the size); `flip` mirrors
+    left and right in half of the pictures. Interpolation is bilinear; what comes in from outside is 0.
     """
     if not (shift or rotation or zoom or flip):
         return pixels
     number, _, height, width = pixels.shape
+    # In [-1, 1). All five are drawn, whichever are off: turning one on leaves the draws of the others as they were.
     turn, size, across, down, side = torch.rand(5, number, device=pixels.device) * 2 - 1
     turn, size = turn * math.radians(rotation), 1 + zoom * size
+    # Divided: the matrix leads from places of the result to places of the source, so to enlarge is to step less far.
     cos, sin = turn.cos() / size, turn.sin() / size
+    # A sign of a uniform number: mirrored with probability 1/2.
     side = side.sign() if flip else torch.ones_like(side)
     # affine_grid counts both axes from -1 to 1, whatever their lengths: a rotation goes by the true ones.
     matrix = [

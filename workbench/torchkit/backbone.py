@@ -114,6 +114,7 @@ class Backbone(nn.Module):
 
     def tune_from(self, first: str) -> None:
         """Let the parameters from a layer on get gradients, and no other; "" lets none. Problem where there is no such layer."""
+        # Eval mode: batch norm keeps ImageNet's running averages.
         self.eval().requires_grad_(False)
         if not first:
             return
@@ -122,6 +123,7 @@ class Backbone(nn.Module):
         if self.cut and list(known).index(first) > list(known).index(self.cut):
             raise Problem(f"{self.name} is cut after {self.cut}, so it cannot be tuned from {first} on, which stands behind.")
         reached = False
+        # In the order in which the network makes its parts, which in torchvision is that of the forward pass.
         for path, part in known.items():
             reached = reached or path == first
             if reached:
@@ -139,8 +141,10 @@ def build(name: str, weights: str | Path, cut: str = "") -> Backbone:
     if name not in known:
         hint = f"It has {len(known)}, as mobilenet_v2, resnet18, resnet50, vgg16, densenet121, efficientnet_b0."
         raise Problem(f"Torchvision has no network {one_line(name, 60)!r}{nearest(name, known) or '.'}", hint)
+    # Only these two warn unless they are told whether to draw weights.
     settings: dict[str, Any] = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     if settings and weights != "random":
+        # Their published weights came from TensorFlow and expect inputs in [-1, 1]: torchvision sets this wherever it loads them.
         settings = {"init_weights": False, "transform_input": True}
     network = models.get_model(name, weights=None, **settings)
     if weights != "random":

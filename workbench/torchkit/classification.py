@@ -42,18 +42,19 @@ class Predictions:
 
     @property
     def majority(self) -> float:
-        """The accuracy of calling everything by the commonest class: without it an accuracy means little where classes are unequal."""
+        """Accuracy of always answering the most frequent class: the baseline, without which an accuracy means little in unequal classes."""
         return float(np.bincount(self.labels).max() / len(self.labels))
 
     @cached_property
     def confusion(self) -> Matrix:
         """How often each class (a row) was taken for each (a column)."""
         number = len(self.classes)
+        # Row and column as one number: a single bincount then fills the whole matrix.
         counts = np.bincount(self.labels * number + self.answers, minlength=number**2).astype(float)
         return Matrix(tag="confusion", values=counts.reshape(number, number).tolist(), rows=self.classes, columns=self.classes)
 
     def by_class(self) -> Table:
-        """Of each class: how many examples there are, and how many were named rightly; NaN for a class without examples."""
+        """Of each class: how many examples there are, and how many are classified correctly; NaN for a class without examples."""
         rows: list[list[str | float]] = []
         for index, (name, counts) in enumerate(zip(self.classes, self.confusion.values, strict=True)):
             total = sum(counts)
@@ -90,11 +91,14 @@ class Predictions:
         Of the mistakes the most confident come first, as they say most about what was learned, and of the right answers the least
         confident. At most `each` for a cell and `most` in all: the first of every cell before the second of any.
         """
+        # Rising: confident mistakes stand at -1, then unsure mistakes, unsure right answers, and at 1 the confident ones.
         order = np.argsort(np.where(self.labels == self.answers, self.confidence, -self.confidence), kind="stable")
         cells = self._cells(order)
         rank = _rank_in_cell(cells)
         chosen = np.flatnonzero(rank < each)
+        # lexsort sorts by its last key first, here by rank: `most` cuts off the second examples before the first ones.
         chosen = chosen[np.lexsort((cells[chosen, 1], cells[chosen, 0], rank[chosen]))][:most]
+        # Back in the order of the cells.
         chosen = chosen[np.lexsort((chosen, cells[chosen, 1], cells[chosen, 0]))]
         return order[chosen], _pairs(cells[chosen])
 

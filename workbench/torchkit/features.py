@@ -33,6 +33,7 @@ def resized(pictures: Tensor, size: int) -> Tensor:
     scaled = pictures.float() / 255
     if scaled.shape[-1] == size:
         return scaled
+    # Reduced without antialiasing, fine patterns would turn into coarse ones that are not there.
     return F.interpolate(scaled, size=(size, size), mode="bilinear", antialias=size < scaled.shape[-1])
 
 

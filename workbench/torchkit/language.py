@@ -65,10 +65,10 @@ def recur(recurrent: nn.RNNBase, inputs: Tensor, state: Tensor) -> tuple[Tensor,
     The state is one tensor for every kind of layer, as `zero_state` makes it, so that a checkpoint can hold it.
     """
     if isinstance(recurrent, nn.LSTM):
-        outputs, after = recurrent(inputs, (state[0], state[1]))
-        return outputs, torch.stack(after)
+        outputs, after = recurrent(inputs, (state[0], state[1]))  # hidden and cell state
+        return outputs, torch.stack(after)  # (2, layers, texts, hidden units)
     outputs, hidden = recurrent(inputs, state[0])
-    return outputs, hidden.unsqueeze(0)
+    return outputs, hidden.unsqueeze(0)  # (1, layers, texts, hidden units)
 
 
 # -- how good it is -------------------------------------------------------------------------------------------------------------------
@@ -114,11 +114,12 @@ def draw(logits: Tensor, temperature: float, top_k: int) -> Tensor:
 
     Only the `top_k` likeliest can be drawn, or all where it is 0. At temperature 0 it is the likeliest (greedy decoding).
     """
+    # The limit, as dividing by 0 would give NaN.
     if temperature == 0:
         return logits.argmax(1)
     if not top_k or top_k >= logits.shape[1]:
         return torch.multinomial((logits / temperature).softmax(1), 1)[:, 0]
-    values, tokens = logits.topk(top_k)
+    values, tokens = logits.topk(top_k)  # (texts, top_k) each
     return tokens.gather(1, torch.multinomial((values / temperature).softmax(1), 1))[:, 0]
 
 
@@ -135,6 +136,6 @@ def generate(step: Step, logits: Tensor, state: Any, request: Any) -> Iterator[T
     tokens = draw(logits, request.temperature, request.top_k)
     yield tokens
     for _ in range(request.length - 1):
-        logits, state = step(tokens[:, None], state)
+        logits, state = step(tokens[:, None], state)  # (texts, 1) → (texts, tokens)
         tokens = draw(logits, request.temperature, request.top_k)
         yield tokens

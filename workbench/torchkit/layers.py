@@ -8,7 +8,7 @@ from torch import nn
 
 def mlp(inputs: int, hidden: Sequence[int], outputs: int, dropout: float) -> nn.Sequential:
     """Fully connected layers with ReLU and dropout after each hidden one: (batch, …) → (batch, outputs)."""
-    layers: list[nn.Module] = [nn.Flatten()]
+    layers: list[nn.Module] = [nn.Flatten()]  # (batch, …) → (batch, inputs)
     for width in hidden:
         layers += [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)]
         inputs = width
@@ -28,5 +28,6 @@ def cnn(shape: Sequence[int], groups: Sequence[Sequence[int]], hidden: Sequence[
             layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             channels = width
         layers.append(nn.MaxPool2d(2))
+        # The last row or column of an odd size is lost in the pooling.
         size = [length // 2 for length in size]
     return nn.Sequential(*layers, nn.Dropout(dropout), *mlp(channels * math.prod(size), hidden, outputs, dropout))

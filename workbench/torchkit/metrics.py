@@ -35,6 +35,7 @@ def auc(positive: np.ndarray, scores: np.ndarray) -> float:
 def roc_curve(positive: np.ndarray, scores: np.ndarray, tag: str = "roc") -> Curve:
     """The ROC as an event; the corner at an infinite threshold is given as one above the highest score."""
     false, true, thresholds = roc(positive, scores)
+    # Whoever moves the threshold along the curve needs a number there.
     thresholds[:1] = thresholds[1:2] + 1
     totals = (float((~positive).sum()), float(positive.sum()))
     labels = ("false positive rate", "true positive rate")

@@ -43,6 +43,7 @@ class Grams:
         """One number for each different n-gram: its ids as digits to the base `size`. Ids begin at 1, so lengths don't mix."""
         key, keys = ids, [ids]
         for length in range(1, self.longest):
+            # int64 has room for this: 100,000 words to the power of 3 are 1e15, of 9e18.
             key = key[:-1] * self.size + ids[length:]
             keys.append(key)
         return np.unique(np.concatenate(keys))
@@ -50,6 +51,7 @@ class Grams:
     def of(self, ids: np.ndarray) -> np.ndarray:
         """The known n-grams of one text, each once, rising."""
         keys = self._keys(ids)
+        # The keys are sorted, so each is looked up by bisection, all in one call.
         places = np.searchsorted(self.keys, keys)
         places[places == len(self.keys)] = 0  # beyond the last key: compared with the first one, which it is not
         return places[self.keys[places] == keys] if len(self.keys) else places[:0]

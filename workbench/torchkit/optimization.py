@@ -25,6 +25,7 @@ def one_cycle(done: float, rising: float = 0.3, start: float = 0.04) -> float:
     """
     if done < rising:
         return start + (1 - start) * done / rising
+    # min: behind the end the cosine would rise again.
     return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (done - rising) / (1 - rising)))
 
 
@@ -64,6 +65,7 @@ class LearningRate(Settings):
         rate = set_rate(optimizer, self.learning_rate, self.schedule, progress, rising=self.rising)
         for name in LIVE:
             value = getattr(self, name, None)
+            # All groups alike: only the learning rate of pre-trained layers is a share of the rest.
             for group in optimizer.param_groups:
                 if value is not None and name in group:
                     group[name] = value
@@ -74,9 +76,9 @@ class Optimization(LearningRate):
     """Base of a Config that leaves the choice of the optimizer to a recipe."""
 
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
-    """Rule for a step: sgd goes straight down the gradient, adam scales it for each weight, adamw also decays weights apart from it."""
+    """Update rule: sgd follows the gradient, adam scales it for each weight, adamw also decays weights apart from the gradient."""
     momentum: float = live(0.0, ge=0, lt=1, when={"optimizer": "sgd"})
-    """Share of the last step that sgd adds to the next one; higher smooths the path and overshoots more."""
+    """Fraction of the previous update that sgd adds to the next one; higher smooths the path and overshoots more."""
     weight_decay: float = live(0.0, ge=0)
     """Strength with which each step shrinks the weights towards zero; higher reduces overfitting, and too high underfits."""
 
@@ -86,11 +88,12 @@ class Optimization(LearningRate):
         settings: dict[str, Any] = {"lr": self.learning_rate, "weight_decay": self.weight_decay, "fused": True}
         if self.optimizer == "sgd":
             return SGD(parameters, momentum=self.momentum, **settings)
+        # In SGD and Adam weight decay is a term of the gradient; AdamW decays the weights themselves (Loshchilov and Hutter 2019).
         return (Adam if self.optimizer == "adam" else AdamW)(parameters, **settings)
 
 
 class Clipping(Settings):
-    """Base of a Config: gradient-norm clipping, which recurrent networks need, as their gradients explode."""
+    """Base of a Config: gradient-norm clipping, as the gradients of recurrent networks explode (Pascanu, Mikolov and Bengio 2013)."""
 
     clip: float = live(5.0, gt=0)
     """Largest norm of the gradient of all weights together; a longer gradient is scaled down to it. Lower is steadier and slower."""

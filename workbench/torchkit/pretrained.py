@@ -51,10 +51,12 @@ def frozen(network: str, weights: str | Path, last: int) -> nn.Sequential:
         cut.to_empty(device="cpu")
         for module in cut.modules():
             if isinstance(module, nn.Conv2d) and module.bias is not None:
+                # He et al. (2015): the variance stays the same through layers with ReLU, and the deepest features are not all 0.
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.zeros_(module.bias)
     else:
         path = fetch(PUBLISHED[network])["weights"] if weights == "published" else Path(weights)
+        # assign: on the meta device there is no memory to copy into.
         cut.load_state_dict(_chosen(path, cut.state_dict(), network), assign=True)
     return cut.eval().requires_grad_(False)
 
@@ -94,5 +96,6 @@ def _chosen(path: Path, wanted: dict[str, torch.Tensor], network: str) -> dict[s
         if candidate.shape != tensor.shape:
             has, needs = (" x ".join(map(str, weights.shape)) for weights in (candidate, tensor))
             raise Problem(f"In {name} features.{key} is {has}, where {network} has {needs}.", "", "data")
+        # Files in half precision are taken, too.
         chosen[key] = candidate.float()
     return chosen

@@ -32,13 +32,16 @@ class TorchProject(TorchResumable, Project):
         if name.startswith("cuda"):
             _insist(name)
         self.device = torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+        # They are of this machine and this attempt, and belong to no checkpoint.
         self._base |= {"device", "_proved"}
 
     def prepare(self) -> None:
         """Set the number of threads and what CUDA may trade for speed, as the recipe's `compute:` says."""
         torch.set_num_threads(self.compute.threads or len(os.sched_getaffinity(0)))
+        # TF32 rounds the factors of a product to 10 bits behind the point, and is several times as fast.
         torch.backends.cuda.matmul.allow_tf32 = self.compute.tf32
         torch.backends.cudnn.allow_tf32 = self.compute.tf32
+        # Benchmarking picks whatever is fastest at this moment, so two runs may add up in another order.
         torch.backends.cudnn.benchmark = not self.compute.deterministic
         if self.compute.deterministic:
             # cuBLAS reads this once, when it first makes a workspace.
@@ -50,6 +53,7 @@ class TorchProject(TorchResumable, Project):
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Around a forward pass and its loss: bfloat16 on CUDA where `compute.precision` says so, else nothing."""
         if self.device.type == "cuda" and self.compute.precision == "bfloat16":
+            # No gradient scaler: unlike float16, bfloat16 has the exponents of float32.
             return torch.autocast("cuda", dtype=torch.bfloat16)
         return _NOTHING
 
@@ -76,8 +80,8 @@ def _insist(name: str) -> None:
     except (RuntimeError, AssertionError) as error:
         count, reason = 0, one_line(str(error), 300)
     if reason:
-        said = torch_probe.Torch(version=torch.__version__, cuda=torch.version.cuda or "", hip=torch.version.hip or "", reason=reason)
-        raise torch_probe.refusal(said, devices.driver()) or Problem(reason, cause="device")
+        probe = torch_probe.Torch(version=torch.__version__, cuda=torch.version.cuda or "", hip=torch.version.hip or "", reason=reason)
+        raise torch_probe.refusal(probe, devices.driver()) or Problem(reason, cause="device")
     if int(name.partition(":")[2] or 0) >= count:
         raise Problem(
             f"This run is to train on {name}, and torch finds {count}.", "Look at CUDA_VISIBLE_DEVICES; `dlwb doctor` shows it.", "device"

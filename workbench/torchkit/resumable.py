@@ -15,6 +15,7 @@ from torch import nn
 from workbench.problems import Problem
 from workbench.training.resumable import Resumable
 
+# What torch.load(weights_only=True) has to be allowed for arrays of NumPy: nothing in it runs code.
 _ARRAY_KINDS: list[Any] = [
     np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
     np.ndarray,
@@ -33,22 +34,23 @@ class TorchResumable(Resumable):
     """Whether a checkpoint of this run could be read again."""
 
     def device_memory(self) -> float:
-        """The most bytes that torch has reserved on the device."""
+        """Peak of the memory that torch has reserved on the device, in bytes."""
         return float(torch.cuda.max_memory_reserved(self.device)) if self.device.type == "cuda" else 0.0
 
     def floats(self, values: list[Any]) -> list[float]:
         """Numbers and tensors of one element as floats; all tensors are read in one wait for the device."""
         tensors = [value.detach().reshape(()).to(self.device) for value in values if isinstance(value, torch.Tensor)]
+        # Stacked on the device first: one copy to the CPU, and so one wait, whatever their number.
         read = iter(torch.stack(tensors).tolist() if tensors else [])
         return [float(next(read) if isinstance(value, torch.Tensor) else value) for value in values]
 
     def keep(self, numbers: dict[str, Any]) -> dict[str, Any]:
         """The numbers without their graphs; on the CPU, where nothing has to be waited for, read at once, as that is cheaper."""
-        kept = numbers.copy()
+        detached = numbers.copy()
         for name, value in numbers.items():
             if isinstance(value, torch.Tensor):
-                kept[name] = value.item() if value.is_cpu else value.detach()
-        return kept
+                detached[name] = value.item() if value.is_cpu else value.detach()
+        return detached
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -89,6 +91,7 @@ class TorchResumable(Resumable):
         super().set_random_state(state)
         torch.set_rng_state(state["torch"])
         if self.device.type == "cuda":
+            # It may go on where there are fewer GPUs.
             for index, saved in enumerate(state.get("cuda", [])[: torch.cuda.device_count()]):
                 torch.cuda.set_rng_state(saved, index)
         for name, value in vars(self).items():
@@ -107,6 +110,7 @@ class TorchResumable(Resumable):
             with torch.no_grad():
                 value.copy_(saved)
             return value
+        # Of another shape now, as a hidden state with another batch size: a new tensor where the old one was.
         like = value if isinstance(value, torch.Tensor) else torch.empty(0, device=self.device)
         return saved.to(like.device, copy=True).requires_grad_(like.requires_grad)
 

@@ -35,6 +35,7 @@ class PooledGru(nn.Module):
         super().__init__()
         width = config.embedding if vectors is None else vectors.shape[1]
         self.vectors = nn.Embedding(size, width, padding_idx=0)
+        # PyTorch warns of dropout in a single layer, where there is nothing for it to do.
         between = config.dropout if config.layers > 1 else 0.0
         self.recurrent = nn.GRU(width, config.hidden, config.layers, batch_first=True, dropout=between)
         self.dropout = nn.Dropout(config.dropout)
@@ -47,7 +48,7 @@ class PooledGru(nn.Module):
     def forward(self, reviews: Sequence[np.ndarray], device: torch.device) -> Tensor:
         """(reviews,) log odds."""
         words = padded(reviews, max(1, max(map(len, reviews))), left=False).to(device)  # (reviews, words)
-        vectors = self.vector_dropout(self.vectors(words))
+        vectors = self.vector_dropout(self.vectors(words))  # (reviews, words, width)
         states, _ = self.recurrent(vectors)  # (reviews, words, hidden)
         # Padding stands on the right, where no earlier state sees it, and is left out of the maximum and the means.
         real = (words > 0)[..., None]
@@ -83,6 +84,7 @@ class FixedSum(nn.Module):
 
     def __init__(self, weights: np.ndarray, bias: float) -> None:
         super().__init__()
+        # Buffers, not parameters: they move with the module to its device, and no optimizer sees them.
         self.register_buffer("weights", torch.from_numpy(weights).float()[:, None])
         self.register_buffer("bias", torch.tensor(bias))
 

@@ -119,6 +119,7 @@ class ReviewProject(TorchProject):
             rows = np.concatenate([piece[np.argsort(lengths[piece], kind="stable")] for piece in pieces])
             count = len(rows) // size
             whole = rows[: count * size].reshape(count, size)[rng.permutation(count)]
+            # The last, smaller batch stays last: `Batches` cuts by position.
             return np.concatenate([whole.ravel(), rows[count * size :]])
 
         return Batches([np.arange(len(lengths)), self.reviews["train"].labels], size, rng, index=similar)
@@ -128,6 +129,7 @@ class ReviewProject(TorchProject):
         reviews, share = [self.inputs["train"][row] for row in rows], self.config.word_dropout
         if not share:
             return reviews
+        # The global generator, whose state checkpoints hold: a resumed run drops the same words.
         return [tuple(ids[np.random.random(len(ids)) >= share] for ids in review) for review in reviews]
 
     # -- from numbers to a probability ------------------------------------------------------------------------------------------------
@@ -136,6 +138,7 @@ class ReviewProject(TorchProject):
         """(reviews,) float32 log odds, above 0 for a positive one."""
         with self.autocast():
             log_odds: Tensor = self.network(reviews, self.device)
+        # In float32 from here on: a sum of log odds in bfloat16 would keep 8 significant bits.
         return self.combined(log_odds.float())
 
     def combined(self, log_odds: Tensor) -> Tensor:
@@ -148,6 +151,7 @@ class ReviewProject(TorchProject):
         order = np.argsort([len(first) for first, *_ in reviews], kind="stable")
         for start in range(0, len(order), ASKED):
             rows = order[start : start + ASKED]
+            # In double: in float32 a sigmoid is exactly 1 above 17, and the ranking of the most certain reviews would be lost.
             probabilities[rows] = self.logits([reviews[row] for row in rows]).double().sigmoid().cpu().numpy()
         return probabilities
 
@@ -237,6 +241,7 @@ def compared(right: np.ndarray, others: dict[str, np.ndarray]) -> Table:
     rows: list[list[str | float]] = [["the network", float(right.mean()), "", ""]]
     for name, other in others.items():
         difference = right.astype(float) - other
+        # Paired: both saw the same reviews, so what is hard for both does not widen the interval.
         mean, margin = difference.mean(), 1.96 * difference.std(ddof=1) / math.sqrt(len(right))
         rows.append([name.replace("_", " "), float(other.mean()), round(float(mean), 4), f"{mean - margin:+.4f} to {mean + margin:+.4f}"])
     return Table(tag="compared", columns=["model", "accuracy", "network better by", "95 % interval"], rows=rows)

@@ -35,12 +35,15 @@ def _computed(texts: Sequence[np.ndarray], size: int, width: int) -> np.ndarray:
     counts = csr_matrix((size, size), dtype=np.float32)
     for distance in range(1, WINDOW + 1):
         left, right = ids[:-distance], ids[distance:]
+        # 0 is padding, or the gap between two texts.
         both = (left > 0) & (right > 0)
         counts += coo_matrix((np.full(both.sum(), 1 / distance, np.float32), (left[both], right[both])), (size, size)).tocsr()
     near = (counts + counts.T).tocoo()
     words = np.bincount(near.row, near.data, size)
     contexts = words**SMOOTHING
+    # Pointwise mutual information: ln P(word, context) / (P(word) P(context)), the context smoothed.
     information = np.log(near.data / (words[near.row] * (contexts / contexts.sum())[near.col]))
+    # Pairs that are rarer than by chance count as 0, like pairs that never occur, whose logarithm would be infinite.
     positive = information > 0
     matrix = csr_matrix((information[positive], (near.row[positive], near.col[positive])), (size, size))
     rotated, values, _ = randomized_svd(matrix, width, n_iter=2, random_state=0)

@@ -33,12 +33,14 @@ def answer(path: Path) -> int:
 
     try:
         recipe = run.recipe()
+        # Its GPU may be busy with this very run, or with another one.
         recipe = msgspec.structs.replace(recipe, compute=msgspec.structs.replace(recipe.compute, device="cpu"))
         project = make_project(run, recipe)
         project.build(lambda what: say(doing=what))
         say(doing="loading its weights")
         step = _load_best(project, run)
         about = {"demo": project.demo, "variant": project.variant, "takes": project.takes, "form": project.form()}
+    # A project may call sys.exit, too, and whoever started this waits for a line.
     except BaseException as error:
         say(ok=False, message=str(named(error, run)))
         return 1
@@ -61,6 +63,7 @@ def _answered(project: Project, line: str, run: Run) -> dict[str, Any]:
     try:
         question = json.loads(line)
         identity = {"id": question.get("id")}
+    # AttributeError: it is JSON, but no object.
     except (ValueError, AttributeError):
         return {"ok": False, "message": "A request is one JSON object on one line."}
     try:

@@ -61,10 +61,12 @@ def stream(batches: Iterable[Any], position: int = 0, last_batch: int | None = N
     length = planned(batches)
     behind = position
     if behind and isinstance(batches, Batches):
+        # All but the last one: that is made again, for its fingerprint.
         batches.skip(behind - 1)
         behind = 1
     iterator = iter(batches)
     replayed = None
+    # An iterable of another kind has to make its batches again: only so does its generator draw what it drew.
     for _ in range(behind):
         replayed = next(iterator, None)
     if behind and last_batch is not None and fingerprint(replayed) != last_batch:
@@ -81,6 +83,7 @@ def stream(batches: Iterable[Any], position: int = 0, last_batch: int | None = N
                 return
             yield batch, place == length - 1
         return
+    # Without a length one batch is read ahead, to know which is the last. A batch may be None, so the end is an object of its own.
     nothing = object()
     following = next(iterator, nothing)
     while following is not nothing:
@@ -96,8 +99,10 @@ def fingerprint(batch: Any) -> int:
         parts = batch
     else:
         array = batch.detach().cpu() if hasattr(batch, "detach") else batch
+        # float(), as NumPy has no bfloat16.
         return zlib.crc32(np.ascontiguousarray(array if not hasattr(array, "numpy") else array.float().numpy()).tobytes())
     crc = 0
     for part in parts:
+        # Chained, so that the order of the parts counts.
         crc = zlib.crc32(fingerprint(part).to_bytes(4, "little"), crc)
     return crc

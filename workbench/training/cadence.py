@@ -10,13 +10,18 @@ from workbench.recipes.recipe import Train
 POLL = 0.05
 """Seconds between two looks at the commands."""
 MEASURED_STEPS = 50
+"""Steps whose durations are measured before `log_every` is chosen."""
 SAVE_EVERY, SAVE_SHARE = 5.0, 50
 """By the clock: at least 5 s between two checkpoints, and 50 times what one takes, so that they cost under 2 %."""
 FAR = 1_000_000
+"""Steps ahead that stand for "never": the loop then merely looks once in so many steps."""
 
 
 class Place(msgspec.Struct):
-    """The steps and epochs that are done, and the batches of the open epoch and of each. Checkpoints hold it."""
+    """How far a run is: steps and epochs done, batches done in the open epoch (`position`), batches in a whole epoch (`per_epoch`).
+
+    Checkpoints hold it. `per_epoch` is 0 as long as an epoch's length is unknown.
+    """
 
     step: int = 0
     epoch: int = 0
@@ -28,6 +33,7 @@ class Place(msgspec.Struct):
         self.step += 1
         self.position += 1
         if last:
+            # The number of batches that it had is the best guess for the next epoch.
             self.epoch, self.position, self.per_epoch = self.epoch + 1, 0, self.position
 
     def total(self, train: Train) -> int:
@@ -53,9 +59,10 @@ class Due(NamedTuple):
 
 
 class Cadence:
-    """Between two stops of the loop there is nothing to do but to log at `log_at`: so most steps cost one comparison."""
+    """When the loop stops between two steps. From one stop to the next it only logs at `log_at`, so most steps cost a few comparisons."""
 
     def __init__(self, now: float = 0.0) -> None:
+        # 0: the loop stops after the first step, and plans the rest.
         self.stop = self.log_at = 0
         """The step after which there is more to do than to log, and the next logged step."""
         self._look_at = 0.0
@@ -70,6 +77,7 @@ class Cadence:
     def due(self, train: Train, step: int, *, last: bool, reached: bool) -> Due:
         """What is due after this step: the `last` of its epoch, or, as `reached`, of the run."""
         evaluate = reached or (step % train.evaluate_every == 0 if train.evaluate_every else last)
+        # While `log_every` is still 0, that is to be chosen, each step has a line.
         log = reached or step % (train.log_every or 1) == 0
         return Due(log, evaluate, step % train.sample_every == 0 if train.sample_every else evaluate)
 
@@ -82,15 +90,18 @@ class Cadence:
         return step % train.checkpoint_every == 0 if train.checkpoint_every else now >= self._save_at
 
     def looked(self, now: float) -> None:
+        """The commands were read: again in POLL seconds."""
         self._look_at = now + POLL
 
     def saved(self, began: float, now: float) -> None:
+        """A checkpoint was written from `began` to `now`: the clock asks for the next one by SAVE_EVERY and SAVE_SHARE."""
         self._save_at = now + max(SAVE_EVERY, SAVE_SHARE * (now - began))
 
     def plan(self, train: Train, step: int, total: int, change_at: int, now: float) -> None:
         """Set the next stop; `change_at` is the step of the next change that an earlier attempt made, 0 for none."""
         self._since = now
         measuring = train.log_every == 0
+        # True counts as 1: the loop stops after each step as long as durations are measured.
         counts = (measuring, train.evaluate_every, train.sample_every, train.checkpoint_every)
         self.stop = min(total or step + FAR, change_at or step + FAR, *(_next(step, every) for every in counts if every))
         self.log_at = _next(step, train.log_every or 1)
@@ -105,8 +116,10 @@ class Cadence:
 
         One line each 0.025 to 0.1 s, so that logging stays under 1 %.
         """
+        # The median: the first steps, which compile kernels and fill caches, must not decide.
         usual = sorted(self._durations)[len(self._durations) // 2] if self._durations else 1.0
         wanted = max(1.0, min(max(total / 500, 0.025 / usual), max(1.0, 0.1 / usual), total / 50))
+        # Down to 1, 2 or 5 times a power of ten: people read round steps more easily.
         power = 10 ** math.floor(math.log10(wanted))
         return int(max(factor * power for factor in (1, 2, 5) if factor * power <= wanted))
 

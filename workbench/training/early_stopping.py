@@ -7,7 +7,7 @@ from workbench.runs.history import higher_is_better
 
 
 class EarlyStopping:
-    """Follows one metric; with the empty name, none is ever better and none is missed."""
+    """Follows one metric; with an empty name no evaluation is the best, and the run is never stopped early."""
 
     def __init__(self, metric: str) -> None:
         self.metric = metric
@@ -22,6 +22,7 @@ class EarlyStopping:
         if self.metric not in values:
             raise Problem(f"train.keep_best names {self.metric}, which is not measured.", f"Measured are: {', '.join(values) or 'none'}.")
         value, best = values[self.metric], self.best
+        # NaN compares as neither better nor worse: it counts as an evaluation that was no better.
         if math.isfinite(value) and (best is None or (value > best if higher_is_better(self.metric) else value < best)):
             self.best, self.stale = value, 0
             return True

@@ -20,8 +20,10 @@ def named(error: BaseException, run: Run) -> Problem:
     kind, text = type(error).__name__, one_line(str(error))
     where = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(where[-1].filename).name}:{where[-1].lineno})" if where else ""
+    # By name: a project in NumPy does without torch.
     if kind == "OutOfMemoryError":
         return Problem(f"The device's memory is full: {text}", _smaller(run, text), cause="device-memory")
+    # torch's allocator on the CPU raises a RuntimeError with these words.
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
         return Problem(f"Out of memory{place}: {text}", _smaller(run), cause="memory")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -41,6 +43,7 @@ def _smaller(run: Run, text: str = "") -> str:
     except Exception:
         return "Use a smaller batch."
     device, size = recipe.compute.device, recipe.train.batch_size
+    # `text` is empty where the memory of the host was full: the estimates are of devices only.
     points = estimate.points_of(recipe, device, estimate.past_runs(run.stem)) if text else {}
     also = ""
     for accelerator in devices.accelerators() if text else []:

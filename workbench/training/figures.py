@@ -17,6 +17,7 @@ def grid_png(images: Any, columns: int) -> bytes:
     `images`: array or tensor, (number, height, width) or (number, channels, height, width) with 1 or 3 channels, in
     [0, 1]; what is outside is clipped. Places left over in the last row are black.
     """
+    # A diverged network gives NaN, which has no defined value as a byte: it is drawn black.
     pixels = np.nan_to_num(as_array(images).astype(np.float32))
     if pixels.ndim == 3:
         pixels = pixels[:, None]

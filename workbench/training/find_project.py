@@ -22,6 +22,7 @@ def find_project(source: str | Path) -> type[Project]:
     """The one Project class that a shipped project (by name) or a file defines; a Problem, cause import, where there is none."""
     try:
         module = _module(source)
+    # It says already what is wrong: the name is unknown, or nobody trusts the file.
     except Problem:
         raise
     except Exception as error:
@@ -33,6 +34,7 @@ def find_project(source: str | Path) -> type[Project]:
             "The whole traceback is in the run's output.",
             cause="import",
         ) from error
+    # Classes that the file only imports do not count: a lesson may derive from another one.
     own = [
         value
         for value in vars(module).values()
@@ -42,7 +44,7 @@ def find_project(source: str | Path) -> type[Project]:
         and not value.__name__.startswith("_")
     ]
     if len(own) != 1:
-        names = ", ".join(each.__name__ for each in own) or "none"
+        names = ", ".join(kind.__name__ for kind in own) or "none"
         raise Problem(f"{source} must define one class derived from Project; it has {names}.", "Prefix the others with _.", cause="import")
     return own[0]
 
@@ -55,6 +57,7 @@ def _module(source: str | Path) -> types.ModuleType:
     code = compile(trust.read(source), str(source), "exec")
     module = types.ModuleType("own_project")
     module.__file__ = str(source)
+    # pydantic and dataclasses look up a class's module by its name.
     sys.modules["own_project"] = module
     exec(code, vars(module))
     return module
@@ -68,5 +71,6 @@ def make_project(run: Run, recipe: Recipe) -> Project:
         config = kind.Config.model_validate(recipe.config)
     except ValidationError as error:
         raise Problem(f"recipe.yaml: config.{first_fault(error)}.") from None
+    # Relative paths in a config start where its author wrote them, not in the run directory.
     folder = Path(run.about().get("recipe") or run.path).parent
     return kind(config, recipe.train, recipe.compute, recipe.seed, folder)

@@ -41,14 +41,15 @@ class LiveSettings:
             yield self.pending.pop(0)
 
     def catch_up(self, past: History, step: int) -> bool:
-        """Take what was changed up to this step and is not in `settings`; whether there was anything."""
+        """Set what was changed up to this step and is not in `settings`; returns whether there was anything."""
         wanted = {name: value for mark in past.marks if mark.step <= step for name, value in mark.settings.items()}
+        # What was changed at the very step of the checkpoint, after it had been written.
         late = {name: value for name, value in wanted.items() if self.settings.get(name) != value}
         self.change(late)
         return bool(late)
 
     def change(self, settings: dict[str, Any]) -> str:
-        """Take new values, all or none, and say so in words: a Problem or pydantic's ValidationError leaves everything as it was."""
+        """Set new values, all or none; returns a line for people. Problem or pydantic's ValidationError where one is not allowed."""
         before = {name: self.value(name) for name in settings}
         config: dict[str, Any] = {}
         train: dict[str, Any] = {}
@@ -58,11 +59,12 @@ class LiveSettings:
                 raise Problem(f"{one_line(name, 80)} cannot be changed while the run goes on.", f"These can: {', '.join(self.names())}.")
             (config if section == "config" else train)[key] = value
         try:
-            made = msgspec.convert({**msgspec.structs.asdict(self.train), **train}, Train)
+            # Converted, since msgspec checks the limits of a struct only there. Both are checked before either is set.
+            new_train = msgspec.convert({**msgspec.structs.asdict(self.train), **train}, Train)
         except msgspec.ValidationError as error:
             raise Problem(f"train: {error}.") from None
         self.project.config = type(self.project.config).model_validate({**self.project.config.model_dump(), **config})
-        self.train = made
+        self.train = new_train
         self.settings.update(settings)
         return ", ".join(f"{name.partition('.')[2]} {before[name]} → {value}" for name, value in settings.items())
 

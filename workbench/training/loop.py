@@ -65,25 +65,31 @@ class Loop:
     def fit(self) -> Status:
         """Train to the end, or to where somebody stops it; returns how it ended, which is also the log's last line."""
         from_step, last_batch = self._resume()
+        # Before the state is logged: its line has the planned number of steps, which follows from the number of batches.
         batches = self._batches()
         self.turn("running", from_step=from_step, pending=self.live.pending)
         self._repeat_changes()
+        # A resumed run has these lines in its log already.
         if from_step < 0:
             self._summarize()
             self._evaluate("valid")
             self.sample()
+        # Only now does the clock begin: what came before counts neither as the duration of a step nor towards the next checkpoint.
         self.cadence = Cadence(time.monotonic())
         # Patience too: a kill in the test that follows must not give it another epoch.
         self.ending = self.ending or self._finished(self.place.reached(self.live.train))
         while not self.ending:
             self._train_epoch(batches, last_batch)
+            # Only the epoch that was open at the checkpoint has steps to skip.
             last_batch = None
             if not self.ending:
                 batches = self._batches()
         return self._end(self.ending)
 
     def _batches(self) -> Iterable[Any]:
+        # A seed of its own for each epoch: a resumed run gets the same order without drawing the epochs before it.
         batches = self.project.batches(self.place.epoch, np.random.default_rng([self.project.seed, self.place.epoch]))
+        # Where the iterable has no length, that of the epoch before stands in, as soon as there is one.
         self.place.per_epoch = planned(batches) or self.place.per_epoch
         return batches
 
@@ -92,39 +98,49 @@ class Loop:
         project, place, cadence = self.project, self.place, self.cadence
         began = place.step
         for batch, last in stream(batches, place.position, last_batch):
+            # Before the step, which gives it to its schedule: the first step has 0. The division by inf is 0, too.
             project.progress = place.step / (place.total(self.live.train) or math.inf)
             self.window.add(project.train_step(batch))
             place.advance(last)
+            # The clock is read once a step, and most steps take neither branch below: so the loop itself costs next to nothing.
             now = time.monotonic()
             if cadence.stops(place.step, last, now) or self.terminate:
+                # A checkpoint holds its fingerprint: by it a resumed run sees whether it gets the same data.
                 self.batch = batch
                 self._between_steps(last, now)
                 if self.ending:
                     return
             elif place.step >= cadence.log_at:
                 self._log_window()
+        # Else an empty data set would give empty epochs for ever.
         if place.step == began:
             raise Problem(f"Epoch {place.epoch + 1} has no batch.", "Is the data empty, or smaller than train.batch_size?", cause="data")
 
     def _between_steps(self, last: bool, now: float) -> None:
-        """Log, evaluate, sample, obey, save, and see whether it is over, each where it is due."""
+        """Log, evaluate, sample, obey commands, save, and check whether the run is over, each where it is due."""
         train, step = self.live.train, self.place.step
         reached = self.place.reached(train)
         due = self.cadence.due(train, step, last=last, reached=reached)
         if due.log:
             self._log_window()
+        # What an earlier attempt chose is repeated at its step instead: a new choice, by new durations, would give another log.
         if train.log_every == 0 and self.cadence.measure(step, now) and not self.live.will_change("train.log_every"):
+            # 50,000 is a guess, for as long as the length of an epoch is unknown.
             chosen = self.cadence.chosen_log_every(self.place.total(train) or 50_000)
             self.change({"train.log_every": chosen}, f"one line each {chosen} steps from here on")
+        # Before saving: a checkpoint has the metrics of its own step, and the best weights are written with it.
         if due.evaluate:
             self._evaluate("valid")
         if due.sample:
             self.sample()
+        # Where commands are obeyed, behind the evaluation: what comes in which order is as it was the first time.
         self._repeat_changes()
         self.ending = self._finished(reached)
+        # At the end, too: whoever asked for something meanwhile still gets an answer.
         if self.ending or self.cadence.looks(now):
             for command in self.inbox.poll():
                 obey(self, command)
+            # Not `now`: a sample that was asked for may have taken seconds.
             self.cadence.looked(time.monotonic())
         if self.terminate and not self.ending:
             self.ending = Status(state="stopped", cause="sigterm", message="Asked to end by SIGTERM; saved.")
@@ -141,6 +157,7 @@ class Loop:
 
     def _end(self, ending: Status) -> Status:
         """Save, measure the best weights on the test data where it ran to its end, and say how it ended."""
+        # Before the best weights are loaded: a resumed run goes on from the last ones.
         if self._saved_step != self.place.step:
             self.save()
         if ending.state == "finished":
@@ -175,6 +192,7 @@ class Loop:
             if held := self.project.device_memory():
                 readings["system/gpu_memory_peak"] = held / 2**30
             self.say(Scalars(readings))
+        # After its line: the log keeps the value that ended the run.
         self._refuse_not_finite(means)
 
     def _refuse_not_finite(self, values: dict[str, float]) -> None:
@@ -182,7 +200,8 @@ class Loop:
             refuse_not_finite(values, self.place.step)
 
     def _looked(self, source: Callable[[], Iterable[Event]], split: str) -> list[Event]:
-        """All events of an evaluation or a sample, logged; drained before the next step, since a generator may hold gradients off."""
+        """Log all events of an evaluation or a sample; all before the next step, since an unfinished generator may hold gradients off."""
+        # The seed depends on run, split and step alone: whether a person asked for a sample in between changes nothing.
         with self.project.looking(zlib.crc32(f"{self.project.seed}/{split}/{self.place.step}".encode())):
             events = list(source())
         for event in events:
@@ -190,7 +209,7 @@ class Loop:
         return events
 
     def _summarize(self) -> None:
-        """What the network is; whatever goes wrong there is no reason not to train."""
+        """Log the table of the network's layers; an error in it does not stop the training."""
         try:
             self._looked(self.project.summary, "model")
         except Exception:
@@ -201,18 +220,22 @@ class Loop:
         values = {tag: float(value) for one in scalars for tag, value in one.items()}  # NumPy's numbers fit into no checkpoint
         self.metrics.update(values)
         if split == "valid":
+            # The untrained weights of step 0 are measured, and never the best.
             if self.place.step and self.stopping.judge(values):
+                # In memory until the next checkpoint: where each evaluation is better than the one before, few of them are written.
                 self._best = {"step": self.place.step, "metrics": dict(self.metrics), "tree": snapshot.take(self)}
+            # Only the loss: another metric may rightly be NaN, as the AUC of a split with one class.
             self._refuse_not_finite({tag: value for tag, value in values.items() if tag == "valid/loss"})
 
     def sample(self, request: Settings | None = None) -> None:
-        """Show what the project can show; by a person's request or its own."""
+        """Log a sample of the project, by a person's request or the default one."""
         asked = request or self.project.Request()
         self._looked(lambda: self.project.sample(asked), "sample")
 
     def save(self, *, pinned: bool = False) -> None:
-        """Write a generation, after the best one that waits to be written."""
+        """Write a checkpoint, before it the best one where that waits in memory. Problem where a loss since the last line is not finite."""
         began = time.monotonic()
+        # Weights that diverged since the last logged line must not take the place of good ones.
         self._refuse_not_finite(self.window.means())
         tree, encode, suffix, step = snapshot.take(self), self.project.encode_state, self.project.suffix, self.place.step
         best, self._best = self._best, None
@@ -224,7 +247,7 @@ class Loop:
         self.cadence.saved(began, time.monotonic())
 
     def _resume(self) -> tuple[int, int | None]:
-        """Put the newest whole checkpoint back; returns its step and the fingerprint of its last batch, or -1 to begin anew."""
+        """Load the newest undamaged checkpoint; returns its step and its last batch's fingerprint, or (-1, None) where there is none."""
         newest = self.checkpoints.newest(self.project.decode_state) if self.attempt > 1 else None
         from_step = newest[0].step if newest else -1
         self.live.pending = to_repeat(self.past, from_step)
@@ -246,5 +269,6 @@ class Loop:
         if any(name.startswith("config.") for name in settings):
             self.project.changed(self.project.config)
         self.say(Mark(text=text or listed, settings=settings, command=command))
+        # So that lists and progress bars know the new plan.
         if "train.epochs" in settings or "train.steps" in settings:
             self.turn("running", announce=False)

@@ -18,6 +18,7 @@ class Meters:
 
     def __init__(self, device: str) -> None:
         self._process = psutil.Process()
+        # psutil measures between two calls, so that the first one's answer is 0.
         self._process.cpu_percent()
         self._due = time.monotonic()
         self._gpu = handle(device)
@@ -48,10 +49,11 @@ def _gpu_values(handle: Any) -> dict[str, float]:
 
     values: dict[str, float] = {}
     with contextlib.suppress(pynvml.NVMLError):
+        # A card that lacks one of these figures still gives those before it.
         memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
         values["system/gpu_memory"] = int(memory.used) / 2**30
         values["system/gpu_memory_total"] = int(memory.total) / 2**30
         values["system/gpu"] = float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
         values["system/gpu_temperature"] = float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU))
-        values["system/gpu_power"] = pynvml.nvmlDeviceGetPowerUsage(handle) / 1000
+        values["system/gpu_power"] = pynvml.nvmlDeviceGetPowerUsage(handle) / 1000  # from milliwatts
     return values

@@ -23,6 +23,7 @@ class MetricWindow:
     def floats(self) -> dict[str, list[float]]:
         """All numbers so far as floats, by name, read in one go; the window stays open."""
         steps, self._steps = self._steps, []
+        # All at once: each number read by itself would wait for the device.
         read = self._project.floats([value for numbers in steps for value in numbers.values()])
         names = [name for numbers in steps for name in numbers]
         for name, value in zip(names, read, strict=True):

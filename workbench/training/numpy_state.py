@@ -14,6 +14,7 @@ def encode_npz(tree: Tree) -> bytes:
     """Plain values and NumPy arrays as .npz, without pickle; what no checkpoint can hold is a Problem."""
     arrays: dict[str, np.ndarray] = {}
     packed = json.dumps(_packed(tree, arrays)).encode()
+    # An .npz holds arrays alone, so the JSON is one, too, of bytes.
     file = io.BytesIO()
     np.savez(file, tree=np.frombuffer(packed, np.uint8), **arrays)  # type: ignore[arg-type]
     return file.getvalue()
@@ -21,6 +22,7 @@ def encode_npz(tree: Tree) -> bytes:
 
 def decode_npz(data: bytes) -> Tree:
     """The tree that `encode_npz` was given."""
+    # Without pickle: a run directory may come from somebody else, and a pickle runs code.
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         tree = _unpacked(json.loads(arrays["tree"].tobytes()), arrays)
     assert isinstance(tree, dict)
@@ -35,6 +37,7 @@ def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"array": name}
     if isinstance(value, dict):
         return {"pairs": [[key, _packed(item, arrays)] for key, item in value.items()]}
+    # JSON has no tuples; `Resumable.load_state` makes them again.
     if isinstance(value, list | tuple):
         return [_packed(item, arrays) for item in value]
     if value is None or isinstance(value, bool | int | float | str):

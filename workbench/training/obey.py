@@ -35,12 +35,14 @@ def obey(loop: Obedient, command: Command) -> None:
     try:
         message = _do(loop, command)
     except Problem as problem:
+        # Without room for a checkpoint or a line the run has to end.
         if problem.cause == "disk-full":
             raise
         ok, message = False, str(problem)
     except ValidationError as error:
         ok, message = False, first_fault(error)
     except Exception as error:
+        # Only a sample is sure to have changed nothing: after an error in anything else nobody knows the state.
         if command.verb != "sample":
             raise
         traceback.print_exc()
@@ -75,9 +77,11 @@ def _do(loop: Obedient, command: Command) -> str | None:
 
 def _pause(loop: Obedient, command: Command) -> None:
     """Save and wait; other commands are obeyed meanwhile."""
+    # Answered before the checkpoint, which may take seconds.
     loop.say(Answer(command=command.id, message="paused"))
     loop.save()
     loop.turn("paused")
+    # SIGTERM ends a pause, too: the loop then saves.
     while not loop.ending and not loop.terminate:
         for asked in loop.inbox.poll():
             if asked.verb == "resume":

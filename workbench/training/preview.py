@@ -25,9 +25,11 @@ from workbench.problems import Problem, one_line
 from workbench.training.figures import pictures
 
 SHOWN = 24
+"""Samples."""
 SIDE = 96
 """Pixels of a sample, where pictures have different sizes."""
 ROWS = 20
+"""First rows of a table that are shown."""
 WIDE = 8
 """Most columns of a table whose rows are shown, too."""
 FEW = 30
@@ -37,6 +39,7 @@ COUNTED = 6
 BEGINNING = 3000
 """Characters of a text that are shown."""
 TEXT_LIMIT = 60_000_000
+"""Most bytes of a text or a table."""
 PICTURES = {".jpg", ".jpeg", ".png"}
 
 
@@ -66,9 +69,9 @@ def look(reference: str) -> Iterator[Event]:
     elif name == "breast-cancer":
         from sklearn.datasets import load_breast_cancer
 
-        found = load_breast_cancer()
-        names = [str(each) for each in found.feature_names]
-        rows = [[*map(str, values), str(found.target_names[label])] for values, label in zip(found.data, found.target, strict=True)]
+        cancer = load_breast_cancer()
+        names = [str(name) for name in cancer.feature_names]
+        rows = [[*map(str, values), str(cancer.target_names[label])] for values, label in zip(cancer.data, cancer.target, strict=True)]
         yield from table([*names, "diagnosis"], rows)
     elif name == "python-source":
         from workbench.datasets.text import python_source
@@ -81,9 +84,10 @@ def look(reference: str) -> Iterator[Event]:
 def labelled(data: ImageData) -> Iterator[Event]:
     """Pictures with a label each, split in three: counts, and samples of each class in turn."""
     parts = {"train": data.train, "valid": data.valid, "test": data.test}
-    counts = {part: Counter(data.classes[label] for label in each.labels.tolist()) for part, each in parts.items()}
+    counts = {part: Counter(data.classes[label] for label in split.labels.tolist()) for part, split in parts.items()}
     yield from classes(counts, data.classes)
     by_class = [np.flatnonzero(data.train.labels == label)[: SHOWN // len(data.classes) + 1] for label in range(len(data.classes))]
+    # A picture of each class in turn: the first row shows as many classes as it can.
     chosen = [int(index) for turn in zip_longest(*by_class) for index in turn if index is not None][:SHOWN]
     captions = [data.classes[data.train.labels[index]] for index in chosen]
     yield pictures("samples", data.train.images[chosen], captions)
@@ -101,20 +105,21 @@ def classes(counts: Mapping[str, Counter[str]], order: Sequence[str] = ()) -> It
     yield Table(tag="classes", columns=["class", *parts], rows=rows)
 
 
-def files(found: Mapping[str, Path]) -> Iterator[Event]:
+def files(paths: Mapping[str, Path]) -> Iterator[Event]:
     """Files by their names in the catalogue, or one of a person's own: each by its kind."""
-    single = {key: path for key, path in found.items() if path.is_file() and path.suffix.lower() in PICTURES}
+    single = {key: path for key, path in paths.items() if path.is_file() and path.suffix.lower() in PICTURES}
     if single:
         yield _squares("samples", list(single.values()), list(single))
     names = {}
-    if "names" in found:  # of folders that are called by numbers
-        names = {str(key): str(value) for key, value in json.loads(own_file.text(found["names"], 1_000_000)).items()}
-    for key, path in found.items():
+    if "names" in paths:  # of folders that are called by numbers
+        names = {str(key): str(value) for key, value in json.loads(own_file.text(paths["names"], 1_000_000)).items()}
+    for key, path in paths.items():
         ending = path.suffix.lower()
         if path.is_dir():
             yield from folder(path, names)
         elif ending == ".csv":
             rows = _rows(path)
+            # A first row with a number in it is data, and the columns have no names.
             header = rows.pop(0) if not any(map(_is_number, rows[0])) else [str(place) for place in range(1, len(rows[0]) + 1)]
             yield from table([one_line(name, 40) for name in header], rows, key)
         elif ending == ".txt":
@@ -127,25 +132,28 @@ def files(found: Mapping[str, Path]) -> Iterator[Event]:
 
 def folder(root: Path, names: Mapping[str, str] = {}) -> Iterator[Event]:
     """A folder of pictures: the innermost folder is the class; train, valid and test above it, where they are, the part."""
-    found: dict[str, dict[str, list[Path]]] = {}
+    pictures_of: dict[str, dict[str, list[Path]]] = {}
+    """By part and class."""
     for path in sorted(root.rglob("*")):
         if path.suffix.lower() in PICTURES and path.is_file() and not path.is_symlink() and not path.name.startswith("."):
             *above, kind = path.relative_to(root).parts[:-1] or (root.name,)
-            part = next((each for each in above if each in ("train", "valid", "test")), "all")
-            found.setdefault(part, {}).setdefault(names.get(kind, kind), []).append(path)
-    if not found:
+            part = next((name for name in above if name in ("train", "valid", "test")), "all")
+            pictures_of.setdefault(part, {}).setdefault(names.get(kind, kind), []).append(path)
+    if not pictures_of:
         raise Problem(f"{one_line(str(root))} has no pictures.", "JPEG and PNG pictures are looked for, a folder for each class.", "data")
-    order = [part for part in ("train", "valid", "test", "all") if part in found]
-    yield from classes({part: Counter({name: len(paths) for name, paths in found[part].items()}) for part in order})
-    groups = list(found[order[0]].items())
+    order = [part for part in ("train", "valid", "test", "all") if part in pictures_of]
+    yield from classes({part: Counter({name: len(paths) for name, paths in pictures_of[part].items()}) for part in order})
+    groups = list(pictures_of[order[0]].items())
+    # Of more classes than samples every n-th, not the first ones of the alphabet.
     spread = groups[:: max(1, len(groups) // SHOWN)]
     turns = zip_longest(*([(name, path) for path in paths[:SHOWN]] for name, paths in spread[:SHOWN]))
-    chosen = [each for turn in turns for each in turn if each][:SHOWN]
+    chosen = [picture for turn in turns for picture in turn if picture][:SHOWN]
     yield _squares("samples", [path for _, path in chosen], [one_line(name, 40) for name, _ in chosen])
 
 
 def _squares(tag: str, paths: Sequence[Path], captions: Sequence[str]) -> Images:
     opened = [read_picture(path, SIDE) for path in paths]
+    # Pictures that are all smaller are not enlarged: that would show nothing more.
     side = min(SIDE, max(min(picture.size) for picture in opened))
     squares = [np.asarray(ImageOps.fit(picture, (side, side), Image.Resampling.BILINEAR)) for picture in opened]
     return pictures(tag, np.stack(squares).transpose(0, 3, 1, 2).astype(np.float32) / 255, captions)
@@ -154,6 +162,7 @@ def _squares(tag: str, paths: Sequence[Path], captions: Sequence[str]) -> Images
 def _rows(path: Path) -> list[list[str]]:
     lines = own_file.text(path, TEXT_LIMIT).split("\n")
     try:
+        # The delimiter is what the first line has most of: tables with decimal commas have semicolons.
         rows = [row for row in csv.reader(lines, delimiter=max(",;\t", key=lines[0].count)) if row]
     except csv.Error as error:
         raise Problem(f"{one_line(path.name)} cannot be read as a table: {error}.", "", "data") from None
@@ -174,16 +183,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], name: str = "row
         different = Counter(fields)
         first = ", ".join(one_line(field, 20) for field in fields[:3])
         counted = f"{len(different):,} different"
+        # Few values, each several times on average, are categories; few values of a short column are not.
         if len(different) <= COUNTED and len(different) * 4 < len(fields):
             counted = ", ".join(f"{one_line(value, 20)}: {times:,}" for value, times in sorted(different.items(), key=_by_value))
         summary = ["", "", ""]
         if fields and all(map(_is_number, fields)):
             values = np.array(fields, float)
-            summary = [number(float(each)) for each in (values.min(), values.mean(), values.max())]
+            summary = [number(float(value)) for value in (values.min(), values.mean(), values.max())]
         about.append([column, *summary, counted, first])
     yield Table(tag=f"{name} columns", columns=["column", "least", "mean", "most", f"values of {len(rows):,}", "first"], rows=about)
     if width <= WIDE:
-        shown: list[list[str | float]] = [[float(each) if _is_number(each) else one_line(each, 40) for each in row] for row in rows[:ROWS]]
+        shown: list[list[str | float]] = [[float(cell) if _is_number(cell) else one_line(cell, 40) for cell in row] for row in rows[:ROWS]]
         yield Table(tag=f"{name} rows", columns=list(header), rows=shown)
 
 
@@ -215,8 +225,11 @@ def weights(path: Path) -> Table:
     import torch
 
     try:
+        # Mapped, not read: only the shapes are wanted, and the largest of such files have gigabytes.
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        rows: list[list[str | float]] = [[one_line(key), " x ".join(map(str, each.shape)), each.numel()] for key, each in saved.items()]
+        rows: list[list[str | float]] = [
+            [one_line(key), " x ".join(map(str, tensor.shape)), tensor.numel()] for key, tensor in saved.items()
+        ]
     except Exception:  # as many kinds of error as there are ways to be damaged
         raise Problem(f"{one_line(path.name)} is damaged, or holds something else than weights.", "", "data") from None
     return Table(tag="tensors", columns=["tensor", "shape", "numbers"], rows=[["all", "", sum(float(row[2]) for row in rows)], *rows])

@@ -31,6 +31,7 @@ Conditions = Mapping[str, str | bool | int | Sequence[str | bool | int]]
 class Settings(BaseModel):
     """Base of every Config and Request: frozen, unknown keys refused, every field described."""
 
+    # Frozen: a live change makes a new Config, so that no step sees half of it.
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
@@ -88,7 +89,8 @@ class Project(Resumable):
         self.demo = ""
         """Why this run counts for nothing ("random weights"): build_data or build_model sets it; bars are then not judged."""
         self.progress = 0.0
-        """The share of the planned steps that is done: the loop sets it before each train_step; 0 while an epoch's length is unknown."""
+        """Fraction of the planned steps that are done: the loop sets it before each train_step; 0 while an epoch's length is unknown."""
+        # Attributes that exist by now are settings, which no checkpoint holds; subclasses add theirs.
         self._base = frozenset({*vars(self), "_base", "_data"})
 
     def build_data(self) -> None:

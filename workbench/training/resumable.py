@@ -24,11 +24,11 @@ _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 
 
 class Resumable:
-    """Its attributes are told apart by when they were made: in `__init__` (settings), in build_data (data), later (state)."""
+    """Saves and restores a project. When an attribute was made tells its kind: `__init__` (settings), build_data (data), later (state)."""
 
     seed: int
     suffix: ClassVar[str] = ".npz"
-    """How its checkpoint files end."""
+    """File suffix of its checkpoints."""
     stateless: ClassVar[tuple[type, ...]] = (np.random.Generator, random.Random, types.ModuleType, type, *_FUNCTIONS)
     """Kinds of attribute that `state` leaves out: what never changes, and generators, which belong to `random_state`."""
     _base: frozenset[str] = frozenset()
@@ -38,11 +38,12 @@ class Resumable:
     def build_model(self) -> None: ...
 
     def build(self, doing: Callable[[str], None] = lambda what: None) -> None:
-        """build_data and build_model; `doing` is told which of them it is at."""
+        """build_data and build_model; `doing` is told what comes next, for people who wait."""
         self.prepare()
         self.seed_all(self.seed)
         doing("reading its data")
         self.build_data()
+        # Held, to be compared by identity: what is bound anew later is refused, see `state`.
         self._data = {name: value for name, value in vars(self).items() if name not in self._base}
         doing("building its network")
         self.build_model()
@@ -53,7 +54,7 @@ class Resumable:
         """Set threads and flags of this process; called once, before build_data."""
 
     def device_memory(self) -> float:
-        """The most bytes that it has held on its accelerator; 0 on the CPU."""
+        """Peak of the memory reserved on its accelerator, in bytes; 0 on the CPU."""
         return 0.0
 
     def floats(self, values: list[Any]) -> list[float]:
@@ -85,7 +86,7 @@ class Resumable:
     def seed_all(self, seed: int) -> None:
         """Seed every global generator."""
         random.seed(seed)
-        np.random.seed(seed % 2**32)
+        np.random.seed(seed % 2**32)  # NumPy's old global generator takes 32 bits
 
     def random_state(self) -> dict[str, Any]:
         """All random states: Python's, NumPy's, and of every generator found on self."""
@@ -143,7 +144,9 @@ class Resumable:
         for name, saved in state.items():
             value = getattr(self, name, None)
             if isinstance(value, Stateful):
+                # A copy: optimizers go on with the very arrays that they are given.
                 value.load_state_dict(copy.deepcopy(saved))
+            # Checkpoints hold tuples as lists.
             elif isinstance(value, tuple):
                 setattr(self, name, tuple(saved))
             else:
@@ -156,6 +159,7 @@ class Resumable:
     def load_array(self, value: Any, saved: Any) -> Any:
         """Write `saved` into `value` in place where it has the same shape; returns the attribute's new value."""
         if isinstance(value, np.ndarray) and value.shape == np.shape(saved):
+            # In place, since views and optimizers hold this very array.
             value[...] = saved
             return value
         return saved
@@ -188,6 +192,7 @@ def _plain(value: Any, *, arrays: bool = False) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
+        # Numbers of NumPy are plain numbers in a checkpoint.
         return value.item()
     if isinstance(value, list | tuple):
         return [_plain(item, arrays=arrays) for item in value]

@@ -32,6 +32,7 @@ def take(loop: Resumed) -> Tree:
     return {
         "version": 1,
         **msgspec.structs.asdict(loop.place),
+        # Between two epochs there is no batch to compare.
         "batch": fingerprint(loop.batch) if loop.place.position and loop.batch is not None else None,
         "window": loop.window.floats(),
         "settings": dict(loop.live.settings),
@@ -48,9 +49,11 @@ def put_back(loop: Resumed, tree: Tree) -> None:
     loop.place = Place(*(tree[name] for name in Place.__struct_fields__))
     loop.stopping.best, loop.stopping.stale = tree["best"], tree["stale"]
     loop.metrics = dict(tree["metrics"])
+    # Not told to the project: the state that is loaded next has these settings already.
     loop.live.change(tree["settings"])
     loop.project.load_state(tree["state"])
     loop.window.load(tree["window"])
     if loop.live.catch_up(loop.past, loop.place.step):
         loop.project.changed(loop.project.config)
+    # Last: what came before may have drawn random numbers.
     loop.project.set_random_state(tree["random"])

@@ -42,6 +42,7 @@ class Worker:
         self.offset = int(os.environ.pop("DLWB_CONTROL_OFFSET", "0"))
         self.loop: Loop | None = None
         self._ending = False
+        # Last, since the handler needs all of the above.
         signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def work(self) -> Status:
@@ -53,11 +54,13 @@ class Worker:
             log.close()
             return ending
         except Stopped:
+            # `dlwb stop` sends SIGTERM while the run starts, when nobody reads commands yet: the command tells the two apart.
             cause, message = "sigterm", "Asked to end before its first step."
             if any(command.verb == "stop" for command in Inbox(self.run.control, self.offset).poll()):
                 cause, message = "person", "Stopped by a person before its first step."
             ending = Status(state="stopped", cause=cause, message=message, attempt=self.attempt)
         except BaseException as error:
+            # A SIGTERM from here on must not interrupt the last line.
             self._ending = True
             problem = named(error, self.run)
             if not isinstance(error, Problem):
@@ -88,6 +91,7 @@ class Worker:
         told = progress.set(self._fetching)
         project.build()
         progress.reset(told)
+        # Whoever sent them may still be waiting.
         for command in self._unanswered(past):
             log.write(Answer(command=command.id, ok=False, message="The run ended before this could be done.", step=step))
         self.loop = Loop(
@@ -106,7 +110,9 @@ class Worker:
 
     def _unanswered(self, past: History) -> list[commands.Command]:
         answered = {answer.command for answer in past.answers} | {mark.command for mark in past.marks}
+        # Up to the offset at which this attempt began: what follows is for its own inbox.
         data = self.run.control.read_bytes()[: self.offset] if self.run.control.exists() else b""
+        # The end of the run was the answer to stop and kill.
         return [command for command in commands.commands(data) if command.id not in answered and command.verb not in ("stop", "kill")]
 
     def _turn(self, state: str, message: str = "") -> None:
@@ -122,6 +128,7 @@ class Worker:
             self._turn("starting", message)
 
     def _on_sigterm(self, number: int, frame: types.FrameType | None) -> None:
+        # In the loop a step is finished and saved. Before it there is nothing to save, so a download or an import is interrupted.
         if self.loop is not None:
             self.loop.terminate = True
         elif not self._ending:
@@ -151,6 +158,7 @@ def _handed(name: str) -> int | None:
 
 
 def _title(device: str) -> str:
+    # Never imports torch for it: a project in NumPy does without.
     if device.startswith("cuda") and "torch" in sys.modules:
         return f"{device} {sys.modules['torch'].cuda.get_device_name(device)}"
     return device
@@ -178,6 +186,7 @@ class _Unbreakable:
 def train(path: Path) -> int:
     """Train a run; 0 when it ended as it should, 1 when it failed. The report goes to the parent's pipe."""
     report = _handed("DLWB_REPORT")
+    # A crash in C code then leaves its Python stack in the output.
     faulthandler.enable()
     sys.stdout, sys.stderr = _Unbreakable(sys.stdout), _Unbreakable(sys.stderr)
     try:
@@ -186,6 +195,7 @@ def train(path: Path) -> int:
         print(problem, file=sys.stderr)
         return 1
     if report is not None:
+        # The parent may have been killed; the log has it, too.
         with contextlib.suppress(OSError):
             os.write(report, msgspec.json.encode(ending))
     if ending.state != "failed":

@@ -48,6 +48,7 @@ class DogOrPerson:
         self.unseen |= {"people's faces": unseen_people, "flowers": unseen_flowers}
         spread = np.unique(np.linspace(0, len(dogs) - 1, TRAINED).astype(int))
         parts = [self._features(pictures) for pictures in (people, dogs[torch.from_numpy(spread)], flowers)]
+        # 1e-6: a unit that no picture excites has no deviation.
         self.mean, self.deviation = torch.cat(parts).mean(0), torch.cat(parts).std(0) + 1e-6
         truth = torch.cat([torch.ones(len(parts[0])), torch.zeros(len(parts[1]) + len(parts[2]))]).to(device)
         self.weights = _regression(self._scaled(torch.cat(parts)), truth)
@@ -123,6 +124,7 @@ def _regression(inputs: Tensor, truth: Tensor) -> Tensor:
 
     def loss() -> float:
         optimizer.zero_grad()
+        # The last weight is the bias: it makes nothing overfit, so it is not decayed.
         value = F.binary_cross_entropy_with_logits(inputs @ weights, truth, balance) + WEIGHT_DECAY * weights[:-1].square().sum()
         value.backward()
         return value.item()

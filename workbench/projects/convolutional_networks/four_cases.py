@@ -81,6 +81,7 @@ class FourCases(TorchProject):
             photographs = torch.from_numpy(np.ascontiguousarray(pixels[chosen].transpose(0, 3, 1, 2)))
             inputs = [features.of(network, photographs, config.picture_size, self.device) for network in self.frozen.values()]
             # Early features are a tenth as large as late ones: on one scale the same learning rate suits both.
+            # Those of the training part, which comes first. clamp: a feature that hardly varies is not blown up by its deviation.
             scales = scales or [(values.mean(0), values.std(0).clamp(min=0.01 * float(values.std()))) for values in inputs]
             inputs = [(values - mean) / deviation for values, (mean, deviation) in zip(inputs, scales, strict=True)]
             self.splits[name] = (photographs.to(self.device), *inputs, torch.from_numpy(labels[chosen]).to(self.device))
@@ -126,6 +127,7 @@ class FourCases(TorchProject):
         return InMemory(split, size, rng, drop_last=len(split[0]) > size)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
+        # (batch, 3, side, side) bytes, (batch, width) features of both frozen networks, (batch,) labels.
         *inputs, labels = batch
         rates: dict[str, Any] = {}
         for optimizer in self.optimizers.values():
@@ -198,6 +200,7 @@ class FourCases(TorchProject):
 
 def drawn(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
     """Indices of so many examples of each class, all where it has fewer, in order."""
+    # From the seed alone: a resumed run gets the same pictures.
     order = np.random.default_rng(seed).permutation(len(labels))
     return np.sort(np.concatenate([order[labels[order] == label][:per_class] for label in np.unique(labels)]))
 

@@ -79,9 +79,10 @@ class ImageClassifier(TorchProject):
         return InMemory(self.splits["train"], self.train.batch_size, rng)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
-        pixels, labels = batch
+        pixels, labels = batch  # (batch, channels, height, width), (batch,)
         config = self.config
         rates = config.apply(self.optimizer, self.progress)
+        # Only here, not in `evaluate`: other draws in every step, and none at all on validation pictures.
         pixels = config.augmented(pixels)
         self.optimizer.zero_grad()
         with self.autocast():

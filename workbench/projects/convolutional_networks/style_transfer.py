@@ -119,6 +119,7 @@ class StyleTransfer(TorchProject):
         return ((pixels - self.mean) / self.deviation).unsqueeze(0)
 
     def build_model(self) -> None:
+        # As the course begins; the paper begins with noise.
         self.picture = self.content.clone().requires_grad_()
         # As in the course; the paper takes L-BFGS.
         self.optimizer = torch.optim.Adam([self.picture], self.config.learning_rate)
@@ -144,11 +145,12 @@ class StyleTransfer(TorchProject):
         config = self.config
         rates = config.apply(self.optimizer, self.progress)
         with self.autocast():
-            features = self.features(self.picture)
+            features = self.features(self.picture)  # (1, channels, height, width) each
             content_loss = config.content_weight * (features[config.content_layer] - self.content_features).square().mean()
             style_loss = torch.zeros((), device=self.device)
             for name, weight in config.style_layers.items():
-                # Of this layer, (channels, channels), divided by the number of its outputs, as in the course.
+                # Of this layer, (channels, channels), divided by the number of its outputs, as in the course;
+                # the paper divides the sum of squares by 4 channels² places².
                 difference = (gram(features[name]) - self.style_grams[name]).square().mean() / features[name].numel()
                 style_loss = style_loss + config.style_weight * weight * difference
             total = content_loss + style_loss
@@ -157,6 +159,7 @@ class StyleTransfer(TorchProject):
         self.optimizer.step()
         self.steps_done += 1
         if self.steps_done % config.report_every == 0:
+            # Waits for the device, which is why it is not done in each step.
             self.losses.append([self.steps_done, *self.floats([content_loss, style_loss, total])])
         return {"loss/content": content_loss, "loss/style": style_loss, "loss/total": total, **rates}
 

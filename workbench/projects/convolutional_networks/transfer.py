@@ -124,6 +124,7 @@ class Transfer(TorchProject):
         network.tune_from(config.unfreeze)
         try:
             with torch.no_grad():
+                # A size that the network cannot take is told here, not in the first step; and a cut network learns its width.
                 network(torch.zeros(1, 3, config.picture_size, config.picture_size))
         except Exception as error:  # each network has its own way to say so
             text = f"{config.network} cannot look at pictures of {config.picture_size}x{config.picture_size}"
@@ -173,15 +174,18 @@ class Transfer(TorchProject):
         return InMemory((inputs, *self.mirrored, labels), self.train.batch_size, rng)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
+        # (batch, width) features where the network is frozen, else (batch, 3, side, side) bytes; labels (batch,).
         inputs, *mirrored, labels = batch
         config = self.config
         rates = config.apply(self.optimizer, self.progress)
         if mirrored:
+            # (batch, 1): the features of the picture or of its mirror image, by half.
             side = torch.rand(len(labels), 1, device=self.device) < 0.5
             inputs = torch.where(side, inputs, mirrored[0])
         self.optimizer.zero_grad()
         with self.autocast():
             if not self.frozen:
+                # (batch, width), or of the cnn, which has a last layer of its own, (batch, classes).
                 inputs = self.network(config.augmented(self.resized(inputs)))
             loss = F.cross_entropy(self.head(inputs), labels, label_smoothing=config.label_smoothing)
         loss.backward()
@@ -200,6 +204,7 @@ class Transfer(TorchProject):
             pieces = inputs.split(features.PIECE)
             if pictures or not self.frozen:
                 pieces = tuple(self.network(self.resized(piece.to(self.device))) for piece in pieces)
+            # In the log, as the probability of a certain mistake would round to 0, and its loss to infinity.
             return torch.cat([self.head(piece) for piece in pieces]).float().log_softmax(1)
 
     def evaluate(self, split: str) -> Iterator[Event]:

@@ -99,6 +99,7 @@ class Faces(Adversarial):
             network.to(self.device).to(memory_format=torch.channels_last)
         self.averaged = None
         if config.average:
+            # The buffers, too: batch norm's running averages belong to the weights that they were measured with.
             self.averaged = AveragedModel(self.generator, avg_fn=running_average(config.average), use_buffers=True)
         self.make_optimizers(betas=(config.beta1, 0.999))
         self.fixed_noise = self.noise(SAMPLES)
@@ -115,7 +116,7 @@ class Faces(Adversarial):
         return InMemory([self.faces], self.train.batch_size, rng, drop_last=len(self.faces) >= self.train.batch_size)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
-        real = scaled(batch[0])
+        real = scaled(batch[0])  # (batch, 3, size, size)
         if self.config.flip:
             mirrored = torch.rand(len(real), 1, 1, 1, device=self.device) < 0.5
             real = torch.where(mirrored, real.flip(3), real)
@@ -124,6 +125,7 @@ class Faces(Adversarial):
         # The discriminator learns to tell real faces from generated ones.
         with self.autocast():
             with torch.no_grad():
+                # (batch, 3, size, size), without a graph: this loss trains the discriminator alone.
                 fake = self.generator(self.noise(len(real)))
             # In two passes, as batch norm would mix the two kinds.
             on_real, on_fake = self.discriminator(real), self.discriminator(fake)
@@ -132,6 +134,7 @@ class Faces(Adversarial):
 
         # The generator learns to make new ones that the discriminator takes for real.
         with self.autocast():
+            # New noise, and with a graph: the gradient reaches the generator through the discriminator, whose weights stay as they are.
             loss_of_generator = generator_loss(self.discriminator(self.generator(self.noise(len(real)))))
         self.step_generator(loss_of_generator)
 
@@ -155,6 +158,7 @@ class Faces(Adversarial):
         for piece in pixels.split(250):
             inputs = ((piece.to(self.device).float() / 255 - mean) / deviation).contiguous(memory_format=torch.channels_last)
             if inputs.shape[-1] < JUDGE_SIDE:
+                # Small faces would leave the judge hardly a place behind its four halvings.
                 inputs = interpolate(inputs, size=(JUDGE_SIDE, JUDGE_SIDE), mode="bilinear")
             features.append(self.judge(inputs).mean((2, 3)))
         return torch.cat(features)
@@ -216,8 +220,10 @@ def scaled(pixels: Tensor) -> Tensor:
 
 def discriminator(width: int, size: int) -> nn.Sequential:
     """Convolutions that each halve the picture, down to 4x4, then one answer: (batch, 3, size, size) → (batch, 1)."""
+    # Kernel 4, stride 2, padding 1: exactly half the size. No batch norm in the first layer (Radford et al. 2016).
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
     while size > 8:
+        # Without a bias: batch norm would subtract it again.
         layers += [nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2)]
         width, size = 2 * width, size // 2
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * 4 * 4, 1))
@@ -230,6 +236,7 @@ def generator(noise_size: int, width: int, size: int) -> nn.Sequential:
     while size > 8:
         layers += [nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False), nn.BatchNorm2d(width // 2), nn.ReLU()]
         width, size = width // 2, size // 2
+    # No batch norm in the last layer (Radford et al. 2016), which gives colours.
     return nn.Sequential(*layers, nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh())
 
 

@@ -81,12 +81,13 @@ class MnistGan(Adversarial):
         return InMemory([self.digits], self.train.batch_size, rng)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
-        (real,) = batch
+        (real,) = batch  # (batch, 784) in [-1, 1]
         rates = self.apply_settings()
 
         # The discriminator learns to tell real digits from generated ones.
         with self.autocast():
             with torch.no_grad():
+                # (batch, 784), without a graph: this loss trains the discriminator alone.
                 fake = self.generator(self.noise(len(real)))
             # Both in one pass: none of its layers mixes examples.
             on_real, on_fake = self.discriminator(torch.cat((real, fake))).split(len(real))
@@ -95,6 +96,7 @@ class MnistGan(Adversarial):
 
         # The generator learns to make new ones that the discriminator takes for real.
         with self.autocast():
+            # New noise, and with a graph: the gradient reaches the generator through the discriminator, whose weights stay as they are.
             loss_of_generator = generator_loss(self.discriminator(self.generator(self.noise(len(real)))))
         self.step_generator(loss_of_generator)
 
@@ -104,8 +106,8 @@ class MnistGan(Adversarial):
     def evaluate(self, split: str) -> Iterator[Event]:
         """The Fréchet distance between 2,000 generated digits and 5,000 real ones that no training saw; lower is better.
 
-        Both are seen through the 64 features of a small classifier, see `FrechetJudge`. The classifier is trained anew, and the same, at
-        each start; where arithmetic differs (another machine, another number of threads) it comes out a little different, and so do the
+        Both are seen through the 64 features of a small classifier, see `FrechetJudge`. The classifier is trained at each start,
+        from the same seed; where arithmetic differs (another machine, another number of threads) it differs a little, and so do the
         distances.
         """
         digits = self.generator(self.frechet.noise[split])
@@ -136,6 +138,7 @@ def hidden(sizes: list[int], negative_slope: float, dropout: float) -> list[nn.M
 def trained_judge(digits: Tensor, labels: Tensor) -> nn.Sequential:
     """A small classifier of digits (784-128-64-10), trained for two epochs from a seed of its own, about a second; test accuracy 95 %."""
     devices = [digits.device] if digits.device.type == "cuda" else []
+    # The same judge in every run, and the random state of the run as it was.
     with torch.random.fork_rng(devices):
         torch.manual_seed(0)
         judge = nn.Sequential(nn.Linear(PIXELS, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)).to(digits.device)

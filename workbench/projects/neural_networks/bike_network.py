@@ -37,7 +37,7 @@ class BikeNetwork(TorchProject):
         model: Literal["course", "better"] = "better"
         """Kind of network: course, one layer of sigmoid units without biases, trained by sgd; better, see bike-sharing-better."""
         windows: list[Annotated[int, Field(ge=0, le=24)]] = Field([0], min_length=1)
-        """Windows of 21 days that are forecast: 0, the course's test weeks; 1, the 21 days before them; 2, those before, …"""
+        """Windows of 21 days that are forecast: 0, the course's test weeks; 1, the 21 days before them; 2, those before, and so on."""
         hidden: int = Field(32, ge=1)
         """Hidden units in a layer; more fit the training hours better, and may overfit."""
         layers: int = only(2, when={"model": "better"}, ge=0)
@@ -80,14 +80,15 @@ class BikeNetwork(TorchProject):
         drawn = []
         for window in self.data:
             age = window.train.columns["day"][-1] - window.train.columns["day"]
+            # For the course every hour weighs the same: age / inf is 0.
             weights = 0.5 ** (age / (math.inf if self.config.model == "course" else self.config.half_life))
             drawn.append(rng.choice(len(age), DRAWN * self.train.batch_size, p=weights / weights.sum()))
         return Batches([np.stack(drawn, axis=1)], self.train.batch_size, None)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         rows = torch.from_numpy(batch[0].T.copy()).to(self.device)  # (windows, batch)
-        inputs = torch.stack([values[row] for values, row in zip(self.features, rows, strict=True)])
-        riders = torch.stack([values[row] for values, row in zip(self.targets, rows, strict=True)])
+        inputs = torch.stack([values[row] for values, row in zip(self.features, rows, strict=True)])  # (windows, batch, inputs)
+        riders = torch.stack([values[row] for values, row in zip(self.targets, rows, strict=True)])  # (windows, batch)
         numbers = {}
         schedule = "constant" if self.config.model == "course" else "one-cycle"
         set_rate(self.optimizer, self.config.learning_rate, schedule, self.progress, rising=0.2)
@@ -98,9 +99,12 @@ class BikeNetwork(TorchProject):
             (error**2).mean(1).sum().div(2).backward()
         else:
             logs = self.network(inputs)  # (windows, members, batch)
+            # Riders are counts: the loss is the negative log-likelihood of a Poisson distribution whose log mean the network gives.
             poisson = F.poisson_nll_loss(logs, riders[:, None].expand_as(logs), reduction="none").mean(2)
+            # The sum over windows and members, so that each network descends as if alone.
             (poisson.sum() / self.of_windows("mean").mean()).backward()
             numbers["poisson"] = poisson.mean()
+            # The mean of the members in the log: the geometric mean of their forecasts, as in `riders`.
             error = (logs.mean(1).exp() - riders) / self.of_windows("scale")
         self.optimizer.step()
         return {"loss": (error**2).mean().detach(), **numbers}
@@ -218,10 +222,12 @@ class _Better(nn.Module):
         def drawn(wide: int, high: int, scale: float) -> nn.Parameter:
             return nn.Parameter(torch.randn(windows, members, wide, high) * scale)
 
+        # He et al. (2015); the residual layers start smaller, as each adds to the state.
         self.first = drawn(inputs, hidden, (2 / inputs) ** 0.5)
         self.first_bias = drawn(1, hidden, 0.0)
         self.inner = nn.ParameterList(drawn(hidden, hidden, 0.5 * (2 / hidden) ** 0.5) for _ in range(layers))
         self.inner_bias = nn.ParameterList(drawn(1, hidden, 0.0) for _ in range(layers))
+        # Nearly 0, so that the first forecast is the bias below.
         self.last = drawn(hidden, 1, 0.01)
         # It begins with the mean of all hours.
         self.last_bias = nn.Parameter(torch.tensor(logs)[:, None, None, None].repeat(1, members, 1, 1))
@@ -231,6 +237,7 @@ class _Better(nn.Module):
         chosen = slice(None) if window is None else slice(window, window + 1)
         state = features[:, None] @ self.first[chosen] + self.first_bias[chosen]
         for weight, bias in zip(self.inner, self.inner_bias, strict=True):
+            # Pre-activation residual layers (He et al. 2016): the sum itself passes no nonlinearity.
             state = state + F.silu(state) @ weight[chosen] + bias[chosen]
         output: Tensor = (F.silu(state) @ self.last[chosen] + self.last_bias[chosen])[..., 0]
         return output

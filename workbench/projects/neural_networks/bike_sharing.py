@@ -47,12 +47,14 @@ class BikeSharing(Project):
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         features, target = batch  # (batch, 56), (batch, 1)
-        hidden, output = self.forward(features)
+        hidden, output = self.forward(features)  # (batch, hidden), (batch, 1)
         error = target - output
         # Down the gradient of half the mean squared error. The output unit is linear, so its derivative is 1;
         # the sigmoid's is hidden * (1 - hidden).
         hidden_error = error @ self.hidden_to_output.T * hidden * (1 - hidden)  # (batch, hidden)
+        # The mean over the batch: so the rate does not depend on the batch size.
         rate = self.config.learning_rate / len(features)
+        # After hidden_error, which needs the weights of before the step.
         self.hidden_to_output += rate * hidden.T @ error
         self.input_to_hidden += rate * features.T @ hidden_error
         return {"loss": np.mean(error**2)}
@@ -100,5 +102,5 @@ class BikeSharing(Project):
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)), without overflow where x is far below zero."""
+    """1 / (1 + exp(-x)), as (1 + tanh(x / 2)) / 2: without overflow where x is far below zero."""
     return 0.5 * (1 + np.tanh(0.5 * x))

@@ -40,7 +40,7 @@ class LinearBoundary(Project):
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         points, labels = batch  # (batch, 2), (batch,)
-        score = self.score(points)
+        score = self.score(points)  # (batch,)
         # The one difference between the two: what is compared with 0 or 1. A perceptron's error is 0 where it is right; the other's is
         # minus the gradient of the log-loss along the score.
         output = score >= 0 if self.config.rule == "perceptron" else sigmoid(score)
@@ -57,6 +57,7 @@ class LinearBoundary(Project):
     def loss(self, score: np.ndarray, labels: np.ndarray) -> float:
         """The perceptron's criterion, max(0, -score) with the sign that is wrong; else the log-loss in nats. Means."""
         wrong_way = np.where(labels == 1, -score, score)
+        # logaddexp(0, x) is log(1 + exp(x)) without overflow.
         return float(np.mean(np.maximum(0, wrong_way) if self.config.rule == "perceptron" else np.logaddexp(0, wrong_way)))
 
     def evaluate(self, split: str) -> Iterator[Event]:

@@ -69,7 +69,7 @@ class TableClassifier(TorchProject):
         return InMemory(self.splits["train"], self.train.batch_size, rng)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
-        features, labels = batch
+        features, labels = batch  # (batch, inputs), (batch,)
         rates = self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
         with self.autocast():
@@ -117,6 +117,7 @@ class TableClassifier(TorchProject):
         row = inputs.get("row") if isinstance(inputs, dict) else None
         if not isinstance(row, dict) or not row:
             raise Problem("The input has no row.", f'Send {{"row": {{"{one_line(self.data.names[0])}": 1.5, …}}}}.', "data")
+        # A measurement that is not given counts as the mean, which standardises to 0.
         raw = self.data.mean.copy()
         for name, value in row.items():
             if name not in self.data.names:
@@ -126,8 +127,9 @@ class TableClassifier(TorchProject):
             if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
                 raise Problem(f"{one_line(name)} is not a number.", "", "data")
             raw[self.data.names.index(name)] = value
+        # Standardised by the training part, as the network saw every row.
         features = torch.from_numpy(((raw - self.data.mean) / self.data.scale).astype(np.float32)).to(self.device)
-        probabilities: Tensor = self.network(features[None]).softmax(1)[0]
+        probabilities: Tensor = self.network(features[None]).softmax(1)[0]  # (classes,)
         return {
             "answer": self.data.classes[int(probabilities.argmax())],
             "probabilities": dict(zip(self.data.classes, probabilities.tolist(), strict=True)),

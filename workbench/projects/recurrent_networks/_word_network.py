@@ -107,6 +107,7 @@ class Softmax(nn.Module):
         with torch.no_grad():
             self.bias.copy_(shares.log())
             tails = torch.stack([cluster.sum() for cluster in (shares * seen).split(self.sizes)])
+            # A cluster starts with the probability of all its seen words together.
             self.tail_bias.copy_(tails.clamp(min=NOTHING).log()[1:])
 
     def parts(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -121,15 +122,18 @@ class Softmax(nn.Module):
         """(places, width), (places,) → the loss of each place: -ln of its word's probability, in nats."""
         weights, biases = self.parts()
         cluster = torch.bucketize(targets, torch.tensor(self.ends[:-1], device=targets.device), right=True)
+        # The head's entry: the word itself, or the cluster that it is in.
         places = torch.where(cluster == 0, targets, self.ends[0] - 1 + cluster)
         losses = F.cross_entropy(F.linear(features, weights[0], biases[0]), places, reduction="none")
         for number in range(1, len(weights)):
             rows = (cluster == number).nonzero()[:, 0]
             logits = F.linear(features[rows], weights[number], biases[number])
             inside = F.cross_entropy(logits, targets[rows] - self.ends[number - 1], reduction="none")
+            # -ln P(cluster) - ln P(word | cluster).
             losses = losses.index_add(0, rows, inside)
         if not self.reserved:
             return losses
+        # The seen words share what the unseen ones leave.
         return torch.where(self.unseen[targets], self.unseen_loss, losses - math.log(1 - self.reserved))
 
     def logarithms(self, features: Tensor) -> Tensor:

@@ -93,13 +93,17 @@ class CharRnn(TorchProject):
         inputs, targets, begun = batch  # (streams, sequence) each
         if begun >= 0:
             self.epoch = begun
+            # The streams begin anew, so nothing came before.
             self.memory.zero_()
+        # From the epoch alone, so that a resumed run has the same rate.
         set_rate(self.optimizer, self.config.learning_rate * self.config.decay**self.epoch)
         self.optimizer.zero_grad()
         with self.autocast():
-            logits, memory = self.network(inputs, self.memory)
+            logits, memory = self.network(inputs, self.memory)  # (streams, sequence, symbols)
+            # Every place of every stream is one example: (streams * sequence, symbols).
             loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
         loss.backward()
+        # Between backward and step; the norm before clipping is logged, as it shows exploding gradients.
         norm = self.config.clip_gradients(self.network.parameters())
         self.optimizer.step()
         # Detached: backpropagation through time is truncated at the window's beginning.

@@ -36,7 +36,7 @@ class SentimentBigrams(ReviewProject):
         self.optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
-        rows, labels = batch
+        rows, labels = batch  # (batch,) places in the training part; (batch,) 0 or 1
         self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
         targets = torch.from_numpy(labels).to(self.device)

@@ -47,12 +47,13 @@ class SentimentEnsemble(ReviewProject):
         gru = PooledGru(size, config, self.pretrained_vectors(size, config.pretrained))
         mean = MeanOfVectors(len(self.grams), config.embedding, config.dropout)
         grams = [grams for *_, grams in self.inputs["train"]]
+        # Fitted here, once, by scikit-learn: the training steps leave it as it is.
         nb_svm = FixedSum(*linear(grams, self.reviews["train"].labels, len(self.grams), bayes=True))
         self.network = Parts([gru, mean, nb_svm]).to(self.device)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
-        rows, labels = batch
+        rows, labels = batch  # (batch,) places in the training part; (batch,) 0 or 1
         self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
         targets = torch.from_numpy(labels).to(self.device)

@@ -1,4 +1,4 @@
-"""Says whether a film review is positive with a GRU of which every state has a say. Recipe: sentiment-gru."""
+"""Says whether a film review is positive with a GRU, from the maximum and the mean of its states. Recipe: sentiment-gru."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ class SentimentGru(ReviewProject):
         self.optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
-        rows, labels = batch
+        rows, labels = batch  # (batch,) places in the training part; (batch,) 0 or 1
         self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
         targets = torch.from_numpy(labels).to(self.device)

@@ -43,7 +43,7 @@ class SentimentLstm(ReviewProject):
         self.optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
-        rows, labels = batch
+        rows, labels = batch  # (batch,) places in the training part; (batch,) 0 or 1
         self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
         targets = torch.from_numpy(labels).to(self.device)
@@ -64,6 +64,7 @@ class Lstm(nn.Module):
         super().__init__()
         self.length = config.length
         self.vectors = nn.Embedding(size, config.embedding, padding_idx=0)
+        # PyTorch warns of dropout in a single layer, where there is nothing for it to do.
         between = BETWEEN if config.layers > 1 else 0.0
         self.recurrent = nn.LSTM(config.embedding, config.hidden, config.layers, batch_first=True, dropout=between)
         self.dropout = nn.Dropout(config.dropout)

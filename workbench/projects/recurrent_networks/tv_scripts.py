@@ -125,9 +125,11 @@ class TvScripts(TorchProject):
         self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
         with self.autocast():
+            # (streams, sequence, width)
             features, memory = self.network(inputs, self.memory if streamed else self.zero_state(len(inputs)))
             loss = self.losses(features, targets).mean()
         loss.backward()
+        # Between backward and step; the norm before clipping is logged, as it shows exploding gradients.
         norm = self.config.clip_gradients(self.network.parameters())
         self.optimizer.step()
         if streamed:
@@ -138,7 +140,7 @@ class TvScripts(TorchProject):
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
         """The loss of each target: after every word, or after the window's last word only."""
         if self.config.learns == "last":
-            features = features[:, -1]
+            features = features[:, -1]  # (windows, width)
         losses: Tensor = self.network.output(features.reshape(targets.numel(), -1), targets.flatten())
         return losses
 

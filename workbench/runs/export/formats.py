@@ -28,7 +28,7 @@ def export(run: Run, form: str, out: Path | None = None) -> None:
         folder = out or Path(f"{run.id}-tensorboard")
         print(f"{to_tensorboard(run, folder)} records; tensorboard --logdir {folder}", file=sys.stderr)
     elif out or form == "html":
-        print(said(save(run, form, out or Path(f"{run.id}.{form}"))), file=sys.stderr)
+        print(saved_at(save(run, form, out or Path(f"{run.id}.{form}"))), file=sys.stderr)
     else:
         for piece in _pieces(run, form):
             print(piece, end="")
@@ -36,6 +36,7 @@ def export(run: Run, form: str, out: Path | None = None) -> None:
 
 def save(run: Run, form: str, file: Path) -> Path:
     """Write it as html, csv or json; returns the file's whole path."""
+    # Half a surrogate pair, which a foreign text may hold, cannot be written as UTF-8.
     data = "".join(_pieces(run, form)).encode(errors="replace")
     if file.exists() and not file.is_file():
         file.write_bytes(data)  # a pipe or a device: nothing to replace
@@ -44,7 +45,7 @@ def save(run: Run, form: str, file: Path) -> Path:
     return file.absolute()
 
 
-def said(file: Path) -> str:
+def saved_at(file: Path) -> str:
     """Where a written file is, and over SSH how it comes to the person's own machine."""
     fetch = terminal.scp_line(file)
     return f"{file}" + (f"\n{fetch}" if fetch else "")
@@ -95,6 +96,7 @@ def to_tensorboard(run: Run, folder: Path) -> int:
 
     def noted() -> Iterator[Any]:
         for event in Tail(run.events).read():
+            # A series holds no times, but TensorBoard can draw over them.
             times[event.step] = event.time
             yield event
 
@@ -115,6 +117,7 @@ def to_tensorboard(run: Run, folder: Path) -> int:
                 except OSError:
                     continue  # the picture is gone, or is none
             elif isinstance(event, Text):
+                # TensorBoard's text plugin takes a tensor of strings without dimensions.
                 text = TensorProto(dtype="DT_STRING", string_val=[event.text.encode()], tensor_shape=TensorShapeProto())
                 data = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
                 value = Summary.Value(tag=tag, tensor=text, metadata=data)

@@ -34,6 +34,7 @@ def to_html(run: Run) -> Iterator[str]:
     history = History()
     history.fold(Tail(run.events).read())
     recipe, summary, state = run.recipe(), summarize(history, log_size(run)), state_of(run)
+    # The choice of log_every is left out where the loop made it: it tells a reader nothing.
     marks = [mark for mark in history.marks if mark.command or set(mark.settings) != {"train.log_every"}]
     yield from (
         templates()
@@ -66,16 +67,17 @@ def templates() -> "jinja2.Environment":
     def cleaned(value: Any) -> Any:
         return one_line(value, 2000) if isinstance(value, str) and not isinstance(value, Markup) else value
 
-    made = jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
         finalize=cleaned,
+        # A misspelt name in a template is an error, not a hole in the page.
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["svg"] = svg
-    made.filters |= {
+    environment.globals["svg"] = svg
+    environment.filters |= {
         "count": formatting.count,
         "lines": lambda text: escape(clean(text)),
         "metric": verdict.short_name,
@@ -84,11 +86,12 @@ def templates() -> "jinja2.Environment":
         "shown": compare.shown,
         "wanted": verdict.wanted,
     }
-    return made
+    return environment
 
 
 def _facts(history: History, attempt: int) -> dict[str, str]:
     return {
+        # localtime fails on what a damaged log may give as a time.
         "started": time.strftime("%Y-%m-%d %H:%M", time.localtime(history.started)) if 0 < history.started < 1e11 else "",
         "time": formatting.duration(history.seconds),
         "steps": formatting.count(history.step) + (f" of {formatting.count(history.steps)}" if history.steps > history.step else ""),
@@ -122,6 +125,7 @@ def _charts(recipe: Recipe, history: History, moments: list[int]) -> list[tuple[
         for tag in sorted(tags, key=lambda tag: (SLOTS.get(split_tag(tag)[0], 3), tag)):
             split, _, name = split_tag(tag)
             taken = {line.slot for line in lines}
+            # The colour of the split, or where another line of this chart has that, the first free one.
             free = next((slot for slot in range(svg.SLOTS) if slot not in taken), len(lines))
             slot = SLOTS.get(split, free)
             series = history.series[tag]

@@ -47,6 +47,7 @@ def _figure(run: Run, events: Sequence[Tagged]) -> dict[str, Any]:
             content = _table(event)
         else:
             content = _charted(run, events)
+    # A missing or damaged artifact costs its own figure, not the page.
     except (OSError, ValueError, Problem) as error:
         content = {"kind": "problem", "problem": str(error)}
     return {"metric": metric, "where": " · ".join(filter(None, where)), "wide": _is_wide(event), **content}
@@ -71,6 +72,7 @@ def _charted(run: Run, events: Sequence[Tagged]) -> dict[str, Any]:
             labels = (one_line(event.labels[0], 40), one_line(event.labels[1], 40))
             lines.append(svg.Line(series or split or metric, x, y, len(lines)))
             continue
+        # Rounded up, so that no more than POINTS are left.
         every = -(-len(x) // POINTS) or 1
         names = event.labels if len(event.labels) == len(x) else [""] * len(x)
         for name in dict.fromkeys(names):
@@ -82,6 +84,7 @@ def _charted(run: Run, events: Sequence[Tagged]) -> dict[str, Any]:
 def _source(png: bytes) -> str:
     from markupsafe import Markup
 
+    # Marked as safe: base64 needs no escaping, and as a text it would be cut to a line of 2,000 characters.
     return Markup(f"data:image/png;base64,{base64.b64encode(png).decode()}")
 
 
@@ -91,14 +94,17 @@ def _images(run: Run, event: Images) -> dict[str, Any]:
         raise ValueError("it is no PNG, or a very large one")
     width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")  # PNG, 11.2.2 IHDR
     columns = max(1, event.columns)
+    # Only the captions tell how many pictures the grid holds.
     rows = -(-len(event.captions) // columns)
     if len(event.captions) < 2 or not any(event.captions) or not width or not height or rows > height:
         caption = event.captions[0] if event.captions else ""
         return {"kind": "images", "image": _source(data), "tiles": [], "look": "pixels" if width < 400 else "", "caption": caption}
     tile_width, tile_height = width / columns, height / rows
+    # In pixels of CSS: small pictures are enlarged, large ones reduced.
     wide = 168 if tile_width > 128 else 104 if tile_width > 48 else 72
 
     def share(place: int, places: int) -> str:
+        # background-position in CSS: p % of the sheet lies on p % of the tile, so the last of n tiles is at 100 %, not at (n - 1) / n.
         return f"{place / (places - 1) * 100 if places > 1 else 0:.3f}"
 
     captions = enumerate(event.captions[:TILES])
@@ -119,6 +125,7 @@ def _images(run: Run, event: Images) -> dict[str, Any]:
 def _matrix(run: Run, event: Matrix) -> dict[str, Any]:
     values = read_rows(run.path / event.file).tolist() if event.file else event.values
     across = max(map(len, values), default=0)
+    # The difference is not 0 for NaN and infinity.
     finite = [value for row in values for value in row if value - value == 0]
     low, high = min(0.0, *finite) if finite else 0.0, max(finite, default=0.0)
     shares = [[(value - low) / (high - low or 1.0) if value - value == 0 else 0.0 for value in row] for row in values]

@@ -12,7 +12,7 @@ SLOTS = 8
 FEW = 40
 """Points up to which each is drawn as a dot, with its value on hover."""
 LOG_FROM = 100
-"""The y-axis is logarithmic where all values are positive and the largest is so many times the smallest."""
+"""Ratio of the largest to the smallest value above which the y-axis is logarithmic, where all values are positive."""
 
 
 class Line(NamedTuple):
@@ -35,7 +35,7 @@ class Scale(NamedTuple):
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        low, high, at = (math.log10(each) if self.log else each for each in (self.low, self.high, value))
+        low, high, at = (math.log10(edge) if self.log else edge for edge in (self.low, self.high, value))
         return self.start + (at - low) / (high - low) * (self.end - self.start)
 
 
@@ -98,9 +98,11 @@ def _scale(low: float, high: float, start: float, end: float, room: bool = False
     low, high = max(low, -1e300), min(high, 1e300)  # so that their difference is a number
     if room and 0 < low * LOG_FROM < high:
         return Scale(low, high, start, end, log=True)
+    # All values are the same: 10 % around them, as a scale needs a height.
     if high - low <= abs(high) * 1e-12:
         low, high = low - (abs(low) or 1) * 0.1, high + (abs(high) or 1) * 0.1
     spare = (high - low) * 0.04 if room else 0.0
+    # Values close above zero are drawn from zero on.
     bottom = 0.0 if 0 <= low < spare * 3 else low - spare
     return Scale(bottom if room else low, high + spare, start, end)
 
@@ -110,11 +112,12 @@ def ticks(scale: Scale, parts: int) -> list[float]:
     if scale.log:
         first, last = math.ceil(math.log10(scale.low) - 1e-9), math.floor(math.log10(scale.high) + 1e-9)
         every = max(1, round((last - first) / parts))
-        found = [10.0**power for power in range(first, last + 1, every)]
-        return found if len(found) > 1 else [scale.low, scale.high]
+        powers = [10.0**power for power in range(first, last + 1, every)]
+        return powers if len(powers) > 1 else [scale.low, scale.high]
     rough = (scale.high - scale.low) / parts
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(each * power for each in (1, 2, 2.5, 5, 10) if each * power >= rough * 0.999)
+    # 0.999, and 1e-9 below: a tick must not be lost to rounding.
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     first = math.ceil(scale.low / step - 1e-9)
     return [round((first + place) * step, 12) for place in range(math.floor(scale.high / step + 1e-9) - first + 1)]
 
@@ -130,8 +133,8 @@ def thinned(x: Sequence[float], y: Sequence[float], scale: Scale) -> list[list[t
 
     def close() -> None:
         low, high = min(column, key=lambda point: point[1]), max(column, key=lambda point: point[1])
-        kept = sorted({0, column.index(low), column.index(high), len(column) - 1})
-        pieces[-1] += [column[place] for place in kept]
+        chosen = sorted({0, column.index(low), column.index(high), len(column) - 1})
+        pieces[-1] += [column[place] for place in chosen]
         column.clear()
 
     at = None
