@@ -57,7 +57,7 @@ class Index:
         self._seen: set[str] = set()
 
     def load(self, path: Path) -> Loaded:
-        """What `recipe.load` returns, or raises, without starting a process."""
+        """What `load_recipe` returns, or raises, without starting a process."""
         name, before = str(path), stamp(path)
         self._seen.add(name)
         entry = self._kept.entries.get(name)

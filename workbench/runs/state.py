@@ -1,4 +1,4 @@
-"""How a run is now: alive is that its lock is held; how it ended is what its parent wrote."""
+"""How a run is now: alive is that its lock is held; how it ended is what its supervisor wrote."""
 
 import time
 from typing import Any
@@ -42,7 +42,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state_of(run: Run) -> State:
-    """How a run is now: alive is that its lock is held; how it ended is what its parent wrote."""
+    """How a run is now: alive is that its lock is held; how it ended is what its supervisor wrote."""
     holder = lock.content(run.lock)
     attempt = attempts(run)
     host = one_line(str(holder.get("host") or lock.host()), 80)

@@ -68,7 +68,7 @@ def _do(loop: Obedient, command: Command) -> str | None:
         case "checkpoint":
             loop.save(pinned=True)
             return f"kept: step {loop.place.step}"
-        case "kill":  # its parent's and the kernel's matter
+        case "kill":  # its supervisor's and the kernel's matter
             pass
         case _:
             raise Problem(f"{one_line(command.verb, 40)} is not a command.")
