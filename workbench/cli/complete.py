@@ -76,15 +76,15 @@ def _offers(before: Sequence[str], current: str) -> Iterable[Offer]:
     if current.startswith("-"):
         return [*((name, option.help or "") for name, option in options.items()), ("--help", "")]
     if hasattr(command, "commands"):
-        return [(name, each.get_short_help_str(100)) for name, each in command.commands.items() if not each.hidden]
-    places = [each for each in command.params if each.param_type_name == "argument"]
-    if len(arguments) >= len(places) and not (places and places[-1].nargs == -1):
+        return [(name, subcommand.get_short_help_str(100)) for name, subcommand in command.commands.items() if not subcommand.hidden]
+    positional = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+    if len(arguments) >= len(positional) and not (positional and positional[-1].nargs == -1):
         return []
-    return _values(places[min(len(arguments), len(places) - 1)].name, command.name, arguments)
+    return _values(positional[min(len(arguments), len(positional) - 1)].name, command.name, arguments)
 
 
 def _options(command: Any) -> dict[str, Any]:
-    return {name: each for each in command.params if each.param_type_name == "option" for name in each.opts}
+    return {name: parameter for parameter in command.params if parameter.param_type_name == "option" for name in parameter.opts}
 
 
 def _values(parameter: str, command: str, arguments: Sequence[str]) -> Iterable[Offer]:
@@ -125,8 +125,8 @@ def data_sets() -> list[Offer]:
     from workbench.datasets.store.catalog import catalog
 
     sets = catalog()
-    variants = [(f"{name}:{variant}", about.title) for name, each in sets.items() for variant, about in each.variants.items()]
-    return [*((name, each.title) for name, each in sets.items()), *variants]
+    variants = [(f"{name}:{variant}", about.title) for name, data_set in sets.items() for variant, about in data_set.variants.items()]
+    return [*((name, data_set.title) for name, data_set in sets.items()), *variants]
 
 
 def setting_keys(recipe: str) -> list[Offer]:
@@ -143,6 +143,6 @@ def setting_keys(recipe: str) -> list[Offer]:
         properties = {}
     from workbench.recipes.recipe import Compute, Train
 
-    offers = [(f"config.{name}=", str(each.get("description", ""))) for name, each in properties.items()]
+    offers = [(f"config.{name}=", str(definition.get("description", ""))) for name, definition in properties.items()]
     offers += [(f"{section}.{name}=", "") for section, kind in (("train", Train), ("compute", Compute)) for name in kind.__struct_fields__]
     return [*offers, ("seed=", "")]

@@ -24,12 +24,12 @@ def list_(as_json: AsJson = False) -> None:
 
     sets = stored.everything()
     if as_json:
-        print_json([_described(each) for each in sets])
+        print_json([_described(data_set) for data_set in sets])
         return
     rows = []
-    for each in sets:
-        name = f"  :{each.variant}" if each.variant else each.name
-        rows.append([name, size(each.bytes) if each.bytes else "", each.words, each.about.title])
+    for data_set in sets:
+        name = f"  :{data_set.variant}" if data_set.variant else data_set.name
+        rows.append([name, size(data_set.bytes) if data_set.bytes else "", data_set.words, data_set.about.title])
     table(["SET", "SIZE", "STATE", "TITLE"], rows)
 
 

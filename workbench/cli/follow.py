@@ -50,9 +50,9 @@ def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started:
     except KeyboardInterrupt:
         if started and not start.has_trained(run):
             print("\nTaking the start back …", file=sys.stderr, flush=True)
-            gone = start.cancel(run)
+            canceled = start.cancel(run)
             print(
-                "Nothing of it is left." if gone else f"{run.id} had begun to train, or had ended: it stays, and is stopped.",
+                "Nothing of it is left." if canceled else f"{run.id} had begun to train, or had ended: it stays, and is stopped.",
                 file=sys.stderr,
             )
             return LET_GO

@@ -29,11 +29,11 @@ def doctor(as_json: AsJson = False) -> None:
 
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     findings: list[tuple[str, Finding]] = []
-    for part, found in checks.look():
-        findings += [(part, finding) for finding in found]
+    for part, part_findings in checks.look():
+        findings += [(part, finding) for finding in part_findings]
         if not as_json:
             print(part)
-            for finding in found:
+            for finding in part_findings:
                 _print(finding, width)
     bad, warned = (sum(finding.level == level for _, finding in findings) for level in ("bad", "warn"))
     if as_json:
@@ -161,8 +161,8 @@ def _clean_checkpoints(references: list[str], yes: bool) -> None:
         tell(f"{size(amount)} freed.")
 
 
-def _number(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' * (number != 1)}"
+def _number(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _make_sure(what: str, yes: bool) -> None:
@@ -199,5 +199,5 @@ def preferences(preferred: Annotated[list[str] | None, typer.Argument(metavar="[
 
     for word in preferred or []:
         preferring.put(*pair(word))
-    for name, known in preferring.KNOWN.items():
-        put(f"{name}={preferring.get(name)}  ({', '.join(known.choices)}: {known.about})")
+    for name, preference in preferring.KNOWN.items():
+        put(f"{name}={preferring.get(name)}  ({', '.join(preference.choices)}: {preference.about})")

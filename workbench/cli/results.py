@@ -21,9 +21,9 @@ def _show(as_json: bool) -> None:
     from workbench.recipes.load import load_recipe
     from workbench.runs import measured
 
-    kept = measured.read()
+    committed = measured.read()
     if as_json:
-        print_json(kept)
+        print_json(committed)
         return
     rows: list[list[str] | str] = []
     for path in shipped_and_own():
@@ -31,7 +31,7 @@ def _show(as_json: bool) -> None:
             loaded = load_recipe(path)
         except Problem:
             continue  # `dlwb list` says what is wrong with it
-        groups = measured.groups([result for result in kept if result.recipe == path.stem])
+        groups = measured.groups([result for result in committed if result.recipe == path.stem])
         for seeds in groups:
             about = [measured.wall_time(seeds), measured.machine(seeds[0])]
             about += [f"{len(seeds)} seeds"] if len(seeds) > 1 else []

@@ -61,10 +61,10 @@ class DlwbApp(App[None], inherit_bindings=False):
         self.starting = False
         """Set from Enter on a recipe until its run's screen is there."""
         for name, colors in palette.THEMES.items():
-            own = {"foreground": colors.text, "background": colors.ground, "surface": colors.raised, "panel": colors.raised}
-            named = {"success": colors.good, "warning": colors.warn, "error": colors.bad, "accent": colors.accent}
+            base_colors = {"foreground": colors.text, "background": colors.ground, "surface": colors.raised, "panel": colors.raised}
+            meanings = {"success": colors.good, "warning": colors.warn, "error": colors.bad, "accent": colors.accent}
             self.register_theme(
-                Theme(name, colors.accent, dark=colors.dark, variables=palette.variables(name), **own, **named)  # type: ignore[arg-type]
+                Theme(name, colors.accent, dark=colors.dark, variables=palette.variables(name), **base_colors, **meanings)  # type: ignore[arg-type]
             )
         theme = preferences.get("theme")
         self.wear(palette.fitting(self.console.color_system) if theme == "auto" else theme)
@@ -247,10 +247,10 @@ class DlwbApp(App[None], inherit_bindings=False):
         from workbench.tui.models import run_actions as steer
 
         def ask() -> None:
-            said, command = steer.ask(run, verb, request)
+            reply, command = steer.ask(run, verb, request)
             if command:
                 self.library.feed(run).asked[command] = verb
-            self.call_from_thread(self.say, said)
+            self.call_from_thread(self.say, reply)
             if not run.path.exists():
                 self.call_from_thread(self._gone, run)
 

@@ -19,19 +19,19 @@ USUAL = ("nano", "vi")
 def command() -> list[str]:
     """What $VISUAL, else $EDITOR says, else a usual editor. Raises Problem where there is none."""
     for name in ("VISUAL", "EDITOR"):
-        given = os.environ.get(name, "")
+        setting = os.environ.get(name, "")
         try:
-            words = shlex.split(given)
+            words = shlex.split(setting)
         except ValueError:
-            raise Problem(f"${name} cannot be read: {one_line(given, 80)}.", "It has a quote that is not closed.") from None
+            raise Problem(f"${name} cannot be read: {one_line(setting, 80)}.", "It has a quote that is not closed.") from None
         if words:
             if not shutil.which(words[0]):
                 raise Problem(f"${name} names {one_line(words[0], 80)}, which is not there.", "Set it to an editor that is installed.")
             return words
-    found = next(filter(None, map(shutil.which, USUAL)), None)
-    if not found:
+    program = next(filter(None, map(shutil.which, USUAL)), None)
+    if not program:
         raise Problem("No editor is known.", "Set one before dlwb is started: export EDITOR=nano")
-    return [found]
+    return [program]
 
 
 def edit(app: App[Any], frame: Frame, path: Path) -> None:

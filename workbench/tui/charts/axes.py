@@ -23,12 +23,12 @@ class Scale:
 
         On a log scale what is not positive lies at 0.
         """
-        given = np.clip(np.asarray(values, np.float64), -HUGE, HUGE)
+        clipped = np.clip(np.asarray(values, np.float64), -HUGE, HUGE)
         low, high = self.low, self.high
         if self.log:
             low, high = math.log10(low), math.log10(high)
-            given = np.log10(np.maximum(given, self.low))
-        return np.clip((given - low) / (high - low), 0.0, 1.0)
+            clipped = np.log10(np.maximum(clipped, self.low))
+        return np.clip((clipped - low) / (high - low), 0.0, 1.0)
 
 
 def step_for(span: float, parts: float) -> float:
@@ -94,9 +94,9 @@ def ticks(scale: Scale, parts: float) -> list[float]:
             stride = max(1, math.ceil((last - first) / max(parts, 1) - 1e-9))
             return [10.0**power for power in range(math.ceil(first - 1e-9), math.floor(last + 1e-9) + 1, stride)]
         powers = range(math.floor(first), math.ceil(last) + 1)
-        found = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
-        found = [value for value in found if scale.low * (1 - 1e-9) <= value <= scale.high * (1 + 1e-9)]
-        return found if len(found) <= parts + 1 else [found[0], found[-1]]
+        candidates = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+        candidates = [value for value in candidates if scale.low * (1 - 1e-9) <= value <= scale.high * (1 + 1e-9)]
+        return candidates if len(candidates) <= parts + 1 else [candidates[0], candidates[-1]]
     for more in (1.0, 2.0, 4.0):
         step = step_for(scale.high - scale.low, parts * more)
         numbers = range(math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9) + 1)

@@ -66,10 +66,10 @@ def line(columns: Columns, x: Scale, y: Scale, height: int) -> Dots:
 def block(dots: Dots, row: int, column: int) -> None:
     """Make one dot a square of four inside its cell, so that a single point is seen."""
     rows, columns = (row, row ^ 1), (column, column ^ 1)
-    for one in rows:
-        for other in columns:
-            if one < dots.shape[0] and other < dots.shape[1]:
-                dots[one, other] = True
+    for dot_row in rows:
+        for dot_column in columns:
+            if dot_row < dots.shape[0] and dot_column < dots.shape[1]:
+                dots[dot_row, dot_column] = True
 
 
 def _bridge(columns: Columns, x: Scale, y: Scale, top: Rows, bottom: Rows, height: int) -> Dots:
@@ -139,7 +139,7 @@ def clipped(x_values: Values, y_values: Values, x: Scale, y: Scale) -> tuple[Val
         inside = (start >= low) & (start <= high)
         enter = np.where(still, np.where(inside, 0.0, 2.0), np.minimum(to_low, to_high)).max(axis=0, initial=0.0)
         leave = np.where(still, 1.0, np.maximum(to_low, to_high)).min(axis=0, initial=1.0)
-        seen = enter <= leave
-        ends = [start[:, seen] + way[:, seen] * share[seen] for share in (enter, leave)]
+        visible = enter <= leave
+        ends = [start[:, visible] + way[:, visible] * share[visible] for share in (enter, leave)]
     joined = np.stack([*ends, np.full_like(ends[0], np.nan)], axis=2)  # (2, segments, 3)
     return joined[0].ravel(), joined[1].ravel()

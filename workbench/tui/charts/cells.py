@@ -117,13 +117,13 @@ def cut(text: str, width: int) -> str:
     sizes = [get_character_cell_size(character) for character in text]
     if sum(sizes) <= width:
         return text
-    used, kept = 1, []
+    used, beginning = 1, []
     for character, size in zip(text, sizes, strict=True):
         if used + size > width:
             break
-        kept.append(character)
+        beginning.append(character)
         used += size
-    return "".join(kept).rstrip() + "…" if width > 0 else ""
+    return "".join(beginning).rstrip() + "…" if width > 0 else ""
 
 
 def text_width(text: str) -> int:

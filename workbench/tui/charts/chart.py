@@ -192,8 +192,8 @@ class Chart(Canvas):
             focused,
         )
         shown = {_identity(line) for line in lines}
-        self._smoothed = {key: kept for key, kept in self._smoothed.items() if key in shown}
-        self._pyramids = {key: kept for key, kept in self._pyramids.items() if key in shown}
+        self._smoothed = {key: smoothed for key, smoothed in self._smoothed.items() if key in shown}
+        self._pyramids = {key: pyramid for key, pyramid in self._pyramids.items() if key in shown}
         before, self._lines, self._drawn = self._drawn, tuple(lines), self._content(lines, smooth)
         return [] if self._drawn == before and self._cells is not None else self.redraw()
 
@@ -204,7 +204,7 @@ class Chart(Canvas):
             (_identity(line), line.name, line.points, line.faint, trace.slot, trace.pyramid and trace.pyramid.state)
             for line, trace in zip(lines, plot.traces, strict=True)
         ]
-        return (shown, smooth, *(getattr(plot, each.name) for each in fields(plot) if each.name != "traces"))
+        return (shown, smooth, *(getattr(plot, part.name) for part in fields(plot) if part.name != "traces"))
 
     def draw(self, width: int, height: int) -> Cells:
         return draw(self._plot, width, height)
@@ -224,17 +224,17 @@ class Chart(Canvas):
 
     def moved(self, cursor: float | None, columns: int) -> float | None:
         """Where a cursor gets to that is moved so many columns: onto a point, the next one at least; None where there is none."""
-        known = [trace.pyramid.x for trace in self._plot.traces if trace.pyramid]
-        if not known:
+        grids = [trace.pyramid.x for trace in self._plot.traces if trace.pyramid]
+        if not grids:
             return None
         if cursor is None:
-            return max(float(x[-1]) for x in known)
+            return max(float(x[-1]) for x in grids)
         target = cursor + columns * x_step(self._plot, *self.size)
-        found: list[float] = []
-        for x in known:
+        candidates: list[float] = []
+        for x in grids:
             places = [*np.searchsorted(x, [target, cursor], "right"), *(np.searchsorted(x, [target, cursor], "left") - 1)]
-            found += x[np.clip(places, 0, len(x) - 1)].tolist()
-        return min((x for x in found if (x - cursor) * columns > 0 or not columns), key=lambda x: abs(x - target), default=cursor)
+            candidates += x[np.clip(places, 0, len(x) - 1)].tolist()
+        return min((x for x in candidates if (x - cursor) * columns > 0 or not columns), key=lambda x: abs(x - target), default=cursor)
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         self.capture_mouse()
@@ -283,7 +283,7 @@ class Chart(Canvas):
         """Give each new name a colour for good: its split's own if that is free, else the next free one."""
         new = dict.fromkeys(line.name for line in lines if line.slot is None and line.name not in self._slots)
         for name in sorted(new, key=lambda name: name not in _OWN_SLOTS):
-            taken = set(self._slots.values())
-            free = [slot for slot in range(SLOTS) if slot not in taken] or [len(self._slots) % SLOTS]
-            wanted = _OWN_SLOTS.get(name, -1)
-            self._slots[name] = wanted if wanted in free else free[0]
+            occupied = set(self._slots.values())
+            free = [slot for slot in range(SLOTS) if slot not in occupied] or [len(self._slots) % SLOTS]
+            preferred = _OWN_SLOTS.get(name, -1)
+            self._slots[name] = preferred if preferred in free else free[0]

@@ -117,7 +117,7 @@ def quarter_cells(pixels: Pixels, colors: str | None) -> tuple[NDArray[np.uint32
     backs = (four * ~masks).sum(3) / (~masks).sum(3)
     losses = ((four - np.where(masks, fronts[..., None, :], backs[..., None, :])) ** 2).sum((3, 4))
     way = losses.argmin(0)[None, ..., None]
-    pairs = [np.take_along_axis(each, way, 0)[0] for each in (fronts, backs)]
+    pairs = [np.take_along_axis(shades, way, 0)[0] for shades in (fronts, backs)]
     codes, keys = half_cells(reduced(np.stack(pairs, 1).reshape(even, wide // 2, 3).astype(np.uint8), colors, dither=not few))
     codes = np.array([ord(quarter) for quarter in _QUARTERS], np.uint32)[way[0, ..., 0]]
     if tall % 2:
@@ -147,19 +147,19 @@ def reduced(pixels: Pixels, colors: str | None, dither: bool = True) -> Pixels:
     if colors == "truecolor":
         return pixels & np.uint8(0xFC) | pixels >> np.uint8(6)
     tall, wide = pixels.shape[:2]
-    given = pixels.astype(np.float32)
+    colored = pixels.astype(np.float32)
     if dither:
         noise = np.tile(_BAYER, (tall // 4 + 1, wide // 4 + 1))[:tall, :wide, None]
         # 256 colours have greys enough.
-        strength = np.where(np.ptp(given, axis=2, keepdims=True) > 24, 24, 0) if colors == "256" else 80
-        given = np.clip(given + noise * strength, 0, 255)
+        strength = np.where(np.ptp(colored, axis=2, keepdims=True) > 24, 24, 0) if colors == "256" else 80
+        colored = np.clip(colored + noise * strength, 0, 255)
     if colors == "256":
         # The cube's levels and the ramp of greys, as xterm has them; each channel of the cube is nearest by itself.
-        cube = _CUBE[np.abs(given[..., None] - _CUBE).argmin(axis=-1)]
-        grey = np.clip(np.rint((given.mean(axis=2, keepdims=True) - 8) / 10), 0, 23) * 10 + 8
-        nearer = ((given - grey) ** 2).sum(axis=2) < ((given - cube) ** 2).sum(axis=2)
+        cube = _CUBE[np.abs(colored[..., None] - _CUBE).argmin(axis=-1)]
+        grey = np.clip(np.rint((colored.mean(axis=2, keepdims=True) - 8) / 10), 0, 23) * 10 + 8
+        nearer = ((colored - grey) ** 2).sum(axis=2) < ((colored - cube) ** 2).sum(axis=2)
         return np.asarray(np.where(nearer[..., None], grey, cube), np.uint8)
-    distance = ((given[:, :, None, :] - _SIXTEEN) ** 2).sum(axis=3)
+    distance = ((colored[:, :, None, :] - _SIXTEEN) ** 2).sum(axis=3)
     return np.asarray(_SIXTEEN[distance.argmin(axis=2)], np.uint8)
 
 
@@ -187,10 +187,10 @@ def lay_out(count: int, tile: tuple[int, int], columns: int, captions: int, widt
         return min(room[0] / wide, room[1] / tall)
 
     def best(shown: int) -> int:
-        kept = min(columns, shown)
-        other = max(range(min(step, shown), shown + 1, step), key=lambda across: share(shown, across))
-        small = share(shown, kept) * wide < smallest or share(shown, other) > 1.25 * share(shown, kept)
-        return other if small else kept
+        grid = min(columns, shown)
+        reflowed = max(range(min(step, shown), shown + 1, step), key=lambda across: share(shown, across))
+        small = share(shown, grid) * wide < smallest or share(shown, reflowed) > 1.25 * share(shown, grid)
+        return reflowed if small else grid
 
     smallest = min(wide, _SMALLEST)
     shown, across = count, best(count)
@@ -207,8 +207,8 @@ def tiles(pixels: Pixels, columns: int, captions: Sequence[str]) -> list[Pixels]
         return [pixels]
     columns = max(1, min(columns, pixels.shape[1]))
     rows = min(-(-len(captions) // columns), pixels.shape[0])
-    found = [part for row in np.array_split(pixels, rows, axis=0) for part in np.array_split(row, columns, axis=1)]
-    return found[: len(captions)]
+    parts = [part for row in np.array_split(pixels, rows, axis=0) for part in np.array_split(row, columns, axis=1)]
+    return parts[: len(captions)]
 
 
 def draw(
@@ -225,25 +225,25 @@ def draw(
     if not (pixels.size and width > 0 and height > 0):
         return cells
     named = int(any(captions) and height >= 3)
-    found = tiles(pixels, columns, captions)
+    pictures = tiles(pixels, columns, captions)
     if only is not None:
-        only = [place for place in only if place < len(found)]
-        found, captions, columns = [found[place] for place in only], [captions[place] for place in only], len(only)
-        if not found:
+        only = [place for place in only if place < len(pictures)]
+        pictures, captions, columns = [pictures[place] for place in only], [captions[place] for place in only], len(only)
+        if not pictures:
             return cells
     step = 2 if named and len(captions) > 2 and len(set(captions[::2])) == 1 else 1  # every second caption is the same: pairs
-    layout = lay_out(len(found), found[0].shape[:2], columns, named, width, height, step)
-    first = scaled(found[0], layout.width, layout.height * 2)
+    layout = lay_out(len(pictures), pictures[0].shape[:2], columns, named, width, height, step)
+    first = scaled(pictures[0], layout.width, layout.height * 2)
     longest = max(map(text_width, captions)) if named else -1
     if longest > max(first.shape[1], 13):
-        taller = lay_out(len(found), found[0].shape[:2], columns, 2, width, height, step)
-        if scaled(found[0], taller.width, taller.height * 2).shape == first.shape and taller.shown == layout.shown:
+        taller = lay_out(len(pictures), pictures[0].shape[:2], columns, 2, width, height, step)
+        if scaled(pictures[0], taller.width, taller.height * 2).shape == first.shape and taller.shown == layout.shown:
             layout, named = taller, 2
     pitch = max(first.shape[1] + 1, min(layout.width + 1, min(14, longest + 1))), -(-first.shape[0] // 2) + named
     down = -(-layout.shown // layout.columns)
     if not named and down * (pitch[1] + 1) <= height + 1:
         pitch = pitch[0], pitch[1] + 1  # a free row between them, where there is one
-    for number, tile in enumerate(found[: layout.shown]):
+    for number, tile in enumerate(pictures[: layout.shown]):
         left, top = number % layout.columns * pitch[0], number // layout.columns * pitch[1]
         codes, keys = quarter_cells(scaled(tile, layout.width, layout.height * 2, 2), colors)
         rows, across = codes.shape
@@ -251,8 +251,8 @@ def draw(
         cells.codes[place], cells.keys[place] = codes[: height - top, : width - left], keys[: height - top, : width - left]
         for row, line in enumerate(_caption(captions[number], min(pitch[0] - 1, width - left), named) if number < len(captions) else ()):
             cells.write(left, top + rows + row, line, CAPTION)
-    if layout.shown < len(found):
-        note = f"+{len(found) - layout.shown}"
+    if layout.shown < len(pictures):
+        note = f"+{len(pictures) - layout.shown}"
         cells.write(width - text_width(note), height - 1, note, NOTE)
     return cells
 

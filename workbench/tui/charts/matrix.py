@@ -36,17 +36,17 @@ class Shades:
 
 def shares(values: Floats) -> Floats:
     """How strongly each cell is shaded, 0 … 1: its share of its row; with negative values, its place between smallest and largest."""
-    known = _known(values)
-    if known.size and known.min() < 0:
-        low, high = float(known.min()), float(known.max())
-        return (known / 2 - low / 2) / max(high / 2 - low / 2, 1e-300)
-    largest = known.max(axis=1, keepdims=True, initial=0.0)
-    known = known / np.where(largest > 0, largest, 1.0)
-    total = known.sum(axis=1, keepdims=True)
-    return np.asarray(known / np.where(total > 0, total, 1.0))
+    finite = _finite(values)
+    if finite.size and finite.min() < 0:
+        low, high = float(finite.min()), float(finite.max())
+        return (finite / 2 - low / 2) / max(high / 2 - low / 2, 1e-300)
+    largest = finite.max(axis=1, keepdims=True, initial=0.0)
+    finite = finite / np.where(largest > 0, largest, 1.0)
+    total = finite.sum(axis=1, keepdims=True)
+    return np.asarray(finite / np.where(total > 0, total, 1.0))
 
 
-def _known(values: Floats) -> Floats:
+def _finite(values: Floats) -> Floats:
     """The values with 0 for what is not finite, and small enough to be summed."""
     return np.clip(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0), -1e290, 1e290)
 
@@ -58,7 +58,7 @@ def pooled(values: Floats, height: int, width: int, diagonal: bool) -> tuple[Flo
     """
     sizes = [max(1, -(-size // limit)) for size, limit in zip(values.shape, (height, width), strict=True)]
     down, across = [max(sizes)] * 2 if diagonal else sizes
-    values = _known(values)
+    values = _finite(values)
     for axis, block in ((0, down), (1, across)):
         if block > 1:
             values = np.add.reduceat(values, np.arange(0, values.shape[axis], block), axis=axis)

@@ -73,10 +73,10 @@ class Area:
 def _lasting(columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Without runs shorter than MEETING."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], columns, [False]])))
-    found = np.zeros_like(columns)
+    lasting = np.zeros_like(columns)
     for start, end in zip(edges[::2], edges[1::2], strict=True):
-        found[start:end] = end - start >= MEETING
-    return found
+        lasting[start:end] = end - start >= MEETING
+    return lasting
 
 
 def layout(cells: Cells, plot: Plot) -> Area:
@@ -110,7 +110,7 @@ def _x_scale(plot: Plot) -> Scale:
     # A straight line among points may lead far out (a decision line): the points, and longer curves, say what is shown.
     traces = _telling(plot)
     ends = [(float(xs[0]), float(xs[-1])) for trace in traces if trace.pyramid and len(xs := trace.pyramid.x)]
-    ends += [(float(found.min()), float(found.max())) for trace in traces if len(found := _finite(trace.x))]
+    ends += [(float(finite.min()), float(finite.max())) for trace in traces if len(finite := _finite(trace.x))]
     low = min((start for start, _ in ends), default=0.0)
     high = max((end for _, end in ends), default=0.0)
     if plot.end is None:
@@ -125,10 +125,10 @@ def _y_scale(plot: Plot, x: Scale) -> Scale:
     low, high, least = math.inf, -math.inf, math.inf
     for trace in _telling(plot):
         if trace.pyramid is not None:
-            found = trace.pyramid.bounds(x.low, x.high)
-            if found:
-                low, high = min(low, found[0]), max(high, found[1])
-                if plot.log_y and found[0] <= 0:
+            bounds = trace.pyramid.bounds(x.low, x.high)
+            if bounds:
+                low, high = min(low, bounds[0]), max(high, bounds[1])
+                if plot.log_y and bounds[0] <= 0:
                     values = trace.pyramid.y
                     least = min(least, float(values[values > 0].min(initial=math.inf)))
         else:
@@ -137,8 +137,8 @@ def _y_scale(plot: Plot, x: Scale) -> Scale:
                 low, high = min(low, float(finite.min())), max(high, float(finite.max()))
                 least = min(least, float(finite[finite > 0].min(initial=math.inf)))
     if low > high:
-        known = [reference.value for reference in plot.references if math.isfinite(reference.value)]
-        low, high = (min(known), max(known)) if known else (0.0, 1.0)
+        limits = [reference.value for reference in plot.references if math.isfinite(reference.value)]
+        low, high = (min(limits), max(limits)) if limits else (0.0, 1.0)
     if plot.log_y or (plot.log_y is None and 0 < low * LOG_FROM < high):
         low = min(low if low > 0 else math.inf, least)
         if not 0 < low < math.inf:

@@ -75,10 +75,10 @@ def draw_cursor(area: Area, plot: Plot, at: float) -> None:
         cells.write(x, area.top + area.rows, cut(text, area.width), CURSOR)
     labels: list[tuple[int, str, int]] = []
     for trace in plot.traces:
-        found = trace.at(at)
-        if found is None:
+        reading = trace.at(at)
+        if reading is None:
             continue
-        value, smooth = found
+        value, smooth = reading
         whole = math.isfinite(value)
         text = number(value) if whole else "not finite"
         if area.width >= 56:
@@ -97,10 +97,10 @@ def draw_cursor(area: Area, plot: Plot, at: float) -> None:
 
 def apart(rows: Sequence[int], height: int) -> list[int]:
     """Rising rows moved as little as need be so that no two are the same and all lie in 0 … height - 1."""
-    found: list[int] = []
+    spread: list[int] = []
     for row in rows:
-        found.append(max(row, found[-1] + 1) if found else row)
+        spread.append(max(row, spread[-1] + 1) if spread else row)
     last = height
-    for place in range(len(found) - 1, -1, -1):
-        last = found[place] = min(found[place], last - 1)
-    return found
+    for place in range(len(spread) - 1, -1, -1):
+        last = spread[place] = min(spread[place], last - 1)
+    return spread

@@ -104,12 +104,12 @@ class Pyramid:
         level[0, start + 1 : end + 1], level[1, start + 1 : end + 1] = new_y, -new_y
         if not finite.all():
             level[:, start + 1 : end + 1][:, ~finite] = np.inf
-            for kind, found in (("missing", np.isnan(new_y)), ("above", new_y == np.inf), ("below", new_y == -np.inf)):
-                known, count = self._odd[kind]
-                places = np.flatnonzero(found) + start
-                known = _room(known, count, count + len(places))
-                known[count : count + len(places)] = places
-                self._odd[kind] = known, count + len(places)
+            for kind, flags in (("missing", np.isnan(new_y)), ("above", new_y == np.inf), ("below", new_y == -np.inf)):
+                stored, count = self._odd[kind]
+                places = np.flatnonzero(flags) + start
+                stored = _room(stored, count, count + len(places))
+                stored[count : count + len(places)] = places
+                self._odd[kind] = stored, count + len(places)
         self._length = end
         low, negative = level[:, start + 1 : end + 1].min(axis=1).tolist()
         self._whole = min(self._whole[0], low), max(self._whole[1], -negative)
@@ -123,18 +123,18 @@ class Pyramid:
         """Complete the groups of every level that the points from `start` to `end` filled."""
         depth = 1
         while (complete := end // FACTOR) > 0:
-            known = start // FACTOR
+            done = start // FACTOR
             if depth == len(self._levels):
                 self._levels.append(_EMPTY)
-            below, level = self._levels[depth - 1], _room(self._levels[depth], known + 1, complete + 1)
+            below, level = self._levels[depth - 1], _room(self._levels[depth], done + 1, complete + 1)
             self._levels[depth] = level
-            if complete > known:
-                groups = below[:, known * FACTOR + 1 : complete * FACTOR + 1]
-                while groups.shape[1] > complete - known:
+            if complete > done:
+                groups = below[:, done * FACTOR + 1 : complete * FACTOR + 1]
+                while groups.shape[1] > complete - done:
                     # Pair by pair: numpy is slow at the minimum of many short rows.
                     groups = np.minimum(groups[:, 0::2], groups[:, 1::2])
-                level[:, known + 1 : complete + 1] = groups
-            start, end, depth = known, complete, depth + 1
+                level[:, done + 1 : complete + 1] = groups
+            start, end, depth = done, complete, depth + 1
 
     @property
     def x(self) -> Floats:
@@ -151,11 +151,11 @@ class Pyramid:
         if self._length and start <= self._x[0] and end >= self._x[self._length - 1]:
             low, high = self._whole
             return (low, high) if low <= high else None
-        found = self._extremes(
+        extremes = self._extremes(
             np.searchsorted(self.x, [start], "left"),
             np.searchsorted(self.x, [end], "right"),
         )
-        low, high = float(found[0, 0]), -float(found[1, 0])
+        low, high = float(extremes[0, 0]), -float(extremes[1, 0])
         return (low, high) if low <= high else None
 
     def columns(self, start: float, end: float, width: int) -> Columns:
@@ -169,12 +169,12 @@ class Pyramid:
         filled = count > 0
         first, last, first_x, last_x = np.full((4, width), np.nan)
         if self._length:
-            chosen, ends = left[filled], right[filled] - 1
-            first[filled], last[filled] = self.y[chosen], self.y[ends]
-            first_x[filled], last_x[filled] = self._x[chosen], self._x[ends]
+            starts, ends = left[filled], right[filled] - 1
+            first[filled], last[filled] = self.y[starts], self.y[ends]
+            first_x[filled], last_x[filled] = self._x[starts], self._x[ends]
         none = low == np.inf
         low[none] = high[none] = np.nan
-        odd = {kind: np.diff(np.searchsorted(places[:known], edges)) > 0 for kind, (places, known) in self._odd.items()}
+        odd = {kind: np.diff(np.searchsorted(places[:used], edges)) > 0 for kind, (places, used) in self._odd.items()}
         return Columns(
             count, low, -high, first, last, first_x, last_x, odd["missing"], odd["above"], odd["below"],
             self._point(edges[0] - 1), self._point(edges[-1]),
@@ -191,7 +191,7 @@ class Pyramid:
         Of each range the ends that fill no whole group are looked at, at most FACTOR - 1 entries each, then the groups between them in
         the same way one level up.
         """
-        found = np.full((2, len(start)), np.inf)
+        minima = np.full((2, len(start)), np.inf)
         for level in self._levels:
             up, down = -(-start // FACTOR), end // FACTOR
             head_end = np.minimum(up * FACTOR, end)
@@ -200,12 +200,12 @@ class Pyramid:
             index = starts + _OFFSETS
             index *= index <= ends
             both_ends = level.take(index, axis=1).min(axis=1).reshape(2, 2, -1)
-            np.minimum(found, both_ends.min(axis=1), out=found)
+            np.minimum(minima, both_ends.min(axis=1), out=minima)
             inner = up < down
             if not inner.any():
                 break
             start, end = np.where(inner, up, 0), np.where(inner, down, 0)
-        return found
+        return minima
 
 
 _EMPTY: Floats = np.full((2, 1), np.inf)

@@ -39,12 +39,12 @@ def recursion(inputs: Floats, weight: float, before: Floats) -> Floats:
     place = np.arange(_RUN)
     ages = place[None, :] - place[:, None]
     response = np.where(ages >= 0, weight ** np.maximum(ages, 0), 0.0)
-    found = padded.reshape(rows, runs, _RUN) @ response
+    sums = padded.reshape(rows, runs, _RUN) @ response
     carried = before[:, None]
     if runs > 1:
-        carried = np.concatenate([carried, recursion(found[:, :-1, -1], weight**_RUN, before)], axis=1)
-    found += carried[:, :, None] * weight ** (place + 1)
-    return found.reshape(rows, -1)[:, :points]
+        carried = np.concatenate([carried, recursion(sums[:, :-1, -1], weight**_RUN, before)], axis=1)
+    sums += carried[:, :, None] * weight ** (place + 1)
+    return sums.reshape(rows, -1)[:, :points]
 
 
 class Smoothed:
@@ -67,8 +67,8 @@ class Smoothed:
         weight = math.exp(-1 / self.points)
         for start in range(len(self.pyramid), len(raw), _BLOCK):
             values = raw.y[start : start + _BLOCK]
-            known = np.isfinite(values)
-            sums = recursion(np.stack([np.where(known, values, 0.0), known]), weight, self._sums)
+            finite = np.isfinite(values)
+            sums = recursion(np.stack([np.where(finite, values, 0.0), finite]), weight, self._sums)
             self._sums = sums[:, -1].copy()
             with np.errstate(invalid="ignore"):
                 self.pyramid.append(raw.x[start : start + _BLOCK], sums[0] / sums[1])

@@ -50,21 +50,21 @@ def _blank(of: Look) -> Look:
 
 def cells(strip: Strip, system: ColorSystem) -> list[Cell]:
     """One (character, look) a column; the right half of a wide character is "" """
-    found: list[Cell] = []
+    columns: list[Cell] = []
     for text, style, _ in strip:
-        this = look(style, system)
-        blank = (" ", _blank(this))
+        own_look = look(style, system)
+        blank = (" ", _blank(own_look))
         if text.isascii():
-            found.extend([blank if character == " " else (character, this) for character in text])
+            columns.extend([blank if character == " " else (character, own_look) for character in text])
             continue
         for character in text:
             size = cell_len(character)
-            if size == 0 and found:
-                found[-1] = (found[-1][0] + character, found[-1][1])
+            if size == 0 and columns:
+                columns[-1] = (columns[-1][0] + character, columns[-1][1])
             elif size:
-                found.append((character, this))
-                found.extend([("", this)] * (size - 1))
-    return found
+                columns.append((character, own_look))
+                columns.extend([("", own_look)] * (size - 1))
+    return columns
 
 
 class Frame:
@@ -84,18 +84,18 @@ class Frame:
             self._size = size
             self._rows = [[UNKNOWN] * size.width for _ in range(size.height)]
         system = console._color_system or ColorSystem.TRUECOLOR
-        wanted: dict[int, list[Cell]] = {}
+        updated: dict[int, list[Cell]] = {}
         for y, x, strip, start, end in _pieces(update):
             if not 0 <= y < size.height:
                 continue
-            row = wanted.get(y)
+            row = updated.get(y)
             if row is None:
-                row = wanted[y] = list(self._rows[y])
+                row = updated[y] = list(self._rows[y])
             start, end = max(start, x, 0), min(end, x + strip.cell_length, size.width)
             if start < end:
                 row[start:end] = cells(strip, system)[start - x : end - x]
-        written = "".join(_changes((y, self._rows[y], row) for y, row in sorted(wanted.items()) if row != self._rows[y]))
-        for y, row in wanted.items():
+        written = "".join(_changes((y, self._rows[y], row) for y, row in sorted(updated.items()) if row != self._rows[y]))
+        for y, row in updated.items():
             self._rows[y] = row
         return written and written + "\x1b[0m"
 
@@ -162,7 +162,7 @@ def _spans(old: list[Cell], new: list[Cell]) -> list[tuple[int, int]]:
 
 
 def _one_look(between: list[Cell]) -> bool:
-    return all(one[1] == other[1] or " " in (one[0], other[0]) for one, other in pairwise(between))
+    return all(left[1] == right[1] or " " in (left[0], right[0]) for left, right in pairwise(between))
 
 
 def _turn(now: Look | None, wanted: Look) -> str:

@@ -79,8 +79,8 @@ def fitting(color_system: str | None) -> str:
 
 def variables(theme: str) -> dict[str, str]:
     """A theme's colours as variables of a stylesheet: $ground, $raised, $frame, $text-color, $dim, $faint, $accent-color, $good, …"""
-    own = {"text": "text-color", "accent": "accent-color"}
-    return {own.get(field, field): str(value) for field, value in THEMES[theme]._asdict().items() if field != "dark"}
+    renamed = {"text": "text-color", "accent": "accent-color"}
+    return {renamed.get(field, field): str(value) for field, value in THEMES[theme]._asdict().items() if field != "dark"}
 
 
 use("dark")

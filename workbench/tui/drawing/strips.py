@@ -66,7 +66,7 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
 
 def paragraph(text: str, width: int, style: Style, indent: str = "", margin: int = 0) -> list[Strip]:
     """Wrapped text in one style, with so many empty cells before it."""
-    return [line(width, [(" " * margin + each, style)]) for each in wrap(text, width - 2 * margin, indent)]
+    return [line(width, [(" " * margin + text_line, style)]) for text_line in wrap(text, width - 2 * margin, indent)]
 
 
 def joined(groups: Iterable[Sequence[Part]], between: Part) -> list[Part]:

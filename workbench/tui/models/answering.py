@@ -67,9 +67,9 @@ class Answering:
             env=environment,
             limit=LONGEST,
         )
-        while "doing" in (said := await self._read()):
-            doing(str(said["doing"]))
-        return said
+        while "doing" in (reply := await self._read()):
+            doing(str(reply["doing"]))
+        return reply
 
     async def ask(self, **question: Any) -> dict[str, Any]:
         """Its answer to `predict=…`, `sample=…` or `reload=True`. Raises Problem with what it said, or how it ended."""

@@ -18,6 +18,6 @@ class Endings:
             alive = {run for run in list_runs() if lock.is_held(run.lock)}
         except Problem:
             return []
-        gone = [run for run in self._alive - alive if run.path.is_dir()]
+        ended = [run for run in self._alive - alive if run.path.is_dir()]
         self._alive = alive
-        return [(run, state_of(run)) for run in sorted(gone, key=lambda run: run.id)]
+        return [(run, state_of(run)) for run in sorted(ended, key=lambda run: run.id)]

@@ -151,8 +151,8 @@ class Library:
         """Look at every run again; a generator that stops after each small piece of work."""
         from workbench.runs.run import list_runs
 
-        found = list_runs()
-        self.entries = {run.id: self.entries.get(run.id) or Entry(run) for run in found}
+        runs = list_runs()
+        self.entries = {run.id: self.entries.get(run.id) or Entry(run) for run in runs}
         yield
         for entry in list(self.entries.values()):
             yield from self._look(entry)
@@ -174,9 +174,9 @@ class Library:
         entry.state = state_of(run)
         feed = self._feeds.get(run.id)
         if feed is None and not entry.state.alive:
-            kept = entry.summary if entry.summary.size == log_size(run) else kept_summary(run)
-            if kept is not None:
-                entry.summary, entry.quiet = kept, None
+            summary = entry.summary if entry.summary.size == log_size(run) else kept_summary(run)
+            if summary is not None:
+                entry.summary, entry.quiet = summary, None
                 return
         feed = feed or self._feeds.setdefault(run.id, Feed(run))
         feed.state = entry.state

@@ -38,15 +38,15 @@ class Outlook(NamedTuple):
 
 def look(before: Machine | None = None) -> Machine:
     """Look at the devices; at first also ask torch, which may take seconds, and the doctor about disk and logout."""
-    found, here = tuple(devices.devices()), devices.driver()
+    all_devices, driver = tuple(devices.devices()), devices.driver()
     if before is None:
-        return Machine(found, here)
+        return Machine(all_devices, driver)
     if before.whole:
-        return before._replace(devices=found, driver=here)
-    problem = torch_probe.refusal(torch_probe.torch(), here) if len(found) > 1 else None
-    there = next(each for each in (paths.home(), *paths.home().parents) if each.exists())
-    findings = (disks.room(there), session.logout(Path("/")))
-    return Machine(found, here, problem, tuple(each for each in findings if each.level in ("warn", "bad")), True)
+        return before._replace(devices=all_devices, driver=driver)
+    problem = torch_probe.refusal(torch_probe.torch(), driver) if len(all_devices) > 1 else None
+    folder = next(parent for parent in (paths.home(), *paths.home().parents) if parent.exists())
+    findings = (disks.room(folder), session.logout(Path("/")))
+    return Machine(all_devices, driver, problem, tuple(finding for finding in findings if finding.level in ("warn", "bad")), True)
 
 
 def outlook(loaded: Loaded, machine: Machine, past: Sequence[Past]) -> Outlook:
@@ -70,12 +70,12 @@ def outlook(loaded: Loaded, machine: Machine, past: Sequence[Past]) -> Outlook:
     elif "cuda" in kinds and wanted == "auto" and machine.driver.error:
         text = f"It would train on the CPU: an NVIDIA driver is there, but it does not answer ({machine.driver.error})."
         warnings.append((f"{text} {choose_device.BROKEN_DRIVER}", True))
-    device = next(each for each in machine.devices if each.name == name)
+    device = next(machine_device for machine_device in machine.devices if machine_device.name == name)
     if device.busy:
         warnings.append((f"{device.name} is in use by {device.run or 'another run'}: this one would wait until that has ended.", False))
     elif full := estimate.crowded(loaded.recipe, device, past, live):
         warnings.append((full, True))
-    warnings += [(f"{each.text} {each.mend}".strip(), each.level == "bad") for each in machine.findings]
+    warnings += [(f"{finding.text} {finding.mend}".strip(), finding.level == "bad") for finding in machine.findings]
     return Outlook(device, estimate.estimate(loaded.recipe, device, past, live), tuple(warnings))
 
 

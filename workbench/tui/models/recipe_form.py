@@ -112,8 +112,11 @@ class Field:
 def schema_fields(schema: Schema, values: Mapping[str, Any], *, quoted: bool = False) -> Iterator[Field]:
     """A field for each property of an object's schema, with these values, or else its default."""
     definitions = schema.get("$defs", {})
-    for name, own in schema.get("properties", {}).items():
-        whole = {**schema_check.resolved(own, definitions), **{word: own[word] for word in own if word not in ("$ref", "allOf")}}
+    for name, declared in schema.get("properties", {}).items():
+        whole = {
+            **schema_check.resolved(declared, definitions),
+            **{word: declared[word] for word in declared if word not in ("$ref", "allOf")},
+        }
         heading = HEADINGS.get(name) or HEADINGS.get(name.partition(".")[0], "")
         yield Field(name, whole, definitions, values.get(name, whole.get("default")), heading, quoted)
 
@@ -236,9 +239,9 @@ class RecipeForm(Form):
         except RecipeProblem as problem:
             for line in problem.problems:
                 parts = re.match(r"--set ([^: ]+)(?: [^:]*)?: (.*)", line, re.DOTALL)
-                known = [name for name in self.fields if parts and (parts[1] == name or parts[1].startswith(f"{name}."))]
-                if parts and known:
-                    self.fields[known[0]].problem = parts[2]
+                names = [name for name in self.fields if parts and (parts[1] == name or parts[1].startswith(f"{name}."))]
+                if parts and names:
+                    self.fields[names[0]].problem = parts[2]
                 else:
                     self.fault = line
         except (Problem, OSError) as problem:

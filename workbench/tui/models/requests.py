@@ -27,29 +27,31 @@ def project_schema(run: Run, recipe: Recipe) -> ProjectSchema | None:
 def settings(recipe: Recipe) -> dict[str, Any]:
     """Every setting by its dotted name, as `--set` takes it."""
     sections = {"config": recipe.config, "train": msgspec.structs.asdict(recipe.train), "compute": msgspec.structs.asdict(recipe.compute)}
-    own = {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}
-    return {"seed": recipe.seed, **own}
+    dotted = {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}
+    return {"seed": recipe.seed, **dotted}
 
 
 def settings_schema(config: Schema) -> Schema:
     """The schema of every setting of a recipe by its dotted name; `config` is that of its project's own."""
     parts = msgspec.json.schema(Recipe)["$defs"]
     sections = {"config": config, "train": parts["Train"], "compute": parts["Compute"]}
-    own = {f"{section}.{name}": each for section, schema in sections.items() for name, each in schema.get("properties", {}).items()}
+    dotted = {
+        f"{section}.{name}": definition for section, schema in sections.items() for name, definition in schema.get("properties", {}).items()
+    }
     seed = {**parts["Recipe"]["properties"]["seed"], "description": SEED}
-    return {"type": "object", "properties": {"seed": seed, **own}, "$defs": config.get("$defs", {})}
+    return {"type": "object", "properties": {"seed": seed, **dotted}, "$defs": config.get("$defs", {})}
 
 
 def request_schema(run: Run, recipe: Recipe) -> Schema:
     """What may be asked of its samples."""
-    found = project_schema(run, recipe)
-    return found.request if found else {}
+    project = project_schema(run, recipe)
+    return project.request if project else {}
 
 
 def refusal(run: Run, recipe: Recipe) -> str:
     """Why nothing can be typed for a sample; "" when it can."""
-    found = project_schema(run, recipe)
-    return UNKNOWN if found is None else "" if found.request.get("properties") else NOTHING
+    project = project_schema(run, recipe)
+    return UNKNOWN if project is None else "" if project.request.get("properties") else NOTHING
 
 
 def live_settings(run: Run, recipe: Recipe, changed: dict[str, Any]) -> tuple[Schema, dict[str, Any]]:
@@ -57,7 +59,7 @@ def live_settings(run: Run, recipe: Recipe, changed: dict[str, Any]) -> tuple[Sc
 
     Also the values that do not change: they may hide a setting.
     """
-    found = project_schema(run, recipe)
-    schema = settings_schema(found.config if found else {})
-    names = [*(f"config.{name}" for name in (found.live if found else [])), *(f"train.{name}" for name in LIVE)]
+    project = project_schema(run, recipe)
+    schema = settings_schema(project.config if project else {})
+    names = [*(f"config.{name}" for name in (project.live if project else [])), *(f"train.{name}" for name in LIVE)]
     return {**schema, "properties": {name: schema["properties"][name] for name in names}}, {**settings(recipe), **changed}

@@ -58,11 +58,11 @@ def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str
     if verb == "resume" and not state_of(run).alive:
         start.launch(run)
         return "It goes on from its last checkpoint.", ""
-    return SAID[verb], start.command(run, verb, request)
+    return REPLIES[verb], start.command(run, verb, request)
 
 
 STOPPING = "Stopping: it finishes its step and saves a checkpoint."
-SAID = {
+REPLIES = {
     "pause": "Pausing at its next step.",
     "resume": "It goes on.",
     "sample": "A sample comes after its next step.",

@@ -85,8 +85,8 @@ class Feed:
 
     def answers(self) -> list[tuple[str, Answer]]:
         """The answers that came to what this program asked, each once, with its verb."""
-        found = [answer for answer in reversed(self.history.answers) if answer.command in self.asked] if self.asked else []
-        return [(self.asked.pop(answer.command), answer) for answer in reversed(found) if answer.command in self.asked]
+        ours = [answer for answer in reversed(self.history.answers) if answer.command in self.asked] if self.asked else []
+        return [(self.asked.pop(answer.command), answer) for answer in reversed(ours) if answer.command in self.asked]
 
     def rate(self) -> float:
         """Steps in a second: lately while it lives, over all its time when it has ended; 0 when not known."""

@@ -53,7 +53,7 @@ class Bars(Lines):
     def lines(self, width: int) -> list[Strip]:
         shares = list(self.shares.items())
         if len(shares) > max(1, self.size.height):
-            shares.sort(key=lambda each: -each[1])
+            shares.sort(key=lambda pair: -pair[1])
         best = max(self.shares, key=lambda name: self.shares[name], default="")
         label = min(max((cell_len(name) for name, _ in shares), default=0), max(4, width // 3, width - SHORTEST - 9))
         room = max(4, width - label - 9)

@@ -71,11 +71,11 @@ def plan(size: Size, wanted: Wanted) -> Plan:
     slots = min(len(tabs), across * rows)
     place = tabs.index(wanted.focus) if wanted.focus in tabs else 0
     first = max(0, min(place // slots * slots, len(tabs) - slots))
-    seen = list(tabs[first : first + slots])
+    page = list(tabs[first : first + slots])
     for y, size_y in _split(below - 1, [1] * rows, 0):
-        here, seen = seen[: -(-slots // rows)], seen[-(-slots // rows) :]
-        shares = [3 if tab in wanted.pictures else 2 for tab in here]
-        for tab, (x, size_x) in zip(here, _split(width, shares), strict=True):
+        in_row, page = page[: -(-slots // rows)], page[-(-slots // rows) :]
+        shares = [3 if tab in wanted.pictures else 2 for tab in in_row]
+        for tab, (x, size_x) in zip(in_row, _split(width, shares), strict=True):
             regions[tab] = Region(x, above + 1 + y, size_x, size_y)
     return Plan(regions, tabs)
 
@@ -87,12 +87,12 @@ def _grid(names: Sequence[str], focus: str, width: int, height: int) -> dict[str
     shown = names[page * per_page : (page + 1) * per_page]
     rows = min(most[1], -(-len(shown) // most[0]))
     regions = {}
-    taken = 0
+    placed = 0
     for row, (y, size_y) in enumerate(_split(height, [1] * rows, 0)):
-        across = -(-(len(shown) - taken) // (rows - row))
-        for name, (x, size_x) in zip(shown[taken : taken + across], _split(width, [1] * across), strict=True):
+        across = -(-(len(shown) - placed) // (rows - row))
+        for name, (x, size_x) in zip(shown[placed : placed + across], _split(width, [1] * across), strict=True):
             regions[name] = Region(x, y, size_x, size_y)
-        taken += across
+        placed += across
     return regions
 
 

@@ -51,7 +51,7 @@ class Console(Lines):
         text = [*self._text, *([shown(self._open)] if self._open else [])]
         if not text:
             return [strips.line(width, [("nothing printed", palette.faint)])]
-        return [strips.line(width, [(piece, palette.dim)]) for each in text for piece in strips.wrap(each, width - 1, "  ")]
+        return [strips.line(width, [(piece, palette.dim)]) for printed in text for piece in strips.wrap(printed, width - 1, "  ")]
 
     def rebuild(self) -> None:
         self._lines = self.lines(self.size.width)

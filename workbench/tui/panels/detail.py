@@ -35,7 +35,7 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     length = f"{train.steps:,} steps" if train.steps else f"{train.epochs:,} epoch{'s' * (train.epochs != 1)}"
     facts = [
         ("project", recipe.project),
-        *(("data", each) for each in _data(loaded)),
+        *(("data", line) for line in _data(loaded)),
         ("training", f"{length}, batches of {train.batch_size:,}"),
     ]
     facts += _needs(loaded, past := library.of(shelved.path.stem))
@@ -71,23 +71,23 @@ def _data(loaded: Loaded) -> list[str]:
     from workbench.datasets.store.stored import named, stored
 
     config = loaded.recipe.config
-    said = str(config.get("data", ""))
+    source = str(config.get("data", ""))
     try:
-        names = [named(said, str(config.get("variant") or ""))]
+        names = [named(source, str(config.get("variant") or ""))]
     except Problem:
-        names = [named(each) for each in used(loaded)]
+        names = [named(reference) for reference in used(loaded)]
     lines = []
-    for found in (stored(*each) for each in names):
-        size = f", {formatting.size(found.bytes)}" if found.bytes else ""
-        lines.append(f"{found.about.title}{size}; {found.words}; licence: {found.about.licence}")
-    return lines or [said]  # a person's own
+    for data_set in (stored(*name) for name in names):
+        size = f", {formatting.size(data_set.bytes)}" if data_set.bytes else ""
+        lines.append(f"{data_set.about.title}{size}; {data_set.words}; licence: {data_set.about.licence}")
+    return lines or [source]  # a person's own
 
 
 def _needs(loaded: Loaded, past: list[Entry]) -> list[tuple[str, str]]:
     """How long it takes and how much memory, here or where it was measured; on a GPU where past runs were on one."""
     live = loaded.schema.live if loaded.schema else ()
     runs = [estimate.Past(entry.recipe, entry.summary) for entry in past if entry.recipe]
-    newest = next((each.summary.device for each in runs if each.summary.device), "cpu")
+    newest = next((past_run.summary.device for past_run in runs if past_run.summary.device), "cpu")
     name, _, title = newest.partition(" ")
     time, memory = estimate.told(estimate.estimate(loaded.recipe, Device(name, title), runs, live), loaded.stem)
     on = f" on {title or name}" if runs and not time.startswith("not") else ""
@@ -98,8 +98,8 @@ def labelled(label: str, text: str, width: int, indent: str = "") -> list[Strip]
     """A fact: its name, and its words wrapped beside it."""
     body = strips.wrap(text, max(8, width - LABEL), indent)
     return [
-        strips.line(width, [(strips.fit(label if not place else "", LABEL), palette.faint), (each, palette.plain)])
-        for place, each in enumerate(body)
+        strips.line(width, [(strips.fit(label if not place else "", LABEL), palette.faint), (words, palette.plain)])
+        for place, words in enumerate(body)
     ]
 
 
@@ -116,7 +116,7 @@ def _past_run(entry: Entry, width: int) -> Strip:
 
 def _mark(entry: Entry) -> str:
     judged = bars.judge(entry.recipe, entry.summary) if entry.recipe else []
-    return " ✓" if judged and all(each.passed for each in judged) else "  "
+    return " ✓" if judged and all(verdict.passed for verdict in judged) else "  "
 
 
 def run_lines(entry: Entry, width: int) -> list[Strip]:
@@ -139,15 +139,15 @@ def run_lines(entry: Entry, width: int) -> list[Strip]:
         why = f"DEMO: {summary.demo}" if summary.demo else f"Data: {summary.variant}"
         lines += strips.paragraph(f"{why}. Nothing is judged.", width, palette.warn)
     groups: list[list[strips.Part]] = []
-    for each in bars.judge(recipe, summary) if recipe else []:
-        look = palette.dim if each.passed is None else palette.good if each.passed else palette.bad
-        mark = "" if each.passed is None else " ✓" if each.passed else " ✗"
-        value = "not measured yet" if each.value is None else formatting.number(each.value)
+    for verdict in bars.judge(recipe, summary) if recipe else []:
+        look = palette.dim if verdict.passed is None else palette.good if verdict.passed else palette.bad
+        mark = "" if verdict.passed is None else " ✓" if verdict.passed else " ✗"
+        value = "not measured yet" if verdict.value is None else formatting.number(verdict.value)
         groups.append(
             [
-                (f"{bars.short_name(each.bar.metric)} ", palette.dim),
+                (f"{bars.short_name(verdict.bar.metric)} ", palette.dim),
                 (value + mark, look),
-                (f" {bars.wanted(each.bar)}", palette.faint),
+                (f" {bars.wanted(verdict.bar)}", palette.faint),
             ]
         )
     if groups:

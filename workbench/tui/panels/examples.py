@@ -36,8 +36,8 @@ def belongs_to_a_matrix(history: History, tag: str) -> bool:
 def examples_of(history: History, matrix: Matrix) -> Images | Table | None:
     """The examples that were logged at a matrix's step."""
     samples = history.samples.get(matrix.tag + EXAMPLES)
-    found = [event for event in samples.events if event.step == matrix.step] if samples else []
-    return next((event for event in reversed(found) if isinstance(event, Images | Table)), None)
+    logged = [event for event in samples.events if event.step == matrix.step] if samples else []
+    return next((event for event in reversed(logged) if isinstance(event, Images | Table)), None)
 
 
 class MatrixBody(Pair):
@@ -110,10 +110,10 @@ class MatrixBody(Pair):
         self._choose((max(0, min(rows - 1, row + down * by)), max(0, min(columns - 1, column + across * by))))
 
     def clear(self) -> bool:
-        had = self.cell is not None
-        if had:
+        was_chosen = self.cell is not None
+        if was_chosen:
             self._choose(None)
-        return had
+        return was_chosen
 
     def _first(self) -> Cell:
         """Where one begins to look: at the pair that is mixed up most, or the largest value."""
@@ -150,15 +150,15 @@ class MatrixBody(Pair):
         if not (matrix and cell):
             return
         title, picture, sheet = self.query_one(Title), self.query_one(Picture), self.query_one(Sheet)
-        only = [place for place, each in enumerate(event.cells) if tuple(each) == cell] if event else []
-        kept = (
+        only = [place for place, example_cell in enumerate(event.cells) if tuple(example_cell) == cell] if event else []
+        amount = (
             f"{len(only)} kept as {'an example' if len(only) == 1 else 'examples'}"
             if only
             else "no examples of it were kept"
             if self._values[cell]
             else "this did not happen"
         )
-        title.say(_pair(matrix, cell), words.number(float(self._values[cell])), kept)
+        title.say(_pair(matrix, cell), words.number(float(self._values[cell])), amount)
         picture.display, sheet.display = isinstance(event, Images) and bool(only), isinstance(event, Table) and bool(only)
         if isinstance(event, Images) and only:
             try:
@@ -191,10 +191,10 @@ class Title(Lines):
 
     DEFAULT_CSS = "Title { height: 2; }"
 
-    def say(self, pair: str, value: str, kept: str) -> None:
+    def say(self, pair: str, value: str, amount: str) -> None:
         """Write these."""
         self.source = lambda width: [
             strips.line(width, [(pair, palette.heading)], [(f"  {value}", palette.bold)]),
-            strips.line(width, [(kept, palette.dim)]),
+            strips.line(width, [(amount, palette.dim)]),
         ]
         self.rebuild()

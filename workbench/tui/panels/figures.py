@@ -46,7 +46,7 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
     lines: list[Strip] = []
     if summary.last:
         figures = {
-            tag: [float("nan") if each[tag] == "None" else float(each[tag]) for each in (summary.last, summary.best)]
+            tag: [float("nan") if values[tag] == "None" else float(values[tag]) for values in (summary.last, summary.best)]
             for tag in summary.last
         }
         column = max(NUMBER, *(len(formatting.number(figure)) + 2 for pair in figures.values() for figure in pair))
@@ -65,15 +65,15 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
     judged = bars.judge(recipe, summary)
     if judged or recipe.reference:
         lines.append(strips.line(width, [("to reach", palette.bold)]))
-        for each in judged:
-            mark, style = ("·", palette.dim) if each.passed is None else ("✓", palette.good) if each.passed else ("✗", palette.warn)
-            value = "" if each.value is None else formatting.number(each.value)
-            right = [(f"  {bars.wanted(each.bar)}", palette.dim), (f" {value:>{NUMBER - 1}}", style)]
-            name = shortened(each.bar.metric, width - 2 - sum(len(text) for text, _ in right))
+        for verdict in judged:
+            mark, style = ("·", palette.dim) if verdict.passed is None else ("✓", palette.good) if verdict.passed else ("✗", palette.warn)
+            value = "" if verdict.value is None else formatting.number(verdict.value)
+            right = [(f"  {bars.wanted(verdict.bar)}", palette.dim), (f" {value:>{NUMBER - 1}}", style)]
+            name = shortened(verdict.bar.metric, width - 2 - sum(len(text) for text, _ in right))
             lines.append(strips.line(width, [(f"{mark} ", style), (name, palette.plain)], right))
-        for known in recipe.reference:
-            right = [(f"  {known.whose}", palette.faint), (f" {formatting.number(known.value):>{NUMBER - 1}}", palette.dim)]
-            name = shortened(known.metric, width - 2 - sum(len(text) for text, _ in right))
+        for reference in recipe.reference:
+            right = [(f"  {reference.whose}", palette.faint), (f" {formatting.number(reference.value):>{NUMBER - 1}}", palette.dim)]
+            name = shortened(reference.metric, width - 2 - sum(len(text) for text, _ in right))
             lines.append(strips.line(width, [("  ", palette.plain), (name, palette.dim)], right))
         if not bars.is_judged(summary):
             lines += strips.paragraph("Not judged: " + (f"DEMO, {summary.demo}" if summary.demo else summary.variant), width, palette.warn)
@@ -91,26 +91,26 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
 
 def named(tags: list[str], room: int) -> list[tuple[str, str]]:
     """(name, tag) of each: series whose names have no room stand, set in, below what they are of, which has a line of its own (tag "")."""
-    found, above = [], ""
+    entries, above = [], ""
     for tag in tags:
         group, _, series = tag.rpartition("/")
         if "/" not in group or len(bars.short_name(tag)) <= room:
-            found.append((shortened(tag, room), tag))
+            entries.append((shortened(tag, room), tag))
             above = tag
             continue
         if above != group:
-            found.append((bars.short_name(group), ""))
+            entries.append((bars.short_name(group), ""))
             above = group
-        found.append((strips.fit(f"  {series}", room).rstrip(), tag))
-    return found
+        entries.append((strips.fit(f"  {series}", room).rstrip(), tag))
+    return entries
 
 
 def shortened(metric: str, room: int) -> str:
     """A metric's name; where it is too long its middle goes, because its last word tells it from others."""
     name = bars.short_name(metric)
     last = name.rfind(" ")
-    kept = room - 1 - (len(name) - last)
-    return name if len(name) <= room or kept < 1 else f"{name[:kept].rstrip()}…{name[last:]}"
+    head = room - 1 - (len(name) - last)
+    return name if len(name) <= room or head < 1 else f"{name[:head].rstrip()}…{name[last:]}"
 
 
 def _notes(recipe: Recipe, history: History) -> list[tuple[str, str, Style]]:

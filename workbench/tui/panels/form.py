@@ -113,27 +113,27 @@ class FormPanel(Rows, can_focus=True):
         return rows
 
     def _row(self, field: Field, width: int) -> Strip:
-        here = field.name == self.key
+        under_cursor = field.name == self.key
         text = one_line(field.text, 200)
-        if here and field.choices and not field.typed:
+        if under_cursor and field.choices and not field.typed:
             text = f"◂ {text} ▸"
         look = palette.bad if field.problem else palette.warn if field.changed else palette.plain
-        name = (strips.fit(f"  {one_line(field.label, 60)}", self.names), palette.plain if field.changed or here else palette.dim)
+        name = (strips.fit(f"  {one_line(field.label, 60)}", self.names), palette.plain if field.changed or under_cursor else palette.dim)
         note = (f"  {field.note}" if field.note else "", palette.faint)
-        return strips.line(width, [name, (text or " ", look), note], [(self._beside(field, here, width), palette.faint)])
+        return strips.line(width, [name, (text or " ", look), note], [(self._beside(field, under_cursor, width), palette.faint)])
 
-    def _beside(self, field: Field, here: bool, width: int) -> str:
+    def _beside(self, field: Field, under_cursor: bool, width: int) -> str:
         """What stands at the right of a row: the value before, or what it may be (of many fields only under the cursor)."""
         if field.changed and self.form.before:
             return f"  {self.form.before}: {one_line(field.first, max(8, width // 3))} "
-        fits = (here or self.typing) and field.expected and cell_len(field.expected) + ROOM + self.names < width
+        fits = (under_cursor or self.typing) and field.expected and cell_len(field.expected) + ROOM + self.names < width
         return f"  {one_line(field.expected, 200)} " if fits else ""
 
-    def _below(self, field: Field, here: bool, width: int) -> list[Strip]:
+    def _below(self, field: Field, under_cursor: bool, width: int) -> list[Strip]:
         """What stands under a row: what is wrong with it; under the cursor also what it is."""
-        expected = "" if field.expected in self._beside(field, here, width) else f"It is {field.expected}. ".replace("…. ", "… ")
-        facts = f"{expected}{field.facts}" if here else ""
-        texts = ((field.problem, palette.bad), (field.help if here else "", palette.plain), (facts, palette.dim))
+        expected = "" if field.expected in self._beside(field, under_cursor, width) else f"It is {field.expected}. ".replace("…. ", "… ")
+        facts = f"{expected}{field.facts}" if under_cursor else ""
+        texts = ((field.problem, palette.bad), (field.help if under_cursor else "", palette.plain), (facts, palette.dim))
         left = self.names if width >= 60 else 4
         return [
             strips.line(width, [(" " * left, palette.plain), (line, style)])

@@ -38,13 +38,13 @@ class KeyBar(Lines):
         places: list[_Place] = []
         column = 0
         room = end = width - sum(_room(key) for key in right)
-        kept = []
+        fitting = []
         # What cannot be used now stands back where there is no room for all.
         for key in sorted(table, key=lambda key: bool(screen.refusal(key.name))) if isinstance(screen, Keyed) else ():
             if key not in right and _room(key) <= room:
-                kept.append(key)
+                fitting.append(key)
                 room -= _room(key)
-        for key in sorted(kept, key=table.index):
+        for key in sorted(fitting, key=table.index):
             places.append(_Place(key, column, f" {key.cap.split(' ')[0]} "))
             column = places[-1].end
         for key in right:

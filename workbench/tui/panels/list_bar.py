@@ -20,9 +20,9 @@ class ListBar(Lines):
 
     DEFAULT_CSS = "ListBar { height: 1; }"
 
-    def __init__(self, here: str) -> None:
+    def __init__(self, shown: str) -> None:
         super().__init__()
-        self._here = here
+        self._list = shown
         self._words = ""
 
     def follow(self, words: str) -> None:
@@ -34,11 +34,11 @@ class ListBar(Lines):
         library = cast(Services, self.app).library
         tabs: list[tuple[str, list[strips.Part]]] = []
         for number, name in LISTS:
-            here = name == self._here
+            is_shown = name == self._list
             parts = [
-                (f" {number} ", palette.accent if here else palette.faint),
-                (name.capitalize(), palette.bold if here else palette.dim),
-                (f" {library.count(name)} ", palette.dim if here else palette.faint),
+                (f" {number} ", palette.accent if is_shown else palette.faint),
+                (name.capitalize(), palette.bold if is_shown else palette.dim),
+                (f" {library.count(name)} ", palette.dim if is_shown else palette.faint),
             ]
             tabs.append((name, parts))
         return tabs

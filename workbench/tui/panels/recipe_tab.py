@@ -54,17 +54,17 @@ def in_file(run: Run) -> dict[str, Any] | None:
 
 def helps(run: Run, recipe: Recipe) -> dict[str, str]:
     """What each setting means, by its dotted name."""
-    found = requests.project_schema(run, recipe)
-    schema = requests.settings_schema(found.config if found else {})
-    return {name: one_line(str(each.get("description", "")), 200) for name, each in schema["properties"].items()}
+    project = requests.project_schema(run, recipe)
+    schema = requests.settings_schema(project.config if project else {})
+    return {name: one_line(str(definition.get("description", "")), 200) for name, definition in schema["properties"].items()}
 
 
 def recipe_lines(recipe: Recipe, history: History, file: dict[str, Any] | None, helps: dict[str, str], width: int) -> list[Strip]:
     """All of it, for a width."""
-    mine = requests.settings(recipe)
+    at_start = requests.settings(recipe)
     changed = {name: mark for mark in history.marks for name in mark.settings}
     now = history.settings()
-    names = max(cell_len(name.partition(".")[2]) for name in mine) + 2
+    names = max(cell_len(name.partition(".")[2]) for name in at_start) + 2
     lines: list[Strip] = []
     head = [("project", recipe.project), ("seed", written(recipe.seed)), ("from", one_line(str(recipe.title), 80))]
     for name, text in head:
@@ -73,7 +73,7 @@ def recipe_lines(recipe: Recipe, history: History, file: dict[str, Any] | None, 
         lines.append(strips.line(width, [(strips.fit(name, names), palette.dim), (text, palette.plain), *note]))
     for section in SECTIONS:
         lines += [strips.line(width, []), strips.line(width, [(section, palette.bold)])]
-        for full, value in mine.items():
+        for full, value in at_start.items():
             if full.partition(".")[0] != section:
                 continue
             name = full.partition(".")[2]

@@ -66,7 +66,7 @@ def counts(curve: Curve, place: int) -> Counts:
 
 def place_of(curve: Curve, threshold: float) -> int:
     """The point of a ROC where what scores at least `threshold` is called positive: the last of its falling thresholds that is no lower."""
-    return max(0, bisect_right(curve.at, -threshold, key=lambda each: -each) - 1)
+    return max(0, bisect_right(curve.at, -threshold, key=lambda point_threshold: -point_threshold) - 1)
 
 
 def area(curve: Curve) -> float:
@@ -119,8 +119,8 @@ class RocBody(Pair):
     def words(self) -> str:
         if not self._curve or self.opened:
             return ""
-        found = counts(self._curve, place_of(self._curve, self.threshold))
-        return f"recall {found.recall:.2f} from {self.threshold:.2g}"
+        table = counts(self._curve, place_of(self._curve, self.threshold))
+        return f"recall {table.recall:.2f} from {self.threshold:.2g}"
 
     def move(self, across: int, down: int, *, page: bool = False) -> None:
         low, high = self._ends()
@@ -139,7 +139,7 @@ class RocBody(Pair):
         self.post_message(self.Changed())
 
     def _ends(self) -> tuple[float, float]:
-        finite = [each for each in self._curve.at if abs(each) < 1e300] if self._curve else []
+        finite = [point_threshold for point_threshold in self._curve.at if abs(point_threshold) < 1e300] if self._curve else []
         return (min(finite), max(finite)) if finite else (0.0, 1.0)
 
     def _within(self, threshold: float) -> float:
@@ -160,28 +160,28 @@ class RocBody(Pair):
         curve = self._curve
         if curve is None:
             return []
-        found = counts(curve, place_of(curve, self.threshold))
-        size = max(10, *(len(words.count(each)) + 1 for each in found))
+        table = counts(curve, place_of(curve, self.threshold))
+        size = max(10, *(len(words.count(count)) + 1 for count in table))
 
         def row(name: str, right: float, wrong: float, first: bool) -> Strip:
             looks = (palette.good, palette.warn) if first else (palette.warn, palette.good)
-            cells = [(f"{words.count(each):>{size}}", look) for each, look in zip((right, wrong), looks, strict=True)]
+            cells = [(f"{words.count(count):>{size}}", look) for count, look in zip((right, wrong), looks, strict=True)]
             return strips.line(width, [(strips.fit(name, 9), palette.dim), *cells])
 
         figures = (
-            ("recall (sensitivity)", found.recall),
-            ("specificity", found.specificity),
-            ("precision", found.precision),
-            ("F1", found.f1),
-            ("accuracy", found.accuracy),
+            ("recall (sensitivity)", table.recall),
+            ("specificity", table.specificity),
+            ("precision", table.precision),
+            ("F1", table.f1),
+            ("accuracy", table.accuracy),
             ("area under the curve", area(curve)),
         )
         heads = f"{'':9}{'called +':>{size}}{'called -':>{size}}"
         return [
             strips.line(width, [("positive from ", palette.dim), (f"{self.threshold:.4g}", palette.heading), ("  ← →", palette.faint)]),
             strips.line(width, [(heads, palette.faint)]),
-            row("is +", found.true_positive, found.false_negative, True),
-            row("is -", found.false_positive, found.true_negative, False),
+            row("is +", table.true_positive, table.false_negative, True),
+            row("is -", table.false_positive, table.true_negative, False),
             *([strips.line(width, [])] if self.size.height >= 12 else []),
             *(
                 strips.line(min(width, 30), [(name, palette.dim)], [(words.number(value) if value == value else "-", palette.plain)])

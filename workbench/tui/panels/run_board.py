@@ -150,9 +150,9 @@ class RunBoard(Board):
         alone = len({split for split, _, _ in parts}) == 1
         names = [(series or split or metric) if alone or not series else f"{split} {series}" for split, _, series in parts]
         chart.log_y = logarithmic(tags, self.log_y)
-        own = [bar for bar in self.recipe.bar if split_tag(bar.metric)[1] == metric]
-        limits = [(limit, "to pass") for bar in own for limit in (bar.at_least, bar.at_most) if limit is not None]
-        limits += [(known.value, known.whose) for known in self.recipe.reference if split_tag(known.metric)[1] == metric]
+        metric_bars = [bar for bar in self.recipe.bar if split_tag(bar.metric)[1] == metric]
+        limits = [(limit, "to pass") for bar in metric_bars for limit in (bar.at_least, bar.at_most) if limit is not None]
+        limits += [(reference.value, reference.whose) for reference in self.recipe.reference if split_tag(reference.metric)[1] == metric]
         chart.show(
             [Line(name, history.series[tag]) for name, tag in zip(names, tags, strict=True)],
             end=history.steps,
@@ -206,8 +206,8 @@ class RunBoard(Board):
         target = self.target()
         if isinstance(target, SamplePanel) and target.clear():
             return True
-        had, self.cursor = self.cursor is not None, None
-        return had
+        was_set, self.cursor = self.cursor is not None, None
+        return was_set
 
     @on(Chart.Pointed)
     def _pointed(self, event: Chart.Pointed) -> None:

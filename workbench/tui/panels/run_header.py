@@ -135,14 +135,14 @@ def _reached(recipe: Recipe, summary: Summary) -> list[list[strips.Part]]:
         why = "a DEMO" if summary.demo else "on stand-in data"
         return [[(f"Nothing is judged: this run is {why}.", palette.warn)]] if recipe.bar else []
     groups: list[list[strips.Part]] = []
-    for each in bars.judge(recipe, summary):
-        mark, style = ("", palette.dim) if each.passed is None else ("✓ ", palette.good) if each.passed else ("✗ ", palette.bad)
-        value = "not measured" if each.value is None else formatting.number(each.value)
-        known = [f"{known.whose} {formatting.number(known.value)}" for known in recipe.reference if known.metric == each.bar.metric]
+    for verdict in bars.judge(recipe, summary):
+        mark, style = ("", palette.dim) if verdict.passed is None else ("✓ ", palette.good) if verdict.passed else ("✗ ", palette.bad)
+        value = "not measured" if verdict.value is None else formatting.number(verdict.value)
+        references = [f"{other.whose} {formatting.number(other.value)}" for other in recipe.reference if other.metric == verdict.bar.metric]
         groups.append(
             [
-                (f"{mark}{bars.short_name(each.bar.metric)} {value}", style),
-                (f"  to pass {bars.wanted(each.bar)}" + (f", {known[0]}" if known else ""), palette.dim),
+                (f"{mark}{bars.short_name(verdict.bar.metric)} {value}", style),
+                (f"  to pass {bars.wanted(verdict.bar)}" + (f", {references[0]}" if references else ""), palette.dim),
             ]
         )
     return groups

@@ -54,22 +54,22 @@ def _columns(library: Library, width: int, states: int, titles: int, kept_for: s
     `states` and `titles` are how long the longest of each is.
     """
     tags = max((len(" ".join(entry.notes.tags)) for entry in library.entries.values()), default=0)
-    kept = [(name, min(max(tags, 6), 20) if name == "tags" else size, align) for name, size, align in COLUMNS if name != "tags" or tags]
+    fitting = [(name, min(max(tags, 6), 20) if name == "tags" else size, align) for name, size, align in COLUMNS if name != "tags" or tags]
     for name in ("device", "started", "bars", "tags", "time"):
-        if sum(size + 2 for _, size, _ in kept) + 24 > width and (name != kept_for or name == Order().column):
-            kept = [column for column in kept if column[0] != name]
-    free = width - 2 - sum(size + 2 for _, size, _ in kept)
+        if sum(size + 2 for _, size, _ in fitting) + 24 > width and (name != kept_for or name == Order().column):
+            fitting = [column for column in fitting if column[0] != name]
+    free = width - 2 - sum(size + 2 for _, size, _ in fitting)
     spare = free - max(0, states - COLUMNS[0][1])
     # A state that would be cut all the same takes nothing from the title.
     title = min(TITLE_WIDTH, spare if spare >= 22 else max(22, min(titles, free)))
-    return [(name, size + (free - title if name == "state" else title if name == "recipe" else 0), align) for name, size, align in kept]
+    return [(name, size + (free - title if name == "state" else title if name == "recipe" else 0), align) for name, size, align in fitting]
 
 
 def columns(library: Library, width: int, filtered: str, order: Order) -> list[Column]:
     """The columns that `run_rows` shows, from the left."""
     cells = [(entry, _run_cells(entry)) for entry in library.entries.values()]
-    shown = [each for entry, each in cells if matches(_text(entry, each), filtered)]
-    states, titles = (max((len(each[name][0]) for each in shown), default=0) for name in ("state", "recipe"))
+    shown = [row_cells for entry, row_cells in cells if matches(_text(entry, row_cells), filtered)]
+    states, titles = (max((len(row_cells[name][0]) for row_cells in shown), default=0) for name in ("state", "recipe"))
     return _columns(library, width, states, titles, order.column)
 
 
@@ -88,16 +88,16 @@ def run_rows(library: Library, width: int, filtered: str = "", order: Order | No
     order = order or Order()
     entries = sorted(library.entries.values(), key=lambda entry: entry.run.id, reverse=True)
     valued = [(_value(entry, order.column), entry) for entry in entries]
-    known = sorted((each for each in valued if each[0] is not None), key=lambda each: each[0], reverse=order.falls)
-    found = [(entry, _run_cells(entry)) for _, entry in [*known, *(each for each in valued if each[0] is None)]]
-    found = [(entry, cells) for entry, cells in found if matches(_text(entry, cells), filtered)]
+    with_value = sorted((pair for pair in valued if pair[0] is not None), key=lambda pair: pair[0], reverse=order.falls)
+    listed = [(entry, _run_cells(entry)) for _, entry in [*with_value, *(pair for pair in valued if pair[0] is None)]]
+    listed = [(entry, cells) for entry, cells in listed if matches(_text(entry, cells), filtered)]
     shown = columns(library, width, filtered, order)
     names: list[strips.Part] = []
     for name, size, align in shown:
         head = f"{name} {'▼' if order.falls else '▲'}" if name == order.column else name
         names.append((strips.fit(head, size, align) + "  ", palette.accent if name == order.column else palette.faint))
     rows = [Row("", strips.line(width, [("  ", palette.plain), *names]))]
-    for entry, cells in found:
+    for entry, cells in listed:
         parts: list[strips.Part] = [(f"{MARK} " if entry.run.id in marked else "  ", palette.accent)]
         for name, size, align in shown:
             text, style = cells[name]
@@ -130,7 +130,7 @@ def _value(entry: Entry, column: str) -> Any:
     if column == "time":
         return summary.seconds if summary.size > 0 else None
     if column == "bars":
-        judged = [each.passed for each in bars.judge(recipe, summary) if each.passed is not None] if recipe else []
+        judged = [verdict.passed for verdict in bars.judge(recipe, summary) if verdict.passed is not None] if recipe else []
         return sum(judged) / len(judged) if judged else None
     metric = bars.headline(recipe, summary) if recipe else ""
     value = bars.figure(recipe, summary, metric) if recipe and metric else None
@@ -155,7 +155,7 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
     metric = bars.headline(recipe, summary) if recipe else ""
     value = bars.figure(recipe, summary, metric) if recipe and metric else None
     judged = bars.judge(recipe, summary) if recipe else []
-    passed = [each.passed for each in judged if each.passed is not None]
+    passed = [verdict.passed for verdict in judged if verdict.passed is not None]
     title = run_title(entry)
     return {
         "state": (f"{symbol} {text}", style),

@@ -38,18 +38,18 @@ def group(history: History) -> dict[str, list[str]]:
 
     What the run says about its network stands last, as it never changes; a matrix's examples are seen through its cells.
     """
-    found: dict[str, list[str]] = {}
+    panels: dict[str, list[str]] = {}
     tags = {tag: samples.latest for tag, samples in history.samples.items() if not belongs_to_a_matrix(history, tag)}
     curved = {split_tag(tag)[1] for tag, latest in tags.items() if isinstance(latest, Curve)}
     for tag, latest in tags.items():
         _, metric, series = split_tag(tag)
         shared = isinstance(latest, Curve) or (isinstance(latest, Scatter) and metric in curved)
-        found.setdefault(one_line(metric if shared or not series else f"{metric} {series}", 40), []).append(tag)
+        panels.setdefault(one_line(metric if shared or not series else f"{metric} {series}", 40), []).append(tag)
 
     def order(panel: tuple[str, list[str]]) -> tuple[bool, int]:
         return panel[1][0].startswith("model/"), ORDER.index(type(tags[panel[1][0]]))
 
-    return dict(sorted(found.items(), key=order))
+    return dict(sorted(panels.items(), key=order))
 
 
 Body = TypeVar("Body", bound=Widget)
@@ -92,7 +92,7 @@ class SamplePanel(Vertical):
 
     @property
     def _longest(self) -> Samples:
-        return max(self._samples, key=lambda each: len(each.events))
+        return max(self._samples, key=lambda samples: len(samples.events))
 
     @property
     def body(self) -> Widget | None:
@@ -152,14 +152,14 @@ class SamplePanel(Vertical):
     def _chosen(self) -> list[Tagged]:
         """What is shown: of curves and points one each, of other things the one."""
         if self.place is None:
-            chosen = [each.latest for each in self._samples]
+            chosen = [samples.latest for samples in self._samples]
         else:
             held = self._longest.events[self.place]
             chosen = []
-            for each in self._samples:
-                place = bisect_right([event.step for event in each.events], held.step) - 1
-                if each is self._longest or place >= 0:
-                    chosen.append(held if each is self._longest else each.events[place])
+            for samples in self._samples:
+                place = bisect_right([event.step for event in samples.events], held.step) - 1
+                if samples is self._longest or place >= 0:
+                    chosen.append(held if samples is self._longest else samples.events[place])
         chosen.sort(key=lambda event: not isinstance(event, Scatter))  # points below lines
         return chosen if isinstance(chosen[0], Curve | Scatter) else [max(chosen, key=lambda event: event.step)]
 
@@ -167,13 +167,13 @@ class SamplePanel(Vertical):
         """Of straight lines among points some that were before, evenly spread: they show how the line moved."""
         if not isinstance(chosen[0], Scatter):
             return []
-        found: list[Curve] = []
+        older: list[Curve] = []
         for samples in self._samples:
             before = [
                 event for event in samples.events if isinstance(event, Curve) and event.step < chosen[-1].step and len(event.x) <= STRAIGHT
             ]
-            found += [before[len(before) * place // OLDER] for place in range(OLDER)] if len(before) > OLDER else before
-        return found
+            older += [before[len(before) * place // OLDER] for place in range(OLDER)] if len(before) > OLDER else before
+        return older
 
     def head(self, width: int) -> Strip:
         """Name, split, step, and which of how many; where it is narrow, less."""
@@ -246,9 +246,9 @@ class SamplePanel(Vertical):
             return body
         if body:
             body.remove()
-        made = kind()
-        self.mount(made)
-        return made
+        widget = kind()
+        self.mount(widget)
+        return widget
 
 
 class Head(Lines):

@@ -51,9 +51,9 @@ def text_lines(text: str, width: int) -> list[Strip]:
     lines: list[Strip] = []
     for paragraph in text.split("\n"):
         named = SPEAKER.match(paragraph)
-        for place, each in enumerate(strips.wrap(paragraph, width - 1)):
+        for place, text_line in enumerate(strips.wrap(paragraph, width - 1)):
             name = named.end() if named and not place else 0
-            lines.append(strips.line(width - 1, [(each[:name], palette.heading), (each[name:], palette.plain)]))
+            lines.append(strips.line(width - 1, [(text_line[:name], palette.heading), (text_line[name:], palette.plain)]))
     return lines
 
 
@@ -82,7 +82,7 @@ def _table(table: Table, width: int, height: int) -> list[Strip]:
     columns = [[row[place] for row in table.rows if place < len(row)] for place in range(len(table.columns))]
     numeric = [all(isinstance(value, float) for value in column) for column in columns]
     # 49.7 kB, 512 B: amounts stand under each other, too
-    right = [each or all(AMOUNT.fullmatch(str(value)) for value in column) for each, column in zip(numeric, columns, strict=True)]
+    right = [is_number or all(AMOUNT.fullmatch(str(value)) for value in column) for is_number, column in zip(numeric, columns, strict=True)]
     whole = [all(isinstance(value, float) and value % 1 == 0 for value in column) for column in columns]
 
     def cell(value: str | float, place: int) -> str:
@@ -121,6 +121,6 @@ def _wrapped(cells: Sequence[str], sizes: Sequence[int], deep: int) -> list[list
     """A row as lines, at most `deep` of them: what does not fit in them is in the last, to be cut."""
     if deep < 2 or all(len(cell) <= size for cell, size in zip(cells, sizes, strict=False)):
         return [list(cells)]
-    found = [strips.wrap(cell, size) for cell, size in zip(cells, sizes, strict=False)]
-    columns = [[*lines[: deep - 1], " ".join(lines[deep - 1 :])] for lines in found]
-    return [[lines[place] if place < len(lines) else "" for lines in columns] for place in range(min(deep, max(map(len, found))))]
+    wrapped = [strips.wrap(cell, size) for cell, size in zip(cells, sizes, strict=False)]
+    columns = [[*lines[: deep - 1], " ".join(lines[deep - 1 :])] for lines in wrapped]
+    return [[lines[place] if place < len(lines) else "" for lines in columns] for place in range(min(deep, max(map(len, wrapped))))]

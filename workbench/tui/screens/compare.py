@@ -121,8 +121,8 @@ class CompareScreen(KeyScreen):
 
     def _metrics(self) -> list[str]:
         """The rest of the tags of this split: each its own chart, with a line for each run that has it."""
-        found = [tag for side in self._sides for tag in side.history.series if split_tag(tag)[0] == self.split]
-        return list(dict.fromkeys(tag.removeprefix(f"{self.split}/") for tag in found))
+        tags = [tag for side in self._sides for tag in side.history.series if split_tag(tag)[0] == self.split]
+        return list(dict.fromkeys(tag.removeprefix(f"{self.split}/") for tag in tags))
 
     def _draw_charts(self) -> None:
         splits = self._splits()
@@ -164,7 +164,7 @@ class CompareScreen(KeyScreen):
         lines = []
         for slot, (side, feed) in enumerate(zip(self._sides, self.feeds, strict=False)):
             symbol, text, style = states.state_words(feed.state)
-            what = f"  {side.recipe.title}" if len({each.recipe.title for each in self._sides}) > 1 or not slot else ""
+            what = f"  {side.recipe.title}" if len({other.recipe.title for other in self._sides}) > 1 or not slot else ""
             done = f"{formatting.count(side.summary.step)} steps  {formatting.duration(side.summary.seconds)} "
             parts = [("━━ ", self._color(slot)), (side.name, palette.bold), (what, palette.dim)]
             lines.append(strips.line(width, parts, [(f"  {symbol} {text.partition(':')[0]}  ", style), (done, palette.faint)]))
@@ -177,13 +177,13 @@ class CompareScreen(KeyScreen):
         settings, figures = compare.differing(self._sides), compare.figures(self._sides)
         named = [12, *(len(_short(row.name)) for row in settings), *(len(bars.short_name(row.metric)) for row in figures)]
         label = min(max(named) + 1, max(width // 3, width - len(self._sides) * (max(map(len, self.names)) + 3)))
-        each = max(6, (width - label) // len(self._sides) - 1)
+        cell_width = max(6, (width - label) // len(self._sides) - 1)
         blank = strips.line(width, [])
 
         def written(name: str, cells: Sequence[strips.Part]) -> Strip:
             parts: list[strips.Part] = [(strips.fit(name, label), palette.dim)]
             for text, style in cells:
-                parts += [(" ", palette.plain), (strips.fit(text, each, "right"), style)]
+                parts += [(" ", palette.plain), (strips.fit(text, cell_width, "right"), style)]
             return strips.line(width, parts)
 
         heads = [(name, self._color(slot)) for slot, name in enumerate(self.names)]
@@ -194,7 +194,7 @@ class CompareScreen(KeyScreen):
         ]
         lines.append(written("", heads))
         for row in settings:
-            texts = [strips.wrap(value, each) for value in row.values]
+            texts = [strips.wrap(value, cell_width) for value in row.values]
             for place in range(max(map(len, texts))):
                 cells = [(text[place] if place < len(text) else "", palette.plain) for text in texts]
                 lines.append(written(_short(row.name) if not place else "", cells))

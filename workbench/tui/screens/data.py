@@ -40,7 +40,7 @@ class DataScreen(ListScreen):
         super().__init__()
         self.jobs: dict[str, Job] = {}
         """The newest of each set."""
-        self.found: list[Stored] = []
+        self.data_sets: list[Stored] = []
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -54,11 +54,11 @@ class DataScreen(ListScreen):
     def chosen(self) -> Stored | None:
         """The set under the cursor."""
         key = self.rows.key
-        return next((each for each in self.found if each.reference == key), None)
+        return next((data_set for data_set in self.data_sets if data_set.reference == key), None)
 
     def make_rows(self, width: int) -> Sequence[Row]:
-        self.found = stored.everything()
-        return data_rows.rows(self.found, self.jobs, width, self.words)
+        self.data_sets = stored.everything()
+        return data_rows.rows(self.data_sets, self.jobs, width, self.words)
 
     def pane_lines(self, width: int) -> Sequence[Strip]:
         chosen = self.chosen
@@ -84,12 +84,12 @@ class DataScreen(ListScreen):
         if name == "open":
             return "It is not here yet: f fetches it." if chosen.state == "fetch" else ""
         if name == "fetch":
-            known = {
+            reasons = {
                 "here": "It is here already.",
                 "mirror": "It is in the mirror already.",
                 "package": "It is here: it needs no download.",
             }
-            return known.get(chosen.state, "")
+            return reasons.get(chosen.state, "")
         if self.running():
             return "Something is being done with it: wait, or stop it with x."
         if chosen.state == "package":
@@ -135,8 +135,8 @@ class DataScreen(ListScreen):
     def _tell(self, job: Job) -> None:
         if self.is_active:
             self.fill()
-        if not self.is_active or self.rows.key != job.each.reference:  # else its pane says it
-            self.services.say(job.said, warning=job.state == "failed")
+        if not self.is_active or self.rows.key != job.data_set.reference:  # else its pane says it
+            self.services.say(job.message, warning=job.state == "failed")
 
     def do_remove(self) -> None:
         from workbench.tui.screens.question import QuestionScreen

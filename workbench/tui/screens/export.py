@@ -62,7 +62,7 @@ class ExportScreen(ModalScreen[None]):
         """`picture` is the PNG and `text` the words that are shown, if any."""
         super().__init__()
         self.run, self.picture, self.text = run, picture, text
-        self._said: list[tuple[str, bool]] = []
+        self._outcome: list[tuple[str, bool]] = []
 
     def compose(self) -> ComposeResult:
         yield Lines()
@@ -85,7 +85,7 @@ class ExportScreen(ModalScreen[None]):
             why = self.refusal(key.name)
             cap = (strips.fit(key.cap.split(" ")[0], 5), palette.faint if why else palette.accent)
             lines.append(strips.line(width, [cap, (key.help, palette.faint if why else palette.plain)], [(why, palette.faint)]))
-        for text, wrong in self._said:
+        for text, wrong in self._outcome:
             lines += [blank, *strips.paragraph(text, width, palette.bad if wrong else palette.good)]
         panel.styles.height = len(lines) + 4
         panel.show(lines)
@@ -97,12 +97,14 @@ class ExportScreen(ModalScreen[None]):
             return
         why = self.refusal(name)
         try:
-            self._said = [(f"{why[:1].upper()}{why[1:]}: open the run, and choose its panel with tab.", True)] if why else self._made(name)
+            self._outcome = (
+                [(f"{why[:1].upper()}{why[1:]}: open the run, and choose its panel with tab.", True)] if why else self._export(name)
+            )
         except (Problem, OSError) as problem:
-            self._said = [(str(problem), True)]
+            self._outcome = [(str(problem), True)]
         self._show()
 
-    def _made(self, name: str) -> list[tuple[str, bool]]:
+    def _export(self, name: str) -> list[tuple[str, bool]]:
         if name == "text":
             cast(Services, self.app).copy(self.text)
             return [(f"{len(self.text):,} characters are on the clipboard, where your terminal takes OSC 52.", False)]

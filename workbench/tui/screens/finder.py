@@ -13,7 +13,7 @@ from workbench.tui.panels.run_rows import run_title
 from workbench.tui.screens.key_screen import KeyScreen
 
 
-class Found(NamedTuple):
+class Action(NamedTuple):
     """One thing that can be done."""
 
     name: str
@@ -21,35 +21,35 @@ class Found(NamedTuple):
     do: Callable[[], None]
 
 
-def commands(screen: KeyScreen) -> Iterator[Found]:
+def commands(screen: KeyScreen) -> Iterator[Action]:
     """All that can be done from a screen: its keys, then themes, recipes and runs."""
     services = screen.services
     for key in screen.KEYS:
         if key.name not in ("palette", "up", "down"):
-            yield Found(f"{key.help}  ({key.cap})", screen.refusal(key.name), partial(screen.action_press, key.name))
+            yield Action(f"{key.help}  ({key.cap})", screen.refusal(key.name), partial(screen.action_press, key.name))
     for theme in palette.THEMES:
-        yield Found(f"Colours: {theme}", "", partial(services.wear, theme))
+        yield Action(f"Colours: {theme}", "", partial(services.wear, theme))
     for shelved in services.library.shelf:
-        yield Found(f"Recipe: {shelved.title}", shelved.path.stem, partial(services.show_recipe, str(shelved.path)))
+        yield Action(f"Recipe: {shelved.title}", shelved.path.stem, partial(services.show_recipe, str(shelved.path)))
     for entry in services.library.entries.values():
-        yield Found(f"Run: {run_title(entry)}", entry.run.id, partial(services.open_run, entry.run))
+        yield Action(f"Run: {run_title(entry)}", entry.run.id, partial(services.open_run, entry.run))
 
 
 class Commands(Provider):
     """What the palette asks."""
 
     async def discover(self) -> Hits:
-        for found in self._all():
-            yield DiscoveryHit(Text(found.name), found.do, found.name, escape(found.help) or None)
+        for action in self._all():
+            yield DiscoveryHit(Text(action.name), action.do, action.name, escape(action.help) or None)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for found in self._all():
-            score = max(matcher.match(found.name), matcher.match(found.help))
+        for action in self._all():
+            score = max(matcher.match(action.name), matcher.match(action.help))
             if score > 0:
-                yield Hit(score, Text(found.name), found.do, found.name, escape(found.help) or None)
+                yield Hit(score, Text(action.name), action.do, action.name, escape(action.help) or None)
 
-    def _all(self) -> Iterator[Found]:
+    def _all(self) -> Iterator[Action]:
         if isinstance(self.screen, KeyScreen):
             yield from commands(self.screen)
 

@@ -93,11 +93,11 @@ class FormScreen(FormKeys, KeyScreen):
 
     def _look(self, before: Machine | None) -> None:
         def work() -> None:
-            self.app.call_from_thread(self._seen, look(before))
+            self.app.call_from_thread(self._looked, look(before))
 
         self.run_worker(work, thread=True, exit_on_error=False)
 
-    def _seen(self, machine: Machine) -> None:
+    def _looked(self, machine: Machine) -> None:
         if not self.is_attached:
             return
         self.machine = machine
@@ -236,7 +236,7 @@ def head(form: RecipeForm, preflight: Outlook, machine: Machine, width: int) -> 
     return [*lines, strips.line(width, [])]
 
 
-def start(form: RecipeForm, preflight: Outlook, here: bool, width: int) -> list[Strip]:
+def start(form: RecipeForm, preflight: Outlook, under_cursor: bool, width: int) -> list[Strip]:
     """The first row: start, on which device; or how much is wrong. Under it what is wrong with no setting, or what Enter does."""
     if form.problems:
         count = len(form.problems)
@@ -247,4 +247,4 @@ def start(form: RecipeForm, preflight: Outlook, here: bool, width: int) -> list[
     if form.fault:
         return [row, *strips.paragraph(one_line(form.fault, 600), width, palette.bad, margin=4)]
     hint = "Enter starts it with the settings below. Esc leaves; nothing has been started."
-    return [row, *(strips.paragraph(hint, width, palette.dim, margin=4) if here else [])]
+    return [row, *(strips.paragraph(hint, width, palette.dim, margin=4) if under_cursor else [])]

@@ -105,11 +105,11 @@ class LookScreen(KeyScreen):
                 self.query_one(Picture).show(event.png, columns=event.columns, captions=event.captions)
         else:
             try:
-                said = msgspec.json.decode(line, type=dict[str, object])
+                reply = msgspec.json.decode(line, type=dict[str, object])
             except msgspec.DecodeError:
                 return
-            if not said.get("ok", True):
-                self.wrong = clean(f"{said.get('message', '')} {said.get('hint', '')}".strip())
+            if not reply.get("ok", True):
+                self.wrong = clean(f"{reply.get('message', '')} {reply.get('hint', '')}".strip())
         self._fill()
 
     def _ended(self, code: int) -> None:

@@ -53,13 +53,13 @@ class RecipesScreen(ListScreen):
             self.set_timer(0.002, self._read_ahead)
 
     def first(self) -> str:
-        return next((str(each.path) for each in self.library.shelf if each.path.stem == FIRST), "")
+        return next((str(shelved.path) for shelved in self.library.shelf if shelved.path.stem == FIRST), "")
 
     @property
     def chosen(self) -> "Shelved | None":
         """The recipe under the cursor."""
         key = self.rows.key
-        return next((each for each in self.library.shelf if str(each.path) == key), None)
+        return next((shelved for shelved in self.library.shelf if str(shelved.path) == key), None)
 
     def make_rows(self, width: int) -> Sequence[Row]:
         return recipe_rows.recipe_rows(self.library, width, self.words)
@@ -101,19 +101,19 @@ class RecipesScreen(ListScreen):
         from workbench.tui.screens.name import NameScreen
 
         stem = self.chosen.path.stem if self.chosen else ""
-        made: list[Path] = []
+        copies: list[Path] = []
 
         def take(name: str) -> None:
-            made.append(copy_recipe.copy(name, str(self.chosen.path) if self.chosen else "").recipe)
+            copies.append(copy_recipe.copy(name, str(self.chosen.path) if self.chosen else "").recipe)
 
-        def taken(name: str | None) -> None:
-            if name and made:
-                self._look_again(made[0])
-                self.notify(f"Copied to {made[0]}", markup=False, timeout=4)
+        def copied(name: str | None) -> None:
+            if name and copies:
+                self._look_again(copies[0])
+                self.notify(f"Copied to {copies[0]}", markup=False, timeout=4)
                 if then_edit:
-                    self._edit(made[0])
+                    self._edit(copies[0])
 
-        self.app.push_screen(NameScreen(f"Copy {one_line(stem, 40)}", text, f"my-{stem}", take), taken)
+        self.app.push_screen(NameScreen(f"Copy {one_line(stem, 40)}", text, f"my-{stem}", take), copied)
 
     def _edit(self, path: Path) -> None:
         from workbench.tui.editor import edit

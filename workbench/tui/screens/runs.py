@@ -178,11 +178,11 @@ class RunsScreen(ListScreen):
 
     def do_tag(self) -> None:
         if self.chosen:
-            run, had = self.chosen.run, self.chosen.notes.tags
-            self._ask("tags", " ".join(had), lambda text: self._tag(run, had, text.split()))
+            run, old_tags = self.chosen.run, self.chosen.notes.tags
+            self._ask("tags", " ".join(old_tags), lambda text: self._tag(run, old_tags, text.split()))
 
-    def _tag(self, run: "Run", had: Sequence[str], words: list[str]) -> None:
-        notes.tag(run, [*(f"-{tag}" for tag in had if tag not in words), *words])
+    def _tag(self, run: "Run", old_tags: Sequence[str], words: list[str]) -> None:
+        notes.tag(run, [*(f"-{tag}" for tag in old_tags if tag not in words), *words])
 
     def do_note(self) -> None:
         if self.chosen:
@@ -229,31 +229,31 @@ class RunsScreen(ListScreen):
             self.fill()
 
     def do_delete(self) -> None:
-        gone: list[Run] = []
+        deleted: list[Run] = []
         try:
             for run in self.chosen_or_marked:
-                gone.append(trash.delete(run))
+                deleted.append(trash.delete(run))
                 self.marked.pop(run.id, None)
                 self.library.forget(run)
         except Problem as problem:
             self.services.say(str(problem), warning=True)
-        if gone:
-            self._deleted.append(gone)
-            what = gone[0].id if len(gone) == 1 else f"{len(gone)} runs"
-            self.services.say(f"{what} in the trash; u brings {'it' if len(gone) == 1 else 'them'} back.")
+        if deleted:
+            self._deleted.append(deleted)
+            what = deleted[0].id if len(deleted) == 1 else f"{len(deleted)} runs"
+            self.services.say(f"{what} in the trash; u brings {'it' if len(deleted) == 1 else 'them'} back.")
         self._look_again()
 
     def do_undo(self) -> None:
-        back: list[Run] = []
+        restored: list[Run] = []
         try:
             for run in self._deleted.pop():
-                back.append(trash.restore(run.id))
+                restored.append(trash.restore(run.id))
         except Problem as problem:
             self.services.say(str(problem), warning=True)
-        if back:
-            self.services.say(f"{back[0].id if len(back) == 1 else f'{len(back)} runs'} brought back.")
+        if restored:
+            self.services.say(f"{restored[0].id if len(restored) == 1 else f'{len(restored)} runs'} brought back.")
         self._look_again()
-        for run in back:
+        for run in restored:
             self.call_after_refresh(self.rows.select, run.id)
 
     def _look_again(self) -> None:

@@ -51,7 +51,7 @@ class TryFormScreen(FormKeys, TryScreen):
     def compose_form(self) -> list[Widget]:
         text = Lines(id="text")
         text.source = self._answer
-        return [Container(self._panel, Horizontal(text, Bars(id="bars"), id="said"), id="ask", classes=self.kind)]
+        return [Container(self._panel, Horizontal(text, Bars(id="bars"), id="reply"), id="ask", classes=self.kind)]
 
     def begun(self) -> None:
         if not self.form.fields:
@@ -87,11 +87,11 @@ class TryFormScreen(FormKeys, TryScreen):
 
     def answered(self, outputs: dict[str, Any]) -> None:
         self.outputs = outputs
-        found = outputs.get("words")
+        words = outputs.get("words")
         self.words = {
-            str(each["word"]): -each["difference"]
-            for each in (found if isinstance(found, list) else [])
-            if isinstance(each, dict) and "word" in each and isinstance(each.get("difference"), int | float)
+            str(word["word"]): -word["difference"]
+            for word in (words if isinstance(words, list) else [])
+            if isinstance(word, dict) and "word" in word and isinstance(word.get("difference"), int | float)
         }
         self.note = "The bars are what is likeliest to come after what you typed." if outputs.get("next") else ""
         self.query_one("#text", Lines).rebuild()

@@ -89,11 +89,11 @@ class TryPictureScreen(TryScreen):
 
     def _show(self, outputs: dict[str, Any]) -> None:
         self.bars.follow(outputs.get("probabilities") or {})
-        seen = self.query_one("#seen", Picture)
+        picture = self.query_one("#seen", Picture)
         try:
-            seen.show(b64decode(outputs["seen"])) if outputs.get("seen") else seen.say("")
+            picture.show(b64decode(outputs["seen"])) if outputs.get("seen") else picture.say("")
         except ValueError:
-            seen.say("The picture cannot be read.")
+            picture.say("The picture cannot be read.")
 
     # -- keys ------------------------------------------------------------------------------------------------------------------------
 
