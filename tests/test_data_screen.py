@@ -72,7 +72,7 @@ async def test_fetch_goes_on_behind_other_screens_and_is_stopped_and_gone_on_wit
         await pilot.press("f")
         await settle(pilot, lambda: "stopping" in seen(pilot.app))
         server.patience.set()  # the server sends more, and it is let go
-        await settle(pilot, lambda: "made: stopped; what came is kept." in " ".join(seen(pilot.app).split()))
+        await settle(pilot, lambda: "made: stopped; the downloaded part is kept." in " ".join(seen(pilot.app).split()))
         assert ".slowly.part" in left()
         await settle(pilot, lambda: "of 1.0 MB" in seen(pilot.app))
         offer_from(monkeypatch, server, "slowly")
@@ -99,7 +99,7 @@ async def test_verify_and_remove(monkeypatch: pytest.MonkeyPatch, server: Server
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await open_data(pilot)
         await pilot.press("v")
-        await settle(pilot, lambda: "made: its file is right." in seen(pilot.app))
+        await settle(pilot, lambda: "made: its file is correct." in seen(pilot.app))
         path.write_bytes(CONTENT[::-1])
         await pilot.press("v")
         await settle(pilot, lambda: "✗ wrong" in seen(pilot.app) and "is not made it" in " ".join(seen(pilot.app).split()))

@@ -78,7 +78,7 @@ def test_which_editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("VISUAL", "EDITOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Problem, match=r"No editor is known\. Set one .*export EDITOR=nano"):
+    with pytest.raises(Problem, match=r"No editor is set.*\. Set one .*export EDITOR=nano"):
         editor.command()
     (tmp_path / "vi").touch(mode=0o755)
     assert editor.command() == [str(tmp_path / "vi")]
