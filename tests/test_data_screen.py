@@ -102,7 +102,7 @@ async def test_verify_and_remove(monkeypatch: pytest.MonkeyPatch, server: Server
         await settle(pilot, lambda: "made: its file is correct." in seen(pilot.app))
         path.write_bytes(CONTENT[::-1])
         await pilot.press("v")
-        await settle(pilot, lambda: "✗ wrong" in seen(pilot.app) and "is not made it" in " ".join(seen(pilot.app).split()))
+        await settle(pilot, lambda: "✗ damaged" in seen(pilot.app) and "is not made it" in " ".join(seen(pilot.app).split()))
         await pilot.press("delete")
         await settle(pilot, lambda: isinstance(pilot.app.screen, QuestionScreen))
         await pilot.press("n")

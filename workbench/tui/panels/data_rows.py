@@ -1,4 +1,4 @@
-"""The rows of the list of data sets, and the pane about one. Pure: from what is on this machine to lines of cells."""
+"""The rows of the list of data sets, and the pane about one of them. Pure functions that make lines of cells."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,14 +18,14 @@ NAME, SIZE, BAR = 24, 8, 8
 
 
 def rows(data_sets: Sequence[Stored], jobs: Mapping[str, Job], width: int, filtered: str) -> list[Row]:
-    """Sets with their variants below them: name, size, where it is, or how far it is."""
+    """Data sets with their variants below them: name, size, and where the set is, or how far its download is."""
     shown = [
         data_set
         for data_set in data_sets
         if matches(f"{data_set.reference} {data_set.about.title} {data_set.about.stand_in_for}", filtered)
     ]
     if not shown:
-        return [Row("", strips.line(width, [("  No data set has these words.", palette.dim)]))]
+        return [Row("", strips.line(width, [("  No data set matches these words.", palette.dim)]))]
     header = [("  " + strips.fit("Set", NAME), palette.faint), (strips.fit("Size", SIZE, "right"), palette.faint)]
     lines = [Row("", strips.line(width, [*header, ("  Where", palette.faint)]))]
     for data_set in shown:
@@ -43,7 +43,7 @@ def _where(data_set: Stored, job: Job | None) -> list[strips.Part]:
         note = "stopping" if job.stopping else "verifying" if job.what == "verify" else job.rate
         return [*bar, (f" {note}" if note else "", palette.dim)]
     if job and job.state == "failed":
-        return [("✗ wrong" if job.what == "verify" else "✗ could not be fetched", palette.bad)]
+        return [("✗ damaged" if job.what == "verify" else "✗ could not be fetched", palette.bad)]
     mark, style = {
         "here": ("✓", palette.good),
         "mirror": ("✓", palette.good),
@@ -54,12 +54,12 @@ def _where(data_set: Stored, job: Job | None) -> list[strips.Part]:
 
 
 def pane(data_set: Stored, job: Job | None, library: Library, width: int) -> list[Strip]:
-    """All there is to say about a set."""
+    """The pane about a data set."""
     about, blank = data_set.about, strips.line(width, [])
     lines = strips.paragraph(about.title, width, palette.bold)
     lines += strips.paragraph(data_set.reference, width, palette.accent)
     if about.stand_in_for:
-        lines += strips.paragraph(f"Stands in for {about.stand_in_for}: bars are not judged on it.", width, palette.warn)
+        lines += strips.paragraph(f"Stands in for {about.stand_in_for}: results on it are not compared with the bars.", width, palette.warn)
     if job and job.message:
         look = {"failed": palette.bad, "done": palette.good}.get(job.state, palette.warn)
         lines += [blank, *strips.paragraph(one_line(job.message, 1000), width, look)]

@@ -1,4 +1,4 @@
-"""The first line of the lists: which there are, which one is shown, the filter, and what lives. A click on a name shows that list."""
+"""The first line of the lists: their names, the filter, and the number of living runs. A click on a name shows that list."""
 
 from typing import cast
 
@@ -16,7 +16,7 @@ TITLE = " dlwb  "
 
 
 class ListBar(Lines):
-    """`follow` tells it the filter."""
+    """`follow` gives it the filter."""
 
     DEFAULT_CSS = "ListBar { height: 1; }"
 
@@ -26,7 +26,7 @@ class ListBar(Lines):
         self._words = ""
 
     def follow(self, words: str) -> None:
-        """Write it anew, with this filter."""
+        """Draw it again, with this filter."""
         self._words = words
         self.rebuild()
 

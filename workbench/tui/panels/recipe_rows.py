@@ -1,4 +1,4 @@
-"""The rows of the list of recipes. Pure: from what the library knows to lines of cells."""
+"""The rows of the list of recipes. Pure functions from the library to lines of cells."""
 
 from textual.strip import Strip
 
@@ -12,16 +12,16 @@ TITLE_WIDTH = 46
 
 
 def matches(text: str, words: str) -> bool:
-    """Whether a row's text has every word that is filtered by."""
+    """Whether a row's text contains every word of the filter."""
     text = text.casefold()
     return all(word in text for word in words.casefold().split())
 
 
 def recipe_rows(library: Library, width: int, filtered: str = "") -> list[Row]:
-    """Recipes under their parts: title, lesson, past runs, best figure."""
+    """Recipes under the headings of their parts: title, lesson, past runs, best figure."""
     shelf = [shelved for shelved in library.shelf if matches(_recipe_text(shelved), filtered)]
     if not shelf:
-        return [Row("", strips.line(width, [("  No recipe has these words." if filtered else "  There are no recipes.", palette.dim)]))]
+        return [Row("", strips.line(width, [("  No recipe matches these words." if filtered else "  There are no recipes.", palette.dim)]))]
     longest = max(len(shelved.title) for shelved in shelf) + 2
     rows: list[Row] = []
     part = None
@@ -54,6 +54,7 @@ def _recipe_row(shelved: Shelved, library: Library, width: int, title_width: int
     passed = bool(best) and all(bar.passed(best.value) for bar in bars if best)
     style = palette.plain if not bars else palette.good if passed else palette.warn
     right += [(strips.fit(formatting.number(best.value) if best else "", 9, "right"), style), (" ✓ " if bars and passed else "   ", style)]
+    # The right columns count in rows without runs too, so that all lessons end at the same column.
     room = max(8, width - sum(len(text) for text, _ in right) - 3)
     right = right if past else []
     title = strips.fit(shelved.title, min(title_width, room if past else width - 3))
