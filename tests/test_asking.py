@@ -130,7 +130,7 @@ async def test_settings_change_live_and_the_curves_have_the_mark(run) -> None:
         await pilot.press("c")
         await settle(pilot, lambda: isinstance(pilot.app.screen, AskScreen) and "0.25" in seen(pilot.app))
         await pilot.press("enter")
-        await settle(pilot, lambda: "Nothing was changed." in said(pilot))
+        await settle(pilot, lambda: "No setting was changed." in said(pilot))
 
 
 async def test_what_cannot_be_asked_says_why() -> None:

@@ -35,7 +35,7 @@ def test_a_shipped_recipe_is_copied_edited_and_checked(tmp_path: Path, monkeypat
         terminal.type("by hand\r")
         terminal.wait_gone("Handwritten digits")
         terminal.type("e")
-        terminal.wait("comes with dlwb and stays as it is")
+        terminal.wait("is part of dlwb and does not change")
         terminal.type("\r")
         terminal.wait("✗ my-bike-sharing.yaml")
         terminal.wait("learning_rate?")  # one word: how the pane wraps depends on the path

@@ -19,14 +19,15 @@ COLOURS = {"ok": "32", "warn": "33", "bad": "31", "unknown": "2"}
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Look for what goes wrong on real machines.
+    """Check this machine for common problems.
 
-    GPU, torch, disk, logout, terminal. Exit code 1 where something is bad.
+    Checks GPU, torch, disk, logout and terminal. Exit code 1 where a check fails.
     """
     import shutil
 
     from workbench.launch.doctor import checks
 
+    # Longer lines of prose are hard to read.
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     findings: list[tuple[str, Finding]] = []
     for part, part_findings in checks.look():
@@ -60,6 +61,7 @@ def _print(finding: "Finding", width: int) -> None:
     sign = SIGNS[finding.level]
     if sys.stdout.isatty():
         sign = f"\x1b[{COLOURS[finding.level]}m{sign}\x1b[0m"
+    # Two spaces, the sign, a space, a name of 12, a space.
     indent = " " * 17
     text = textwrap.fill(one_line(finding.text, 1000), width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
     print(f"  {sign} {finding.name:<12} {text[17:]}")
@@ -70,14 +72,18 @@ def _print(finding: "Finding", width: int) -> None:
 
 def clean(
     empty_trash: Annotated[bool, typer.Option("--trash", help="Remove deleted runs for good.")] = False,
-    older: Annotated[float, typer.Option(metavar="DAYS", min=0, help="With --trash: only what was deleted so long ago.")] = 0,
-    checkpoints: Annotated[list[str] | None, typer.Option(metavar="RUN", help="Remove all but its best and its newest.")] = None,
+    older: Annotated[
+        float, typer.Option(metavar="DAYS", min=0, help="With --trash: only runs that were deleted at least so many days ago.")
+    ] = 0,
+    checkpoints: Annotated[
+        list[str] | None, typer.Option(metavar="RUN", help="Remove a run's checkpoints except the best and the newest.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show where the disk went, and make room.
+    """Show what uses the disk, and free space.
 
-    --trash and --checkpoints make room, after asking.
+    --trash and --checkpoints free space, after a question.
     """
     if empty_trash:
         _clean_trash(older, yes)
@@ -88,7 +94,7 @@ def clean(
 
 
 def _show_disk(as_json: bool) -> None:
-    """Runs by size, then the trash, data sets, the cache, and what is free."""
+    """Print the runs by size, then trash, data sets, cache and free space."""
     from workbench import paths
     from workbench.formatting import count, size
     from workbench.runs import disk_use, trash
@@ -126,7 +132,7 @@ def _show_disk(as_json: bool) -> None:
 
 
 def _clean_trash(older: float, yes: bool) -> None:
-    """Remove the deleted runs for good that have been in the trash for at least so many days."""
+    """Remove for good the runs that are in the trash for at least `older` days."""
     from workbench.formatting import size
     from workbench.runs import trash
 
@@ -134,7 +140,7 @@ def _clean_trash(older: float, yes: bool) -> None:
     for total, run in old:
         print(f"{run.id}  {size(total)}  deleted {trash.days(run):.0f} days ago")
     if not old:
-        tell("The trash has nothing that old." if older and trash.deleted() else "The trash is empty.")
+        tell("The trash has no run that old." if older and trash.deleted() else "The trash is empty.")
         return
     amount = sum(total for total, _ in old)
     _make_sure(f"{_number(len(old), 'run')} would be gone for good, and {size(amount)} free", yes)
@@ -144,7 +150,7 @@ def _clean_trash(older: float, yes: bool) -> None:
 
 
 def _clean_checkpoints(references: list[str], yes: bool) -> None:
-    """Remove what ended runs can do without: all checkpoints but the best, the newest, and pinned ones."""
+    """Remove checkpoints of ended runs, except the best, the newest and pinned ones."""
     from workbench.formatting import size
     from workbench.runs import disk_use
 
@@ -152,7 +158,7 @@ def _clean_checkpoints(references: list[str], yes: bool) -> None:
         for checkpoint in spare:
             print(f"{checkpoint.run.id}  {one_line(checkpoint.generation.file)}  {size(checkpoint.bytes)}")
         if not spare:
-            tell("Only best, newest and pinned checkpoints are there, and those stay.")
+            tell("There are only best, newest and pinned checkpoints, and those stay.")
             return
         amount = sum(checkpoint.bytes for checkpoint in spare)
         _make_sure(f"{_number(len(spare), 'checkpoint')} would be gone for good, and {size(amount)} free", yes)
@@ -166,9 +172,10 @@ def _number(number: int, noun: str) -> str:
 
 
 def _make_sure(what: str, yes: bool) -> None:
-    """Ask, unless the command line said yes already; without a terminal to ask on, a Problem says how to."""
+    """Ask a person, unless `yes`. Raises Problem for another answer than yes, and without a terminal to ask on."""
     if yes:
         return
+    # In a script nobody answers: to remove things there needs the option.
     if not sys.stdin or not sys.stdin.isatty():
         raise Problem(f"Nothing was removed: {what}.", "--yes does it.")
     print(f"{what}. Remove? [y/N] ", end="", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The finder (ctrl+p): recipes, runs and what keys do, by a few letters of their names. Textual's command palette with our commands."""
+"""The finder (ctrl+p): finds recipes, runs and actions by a few letters of their names. Textual's command palette with our commands."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,7 +14,7 @@ from workbench.tui.screens.key_screen import KeyScreen
 
 
 class Action(NamedTuple):
-    """One thing that can be done."""
+    """One action that a person can choose."""
 
     name: str
     help: str
@@ -22,10 +22,10 @@ class Action(NamedTuple):
 
 
 def commands(screen: KeyScreen) -> Iterator[Action]:
-    """All that can be done from a screen: its keys, then themes, recipes and runs."""
+    """All actions on a screen: its keys, then themes, recipes and runs."""
     services = screen.services
     for key in screen.KEYS:
-        if key.name not in ("palette", "up", "down"):
+        if key.name not in ("palette", "up", "down"):  # the finder is open, and moves are no use from here
             yield Action(f"{key.help}  ({key.cap})", screen.refusal(key.name), partial(screen.action_press, key.name))
     for theme in palette.THEMES:
         yield Action(f"Colours: {theme}", "", partial(services.wear, theme))
@@ -36,10 +36,11 @@ def commands(screen: KeyScreen) -> Iterator[Action]:
 
 
 class Commands(Provider):
-    """What the palette asks."""
+    """The source of the palette's entries."""
 
     async def discover(self) -> Hits:
         for action in self._all():
+            # Text and `escape`: titles of recipes are foreign text, and the palette reads plain strings as markup.
             yield DiscoveryHit(Text(action.name), action.do, action.name, escape(action.help) or None)
 
     async def search(self, query: str) -> Hits:
@@ -56,4 +57,4 @@ class Commands(Provider):
 
 def finder() -> CommandPalette:
     """The screen of the finder."""
-    return CommandPalette(providers=[Commands], placeholder="recipe, run, or what to do")
+    return CommandPalette(providers=[Commands], placeholder="recipe, run or action")
