@@ -130,7 +130,7 @@ async def test_settings_change_live_and_the_curves_have_the_mark(run) -> None:
         await pilot.press("c")
         await settle(pilot, lambda: isinstance(pilot.app.screen, AskScreen) and "0.25" in seen(pilot.app))
         await pilot.press("enter")
-        await settle(pilot, lambda: "Nothing was changed." in said(pilot))
+        await settle(pilot, lambda: "No setting was changed." in said(pilot))
 
 
 async def test_what_cannot_be_asked_says_why() -> None:
@@ -141,7 +141,7 @@ async def test_what_cannot_be_asked_says_why() -> None:
     train(live, upto=500, rich=False).close()
     held = alive(live)
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
-        for one, words in ((find_run("digits-mlp"), "It has ended"), (live, "take no request")):
+        for one, words in ((find_run("digits-mlp"), "This run has ended"), (live, "have no settings")):
             pilot.app.open_run(one)
             await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen) and pilot.app.screen._whole)
             await pilot.press("N")

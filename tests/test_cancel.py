@@ -101,7 +101,7 @@ def test_ctrl_c_before_the_first_step_takes_a_followed_start_back(tmp_path: Path
     until(lambda: state_of(run).message == "reading its data")
     os.killpg(following.pid, signal.SIGINT)
     said = following.stderr.read()
-    assert following.wait() == 130 and "Nothing of it is left." in said and "Traceback" not in said
+    assert following.wait() == 130 and "nothing of the run is left" in said and "Traceback" not in said
     nothing_remains(run)
 
 

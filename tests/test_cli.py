@@ -134,7 +134,7 @@ def test_ctrl_c_lets_go_and_the_run_goes_on(tmp_path: Path) -> None:
     os.killpg(following.pid, signal.SIGINT)  # as a terminal does
     said = following.stderr.read()
     assert following.wait() == 130
-    assert f"`dlwb stop {run.id}` ends it" in said and "Traceback" not in said
+    assert f"`dlwb stop {run.id}` stops it" in said and "Traceback" not in said
     step = folded(run).step
     at_step(run, step + 10)
     assert state_of(run).alive

@@ -115,7 +115,7 @@ def test_bash_splits_words_at_colons_and_equals_signs(environment: dict[str, str
 
 def test_fish_completes_with_a_few_words_on_each(environment: dict[str, str]) -> None:
     run = make_run("mnist-mlp", stamp="2026-11-23_100000").id
-    assert in_fish(environment, "dlwb st") == {"stop": "Ask a run to finish its step, save a checkpoint, and end"}
+    assert in_fish(environment, "dlwb st") == {"stop": "Stop a run: it finishes its step, saves a checkpoint and ends"}
     assert list(in_fish(environment, "dlwb run digits-")) == ["digits-mlp"]
     assert list(in_fish(environment, "dlwb stop ")) == ["last", "mnist-mlp", run]
     assert in_fish(environment, "dlwb data remove fashion")["fashion-mnist"]
@@ -164,7 +164,7 @@ def test_installing_it_twice_is_installing_it_once(tmp_path: Path, environment: 
 
 def test_a_shell_that_is_not_known_is_named() -> None:
     done = dlwb("--show-completion", "tcsh")
-    assert done.returncode == 1 and "tcsh cannot be completed in" in done.stderr
+    assert done.returncode == 1 and "There is no completion for tcsh" in done.stderr
 
 
 def test_an_answer_imports_only_what_it_needs() -> None:

@@ -88,8 +88,8 @@ def test_verify_and_remove_leave_the_mirror_alone(mirror: Path) -> None:
     done = dlwb("data", "verify", "mnist", "dogs:21-breeds", "digits", "vgg19-weights")
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
-        *(f"mnist {key}: right" for key in ("train-images", "train-labels", "test-images", "test-labels")),
-        "dogs:21-breeds pictures: right",
+        *(f"mnist {key}: correct" for key in ("train-images", "train-labels", "test-images", "test-labels")),
+        "dogs:21-breeds pictures: correct",
     ]
     assert "digits: comes with scikit-learn" in done.stderr and "vgg19-weights: to fetch" in done.stderr
     assert dlwb("data", "fetch", "dogs", "--variant", "21-breeds").returncode == 0

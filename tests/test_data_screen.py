@@ -39,12 +39,12 @@ async def test_sets_stand_with_variants_sizes_and_where_they_are(size, monkeypat
         await settle(pilot, lambda: "LFW faces in 64 px" in seen(pilot.app))
         text = seen(pilot.app)
         assert "Stands in for CelebA" in text and "only in a mirror" in text and "mnist" not in text
-        for key, reason in (("f", "Only a mirror has it"), ("enter", "Only a mirror has it"), ("delete", "Only a mirror has it")):
+        for key, reason in (("f", "Only a mirror has"), ("enter", "Only a mirror has"), ("delete", "Only a mirror has")):
             await pilot.press(key)
             await settle(pilot, lambda reason=reason: reason in notices(pilot))
             pilot.app.clear_notifications()
         await pilot.press("question_mark")
-        await settle(pilot, lambda: isinstance(pilot.app.screen, HelpScreen) and "Hash its files again" in seen(pilot.app))
+        await settle(pilot, lambda: isinstance(pilot.app.screen, HelpScreen) and "Compute the hashes of the files again" in seen(pilot.app))
 
 
 async def test_a_recipe_that_uses_a_set_is_named() -> None:
@@ -68,11 +68,11 @@ async def test_fetch_goes_on_behind_other_screens_and_is_stopped_and_gone_on_wit
         await settle(pilot, lambda: " 29%" in seen(pilot.app))
         assert screen.jobs["made"].state == "running"
         await pilot.press("delete")
-        await settle(pilot, lambda: "Something is being done with it" in notices(pilot))
+        await settle(pilot, lambda: "A job on this data set is running" in notices(pilot))
         await pilot.press("f")
         await settle(pilot, lambda: "stopping" in seen(pilot.app))
         server.patience.set()  # the server sends more, and it is let go
-        await settle(pilot, lambda: "made: stopped; what came is kept." in " ".join(seen(pilot.app).split()))
+        await settle(pilot, lambda: "made: stopped; the downloaded part is kept." in " ".join(seen(pilot.app).split()))
         assert ".slowly.part" in left()
         await settle(pilot, lambda: "of 1.0 MB" in seen(pilot.app))
         offer_from(monkeypatch, server, "slowly")
@@ -81,7 +81,7 @@ async def test_fetch_goes_on_behind_other_screens_and_is_stopped_and_gone_on_wit
         assert (paths.data() / "made" / "slowly").read_bytes() == CONTENT
         assert "✓ here" in seen(pilot.app)
         await pilot.press("f")
-        await settle(pilot, lambda: "It is here already." in notices(pilot))
+        await settle(pilot, lambda: "This data set is already here." in notices(pilot))
 
 
 async def test_a_fetch_that_fails_says_why_in_the_pane(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
@@ -99,10 +99,10 @@ async def test_verify_and_remove(monkeypatch: pytest.MonkeyPatch, server: Server
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await open_data(pilot)
         await pilot.press("v")
-        await settle(pilot, lambda: "made: its file is right." in seen(pilot.app))
+        await settle(pilot, lambda: "made: its file is correct." in seen(pilot.app))
         path.write_bytes(CONTENT[::-1])
         await pilot.press("v")
-        await settle(pilot, lambda: "✗ wrong" in seen(pilot.app) and "is not made it" in " ".join(seen(pilot.app).split()))
+        await settle(pilot, lambda: "✗ damaged" in seen(pilot.app) and "is not made it" in " ".join(seen(pilot.app).split()))
         await pilot.press("delete")
         await settle(pilot, lambda: isinstance(pilot.app.screen, QuestionScreen))
         await pilot.press("n")
@@ -113,7 +113,7 @@ async def test_verify_and_remove(monkeypatch: pytest.MonkeyPatch, server: Server
         await settle(pilot, lambda: "↓ to fetch, 1.0 MB" in seen(pilot.app))
         assert not path.exists()
         await pilot.press("delete")
-        await settle(pilot, lambda: "Nothing of it was downloaded." in notices(pilot))
+        await settle(pilot, lambda: "No file of it is downloaded." in notices(pilot))
 
 
 @pytest.mark.parametrize("size", SIZES)

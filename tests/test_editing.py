@@ -35,7 +35,7 @@ def test_a_shipped_recipe_is_copied_edited_and_checked(tmp_path: Path, monkeypat
         terminal.type("by hand\r")
         terminal.wait_gone("Handwritten digits")
         terminal.type("e")
-        terminal.wait("comes with dlwb and stays as it is")
+        terminal.wait("is part of dlwb and does not change")
         terminal.type("\r")
         terminal.wait("✗ my-bike-sharing.yaml")
         terminal.wait("learning_rate?")  # one word: how the pane wraps depends on the path
@@ -78,7 +78,7 @@ def test_which_editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("VISUAL", "EDITOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Problem, match=r"No editor is known\. Set one .*export EDITOR=nano"):
+    with pytest.raises(Problem, match=r"No editor is set.*\. Set one .*export EDITOR=nano"):
         editor.command()
     (tmp_path / "vi").touch(mode=0o755)
     assert editor.command() == [str(tmp_path / "vi")]

@@ -205,7 +205,7 @@ async def test_a_start_is_taken_back_from_its_screen(tmp_path: Path) -> None:
         await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen) and "reading its data" in seen(pilot.app), 30)
         await pilot.press("s")
         await settle(pilot, lambda: isinstance(pilot.app.screen, RecipesScreen), 30)
-        assert "nothing of it is left" in " ".join(str(note.message) for note in pilot.app._notifications)
+        assert "nothing of the run is left" in " ".join(str(note.message) for note in pilot.app._notifications)
     until(lambda: not os.listdir(paths.runs()))
 
 

@@ -87,9 +87,9 @@ def test_the_program_opens_helps_and_leaves_the_terminal_as_it_was() -> None:
         terminal.type("\r")
         terminal.wait("✓ test accuracy 0.9780")
         terminal.type("?")
-        terminal.wait("Pause it at its next step")
+        terminal.wait("Pause the run at its next step")
         terminal.type("\r")
-        terminal.wait_gone("Pause it at its next step")
+        terminal.wait_gone("Pause the run at its next step")
         terminal.type("q")
         end = time.monotonic() + 20
         while terminal.program.poll() is None and time.monotonic() < end:

@@ -110,11 +110,11 @@ async def test_a_cell_of_the_matrix_opens_onto_its_examples(size) -> None:
         first = panel.body.cell
         assert first and first[0] != first[1], "it begins at what is mixed up"
         await pilot.press(*["up"] * 10, *["left"] * 10, *["down"] * 8, "right")
-        await settle(pilot, lambda: panel.body.cell == (8, 1) and "8 taken for 1" in seen(pilot.app))
-        await settle(pilot, lambda: "2 kept as examples" in seen(pilot.app) and "1 0.97" in seen(pilot.app) and "1 0.81" in seen(pilot.app))
+        await settle(pilot, lambda: panel.body.cell == (8, 1) and "8 predicted as 1" in seen(pilot.app))
+        await settle(pilot, lambda: "2 examples logged" in seen(pilot.app) and "1 0.97" in seen(pilot.app) and "1 0.81" in seen(pilot.app))
         assert "5 0.66" not in seen(pilot.app), "the examples of another cell"
         await pilot.press("up")
-        await settle(pilot, lambda: "no examples of it were kept" in seen(pilot.app))
+        await settle(pilot, lambda: "no examples were logged" in seen(pilot.app))
         await pilot.press("comma")
         await settle(pilot, lambda: "step 2,000" in seen(pilot.app) and "3 of 4" in seen(pilot.app))
         assert panel.body.cell == (7, 1), "the same cell, a step before"
@@ -124,7 +124,7 @@ async def test_a_cell_of_the_matrix_opens_onto_its_examples(size) -> None:
         assert panel.body.cell is None
         panel = await focus(pilot, "sample verdict")
         await pilot.press("enter", "left", "down")
-        await settle(pilot, lambda: "good taken for bad" in seen(pilot.app) and "The plot is thin" in seen(pilot.app))
+        await settle(pilot, lambda: "good predicted as bad" in seen(pilot.app) and "The plot is thin" in seen(pilot.app))
 
 
 async def test_a_click_opens_a_cell_wherever_the_matrix_stands() -> None:

@@ -129,7 +129,7 @@ async def test_deleted_runs_come_back_with_u_and_a_live_one_stays() -> None:
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         screen = await open_list(pilot, "0.9700", "running")
         await pilot.press("u")
-        assert "Nothing was deleted since" in told(pilot.app)
+        assert "No run was deleted since" in told(pilot.app)
         screen.rows.select(live.id)
         await pilot.press("d")
         await settle(pilot, lambda: f"{live.id} is running" in told(pilot.app))
@@ -137,7 +137,7 @@ async def test_deleted_runs_come_back_with_u_and_a_live_one_stays() -> None:
         screen.rows.select(best.id)
         await pilot.press("delete")
         await settle(pilot, lambda: best.id not in rows(pilot.app))
-        assert not best.path.exists() and "u brings it back" in told(pilot.app)
+        assert not best.path.exists() and "u restores it" in told(pilot.app)
         screen.rows.select(newest.id)
         await pilot.press("space")
         screen.rows.select(oldest.id)
@@ -159,7 +159,7 @@ async def test_marked_runs_are_compared(size: tuple[int, int]) -> None:
     async with DlwbApp().run_test(size=size) as pilot:
         screen = await open_list(pilot, "0.9700")
         await pilot.press("c")
-        assert "Mark two runs or more" in told(pilot.app)
+        assert "First mark two or more runs" in told(pilot.app)
         screen.rows.select(newest.id)
         await pilot.press("space")
         screen.rows.select(best.id)
@@ -211,7 +211,7 @@ async def test_a_run_gets_out_as_a_page_and_as_numbers_and_its_path_to_the_clipb
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await open_list(pilot, "0.9700")
         await pilot.press("x")
-        await settle(pilot, lambda: isinstance(pilot.app.screen, ExportScreen) and "no picture is shown" in seen(pilot.app))
+        await settle(pilot, lambda: isinstance(pilot.app.screen, ExportScreen) and "no picture is visible" in seen(pilot.app))
         await pilot.press("h")
         file = home / "exports" / f"{newest.id}.html"
         await settle(pilot, lambda: "is on the clipboard" in seen(pilot.app))
@@ -296,7 +296,7 @@ def test_the_path_reaches_a_real_terminal_as_osc_52_and_the_bell_rings_there(mon
     terminal.wait("0.9780")
     terminal.wait("running")
     terminal.type("x")
-    terminal.wait("Get it out")
+    terminal.wait("Export")
     terminal.type("s")
     terminal.wait("is on the clipboard")
     assert b"\x1b]52;c;" + base64.b64encode(str(run.path).encode()) + b"\x07" in terminal.bytes
@@ -308,7 +308,7 @@ def test_the_path_reaches_a_real_terminal_as_osc_52_and_the_bell_rings_there(mon
     terminal.wait("live-one:")
     assert terminal.bytes.count(b"\x07") == bells + 1
     terminal.type("\x1b")
-    terminal.wait_gone("Get it out")
+    terminal.wait_gone("Export")
     terminal.type("q")
     terminal.program.wait(timeout=20)
 

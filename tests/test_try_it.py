@@ -149,8 +149,8 @@ async def test_what_answers_may_be_killed_and_started_again(digits: Run) -> None
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, digits)
         os.kill(screen.answering._process.pid, signal.SIGKILL)
-        await settle(pilot, lambda: "What answers has ended: SIGKILL. R starts it again." in seen(pilot.app), 10)
-        assert "nothing answers" in seen(pilot.app)
+        await settle(pilot, lambda: "The process that answers has ended: SIGKILL. R starts it again." in seen(pilot.app), 10)
+        assert "not loaded" in seen(pilot.app)
         await draw(pilot, DIGITS["7"])
         await pilot.press("R")
         await settle(pilot, lambda: best(pilot.app) == "7")
@@ -167,7 +167,7 @@ async def test_what_cannot_be_tried_says_why(tmp_path: Path) -> None:
         assert "takes no pictures, texts or numbers" in " ".join(str(note.message) for note in pilot.app._notifications)
         shutil.rmtree(paths.cache_folder() / "schemas")
         await pilot.press("t")
-        assert "not known on this machine yet" in " ".join(str(note.message) for note in pilot.app._notifications)
+        assert "does not know the settings of this project file yet" in " ".join(str(note.message) for note in pilot.app._notifications)
         assert requests.refusal(run, run.recipe()) == requests.UNKNOWN, "of what samples take, too"
 
 
@@ -248,7 +248,7 @@ async def test_what_is_typed_while_it_loads_is_asked_once_it_has_loaded(tmp_path
         await settle(pilot, lambda: "reading its data … " in seen(pilot.app))
         assert "very bat" in seen(pilot.app), "typed before anything was loaded"
         await pilot.press("enter", "backspace", *"d quality")
-        assert "asked as soon as it has loaded" in seen(pilot.app)
+        assert "as soon as it is loaded" in seen(pilot.app)
         gate.unlink()
         await settle(pilot, lambda: best(pilot.app) == "negative")
         assert re.search(r"bad -0\.\d+ █+", seen(pilot.app)) and "not shown" not in seen(pilot.app)

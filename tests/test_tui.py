@@ -217,9 +217,9 @@ async def test_a_demo_is_loud_and_not_judged() -> None:
     finish(run, demo="random weights")
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await open_run(pilot, "finished")
-        await settle(pilot, lambda: "Nothing is judged" in seen(pilot.app))
+        await settle(pilot, lambda: "Not compared with the bars" in seen(pilot.app))
         text = seen(pilot.app)
-        assert "DEMO: random weights" in text and "Nothing is judged" in text and "✓ test accuracy" not in text
+        assert "DEMO: random weights" in text and "Not compared with the bars" in text and "✓ test accuracy" not in text
 
 
 async def test_a_damaged_log_and_a_missing_one_open_all_the_same(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ async def test_a_pipe_or_a_link_among_its_pictures_is_not_followed(tmp_path: Pat
         os.mkfifo(picture) if trick == "pipe" else picture.symlink_to(tmp_path / "secret.png")
     async with DlwbApp().run_test(size=(200, 60)) as pilot:
         await open_run(pilot, "stopped")
-        await settle(pilot, lambda: "This cannot be shown" in seen(pilot.app))
+        await settle(pilot, lambda: "This sample cannot be shown" in seen(pilot.app))
 
 
 async def test_any_size_is_survived() -> None:
@@ -314,7 +314,7 @@ async def test_the_theme_changes_every_screen_and_is_kept() -> None:
 async def test_the_finder_starts_what_a_key_does_and_goes_to_a_recipe() -> None:
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await pilot.press("ctrl+p")
-        await settle(pilot, lambda: "recipe, run, or what to do" in seen(pilot.app))
+        await settle(pilot, lambda: "recipe, run or action" in seen(pilot.app))
         await pilot.press(*"mnist gan".replace(" ", ""))
         await settle(pilot, lambda: "Recipe: MNIST GAN" in seen(pilot.app))
         await pilot.press("down", "enter")

@@ -60,7 +60,7 @@ TOUR: list[tuple[str, str, str, str]] = [
     ("", "escape", "RunScreen", ""),
     ("text", "s", "RunScreen", "Stopped"),
     ("", "t", "TryFormScreen", "prompt"),
-    ("try-text", "d e f space enter", "TryFormScreen", "likeliest to come"),
+    ("try-text", "d e f space enter", "TryFormScreen", "most probable next"),
     ("", "escape escape", "RunScreen", ""),
     ("", "escape escape escape slash t u m o u r enter", "RecipesScreen", "Tumours"),
     ("", "enter", "RunScreen", "Finished"),

@@ -1,4 +1,4 @@
-"""The shell: `dlwb` alone opens the terminal program; its commands do the same from scripts."""
+"""The shell: `dlwb` alone opens the terminal program; its commands do the same work from scripts."""
 
 import gc
 import io
@@ -8,21 +8,22 @@ import sys
 from workbench.problems import Problem, clean
 
 COMPLETE = "_DLWB_COMPLETE"
-"""Set by the script that a shell completes with: `complete_bash`, `complete_zsh` or `complete_fish`."""
+"""The completion script of a shell sets it: `complete_bash`, `complete_zsh` or `complete_fish`."""
 
 
 def main() -> None:
-    """Entry point of `dlwb`. A Problem ends it with exit code 1 and its sentence on stderr; no traceback reaches a person."""
+    """Entry point of `dlwb`. A Problem prints its sentence on stderr and exits with code 1; a person never sees a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a sign is no reason to fail
+            stream.reconfigure(errors="replace")  # a character that the terminal's encoding lacks must not end the program
     try:
         if instruction := os.environ.get(COMPLETE):
+            # Each branch imports only what it needs: completion must answer at once, and `--version` must not load Textual.
             from workbench.cli import complete
 
             complete.answer(instruction)
         elif len(sys.argv) == 1:
-            gc.disable()  # nothing that is being imported is garbage; the program turns it on again once its list is painted
+            gc.disable()  # imports make no garbage, and collections would delay the first paint; `warm_up` enables the collector again
             from workbench.tui.app import run
 
             run()
@@ -32,17 +33,19 @@ def main() -> None:
 
             commands.shell()()
         if sys.stdout is not None:
+            # A full disk or a closed pipe is caught here; at the interpreter's exit it would print a traceback. None: closed by `>&-`.
             sys.stdout.flush()
     except Problem as problem:
         _fail(problem.message, problem.hint)
     except BrokenPipeError:
-        # Whoever read our results has gone (`dlwb runs | head`); nothing is left to say.
+        # The reader of our results has ended (`dlwb runs | head`). Without stdout Python does not try to flush it again at exit.
         sys.stdout = None
         sys.exit(0)
     except KeyboardInterrupt:
+        # 128 + SIGINT, as shells report it.
         sys.exit(130)
     except OSError as error:
-        # Full or read-only disks, files that may not be read: nothing that a traceback would help with.
+        # A full or read-only disk, a file without permission: a traceback would not help.
         _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
 
 

@@ -1,4 +1,4 @@
-"""What several commands take: a recipe, a run, settings; and what is made of the words."""
+"""The arguments that several commands share: a recipe, a run, settings; and how their words are read."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,22 +10,22 @@ from workbench.problems import Problem
 if TYPE_CHECKING:
     from workbench.runs.run import Run
 
-Recipe = Annotated[str, typer.Argument(help="A recipe's name, as in `dlwb list`, or a path to a .yaml file.")]
+Recipe = Annotated[str, typer.Argument(help="The name of a recipe, as in `dlwb list`, or the path of a .yaml file.")]
 Reference = Annotated[str, typer.Argument(help="A run: its id, a part of it, a recipe's name (its newest run), or `last`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: config.learning_rate=0.1")]
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show how it goes until it ends.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Print the run's events until it ends.")]
 
 
 def find_run(reference: str) -> "Run":
-    """The run that a person means; Problem where there is none."""
+    """The run that a reference means. Raises Problem where there is none."""
     from workbench.runs.run import find_run
 
     return find_run(reference)
 
 
 def pair(word: str) -> tuple[str, str]:
-    """KEY=VALUE as two words."""
+    """Key and value of KEY=VALUE. Raises Problem for other words."""
     key, equals, value = word.partition("=")
     if not equals:
         raise Problem(f"{word} is not KEY=VALUE.")
@@ -33,7 +33,7 @@ def pair(word: str) -> tuple[str, str]:
 
 
 def request(settings: Sequence[str]) -> dict[str, Any]:
-    """KEY=VALUE words as a dictionary, values read as in a recipe."""
+    """A dictionary from KEY=VALUE words; values are read as in a recipe. Raises Problem for a value that cannot be read."""
     from workbench.recipes.yaml_reader import flow_value
 
     values: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""All commands, in the groups and the order in which `dlwb --help` shows them: the commonest first."""
+"""All commands, in the groups and the order of `dlwb --help`: the most common first."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -10,13 +10,13 @@ from workbench import __version__
 from workbench.cli import compare, completion, data, generate, look, machine, results, start, steer
 from workbench.cli.printing import put
 
-HELP = """The shell: `dlwb` alone opens the terminal program; the commands do the same from scripts.
+HELP = """Train deep-learning recipes and look at runs. `dlwb` alone opens the terminal program; the commands do the same from scripts.
 
 Results go to stdout, everything else to stderr; --json prints for programs. In a terminal a table is as wide as the terminal, and long
-cells go on in the next line; in a pipe or a file each row is one whole line.
+cells continue in the next line; in a pipe or a file each row is one line.
 
-Exit codes: 0 done (wait, follow: the run finished), 1 a problem that a person can mend (the run failed), 2 wrong usage, 3 the run was
-stopped, 130 let go with Ctrl-C.
+Exit codes: 0 success (wait, follow: the run finished), 1 a problem that you can solve (the run failed), 2 wrong usage, 3 the run was
+stopped, 130 left with Ctrl-C.
 """
 GROUPS: dict[str, list[Callable[..., None]]] = {
     "Start and look": [look.list_, start.run, look.runs_, look.logs, look.show, look.check, start.new, start.trust],
@@ -30,7 +30,7 @@ RESULTS: list[Callable[..., None]] = [results.collect, results.drop, results.car
 
 
 class Grouped(TyperGroup):
-    """Shows its commands in their groups; typer itself does so only in rich's boxes, whose import costs more than all the rest."""
+    """Shows the commands in groups. Typer can do this only with Rich's boxes, and importing them takes longer than all the rest."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each group, in the order of GROUPS."""
@@ -38,6 +38,7 @@ class Grouped(TyperGroup):
         commands = [command for command in self.commands.values() if not command.hidden]
         longest = max(len(command.name or "") for command in commands)
         for command in commands:
+            # click indents by 2 and puts 2 spaces between the columns; 2 more for safety, so that each command keeps one line.
             line = command.get_short_help_str(formatter.width - longest - 6).removesuffix(".")
             groups[str(command.rich_help_panel)].append((f"{command.name:<{longest}}", line))  # type: ignore[attr-defined]
         for name, lines in groups.items():
@@ -87,6 +88,7 @@ def shell() -> typer.Typer:
 
 def _add(app: typer.Typer, commands: list[Callable[..., None]], **how: Any) -> None:
     for command in commands:
-        # `-WORD` takes a tag off, and is no option.
+        # `-WORD` removes a tag: click must not take it for an option.
+        # Names like `list_` only avoid Python's own: the command is `list`.
         settings = {"ignore_unknown_options": True} if command is compare.tag else None
         app.command(name=command.__name__.rstrip("_"), context_settings=settings, **how)(command)

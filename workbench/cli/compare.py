@@ -1,4 +1,4 @@
-"""Comparing and getting out: `dlwb compare`, `export`, `tag` and `note`."""
+"""Comparing and exporting: `dlwb compare`, `export`, `tag` and `note`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +10,9 @@ from workbench.cli.printing import print_json, put, table, tell
 
 
 def compare(references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two or more runs.")], as_json: AsJson = False) -> None:
-    """Show runs side by side.
+    """Compare runs side by side.
 
-    The settings that differ, and what each run reached. The best of a validation or test figure has a star.
+    Shows the settings that differ and the results of each run. A star marks the best value of a validation or test metric.
     """
     from workbench.formatting import count, duration, number
     from workbench.runs import compare as comparing
@@ -48,9 +48,9 @@ def compare(references: Annotated[list[str], typer.Argument(metavar="RUN...", he
 def export(
     run: Reference,
     to: Annotated[str, typer.Option(help="html, csv, json or tensorboard")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; csv and json else go to stdout.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; without it, csv and json go to stdout.")] = None,
 ) -> None:
-    """Write a run as an HTML page, or its log for another program.
+    """Export a run as an HTML page, or its log for another program.
 
     The page has charts, samples and settings; csv, json and tensorboard are for other programs.
     """
@@ -59,15 +59,15 @@ def export(
     exporting.export(find_run(run), to, out)
 
 
-def tag(run: Reference, words: Annotated[list[str], typer.Argument(metavar="WORD...", help="-WORD takes one off.")]) -> None:
-    """Put tags on a run, or take them off."""
+def tag(run: Reference, words: Annotated[list[str], typer.Argument(metavar="WORD...", help="-WORD removes a tag.")]) -> None:
+    """Add tags to a run, or remove them."""
     from workbench.runs import notes
 
     put(" ".join(notes.tag(find_run(run), words).tags))
 
 
-def note(run: Reference, text: Annotated[list[str], typer.Argument(metavar="TEXT", help='"" takes the note off.')]) -> None:
-    """Write a note on a run, in place of the one before."""
+def note(run: Reference, text: Annotated[list[str], typer.Argument(metavar="TEXT", help='"" removes the note.')]) -> None:
+    """Write a note about a run, in place of the old one."""
     from workbench.runs import notes
 
     put(notes.note(find_run(run), " ".join(text)).note)

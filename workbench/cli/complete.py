@@ -1,4 +1,4 @@
-"""What a shell's tab key offers: commands, options, recipes, runs, data sets, settings. Reads names of files only, to answer at once."""
+"""The completions of a shell's tab key: commands, options, recipes, runs, data sets, settings. It reads little, to answer at once."""
 
 import os
 import re
@@ -8,13 +8,13 @@ from typing import Any
 from workbench import paths
 
 PLAIN = re.compile(r"[\w.,:+=@%~-]+")
-"""Names without a character that means something to a shell; others are not offered."""
+"""Names without characters that are special in a shell; other names are not offered."""
 Offer = tuple[str, str]
-"""What may stand there, and a few words on it."""
+"""A completion, and a few words about it."""
 
 
 def answer(instruction: str) -> None:
-    """Print what may stand in place of the word under the cursor, one a line, as the script of that shell wants it."""
+    """Print the completions of the word under the cursor, one on each line, in the form that the shell's script reads."""
     shell = instruction.removeprefix("complete_")
     words = os.environ.get("COMP_WORDS", "")
     typed = words.split("\n") if "\n" in words else words.split()
@@ -23,7 +23,7 @@ def answer(instruction: str) -> None:
         typed = _rejoined(typed)
     *before, current = typed[1:] or [""]
     offers = [(value, text) for value, text in _offers(before, current) if value.startswith(current)]
-    # bash takes = and : for the ends of words, and wants what stands after them.
+    # For bash = and : end a word: it wants only the part after them.
     cut = max(current.rfind("="), current.rfind(":")) + 1 if shell == "bash" else 0
     for value, text in offers:
         about = " ".join(text.split()).rstrip(".")
@@ -36,7 +36,7 @@ def answer(instruction: str) -> None:
 
 
 def _rejoined(words: Sequence[str]) -> list[str]:
-    """The words as a person typed them: bash gives `dogs:21` and `--set=a` in three pieces."""
+    """The words as a person typed them: bash splits `dogs:21` and `--set=a` into three."""
     joined: list[str] = []
     for word in words:
         if joined and (word in ("=", ":") or joined[-1].endswith(("=", ":"))):
@@ -47,7 +47,7 @@ def _rejoined(words: Sequence[str]) -> list[str]:
 
 
 def _offers(before: Sequence[str], current: str) -> Iterable[Offer]:
-    """Walk the commands along the words before; offer what the place of the current one may hold."""
+    """Follow the commands along the words before the cursor, and offer what the current word can be."""
     import typer
 
     from workbench.cli import commands
@@ -60,6 +60,7 @@ def _offers(before: Sequence[str], current: str) -> Iterable[Offer]:
         if waiting:
             waiting = None
         elif word in options:
+            # An option that is no flag takes the next word as its value.
             waiting = None if options[word].is_flag else options[word]
         elif hasattr(command, "commands") and not word.startswith("-"):
             command = command.commands.get(word)
@@ -76,19 +77,20 @@ def _offers(before: Sequence[str], current: str) -> Iterable[Offer]:
     if current.startswith("-"):
         return [*((name, option.help or "") for name, option in options.items()), ("--help", "")]
     if hasattr(command, "commands"):
-        return [(name, each.get_short_help_str(100)) for name, each in command.commands.items() if not each.hidden]
-    places = [each for each in command.params if each.param_type_name == "argument"]
-    if len(arguments) >= len(places) and not (places and places[-1].nargs == -1):
+        return [(name, subcommand.get_short_help_str(100)) for name, subcommand in command.commands.items() if not subcommand.hidden]
+    positional = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+    # nargs -1: the last argument takes any number of words.
+    if len(arguments) >= len(positional) and not (positional and positional[-1].nargs == -1):
         return []
-    return _values(places[min(len(arguments), len(places) - 1)].name, command.name, arguments)
+    return _values(positional[min(len(arguments), len(positional) - 1)].name, command.name, arguments)
 
 
 def _options(command: Any) -> dict[str, Any]:
-    return {name: each for each in command.params if each.param_type_name == "option" for name in each.opts}
+    return {name: parameter for parameter in command.params if parameter.param_type_name == "option" for name in parameter.opts}
 
 
 def _values(parameter: str, command: str, arguments: Sequence[str]) -> Iterable[Offer]:
-    """What a parameter of that name may be."""
+    """The values of a parameter with this name."""
     if parameter in ("recipe", "recipes", "source"):
         return [(name, "") for name in recipe_names()]
     if parameter in ("run", "runs", "references", "checkpoints"):
@@ -105,7 +107,7 @@ def _values(parameter: str, command: str, arguments: Sequence[str]) -> Iterable[
 
 
 def recipe_names() -> list[str]:
-    """Names of all recipes, by their files: none is read."""
+    """The names of all recipes, from their files' names: no file is read."""
     files = sorted(file for folder in paths.recipe_folders() for file in folder.rglob("[!.]*.yaml"))
     return [file.stem for file in files if PLAIN.fullmatch(file.stem)]
 
@@ -116,26 +118,28 @@ def run_names() -> list[str]:
         names = sorted(filter(PLAIN.fullmatch, os.listdir(paths.runs())), reverse=True)
     except OSError:
         return []
+    # .trash holds deleted runs.
     names = [name for name in names if not name.startswith(".")]
     return ["last", *dict.fromkeys(name.split("_", 2)[-1].partition("~")[0] for name in names), *names]
 
 
 def data_sets() -> list[Offer]:
-    """Names of the catalogue's data sets and variants."""
+    """The names of the catalogue's data sets and variants."""
     from workbench.datasets.store.catalog import catalog
 
     sets = catalog()
-    variants = [(f"{name}:{variant}", about.title) for name, each in sets.items() for variant, about in each.variants.items()]
-    return [*((name, each.title) for name, each in sets.items()), *variants]
+    variants = [(f"{name}:{variant}", about.title) for name, data_set in sets.items() for variant, about in data_set.variants.items()]
+    return [*((name, data_set.title) for name, data_set in sets.items()), *variants]
 
 
 def setting_keys(recipe: str) -> list[Offer]:
-    """`config.learning_rate=` and the like for a recipe, by name or path, of a shipped project."""
+    """Settings (`config.learning_rate=`, …) of a recipe, by name or path, if its project is shipped."""
     import json
 
     files = [file for folder in paths.recipe_folders() for file in folder.rglob("[!.]*.yaml") if recipe in (file.stem, str(file))]
     try:
         text = files[0].read_text(encoding="utf-8") if files else ""
+        # A whole YAML reader would take longer than a tab may wait.
         project = re.search(r"^project: *([\w-]+)", text, re.MULTILINE)
         schemas = json.loads((paths.projects() / "schemas.json").read_bytes())
         properties = schemas[project[1]]["schema"]["config"]["properties"] if project else {}
@@ -143,6 +147,6 @@ def setting_keys(recipe: str) -> list[Offer]:
         properties = {}
     from workbench.recipes.recipe import Compute, Train
 
-    offers = [(f"config.{name}=", str(each.get("description", ""))) for name, each in properties.items()]
+    offers = [(f"config.{name}=", str(definition.get("description", ""))) for name, definition in properties.items()]
     offers += [(f"{section}.{name}=", "") for section, kind in (("train", Train), ("compute", Compute)) for name in kind.__struct_fields__]
     return [*offers, ("seed=", "")]

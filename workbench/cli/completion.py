@@ -1,4 +1,4 @@
-"""The scripts with which bash, zsh and fish complete `dlwb`, and where they go. They ask `workbench.cli.complete` at each tab."""
+"""The completion scripts for bash, zsh and fish, and their installation. They ask `workbench.cli.complete` at each tab."""
 
 import os
 import sys
@@ -9,7 +9,8 @@ import typer
 from workbench.cli.printing import put, tell
 from workbench.problems import Problem
 
-# Each gives the words up to the cursor, one a line, and where in them the cursor is. What ends in =, . or : goes on, so no space follows.
+# Each passes the words up to the cursor, one on each line, and the cursor's place in them. After a completion that ends in =, . or :
+# more follows, so the shell adds no space.
 BASH = r"""
 _dlwb_completion() {
     local IFS=$'\n'
@@ -56,14 +57,14 @@ SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 def show(wanted: bool) -> None:
-    """`--show-completion [SHELL]`: print the script."""
+    """Print the script (`--show-completion [SHELL]`)."""
     if wanted:
         put(SCRIPTS[_shell("--show-completion")].strip())
         raise typer.Exit
 
 
 def install(wanted: bool) -> None:
-    """`--install-completion [SHELL]`: put the script where the shell finds it, with the line that it needs in its start file."""
+    """Install the script where the shell finds it, with the line in the shell's start file (`--install-completion [SHELL]`)."""
     if not wanted:
         return
     shell = _shell("--install-completion")
@@ -77,15 +78,17 @@ def install(wanted: bool) -> None:
     place.write_text(SCRIPTS[shell].lstrip())
     if start_file:
         text = start_file.read_text() if start_file.exists() else ""
+        # A second installation changes nothing.
         if line not in text:
             start_file.write_text(text + "\n" * (bool(text) and not text.endswith("\n")) + line + "\n")
     put(f"{shell} completion installed in {place}")
-    tell("It works in the next shell that you open.")
+    tell("Completion works in the next shell that you open.")
     raise typer.Exit
 
 
 def _shell(option: str) -> str:
-    """The shell that is named after the option, else the one that dlwb was started from."""
+    """The shell named after the option, else the shell that started dlwb."""
+    # The options are flags to click, which would demand a value otherwise: so the shell's name is read here.
     named = sys.argv[sys.argv.index(option) + 1 :][:1] if option in sys.argv else []
     if named:
         name = named[0]
@@ -97,5 +100,5 @@ def _shell(option: str) -> str:
         except shellingham.ShellDetectionFailure:
             name = Path(os.environ.get("SHELL", "")).name
     if name not in SCRIPTS:
-        raise Problem(f"{name or 'This shell'} cannot be completed in.", f"Name one of them: `dlwb {option} bash`, zsh or fish.")
+        raise Problem(f"There is no completion for {name or 'this shell'}.", f"Name bash, zsh or fish: `dlwb {option} bash`.")
     return name

@@ -1,4 +1,4 @@
-"""`dlwb data`: what data sets there are, and what of them is here; fetch, verify and remove them."""
+"""`dlwb data`: lists the data sets and where they are; fetches, verifies and removes them."""
 
 import sys
 import time
@@ -24,12 +24,12 @@ def list_(as_json: AsJson = False) -> None:
 
     sets = stored.everything()
     if as_json:
-        print_json([_described(each) for each in sets])
+        print_json([_described(data_set) for data_set in sets])
         return
     rows = []
-    for each in sets:
-        name = f"  :{each.variant}" if each.variant else each.name
-        rows.append([name, size(each.bytes) if each.bytes else "", each.words, each.about.title])
+    for data_set in sets:
+        name = f"  :{data_set.variant}" if data_set.variant else data_set.name
+        rows.append([name, size(data_set.bytes) if data_set.bytes else "", data_set.words, data_set.about.title])
     table(["SET", "SIZE", "STATE", "TITLE"], rows)
 
 
@@ -52,7 +52,7 @@ def _described(data_set: "Stored") -> dict[str, object]:
 
 
 def fetch(data_set: DataSet, variant: Variant = "") -> None:
-    """Fetch a data set, or the rest of it; prints where its files are."""
+    """Fetch a data set, or the rest of it; prints the paths of its files."""
     from workbench.datasets.store import fetch as fetching
     from workbench.datasets.store import stored
 
@@ -67,7 +67,7 @@ def fetch(data_set: DataSet, variant: Variant = "") -> None:
 
 
 class _Redrawn:
-    """Progress as one line of a terminal, drawn anew ten times a second at most."""
+    """Progress as one line of a terminal, drawn again at most ten times a second."""
 
     def __init__(self) -> None:
         self.name = ""
@@ -78,18 +78,20 @@ class _Redrawn:
         now = time.monotonic()
         if name != self.name:
             self.name, self.began, self.had, self.drawn = name, now, done, 0.0
+        # A fast connection brings hundreds of pieces a second, and each line costs a write over SSH.
         if done < total and now - self.drawn < 0.1:
             return
         self.drawn = now
         rate = f", {size((done - self.had) / (now - self.began))}/s" if now - self.began > 1 else ""
+        # To the start of the line, and erase it.
         line = f"\r\x1b[K{name}: {done * 100 // total} % of {size(total)}{rate}"
         print(line, end="\n" if done >= total else "", file=sys.stderr, flush=True)
 
 
 def verify(
-    data_sets: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="None: all that are here.")] = None,
+    data_sets: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="The data sets; none: all that are here.")] = None,
 ) -> None:
-    """Hash the files that are here. Exit code 1 where one is not what it should be."""
+    """Check the hashes of the files. Exit code 1 where a file is damaged."""
     from workbench.datasets.store import stored
 
     chosen = [stored.stored(*stored.named(reference)) for reference in data_sets or []] or stored.everything()
@@ -102,7 +104,7 @@ def verify(
                 right = False
                 tell(clean(wrong))
             else:
-                put(f"{data_set.reference} {key}: right")
+                put(f"{data_set.reference} {key}: correct")
         if data_sets and not files:
             tell(f"{data_set.reference}: {data_set.words}")
     if not right:
@@ -110,7 +112,7 @@ def verify(
 
 
 def remove(data_set: DataSet, variant: Variant = "") -> None:
-    """Delete what was downloaded of a data set. A mirror is never changed."""
+    """Delete the downloaded files of a data set. A mirror is never changed."""
     from workbench.datasets.store import stored
 
     name, variant = stored.named(data_set, variant)

@@ -1,4 +1,4 @@
-"""Following a run: its events as lines, what it printed, its end. Letting go never stops it."""
+"""Follows a run: its events as lines, its output, its end. Ctrl-C ends the following and never the run."""
 
 import sys
 import time
@@ -16,13 +16,14 @@ from workbench.runs.run import Run
 from workbench.runs.state import state_of
 from workbench.runs.summary import summary_of
 
+# The log has no way to wake a reader; a fifth of a second looks immediate and costs nothing measurable.
 EVERY = 0.2
 """Seconds between two looks at a log."""
 FINISHED, FAILED, STOPPED, LET_GO = 0, 1, 3, 130
 
 
 def at_its_end(run: Run) -> Tail:
-    """The run's log, with all that it has so far read: for `follow` to begin there."""
+    """The run's log, read to its present end, so that `follow` begins there."""
     tail = Tail(run.events)
     for _ in tail.read():
         pass
@@ -30,15 +31,15 @@ def at_its_end(run: Run) -> Tail:
 
 
 def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started: bool = False, tail: Tail | None = None) -> int:
-    """Print a run's events: JSON lines on stdout, or lines for people on stderr; returns the exit code of how it ended.
+    """Print a run's events: JSON lines on stdout, or lines for people on stderr; returns the exit code for the run's end.
 
-    Begins where `tail` stands, else at the log's first line. Ctrl-C lets go of it; one that was `started` just now, and has made no step
-    yet, is taken back.
+    It begins at the position of `tail`, else at the log's first line. Ctrl-C ends only the following; but a run that was `started` just
+    now and has no step yet is canceled.
     """
     tail = tail or Tail(run.events)
     try:
         while True:
-            alive = state_of(run).alive  # asked before reading, so that nothing written before its end is missed
+            alive = state_of(run).alive  # before reading: else the last lines of a run that ends in between would be missed
             for event in tail.read():
                 if as_json:
                     print(msgspec.json.encode(spelled(msgspec.to_builtins(event))).decode(), flush=True)
@@ -49,15 +50,17 @@ def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started:
             time.sleep(EVERY)
     except KeyboardInterrupt:
         if started and not start.has_trained(run):
-            print("\nTaking the start back …", file=sys.stderr, flush=True)
-            gone = start.cancel(run)
+            print("\nCanceling the start …", file=sys.stderr, flush=True)
+            canceled = start.cancel(run)
             print(
-                "Nothing of it is left." if gone else f"{run.id} had begun to train, or had ended: it stays, and is stopped.",
+                "The start is canceled: nothing of the run is left."
+                if canceled
+                else f"{run.id} already trains, or has ended: it stays, and it stops.",
                 file=sys.stderr,
             )
             return LET_GO
         print(
-            f"\n{run.id} goes on in the background. `dlwb stop {run.id}` ends it, `dlwb logs -f {run.id}` shows what it prints.",
+            f"\n{run.id} goes on in the background. `dlwb stop {run.id}` stops it, `dlwb logs -f {run.id}` shows its output.",
             file=sys.stderr,
         )
         return LET_GO
@@ -65,7 +68,7 @@ def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started:
 
 
 def wait(run: Run, bell: bool = False) -> int:
-    """Wait for a run's end; then ring, and show a desktop notice."""
+    """Wait for a run's end; with `bell`, then ring and show a desktop notice."""
     try:
         while state_of(run).alive:
             time.sleep(EVERY)
@@ -88,7 +91,7 @@ def _ended(run: Run) -> int:
 
 
 def described(event: AnyEvent) -> str:
-    """An event as one line for people; texts keep theirs."""
+    """An event as one line for people; a text keeps its own lines."""
     place = f"step {event.step:>7}  epoch {event.epoch:6.2f}  "
     if isinstance(event, Scalars):
         shown = [f"{tag} {number(value)}" for tag, value in event.values.items() if not tag.startswith("system/")]
@@ -108,7 +111,7 @@ def described(event: AnyEvent) -> str:
 
 
 def output(run: Run, to_its_end: bool) -> None:
-    """Print what a run printed, cleaned; with `to_its_end` go on until it ends."""
+    """Print the output of a run, cleaned; with `to_its_end`, continue until it ends."""
     position = 0
     rest = ""
     try:
@@ -116,6 +119,7 @@ def output(run: Run, to_its_end: bool) -> None:
             alive = state_of(run).alive
             for data in _more(run, position):
                 position += len(data)
+                # Only whole lines: the last one may still grow.
                 *lines, rest = (rest + data.decode("utf-8", "replace")).split("\n")
                 for line in lines:
                     print(clean(line))

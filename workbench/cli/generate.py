@@ -1,4 +1,4 @@
-"""`dlwb generate`: writes what is made from the source: the projects' schemas, the README's tree of files and its table of results."""
+"""`dlwb generate`: writes the generated files: the projects' schemas, the README's tree of files and its table of results."""
 
 import ast
 import re
@@ -15,9 +15,9 @@ END = "<!-- end of what is made -->"
 
 
 def generate(
-    check: Annotated[bool, typer.Option("--check", help="Only say what is stale; exit code 1 where something is.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with code 1 if something is stale.")] = False,
 ) -> None:
-    """Write what is made from the source: schemas, the README's tree of files and its table of results."""
+    """Write the generated files: schemas, the README's tree of files and its table of results."""
     from workbench import files, paths
     from workbench.recipes import project_schemas
 
@@ -45,7 +45,7 @@ def generate(
 
 
 def blocks() -> Iterator[tuple[str, str]]:
-    """Name and content of each part of the README that is made."""
+    """Name and content of each generated part of the README."""
     from workbench import paths
     from workbench.runs import measured
 
@@ -54,7 +54,7 @@ def blocks() -> Iterator[tuple[str, str]]:
 
 
 def between(text: str, name: str, content: str) -> str:
-    """The text with the content between the marker of that name and the next END; Problem where they are not there."""
+    """The text with the content between the marker of that name and the next END. Raises Problem without these markers."""
     marker = f"<!-- made by `dlwb generate`: {name} -->"
     before, begin, rest = text.partition(marker)
     _, end, after = rest.partition(END)
@@ -64,7 +64,7 @@ def between(text: str, name: str, content: str) -> str:
 
 
 def tree(package: Path) -> str:
-    """The folders and files of a package, each with the first sentence of its docstring; Problem where one has none."""
+    """The folders and files of a package, each with the first sentence of its docstring. Raises Problem where a file has none."""
     rows = list(_rows(package, 0))
     width = max(len(name) for name, _ in rows) + 2
     return "\n".join(f"{name:<{width}}{sentence}" for name, sentence in rows)

@@ -58,7 +58,7 @@ def _described(path: Path, recipe: "Loaded | Problem") -> dict[str, Any]:
 
 
 def show(recipe: Recipe, settings: Settings = None, as_json: AsJson = False) -> None:
-    """Show a recipe, every default filled in."""
+    """Show a recipe with all defaults filled in."""
     from workbench.recipes.find import find_recipe
     from workbench.recipes.load import load_recipe
     from workbench.recipes.recipe import dump_recipe
@@ -74,8 +74,8 @@ def show(recipe: Recipe, settings: Settings = None, as_json: AsJson = False) -> 
     print(dump_recipe(loaded.recipe), end="")
 
 
-def check(recipes: Annotated[list[str], typer.Argument(help="Recipes to check; none: all.")] = []) -> None:  # noqa: B006
-    """Check recipes: every problem, with its line. Nothing of theirs is run."""
+def check(recipes: Annotated[list[str], typer.Argument(help="The recipes to check; none: all.")] = []) -> None:  # noqa: B006
+    """Check recipes and print every problem with its line. No code of a recipe runs."""
     from workbench.recipes.find import find_recipe, shipped_and_own, shown_path
     from workbench.recipes.load import load_recipe
 
@@ -83,7 +83,7 @@ def check(recipes: Annotated[list[str], typer.Argument(help="Recipes to check; n
     for path in [find_recipe(name) for name in recipes] or shipped_and_own():
         try:
             loaded = load_recipe(path)
-            print(f"{shown_path(path)}: {loaded.unchecked or 'right'}")
+            print(f"{shown_path(path)}: {loaded.unchecked or 'valid'}")
         except Problem as problem:
             right = False
             tell(clean(str(problem)))
@@ -97,8 +97,8 @@ def runs_(
 ) -> None:
     """List the runs, newest first.
 
-    State, device, step, time, figure against the recipe's bars, tags. In a terminal the table fits its width: long cells go on in the
-    next line, the run's id stays whole. In a pipe or a file each run is one whole line.
+    Shows state, device, step, time, figure, bars and tags. In a terminal the table fits its width: long cells continue in the next line,
+    and the run's id stays whole. In a pipe or a file each run is one line.
     """
     from workbench.runs import notes
     from workbench.runs.run import list_runs
@@ -118,13 +118,13 @@ def runs_(
             if remarks.note:
                 print(f"{run.id}: {remarks.note}")
     elif words:
-        tell("No run has these words.")
+        tell("No run matches these words.")
     else:
         tell("No runs yet: `dlwb run digits-mlp` starts one.")
 
 
 def _looked_up(run: "Run") -> "tuple[Any, Any, Any, list[Any]]":
-    """State, summary, recipe (None where it is damaged, which stderr then says) and the judged bars of a run."""
+    """State, summary, recipe (None where it is damaged; stderr then says so) and the judged bars of a run."""
     from workbench.runs import bars as verdict
     from workbench.runs.state import state_of
     from workbench.runs.summary import Summary, summary_of
@@ -153,7 +153,7 @@ def _row(run: "Run", remarks: "Notes") -> list[str]:
     value = verdict.figure(recipe, summary, metric) if recipe and metric else None
     figure = f"{metric} {number(value)}" if value is not None else ""
     marks = "".join({True: "✓", False: "✗", None: "·"}[bar.passed] for bar in bars)
-    # A run that is at its end says its steps once: the table is wide enough.
+    # A run that has made all its steps shows their number once: the table is wide enough already.
     progress = f"{count(summary.step)}/{count(summary.steps)}" if summary.steps not in (0, summary.step) else count(summary.step)
     took = duration(summary.seconds if not state.alive else time.time() - summary.started if summary.started else 0)
     demo = " DEMO" if summary.demo else ""
@@ -162,11 +162,11 @@ def _row(run: "Run", remarks: "Notes") -> list[str]:
 
 def logs(
     run: Reference,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
-    events: Annotated[bool, typer.Option("--events", help="Its events, not what it printed.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the run ends.")] = False,
+    events: Annotated[bool, typer.Option("--events", help="Print its events, not its output.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a run printed, or its events."""
+    """Print the output of a run, or its events."""
     from workbench.cli import follow as following
 
     chosen = find_run(run)

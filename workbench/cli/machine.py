@@ -18,21 +18,22 @@ COLOURS = {"ok": "32", "warn": "33", "bad": "31", "unknown": "2"}
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Look for what goes wrong on real machines.
+    """Check this machine for common problems.
 
-    GPU, torch, disk, logout, terminal. Exit code 1 where something is bad.
+    Checks GPU, torch, disk, logout and terminal. Exit code 1 where a check fails.
     """
     import shutil
 
     from workbench.launch.doctor import checks
 
+    # Longer lines of prose are hard to read.
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     findings: list[tuple[str, Finding]] = []
-    for part, found in checks.look():
-        findings += [(part, finding) for finding in found]
+    for part, part_findings in checks.look():
+        findings += [(part, finding) for finding in part_findings]
         if not as_json:
             print(part)
-            for finding in found:
+            for finding in part_findings:
                 _print(finding, width)
     bad, warned = (sum(finding.level == level for _, finding in findings) for level in ("bad", "warn"))
     if as_json:
@@ -59,6 +60,7 @@ def _print(finding: "Finding", width: int) -> None:
     sign = SIGNS[finding.level]
     if sys.stdout.isatty():
         sign = f"\x1b[{COLOURS[finding.level]}m{sign}\x1b[0m"
+    # Two spaces, the sign, a space, a name of 12, a space.
     indent = " " * 17
     text = textwrap.fill(one_line(finding.text, 1000), width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
     print(f"  {sign} {finding.name:<12} {text[17:]}")
@@ -69,14 +71,18 @@ def _print(finding: "Finding", width: int) -> None:
 
 def clean(
     empty_trash: Annotated[bool, typer.Option("--trash", help="Remove deleted runs for good.")] = False,
-    older: Annotated[float, typer.Option(metavar="DAYS", min=0, help="With --trash: only what was deleted so long ago.")] = 0,
-    checkpoints: Annotated[list[str] | None, typer.Option(metavar="RUN", help="Remove all but its best and its newest.")] = None,
+    older: Annotated[
+        float, typer.Option(metavar="DAYS", min=0, help="With --trash: only runs that were deleted at least so many days ago.")
+    ] = 0,
+    checkpoints: Annotated[
+        list[str] | None, typer.Option(metavar="RUN", help="Remove a run's checkpoints except the best and the newest.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show where the disk went, and make room.
+    """Show what uses the disk, and free space.
 
-    --trash and --checkpoints make room, after asking.
+    --trash and --checkpoints free space, after a question.
     """
     if empty_trash:
         _clean_trash(older, yes)
@@ -87,7 +93,7 @@ def clean(
 
 
 def _show_disk(as_json: bool) -> None:
-    """Runs by size, then the trash, data sets, the cache, and what is free."""
+    """Print the runs by size, then trash, data sets, cache and free space."""
     from workbench import paths
     from workbench.files import taken
     from workbench.formatting import count, size
@@ -126,7 +132,7 @@ def _show_disk(as_json: bool) -> None:
 
 
 def _clean_trash(older: float, yes: bool) -> None:
-    """Remove the deleted runs for good that have been in the trash for at least so many days."""
+    """Remove for good the runs that are in the trash for at least `older` days."""
     from workbench.files import taken
     from workbench.formatting import size
     from workbench.runs import trash
@@ -135,7 +141,7 @@ def _clean_trash(older: float, yes: bool) -> None:
     for total, run in old:
         print(f"{run.id}  {size(total)}  deleted {trash.days(run):.0f} days ago")
     if not old:
-        tell("The trash has nothing that old." if older and trash.deleted() else "The trash is empty.")
+        tell("The trash has no run that old." if older and trash.deleted() else "The trash is empty.")
         return
     amount = sum(total for total, _ in old)
     _make_sure(f"{_number(len(old), 'run')} would be gone for good, and {size(amount)} free", yes)
@@ -145,7 +151,7 @@ def _clean_trash(older: float, yes: bool) -> None:
 
 
 def _clean_checkpoints(references: list[str], yes: bool) -> None:
-    """Remove what ended runs can do without: all checkpoints but the best, the newest, and pinned ones."""
+    """Remove checkpoints of ended runs, except the best, the newest and pinned ones."""
     from workbench.formatting import size
     from workbench.runs import disk_use
 
@@ -153,7 +159,7 @@ def _clean_checkpoints(references: list[str], yes: bool) -> None:
         for checkpoint in spare:
             print(f"{checkpoint.run.id}  {one_line(checkpoint.generation.file)}  {size(checkpoint.bytes)}")
         if not spare:
-            tell("Only best, newest and pinned checkpoints are there, and those stay.")
+            tell("There are only best, newest and pinned checkpoints, and those stay.")
             return
         amount = sum(checkpoint.bytes for checkpoint in spare)
         _make_sure(f"{_number(len(spare), 'checkpoint')} would be gone for good, and {size(amount)} free", yes)
@@ -162,14 +168,15 @@ def _clean_checkpoints(references: list[str], yes: bool) -> None:
         tell(f"{size(amount)} freed.")
 
 
-def _number(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' * (number != 1)}"
+def _number(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _make_sure(what: str, yes: bool) -> None:
-    """Ask, unless the command line said yes already; without a terminal to ask on, a Problem says how to."""
+    """Ask a person, unless `yes`. Raises Problem for another answer than yes, and without a terminal to ask on."""
     if yes:
         return
+    # In a script nobody answers: to remove things there needs the option.
     if not sys.stdin or not sys.stdin.isatty():
         raise Problem(f"Nothing was removed: {what}.", "--yes does it.")
     print(f"{what}. Remove? [y/N] ", end="", file=sys.stderr, flush=True)
@@ -200,5 +207,5 @@ def preferences(preferred: Annotated[list[str] | None, typer.Argument(metavar="[
 
     for word in preferred or []:
         preferring.put(*pair(word))
-    for name, known in preferring.KNOWN.items():
-        put(f"{name}={preferring.get(name)}  ({', '.join(known.choices)}: {known.about})")
+    for name, preference in preferring.KNOWN.items():
+        put(f"{name}={preferring.get(name)}  ({', '.join(preference.choices)}: {preference.about})")

@@ -1,4 +1,4 @@
-"""Results on stdout, everything else on stderr: tables that fit the terminal, JSON for programs."""
+"""Prints results on stdout and everything else on stderr: tables that fit the terminal, JSON for programs."""
 
 import sys
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ GAP = 2
 
 
 def tell(text: str) -> None:
-    """A remark for people, on stderr."""
+    """Print a remark for people on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def put(text: str) -> None:
-    """A result, on stdout, at once: another program may wait for it."""
+    """Print a result on stdout, flushed at once: another program may wait for it."""
     print(text, flush=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on stdout; NaN and infinity as words."""
+    """Print one JSON value on stdout; NaN and infinity become words, because JSON has no such numbers."""
     import msgspec
 
     from workbench.events import spelled
@@ -30,11 +30,10 @@ def print_json(value: Any) -> None:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str] | str], right: int = 0) -> None:
-    """Rows under a header; a row that is one text is a heading. The last `right` columns are aligned to the right.
+    """Print rows under a header; a row that is one text is a heading. The last `right` columns are aligned to the right.
 
-    In a terminal the table is as wide as the terminal at most: columns without content are left out, and long cells go on in the next
-    line. The first column has names, which stay whole: above their row where there is no room beside it. Elsewhere each row is one whole
-    line.
+    In a terminal the table is at most as wide as the terminal: empty columns are left out, and long cells continue in the next line. The
+    first column has names, which stay whole: without room beside the row they are above it. Elsewhere each row is one line.
     """
     clean_rows = [_clean(row) if isinstance(row, str) else [_clean(cell) for cell in row] for row in rows]
     cells = [row for row in clean_rows if not isinstance(row, str)]
@@ -49,6 +48,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str] | str], right: int
         least = [len(name) for name in header]
         widths = fitted(natural, least, room)
         if above := _total(widths) > room:
+            # Names on lines of their own: two cells of indent remain of their column.
             widths = fitted([2, *natural[1:]], least, room)
     for row in [list(header), *clean_rows]:
         if isinstance(row, str):
@@ -68,9 +68,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str] | str], right: int
 
 
 def fitted(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
-    """Widths that fit into `room` characters, gaps included: the widest column after the first gives way, none below its `least`.
+    """Widths that fit into `room` characters with their gaps: the widest columns after the first shrink, but not below `least`.
 
-    A width of 0 is a column that is left out. Returns what is still too wide where even the least is too much.
+    A width of 0 means a hidden column. Where even the least widths are too much, the result is too wide.
     """
     widths = list(widths)
     while _total(widths) > room:
@@ -86,7 +86,7 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _clean(cell: str) -> str:
-    """Foreign text on one line; spaces that indent it stay."""
+    """Foreign text on one line, with its indent."""
     return " " * (len(cell) - len(cell.lstrip(" "))) + one_line(cell, 10_000)
 
 

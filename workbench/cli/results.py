@@ -1,4 +1,4 @@
-"""`dlwb results`: what the recipes were measured to reach; collect it from runs."""
+"""`dlwb results`: shows the measured results of the recipes, and collects them from runs."""
 
 from typing import Annotated
 
@@ -10,20 +10,20 @@ from workbench.problems import Problem
 
 
 def results(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show, and collect, what the recipes were measured to reach. A result is stale where code or settings have changed since."""
+    """Show and collect the measured results of the recipes. A result is stale when code or settings have changed since."""
     if context.invoked_subcommand is None:
         _show(as_json)
 
 
 def _show(as_json: bool) -> None:
-    """A heading for each recipe and device, a row for each figure: the mean of its seeds, their range, the bars, the course's figure."""
+    """Print a heading for each recipe and device, and a row for each metric: mean and range over seeds, bars, the course's result."""
     from workbench.recipes.find import shipped_and_own
     from workbench.recipes.load import load_recipe
     from workbench.runs import measured
 
-    kept = measured.read()
+    committed = measured.read()
     if as_json:
-        print_json(kept)
+        print_json(committed)
         return
     rows: list[list[str] | str] = []
     for path in shipped_and_own():
@@ -31,7 +31,7 @@ def _show(as_json: bool) -> None:
             loaded = load_recipe(path)
         except Problem:
             continue  # `dlwb list` says what is wrong with it
-        groups = measured.groups([result for result in kept if result.recipe == path.stem])
+        groups = measured.groups([result for result in committed if result.recipe == path.stem])
         for seeds in groups:
             about = [measured.wall_time(seeds), measured.machine(seeds[0])]
             about += [f"{len(seeds)} seeds"] if len(seeds) > 1 else []
@@ -47,9 +47,9 @@ def _show(as_json: bool) -> None:
 
 def collect(
     references: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Finished runs.")] = None,
-    recipe: Annotated[str, typer.Option(help="Every finished run of this recipe, too.")] = "",
+    recipe: Annotated[str, typer.Option(help="Also every finished run of this recipe.")] = "",
 ) -> None:
-    """Put finished runs among the committed results."""
+    """Add finished runs to the committed results."""
     from workbench.runs import measured
 
     for sentence in measured.collect(references or [], recipe):
@@ -57,7 +57,7 @@ def collect(
 
 
 def drop(references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs.")]) -> None:
-    """Take runs out of the committed results."""
+    """Remove runs from the committed results."""
     from workbench.runs import measured
 
     measured.drop(references)
@@ -66,7 +66,7 @@ def drop(references: Annotated[list[str], typer.Argument(metavar="RUN...", help=
 def carry(
     references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Finished runs of the earlier code: ids or paths.")],
 ) -> None:
-    """Keep results although the code has changed: replay runs of the earlier code, and compare every bit."""
+    """Keep results after a change of the code: replay runs of the earlier code and compare every bit."""
     from workbench.launch import carry as carrying
 
     for sentence in carrying.carry(references):

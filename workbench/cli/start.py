@@ -34,20 +34,20 @@ def new(
     name: Annotated[str, typer.Argument(help="The new recipe's name.")],
     source: Annotated[str, typer.Option("--from", metavar="RECIPE", help="The recipe to copy.")],
     project: Annotated[bool, typer.Option("--project", help="Copy its Python file too.")] = False,
-    here: Annotated[bool, typer.Option("--here", help="Into ./recipes/, which is made if need be.")] = False,
+    here: Annotated[bool, typer.Option("--here", help="Write into ./recipes/; the folder is made if needed.")] = False,
 ) -> None:
-    """Copy a recipe, to edit it. The copy goes into ./recipes/ where there is one, else into the home's."""
+    """Copy a recipe to edit it. The copy goes into ./recipes/ if this folder exists, else into the recipes of dlwb's home."""
     from workbench.recipes import copy_recipe as copying
 
     copy = copying.copy(name, source, project=project, here=here)
     put(str(copy.recipe))
     if copy.project:
         put(str(copy.project))
-        tell(f"It is trusted as it is, being a copy. Once you have edited it: dlwb trust {copy.project}")
+        tell(f"dlwb trusts the copy as it is. After you edit it: dlwb trust {copy.project}")
 
 
 def trust(file: Annotated[Path, typer.Argument(help="A Python file with a project of your own.")]) -> None:
-    """Let dlwb run a Python file of your own, as it is now."""
+    """Allow dlwb to run a Python file of your own, as it is now."""
     from workbench.recipes import trust as trusting
 
     tell(f"Trusted: {file}, SHA-256 {trusting.trust(file)}.")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _ask(run: "Run", verb: str, asked: dict[str, Any] | None = None) -> None:
-    """Give a live run a command and wait for its answer; exit code 1 where it refuses."""
+    """Send a command to a live run and wait for its answer; exit code 1 where the run refuses."""
     from workbench.launch import start
 
     done, message = start.answer(run, start.command(run, verb, asked))
@@ -28,10 +28,10 @@ def pause(run: Reference) -> None:
 
 def resume(
     run: Reference,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Although its project's code has changed.")] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Resume even if the project's code has changed.")] = False,
     follow: Follow = False,
 ) -> None:
-    """Go on with a paused or ended run from its last checkpoint."""
+    """Resume a paused or ended run from its last checkpoint."""
     from workbench.launch import start
     from workbench.runs.state import state_of
 
@@ -40,6 +40,7 @@ def resume(
     if follow:
         from workbench.cli import follow as following
 
+        # Before the resume: no event after it can be missed.
         tail = following.at_its_end(chosen)
     if state_of(chosen).alive:
         _ask(chosen, "resume")
@@ -51,26 +52,26 @@ def resume(
 
 
 def stop(run: Reference) -> None:
-    """Ask a run to finish its step, save a checkpoint, and end."""
+    """Stop a run: it finishes its step, saves a checkpoint and ends."""
     from workbench.launch import start
 
     chosen = find_run(run)
     start.stop(chosen)
-    tell(f"{chosen.id} ends after its step; `dlwb wait {chosen.id}` waits for it.")
+    tell(f"{chosen.id} stops after its step; `dlwb wait {chosen.id}` waits for it.")
 
 
 def kill(run: Reference) -> None:
-    """End a run at once, without a checkpoint. What was saved before stays."""
+    """Kill a run at once, without a checkpoint. Earlier checkpoints stay."""
     from workbench.launch import start
 
     chosen = find_run(run)
     start.kill(chosen)
-    tell(f"{chosen.id} was killed; `dlwb resume {chosen.id}` goes on from its last checkpoint.")
+    tell(f"{chosen.id} was killed; `dlwb resume {chosen.id}` resumes it from its last checkpoint.")
 
 
 def wait(
-    runs: Annotated[list[str], typer.Argument(help="Runs to wait for.")],
-    bell: Annotated[bool, typer.Option("--bell", help="Then ring, and show a desktop notice where the terminal can.")] = False,
+    runs: Annotated[list[str], typer.Argument(help="The runs to wait for.")],
+    bell: Annotated[bool, typer.Option("--bell", help="At the end, ring and show a desktop notice if the terminal can.")] = False,
 ) -> None:
     """Wait until runs have ended. Exit code 0 when all finished, 1 when one failed, 3 when one was stopped."""
     from workbench.cli import follow
@@ -79,19 +80,19 @@ def wait(
     raise typer.Exit(1 if 1 in codes else max(codes))
 
 
-def set_(run: Reference, changes: Annotated[list[str], typer.Argument(help="KEY=VALUE, as config.learning_rate=0.01")]) -> None:
+def set_(run: Reference, changes: Annotated[list[str], typer.Argument(help="KEY=VALUE, for example config.learning_rate=0.01")]) -> None:
     """Change live settings of a run, from its next step on."""
     _ask(find_run(run), "set", request(changes))
 
 
 def sample(
     run: Reference,
-    asked: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="What is asked: prompt='Anna'")] = None,
+    asked: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the request: prompt='Anna'")] = None,
 ) -> None:
-    """Sample now from a live run's weights."""
+    """Take a sample now from a live run's weights."""
     _ask(find_run(run), "sample", request(asked or []))
 
 
 def checkpoint(run: Reference) -> None:
-    """Save a live run's state now, and keep it."""
+    """Save a checkpoint of a live run now, and keep it."""
     _ask(find_run(run), "checkpoint")

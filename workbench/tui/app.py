@@ -1,4 +1,4 @@
-"""The terminal program: `run()` opens it. It starts runs and shows them; closing it changes nothing about any run."""
+"""The terminal program: `run()` opens it. It starts runs and shows them; runs go on when it is closed."""
 
 from __future__ import annotations
 
@@ -37,16 +37,19 @@ if TYPE_CHECKING:
     from workbench.tui.models.ended_runs import Endings
 
 
+# A person who watches another window wants to hear of an end soon; a look costs one lock test for each run.
 ENDINGS = 2.0
-"""Seconds between two looks for runs that have ended."""
+"""Seconds between two checks for runs that have ended."""
+# One full collection takes longer than a key press may wait, so it runs seldom and never by itself: see `run`.
 TIDY = 30.0
-"""Seconds between two collections of the garbage that lived long."""
-# As Textual has it, its cache keeps every widget that ever was painted, with its lines. A Textual without that cache is as well.
+"""Seconds between two full garbage collections."""
+# Textual wraps this method in a cache that keeps every painted widget and its lines alive: memory grows with each screen that is
+# opened. We take the wrapped method out of the cache. A later Textual without the cache works too.
 StylesCache.get_inner_outer = getattr(StylesCache.get_inner_outer, "__wrapped__", StylesCache.get_inner_outer)  # type: ignore[method-assign]
 
 
 class DlwbApp(App[None], inherit_bindings=False):
-    """Screens ask it for everything that starts, steers or opens a run."""
+    """The app: its screens ask it to start, steer and open runs."""
 
     TITLE = "dlwb"
     CSS_PATH = "dlwb.tcss"
@@ -59,28 +62,33 @@ class DlwbApp(App[None], inherit_bindings=False):
         self._endings: Endings | None = None
         self.frame = Frame()
         self.starting = False
-        """Set from Enter on a recipe until its run's screen is there."""
+        """True from Enter on a recipe until the screen of its run opens."""
+        # Textual needs its own names for the colours: $foreground, $background, $success, …
         for name, colors in palette.THEMES.items():
-            own = {"foreground": colors.text, "background": colors.ground, "surface": colors.raised, "panel": colors.raised}
-            named = {"success": colors.good, "warning": colors.warn, "error": colors.bad, "accent": colors.accent}
+            base_colors = {"foreground": colors.text, "background": colors.ground, "surface": colors.raised, "panel": colors.raised}
+            meanings = {"success": colors.good, "warning": colors.warn, "error": colors.bad, "accent": colors.accent}
             self.register_theme(
-                Theme(name, colors.accent, dark=colors.dark, variables=palette.variables(name), **own, **named)  # type: ignore[arg-type]
+                Theme(name, colors.accent, dark=colors.dark, variables=palette.variables(name), **base_colors, **meanings)  # type: ignore[arg-type]
             )
+        # "auto" looks at the number of colours and at $COLORFGBG; a theme that the person chose wins.
         theme = preferences.get("theme")
         self.wear(palette.fitting(self.console.color_system) if theme == "auto" else theme)
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        """Textual's way to the terminal, narrowed to the cells that differ from what stands there."""
+        """Write an update to the terminal: only the cells that differ from what the terminal shows."""
+        # During a batch Textual draws nothing itself; without a terminal (tests) there is no frame to compare with.
         if isinstance(renderable, CompositorUpdate) and not self._batch_count and not self.is_headless:
             text = self.frame.output(renderable, self.size, self.console)
             cursor = self.screen.outer_size.clamp_offset(self.cursor_position)
+            # Nothing to write, but the cursor moved: Textual must still move it.
             renderable = Ready(text) if text or cursor != self._previous_cursor_position else None
         super()._display(screen, renderable)
 
     async def on_event(self, event: events.Event) -> None:
-        """A letter that was on its way when a field opened is the field's: `/` and a word in one go filter."""
+        """Give a letter that was typed while a field opened to that field: `/` and a word typed at once filter the list."""
+        # The key went to the screen before the focus moved, and bubbled up to here: without this it would be lost.
         if isinstance(event, events.Key) and event.is_forwarded and event.is_printable and self.focused is not None:
-            from textual.widgets import Input  # later than the first list
+            from textual.widgets import Input  # costly to import: only after the first list is painted
 
             if isinstance(self.focused, Input):
                 self.focused.post_message(events.Key(event.key, event.character))
@@ -88,7 +96,7 @@ class DlwbApp(App[None], inherit_bindings=False):
         await super().on_event(event)
 
     def on_mount(self) -> None:
-        self.set_timer(0.3, self._look_for_ends)  # once the list is painted
+        self.set_timer(0.3, self._look_for_ends)  # after the list is painted: the first look imports what reads runs
         self.set_interval(ENDINGS, self._look_for_ends)
         self.set_interval(TIDY, lambda: gc.collect())
 
@@ -96,9 +104,10 @@ class DlwbApp(App[None], inherit_bindings=False):
         return palette.variables("dark")
 
     def wear(self, theme: str) -> None:
-        """Show everything in the colours of a theme, from now on."""
+        """Draw everything in the colours of a theme from now on."""
         palette.use(theme)
         self.theme = theme
+        # Textual redraws its own styles; our lines of cells hold the old colours and are made anew.
         for screen in self.screen_stack if self._running else ():
             if isinstance(screen, KeyScreen):
                 screen.restyle()
@@ -107,12 +116,13 @@ class DlwbApp(App[None], inherit_bindings=False):
         return RecipesScreen()
 
     def show_list(self, name: str) -> None:
-        """Show one of the lists: the recipes are the screen below all others; each list keeps its cursor and its filter."""
+        """Show one of the lists. The recipes are the bottom screen of the stack; each list keeps its cursor and its filter."""
         if self.is_screen_installed(name) and self.screen is self.get_screen(name):
             return
         while len(self.screen_stack) > 1:
             self.pop_screen()
         if name != "recipes":
+            # An installed screen survives `pop_screen`: that is how a list keeps its cursor.
             if not self.is_screen_installed(name):
                 module = importlib.import_module(f"workbench.tui.screens.{name}")
                 self.install_screen(getattr(module, f"{name.capitalize()}Screen")(), name)
@@ -125,13 +135,13 @@ class DlwbApp(App[None], inherit_bindings=False):
         self.screen.rows.select(path)
 
     def open_form(self, loaded: Loaded, changes: dict[str, str] | None = None) -> None:
-        """Show a recipe's settings, to be changed before it starts."""
+        """Show a recipe's settings, so that a person can change them before the start."""
         from workbench.tui.screens.form import FormScreen
 
         self.push_screen(FormScreen(loaded, changes))
 
     def again(self, run: Run) -> None:
-        """Show the form of a run's recipe, with the settings that the run had."""
+        """Show the form of a run's recipe, filled with the settings of the run."""
         from workbench.recipes.load import load_recipe
         from workbench.tui.models.recipe_form import differences
 
@@ -139,10 +149,10 @@ class DlwbApp(App[None], inherit_bindings=False):
             loaded = load_recipe(str(run.about().get("recipe", "")), describe=False)
             self.open_form(loaded, differences(loaded, run.recipe()))
         except (Problem, OSError) as problem:
-            self.say(f"Its recipe cannot be read any more: {problem}", warning=True)
+            self.say(f"The run's recipe can no longer be read: {problem}", warning=True)
 
     def start(self, loaded: Loaded) -> None:
-        """Make a run of a recipe and open it; a person's own code is asked about first."""
+        """Create a run of a recipe and open it. Before a person's own code runs for the first time, ask whether it is trusted."""
         file = loaded.project_file
         if file is not None:
             from workbench.recipes import trust
@@ -156,7 +166,7 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def _begin(self, loaded: Loaded) -> None:
         if self.starting:
-            return  # Enter twice in a hurry is one run
+            return  # Enter pressed twice quickly starts one run
         self.starting = True
         self._in_thread(lambda: self._create(loaded))
 
@@ -172,10 +182,12 @@ class DlwbApp(App[None], inherit_bindings=False):
         from workbench.recipes.load import load_recipe
 
         try:
+            # The list loads recipes without asking their projects, but a start needs checked settings. Asking may start a process.
             if loaded.schema is None:
                 loaded = load_recipe(loaded.path, loaded.overrides)
             run = launch.create(loaded, *launch.choose(loaded))
             feed = self.library.feed(run)
+            # The screen opens before the process lives: without this the run would look like one that nobody started.
             feed.launching = True
             self.call_from_thread(self.open_run, run)
         finally:
@@ -186,13 +198,14 @@ class DlwbApp(App[None], inherit_bindings=False):
             feed.launching = False
 
     def warm_up(self) -> None:
-        """Import what a run's screen needs, and write down what was read, while the person reads the list."""
+        """Import what a run's screen needs and save the index of recipes, while the person reads the list."""
         index = self.library.index
 
         def work() -> None:
             if index:
                 index.keep()
             importlib.import_module("workbench.tui.screens.run")
+            # What is imported by now lives until the end. Frozen, it costs later collections nothing. `cli.main` disabled the collector.
             gc.freeze()
             gc.enable()
 
@@ -202,6 +215,7 @@ class DlwbApp(App[None], inherit_bindings=False):
         """Show a run."""
         from workbench.tui.screens.run import RunScreen
 
+        # A start form is done once its run opens: Esc on the run then leads back to the list.
         if isinstance(self.screen, KeyScreen) and self.screen.PASSING:
             self.pop_screen()
         feed = self.library.feed(run)
@@ -221,7 +235,7 @@ class DlwbApp(App[None], inherit_bindings=False):
         self.push_screen(finder())
 
     def try_run(self, run: Run, recipe: Recipe) -> None:
-        """Open the screen on which a run's network is asked."""
+        """Open the screen on which a person tries a run's network."""
         from workbench.tui.models import answering
 
         feed, kind = self.library.feed(run), answering.takes(run, recipe)
@@ -235,7 +249,7 @@ class DlwbApp(App[None], inherit_bindings=False):
             self.push_screen(TryFormScreen(feed, kind))
 
     def steer(self, run: Run, verb: str, request: dict[str, Any] | None = None) -> None:
-        """Tell a run something; killing it is asked about first."""
+        """Send a command to a run; ask first before killing it."""
         if verb == "kill":
             from workbench.tui.screens.question import kill_question
 
@@ -247,41 +261,42 @@ class DlwbApp(App[None], inherit_bindings=False):
         from workbench.tui.models import run_actions as steer
 
         def ask() -> None:
-            said, command = steer.ask(run, verb, request)
+            reply, command = steer.ask(run, verb, request)
             if command:
                 self.library.feed(run).asked[command] = verb
-            self.call_from_thread(self.say, said)
+            self.call_from_thread(self.say, reply)
             if not run.path.exists():
                 self.call_from_thread(self._gone, run)
 
         self._in_thread(ask)
 
     def _gone(self, run: Run) -> None:
-        """A start was taken back."""
+        """Leave the screen of a run whose start was taken back."""
         self.library.forget(run)
         if getattr(getattr(self.screen, "feed", None), "run", None) == run:
             self.pop_screen()
 
     def export(self, run: Run, panel: Widget | None = None) -> None:
-        """Offer the ways to get a run out of here, and what this panel shows."""
+        """Offer to export a run, or what this panel shows."""
         from workbench.tui.screens.export import ExportScreen, shown
 
         self.push_screen(ExportScreen(run, *shown(run, panel)))
 
     def copy(self, text: str) -> None:
-        """Put text on the clipboard of the person's own terminal. Raises Problem for too much of it."""
+        """Put text on the clipboard of the person's own terminal. Raises Problem when the text is too long."""
         from workbench import terminal
 
         self.send(terminal.clipboard(text))
 
     def send(self, sequence: str) -> None:
-        """Say something to the terminal itself; only what `workbench.terminal` makes."""
+        """Send a control sequence to the terminal; only sequences that `workbench.terminal` makes."""
         if self._driver and sequence:
+            # Past the frame diff on purpose: bells and clipboard sequences draw nothing.
             self._driver.write(sequence)
             self._driver.flush()
 
     def _look_for_ends(self) -> None:
-        """Tell of runs that have ended, whoever started them."""
+        """Report runs that have ended, whoever started them."""
         from workbench import terminal
         from workbench.tui.models.ended_runs import Endings
 
@@ -292,7 +307,8 @@ class DlwbApp(App[None], inherit_bindings=False):
                 self.send(terminal.BELL + (terminal.notice(f"{run.id} {state.words}") if how == "notice" else ""))
 
     def say(self, text: str, *, warning: bool = False) -> None:
-        """A line in the corner for a few seconds; foreign text is fine."""
+        """Show a notice in the corner for a few seconds; text from outside is safe here."""
+        # markup=False: file names and messages of projects may hold square brackets. A warning needs more time to be read.
         self.notify(text, severity="warning" if warning else "information", markup=False, timeout=8 if warning else 4)
 
     def _in_thread(self, work: Callable[[], None]) -> None:
@@ -302,21 +318,27 @@ class DlwbApp(App[None], inherit_bindings=False):
             except Problem as problem:
                 self.call_from_thread(self.say, str(problem), warning=True)
 
+        # A Problem is said above; anything else is a mistake of ours and must not stay silent.
         self.run_worker(guarded, thread=True, exit_on_error=True)
 
 
 def run() -> None:
     """Open the terminal program and wait until it is closed."""
-    gc.set_threshold(2000, 10, 1_000_000)  # the oldest only at set times: it takes longer than a key may wait
+    # Generations 0 and 1 stay automatic. Generation 2 practically never comes by itself: it takes longer than a key press may wait.
+    gc.set_threshold(2000, 10, 1_000_000)
     if os.isatty(0):
         threading.Thread(target=_end_with_terminal, daemon=True).start()
     DlwbApp().run()
 
 
 def _end_with_terminal() -> None:
-    """Where it is nobody's controlling terminal no SIGHUP tells of its end, and Textual would read nothing from it, at once, for ever."""
+    """End the program when the terminal hangs up.
+
+    Without a controlling terminal no SIGHUP comes, and Textual would read an empty answer in an endless loop.
+    """
     hangup = select.poll()
+    # No event mask: POLLHUP and POLLERR are always reported, input is not.
     hangup.register(0, 0)
     hangup.poll()
-    signal.raise_signal(signal.SIGHUP)  # to this thread: it ends before the next line
-    os._exit(128 + signal.SIGHUP)  # where SIGHUP is ignored
+    signal.raise_signal(signal.SIGHUP)  # by default this ends the process before the next line
+    os._exit(128 + signal.SIGHUP)  # reached where SIGHUP is ignored

@@ -1,4 +1,4 @@
-"""The key table: each screen's KEYS drives what a key does, the footer and the help, so none of the three can drift from the others."""
+"""The key table: each screen's KEYS gives what a key does, the footer and the help, so that the three always agree."""
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -9,15 +9,15 @@ class Key(NamedTuple):
     """One row of a table."""
 
     keys: str
-    """Textual's names, comma-separated: `enter`, `p`, `ctrl+q`."""
+    """Textual's names of the keys, separated by commas: `enter`, `p`, `ctrl+q`."""
     name: str
-    """What it does: the screen's method `do_<name>`, refused where `refusal(name)` says why."""
+    """The action: the screen's method `do_<name>`. It is refused where `refusal(name)` gives a reason."""
     label: str
-    """A word or two for the footer; "" keeps it out of the footer."""
+    """One or two words for the footer; "" leaves it out of the footer."""
     help: str
-    """A sentence for the help."""
+    """A sentence for the help screen."""
     shown: str = ""
-    """How the key is written, where not as in `keys`."""
+    """How the key is written on screen, where this differs from `keys`."""
 
     @property
     def cap(self) -> str:
@@ -26,16 +26,17 @@ class Key(NamedTuple):
 
 
 def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
-    """The table as Textual wants it."""
+    """The table as Textual's bindings."""
+    # show=False: our own footer, KeyBar, draws them, with the keys that are refused now in a faint colour.
     return [Binding(key.keys, f"press('{key.name}')", key.help, show=False) for key in keys]
 
 
 ALWAYS = (
     Key("question_mark,f1", "help", "help", "Show every key that works here", "? F1"),
-    Key("ctrl+p", "palette", "find", "Find a recipe, a run, or what a key does by its name", "^p"),
-    Key("ctrl+t", "theme", "", "Other colours: dark, light, the terminal's sixteen", "^t"),
-    Key("ctrl+l", "redraw", "", "Draw the whole screen anew", "^l"),
-    Key("q,ctrl+q,ctrl+c", "quit", "quit", "Leave; runs go on without this program", "q"),
+    Key("ctrl+p", "palette", "find", "Find a recipe, a run or an action by its name", "^p"),
+    Key("ctrl+t", "theme", "", "Change the colours: dark, light, or the terminal's own sixteen", "^t"),
+    Key("ctrl+l", "redraw", "", "Draw the whole screen again", "^l"),
+    Key("q,ctrl+q,ctrl+c", "quit", "quit", "Quit dlwb; runs go on without it", "q"),
 )
 
 

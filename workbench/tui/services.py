@@ -1,4 +1,4 @@
-"""What the app does for its screens and panels: a Protocol, so that none of them knows the app itself."""
+"""What the app does for its screens and panels: a Protocol, so that they do not import the app."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Services(Protocol):
-    """Everything that starts, steers or opens a run, and what all screens share."""
+    """What starts, steers and opens runs, and what all screens share."""
 
     library: Library
     frame: Frame
-    """What stands on the terminal now."""
+    """What the terminal shows now."""
 
     def say(self, text: str, *, warning: bool = False) -> None: ...
     def start(self, loaded: Loaded) -> None: ...

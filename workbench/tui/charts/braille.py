@@ -1,4 +1,4 @@
-"""Arrays to braille dots, two columns and four rows to a cell. Pure functions; used by `plot`."""
+"""Arrays to braille dots, two columns and four rows in each cell. Pure functions for plots."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,16 @@ Rows = NDArray[np.int64]
 Values = NDArray[np.float64]
 
 BLANK = 0x2800
-# The bit of each dot in a cell, row by row (Unicode 15, section 21.1: dots 1-3 and 7 on the left, 4-6 and 8 on the right).
+# The bit of each dot in a cell, row by row (Unicode 15, section 21.1: dots 1-3 and 7 on the left, 4-6 and 8 on the right). The odd
+# order is history: dots 7 and 8 came later.
 BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+# A chart has far fewer dots; this bounds time and memory when a wild curve crosses the area again and again.
 _LONGEST = 500_000
-"""Most dots that one free polyline may take; a longer one is thinned."""
+"""Most dots of one free polyline; a longer one is thinned."""
 
 
 def pack(dots: Dots) -> NDArray[np.uint8]:
-    """Dots of shape (4 * rows, 2 * columns) as braille patterns of shape (rows, columns); 0 is an empty cell."""
+    """Braille patterns of shape (rows, columns) from dots of shape (4 * rows, 2 * columns); 0 is an empty cell."""
     ink = dots.view(np.uint8)
     codes = np.zeros((dots.shape[0] // 4, dots.shape[1] // 2), np.uint8)
     for row, pair in enumerate(BITS):
@@ -28,23 +30,25 @@ def pack(dots: Dots) -> NDArray[np.uint8]:
 
 
 def rows_of(values: NDArray[np.float64], scale: Scale, height: int) -> Rows:
-    """The dot row of each value, 0 at the top of `height`; the ends of the scale are the middles of the outermost rows."""
+    """The dot row of each value, 0 at the top of `height`; the ends of the scale are in the middle of the outermost rows."""
     return (height - 1) - np.rint(scale.fraction(values) * (height - 1)).astype(np.int64)
 
 
 def line(columns: Columns, x: Scale, y: Scale, height: int) -> Dots:
-    """One series as dots of shape (height, columns): per column one vertical span from its smallest to its largest value.
+    """One series as dots of shape (height, columns): in each column a vertical span from its smallest to its largest value.
 
-    Neighbours are joined, empty columns between two points bridged by a straight line, unless a value there is not finite:
-    that is a gap. A lone point is drawn as four dots.
+    Neighbouring columns are joined, and a straight line bridges empty columns between two points; a value that is not finite makes a
+    gap. A single point is drawn as four dots.
     """
     width = len(columns.count)
+    # An empty span: top below bottom, so that the comparison at the end draws nothing.
     top, bottom = np.full(width, height, np.int64), np.full(width, -1, np.int64)
-    filled = np.flatnonzero(columns.low == columns.low)
+    filled = np.flatnonzero(columns.low == columns.low)  # not NaN: the column has a finite value
     if len(filled):
         top[filled] = rows_of(columns.high[filled], y, height)
         bottom[filled] = rows_of(columns.low[filled], y, height)
     joined = _bridge(columns, x, y, top, bottom, height)
+    # Copies: both sides of a gap are extended below, each by half, and must see the spans as they were.
     low, high = bottom[:-1].copy(), top[1:].copy()
     falls = joined & (low < high - 1)
     low_up, high_up = top[:-1].copy(), bottom[1:].copy()
@@ -57,6 +61,7 @@ def line(columns: Columns, x: Scale, y: Scale, height: int) -> Dots:
     np.copyto(top[:-1], np.minimum(top[:-1], middle + 1), where=rises)
     level = np.arange(height)[:, None]
     dots: Dots = (level >= top) & (level <= bottom)
+    # A single dot among 8 in a cell is nearly invisible.
     alone = filled[~np.concatenate([joined, [False]])[filled] & ~np.concatenate([[False], joined])[filled]]
     for column in alone[top[alone] == bottom[alone]].tolist():
         block(dots, int(top[column]), column)
@@ -64,19 +69,20 @@ def line(columns: Columns, x: Scale, y: Scale, height: int) -> Dots:
 
 
 def block(dots: Dots, row: int, column: int) -> None:
-    """Make one dot a square of four inside its cell, so that a single point is seen."""
+    """Make one dot a square of four inside its cell, so that a person sees a single point."""
+    # The neighbour with the last bit flipped lies in the same cell, so that no second cell takes the colour.
     rows, columns = (row, row ^ 1), (column, column ^ 1)
-    for one in rows:
-        for other in columns:
-            if one < dots.shape[0] and other < dots.shape[1]:
-                dots[one, other] = True
+    for dot_row in rows:
+        for dot_column in columns:
+            if dot_row < dots.shape[0] and dot_column < dots.shape[1]:
+                dots[dot_row, dot_column] = True
 
 
 def _bridge(columns: Columns, x: Scale, y: Scale, top: Rows, bottom: Rows, height: int) -> Dots:
-    """Fill the empty columns between points that are joined; returns, for each column but the last, whether it is joined to the next."""
+    """Fill the empty columns between joined points; returns, for each column but the last, whether it is joined to the next."""
     width = len(columns.count)
     used = np.flatnonzero(columns.count)
-    # The points next to the window count as columns -1 and `width`.
+    # The points just outside the window count as columns -1 and `width`, so that lines run on to the edges.
     place = np.concatenate([[-1], used, [width]])
     first_x = np.concatenate([[columns.before[0]], columns.first_x[used], [columns.after[0]]])
     last_x = np.concatenate([[columns.before[0]], columns.last_x[used], [columns.after[0]]])
@@ -98,7 +104,7 @@ def _bridge(columns: Columns, x: Scale, y: Scale, top: Rows, bottom: Rows, heigh
 
 
 def points(x_values: NDArray[np.float64], y_values: NDArray[np.float64], x: Scale, y: Scale, width: int, height: int) -> Dots:
-    """Single points as dots of shape (height, width); what is not finite is left out."""
+    """Single points as dots of shape (height, width), without points that are not finite."""
     dots: Dots = np.zeros((height, width), np.bool_)
     finite = np.isfinite(x_values) & np.isfinite(y_values)
     columns = np.minimum((x.fraction(x_values[finite]) * width).astype(int), width - 1)
@@ -107,7 +113,7 @@ def points(x_values: NDArray[np.float64], y_values: NDArray[np.float64], x: Scal
 
 
 def polyline(x_values: NDArray[np.float64], y_values: NDArray[np.float64], x: Scale, y: Scale, width: int, height: int) -> Dots:
-    """Points joined in their order, whatever way x goes, as dots of shape (height, width); what is not finite is a gap."""
+    """Points joined in their order as dots of shape (height, width); x may fall, and a point that is not finite makes a gap."""
     dots = points(x_values, y_values, x, y, width, height)
     across = x.fraction(x_values) * (width - 1)
     down = (1.0 - y.fraction(y_values)) * (height - 1)
@@ -115,6 +121,7 @@ def polyline(x_values: NDArray[np.float64], y_values: NDArray[np.float64], x: Sc
     if not len(whole):
         return dots
     run, fall = across[whole + 1] - across[whole], down[whole + 1] - down[whole]
+    # As many dots as the longer side needs: no hole in the line, and all segments in one array without a loop.
     lengths = np.ceil(np.maximum(np.abs(run), np.abs(fall))).astype(np.int64) + 1
     if lengths.sum() > _LONGEST:
         lengths = np.minimum(lengths, max(1, _LONGEST // len(lengths)))
@@ -126,20 +133,21 @@ def polyline(x_values: NDArray[np.float64], y_values: NDArray[np.float64], x: Sc
 
 
 def clipped(x_values: Values, y_values: Values, x: Scale, y: Scale) -> tuple[Values, Values]:
-    """Points joined in their order, cut where they leave the two scales (Liang and Barsky 1984): each segment by itself, a NaN after it.
+    """Joined points, cut where they leave the two scales (Liang and Barsky 1984): each segment by itself, with a NaN after it.
 
-    A scale alone would draw what is outside along its edge.
+    A scale alone would draw the outside part along its edge.
     """
-    with np.errstate(all="ignore"):  # segments along an axis, and values near the largest that there are
+    with np.errstate(all="ignore"):  # a segment along an axis divides by 0; the largest values overflow
         start = np.stack([x_values[:-1], y_values[:-1]])
         way = np.stack([x_values[1:], y_values[1:]]) - start
         low, high = np.array([[x.low], [y.low]]), np.array([[x.high], [y.high]])
         to_low, to_high = (low - start) / way, (high - start) / way
         still = way == 0
         inside = (start >= low) & (start <= high)
+        # A segment that does not move along an axis and lies outside never enters: 2 is beyond its end, 1.
         enter = np.where(still, np.where(inside, 0.0, 2.0), np.minimum(to_low, to_high)).max(axis=0, initial=0.0)
         leave = np.where(still, 1.0, np.maximum(to_low, to_high)).min(axis=0, initial=1.0)
-        seen = enter <= leave
-        ends = [start[:, seen] + way[:, seen] * share[seen] for share in (enter, leave)]
+        visible = enter <= leave
+        ends = [start[:, visible] + way[:, visible] * share[visible] for share in (enter, leave)]
     joined = np.stack([*ends, np.full_like(ends[0], np.nan)], axis=2)  # (2, segments, 3)
     return joined[0].ravel(), joined[1].ravel()

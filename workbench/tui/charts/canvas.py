@@ -1,4 +1,4 @@
-"""The base of the chart widgets: keeps the cells it has shown, and repaints only the rows that changed."""
+"""The base of the chart widgets: keeps the cells that it shows, and repaints only the rows that change."""
 
 from rich.style import Style
 from textual.geometry import Region
@@ -12,12 +12,12 @@ from workbench.tui.drawing import palette
 class Canvas(Widget):
     """A widget whose content is `draw(width, height)`.
 
-    Call `redraw()` when what it shows has changed; size and theme it follows by itself.
+    Call `redraw()` when the content changes; the widget follows changes of size and theme by itself.
     """
 
-    ALLOW_SELECT = False
+    ALLOW_SELECT = False  # dragging moves a cursor or draws; it must not select text
     BACKGROUNDS = False
-    """Whether its styles have backgrounds of their own."""
+    """Whether its styles have their own backgrounds."""
 
     _cells: Cells | None = None
 
@@ -30,26 +30,27 @@ class Canvas(Widget):
         self.restyle()
 
     def restyle(self) -> None:
-        """Follow the theme. Where there are no more than 16 colours the stylesheets name those that stay apart."""
+        """Follow the theme. With 16 colours the stylesheets name colours that stay distinct."""
         self.set_class(palette.name == "sixteen" or self.terminal_colors not in ("truecolor", "256"), "-sixteen")
 
     @property
     def terminal_colors(self) -> str | None:
-        """What the terminal can show: truecolor, 256, standard (16), or None for none at all."""
+        """The colours of the terminal: truecolor, 256, standard (16), or None for no colours."""
         return self.app.console.color_system
 
     def draw(self, width: int, height: int) -> Cells:
-        """The whole content as cells. Pure: it looks at what the widget shows, and changes nothing."""
+        """The whole content as cells. Pure: it reads the widget and changes nothing."""
         raise NotImplementedError
 
     def style_for(self, key: int) -> Style:
-        """The style that a key stands for; asked once per key and theme."""
+        """The style of a key; called once for each key and theme."""
         raise NotImplementedError
 
     def redraw(self) -> list[Region]:
-        """Draw anew and repaint the rows that differ; returns their regions (none when it is not on the screen yet)."""
+        """Draw again and repaint the rows that differ; returns their regions (none before the first paint)."""
         old = self._cells
         width, height = self.size
+        # Nothing to compare with: Textual asks for all lines, and `render_line` draws.
         if old is None or (old.width, old.height) != (width, height):
             self._cells = None
             self.refresh()
@@ -65,10 +66,11 @@ class Canvas(Widget):
         return regions
 
     def render_line(self, y: int) -> Strip:
-        # Textual notes each repainted region here and expects a widget's own renderer to forget them.
+        # Textual collects the repainted regions here and expects the widget's own renderer to clear them; else the set only grows.
         self._dirty_regions.clear()
         width, height = self.size
         cells = self._cells
+        # Textual may ask for lines after a change of size and before any Resize event.
         if cells is None or (cells.width, cells.height) != (width, height):
             cells = self._cells = self.draw(width, height).mend()
             self._strips.clear()
@@ -81,7 +83,7 @@ class Canvas(Widget):
 
     def notify_style_update(self) -> None:
         if self.BACKGROUNDS:
-            # Colours may be worked into the cells themselves.
+            # The cells may hold colours themselves (a matrix is shaded against the theme's background).
             self._cells = None
         self._strips.clear()
         self._styles_by_key.clear()

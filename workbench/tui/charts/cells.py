@@ -1,6 +1,6 @@
-"""Drawings made of terminal cells, a character and a style key each; what changed between two of them; rows as Strips.
+"""Drawings made of terminal cells, each a character and a style key; the changed rows between two drawings; rows as Strips.
 
-Used by every chart widget.
+Every chart widget uses them.
 """
 
 import unicodedata
@@ -16,11 +16,11 @@ from textual.strip import Strip
 
 SPACE = 32
 CONTINUED = 0
-"""The code of a cell that the wide character before it covers."""
+"""The code of a cell that is the right half of a wide character."""
 
 
 class Cells:
-    """`height` rows of `width` cells: `codes` are code points, `keys` numbers that the widget turns into styles (0 = its own)."""
+    """`height` rows of `width` cells: `codes` are code points, `keys` are numbers that the widget turns into styles (0: its own)."""
 
     __slots__ = ("_wide", "codes", "keys")
 
@@ -38,10 +38,11 @@ class Cells:
         return int(self.codes.shape[0])
 
     def write(self, x: int, y: int, text: str, key: int = 0, end: int | None = None) -> int:
-        """Put text into row `y` from column `x`, cut at column `end` and the edges; returns the column after it."""
+        """Write text into row `y` from column `x`, cut at column `end` and at the edges; returns the column after it."""
         end = self.width if end is None else min(end, self.width)
         if not 0 <= y < self.height:
             return x
+        # ASCII is by far the most common, and one array assignment.
         if not text.isascii():
             return self._write_wide(x, y, text, key, end)
         if x < 0:
@@ -58,6 +59,7 @@ class Cells:
         self.keys[y : y + height, x : x + width] = key
 
     def _write_wide(self, x: int, y: int, text: str, key: int, end: int) -> int:
+        # A cell holds one code point: NFC joins a letter with its accent; what still has no width is dropped.
         for character in unicodedata.normalize("NFC", text):
             size = get_character_cell_size(character)
             if size <= 0:
@@ -74,7 +76,7 @@ class Cells:
         return x
 
     def mend(self) -> "Cells":
-        """Blank what is left of wide characters that something was drawn over; to be called when the drawing is done."""
+        """Blank the remaining half of wide characters that were drawn over; call it when the drawing is done."""
         if self._wide:
             second = np.zeros(self.codes.shape, np.bool_)
             for y, x in self._wide:
@@ -86,7 +88,7 @@ class Cells:
         return self
 
     def text(self) -> str:
-        """The characters alone, row by row: what tests compare."""
+        """The characters alone, row by row, for tests."""
         return "\n".join(_characters(row).rstrip() for row in self.codes)
 
     def strip(self, y: int, style_for: Callable[[int], Style], join_blanks: bool) -> Strip:
@@ -97,6 +99,7 @@ class Cells:
             return Strip([], 0)
         if join_blanks:
             inked = np.where(codes != SPACE, np.arange(width), 0)
+            # The index of the last inked cell so far: blanks copy its key.
             keys = keys[np.maximum.accumulate(inked)]
         cuts = [0, *(np.flatnonzero(keys[1:] != keys[:-1]) + 1).tolist(), width]
         text = codes.astype("<u4", copy=False).tobytes().decode("utf-32-le")
@@ -113,24 +116,25 @@ def _characters(codes: NDArray[np.uint32]) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """The text cut to `width` cells, with an ellipsis where something is missing."""
+    """The text cut to `width` cells, with an ellipsis where it is cut."""
     sizes = [get_character_cell_size(character) for character in text]
     if sum(sizes) <= width:
         return text
-    used, kept = 1, []
+    # One cell is for the ellipsis.
+    used, beginning = 1, []
     for character, size in zip(text, sizes, strict=True):
         if used + size > width:
             break
-        kept.append(character)
+        beginning.append(character)
         used += size
-    return "".join(kept).rstrip() + "…" if width > 0 else ""
+    return "".join(beginning).rstrip() + "…" if width > 0 else ""
 
 
 def text_width(text: str) -> int:
-    """How many cells the text takes."""
+    """The number of cells of a text."""
     return len(text) if text.isascii() else sum(get_character_cell_size(character) for character in text)
 
 
 def changed(old: Cells, new: Cells) -> list[int]:
-    """The rows in which two pictures of the same size differ; which of their cells are sent, the frame diff finds."""
+    """The rows in which two drawings of the same size differ; the frame diff then finds the cells to send."""
     return [int(row) for row in np.flatnonzero(((old.codes != new.codes) | (old.keys != new.keys)).any(axis=1))]

@@ -1,4 +1,4 @@
-"""The chart widget: series over steps, curves and scatters as braille lines. The run's screen shows one per metric."""
+"""The chart widget: series over steps, curves and scatter plots as braille lines. The run's screen shows one for each metric."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -40,30 +40,32 @@ from workbench.tui.charts.smoothing import Smoothed, span
 __all__ = ["Chart", "Line", "Moment", "Reference", "Spot", "curve_line", "scatter_lines"]
 
 _PARTS = {TITLE: "title", LABEL: "label", AXIS: "axis", REFERENCE: "reference", MARK: "mark", BAD: "bad", CURSOR: "cursor", FOCUS: "focus"}
+# Older lines and unsmoothed values should be seen, and not be taken for the line itself.
 FAINTNESS = 0.38
-"""How much of its own colour a faint line has, the rest being the background's."""
+"""The share of its own colour in a faint line; the rest is the background's."""
+# The splits keep their colours across all charts of all runs.
 _OWN_SLOTS = {"train": 0, "valid": 1, "test": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One series to show: its name in the legend, its data, and a colour slot from 0 (None: by its name, and then for good)."""
+    """One series to show: its name in the legend, its data, and a colour slot from 0 (None: chosen by its name, once)."""
 
     name: str
     data: Series | tuple[ArrayLike, ArrayLike]
     slot: int | None = None
     points: bool = False
     faint: bool = False
-    """An older state of a line."""
+    """Whether it is an older state of a line."""
 
 
 def curve_line(name: str, event: Curve, slot: int | None = None, *, faint: bool = False) -> Line:
-    """A Curve as a line; forecast and truth are two of them in one chart."""
+    """A Curve as a line; forecast and truth are two lines in one chart."""
     return Line(name, (event.x, event.y), slot, faint=faint)
 
 
 def scatter_lines(event: Scatter) -> list[Line]:
-    """A Scatter as points, one colour per label in the order of first appearance."""
+    """A Scatter as points, one colour for each label in the order of first appearance."""
     if len(event.labels) != len(event.x):
         return [Line("", (event.x, event.y), points=True)]
     labels = np.array(event.labels)
@@ -76,7 +78,7 @@ def _identity(line: Line) -> tuple[int, ...]:
 
 
 class Chart(Canvas):
-    """Series over one x-axis, with title, legend and axes. `show` as often as there is something new: only changed cells are repainted."""
+    """Series over one x-axis, with title, legend and axes. Call `show` whenever data are new: it repaints only changed cells."""
 
     COMPONENT_CLASSES = {
         "chart--title",
@@ -134,7 +136,7 @@ class Chart(Canvas):
     """
 
     class Pointed(Message):
-        """The mouse points at an x: a click, or the button held down."""
+        """The mouse points at an x: a click, or a move with the button down."""
 
         def __init__(self, chart: "Chart", x: float) -> None:
             super().__init__()
@@ -147,13 +149,13 @@ class Chart(Canvas):
         super().__init__(name=name, id=id, classes=classes)
         self._plot = Plot(title=title)
         self._pyramids: dict[tuple[int, ...], tuple[object, Pyramid]] = {}
-        """By the identity of the data, which are held so that it stays theirs."""
+        """By the identity of the data. The data are kept here too, so that Python does not give their id to another object."""
         self._smoothed: dict[tuple[int, ...], Smoothed] = {}
         self._slots: dict[str, int] = {}
         self._lines: tuple[Line, ...] = ()
-        """What is shown, held so that its identity stays its own."""
+        """The lines on screen, kept for the same reason."""
         self._drawn: tuple[object, ...] = ()
-        """What the picture was made from."""
+        """The content of the last drawing, to skip equal ones."""
 
     def show(
         self,
@@ -169,12 +171,12 @@ class Chart(Canvas):
         spot: Spot | None = None,
         focused: bool = False,
     ) -> list[Region]:
-        """Show these lines, later ones on top, and repaint what changed; returns the repainted regions.
+        """Show these lines, later ones on top, and repaint what changes; returns the repainted regions.
 
-        `end` is the planned last x (0: not known, None: as far as the data go, for curves and scatters). A Series is read from where the
-        last call left off, and stays the caller's; other data are compared by identity, so give new arrays for new content.
-        `smooth` is how far back smoothing reaches, as a share of the x-axis; `cursor` an x to read values at; `spot` a point
-        that is pointed out. Where nothing is new, nothing is drawn.
+        `end` is the planned last x (0: not known; None: the end of the data, for curves and scatter plots). A Series is read on from the
+        last call and stays the caller's; other data are compared by identity, so give new arrays for new content. `smooth` is the reach
+        of the smoothing as a share of the x-axis; `cursor` is an x to read values at; `spot` is one marked point. Where nothing is new,
+        nothing is drawn.
         """
         old = self._plot
         self._choose_slots(lines)
@@ -192,19 +194,19 @@ class Chart(Canvas):
             focused,
         )
         shown = {_identity(line) for line in lines}
-        self._smoothed = {key: kept for key, kept in self._smoothed.items() if key in shown}
-        self._pyramids = {key: kept for key, kept in self._pyramids.items() if key in shown}
+        self._smoothed = {key: smoothed for key, smoothed in self._smoothed.items() if key in shown}
+        self._pyramids = {key: pyramid for key, pyramid in self._pyramids.items() if key in shown}
         before, self._lines, self._drawn = self._drawn, tuple(lines), self._content(lines, smooth)
         return [] if self._drawn == before and self._cells is not None else self.redraw()
 
     def _content(self, lines: Sequence[Line], smooth: float) -> tuple[object, ...]:
-        """What is equal where the picture is: growing series by how far they go, other data by identity."""
+        """A value that is equal for equal drawings: growing series by their length, other data by identity."""
         plot = self._plot
         shown = [
             (_identity(line), line.name, line.points, line.faint, trace.slot, trace.pyramid and trace.pyramid.state)
             for line, trace in zip(lines, plot.traces, strict=True)
         ]
-        return (shown, smooth, *(getattr(plot, each.name) for each in fields(plot) if each.name != "traces"))
+        return (shown, smooth, *(getattr(plot, part.name) for part in fields(plot) if part.name != "traces"))
 
     def draw(self, width: int, height: int) -> Cells:
         return draw(self._plot, width, height)
@@ -216,27 +218,29 @@ class Chart(Canvas):
         return self.get_component_rich_style(f"chart--{part}") if key else self.rich_style
 
     def _faint(self, number: int) -> Style:
-        """A series' colour, nearer to the background; where there are 16 colours, the axis' grey."""
+        """A series' colour mixed with the background; with 16 colours, the grey of the axis."""
         if self.has_class("-sixteen"):
             return self.get_component_rich_style("chart--axis")
         color = self.get_component_styles(f"chart--series-{number}").color
         return self.rich_style + Style(color=self.background_colors[1].blend(color, FAINTNESS).rich_color)
 
     def moved(self, cursor: float | None, columns: int) -> float | None:
-        """Where a cursor gets to that is moved so many columns: onto a point, the next one at least; None where there is none."""
-        known = [trace.pyramid.x for trace in self._plot.traces if trace.pyramid]
-        if not known:
+        """The cursor after a move by so many columns: always on a point, and at least on the next one; None where there is no point."""
+        grids = [trace.pyramid.x for trace in self._plot.traces if trace.pyramid]
+        if not grids:
             return None
         if cursor is None:
-            return max(float(x[-1]) for x in known)
+            return max(float(x[-1]) for x in grids)
+        # A column may hold many points, or many columns none: aim by columns, then take the nearest point beyond the cursor.
         target = cursor + columns * x_step(self._plot, *self.size)
-        found: list[float] = []
-        for x in known:
+        candidates: list[float] = []
+        for x in grids:
             places = [*np.searchsorted(x, [target, cursor], "right"), *(np.searchsorted(x, [target, cursor], "left") - 1)]
-            found += x[np.clip(places, 0, len(x) - 1)].tolist()
-        return min((x for x in found if (x - cursor) * columns > 0 or not columns), key=lambda x: abs(x - target), default=cursor)
+            candidates += x[np.clip(places, 0, len(x) - 1)].tolist()
+        return min((x for x in candidates if (x - cursor) * columns > 0 or not columns), key=lambda x: abs(x - target), default=cursor)
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
+        # Moves then come here even beyond the chart's edge, until the button is up.
         self.capture_mouse()
         self._point(event)
 
@@ -259,12 +263,14 @@ class Chart(Canvas):
         key = _identity(line)
         if isinstance(line.data, Series):
             _, pyramid = self._pyramids.setdefault(key, (line.data, Pyramid()))
+            # Only what is new is read: a redraw of a long run costs no more than of a short one.
             pyramid.follow(line.data)
             value = float(line.data.values[-1]) if len(line.data) else None
             return Trace(line.name, slot, pyramid, value=value, smooth=self._smooth(key, pyramid, smooth, end))
         x, y = (np.asarray(values, np.float64).ravel() for values in line.data)
         size = min(len(x), len(y))
         x, y = x[:size], y[:size]
+        # Among points the pyramid would drop the faint style and the cut at the axes, which free lines have.
         if not line.points and not among_points and monotonic(x):
             if key not in self._pyramids:
                 self._pyramids[key] = (line.data, Pyramid(x, y))
@@ -280,10 +286,11 @@ class Chart(Canvas):
         return self._smoothed[key].follow(pyramid)
 
     def _choose_slots(self, lines: Sequence[Line]) -> None:
-        """Give each new name a colour for good: its split's own if that is free, else the next free one."""
+        """Give each new name a colour and keep it: its split's own if that is free, else the next free one."""
         new = dict.fromkeys(line.name for line in lines if line.slot is None and line.name not in self._slots)
         for name in sorted(new, key=lambda name: name not in _OWN_SLOTS):
-            taken = set(self._slots.values())
-            free = [slot for slot in range(SLOTS) if slot not in taken] or [len(self._slots) % SLOTS]
-            wanted = _OWN_SLOTS.get(name, -1)
-            self._slots[name] = wanted if wanted in free else free[0]
+            occupied = set(self._slots.values())
+            # With more names than colours, colours repeat.
+            free = [slot for slot in range(SLOTS) if slot not in occupied] or [len(self._slots) % SLOTS]
+            preferred = _OWN_SLOTS.get(name, -1)
+            self._slots[name] = preferred if preferred in free else free[0]

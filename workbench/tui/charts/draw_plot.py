@@ -1,4 +1,4 @@
-"""Draws one whole chart as cells: title, legend, axes, series, bars, changes. Pure functions; used by the Chart widget and by tests."""
+"""Draws one whole chart as cells: title, legend, axes, series, bars, changes. Pure functions for the Chart widget and for tests."""
 
 from workbench.tui.charts.cells import Cells, cut
 from workbench.tui.charts.legend import header
@@ -9,7 +9,7 @@ from workbench.tui.charts.plot_series import draw_series, draw_unsmoothed
 
 
 def draw(plot: Plot, width: int, height: int) -> Cells:
-    """The chart in `width` x `height` cells; whatever does not fit is left out, the curve last of all."""
+    """The chart in `width` x `height` cells; parts that do not fit are left out, the curve last."""
     cells = Cells(width, height)
     if width < 1 or height < 1:
         return cells
@@ -18,6 +18,7 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
         header(cells, plot, area.rows, max(1, area.top))
     if area.rows < 1:
         return cells
+    # The order matters from here on: each layer may cover the ones before, and labels look for cells that are still empty.
     _axes(cells, area)
     reference_lines(area, plot)
     for moment in plot.moments:
@@ -25,7 +26,7 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
     for trace in plot.traces:
         draw_unsmoothed(area, trace)
     drawn = False
-    for trace in sorted(plot.traces, key=lambda trace: trace.points):  # points stand on the lines
+    for trace in sorted(plot.traces, key=lambda trace: trace.points):  # points after lines, so that they stay visible
         drawn = draw_series(area, trace) or drawn
     reference_labels(area, plot)
     for moment in plot.moments:
@@ -57,13 +58,14 @@ def _axes(cells: Cells, area: Area) -> None:
 
 
 def x_at(plot: Plot, width: int, height: int, column: float) -> float:
-    """The x that stands at a column of the chart in this size; what lies beside the curves counts as their edge."""
+    """The x at a column of the chart in this size; columns beside the curves count as their edge."""
     area = layout(Cells(width, height), plot)
+    # The middle of the cell.
     share = (column + 0.5 - area.left) / max(1, area.width)
     return area.x.low + (area.x.high - area.x.low) * min(1.0, max(0.0, share))
 
 
 def x_step(plot: Plot, width: int, height: int) -> float:
-    """How far apart two columns are."""
+    """The distance in x between two columns."""
     area = layout(Cells(width, height), plot)
     return (area.x.high - area.x.low) / max(1, area.width)

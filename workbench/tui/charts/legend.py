@@ -1,4 +1,4 @@
-"""The title and the legend of a chart: names with their latest values, in one row or two, shortened until they fit."""
+"""The title and the legend of a chart: names with their latest values, in one or two rows, shortened until they fit."""
 
 import math
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from workbench.tui.charts.cells import Cells, cut, text_width
 from workbench.tui.charts.plot import BAD, FOCUS, SERIES, TITLE, Plot
 
 LEGIBLE = 6
-"""Letters of a name that must be left when it is cut."""
+"""Fewest letters of a name that is cut."""
 TALL = 8
-"""Rows from which a chart spares a second one for its legend, where one has no room for the names."""
+"""A chart with so many rows uses a second one for its legend, where one row has no room for the names."""
 
 
 def _bare(names: Sequence[str]) -> list[str]:
-    """Names without the first words that they share."""
+    """The names without their common first words."""
     bare = list(names)
     while len(bare) > 1 and all(" " in name for name in bare) and len({name.split(" ", 1)[0] for name in bare}) == 1:
         bare = [name.split(" ", 1)[1] for name in bare]
@@ -22,20 +22,20 @@ def _bare(names: Sequence[str]) -> list[str]:
 
 
 def _room(plot: Plot, width: int, whole: bool) -> int:
-    """What the title, whole or cut, leaves of the first row."""
+    """The cells of the first row that the title, whole or cut, leaves free."""
     return width - min(text_width(plot.title), width if whole else max(8, width // 3)) - 2
 
 
 def legend_rows(plot: Plot, width: int, height: int) -> int:
-    """1, or 2 where the names alone do not fit beside the title; never by the values, so that nothing moves when they do."""
+    """1, or 2 where the names alone do not fit beside the title. Values do not count, so that the chart does not jump when they change."""
     names = _bare([trace.name for trace in plot.traces if not trace.faint])
     return 2 if height >= TALL and _wide(names) > _room(plot, width, whole=True) else 1
 
 
 def header(cells: Cells, plot: Plot, rows: int, top: int) -> None:
-    """Title on the left, names with latest values on the right; for want of room they give up shared words, values, names, series.
+    """Write the title on the left and names with latest values on the right; in little room first shared words go, then values, then names.
 
-    Under a cursor the values stand beside it, if there are `rows` enough. In two rows (`top`) the legend goes on below the title.
+    With a cursor the values are beside it, if there are enough `rows`. In two rows (`top`) the legend continues below the title.
     """
     beside = plot.cursor is not None and rows >= len(plot.traces)
     traces = [trace for trace in plot.traces if not trace.faint]
@@ -49,8 +49,10 @@ def header(cells: Cells, plot: Plot, rows: int, top: int) -> None:
     if valued >= LEGIBLE and top == 1:
         forms.append((_cut(bare, valued), values))
     forms.append((bare, none))
-    forms += [(_cut(bare, letters), none) for letters in range(alone, LEGIBLE - 1, -1)]  # the ends of rows may lose some
+    # Not one length alone: in two rows a name that does not fit at the end of the first moves on, so the right length is tried out.
+    forms += [(_cut(bare, letters), none) for letters in range(alone, LEGIBLE - 1, -1)]
     forms.append((["" if value else name for name, value in zip(bare, values, strict=True)], values))
+    # From the fullest form to the barest: the first in which every series has a place.
     lines: list[list[str]] = []
     for form in forms:
         words = [f"{name} {value}".strip() for name, value in zip(*form, strict=True)]
@@ -68,13 +70,13 @@ def header(cells: Cells, plot: Plot, rows: int, top: int) -> None:
 
 
 def _cut(names: Sequence[str], room: int) -> list[str]:
-    """Names in so much room each: their beginnings, or where these are alike the last words."""
+    """The names, each cut to `room`: their beginnings, or their last words where the beginnings are equal."""
     begun = [cut(name, room) for name in names]
     return begun if len(set(begun)) == len(names) else [cut(name.rsplit(" ", 1)[-1], room) for name in names]
 
 
 def _filled(words: Sequence[str], rooms: Sequence[int]) -> list[list[str]]:
-    """Words in rows of so much room each, as many as fit."""
+    """As many words as fit into rows of these widths."""
     left, lines = list(words), []
     for room in rooms:
         line: list[str] = []
@@ -85,5 +87,5 @@ def _filled(words: Sequence[str], rooms: Sequence[int]) -> list[list[str]]:
 
 
 def _wide(words: Sequence[str]) -> int:
-    """The cells that words take, two spaces between them."""
+    """The width of words with two spaces between them."""
     return sum(text_width(word) + 2 for word in words) - 2

@@ -1,4 +1,4 @@
-"""A matrix as shaded cells: a confusion matrix with names and counts, an attention map. The MatrixView widget shows a Matrix event."""
+"""A matrix as shaded cells: a confusion matrix with names and counts, or an attention map. The MatrixView widget shows a Matrix event."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,40 +25,42 @@ Rgb = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Shades:
-    """Colours: of an empty cell, of a full one on the diagonal (or anywhere, where there is no diagonal), and of a full one beside it."""
+    """Colours: of an empty cell, of a full one on the diagonal (or anywhere, without a diagonal), and of a full one off the diagonal."""
 
     ground: Rgb = (15, 19, 24)
     right: Rgb = (66, 148, 224)
     wrong: Rgb = (226, 130, 60)
     terminal: str | None = "truecolor"
-    """The kind of terminal that has to show them."""
+    """The colours of the terminal that shows them."""
 
 
 def shares(values: Floats) -> Floats:
-    """How strongly each cell is shaded, 0 … 1: its share of its row; with negative values, its place between smallest and largest."""
-    known = _known(values)
-    if known.size and known.min() < 0:
-        low, high = float(known.min()), float(known.max())
-        return (known / 2 - low / 2) / max(high / 2 - low / 2, 1e-300)
-    largest = known.max(axis=1, keepdims=True, initial=0.0)
-    known = known / np.where(largest > 0, largest, 1.0)
-    total = known.sum(axis=1, keepdims=True)
-    return np.asarray(known / np.where(total > 0, total, 1.0))
+    """The strength of each cell's shade, 0 … 1: its share of its row; with negative values, its position between smallest and largest."""
+    finite = _finite(values)
+    if finite.size and finite.min() < 0:
+        low, high = float(finite.min()), float(finite.max())
+        # Halved first: the difference of two huge values would overflow.
+        return (finite / 2 - low / 2) / max(high / 2 - low / 2, 1e-300)
+    largest = finite.max(axis=1, keepdims=True, initial=0.0)
+    # By the largest first, then by the sum: a row of huge values cannot overflow when it is summed.
+    finite = finite / np.where(largest > 0, largest, 1.0)
+    total = finite.sum(axis=1, keepdims=True)
+    return np.asarray(finite / np.where(total > 0, total, 1.0))
 
 
-def _known(values: Floats) -> Floats:
-    """The values with 0 for what is not finite, and small enough to be summed."""
+def _finite(values: Floats) -> Floats:
+    """The values with 0 in place of those that are not finite, and clipped so that their sum is finite."""
     return np.clip(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0), -1e290, 1e290)
 
 
 def pooled(values: Floats, height: int, width: int, diagonal: bool) -> tuple[Floats, int, int]:
-    """Blocks of neighbouring rows and columns summed, so that at most `height` x `width` are left; and how many rows and columns make one.
+    """Sums of blocks of neighbouring rows and columns, at most `height` x `width`; and the rows and columns of one block.
 
-    Where the diagonal means something the blocks are square, so that it stays one.
+    In a confusion matrix the blocks are square, so that the diagonal stays a diagonal.
     """
     sizes = [max(1, -(-size // limit)) for size, limit in zip(values.shape, (height, width), strict=True)]
     down, across = [max(sizes)] * 2 if diagonal else sizes
-    values = _known(values)
+    values = _finite(values)
     for axis, block in ((0, down), (1, across)):
         if block > 1:
             values = np.add.reduceat(values, np.arange(0, values.shape[axis], block), axis=axis)
@@ -74,37 +76,38 @@ def colors(values: Floats, diagonal: bool, shades: Shades) -> NDArray[np.uint8]:
     if diagonal:
         full[np.eye(len(values)) == 0] = shades.wrong
     ground = np.array(shades.ground, float)
-    # Small shares are what one looks for: the square root lifts them.
+    # The rare mistakes are interesting: the square root makes small shares visible.
     shaded = np.rint(ground + (full - ground) * np.sqrt(strength)[:, :, None]).astype(np.uint8)
     return shaded if shades.terminal == "truecolor" else reduced(shaded, shades.terminal, dither=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the cells of a matrix stand: from which column and row of the drawing, and how many of these each takes."""
+    """The position of a matrix's cells: the first column and row of the drawing, and the columns and rows of each cell."""
 
     left: int
     top: int
     across: float
     down: float
     names: int = 0
-    """Columns of the rows' names; with it, the matrix is a table."""
-    table: bool = False
+    """Columns for the names of the rows."""
+    table: bool = False  # with names and numbers, not only shades
 
     def cell(self, x: int, y: int, shape: tuple[int, int]) -> tuple[int, int] | None:
-        """The (row, column) of the matrix that stands there."""
+        """The (row, column) of the matrix at this cell of the drawing; None beside the matrix."""
         row, column = int((y - self.top) // self.down), int((x - self.left) // self.across)
         return (row, column) if 0 <= row < shape[0] and 0 <= column < shape[1] else None
 
 
 def place(values: Floats, rows: Sequence[str], columns: Sequence[str], top: int, width: int, height: int) -> Place:
-    """Where it does not fit it gives up numbers, then names, then single rows and columns."""
+    """The position of the cells. In little room the numbers go first, then the names, then single rows and columns."""
     tall, wide = values.shape
     longest = _longest(_numbers(values))
     names = max((text_width(name) for name in rows), default=0)
     heads = bool(columns) and height - top > tall
     widest = max([longest, *(text_width(name) for name in columns)]) + 2
     whole = [names] if names + 1 + widest * wide <= width else []
+    # Whole names, then names cut to a fifth of the width, then to 4 letters.
     for name_width in (*whole, min(names, max(6, width // 5)), min(names, 4)):
         cell = (
             min((width - name_width - 1) // wide, max(longest, *(text_width(name) for name in columns), 1) + 2) if columns else longest + 2
@@ -114,12 +117,13 @@ def place(values: Floats, rows: Sequence[str], columns: Sequence[str], top: int,
     room = height - top
     if wide * 2 <= width and tall <= room:
         return Place(0, top, 2, 1)
+    # Two rows of the matrix in each row of cells: half cells.
     _, down, beside = pooled(values, room * 2, width, tall == wide and list(rows) == list(columns))
     return Place(0, top, 1 / beside, 1 / (2 * down))
 
 
 def natural(values: Floats, rows: Sequence[str], columns: Sequence[str]) -> tuple[int, int]:
-    """Columns and rows in which it can be read well."""
+    """Columns and rows in which a person can read it well."""
     if values.ndim != 2 or not values.size:
         return 1, 1
     longest = max(_longest(_numbers(values)), min(5, max((text_width(name) for name in columns), default=0)))
@@ -142,7 +146,7 @@ def draw(
     height: int,
     chosen: tuple[int, int] | None = None,
 ) -> Cells:
-    """The matrix in `width` x `height` cells, the `chosen` (row, column) of it marked."""
+    """The matrix in `width` x `height` cells, with the `chosen` (row, column) marked."""
     cells = Cells(width, height)
     if width < 1 or height < 1:
         return cells
@@ -171,7 +175,7 @@ def draw(
         fewer, down, beside = pooled(values, room * 2, width, diagonal)
         picture = colors(fewer, diagonal, shades)
         if top and down * beside > 1:
-            note = f" {down} x {beside} to a square"
+            note = f" {down} x {beside} values per square"
             cells.write(max(0, width - len(note)), 0, note, NOTE)
     codes, keys = half_cells(picture)
     cells.codes[top : top + codes.shape[0], : codes.shape[1]] = codes[:room]
@@ -183,10 +187,11 @@ def draw(
 
 
 def _numbers(values: Floats) -> list[list[str]]:
-    """Counts as they are, or shortened when large; other numbers with two digits."""
+    """Whole numbers as they are, or shortened when large; other numbers with two digits."""
     whole = bool((values == np.rint(values)).all()) if np.isfinite(values).all() else False
     if whole:
         return [
+            # Zeros would hide the few mistakes among them.
             [("·" if not value else str(int(value)) if abs(value) < 10_000 else number(value, 2)) for value in row]
             for row in values.tolist()
         ]
@@ -207,6 +212,7 @@ def _table(
         text = cut(name, cell - 1) if cell > 7 else name[: cell - 1]
         cells.write(left + (number_ + 1) * cell - 1 - text_width(text), top - 1, text, CHOSEN if chosen and chosen[1] == number_ else NAME)
     packed = shaded.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    # Luma of ITU-R BT.601: dark letters on light cells.
     light = shaded @ np.array([0.299, 0.587, 0.114]) > 120
     for row in range(shaded.shape[0]):
         if row < len(rows):
@@ -220,7 +226,7 @@ def _table(
 
 
 class MatrixView(Canvas):
-    """One matrix. `show` takes what a Matrix event holds; the diagonal and what lies beside it have colours of their own."""
+    """One matrix. `show` takes the content of a Matrix event; cells on and off the diagonal have different colours."""
 
     BACKGROUNDS = True
     COMPONENT_CLASSES = {"matrix--title", "matrix--name", "matrix--note", "matrix--chosen", "matrix--right", "matrix--wrong"}
@@ -246,7 +252,7 @@ class MatrixView(Canvas):
         self._title = title
         self._legend = ""
         self.chosen: tuple[int, int] | None = None
-        """The (row, column) that is marked; set it with `choose`."""
+        """The marked (row, column); set it with `choose`."""
 
     class Pointed(Message):
         """A cell was clicked."""
@@ -266,7 +272,7 @@ class MatrixView(Canvas):
     ) -> list[Region]:
         """Show `values[row][column]` with names; returns the repainted regions.
 
-        `legend` None: the usual one for a confusion matrix, which is one whose rows and columns have the same names; else none.
+        With `legend` None, a confusion matrix (its rows and columns have the same names) gets the usual legend, another matrix none.
         """
         self._values = np.asarray(values, np.float64)
         self._rows, self._columns = tuple(rows), tuple(columns)
@@ -282,11 +288,11 @@ class MatrixView(Canvas):
 
     @property
     def natural(self) -> tuple[int, int]:
-        """Columns and rows in which it can be read well."""
+        """Columns and rows in which a person can read it well."""
         return natural(self._values, self._rows, self._columns)
 
     def choose(self, cell: tuple[int, int] | None) -> None:
-        """Mark this cell, or none."""
+        """Mark this cell; None removes the mark."""
         self.chosen = cell
         self.redraw()
 

@@ -1,4 +1,4 @@
-"""What one chart shows: its series, bars, changes and cursor, and the keys of its colours."""
+"""The content of one chart: series, bars, changes and cursor, and the keys of its colours."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,20 +8,21 @@ from numpy.typing import NDArray
 
 from workbench.tui.charts.pyramid import Pyramid
 
+# Keys of styles, see `Cells`; 0 is the widget's own style.
 TITLE, LABEL, AXIS, REFERENCE, MARK, BAD, CURSOR, SERIES = 1, 2, 3, 4, 5, 6, 7, 8
 SLOTS = 8
-"""Colours of series; keys SERIES + 0 … SERIES + SLOTS - 1."""
+"""Number of colours of series; their keys are SERIES + 0 … SERIES + SLOTS - 1."""
 FAINT = SERIES + SLOTS
-"""The same colours faint, from here on: of the values that a smoothed line stands for."""
+"""First key of the same colours in faint, for the values behind a smoothed line."""
 FOCUS = FAINT + SLOTS
-"""The title of the chart that keys act on."""
+"""The title of the chart that has the focus."""
 STRAIGHT = 2
-"""Points of a straight line."""
+"""Number of points of a straight line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A horizontal line at a value: a bar to pass, what the course got."""
+    """A horizontal line at a value: a bar to pass, or the course's result."""
 
     value: float
     label: str = ""
@@ -29,7 +30,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A vertical line at an x: a live change, the step that was kept."""
+    """A vertical line at an x: a live change, or the step of a checkpoint that is kept."""
 
     x: float
     label: str = ""
@@ -37,7 +38,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """One point that is pointed out: the working point on a ROC."""
+    """One marked point: the operating point on a ROC curve."""
 
     x: float
     y: float
@@ -45,7 +46,7 @@ class Spot:
 
 @dataclass(slots=True)
 class Trace:
-    """One series as it is drawn: a pyramid where x never falls, else the arrays; `slot` is its colour, from 0."""
+    """One series to draw: a pyramid where x never falls, else the arrays; `slot` is its colour, from 0."""
 
     name: str
     slot: int
@@ -54,14 +55,14 @@ class Trace:
     y: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     points: bool = False
     faint: bool = False
-    """An older state of a line: drawn faint, and not named."""
+    """Whether it is an older state of a line: drawn faint, without a name in the legend."""
     value: float | None = None
     """The latest value, for the legend."""
     smooth: Pyramid | None = None
-    """Its smoothed values: drawn bright, over its own, which then are faint."""
+    """Its smoothed values: drawn bright, over its own values in faint."""
 
     def at(self, x: float) -> tuple[float, float | None] | None:
-        """The last value up to an x (infinity where it is not finite), and the smoothed one there; None before its first."""
+        """The last value up to an x (infinity where it is not finite), and the smoothed value there; None before its first point."""
         if self.pyramid is None:
             return None
         index = int(np.searchsorted(self.pyramid.x, x, "right")) - 1
@@ -70,19 +71,19 @@ class Trace:
 
 @dataclass(slots=True)
 class Plot:
-    """Everything that one chart shows."""
+    """The whole content of one chart."""
 
     traces: Sequence[Trace] = ()
     title: str = ""
     end: float | None = 0.0
-    """Where x ends: the planned length; 0 = not known, grows in steps; None = as far as the data go (curves, scatters)."""
+    """The end of x: the planned last step; 0: not known, it grows in steps; None: the end of the data (curves, scatter plots)."""
     references: Sequence[Reference] = ()
     moments: Sequence[Moment] = ()
     labels: tuple[str, str] = ("", "")
     log_y: bool | None = False
-    """Whether the y-axis is logarithmic; None: where all values are positive and the largest is LOG_FROM times the smallest."""
+    """Whether the y-axis is logarithmic; None: if all values are positive and the largest is more than LOG_FROM times the smallest."""
     cursor: float | None = None
     """An x to read the values at."""
     spot: Spot | None = None
     focused: bool = False
-    """Keys act on it: its title says so."""
+    """Whether it has the focus; its title shows this."""

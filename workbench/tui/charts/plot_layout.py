@@ -1,4 +1,4 @@
-"""Where a chart's curves lie in its cells: the area beside title and axes, its two scales, the numbers along x."""
+"""The layout of a chart: the area for the curves beside title and axes, its two scales, the numbers along x."""
 
 import math
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from workbench.tui.charts.legend import legend_rows
 from workbench.tui.charts.plot import AXIS, FAINT, LABEL, SERIES, STRAIGHT, Plot, Trace
 
 MEETING = 4
-"""Columns that series share from which they go along with one another, and don't only cross."""
+"""Two series that share at least so many columns run along each other; with fewer they only cross."""
 
 LOG_FROM = 100
-"""A range so wide would hide all but its largest values on a linear axis."""
+"""From this ratio of largest to smallest value on, a linear axis would hide all but the largest values."""
 
 
 @dataclass(slots=True)
 class Area:
-    """The part of the cells that the curves may use, and its two scales."""
+    """The part of the cells for the curves, and its two scales."""
 
     cells: Cells
     left: int
@@ -34,9 +34,9 @@ class Area:
     footer: int
     """Rows of the x-axis below: 0 or 1."""
     marks: list[tuple[float, str]]
-    """The ticks of y, with their labels."""
+    """The ticks of the y-axis, with their labels."""
     shared: NDArray[np.int_] = field(init=False)
-    """How many series more than one a cell has."""
+    """For each cell, the number of series beyond the first."""
 
     def __post_init__(self) -> None:
         self.shared = np.zeros((self.rows, self.width), np.int_)
@@ -50,12 +50,13 @@ class Area:
         return min(int(self.x.fraction(value) * self.width), self.width - 1)
 
     def ink(self, dots: braille.Dots, key: int) -> None:
-        """Lay dots over what is there: a cell that gets a dot belongs to them alone, so that colours do not bleed.
+        """Draw dots over the cells: a cell with a new dot loses its old ones, so that two colours never mix in one cell.
 
-        Where series go along with one another they take turns, two cells each, so that all are seen.
+        Series that run along each other take turns, two cells each, so that all stay visible.
         """
         codes = braille.pack(dots)
         used = codes != 0
+        # A cell has one foreground colour: dots of two series in it would all take the later one.
         area = (slice(self.top, self.top + self.rows), slice(self.left, self.left + self.width))
         if SERIES <= key < FAINT:
             met = used & (self.cells.keys[area] >= SERIES) & (self.cells.keys[area] < FAINT)
@@ -66,22 +67,23 @@ class Area:
         self.cells.keys[area][used] = key
 
     def free(self, x: int, y: int, width: int) -> bool:
-        """Whether so many cells of a row are still empty."""
+        """Whether `width` cells of a row are still empty."""
         return x >= 0 and x + width <= self.cells.width and bool((self.cells.codes[y, x : x + width] == SPACE).all())
 
 
 def _lasting(columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Without runs shorter than MEETING."""
+    """The columns without runs that are shorter than MEETING."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], columns, [False]])))
-    found = np.zeros_like(columns)
+    lasting = np.zeros_like(columns)
     for start, end in zip(edges[::2], edges[1::2], strict=True):
-        found[start:end] = end - start >= MEETING
-    return found
+        lasting[start:end] = end - start >= MEETING
+    return lasting
 
 
 def layout(cells: Cells, plot: Plot) -> Area:
-    """What remains for the curves beside title and axes."""
+    """The area that remains for the curves beside title and axes."""
     width, height = cells.width, cells.height
+    # In very little room title, axis and gutter go: the curve is what counts.
     top = legend_rows(plot, width, height) if height >= 3 else 0
     footer = 0 if height < 5 or width < 12 else 1
     rows = height - top - footer if height > 1 else 0
@@ -90,6 +92,7 @@ def layout(cells: Cells, plot: Plot) -> Area:
     marks = ticks(y, max(1.0, rows / 3))
     step = marks[1] - marks[0] if len(marks) > 1 and not y.log else 0.0
     labels = [tick_label(mark, step) for mark in marks]
+    # At least 4 cells, so that the charts of a column line up.
     gutter = max(4, *(len(label) for label in labels)) if width >= 20 else 0
     left = gutter + 1 if gutter else 0
     return Area(cells, left, top, width - left, rows, x, y, footer, list(zip(marks, labels, strict=True)))
@@ -100,24 +103,26 @@ def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _telling(plot: Plot) -> Sequence[Trace]:
-    """The traces that the axes are made for."""
+    """The traces that decide the axes."""
     if not any(trace.points and len(trace.x) for trace in plot.traces):
         return plot.traces
     return [trace for trace in plot.traces if trace.points or (not trace.faint and max(len(trace.x), len(trace.pyramid or ())) > STRAIGHT)]
 
 
 def _x_scale(plot: Plot) -> Scale:
-    # A straight line among points may lead far out (a decision line): the points, and longer curves, say what is shown.
+    # A straight line among points (a decision boundary) may lead far out: the points and the longer curves decide the axis.
     traces = _telling(plot)
     ends = [(float(xs[0]), float(xs[-1])) for trace in traces if trace.pyramid and len(xs := trace.pyramid.x)]
-    ends += [(float(found.min()), float(found.max())) for trace in traces if len(found := _finite(trace.x))]
+    ends += [(float(finite.min()), float(finite.max())) for trace in traces if len(finite := _finite(trace.x))]
     low = min((start for start, _ in ends), default=0.0)
     high = max((end for _, end in ends), default=0.0)
     if plot.end is None:
         if any(trace.points for trace in plot.traces):
             low, high = widened(low, high)
+            # Points on the very edge would be cut to half a dot.
             return Scale(low - 0.03 * (high - low), high + 0.03 * (high - low))
         return Scale(*widened(low, high))
+    # A run may train on beyond its plan: then the axis grows in steps as without one.
     return Scale(*widened(min(0.0, low), plot.end if 0 < high <= plot.end or (plot.end and not high) else x_end(high)))
 
 
@@ -125,10 +130,11 @@ def _y_scale(plot: Plot, x: Scale) -> Scale:
     low, high, least = math.inf, -math.inf, math.inf
     for trace in _telling(plot):
         if trace.pyramid is not None:
-            found = trace.pyramid.bounds(x.low, x.high)
-            if found:
-                low, high = min(low, found[0]), max(high, found[1])
-                if plot.log_y and found[0] <= 0:
+            bounds = trace.pyramid.bounds(x.low, x.high)
+            if bounds:
+                low, high = min(low, bounds[0]), max(high, bounds[1])
+                # A log axis begins at the smallest positive value.
+                if plot.log_y and bounds[0] <= 0:
                     values = trace.pyramid.y
                     least = min(least, float(values[values > 0].min(initial=math.inf)))
         else:
@@ -137,19 +143,21 @@ def _y_scale(plot: Plot, x: Scale) -> Scale:
                 low, high = min(low, float(finite.min())), max(high, float(finite.max()))
                 least = min(least, float(finite[finite > 0].min(initial=math.inf)))
     if low > high:
-        known = [reference.value for reference in plot.references if math.isfinite(reference.value)]
-        low, high = (min(known), max(known)) if known else (0.0, 1.0)
+        limits = [reference.value for reference in plot.references if math.isfinite(reference.value)]
+        low, high = (min(limits), max(limits)) if limits else (0.0, 1.0)
     if plot.log_y or (plot.log_y is None and 0 < low * LOG_FROM < high):
         low = min(low if low > 0 else math.inf, least)
         if not 0 < low < math.inf:
             return y_scale(0.1, 1.0, log=True)
         high = max(high, low)
         for reference in plot.references:
+            # A bar within two decades is shown; one far away would squeeze the curve, and gets an arrow instead: see `reference_labels`.
             if low / 100 <= reference.value <= high * 100:
                 low, high = min(low, reference.value), max(high, reference.value)
         return y_scale(low, high, log=True)
     if plot.references:
         low, high = widened(low, high)
+        # The same on a linear axis: within one range above or below.
         span = high - low
         for reference in plot.references:
             if low - span <= reference.value <= high + span:
@@ -158,7 +166,7 @@ def _y_scale(plot: Plot, x: Scale) -> Scale:
 
 
 def x_labels(area: Area, label: str) -> None:
-    """The numbers below, and the axis' name; a number gives way to a cross that stands there."""
+    """Write the numbers below the x-axis and its name; where a cross is, there is no number."""
     cells, y = area.cells, area.top + area.rows
     marks = ticks(area.x, max(1.0, area.width / 9))
     step = marks[1] - marks[0] if len(marks) > 1 else 0.0

@@ -1,4 +1,4 @@
-"""Draws what stands beside a chart's series: bars to pass, changes, the cursor with its values."""
+"""Draws the marks around a chart's series: bars to pass, changes, the cursor with its values."""
 
 import math
 from collections.abc import Sequence
@@ -19,12 +19,13 @@ def reference_lines(area: Area, plot: Plot) -> None:
         if area.y.low <= reference.value <= area.y.high:
             dots: braille.Dots = np.zeros((area.rows * 4, area.width * 2), np.bool_)
             line = braille.rows_of(np.array([reference.value]), area.y, area.rows * 4)[0]
+            # Dashes of two dots, so that a bar cannot be taken for a constant series.
             dots[line] = np.arange(area.width * 2) % 4 < 2
             area.ink(dots, REFERENCE)
 
 
 def reference_labels(area: Area, plot: Plot) -> None:
-    """At the end of each line, or beside it where curves are in the way; nowhere where they are all around."""
+    """Write the label of each reference line at its end, or a row or two beside it where curves are in the way, or nowhere."""
     for reference in plot.references:
         if not math.isfinite(reference.value):
             continue
@@ -48,7 +49,7 @@ def moment_line(area: Area, moment: Moment) -> None:
 
 
 def moment_label(area: Area, moment: Moment) -> None:
-    """What was changed, beside its line, where the curves leave room for it near the top."""
+    """Write what was changed beside its line, where the curves leave room near the top."""
     if not area.x.low <= moment.x <= area.x.high:
         return
     x = area.left + area.column(moment.x)
@@ -62,7 +63,7 @@ def moment_label(area: Area, moment: Moment) -> None:
 
 
 def draw_cursor(area: Area, plot: Plot, at: float) -> None:
-    """A hairline with the value of each series beside it, each on a row of its own, as near to its height as the others let it be."""
+    """A thin vertical line with the value of each series beside it, each on its own row, as near as possible to the point."""
     if not area.x.low <= at <= area.x.high:
         return
     cells, column = area.cells, area.column(at)
@@ -75,12 +76,13 @@ def draw_cursor(area: Area, plot: Plot, at: float) -> None:
         cells.write(x, area.top + area.rows, cut(text, area.width), CURSOR)
     labels: list[tuple[int, str, int]] = []
     for trace in plot.traces:
-        found = trace.at(at)
-        if found is None:
+        reading = trace.at(at)
+        if reading is None:
             continue
-        value, smooth = found
+        value, smooth = reading
         whole = math.isfinite(value)
         text = number(value) if whole else "not finite"
+        # Narrower charts have no room for names: the colour tells the series.
         if area.width >= 56:
             text = f"{trace.name} {text}".strip() if len(plot.traces) > 1 else text
             text += f" ~{number(smooth)}" if smooth is not None and math.isfinite(smooth) else ""
@@ -96,11 +98,12 @@ def draw_cursor(area: Area, plot: Plot, at: float) -> None:
 
 
 def apart(rows: Sequence[int], height: int) -> list[int]:
-    """Rising rows moved as little as need be so that no two are the same and all lie in 0 … height - 1."""
-    found: list[int] = []
+    """Sorted rows, moved as little as possible so that no two are equal and all lie in 0 … height - 1."""
+    # Down where rows collide, then up from the bottom edge where that pushed some out.
+    spread: list[int] = []
     for row in rows:
-        found.append(max(row, found[-1] + 1) if found else row)
+        spread.append(max(row, spread[-1] + 1) if spread else row)
     last = height
-    for place in range(len(found) - 1, -1, -1):
-        last = found[place] = min(found[place], last - 1)
-    return found
+    for place in range(len(spread) - 1, -1, -1):
+        last = spread[place] = min(spread[place], last - 1)
+    return spread

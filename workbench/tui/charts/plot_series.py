@@ -1,4 +1,4 @@
-"""Draws the series of a chart as braille lines and points, and crosses where values are not finite."""
+"""Draws the series of a chart as braille lines and points, with crosses where values are not finite."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from workbench.tui.charts.pyramid import Columns
 
 
 def draw_series(area: Area, trace: Trace) -> bool:
-    """Draw one series; returns whether anything is seen of it."""
+    """Draw one series; returns whether any dot is visible."""
     width, height = area.width * 2, area.rows * 4
     key = SERIES + trace.slot
     if trace.pyramid is None:
@@ -26,7 +26,7 @@ def draw_series(area: Area, trace: Trace) -> bool:
 
 
 def draw_unsmoothed(area: Area, trace: Trace) -> None:
-    """The values that a smoothed line stands for, faint, with their crosses."""
+    """Draw the values behind a smoothed line in faint, with their crosses."""
     if trace.smooth and trace.pyramid:
         columns = trace.pyramid.columns(area.x.low, area.x.high, area.width * 2)
         area.ink(braille.line(columns, area.x, area.y, area.rows * 4), FAINT + trace.slot)
@@ -34,7 +34,7 @@ def draw_unsmoothed(area: Area, trace: Trace) -> None:
 
 
 def _not_finite(area: Area, columns: Columns) -> None:
-    """A cross where values are not finite: on the axis for NaN, at the top or bottom edge for an infinity."""
+    """Draw a cross where values are not finite: on the axis for NaN, at the top or bottom edge for infinity."""
     bottom = area.top + area.rows - 1
     for places, row in ((columns.missing, bottom + area.footer), (columns.above, area.top), (columns.below, bottom)):
         for column in np.unique(np.flatnonzero(places) // 2).tolist():

@@ -1,1 +1,1 @@
-"""How cells reach the terminal: colours, strips, and the frame's difference. Textual's insides stand here."""
+"""How cells reach the terminal: colours, strips, and the frame diff. Code that depends on Textual's internals is here."""

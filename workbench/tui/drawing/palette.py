@@ -1,6 +1,6 @@
-"""Colours by meaning, as Rich styles for the Line API and as variables of the stylesheets. `use` puts a theme's colours in their place.
+"""Colours by meaning, as Rich styles for the Line API and as variables of the stylesheets. `use` switches to another theme.
 
-`dark` and `light` are readable in true colour and in 256 colours; `sixteen` is made of the sixteen that every terminal has.
+`dark` and `light` are readable in true colour and in 256 colours; `sixteen` uses the sixteen colours that every terminal has.
 """
 
 import os
@@ -33,7 +33,7 @@ THEMES = {
     "light": Colors(
         "#fbfaf7", "#e6ebf1", "#c3c9cf", "#1e252c", "#555e67", "#858d95", "#1263ab", "#23771c", "#8a5a00", "#b8262e", "#6f3fb3", False
     ),
-    # The terminal's own sixteen, by the values that every table of them is nearest to.
+    # The terminal's own sixteen. Rich takes the nearest colour of its table; these values are nearest to the right one in every table.
     "sixteen": Colors(
         "#000000", "#0000aa", "#555555", "#ffffff", "#aaaaaa", "#555555", "#55ffff", "#55ff55", "#ffff55", "#ff5555", "#ff55ff", True
     ),
@@ -52,11 +52,12 @@ bad: Style
 violet: Style
 badge: Style
 chosen: Style
-"""Laid over the row under the cursor."""
+"""Added to the style of the row under the cursor."""
 
 
 def use(theme: str) -> None:
-    """Make these colours the ones that everything is drawn in from now on."""
+    """Draw everything in these colours from now on."""
+    # Module variables: drawing code reads `palette.plain` when it draws, never at import, so a new theme holds everywhere at once.
     global name, plain, bold, dim, faint, accent, heading, good, warn, bad, violet, badge, chosen
     colors, name = THEMES[theme], theme
     ground = colors.ground
@@ -70,17 +71,19 @@ def use(theme: str) -> None:
 
 
 def fitting(color_system: str | None) -> str:
-    """The theme for a terminal: by the number of its colours, and by what it says of its background in $COLORFGBG ("15;0")."""
+    """The theme for a terminal, from the number of its colours and from its background in $COLORFGBG ("15;0")."""
     if color_system == "standard":
         return "sixteen"
     background = os.environ.get("COLORFGBG", "").rpartition(";")[2]
+    # rxvt, Konsole and iTerm2 set it; 7 and 15 are the two whites. Asking the terminal itself (OSC 11) would delay the first paint.
     return "light" if background in ("7", "15") else "dark"
 
 
 def variables(theme: str) -> dict[str, str]:
-    """A theme's colours as variables of a stylesheet: $ground, $raised, $frame, $text-color, $dim, $faint, $accent-color, $good, …"""
-    own = {"text": "text-color", "accent": "accent-color"}
-    return {own.get(field, field): str(value) for field, value in THEMES[theme]._asdict().items() if field != "dark"}
+    """A theme's colours as variables of the stylesheets: $ground, $raised, $frame, $text-color, $dim, $faint, $accent-color, $good, …"""
+    # Textual has variables $text and $accent of its own, with other meanings.
+    renamed = {"text": "text-color", "accent": "accent-color"}
+    return {renamed.get(field, field): str(value) for field, value in THEMES[theme]._asdict().items() if field != "dark"}
 
 
-use("dark")
+use("dark")  # tests and tools draw without an app

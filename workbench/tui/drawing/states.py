@@ -1,4 +1,4 @@
-"""How the states of a run are written on screen: symbol, words, colour."""
+"""How the states of a run look on screen: symbol, words, colour."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from workbench.tui.drawing import palette
 if TYPE_CHECKING:
     from workbench.runs.state import State
 
+# Each state has a symbol of its own, so that nobody needs to tell colours apart.
 STATES = {
     "created": ("·", "dim"),
     "queued": ("○", "dim"),
@@ -33,13 +34,14 @@ def state_style(state: str) -> Style:
 
 
 def state_words(state: State) -> tuple[str, str, Style]:
-    """A state as symbol, words and colour; a run that ended badly says why: `failed: out of memory …`."""
+    """A state as symbol, words and colour; a failed run gives the reason: `failed: out of memory …`."""
     symbol = STATES.get(state.state, ("?", ""))[0]
     words = state.state
     if state.state == "away":
         words = state.message
     elif state.host:
         words = f"{state.state} on {state.host}"
+    # A person who stops a run knows why; these causes came from elsewhere.
     elif state.state == "failed" or state.cause in ("sigterm", "patience"):
         words = f"{state.state}: {CAUSES.get(state.cause, state.cause)}" if state.cause else state.state
     return symbol, words, state_style(state.state)

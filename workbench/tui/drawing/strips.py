@@ -1,4 +1,4 @@
-"""Lines of cells: build them, and wrap text into them. Pure functions for Line-API widgets."""
+"""Lines of cells: builds them and wraps text into them. Pure functions for widgets of Textual's Line API."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,7 +13,7 @@ Part = tuple[str, Style]
 
 
 def fit(text: str, width: int, align: str = "left") -> str:
-    """The text in exactly `width` cells, cut with an ellipsis; tabs and newlines become spaces."""
+    """The text in exactly `width` cells: padded, or cut with an ellipsis; tabs and newlines become spaces."""
     if not text.isprintable():
         text = text.expandtabs(4).replace("\n", " ")
     have = cell_len(text)
@@ -23,7 +23,7 @@ def fit(text: str, width: int, align: str = "left") -> str:
 
 
 def line(width: int, parts: Sequence[Part], right: Sequence[Part] = ()) -> Strip:
-    """Parts from the left and parts that end at the right edge, in `width` cells; where both do not fit, the left is cut."""
+    """A line of `width` cells: parts from the left, and parts that end at the right edge. Where not all fit, the left is cut."""
     tail = [(fit(text, min(cell_len(text), width)), style) for text, style in right]
     room = max(0, width - sum(cell_len(text) for text, _ in tail))
     segments: list[Segment] = []
@@ -36,13 +36,15 @@ def line(width: int, parts: Sequence[Part], right: Sequence[Part] = ()) -> Strip
         room -= cell_len(text)
         if cell_len(text) < have:
             break
+    # The blanks are drawn too: without a background of their own they would show what was there before.
     segments.append(Segment(" " * room, palette.plain))
     segments.extend(Segment(text, style) for text, style in tail)
     return Strip([segment for segment in segments if segment.text], width)
 
 
 def wrap(text: str, width: int, indent: str = "") -> list[str]:
-    """Text broken into lines of at most `width` cells, at spaces where there are any; its own newlines are kept."""
+    """Text in lines of at most `width` cells, broken at spaces where possible; its own newlines stay."""
+    # Panels may be asked for a width of 0 before their first layout; a wide character needs 2 cells and an indent 2 more.
     width = max(width, 4)
     lines: list[str] = []
     for paragraph in text.expandtabs(4).split("\n"):
@@ -55,6 +57,7 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
             elif current:
                 current, room = current + " ", room - 1
             while cell_len(word) > room:
+                # `set_cell_size` pads where half of a wide character would be left. At least one character goes on, or this never ends.
                 head = set_cell_size(word, room).rstrip(" ") or word[:1]
                 lines.append(current + head)
                 word = word[len(head) :]
@@ -65,12 +68,12 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
 
 
 def paragraph(text: str, width: int, style: Style, indent: str = "", margin: int = 0) -> list[Strip]:
-    """Wrapped text in one style, with so many empty cells before it."""
-    return [line(width, [(" " * margin + each, style)]) for each in wrap(text, width - 2 * margin, indent)]
+    """Wrapped text in one style, with `margin` empty cells before each line."""
+    return [line(width, [(" " * margin + text_line, style)]) for text_line in wrap(text, width - 2 * margin, indent)]
 
 
 def joined(groups: Iterable[Sequence[Part]], between: Part) -> list[Part]:
-    """Groups of parts with a separator between them; empty groups are left out."""
+    """Groups of parts with a separator between them, without the empty groups."""
     parts: list[Part] = []
     for group in groups:
         if group:

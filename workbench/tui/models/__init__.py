@@ -1,1 +1,1 @@
-"""What the screens show, without a widget in it."""
+"""What the screens show, without any widget."""

@@ -1,4 +1,4 @@
-"""The process that answers from a run's weights, and whether there can be one. The try-it screens ask through this."""
+"""The process that answers from a run's weights, and whether a run can be tried. The try-it screens ask through this."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from workbench.recipes.recipe import Recipe
     from workbench.runs.run import Run
 
+# An answer may hold pictures in base64. asyncio's own limit for a line is 64 KiB.
 LONGEST = 64 << 20
-"""Bytes of one answer."""
+"""Largest answer, in bytes."""
 AGAIN = "R starts it again."
 
 
 def takes(run: Run, recipe: Recipe) -> str:
-    """What the run's project can be tried with: picture, text, row; "" where it cannot, or is not known."""
+    """The kind of input that the run's project answers to: picture, text or row; "" for none, or where it is not known."""
     from workbench.tui.models.requests import project_schema
 
     schema = project_schema(run, recipe)
@@ -31,21 +32,22 @@ def takes(run: Run, recipe: Recipe) -> str:
 
 
 def refusal(run: Run, recipe: Recipe | None) -> str:
-    """Why the run cannot be tried now; "" when it can."""
+    """Why a person cannot try the run now; "" when they can."""
     from workbench.tui.models.requests import UNKNOWN, project_schema
 
     if recipe is None or not takes(run, recipe):
         if recipe and project_schema(run, recipe) is None:
             return UNKNOWN
-        return "Its project takes no pictures, texts or numbers to answer."
+        return "This project cannot be tried: it takes no pictures, texts or numbers."
     with contextlib.suppress(OSError):
+        # The folder alone is enough here: the process that answers reads and checks the checkpoint itself.
         if any(run.path.glob("checkpoints/step-*")):
             return ""
-    return "It has no checkpoint yet to answer from."
+    return "The run has no checkpoint yet to answer from."
 
 
 class Answering:
-    """One process; questions are answered one after the other."""
+    """One process that answers questions one after the other."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -54,30 +56,33 @@ class Answering:
         self._asked = 0
 
     async def start(self, doing: Callable[[str], None]) -> dict[str, Any]:
-        """Load the weights; returns what it says of itself (`step`, `takes`, `form`). Raises Problem. `doing` is told what it is at."""
+        """Load the weights; returns the description (`step`, `takes`, `form`). Calls `doing` with each stage. Raises Problem."""
         environment = dict(os.environ)
+        # A project may read its data set again, for class names or a vocabulary: from where the training read it.
         mirror = self.run.about().get("mirror")
         if mirror and isinstance(mirror, str):
             environment.setdefault("DLWB_MIRROR", mirror)
         self._process = await asyncio.create_subprocess_exec(
+            # -P keeps the current folder out of sys.path: a person's own `json.py` there must not be imported.
             *(sys.executable, "-P", "-m", "workbench.training.answer", str(self.run.path)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            # Warnings of libraries would draw over the screen; problems come as answers.
             stderr=asyncio.subprocess.DEVNULL,
             env=environment,
             limit=LONGEST,
         )
-        while "doing" in (said := await self._read()):
-            doing(str(said["doing"]))
-        return said
+        while "doing" in (reply := await self._read()):
+            doing(str(reply["doing"]))
+        return reply
 
     async def ask(self, **question: Any) -> dict[str, Any]:
-        """Its answer to `predict=…`, `sample=…` or `reload=True`. Raises Problem with what it said, or how it ended."""
+        """The answer to `predict=…`, `sample=…` or `reload=True`. Raises Problem with its message, or with how the process ended."""
         async with self._turn:
             process = self._process
             assert process and process.stdin, "start() comes first"
             self._asked += 1
-            with contextlib.suppress(OSError):  # how it ended is read below
+            with contextlib.suppress(OSError):  # a broken pipe: `_read` finds out how the process ended
                 process.stdin.write(json.dumps({"id": self._asked, **question}).encode() + b"\n")
                 await process.stdin.drain()
             return await self._read()
@@ -87,24 +92,25 @@ class Answering:
         assert process and process.stdout
         try:
             line = await process.stdout.readline()
+            # A project's answer is foreign text: escape sequences in it must not reach the terminal.
             answer = cleaned(json.loads(line)) if line else None
         except ValueError:
-            raise Problem("Its answer cannot be read.", AGAIN) from None
+            raise Problem("The answer cannot be read.", AGAIN) from None
         if not isinstance(answer, dict):
             raise await self.ended()
         if not (answer.get("ok") or "doing" in answer):
-            raise Problem(str(answer.get("message", "It cannot answer.")))
+            raise Problem(str(answer.get("message", "The network cannot answer this.")))
         return answer
 
     async def ended(self) -> Problem:
-        """Wait until the process is no more; how it ended."""
+        """Wait until the process has ended; returns a Problem that says how."""
         assert self._process, "start() comes first"
         code = await self._process.wait()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return Problem(f"What answers has ended: {how}.", AGAIN)
+        return Problem(f"The process that answers has ended: {how}.", AGAIN)
 
     async def close(self) -> None:
-        """End the process at once: there is nothing to save."""
+        """End the process at once; it has nothing to save."""
         if self._process:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()

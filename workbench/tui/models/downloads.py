@@ -1,4 +1,4 @@
-"""Data sets that are being fetched or verified, each in a thread of its own, whatever screen is shown. Closing the program ends them."""
+"""Data sets that are being fetched or verified, each in a thread of its own, whatever screen is open. They end with the program."""
 
 import threading
 import time
@@ -11,75 +11,79 @@ from workbench.formatting import size
 from workbench.problems import Problem
 
 
-class _LetGo(BaseException):
-    """Somebody stopped the download."""
+class _Stopped(BaseException):
+    """A person stopped the download. A BaseException, so that no `except Exception` on the way takes it for a network error."""
 
 
 class Job:
-    """`fetch` or `verify` of one set. `state`: running, done, stopped or failed; `said`: what there is to say about it."""
+    """`fetch` or `verify` of one data set. `state` is running, done, stopped or failed; `message` is the sentence about it."""
 
-    def __init__(self, what: str, each: Stored, ended: Callable[["Job"], None]) -> None:
-        self.what, self.each, self.ended = what, each, ended
+    def __init__(self, what: str, data_set: Stored, ended: Callable[["Job"], None]) -> None:
+        self.what, self.data_set, self.ended = what, data_set, ended
         self.state = "running"
-        self.said = ""
-        self.done = each.bytes - each.missing if what == "fetch" else 0
+        self.message = ""
+        self.done = data_set.bytes - data_set.missing if what == "fetch" else 0
         self.stopping = False
         self._began = time.monotonic()
-        self._had = self.done
-        self._thread = threading.Thread(target=self._work, name=f"{what} {each.reference}", daemon=True)
+        self._bytes_before = self.done
+        # A daemon: quitting must not wait for a download. What came is kept, and the next fetch goes on from there.
+        self._thread = threading.Thread(target=self._work, name=f"{what} {data_set.reference}", daemon=True)
 
     def start(self) -> "Job":
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """End it at the next piece that comes; what came stays."""
+        """End it when the next piece arrives; what was downloaded stays."""
         self.stopping = True
 
     @property
     def share(self) -> float:
-        """How far it is, from 0 to 1."""
-        return min(1.0, self.done / max(1, self.each.bytes))
+        """The finished share, from 0 to 1."""
+        return min(1.0, self.done / max(1, self.data_set.bytes))
 
     @property
     def rate(self) -> str:
-        """Bytes a second."""
+        """The speed in bytes per second, as text; "" while it is not known."""
+        # In the first second the figure jumps: connecting takes most of it.
         seconds = time.monotonic() - self._began
-        return f"{size((self.done - self._had) / seconds)}/s" if seconds > 1 and self.done > self._had else ""
+        return f"{size((self.done - self._bytes_before) / seconds)}/s" if seconds > 1 and self.done > self._bytes_before else ""
 
     def _work(self) -> None:
         try:
             if self.what == "fetch":
-                progress.set(self._told)
-                fetch(self.each.name, self.each.variant)
-                self.said = f"{self.each.reference} is here."
+                # A context variable: it is set for this thread only, so that downloads side by side report apart.
+                progress.set(self._progress)
+                fetch(self.data_set.name, self.data_set.variant)
+                self.message = f"{self.data_set.reference} is here."
             else:
                 self._verify()
             self.state = "done"
-        except _LetGo:
-            self.state, self.said = "stopped", f"{self.each.reference}: stopped; what came is kept."
+        except _Stopped:
+            self.state, self.message = "stopped", f"{self.data_set.reference}: stopped; the downloaded part is kept."
         except Problem as problem:
-            self.state, self.said = "failed", str(problem)
+            self.state, self.message = "failed", str(problem)
         except OSError as error:
-            self.state, self.said = "failed", f"{self.each.reference}: {error.strerror}."
+            self.state, self.message = "failed", f"{self.data_set.reference}: {error.strerror}."
         self.ended(self)
 
-    def _told(self, name: str, done: int, total: int) -> None:
+    def _progress(self, name: str, done: int, total: int) -> None:
+        # The callback counts within one file; a person wants to see how far the whole set is.
         before = 0
-        for key, file in self.each.about.files.items():
+        for key, file in self.data_set.about.files.items():
             if name.endswith(f" {key}"):
                 break
             before += file.bytes
         self.done = before + done
         if self.stopping:
-            raise _LetGo
+            raise _Stopped
 
     def _verify(self) -> None:
         right = 0
-        for key, wrong in stored.verify(self.each.name, self.each.variant):
+        for key, wrong in stored.verify(self.data_set.name, self.data_set.variant):
             if wrong:
                 raise Problem(wrong)
             right += 1
-            self.done += self.each.about.files[key].bytes
+            self.done += self.data_set.about.files[key].bytes
         files = "its file is" if right == 1 else f"all {right} files are"
-        self.said = f"{self.each.reference}: {files} right."
+        self.message = f"{self.data_set.reference}: {files} correct."

@@ -1,4 +1,4 @@
-"""Which runs have ended since one looked last: for the bell and the notice of the terminal program."""
+"""Which runs have ended since the last look: for the bell and the notice of the terminal program."""
 
 from workbench.problems import Problem
 from workbench.runs import lock
@@ -7,17 +7,19 @@ from workbench.runs.state import State, state_of
 
 
 class Endings:
-    """Runs that were ended before the first look are no news."""
+    """Compares the living runs of two looks. Runs that ended before the first look are not reported."""
 
     def __init__(self) -> None:
         self._alive: set[Run] = set()
 
     def look(self) -> list[tuple[Run, State]]:
-        """Those that lived at the last look and have ended, with how."""
+        """The runs that lived at the last look and have ended since, each with its state."""
         try:
+            # The lock alone: to read every state here, every two seconds, would open the files of every run.
             alive = {run for run in list_runs() if lock.is_held(run.lock)}
         except Problem:
             return []
-        gone = [run for run in self._alive - alive if run.path.is_dir()]
+        # A deleted run is gone from the list as well, and has not ended.
+        ended = [run for run in self._alive - alive if run.path.is_dir()]
         self._alive = alive
-        return [(run, state_of(run)) for run in sorted(gone, key=lambda run: run.id)]
+        return [(run, state_of(run)) for run in sorted(ended, key=lambda run: run.id)]

@@ -1,4 +1,4 @@
-"""The recipes and runs that the home screen lists: read in small pieces, so that no list, however long, holds up a key."""
+"""The recipes and runs that the lists show: read in small pieces, so that even a long list never delays a key."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from workbench.recipes.index import Index
 from workbench.recipes.load import Loaded, RecipeProblem
 from workbench.recipes.recipe import Recipe
 
-# What reads runs is imported where it is used: the list of recipes is painted before.
+# Modules that read runs are imported where they are used, so that the list of recipes is painted before they load.
 if TYPE_CHECKING:
     from workbench.runs.run import Run
     from workbench.tui.models.run_feed import Feed
 
 OWN = "Own recipes"
+# A person goes back and forth between a few runs, and a feed holds a whole log in memory.
 KEPT = 4
-"""Feeds of ended runs that stay in memory after their screens were left."""
+"""So many feeds of ended runs stay in memory after a person leaves their screens."""
+# Close to a million lines. Reading more would keep a processor busy for a run that perhaps nobody opens.
 AHEAD_BYTES = 64 << 20
-"""Of the newest run's log; it is read before anybody asks for it."""
+"""Largest log of the newest run that is read before anybody opens it."""
 
 
 class Shelved(NamedTuple):
-    """A recipe of the list: read, or with what is wrong with it."""
+    """A recipe of the list: loaded, or with its problems."""
 
     path: Path
     loaded: Loaded | None
@@ -38,15 +40,16 @@ class Shelved(NamedTuple):
 
     @property
     def part(self) -> str:
-        """The heading that it stands under: its part, or the folder that a broken one lies in."""
+        """Its heading in the list: its part of the course; for a broken recipe, the name of its folder."""
         if self.loaded:
             return one_line(self.loaded.recipe.part) or OWN
+        # Shipped recipes lie in folders like `2-neural-networks`: a broken one then stands near its neighbours.
         number, _, words = self.path.parent.name.partition("-")
         return f"{number}. {words.replace('-', ' ').capitalize()}" if number.isdigit() and words else OWN
 
     @property
     def place(self) -> tuple[tuple[int, str], ...]:
-        """Where it stands in the list: a person's own first, then by its part, its lesson and its name."""
+        """Sort key of the list: a person's own recipes first, then by part, lesson and name."""
         lesson = self.loaded.recipe.lesson if self.loaded else ""
         part = course_order(self.part)
         return (0, "") if self.part == OWN else part, part, course_order(lesson), (0, self.path.stem)
@@ -62,6 +65,7 @@ class Entry:
 
         self.run = run
         self.state = State(state="created")
+        # No log has this size, so the first look always reads it.
         self.summary = Summary(size=-1)
         self.recipe: Recipe | None = None
         self.notes = Notes()
@@ -73,7 +77,7 @@ class Entry:
 
 
 def shelve(path: Path, index: Index) -> Shelved:
-    """Read a recipe for the list; whatever is wrong with it stands in the list too."""
+    """Read a recipe for the list; a recipe with problems stays in the list, with them."""
     try:
         return Shelved(path, index.load(path))
     except RecipeProblem as problem:
@@ -85,7 +89,7 @@ def shelve(path: Path, index: Index) -> Shelved:
 
 
 class Library:
-    """What the screens share."""
+    """The recipes, runs and feeds that all screens share."""
 
     def __init__(self) -> None:
         self.shelf: list[Shelved] = []
@@ -95,12 +99,12 @@ class Library:
         self._opened: list[str] = []
 
     def load_recipes(self) -> None:
-        """Read every recipe, by part and lesson."""
+        """Read all recipes and sort them by part and lesson."""
         self.index = index = Index()
         self.shelf = sorted((shelve(path, index) for path in shipped_and_own()), key=lambda shelved: shelved.place)
 
     def feed(self, run: Run) -> Feed:
-        """The run's feed, for a screen that opens; it is kept when the screen is left."""
+        """The run's feed, for a screen that opens; it stays in memory for a while after the screen closes."""
         from workbench.tui.models.run_feed import Feed
 
         if run.id in self._opened:
@@ -109,19 +113,20 @@ class Library:
         for old in self._opened[:-KEPT]:
             self._opened.remove(old)
             feed = self._feeds.get(old)
+            # The list itself follows living runs through their feeds.
             if feed and not feed.state.alive:
                 del self._feeds[old]
         return self._feeds.setdefault(run.id, Feed(run))
 
     def forget(self, run: Run) -> None:
-        """The run was deleted."""
+        """Drop all about a run that was deleted."""
         self.entries.pop(run.id, None)
         self._feeds.pop(run.id, None)
         if run.id in self._opened:
             self._opened.remove(run.id)
 
     def ahead(self, key: str) -> Iterator[None]:
-        """Read the log of the run under the cursor, in small pieces, so that it opens at once."""
+        """Read the log of the run under the cursor in small pieces, so that the run opens at once."""
         entry = self.entries.get(key)
         if entry:
             feed = self.feed(entry.run)
@@ -129,9 +134,10 @@ class Library:
                 yield
 
     def newest_ahead(self) -> Iterator[None]:
-        """The same for the newest run, unless its log is so long that it would keep a processor busy for no one."""
+        """The same for the newest run, unless its log is so long that reading it would waste a processor."""
         from workbench.runs.summary import log_size
 
+        # A run's id begins with its time, so the largest id is the newest.
         newest = max(self.entries.values(), key=lambda entry: entry.run.id, default=None)
         return self.ahead(newest.run.id) if newest and log_size(newest.run) <= AHEAD_BYTES else iter(())
 
@@ -140,20 +146,21 @@ class Library:
         return [entry for entry in self.entries.values() if entry.run.stem == stem]
 
     def count(self, name: str) -> int:
-        """How many rows the list of that name has."""
+        """Number of rows of the list of that name."""
         return len({"recipes": self.shelf, "runs": self.entries, "data": catalog.catalog()}[name])
 
     def live(self) -> int:
-        """How many runs are alive."""
+        """Number of living runs."""
         return sum(entry.state.alive for entry in self.entries.values())
 
     def refresh(self) -> Iterator[None]:
-        """Look at every run again; a generator that stops after each small piece of work."""
+        """Look at every run again. A generator that yields after each small piece of work, so that keys are answered between."""
         from workbench.runs.run import list_runs
 
-        found = list_runs()
-        self.entries = {run.id: self.entries.get(run.id) or Entry(run) for run in found}
+        runs = list_runs()
+        self.entries = {run.id: self.entries.get(run.id) or Entry(run) for run in runs}
         yield
+        # A copy: between two pieces a run may be deleted.
         for entry in list(self.entries.values()):
             yield from self._look(entry)
             yield
@@ -174,9 +181,10 @@ class Library:
         entry.state = state_of(run)
         feed = self._feeds.get(run.id)
         if feed is None and not entry.state.alive:
-            kept = entry.summary if entry.summary.size == log_size(run) else kept_summary(run)
-            if kept is not None:
-                entry.summary, entry.quiet = kept, None
+            # An ended run's log is read once in its life: afterwards its summary comes from the run's folder, unless the log has grown.
+            summary = entry.summary if entry.summary.size == log_size(run) else kept_summary(run)
+            if summary is not None:
+                entry.summary, entry.quiet = summary, None
                 return
         feed = feed or self._feeds.setdefault(run.id, Feed(run))
         feed.state = entry.state
@@ -191,4 +199,4 @@ class Library:
         if not entry.state.alive:
             keep_summary(run, entry.summary)
             if run.id not in self._opened:
-                self._feeds.pop(run.id, None)  # other runs that were read ahead may have pushed it out meanwhile
+                self._feeds.pop(run.id, None)  # it may be gone already: runs that are read ahead push older feeds out

@@ -1,4 +1,4 @@
-"""What a start would come to on this machine: which device, how long, how much memory, and what speaks against it. Pure but for `look`."""
+"""What a start would mean on this machine: device, time, memory and warnings. Pure functions, except `look`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,74 +15,78 @@ from workbench.recipes.load import Loaded
 
 
 class Machine(NamedTuple):
-    """This machine as it was last looked at."""
+    """This machine at the last look."""
 
     devices: tuple[Device, ...]
     driver: Driver = Driver()
     torch: Problem | None = None
     """Why torch cannot use the GPU."""
     findings: tuple[Finding, ...] = ()
-    """What else the doctor would say."""
+    """Other findings of the doctor that matter for a start."""
     whole: bool = False
-    """Whether torch was asked, and the doctor."""
+    """Whether torch and the doctor were asked too."""
 
 
 class Outlook(NamedTuple):
-    """What a start would come to."""
+    """What a start would mean."""
 
     device: Device
     estimate: Estimate
     warnings: tuple[tuple[str, bool], ...]
-    """Sentences, each with whether it is bad."""
+    """Sentences, each with whether it is serious."""
 
 
 def look(before: Machine | None = None) -> Machine:
-    """Look at the devices; at first also ask torch, which may take seconds, and the doctor about disk and logout."""
-    found, here = tuple(devices.devices()), devices.driver()
+    """Look at the devices; after a first look also ask torch, which may take seconds, and the doctor about disk and logout."""
+    all_devices, driver = tuple(devices.devices()), devices.driver()
+    # The first answer comes at once, so that the form stands; the second look asks torch; later ones only the devices.
     if before is None:
-        return Machine(found, here)
+        return Machine(all_devices, driver)
     if before.whole:
-        return before._replace(devices=found, driver=here)
-    problem = torch_probe.refusal(torch_probe.torch(), here) if len(found) > 1 else None
-    there = next(each for each in (paths.home(), *paths.home().parents) if each.exists())
-    findings = (disks.room(there), session.logout(Path("/")))
-    return Machine(found, here, problem, tuple(each for each in findings if each.level in ("warn", "bad")), True)
+        return before._replace(devices=all_devices, driver=driver)
+    problem = torch_probe.refusal(torch_probe.torch(), driver) if len(all_devices) > 1 else None
+    # Before the first run the home folder is not there; its disk is that of the nearest parent.
+    folder = next(parent for parent in (paths.home(), *paths.home().parents) if parent.exists())
+    findings = (disks.room(folder), session.logout(Path("/")))
+    return Machine(all_devices, driver, problem, tuple(finding for finding in findings if finding.level in ("warn", "bad")), True)
 
 
 def outlook(loaded: Loaded, machine: Machine, past: Sequence[Past]) -> Outlook:
-    """Of a recipe with its changes."""
+    """The outlook of a recipe with the changes of its form."""
     wanted = loaded.recipe.compute.device
     kinds = loaded.schema.devices if loaded.schema else ("cpu",)
     live = loaded.schema.live if loaded.schema else ()
+    # `devices()` always ends with the CPU.
     cpu = machine.devices[-1]
     warnings: list[tuple[str, bool]] = []
     accelerators = machine.devices[:-1]
     try:
+        # The same function as the start itself uses, so that the form promises what happens.
         name = choose_device.best_device(kinds, wanted, accelerators)
     except Problem as problem:
         return Outlook(cpu, Estimate(), ((str(problem), True),))
     if name != "cpu" and machine.torch:
         if wanted == "auto":
-            warnings.append((f"It would train on the CPU although {accelerators[0].title} is here. {machine.torch}", True))
+            warnings.append((f"This run would train on the CPU although the machine has {accelerators[0].title}. {machine.torch}", True))
             name = "cpu"
         else:
             warnings.append((str(machine.torch), True))
     elif "cuda" in kinds and wanted == "auto" and machine.driver.error:
-        text = f"It would train on the CPU: an NVIDIA driver is there, but it does not answer ({machine.driver.error})."
+        text = f"This run would train on the CPU: an NVIDIA driver is installed, but it does not answer ({machine.driver.error})."
         warnings.append((f"{text} {choose_device.BROKEN_DRIVER}", True))
-    device = next(each for each in machine.devices if each.name == name)
+    device = next(machine_device for machine_device in machine.devices if machine_device.name == name)
     if device.busy:
-        warnings.append((f"{device.name} is in use by {device.run or 'another run'}: this one would wait until that has ended.", False))
+        warnings.append((f"{device.name} is in use by {device.run or 'another run'}: this run would wait until that one ends.", False))
     elif full := estimate.crowded(loaded.recipe, device, past, live):
         warnings.append((full, True))
-    warnings += [(f"{each.text} {each.mend}".strip(), each.level == "bad") for each in machine.findings]
+    warnings += [(f"{finding.text} {finding.mend}".strip(), finding.level == "bad") for finding in machine.findings]
     return Outlook(device, estimate.estimate(loaded.recipe, device, past, live), tuple(warnings))
 
 
 def described(device: Device) -> str:
-    """A device in a line: its memory, who is on it."""
+    """A device in one line: its memory, and which programs use it."""
     if device.name == "cpu":
         return device.title
     who = devices.held_by(device)
     run = f", in use by {device.run or 'a run'}" if device.busy else ""
-    return f"{device.title}, {formatting.gib(device.free)} of {formatting.gib(device.total)} free{run}{f' (on it: {who})' if who else ''}"
+    return f"{device.title}, {formatting.gib(device.free)} of {formatting.gib(device.total)} free{run}{f' (used by: {who})' if who else ''}"

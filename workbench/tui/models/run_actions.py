@@ -1,4 +1,4 @@
-"""What a person may ask of a run, when, and how it is asked. Both screens' keys come here."""
+"""What a person can ask of a run, in which states, and how. The keys of the run's screen and of the list use it."""
 
 from __future__ import annotations
 
@@ -13,58 +13,59 @@ VERBS = ("pause", "resume", "stop", "kill", "sample", "set")
 
 
 def refusal(state: State, verb: str) -> str:
-    """Why a run in this state cannot be told that; "" when it can."""
+    """Why a run in this state refuses this command; "" when it accepts it."""
     if verb == "resume":
         if state.state == "paused" or state.state in ("stopped", "failed", "created"):
             return ""
         if state.state == "finished":
-            return "All its work is done; a new run of its recipe starts from the beginning."
+            return "This run has finished all its steps; start a new run of its recipe instead."
         if state.state == "away":
-            return f"It is {state.message}: resume it there."
-        return f"It is {state.state} already."
+            return f"This run is {state.message}: resume it there."
+        return f"This run is already {state.state}."
     if not state.alive:
         if state.state == "away":
-            return f"It is {state.message}: ask it there."
+            return f"This run is {state.message}: use dlwb there."
         if state.state == "starting":
-            return "Its process is being started: a moment yet."
-        return f"It has ended ({state.state}), so it cannot {PASSIVE[verb]}." + (
+            return "Its process is starting: wait a moment."
+        return f"This run has ended ({state.state}): it cannot {PASSIVE[verb]}." + (
             " r resumes it." if state.state in ("stopped", "failed") else ""
         )
     if verb in ("pause", "sample", "set") and state.state in ("queued", "starting"):
-        return f"It is {state.state}: it can {PASSIVE[verb]} once it trains."
+        return f"This run is {state.state}: it can {PASSIVE[verb]} when it trains."
     if verb == "pause" and state.state == "paused":
-        return "It is paused already; r goes on."
+        return "This run is already paused; r resumes it."
     if verb in ("pause", "sample", "set", "stop") and state.state == "stopping":
-        return "It is stopping already."
+        return "This run is already stopping."
     return ""
 
 
 def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str, str]:
-    """Do it; returns what to tell the person, and the id of a command that will be answered, or "".
+    """Send the command; returns a sentence for the person, and the id of a command that the run will answer, or "".
 
-    Raises Problem. May wait for a process to start: call it from a thread.
+    Raises Problem. It may wait for a process to start: call it from a thread.
     """
     from workbench.launch import start
     from workbench.runs.state import state_of
 
     if verb == "stop":
+        # Before the first step a run holds nothing: stopping it undoes the start, so that no empty run stays in the list.
         if not start.has_trained(run):
-            return ("The start was taken back: nothing of it is left." if start.cancel(run) else STOPPING), ""
+            return ("The start is canceled: nothing of the run is left." if start.cancel(run) else STOPPING), ""
         start.stop(run)
         return STOPPING, ""
     if verb == "kill":
         start.kill(run)
-        return "Killed. What was logged and saved stays; r resumes from there.", ""
+        return "Killed. Its log and checkpoints stay; r resumes from the last checkpoint.", ""
     if verb == "resume" and not state_of(run).alive:
         start.launch(run)
-        return "It goes on from its last checkpoint.", ""
-    return SAID[verb], start.command(run, verb, request)
+        return "The run resumes from its last checkpoint.", ""
+    return REPLIES[verb], start.command(run, verb, request)
 
 
-STOPPING = "Stopping: it finishes its step and saves a checkpoint."
-SAID = {
-    "pause": "Pausing at its next step.",
-    "resume": "It goes on.",
-    "sample": "A sample comes after its next step.",
-    "set": "It changes at its next step.",
+STOPPING = "Stopping: the run finishes its step and saves a checkpoint."
+REPLIES = {
+    "pause": "The run pauses at its next step.",
+    "resume": "The run goes on.",
+    "sample": "A sample comes after the next step.",
+    "set": "The settings change at the next step.",
 }

@@ -1,4 +1,4 @@
-"""Feed: one run as the terminal program follows it. Its log in budgeted slices, its state, its pace, and whether it has gone quiet."""
+"""Feed: follows one run for the screens: its log in slices of time, its state, its rate, and whether it is silent for long."""
 
 import time
 from collections import deque
@@ -12,33 +12,36 @@ from workbench.runs.log import Tail
 from workbench.runs.run import Run
 from workbench.runs.state import State, state_of
 
+# Less than one frame of a 60 Hz screen.
 SLICE = 0.012
-"""Seconds of one slice: short enough that a key pressed meanwhile is answered at once."""
+"""Seconds of reading in one slice: short, so that a key pressed meanwhile is answered at once."""
+# Validation, a checkpoint or a slow disk may take this long without meaning anything.
 QUIET = 30.0
-"""Seconds without a step before anything is said about it."""
+"""Seconds without a step before the screens say so."""
 RECENT = 10.0
-"""Seconds that the rate is measured over."""
+"""The rate is measured over so many seconds."""
 
 
 class Feed:
-    """Everything known about a run. Screens share the feed of a run, so coming back to one is instant."""
+    """Everything known about a run. Screens share the feed of a run, so a run that was open before opens at once."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.state = state_of(run)
         self.launching = False
-        """Set while this program starts its process."""
+        """True while this program starts the run's process."""
         self.asked: dict[str, str] = {}
-        """The verbs of commands that this program sent and whose answers have not come, by their ids."""
+        """The verbs of the commands that this program sent and that are not answered yet, by their ids."""
         self.request: dict[str, Any] = {}
-        """What a sample was last asked for."""
+        """The request of the last sample."""
         self.problem = ""
-        """Why the log cannot be read, if it cannot."""
+        """Why the log cannot be read; "" when it can."""
         self._restart()
 
     def _restart(self) -> None:
         self.history = History()
         self.tail = Tail(self.run.events)
+        # (clock, step) pairs: enough for RECENT seconds at 50 log lines a second, and a bound on memory for any rate.
         self._pace: deque[tuple[float, int]] = deque(maxlen=512)
         self._stepped = 0.0
         self._attempt = 0
@@ -48,7 +51,7 @@ class Feed:
         return self.tail.caught_up or bool(self.problem)
 
     def read(self, budget: float | None = SLICE) -> int:
-        """Read on for about `budget` seconds; returns how many events came."""
+        """Read the log for about `budget` seconds; returns the number of new events."""
         try:
             events = list(self.tail.read(budget))
         except Problem as problem:
@@ -59,8 +62,9 @@ class Feed:
         return len(events)
 
     def _follow_pace(self, events: list[AnyEvent]) -> None:
-        """Note when the newest steps were; those of an earlier attempt say nothing about this one."""
+        """Note the times of the newest steps; steps of an earlier attempt say nothing about the present rate."""
         newest: list[Scalars] = []
+        # From the end: of a long log only the last few hundred steps matter here.
         for event in reversed(events):
             if type(event) is Scalars:
                 newest.append(event)
@@ -77,19 +81,21 @@ class Feed:
                 self._stepped = event.time
 
     def ask(self) -> State:
-        """Look at the run's lock again."""
+        """Look at the run's state again."""
         self.state = state_of(self.run)
+        # Between its folder and its process a run would look as if nobody had started it.
         if self.launching and self.state.state == "created":
             self.state = State(state="starting", message="starting its process")
         return self.state
 
     def answers(self) -> list[tuple[str, Answer]]:
-        """The answers that came to what this program asked, each once, with its verb."""
-        found = [answer for answer in reversed(self.history.answers) if answer.command in self.asked] if self.asked else []
-        return [(self.asked.pop(answer.command), answer) for answer in reversed(found) if answer.command in self.asked]
+        """The new answers to commands of this program, each once, with its verb."""
+        ours = [answer for answer in reversed(self.history.answers) if answer.command in self.asked] if self.asked else []
+        # Two answers to one command: `pop` has taken the command out by the second.
+        return [(self.asked.pop(answer.command), answer) for answer in reversed(ours) if answer.command in self.asked]
 
     def rate(self) -> float:
-        """Steps in a second: lately while it lives, over all its time when it has ended; 0 when not known."""
+        """Steps per second: the recent rate of a living run, the mean rate of an ended one; 0 when not known."""
         history = self.history
         if self.state.state == "paused":
             return 0.0
@@ -101,25 +107,27 @@ class Feed:
         for clock, step in self._pace:
             if last_clock - clock <= RECENT and step < last_step:
                 return (last_step - step) / (last_clock - clock) if last_clock > clock else 0.0
+        # Steps so slow that only the last one lies within RECENT: the time between the last two.
         clock, step = self._pace[-2]
         return (last_step - step) / (last_clock - clock) if last_clock > clock and last_step > step else 0.0
 
     def elapsed(self, now: float) -> float:
-        """Seconds worked on this run, the ones since the last line included while it trains."""
+        """Seconds of work on this run; while it trains, with the seconds since the last line of the log."""
         waiting = now - self.history.updated if self.state.state == "running" and self.history.updated else 0.0
         return self.history.seconds + max(0.0, waiting)
 
     def left(self) -> float | None:
-        """Seconds until its last step, at this rate."""
+        """Seconds until the last step at the present rate; None when not known."""
         rate = self.rate()
         missing = self.history.steps - self.history.step
         return missing / rate if rate > 0 and missing > 0 and self.state.alive else None
 
     def quiet(self, now: float | None = None) -> tuple[float, float] | None:
-        """(seconds since the last step, seconds between two usually) of a run that has been silent for long; else None. Not a death."""
+        """(seconds since the last step, usual seconds between two) of a run that is silent for long but lives; else None."""
         if self.state.state != "running" or not self._stepped or len(self._pace) < 3:
             return None
         clocks = [clock for clock, _ in self._pace]
+        # The median: one long validation does not make a slow run of a fast one.
         usual = sorted(after - before for before, after in pairwise(clocks))[len(clocks) // 2 - 1]
         silence = (time.time() if now is None else now) - self._stepped
-        return (silence, usual) if silence > max(QUIET, 20 * usual) else None
+        return (silence, usual) if silence > max(QUIET, 20 * usual) else None  # a run with slow steps is silent between them

@@ -1,1 +1,1 @@
-"""What screens are made of: one panel a file."""
+"""The parts of the screens: one panel in each file."""

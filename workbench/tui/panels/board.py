@@ -1,4 +1,4 @@
-"""The board of a run's screen: where its panels stand at any size. `plan` is pure; Board is the widget that follows it."""
+"""The board of a run's screen: the places of its panels at any size. `plan` is pure; Board is the widget that follows it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,45 +7,46 @@ from textual.geometry import NULL_OFFSET, Region, Size, Spacing
 from textual.layout import ArrangeResult, Layout, WidgetPlacement
 from textual.widget import Widget
 
+# Two charts of 36 columns, the figures' 34 and the gaps.
 WIDE = (110, 28)
-"""Columns and rows of the board from which figures stand at the side, not among the tabs."""
+"""With so many columns and rows, the figures are at the side and not among the tabs."""
 CHART = (36, 7)
-"""What a chart needs to be read."""
+"""Least columns and rows of a readable chart."""
 SLOT = 38
-"""Columns that a panel below the charts wants."""
+"""Columns for each panel below the charts."""
 SLOT_ROWS = 11
-"""Rows that it wants; with twice as many there are two rows of panels."""
+"""Rows for such a panel; with room for twice as many there are two rows of panels."""
 GAP = 2
 
 
 class Wanted(NamedTuple):
-    """What there is to place."""
+    """The panels to place."""
 
     charts: Sequence[str]
     tabs: Sequence[str]
-    """Samples and the console, by name; `figures` is added where there is no room for it at the side."""
+    """The names of samples, console and recipe; `plan` adds `figures` where it has no room at the side."""
     focus: str
     full: bool = False
-    """The panel in focus fills the board."""
+    """Whether the panel in focus fills the board."""
     pictures: frozenset[str] = frozenset()
-    """Tabs that get twice the columns of the others beside them: pictures need them."""
+    """Tabs with pictures: they get one and a half times the columns of their neighbours."""
 
 
 class Plan(NamedTuple):
-    """Where everything stands; what is not in `regions` is not shown."""
+    """The place of each panel; a panel that is not in `regions` is hidden."""
 
     regions: dict[str, Region]
     tabs: tuple[str, ...]
-    """All tabs in their order, shown or not."""
+    """All tabs in their order, visible or not."""
 
 
 def is_wide(size: Size) -> bool:
-    """Whether figures stand at the side."""
+    """Whether the figures are at the side."""
     return size.width >= WIDE[0] and size.height >= WIDE[1]
 
 
 def plan(size: Size, wanted: Wanted) -> Plan:
-    """Charts above, tabs below, figures at the side where it is wide; of what does not fit, the page with the focus is shown."""
+    """Charts above, tabs below, figures at the side of a wide board; where not all fit, the page with the focus is visible."""
     width, height = size
     wide = is_wide(size)
     tabs = tuple(wanted.tabs) if wide else (*wanted.tabs, "figures")
@@ -53,14 +54,17 @@ def plan(size: Size, wanted: Wanted) -> Plan:
     if wanted.full:
         return Plan({wanted.focus: Region(0, 0, width, height)}, tabs)
     if wide:
+        # 34 cells are the narrowest column in which a metric's name and two figures fit.
         side = max(34, min(46, width // 4))
         regions["figures"] = Region(width - side, 0, side, height)
         width -= side + 1
     samples = len([tab for tab in tabs if tab not in ("console", "recipe", "figures")])
+    # Pictures and matrices deserve half; the console and the settings alone a third.
     share = 0.5 if samples else 0.34
     if height < 8:
-        # Room for one panel alone.
+        # Fewer rows than one chart needs: one panel alone.
         return Plan({wanted.focus or next(iter(wanted.charts), "notice"): Region(0, 0, width, height)}, tabs)
+    # At least the line of tabs and five rows of a panel.
     below = max(min(6, height // 2), round(height * share))
     above = height - below
     charts = wanted.charts or ["notice"]
@@ -70,35 +74,40 @@ def plan(size: Size, wanted: Wanted) -> Plan:
     rows = 2 if len(tabs) > across and below - 1 >= 2 * SLOT_ROWS else 1
     slots = min(len(tabs), across * rows)
     place = tabs.index(wanted.focus) if wanted.focus in tabs else 0
+    # Whole pages, so that panels do not slide when the focus moves; the last page is filled from the left.
     first = max(0, min(place // slots * slots, len(tabs) - slots))
-    seen = list(tabs[first : first + slots])
+    page = list(tabs[first : first + slots])
     for y, size_y in _split(below - 1, [1] * rows, 0):
-        here, seen = seen[: -(-slots // rows)], seen[-(-slots // rows) :]
-        shares = [3 if tab in wanted.pictures else 2 for tab in here]
-        for tab, (x, size_x) in zip(here, _split(width, shares), strict=True):
+        # -(-a // b) rounds up: the upper row takes the odd panel.
+        in_row, page = page[: -(-slots // rows)], page[-(-slots // rows) :]
+        shares = [3 if tab in wanted.pictures else 2 for tab in in_row]
+        for tab, (x, size_x) in zip(in_row, _split(width, shares), strict=True):
             regions[tab] = Region(x, above + 1 + y, size_x, size_y)
     return Plan(regions, tabs)
 
 
 def _grid(names: Sequence[str], focus: str, width: int, height: int) -> dict[str, Region]:
+    # n charts have n - 1 gaps.
     most = max(1, (width + GAP) // (CHART[0] + GAP)), max(1, height // CHART[1])
     per_page = most[0] * most[1]
     page = names.index(focus) // per_page if focus in names else 0
     shown = names[page * per_page : (page + 1) * per_page]
     rows = min(most[1], -(-len(shown) // most[0]))
     regions = {}
-    taken = 0
+    placed = 0
     for row, (y, size_y) in enumerate(_split(height, [1] * rows, 0)):
-        across = -(-(len(shown) - taken) // (rows - row))
-        for name, (x, size_x) in zip(shown[taken : taken + across], _split(width, [1] * across), strict=True):
+        # Rows as even as possible: five charts in two rows are three and two, and the two grow wider.
+        across = -(-(len(shown) - placed) // (rows - row))
+        for name, (x, size_x) in zip(shown[placed : placed + across], _split(width, [1] * across), strict=True):
             regions[name] = Region(x, y, size_x, size_y)
-        taken += across
+        placed += across
     return regions
 
 
 def _split(length: int, shares: Sequence[int], gap: int = GAP) -> list[tuple[int, int]]:
-    """(start, size) of the pieces of a length, by their shares, with gaps between them."""
+    """(start, size) of the pieces of a length in these shares, with gaps between them."""
     free = length - gap * (len(shares) - 1)
+    # Edges are rounded, not sizes: the pieces always fill the whole length.
     edges = [round(free * sum(shares[:part]) / max(1, sum(shares))) for part in range(len(shares) + 1)]
     return [(edges[part] + gap * part, edges[part + 1] - edges[part]) for part in range(len(shares))]
 
@@ -117,7 +126,7 @@ class _BoardLayout(Layout):
 
 
 class Board(Widget):
-    """Places its children by their names; `rearrange` with what there is."""
+    """Places its children by their names; call `rearrange` with the panels to place."""
 
     DEFAULT_CSS = """
     Board { height: 1fr; width: 1fr; }
@@ -126,24 +135,25 @@ class Board(Widget):
 
     def __init__(self) -> None:
         super().__init__()
+        # Stylesheets know only Textual's own layouts by name; ours is the widget's default.
         self._default_layout = _BoardLayout()  # type: ignore[assignment]
         self.wanted = Wanted((), ("console",), "console")
 
     def place(self, size: Size) -> Plan:
-        """Where everything stands at this size."""
+        """The places of all panels at this size."""
         return plan(size, self.wanted)
 
     def rearrange(self, wanted: Wanted) -> bool:
-        """Lay out anew where something then stands elsewhere; returns whether it does."""
+        """Lay out again if any place changes; returns whether one does."""
         if wanted == self.wanted:
             return False
         before, self.wanted = self.place(self.size), wanted
-        self._clear_arrangement_cache()  # its key knows sizes and children, not what is wanted
+        self._clear_arrangement_cache()  # Textual's cache knows sizes and children, not `wanted`
         if self.place(self.size) == before:
             return False
         self.refresh(layout=True)
         return True
 
     def shows(self, name: str) -> bool:
-        """Whether a panel is on the screen now."""
+        """Whether a panel is visible now."""
         return name in self.place(self.size).regions

@@ -1,4 +1,4 @@
-"""The pane of the lists: what a recipe is about, its numbers, what to watch for, past runs; how a run stands and why it ended."""
+"""The pane of the lists: a recipe's text, numbers, hints and past runs; a run's state, the reason of its end, and its results."""
 
 from textual.strip import Strip
 
@@ -12,17 +12,18 @@ from workbench.runs import bars
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.library import Entry, Library, Shelved
 
+# "watch for" and a space.
 LABEL = 10
 
 
 def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
-    """All there is to say about a recipe before it runs."""
+    """The pane about a recipe."""
     blank = strips.line(width, [])
     if not shelved.loaded:
         lines = [strips.line(width, [(shelved.title, palette.bad)]), blank]
         for problem in shelved.problems:
             lines += strips.paragraph(problem, width, palette.plain, "  ")
-        return [*lines, blank, *strips.paragraph(f"e opens {shelved.path}.", width, palette.dim)]
+        return [*lines, blank, *strips.paragraph(f"e edits {shelved.path}.", width, palette.dim)]
     loaded, recipe = shelved.loaded, shelved.loaded.recipe
     lines = strips.paragraph(recipe.title, width, palette.bold)
     lines.append(strips.line(width, [(shelved.path.stem, palette.accent), (f"  {recipe.lesson}", palette.dim)]))
@@ -35,7 +36,7 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     length = f"{train.steps:,} steps" if train.steps else f"{train.epochs:,} epoch{'s' * (train.epochs != 1)}"
     facts = [
         ("project", recipe.project),
-        *(("data", each) for each in _data(loaded)),
+        *(("data", line) for line in _data(loaded)),
         ("training", f"{length}, batches of {train.batch_size:,}"),
     ]
     facts += _needs(loaded, past := library.of(shelved.path.stem))
@@ -60,34 +61,34 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
 
 
 def used(loaded: Loaded) -> list[str]:
-    """The data sets that a recipe reads."""
+    """References of the data sets that a recipe reads."""
     from workbench.datasets.store.catalog import uses
 
     return uses(loaded.schema.datasets if loaded.schema else (), loaded.recipe.config)
 
 
 def _data(loaded: Loaded) -> list[str]:
-    """The data sets: what each is, its size, its licence, and whether it is here."""
+    """A line for each data set: title, size, state and licence."""
     from workbench.datasets.store.stored import named, stored
 
     config = loaded.recipe.config
-    said = str(config.get("data", ""))
+    source = str(config.get("data", ""))
     try:
-        names = [named(said, str(config.get("variant") or ""))]
+        names = [named(source, str(config.get("variant") or ""))]
     except Problem:
-        names = [named(each) for each in used(loaded)]
+        names = [named(reference) for reference in used(loaded)]
     lines = []
-    for found in (stored(*each) for each in names):
-        size = f", {formatting.size(found.bytes)}" if found.bytes else ""
-        lines.append(f"{found.about.title}{size}; {found.words}; licence: {found.about.licence}")
-    return lines or [said]  # a person's own
+    for data_set in (stored(*name) for name in names):
+        size = f", {formatting.size(data_set.bytes)}" if data_set.bytes else ""
+        lines.append(f"{data_set.about.title}{size}; {data_set.words}; licence: {data_set.about.licence}")
+    return lines or [source]  # a person's own folder or file
 
 
 def _needs(loaded: Loaded, past: list[Entry]) -> list[tuple[str, str]]:
-    """How long it takes and how much memory, here or where it was measured; on a GPU where past runs were on one."""
+    """Time and memory of a run, from past runs or from the measured results, for the device of the newest past run."""
     live = loaded.schema.live if loaded.schema else ()
     runs = [estimate.Past(entry.recipe, entry.summary) for entry in past if entry.recipe]
-    newest = next((each.summary.device for each in runs if each.summary.device), "cpu")
+    newest = next((past_run.summary.device for past_run in runs if past_run.summary.device), "cpu")
     name, _, title = newest.partition(" ")
     time, memory = estimate.told(estimate.estimate(loaded.recipe, Device(name, title), runs, live), loaded.stem)
     on = f" on {title or name}" if runs and not time.startswith("not") else ""
@@ -95,11 +96,11 @@ def _needs(loaded: Loaded, past: list[Entry]) -> list[tuple[str, str]]:
 
 
 def labelled(label: str, text: str, width: int, indent: str = "") -> list[Strip]:
-    """A fact: its name, and its words wrapped beside it."""
+    """A label, and a text wrapped beside it."""
     body = strips.wrap(text, max(8, width - LABEL), indent)
     return [
-        strips.line(width, [(strips.fit(label if not place else "", LABEL), palette.faint), (each, palette.plain)])
-        for place, each in enumerate(body)
+        strips.line(width, [(strips.fit(label if not place else "", LABEL), palette.faint), (words, palette.plain)])
+        for place, words in enumerate(body)
     ]
 
 
@@ -116,11 +117,11 @@ def _past_run(entry: Entry, width: int) -> Strip:
 
 def _mark(entry: Entry) -> str:
     judged = bars.judge(entry.recipe, entry.summary) if entry.recipe else []
-    return " ✓" if judged and all(each.passed for each in judged) else "  "
+    return " ✓" if judged and all(verdict.passed for verdict in judged) else "  "
 
 
 def run_lines(entry: Entry, width: int) -> list[Strip]:
-    """A run in a few lines: how it stands, why it ended, what it reached."""
+    """A run in a few lines: its state, the reason of its end, its results."""
     symbol, text, style = states.state_words(entry.state)
     summary, recipe = entry.summary, entry.recipe
     tags = " ".join(entry.notes.tags)
@@ -130,24 +131,26 @@ def run_lines(entry: Entry, width: int) -> list[Strip]:
     if entry.quiet:
         silence, usual = entry.quiet
         lines += strips.paragraph(
-            f"No step for {formatting.short(silence)}, usually {formatting.short(usual)}. It lives; it may be waiting.", width, palette.warn
+            f"No step for {formatting.short(silence)}, usually {formatting.short(usual)}. The process lives; it may be waiting.",
+            width,
+            palette.warn,
         )
     for sentence, look in ((entry.state.message, palette.plain), (entry.state.hint, palette.dim)):
         if sentence and sentence != text:
             lines += strips.paragraph(one_line(sentence, 1000), width, look)
     if summary.demo or summary.variant:
         why = f"DEMO: {summary.demo}" if summary.demo else f"Data: {summary.variant}"
-        lines += strips.paragraph(f"{why}. Nothing is judged.", width, palette.warn)
+        lines += strips.paragraph(f"{why}. Results are not compared with the bars.", width, palette.warn)
     groups: list[list[strips.Part]] = []
-    for each in bars.judge(recipe, summary) if recipe else []:
-        look = palette.dim if each.passed is None else palette.good if each.passed else palette.bad
-        mark = "" if each.passed is None else " ✓" if each.passed else " ✗"
-        value = "not measured yet" if each.value is None else formatting.number(each.value)
+    for verdict in bars.judge(recipe, summary) if recipe else []:
+        look = palette.dim if verdict.passed is None else palette.good if verdict.passed else palette.bad
+        mark = "" if verdict.passed is None else " ✓" if verdict.passed else " ✗"
+        value = "not measured yet" if verdict.value is None else formatting.number(verdict.value)
         groups.append(
             [
-                (f"{bars.short_name(each.bar.metric)} ", palette.dim),
+                (f"{bars.short_name(verdict.bar.metric)} ", palette.dim),
                 (value + mark, look),
-                (f" {bars.wanted(each.bar)}", palette.faint),
+                (f" {bars.wanted(verdict.bar)}", palette.faint),
             ]
         )
     if groups:

@@ -1,4 +1,4 @@
-"""A matrix whose cells open onto their examples: pictures or rows of a table, as the project logged them with it."""
+"""A matrix whose cells show their examples: pictures or rows of a table, as the project logged them with the matrix."""
 
 import math
 from collections.abc import Sequence
@@ -23,25 +23,25 @@ from workbench.tui.panels.pair import Pair
 from workbench.tui.panels.sheet import Sheet
 
 EXAMPLES = "/examples"
-"""What the tag of a matrix's examples ends in, after the matrix's own."""
+"""The end of the tag of a matrix's examples, after the matrix's own tag."""
 Cell = tuple[int, int]
 
 
 def belongs_to_a_matrix(history: History, tag: str) -> bool:
-    """Whether these samples are a matrix's examples, which are seen through its cells and have no panel of their own."""
+    """Whether these samples are a matrix's examples: they show in the matrix's panel and have no panel of their own."""
     matrix = history.samples.get(tag.removesuffix(EXAMPLES)) if tag.endswith(EXAMPLES) else None
     return matrix is not None and isinstance(matrix.latest, Matrix)
 
 
 def examples_of(history: History, matrix: Matrix) -> Images | Table | None:
-    """The examples that were logged at a matrix's step."""
+    """The examples that the project logged at a matrix's step."""
     samples = history.samples.get(matrix.tag + EXAMPLES)
-    found = [event for event in samples.events if event.step == matrix.step] if samples else []
-    return next((event for event in reversed(found) if isinstance(event, Images | Table)), None)
+    logged = [event for event in samples.events if event.step == matrix.step] if samples else []
+    return next((event for event in reversed(logged) if isinstance(event, Images | Table)), None)
 
 
 class MatrixBody(Pair):
-    """The matrix, and the examples of the cell that is chosen."""
+    """The matrix, and the examples of the chosen cell."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,14 +61,14 @@ class MatrixBody(Pair):
         self._show()
 
     def show(self, matrix: Matrix, values: np.ndarray, examples: Images | Table | None, folder: Path) -> None:
-        """Show this matrix; the cell that was chosen stays so."""
+        """Show this matrix; the chosen cell stays chosen."""
         self._matrix, self._values, self._examples, self._folder = matrix, values, examples, folder
         if self.is_mounted and self.children:
             self._show()
 
     @property
     def cell(self) -> Cell | None:
-        """The (row, column) that is chosen."""
+        """The chosen (row, column)."""
         return self._view.chosen if self.children else None
 
     @property
@@ -110,13 +110,13 @@ class MatrixBody(Pair):
         self._choose((max(0, min(rows - 1, row + down * by)), max(0, min(columns - 1, column + across * by))))
 
     def clear(self) -> bool:
-        had = self.cell is not None
-        if had:
+        was_chosen = self.cell is not None
+        if was_chosen:
             self._choose(None)
-        return had
+        return was_chosen
 
     def _first(self) -> Cell:
-        """Where one begins to look: at the pair that is mixed up most, or the largest value."""
+        """The first cell to choose: the most frequent confusion, or the largest value."""
         values = np.nan_to_num(self._values, nan=-np.inf)
         if self._matrix and _is_confusion(self._matrix) and len(values) > 1:
             values = np.where(np.eye(len(values)) == 1, -np.inf, values)
@@ -138,6 +138,7 @@ class MatrixBody(Pair):
         if self._matrix is None:
             return
         cell, shape = self.cell, self._values.shape
+        # A later matrix may be smaller.
         if cell and not (len(shape) == 2 and cell[0] < shape[0] and cell[1] < shape[1]):
             self._view.choose(None)
         self._view.show(self._values, self._matrix.rows, self._matrix.columns, title="", legend="")
@@ -145,20 +146,20 @@ class MatrixBody(Pair):
         self.settle()
 
     def _explain(self) -> None:
-        """Bring the cell's examples up to date."""
+        """Update the examples of the cell."""
         matrix, cell, event = self._matrix, self.cell, self._examples
         if not (matrix and cell):
             return
         title, picture, sheet = self.query_one(Title), self.query_one(Picture), self.query_one(Sheet)
-        only = [place for place, each in enumerate(event.cells) if tuple(each) == cell] if event else []
-        kept = (
-            f"{len(only)} kept as {'an example' if len(only) == 1 else 'examples'}"
+        only = [place for place, example_cell in enumerate(event.cells) if tuple(example_cell) == cell] if event else []
+        amount = (
+            f"{len(only)} {'example' if len(only) == 1 else 'examples'} logged"
             if only
-            else "no examples of it were kept"
+            else "no examples were logged"
             if self._values[cell]
-            else "this did not happen"
+            else "this never happened"
         )
-        title.say(_pair(matrix, cell), words.number(float(self._values[cell])), kept)
+        title.say(_pair(matrix, cell), words.number(float(self._values[cell])), amount)
         picture.display, sheet.display = isinstance(event, Images) and bool(only), isinstance(event, Table) and bool(only)
         if isinstance(event, Images) and only:
             try:
@@ -179,22 +180,22 @@ def _name(names: Sequence[str], place: int) -> str:
 
 
 def _pair(matrix: Matrix, cell: Cell) -> str:
-    """What a cell is about: the truth, and what it was taken for."""
+    """The meaning of a cell: the true class and the predicted one."""
     row, column = _name(matrix.rows, cell[0]), _name(matrix.columns, cell[1])
     if not _is_confusion(matrix):
         return f"{row}, {column}"
-    return f"{row}, rightly named" if cell[0] == cell[1] else f"{row} taken for {column}"
+    return f"{row}, correct" if cell[0] == cell[1] else f"{row} predicted as {column}"
 
 
 class Title(Lines):
-    """Which cell it is, its value, and how many examples of it there are."""
+    """The chosen cell, its value, and the number of its examples."""
 
     DEFAULT_CSS = "Title { height: 2; }"
 
-    def say(self, pair: str, value: str, kept: str) -> None:
-        """Write these."""
+    def say(self, pair: str, value: str, amount: str) -> None:
+        """Show these texts."""
         self.source = lambda width: [
             strips.line(width, [(pair, palette.heading)], [(f"  {value}", palette.bold)]),
-            strips.line(width, [(kept, palette.dim)]),
+            strips.line(width, [(amount, palette.dim)]),
         ]
         self.rebuild()

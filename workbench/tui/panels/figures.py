@@ -1,4 +1,4 @@
-"""Figures: every metric's last and best value, what is to pass, the machine's meters, and what to watch for. At the side, or a tab."""
+"""Figures: every metric's last and best value, the bars to pass, the machine's meters, and what to watch for. At the side, or a tab."""
 
 import math
 
@@ -16,18 +16,18 @@ from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 
 NUMBER = 8
-"""Cells of a column of figures, at least; a long one widens it."""
+"""Least width of a column of figures, in cells; a long figure widens it."""
 
 
 class Figures(Lines):
-    """The panel; `follow` gives it what to write."""
+    """The panel; `follow` gives its content."""
 
     def __init__(self) -> None:
         super().__init__(name="figures")
         self._source: tuple[Recipe, Summary, History] | None = None
 
     def follow(self, recipe: Recipe, summary: Summary, history: History) -> None:
-        """Write these."""
+        """Show these."""
         self._source = (recipe, summary, history)
         self.rebuild()
 
@@ -36,17 +36,17 @@ class Figures(Lines):
 
 
 def by_split(tag: str) -> int:
-    """Train, valid, test, then everything else: a key to sort tags by."""
+    """Sort key of tags: train, valid, test, then all others."""
     return next((place for place, split in enumerate(("train/", "valid/", "test/")) if tag.startswith(split)), 3)
 
 
 def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int) -> list[Strip]:
-    """All of it, for a width."""
+    """The whole panel for a width."""
     blank = strips.line(width, [])
     lines: list[Strip] = []
     if summary.last:
         figures = {
-            tag: [float("nan") if each[tag] == "None" else float(each[tag]) for each in (summary.last, summary.best)]
+            tag: [float("nan") if values[tag] == "None" else float(values[tag]) for values in (summary.last, summary.best)]
             for tag in summary.last
         }
         column = max(NUMBER, *(len(formatting.number(figure)) + 2 for pair in figures.values() for figure in pair))
@@ -65,18 +65,20 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
     judged = bars.judge(recipe, summary)
     if judged or recipe.reference:
         lines.append(strips.line(width, [("to reach", palette.bold)]))
-        for each in judged:
-            mark, style = ("·", palette.dim) if each.passed is None else ("✓", palette.good) if each.passed else ("✗", palette.warn)
-            value = "" if each.value is None else formatting.number(each.value)
-            right = [(f"  {bars.wanted(each.bar)}", palette.dim), (f" {value:>{NUMBER - 1}}", style)]
-            name = shortened(each.bar.metric, width - 2 - sum(len(text) for text, _ in right))
+        for verdict in judged:
+            mark, style = ("·", palette.dim) if verdict.passed is None else ("✓", palette.good) if verdict.passed else ("✗", palette.warn)
+            value = "" if verdict.value is None else formatting.number(verdict.value)
+            right = [(f"  {bars.wanted(verdict.bar)}", palette.dim), (f" {value:>{NUMBER - 1}}", style)]
+            name = shortened(verdict.bar.metric, width - 2 - sum(len(text) for text, _ in right))
             lines.append(strips.line(width, [(f"{mark} ", style), (name, palette.plain)], right))
-        for known in recipe.reference:
-            right = [(f"  {known.whose}", palette.faint), (f" {formatting.number(known.value):>{NUMBER - 1}}", palette.dim)]
-            name = shortened(known.metric, width - 2 - sum(len(text) for text, _ in right))
+        for reference in recipe.reference:
+            right = [(f"  {reference.whose}", palette.faint), (f" {formatting.number(reference.value):>{NUMBER - 1}}", palette.dim)]
+            name = shortened(reference.metric, width - 2 - sum(len(text) for text, _ in right))
             lines.append(strips.line(width, [("  ", palette.plain), (name, palette.dim)], right))
         if not bars.is_judged(summary):
-            lines += strips.paragraph("Not judged: " + (f"DEMO, {summary.demo}" if summary.demo else summary.variant), width, palette.warn)
+            lines += strips.paragraph(
+                "Not compared with the bars: " + (f"DEMO, {summary.demo}" if summary.demo else summary.variant), width, palette.warn
+            )
         lines.append(blank)
     meters = _meters(history, width)
     if meters:
@@ -90,33 +92,33 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
 
 
 def named(tags: list[str], room: int) -> list[tuple[str, str]]:
-    """(name, tag) of each: series whose names have no room stand, set in, below what they are of, which has a line of its own (tag "")."""
-    found, above = [], ""
+    """(name, tag) of each line; series whose full names are too long are indented below a line with their metric (tag "")."""
+    entries, above = [], ""
     for tag in tags:
         group, _, series = tag.rpartition("/")
         if "/" not in group or len(bars.short_name(tag)) <= room:
-            found.append((shortened(tag, room), tag))
+            entries.append((shortened(tag, room), tag))
             above = tag
             continue
         if above != group:
-            found.append((bars.short_name(group), ""))
+            entries.append((bars.short_name(group), ""))
             above = group
-        found.append((strips.fit(f"  {series}", room).rstrip(), tag))
-    return found
+        entries.append((strips.fit(f"  {series}", room).rstrip(), tag))
+    return entries
 
 
 def shortened(metric: str, room: int) -> str:
-    """A metric's name; where it is too long its middle goes, because its last word tells it from others."""
+    """A metric's name; a long one is cut in the middle, because the last word tells it from others."""
     name = bars.short_name(metric)
     last = name.rfind(" ")
-    kept = room - 1 - (len(name) - last)
-    return name if len(name) <= room or kept < 1 else f"{name[:kept].rstrip()}…{name[last:]}"
+    head = room - 1 - (len(name) - last)
+    return name if len(name) <= room or head < 1 else f"{name[:head].rstrip()}…{name[last:]}"
 
 
 def _notes(recipe: Recipe, history: History) -> list[tuple[str, str, Style]]:
-    """First what applies now, bright; then what always does; then, faint and with its stage, what is of another one."""
+    """First, bright, the hints for the present stage; then those for all stages; then, faint and with their stage, the others."""
     staged = [note for note in recipe.watch if not isinstance(note, str)]
-    # What a stage should look like is not to be seen in a run whose loss is no number any more.
+    # The hints describe healthy training: once the loss is NaN or infinite, none of a stage applies.
     lost = any(tag.endswith("/loss") and not math.isfinite(series.values[-1]) for tag, series in history.series.items() if len(series))
     now = [note for note in staged if not lost and hints.applies(note, history.step, history.steps, history.steps_per_epoch, history.last)]
     return [
@@ -127,7 +129,7 @@ def _notes(recipe: Recipe, history: History) -> list[tuple[str, str, Style]]:
 
 
 def _meters(history: History, width: int) -> list[Strip]:
-    """The newest readings; percentages and shares of memory as bars."""
+    """The newest readings of the meters; percentages and shares of memory as bars."""
     read = {tag.removeprefix("system/"): history.last(tag) or 0.0 for tag in history.series if tag.startswith("system/")}
     rows: list[tuple[str, str, float | None]] = []
     if "cpu" in read:
@@ -142,9 +144,10 @@ def _meters(history: History, width: int) -> list[Strip]:
         rows.append(("gpu memory", f"{read['gpu_memory']:.1f} GiB", read["gpu_memory"] / total if total else None))
     if "gpu_temperature" in read:
         power = f", {read['gpu_power']:.0f} W" if "gpu_power" in read else ""
-        rows.append(("gpu heat", f"{read['gpu_temperature']:.0f} °C{power}", None))
+        rows.append(("gpu temp.", f"{read['gpu_temperature']:.0f} °C{power}", None))
     lines = []
     for name, text, share in rows:
+        # What the name at the left and the reading at the right leave; below 4 cells a bar says nothing.
         room = width - 12 - 11
         bar = round(max(0.0, min(1.0, share)) * room) if share is not None and room >= 4 else 0
         drawn: list[strips.Part] = []

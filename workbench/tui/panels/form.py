@@ -1,4 +1,4 @@
-"""A form: rows under a cursor, edited in place. The start form, live changes, a sample's request and try-it are made of it."""
+"""A form: rows under a cursor, edited in place. The start form, live changes, a sample's request and try-it use it."""
 
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -17,12 +17,13 @@ from workbench.tui.models.recipe_form import LONGEST, Field, Form
 from workbench.tui.panels.rows import WALK, Row, Rows, Walker
 
 Above = Callable[[int, str], Sequence[Row]]
+# Most values are shorter.
 ROOM = 16
-"""Cells that a value is left before what it may be stands beside it."""
+"""Cells for a value; the allowed values are beside it only where so many remain."""
 
 
 class Entry(Input):
-    """A line to type in. What is pasted is cleaned, and comes as one line."""
+    """A line to type in. Pasted text is cleaned and becomes one line."""
 
     DEFAULT_CSS = """
     Entry { height: 1; border: none; padding: 0; background: $raised; color: $text-color; }
@@ -34,32 +35,34 @@ class Entry(Input):
         self.cursor_blink = False  # each blink is bytes over SSH
 
     def _on_paste(self, event: events.Paste) -> None:
+        # Textual calls the handlers of all base classes: without this `Input` would paste a second time, its first line only.
         event.prevent_default()
         event.stop()
         text = clean(event.text)
         text = " ".join(text.split()) if "\n" in text else text.replace("\t", " ")
         start, end = sorted(self.selection)
+        # The characters that the selection gives up make room for more.
         self.replace(text[: LONGEST - len(self.value) + end - start], start, end)
 
 
 class FormPanel(Rows, can_focus=True):
-    """The row under the cursor is open for typing: always (`typing`), or from `edit` on. What it is and what is wrong stand under it."""
+    """The row under the cursor takes typing: always (with `typing`), or after `edit`. Its help and its problem show below it."""
 
     DEFAULT_CSS = "FormPanel > Entry { position: absolute; display: none; }"
 
     class Changed(Message):
-        """Another value stands in a field."""
+        """The value of a field changed."""
 
     def __init__(self, form: Form, above: Above = lambda width, key: (), *, typing: bool = False, id: str | None = None) -> None:
-        """`above` makes rows that stand above the fields, for a width and the key under the cursor."""
+        """`above` makes the rows above the fields, from a width and the key under the cursor."""
         super().__init__(id=id)
         self.form = form
         self.typing = typing
         self.words = ""
-        """Only fields with these words are shown."""
+        """The filter: only fields with these words show."""
         self._above = above
         self.editing = ""
-        """The field that is open for typing."""
+        """The name of the field that is open for typing; "" for none."""
 
     def compose(self) -> ComposeResult:
         yield Entry()
@@ -75,7 +78,7 @@ class FormPanel(Rows, can_focus=True):
 
     @property
     def field(self) -> Field | None:
-        """The one under the cursor."""
+        """The field under the cursor."""
         return self.form.fields.get(self.key)
 
     # -- what stands where -----------------------------------------------------------------------------------------------------------
@@ -84,17 +87,17 @@ class FormPanel(Rows, can_focus=True):
         key = self.key
         self._take(self._make(width))
         if self.key != key:
-            self._take(self._make(width))  # the help stands under another row
+            self._take(self._make(width))  # the cursor moved to another row, so the help must move too
         return [row.strip for row in self._rows]
 
     @property
     def names(self) -> int:
-        """Cells of the column of names."""
+        """Width of the column of names."""
         widest = max((cell_len(field.label) for field in self.form.fields.values()), default=0)
         return min(max(12, widest + 4), max(8, self.size.width // 2))
 
     def tallest(self, width: int) -> int:
-        """Rows that it takes with the longest help, and one problem more than there is."""
+        """Height with the longest help of any field, so that a dialog does not change its size at each row."""
         shown = self.form.shown(self.words)
         every = [field for _, fields in shown for field in fields]
         headings = 2 * sum(bool(heading) for heading, _ in shown)
@@ -113,27 +116,27 @@ class FormPanel(Rows, can_focus=True):
         return rows
 
     def _row(self, field: Field, width: int) -> Strip:
-        here = field.name == self.key
+        under_cursor = field.name == self.key
         text = one_line(field.text, 200)
-        if here and field.choices and not field.typed:
+        if under_cursor and field.choices and not field.typed:
             text = f"◂ {text} ▸"
         look = palette.bad if field.problem else palette.warn if field.changed else palette.plain
-        name = (strips.fit(f"  {one_line(field.label, 60)}", self.names), palette.plain if field.changed or here else palette.dim)
+        name = (strips.fit(f"  {one_line(field.label, 60)}", self.names), palette.plain if field.changed or under_cursor else palette.dim)
         note = (f"  {field.note}" if field.note else "", palette.faint)
-        return strips.line(width, [name, (text or " ", look), note], [(self._beside(field, here, width), palette.faint)])
+        return strips.line(width, [name, (text or " ", look), note], [(self._beside(field, under_cursor, width), palette.faint)])
 
-    def _beside(self, field: Field, here: bool, width: int) -> str:
-        """What stands at the right of a row: the value before, or what it may be (of many fields only under the cursor)."""
+    def _beside(self, field: Field, under_cursor: bool, width: int) -> str:
+        """The text at the right of a row: the old value, or the allowed values (in a long form only under the cursor)."""
         if field.changed and self.form.before:
             return f"  {self.form.before}: {one_line(field.first, max(8, width // 3))} "
-        fits = (here or self.typing) and field.expected and cell_len(field.expected) + ROOM + self.names < width
+        fits = (under_cursor or self.typing) and field.expected and cell_len(field.expected) + ROOM + self.names < width
         return f"  {one_line(field.expected, 200)} " if fits else ""
 
-    def _below(self, field: Field, here: bool, width: int) -> list[Strip]:
-        """What stands under a row: what is wrong with it; under the cursor also what it is."""
-        expected = "" if field.expected in self._beside(field, here, width) else f"It is {field.expected}. ".replace("…. ", "… ")
-        facts = f"{expected}{field.facts}" if here else ""
-        texts = ((field.problem, palette.bad), (field.help if here else "", palette.plain), (facts, palette.dim))
+    def _below(self, field: Field, under_cursor: bool, width: int) -> list[Strip]:
+        """The lines below a row: its problem; under the cursor also its help."""
+        expected = "" if field.expected in self._beside(field, under_cursor, width) else f"Allowed: {field.expected}. ".replace("…. ", "… ")
+        facts = f"{expected}{field.facts}" if under_cursor else ""
+        texts = ((field.problem, palette.bad), (field.help if under_cursor else "", palette.plain), (facts, palette.dim))
         left = self.names if width >= 60 else 4
         return [
             strips.line(width, [(" " * left, palette.plain), (line, style)])
@@ -145,22 +148,25 @@ class FormPanel(Rows, can_focus=True):
     def _follow(self) -> None:
         super()._follow()
         width, height = self.size
+        # The help scrolls into view with its row, but never pushes the row itself out.
         last = self.cursor + (len(self._below(self.field, True, width)) if self.field else 0)
         if height and last >= self.top + height:
             self.top = min(self.cursor, last - height + 1)
 
     def _paint(self) -> None:
         super()._paint()
+        # The first paint may come before `compose` has made the entry.
         if not self.is_mounted:
             return
         entry, field = self.entry, self.field
         entry.display = bool(self.editing and field)
-        if entry.display and field:  # over the value of its row
+        if entry.display and field:  # one widget for all rows: it lies over the value of the row under the cursor
             entry.set_class(bool(field.problem), "wrong")
             entry.styles.offset = (self.names, self.cursor - self.top)
             entry.styles.width = max(4, self.size.width - self.names - cell_len(self._beside(field, True, self.size.width)) - 1)
 
     def on_resize(self) -> None:
+        # After the layout: before it `size` is still the old one.
         self.call_after_refresh(self.rebuild)
 
     # -- the cursor and typing -------------------------------------------------------------------------------------------------------
@@ -175,13 +181,13 @@ class FormPanel(Rows, can_focus=True):
         self.post_message(self.Moved(self, self.key))
 
     def go_round(self, rows: int) -> None:
-        """Move the cursor; from the last row to the first and back."""
+        """Move the cursor; after the last row comes the first."""
         keys = [row.key for row in self._rows if row.key]
         if keys:
             self.select(keys[(keys.index(self.key) + rows) % len(keys)])
 
     def edit(self, text: str | None = None, *, chosen: bool = False) -> None:
-        """Open the row under the cursor for typing, with this text in place of its own; a row of choices takes keys itself."""
+        """Open the row under the cursor for typing, with `text` in place of its value; a row with only choices needs no entry."""
         field = self.field
         if field is None or not field.typed:
             self.editing = ""
@@ -190,10 +196,12 @@ class FormPanel(Rows, can_focus=True):
             return
         self.editing = field.name
         entry = self.entry
+        # Setting the value is not typing: no message; `commit` below takes it.
         with entry.prevent(Input.Changed):
             entry.value = field.text if text is None else text
         entry.cursor_position = len(entry.value)
         entry.display = True
+        # Textual would scroll parents to show it; our rows scroll themselves.
         self.screen.set_focus(entry, scroll_visible=False)
         if chosen:
             entry.action_select_all()
@@ -201,28 +209,28 @@ class FormPanel(Rows, can_focus=True):
         self.rebuild()
 
     def commit(self) -> None:
-        """Take what is being typed."""
+        """Put the typed text into the form."""
         field = self.form.fields.get(self.editing)
         if field and self.entry.value != field.text:
             self.form.put(field.name, self.entry.value)
             self.post_message(self.Changed())
 
     def close(self) -> None:
-        """Take what is being typed, and type no more."""
+        """Put the typed text into the form, and close the row for typing."""
         self.commit()
         self.editing = ""
         self.screen.set_focus(None)
         self.rebuild()
 
     def turn(self, by: int) -> None:
-        """The next or the previous choice of the row under the cursor."""
+        """Take the next or the previous choice of the row under the cursor."""
         if self.field and self.field.choices:
             self.form.turn(self.key, by)
             self.rebuild()
             self.post_message(self.Changed())
 
     def wrong(self) -> bool:
-        """Put the cursor on the first field with a problem, where there is one."""
+        """Move the cursor to the first field with a problem; returns whether there is one."""
         self.commit()
         problem = next(iter(self.form.problems), None)
         if problem:
@@ -241,21 +249,21 @@ class FormPanel(Rows, can_focus=True):
 
 
 TURN = (
-    Key("left", "left", "", "The previous choice", "←"),
-    Key("right", "right", "", "The next choice", "→"),
+    Key("left", "left", "", "Take the previous choice", "←"),
+    Key("right", "right", "", "Take the next choice", "→"),
 )
 OPEN = (
-    Key("tab", "next", "next field", "The next field", "Tab"),
-    Key("shift+tab", "previous", "", "The field before", "⇧Tab"),
+    Key("tab", "next", "next field", "Go to the next field", "Tab"),
+    Key("shift+tab", "previous", "", "Go to the previous field", "⇧Tab"),
     *WALK[:2],
     *TURN,
-    Key("space", "right", "", "The next choice", "Space"),
+    Key("space", "right", "", "Take the next choice", "Space"),
 )
-"""For a form that is always open for typing: a line that is typed in takes left, right and space first."""
+"""The keys of a form that is always open for typing; in a line of text, left, right and space go to the text first."""
 
 
 class FormKeys(Walker):
-    """What these keys do on a screen over a form."""
+    """The actions of these keys on a screen with a form."""
 
     @property
     def panel(self) -> FormPanel:

@@ -1,4 +1,4 @@
-"""The footer: the keys that work here, from the screen's table; a click does what the key does. Keys that cannot be used now are faint."""
+"""The footer: the keys of the screen, from its table; a click does the same as the key. Keys that are refused now are faint."""
 
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ def _room(key: Key) -> int:
 
 
 class KeyBar(Lines):
-    """One line; help and quit stand at the right and are never left out."""
+    """One line; help, find and quit are at the right and always visible."""
 
     DEFAULT_CSS = "KeyBar { height: 1; }"
 
@@ -38,13 +38,14 @@ class KeyBar(Lines):
         places: list[_Place] = []
         column = 0
         room = end = width - sum(_room(key) for key in right)
-        kept = []
-        # What cannot be used now stands back where there is no room for all.
+        fitting = []
+        # Where not all keys fit, those that are refused now are left out first.
         for key in sorted(table, key=lambda key: bool(screen.refusal(key.name))) if isinstance(screen, Keyed) else ():
             if key not in right and _room(key) <= room:
-                kept.append(key)
+                fitting.append(key)
                 room -= _room(key)
-        for key in sorted(kept, key=table.index):
+        # Back into the order of the table, so that keys keep their places when their state changes.
+        for key in sorted(fitting, key=table.index):
             places.append(_Place(key, column, f" {key.cap.split(' ')[0]} "))
             column = places[-1].end
         for key in right:
@@ -63,6 +64,7 @@ class KeyBar(Lines):
                 (place.cap, palette.faint if refused else palette.heading),
                 (place.key.label, palette.faint if refused else palette.dim),
             ]
+            # The blank after a label belongs to the place, and is drawn with the next one.
             column = place.end - 1
         return [strips.line(width, parts)]
 

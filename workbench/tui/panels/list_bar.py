@@ -1,4 +1,4 @@
-"""The first line of the lists: which there are, which one is shown, the filter, and what lives. A click on a name shows that list."""
+"""The first line of the lists: their names, the filter, and the number of living runs. A click on a name shows that list."""
 
 from typing import cast
 
@@ -16,17 +16,17 @@ TITLE = " dlwb  "
 
 
 class ListBar(Lines):
-    """`follow` tells it the filter."""
+    """`follow` gives it the filter."""
 
     DEFAULT_CSS = "ListBar { height: 1; }"
 
-    def __init__(self, here: str) -> None:
+    def __init__(self, shown: str) -> None:
         super().__init__()
-        self._here = here
+        self._list = shown
         self._words = ""
 
     def follow(self, words: str) -> None:
-        """Write it anew, with this filter."""
+        """Draw it again, with this filter."""
         self._words = words
         self.rebuild()
 
@@ -34,11 +34,11 @@ class ListBar(Lines):
         library = cast(Services, self.app).library
         tabs: list[tuple[str, list[strips.Part]]] = []
         for number, name in LISTS:
-            here = name == self._here
+            is_shown = name == self._list
             parts = [
-                (f" {number} ", palette.accent if here else palette.faint),
-                (name.capitalize(), palette.bold if here else palette.dim),
-                (f" {library.count(name)} ", palette.dim if here else palette.faint),
+                (f" {number} ", palette.accent if is_shown else palette.faint),
+                (name.capitalize(), palette.bold if is_shown else palette.dim),
+                (f" {library.count(name)} ", palette.dim if is_shown else palette.faint),
             ]
             tabs.append((name, parts))
         return tabs

@@ -1,4 +1,4 @@
-"""A pad to draw on, with the mouse or the keys: light ink on a dark ground, whatever the theme."""
+"""A pad to draw on with the mouse or the keys: light ink on a dark ground in every theme."""
 
 import io
 
@@ -13,46 +13,46 @@ from workbench.tui.charts.cells import Cells
 from workbench.tui.charts.halfcell import Pixels, color_style, decode, half_cells, reduced, scaled
 
 SIDE = 112
-"""Pixels of the drawing each way: four for each of MNIST's."""
+"""Width and height of the drawing in pixels: four for each pixel of MNIST's 28."""
 BRUSH = 0.05
-"""The brush's radius as a share of the side: a pen's width for a digit that fills two thirds of the pad."""
+"""The brush's radius as a share of the side: about MNIST's stroke width when a digit fills two thirds of the pad."""
 GROUND, INK, PEN = (26, 33, 42), (244, 246, 250), (98, 182, 234)
 
 
 class Pad(Canvas):
-    """The drawing is `ink`; `Changed` is posted whenever it differs."""
+    """The drawing is `ink`; each change posts `Changed`."""
 
     BACKGROUNDS = True
     DEFAULT_CSS = "Pad { height: 1fr; width: 1fr; }"
 
     class Changed(Message):
-        """Something was drawn or erased."""
+        """A person drew or erased something."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.ink: NDArray[np.float32] = np.zeros((SIDE, SIDE), np.float32)
-        """From 0, none, to 1."""
+        """From 0 (no ink) to 1."""
         self.picture: Pixels | None = None
-        """Shown in place of the drawing, where somebody opened one."""
+        """A picture file that is shown in place of the drawing."""
         self.erasing = False
         self.pen: tuple[int, int] | None = None
-        """The cell of the keyboard's pen, (column, row), once it is used."""
+        """The cell (column, row) of the keyboard's pen; None until a person uses it."""
         self.pen_down = False
         self._last: tuple[float, float] | None = None
         self._button = 0
 
     @property
     def rows(self) -> int:
-        """Rows of the square that is drawn on; it has twice as many columns."""
+        """Rows of the square drawing area; it has twice as many columns, because a cell is about twice as high as wide."""
         return max(1, min(self.size.height, self.size.width // 2))
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is drawn."""
+        """Whether the pad has no ink."""
         return not self.ink.any()
 
     def png(self) -> bytes:
-        """The drawing as a PNG, grey, light on black."""
+        """The drawing as a grey PNG, light on black as MNIST has it."""
         from PIL import Image
 
         out = io.BytesIO()
@@ -60,14 +60,15 @@ class Pad(Canvas):
         return out.getvalue()
 
     def show_picture(self, data: bytes) -> None:
-        """Show a PNG or JPEG in place of the drawing. Raises Problem."""
+        """Show a PNG or JPEG in place of the drawing. Raises Problem for other files."""
+        # Decoded before the pad is cleared: a damaged file leaves the drawing as it is.
         pixels = decode(data, ("PNG", "JPEG"))
         self.clear()
         self.picture = pixels
         self.redraw()
 
     def clear(self) -> None:
-        """An empty pad."""
+        """Empty the pad."""
         self.ink[:] = 0
         self.picture, self._last, self.pen_down = None, None, False
         self._changed()
@@ -86,6 +87,7 @@ class Pad(Canvas):
     def _drawing(self, side: int) -> Pixels:
         from PIL import Image
 
+        # BOX averages: thin strokes become grey instead of vanishing between two pixels.
         share = np.asarray(Image.fromarray(self.ink).resize((side, side), Image.Resampling.BOX))[..., None]
         pixels: Pixels = (np.array(GROUND) * (1 - share) + np.array(INK) * share).astype(np.uint8)
         if self.pen:
@@ -99,26 +101,28 @@ class Pad(Canvas):
     # -- drawing ---------------------------------------------------------------------------------------------------------------------
 
     def stroke(self, column: float, row: float, *, erase: bool = False) -> None:
-        """Draw a line from where the last one ended to the middle of a cell; a dot where none is begun."""
+        """Draw a line from the end of the last one to the middle of a cell, or a dot to begin with."""
         self.picture = None
         rows = self.rows
         end = (column + 0.5) / (2 * rows) * SIDE, (row + 0.5) / rows * SIDE
         start = self._last or end
         self._last = end
+        # The distance of each pixel's middle to the segment decides its ink.
         y, x = np.mgrid[:SIDE, :SIDE] + 0.5
         along, across = end[0] - start[0], end[1] - start[1]
         length = along**2 + across**2
         share = ((x - start[0]) * along + (y - start[1]) * across) / length if length else np.zeros_like(x)
         share = share.clip(0, 1)
         distance = np.hypot(x - start[0] - share * along, y - start[1] - share * across)
+        # An eraser of the brush's size would leave rims.
         radius = BRUSH * SIDE * (1.8 if erase else 1)
-        # A soft edge, two pixels wide.
+        # A soft edge, two pixels wide, as MNIST's digits have.
         touched = (0.5 + (radius - distance) / 2).clip(0, 1).astype(np.float32)
         self.ink = np.minimum(self.ink, 1 - touched) if erase else np.maximum(self.ink, touched)
         self._changed()
 
     def move_pen(self, across: int, down: int) -> None:
-        """The keyboard's pen; it draws where it is down."""
+        """Move the keyboard's pen; it draws while it is down."""
         column, row = self.pen or (self.rows, self.rows // 2)
         if self.pen:
             column = max(0, min(2 * self.rows - 1, column + across))

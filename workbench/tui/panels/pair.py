@@ -1,11 +1,11 @@
-"""Pair: a drawing, and beside or below it what one of its places means. The base of the matrix with its examples and of the ROC."""
+"""Pair: a drawing, and beside or below it an explanation of one place in it. The base of the matrix with examples and the ROC curve."""
 
 from textual.message import Message
 from textual.widget import Widget
 
 
 class Pair(Widget):
-    """The first child is always seen; the second where `explains`, and where there is room."""
+    """The first child is always visible; the second only while `explains` is true and there is room."""
 
     DEFAULT_CSS = """
     Pair { height: 1fr; width: 1fr; layout: horizontal; }
@@ -15,10 +15,10 @@ class Pair(Widget):
     Pair.-below > .side { display: block; }
     """
     SIDE = (28, 8)
-    """Columns and rows that the second child needs."""
+    """Least columns and rows of the second child."""
 
     class Changed(Message):
-        """Another place was chosen: the panel's first line says which."""
+        """A person chose another place; the panel's first line shows it."""
 
     @property
     def explains(self) -> bool:
@@ -32,23 +32,23 @@ class Pair(Widget):
 
     @property
     def words(self) -> str:
-        """What the panel's first line says at its right edge."""
+        """The text at the right edge of the panel's first line."""
         return ""
 
     @property
     def opened(self) -> bool:
-        """Whether the second child is seen."""
+        """Whether the second child is visible."""
         return self.has_class("-beside") or self.has_class("-below")
 
     def move(self, across: int, down: int, *, page: bool = False) -> None:
-        """Choose the place so many steps further."""
+        """Move the chosen place by so many steps."""
 
     def clear(self) -> bool:
-        """Choose none; returns whether one was chosen."""
+        """Choose no place; returns whether one was chosen."""
         return False
 
     def settle(self) -> None:
-        """Give both children their room."""
+        """Divide the room between both children."""
         first = self.children[0]
         (width, height), (wide, tall) = self.size, self.natural
         beside = self.explains and width >= self.SIDE[0] + max(24, min(wide, width // 2)) + 3

@@ -1,4 +1,4 @@
-"""The rows of the list of recipes. Pure: from what the library knows to lines of cells."""
+"""The rows of the list of recipes. Pure functions from the library to lines of cells."""
 
 from textual.strip import Strip
 
@@ -11,41 +11,41 @@ from workbench.tui.panels.rows import Row
 TITLE_WIDTH = 46
 
 
-def matches(text: str, wanted: str) -> bool:
-    """Whether a row's text has every word that is filtered by."""
+def matches(text: str, words: str) -> bool:
+    """Whether a row's text contains every word of the filter."""
     text = text.casefold()
-    return all(word in text for word in wanted.casefold().split())
+    return all(word in text for word in words.casefold().split())
 
 
 def recipe_rows(library: Library, width: int, filtered: str = "") -> list[Row]:
-    """Recipes under their parts: title, lesson, past runs, best figure."""
-    shelf = [each for each in library.shelf if matches(_recipe_text(each), filtered)]
+    """Recipes under the headings of their parts: title, lesson, past runs, best figure."""
+    shelf = [shelved for shelved in library.shelf if matches(_recipe_text(shelved), filtered)]
     if not shelf:
-        return [Row("", strips.line(width, [("  No recipe has these words." if filtered else "  There are no recipes.", palette.dim)]))]
-    longest = max(len(each.title) for each in shelf) + 2
+        return [Row("", strips.line(width, [("  No recipe matches these words." if filtered else "  There are no recipes.", palette.dim)]))]
+    longest = max(len(shelved.title) for shelved in shelf) + 2
     rows: list[Row] = []
     part = None
-    for each in shelf:
-        if each.part != part:
+    for shelved in shelf:
+        if shelved.part != part:
             if rows:
                 rows.append(Row("", strips.line(width, [])))
-            part = each.part
+            part = shelved.part
             rows.append(Row("", strips.line(width, [(f" {part}", palette.heading)])))
-        rows.append(Row(str(each.path), _recipe_row(each, library, width, min(longest, TITLE_WIDTH))))
+        rows.append(Row(str(shelved.path), _recipe_row(shelved, library, width, min(longest, TITLE_WIDTH))))
     return rows
 
 
-def _recipe_text(each: Shelved) -> str:
-    lesson = each.loaded.recipe.lesson if each.loaded else ""
-    return f"{each.title} {each.part} {lesson} {each.path.stem}"
+def _recipe_text(shelved: Shelved) -> str:
+    lesson = shelved.loaded.recipe.lesson if shelved.loaded else ""
+    return f"{shelved.title} {shelved.part} {lesson} {shelved.path.stem}"
 
 
-def _recipe_row(each: Shelved, library: Library, width: int, title_width: int) -> Strip:
-    if not each.loaded:
-        mistakes = len(each.problems)
-        return strips.line(width, [(f"  ✗ {each.title}", palette.bad)], [(f"{mistakes} mistake{'s' * (mistakes != 1)} ", palette.bad)])
-    recipe = each.loaded.recipe
-    past = library.of(each.path.stem)
+def _recipe_row(shelved: Shelved, library: Library, width: int, title_width: int) -> Strip:
+    if not shelved.loaded:
+        mistakes = len(shelved.problems)
+        return strips.line(width, [(f"  ✗ {shelved.title}", palette.bad)], [(f"{mistakes} mistake{'s' * (mistakes != 1)} ", palette.bad)])
+    recipe = shelved.loaded.recipe
+    past = library.of(shelved.path.stem)
     live = any(entry.state.alive for entry in past)
     runs = f"{len(past)} run{'s' * (len(past) != 1)}" if past else ""
     right: list[strips.Part] = [("●" if live else " ", palette.good), (strips.fit(runs, 8, "right"), palette.dim)]
@@ -54,8 +54,9 @@ def _recipe_row(each: Shelved, library: Library, width: int, title_width: int) -
     passed = bool(best) and all(bar.passed(best.value) for bar in bars if best)
     style = palette.plain if not bars else palette.good if passed else palette.warn
     right += [(strips.fit(formatting.number(best.value) if best else "", 9, "right"), style), (" ✓ " if bars and passed else "   ", style)]
+    # The right columns count in rows without runs too, so that all lessons end at the same column.
     room = max(8, width - sum(len(text) for text, _ in right) - 3)
     right = right if past else []
-    title = strips.fit(each.title, min(title_width, room if past else width - 3))
+    title = strips.fit(shelved.title, min(title_width, room if past else width - 3))
     lesson = strips.fit(recipe.lesson, room - len(title)) if room - len(title) >= 10 else ""
     return strips.line(width, [("  ", palette.plain), (title, palette.plain), (lesson, palette.faint)], right)

@@ -1,4 +1,4 @@
-"""The resolved recipe of a run: every setting, what was changed while it went on, and where it is not as its recipe's file has it."""
+"""The resolved recipe of a run: every setting, its live changes, and its differences from the recipe's file."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ SECTIONS = ("config", "train", "compute")
 
 
 class RecipeTab(Lines):
-    """`follow` gives it the run's history, for what was changed."""
+    """`follow` gives it the run's history, for the live changes."""
 
     def __init__(self, run: Run, recipe: Recipe) -> None:
         super().__init__(name="recipe")
@@ -36,7 +36,7 @@ class RecipeTab(Lines):
         self.rebuild()
 
     def follow(self, history: History) -> None:
-        """Write it anew where something was changed."""
+        """Draw it again with the changes of this history."""
         self._history = history
         self.rebuild()
 
@@ -45,7 +45,7 @@ class RecipeTab(Lines):
 
 
 def in_file(run: Run) -> dict[str, Any] | None:
-    """The settings that the run's recipe file has now, defaults filled in; None where it cannot be read any more."""
+    """The settings in the run's recipe file now, with defaults; None where the file can no longer be read."""
     try:
         return requests.settings(load_recipe(str(run.about().get("recipe") or ""), describe=False).recipe)
     except (Problem, OSError, ValueError):
@@ -53,18 +53,18 @@ def in_file(run: Run) -> dict[str, Any] | None:
 
 
 def helps(run: Run, recipe: Recipe) -> dict[str, str]:
-    """What each setting means, by its dotted name."""
-    found = requests.project_schema(run, recipe)
-    schema = requests.settings_schema(found.config if found else {})
-    return {name: one_line(str(each.get("description", "")), 200) for name, each in schema["properties"].items()}
+    """The description of each setting, by its dotted name."""
+    project = requests.project_schema(run, recipe)
+    schema = requests.settings_schema(project.config if project else {})
+    return {name: one_line(str(definition.get("description", "")), 200) for name, definition in schema["properties"].items()}
 
 
 def recipe_lines(recipe: Recipe, history: History, file: dict[str, Any] | None, helps: dict[str, str], width: int) -> list[Strip]:
-    """All of it, for a width."""
-    mine = requests.settings(recipe)
+    """The whole panel for a width."""
+    at_start = requests.settings(recipe)
     changed = {name: mark for mark in history.marks for name in mark.settings}
     now = history.settings()
-    names = max(cell_len(name.partition(".")[2]) for name in mine) + 2
+    names = max(cell_len(name.partition(".")[2]) for name in at_start) + 2
     lines: list[Strip] = []
     head = [("project", recipe.project), ("seed", written(recipe.seed)), ("from", one_line(str(recipe.title), 80))]
     for name, text in head:
@@ -73,7 +73,7 @@ def recipe_lines(recipe: Recipe, history: History, file: dict[str, Any] | None, 
         lines.append(strips.line(width, [(strips.fit(name, names), palette.dim), (text, palette.plain), *note]))
     for section in SECTIONS:
         lines += [strips.line(width, []), strips.line(width, [(section, palette.bold)])]
-        for full, value in mine.items():
+        for full, value in at_start.items():
             if full.partition(".")[0] != section:
                 continue
             name = full.partition(".")[2]
@@ -94,5 +94,5 @@ def recipe_lines(recipe: Recipe, history: History, file: dict[str, Any] | None, 
 
 
 def _resolved(name: str, value: Any) -> bool:
-    """Whether the file leaves it to the start of each run: then another value is no difference."""
+    """Whether the file leaves this setting to the start of each run: then another value is not a difference."""
     return (name == "compute.device" and value == "auto") or (name in ("train.log_every", "compute.threads") and value == 0)

@@ -1,4 +1,4 @@
-"""A ROC whose threshold is slid along it: the point, the 2x2 table and the figures of that threshold follow."""
+"""A ROC curve with a threshold that a person slides: the point, the 2x2 table and the metrics of that threshold follow."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.pair import Pair
 
 STEPS = 100
-"""Into how many steps the thresholds between the smallest and the largest are cut."""
+"""Steps of the slider between the smallest and the largest threshold."""
 
 
 class Counts(NamedTuple):
-    """What one threshold makes of the examples."""
+    """The confusion matrix at one threshold."""
 
     true_positive: float
     false_positive: float
@@ -29,17 +29,17 @@ class Counts(NamedTuple):
 
     @property
     def recall(self) -> float:
-        """Of the positive ones, the share that was found (sensitivity)."""
+        """The share of the positive examples that are classified as positive (sensitivity)."""
         return _share(self.true_positive, self.true_positive + self.false_negative)
 
     @property
     def specificity(self) -> float:
-        """Of the negative ones, the share that was left alone."""
+        """The share of the negative examples that are classified as negative."""
         return _share(self.true_negative, self.true_negative + self.false_positive)
 
     @property
     def precision(self) -> float:
-        """Of those called positive, the share that is."""
+        """The share of the examples classified as positive that are positive."""
         return _share(self.true_positive, self.true_positive + self.false_positive)
 
     @property
@@ -49,7 +49,7 @@ class Counts(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """The share that is called what it is."""
+        """The share of the examples that are classified correctly."""
         return _share(self.true_positive + self.true_negative, sum(self))
 
 
@@ -58,30 +58,31 @@ def _share(part: float, whole: float) -> float:
 
 
 def counts(curve: Curve, place: int) -> Counts:
-    """The 2x2 table at a point of a ROC: from its two rates and how many negatives and positives there are."""
+    """The 2x2 table at a point of a ROC curve, from its two rates and the numbers of negative and positive examples."""
     negatives, positives = curve.totals
     false_positive, true_positive = round(curve.x[place] * negatives), round(curve.y[place] * positives)
     return Counts(true_positive, false_positive, positives - true_positive, negatives - false_positive)
 
 
 def place_of(curve: Curve, threshold: float) -> int:
-    """The point of a ROC where what scores at least `threshold` is called positive: the last of its falling thresholds that is no lower."""
-    return max(0, bisect_right(curve.at, -threshold, key=lambda each: -each) - 1)
+    """The point of a ROC curve for `threshold` (scores from it on count as positive): the last falling threshold that is not lower."""
+    # Thresholds fall along the curve, `bisect` wants rising keys: both are negated.
+    return max(0, bisect_right(curve.at, -threshold, key=lambda point_threshold: -point_threshold) - 1)
 
 
 def area(curve: Curve) -> float:
-    """The area under a ROC, by trapezia."""
+    """The area under a ROC curve, by the trapezoidal rule."""
     pairs = zip(curve.x, curve.x[1:], curve.y, curve.y[1:], strict=False)
     return sum((right - left) * (low + high) / 2 for left, right, low, high in pairs)
 
 
 def is_roc(curve: Curve) -> bool:
-    """Whether a threshold can be slid along it."""
+    """Whether the curve has thresholds and totals, as a ROC curve needs."""
     return len(curve.at) == len(curve.x) == len(curve.y) > 1 and all(curve.totals)
 
 
 class RocBody(Pair):
-    """The curve with its working point, and what follows from the threshold."""
+    """The curve with its operating point, and the table of the threshold."""
 
     SIDE = (30, 10)
 
@@ -112,15 +113,15 @@ class RocBody(Pair):
 
     @property
     def natural(self) -> tuple[int, int]:
-        # Rates of both kinds on axes of about the same length.
+        # Both rates run from 0 to 1: axes of about the same length, with cells twice as high as wide.
         return max(40, 2 * self.size.height + 8), max(10, self.size.height - 10)
 
     @property
     def words(self) -> str:
         if not self._curve or self.opened:
             return ""
-        found = counts(self._curve, place_of(self._curve, self.threshold))
-        return f"recall {found.recall:.2f} from {self.threshold:.2g}"
+        table = counts(self._curve, place_of(self._curve, self.threshold))
+        return f"recall {table.recall:.2f} from {self.threshold:.2g}"
 
     def move(self, across: int, down: int, *, page: bool = False) -> None:
         low, high = self._ends()
@@ -139,7 +140,8 @@ class RocBody(Pair):
         self.post_message(self.Changed())
 
     def _ends(self) -> tuple[float, float]:
-        finite = [each for each in self._curve.at if abs(each) < 1e300] if self._curve else []
+        # scikit-learn's first threshold is infinite: there nothing counts as positive.
+        finite = [point_threshold for point_threshold in self._curve.at if abs(point_threshold) < 1e300] if self._curve else []
         return (min(finite), max(finite)) if finite else (0.0, 1.0)
 
     def _within(self, threshold: float) -> float:
@@ -160,28 +162,28 @@ class RocBody(Pair):
         curve = self._curve
         if curve is None:
             return []
-        found = counts(curve, place_of(curve, self.threshold))
-        size = max(10, *(len(words.count(each)) + 1 for each in found))
+        table = counts(curve, place_of(curve, self.threshold))
+        size = max(10, *(len(words.count(count)) + 1 for count in table))
 
         def row(name: str, right: float, wrong: float, first: bool) -> Strip:
             looks = (palette.good, palette.warn) if first else (palette.warn, palette.good)
-            cells = [(f"{words.count(each):>{size}}", look) for each, look in zip((right, wrong), looks, strict=True)]
+            cells = [(f"{words.count(count):>{size}}", look) for count, look in zip((right, wrong), looks, strict=True)]
             return strips.line(width, [(strips.fit(name, 9), palette.dim), *cells])
 
         figures = (
-            ("recall (sensitivity)", found.recall),
-            ("specificity", found.specificity),
-            ("precision", found.precision),
-            ("F1", found.f1),
-            ("accuracy", found.accuracy),
+            ("recall (sensitivity)", table.recall),
+            ("specificity", table.specificity),
+            ("precision", table.precision),
+            ("F1", table.f1),
+            ("accuracy", table.accuracy),
             ("area under the curve", area(curve)),
         )
-        heads = f"{'':9}{'called +':>{size}}{'called -':>{size}}"
+        heads = f"{'':9}{'pred. +':>{size}}{'pred. -':>{size}}"
         return [
             strips.line(width, [("positive from ", palette.dim), (f"{self.threshold:.4g}", palette.heading), ("  ← →", palette.faint)]),
             strips.line(width, [(heads, palette.faint)]),
-            row("is +", found.true_positive, found.false_negative, True),
-            row("is -", found.false_positive, found.true_negative, False),
+            row("true +", table.true_positive, table.false_negative, True),
+            row("true -", table.false_positive, table.true_negative, False),
             *([strips.line(width, [])] if self.size.height >= 12 else []),
             *(
                 strips.line(min(width, 30), [(name, palette.dim)], [(words.number(value) if value == value else "-", palette.plain)])

@@ -1,4 +1,4 @@
-"""Rows: a list under a cursor, with headings between the rows. The lists of recipes and of runs are made of it."""
+"""Rows: a list with a cursor and with headings between the rows. The lists of recipes, runs and data sets use it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
@@ -14,17 +14,17 @@ from workbench.tui.panels.lines import Lines
 
 
 class Row(NamedTuple):
-    """One line of the list; without a key it is a heading."""
+    """One line of the list; a line without a key is a heading."""
 
     key: str
     strip: Strip
 
 
 class Rows(Lines):
-    """The cursor stays on its key when rows come, go and move."""
+    """A list with a cursor; the cursor stays on its key when rows appear, disappear and move."""
 
     class Moved(Message):
-        """The cursor is on another row."""
+        """The cursor moved to another row."""
 
         def __init__(self, rows: "Rows", key: str) -> None:
             super().__init__()
@@ -32,7 +32,7 @@ class Rows(Lines):
             self.key = key
 
     class Chosen(Message):
-        """A row was clicked that had the cursor already."""
+        """A click on the row that already has the cursor."""
 
         def __init__(self, rows: "Rows", key: str) -> None:
             super().__init__()
@@ -40,7 +40,7 @@ class Rows(Lines):
             self.key = key
 
     class Headed(Message):
-        """The first row, a heading, was clicked at this cell."""
+        """A click on the first row, a heading, at this cell."""
 
         def __init__(self, x: int) -> None:
             super().__init__()
@@ -51,9 +51,9 @@ class Rows(Lines):
         self._rows: list[Row] = []
         self.cursor = -1
         self.make: Callable[[int], Sequence[Row]] | None = None
-        """Makes the rows for a width."""
+        """Makes the rows for a width; set by the screen."""
         self.first = ""
-        """The key that the cursor stands on at first, where there is such a row."""
+        """The key of the row that has the cursor at first, if there is such a row."""
 
     def lines(self, width: int) -> list[Strip]:
         if self.make:
@@ -62,7 +62,7 @@ class Rows(Lines):
 
     @property
     def key(self) -> str:
-        """The row under the cursor; "" in an empty list."""
+        """The key of the row under the cursor; "" in an empty list."""
         return self._rows[self.cursor].key if 0 <= self.cursor < len(self._rows) else ""
 
     def _take(self, rows: Sequence[Row]) -> None:
@@ -73,13 +73,14 @@ class Rows(Lines):
         if wanted and wanted in keys:
             self.cursor = keys.index(wanted)
         else:
+            # The row is gone: the cursor stays at its height instead of jumping to the top.
             self.cursor = self._nearest(max(0, place))
         self._follow()
         if self.key != before:
             self.post_message(self.Moved(self, self.key))
 
     def move(self, rows: int) -> None:
-        """Move the cursor by so many rows that can be chosen."""
+        """Move the cursor by so many rows, not counting headings."""
         choices = [index for index, row in enumerate(self._rows) if row.key]
         if not choices:
             return
@@ -87,7 +88,7 @@ class Rows(Lines):
         self._to(choices[max(0, min(len(choices) - 1, place + rows))])
 
     def select(self, key: str) -> None:
-        """Put the cursor on a key, where there is such a row."""
+        """Move the cursor to the row with this key, if there is one."""
         for index, row in enumerate(self._rows):
             if key and row.key == key:
                 self._to(index)
@@ -96,7 +97,7 @@ class Rows(Lines):
         strip = super().row(index, width)
         if index != self.cursor:
             return strip
-        first = strip.text[:1].strip()  # a row's own mark stays
+        first = strip.text[:1].strip()  # a row's own mark (◆) stays under the cursor
         mark = Segment(first or "▌", palette.accent + palette.chosen)
         rest = strip.adjust_cell_length(width, palette.plain).crop(1)
         return Strip([mark, *(Segment(text, (style or palette.plain) + palette.chosen) for text, style, _ in rest)], width)
@@ -120,6 +121,7 @@ class Rows(Lines):
         height = self.size.height
         if self.cursor < 0 or not height:
             return
+        # A row's heading scrolls into view with it.
         above = self.cursor - 1 if self.cursor and not self._rows[self.cursor - 1].key else self.cursor
         if above < self.top:
             self.top = above if above > 1 else 0
@@ -138,17 +140,17 @@ class Rows(Lines):
 
 
 WALK = (
-    Key("up", "up", "", "One row up", "↑"),
-    Key("down", "down", "", "One row down", "↓"),
-    Key("pageup", "page_up", "", "A page up", "PgUp"),
-    Key("pagedown", "page_down", "", "A page down", "PgDn"),
-    Key("home", "first", "", "The first row", "Home"),
-    Key("end", "last", "", "The last row", "End"),
+    Key("up", "up", "", "Go one row up", "↑"),
+    Key("down", "down", "", "Go one row down", "↓"),
+    Key("pageup", "page_up", "", "Go one page up", "PgUp"),
+    Key("pagedown", "page_down", "", "Go one page down", "PgDn"),
+    Key("home", "first", "", "Go to the first row", "Home"),
+    Key("end", "last", "", "Go to the last row", "End"),
 )
 
 
 class Walker:
-    """What these keys do on a screen over rows."""
+    """The actions of these keys on a screen with rows."""
 
     @property
     def rows(self) -> Rows:
@@ -161,6 +163,7 @@ class Walker:
         self.rows.move(1)
 
     def do_page_up(self) -> None:
+        # Two rows of the page before stay in sight.
         self.rows.move(-max(1, self.rows.size.height - 2))
 
     def do_page_down(self) -> None:

@@ -1,4 +1,4 @@
-"""The panels of a run, one for everything its log has. It draws those that are on the screen and knows which has the focus."""
+"""The panels of a run, one for each kind of content in its log. The board draws the visible ones and knows which has the focus."""
 
 from collections.abc import Sequence
 
@@ -23,20 +23,22 @@ from workbench.tui.panels.recipe_tab import RecipeTab
 from workbench.tui.panels.samples import SamplePanel, group
 from workbench.tui.panels.tab_bar import TabBar
 
+# 1 % of the axis: a training loss of noisy batches becomes a readable line.
 SMOOTH = 2
-"""Which of SHARES is used at first."""
+"""Index in SHARES of the smoothing at first."""
 CHART, SAMPLE = "chart ", "sample "
-"""Beginnings of panels' names; the rest is the metric."""
+"""The first words of panels' names; the rest is the metric."""
 
 
 def logarithmic(tags: Sequence[str], chosen: bool | None) -> bool | None:
-    """How a chart's y-axis is: as a person chose; else linear for shares of one and for rates that end near zero; else by the values."""
+    """Whether a chart's y-axis is logarithmic: as chosen; else not for accuracies and learning rates; else None, by the values."""
+    # Accuracies lie between 0 and 1, and what matters is near 1. A schedule ends near 0 and would seem to fall for ever on a log axis.
     linear = any(higher_is_better(tag) or split_tag(tag)[1] == "learning_rate" for tag in tags)
     return False if chosen is None and linear else chosen
 
 
 class RunBoard(Board):
-    """`follow` brings it up to date."""
+    """The board of a run; `follow` updates it."""
 
     DEFAULT_CSS = """
     RunBoard { padding: 0 1; }
@@ -47,7 +49,7 @@ class RunBoard(Board):
     """
 
     class Moved(Message):
-        """The mouse moved the cursor: draw."""
+        """The mouse moved the cursor: the screen draws again."""
 
     def __init__(self, feed: Feed, recipe: Recipe) -> None:
         super().__init__()
@@ -56,11 +58,11 @@ class RunBoard(Board):
         self.focused = ""
         self.full = False
         self.log_y: bool | None = None
-        """All y-axes logarithmic, or linear; None: each as its values are."""
+        """Whether all y-axes are logarithmic; None: each by its values."""
         self.smooth = SMOOTH
-        """Which of SHARES the curves are smoothed by."""
+        """Index in SHARES of the smoothing of the curves."""
         self.cursor: float | None = None
-        """The step that the charts' values are read at."""
+        """The step at which the charts show their values."""
         self._summary = Summary(size=0)
 
     def compose(self) -> ComposeResult:
@@ -71,24 +73,24 @@ class RunBoard(Board):
         yield Figures()
 
     def panel(self, name: str) -> Widget | None:
-        """The panel of that name."""
+        """The panel of this name."""
         return next((child for child in self.children if child.name == name), None)
 
     @property
     def view(self) -> tuple[object, ...]:
-        """What is looked at and how: where it is the same, and the log too, there is nothing to draw."""
+        """What is visible and how: while it and the log are the same, there is nothing to draw."""
         return self.focused, self.full, self.log_y, self.smooth, self.cursor
 
     @property
     def ring(self) -> list[str]:
-        """The panels that can have the focus, in their order."""
+        """The panels that can have the focus, in order."""
         return [*self.wanted.charts, *self.place(self.size).tabs]
 
     def on_resize(self) -> None:
         self._draw_panels()
 
     def follow(self, summary: Summary) -> None:
-        """Make and remove panels, lay them out, and draw the ones that are seen."""
+        """Make and remove panels, lay them out, and draw the visible ones."""
         self._summary = summary
         charts, samples = self._content()
         present = {child.name for child in self.children}
@@ -103,13 +105,14 @@ class RunBoard(Board):
             self.focused, self.full = "", False
         latest = self.feed.history.samples
         pictures = frozenset(name for name, tags in samples.items() if isinstance(latest[tags[0]].latest, Images))
+        # A new layout holds only after Textual's next refresh: then the panels know their sizes.
         if self.rearrange(Wanted(tuple(charts), (*samples, "console", "recipe"), self.focused, self.full, pictures)):
             self.call_after_refresh(self._draw_panels)
         else:
             self._draw_panels()
 
     def _content(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-        """Tags by panel: of the charts, and of the samples."""
+        """The tags of each chart, and the tags of each sample panel."""
         history = self.feed.history
         charts = {CHART + metric: sorted(tags, key=by_split) for metric, tags in history.charts().items()}
         return charts, {SAMPLE + name: tags for name, tags in group(history).items()}
@@ -139,6 +142,7 @@ class RunBoard(Board):
                 child.follow(self.recipe, summary, history)
             elif isinstance(child, RecipeTab):
                 child.follow(history)
+            # Nothing new was printed: what is painted stands.
             elif isinstance(child, Console) and (child.read() or not child.top):
                 child.rebuild()
             elif child.name == "notice":
@@ -150,13 +154,14 @@ class RunBoard(Board):
         alone = len({split for split, _, _ in parts}) == 1
         names = [(series or split or metric) if alone or not series else f"{split} {series}" for split, _, series in parts]
         chart.log_y = logarithmic(tags, self.log_y)
-        own = [bar for bar in self.recipe.bar if split_tag(bar.metric)[1] == metric]
-        limits = [(limit, "to pass") for bar in own for limit in (bar.at_least, bar.at_most) if limit is not None]
-        limits += [(known.value, known.whose) for known in self.recipe.reference if split_tag(known.metric)[1] == metric]
+        metric_bars = [bar for bar in self.recipe.bar if split_tag(bar.metric)[1] == metric]
+        limits = [(limit, "to pass") for bar in metric_bars for limit in (bar.at_least, bar.at_most) if limit is not None]
+        limits += [(reference.value, reference.whose) for reference in self.recipe.reference if split_tag(reference.metric)[1] == metric]
         chart.show(
             [Line(name, history.series[tag]) for name, tag in zip(names, tags, strict=True)],
             end=history.steps,
             references=[Reference(value, label) for value, label in dict.fromkeys(limits)],
+            # The loop itself settles `log_every` at its start: that is no change of a person's.
             moments=[Moment(mark.step, mark.text) for mark in history.marks if mark.command or set(mark.settings) != {"train.log_every"}],
             smooth=SHARES[self.smooth],
             cursor=self.cursor,
@@ -164,17 +169,16 @@ class RunBoard(Board):
         )
 
     def _draw_notice(self, panel: Widget) -> None:
-        """What stands where the curves will be."""
+        """Show the run's state in the place of the curves, until there are values."""
         assert isinstance(panel, Lines)
         width, height = panel.size
         symbol, text, style = states.state_words(self.feed.state)
         message = self.feed.state.message if self.feed.state.alive else ""
         if self.feed.state.alive and not message:
-            message = {"starting": "importing, then reading data", "running": "the first values are on their way"}.get(
-                self.feed.state.state, ""
-            )
+            message = {"starting": "imports its code and reads its data", "running": "no values yet"}.get(self.feed.state.state, "")
         if not self.feed.caught_up:
-            symbol, text, message = "◌", "reading its log", ""
+            symbol, text, message = "◌", "reading the log", ""
+        # 72 cells at most, so that the line reads as one sentence in the middle.
         shown = strips.fit(f"{symbol} {text}" + (f": {message}" if message else ""), max(1, min(width, 72)))
         line = strips.line(width, [(" " * max(0, (width - len(shown.rstrip())) // 2), palette.plain), (shown.rstrip(), style)])
         panel.show([*[strips.line(width, [])] * max(0, height // 2 - 1), line])
@@ -182,17 +186,17 @@ class RunBoard(Board):
     # -- what keys do ------------------------------------------------------------------------------------------------------------
 
     def focus_next(self) -> None:
-        """Move the focus on."""
+        """Move the focus to the next panel."""
         ring = self.ring
         place = ring.index(self.focused) + 1 if self.focused in ring else 0
         self.focused = ring[place % len(ring)]
 
     def target(self) -> Widget | None:
-        """The panel that arrows act on: the one in focus, or the first below the charts."""
+        """The panel that the arrow keys act on: the one in focus, or the first below the charts."""
         return self.panel(self.focused or next(iter(self.place(self.size).tabs), ""))
 
     def move(self, across: int, down: int, *, page: bool = False) -> None:
-        """What arrows, or with `page` the bigger keys, do: a chart's cursor, a matrix's cell, a ROC's threshold, samples, text."""
+        """The arrow keys, or with `page` the page keys: a chart's cursor, a matrix's cell, a ROC curve's threshold, samples, text."""
         target = self.target()
         if isinstance(target, Chart):
             self.cursor = target.moved(self.cursor, (across + down) * (target.size.width // 8 if page else 1))
@@ -202,16 +206,17 @@ class RunBoard(Board):
             target.scroll_by(down * (max(1, target.size.height - 1) if page else 1))
 
     def clear(self) -> bool:
-        """Let go of a matrix's cell, or of the cursor; returns whether there was one."""
+        """Remove the choice of a matrix's cell, or the cursor; returns whether there was one."""
         target = self.target()
         if isinstance(target, SamplePanel) and target.clear():
             return True
-        had, self.cursor = self.cursor is not None, None
-        return had
+        was_set, self.cursor = self.cursor is not None, None
+        return was_set
 
     @on(Chart.Pointed)
     def _pointed(self, event: Chart.Pointed) -> None:
         event.stop()
         self.focused, self.cursor = event.chart.name or "", event.x
+        # Onto the nearest point: the mouse points between the steps that were logged.
         self.cursor = event.chart.moved(event.x, 0)
         self.post_message(self.Moved())

@@ -1,4 +1,4 @@
-"""The top of a run's screen: what it is, how it stands and how far it is; at its end, why it ended and what it reached."""
+"""The top of a run's screen: title, state and progress; after the end, its reason and the results."""
 
 import time
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ SPACE = "   "
 
 
 class RunHeader(Lines):
-    """The panel; as tall as what it has to say."""
+    """The panel; its height follows its content."""
 
     DEFAULT_CSS = "RunHeader { height: 2; }"
 
@@ -31,7 +31,7 @@ class RunHeader(Lines):
         self.summary = Summary(size=0)
 
     def follow(self, summary: Summary) -> None:
-        """Write it anew."""
+        """Draw it again."""
         self.summary = summary
         height = len(self.lines(self.size.width))
         if height != self.size.height:
@@ -46,7 +46,7 @@ class RunHeader(Lines):
 
 
 def title_line(feed: Feed, recipe: Recipe, width: int) -> Strip:
-    """Title, badges, device, state."""
+    """The first line: title, badges, device, state."""
     symbol, text, style = states.state_words(feed.state)
     history = feed.history
     left: list[strips.Part] = [(f" {one_line(recipe.title)}", palette.bold), ("  ", palette.plain)]
@@ -55,6 +55,7 @@ def title_line(feed: Feed, recipe: Recipe, width: int) -> Strip:
     if history.variant:
         left += [(f" {one_line(history.variant)} ", palette.badge), ("  ", palette.plain)]
     if width >= 100:
+        # A run's id begins with its start: 2026-01-31_174205.
         day, _, clock = feed.run.id[:17].partition("_")
         left.append((f"{day} {clock[:2]}:{clock[2:4]}", palette.faint))
     quiet = feed.quiet()
@@ -69,7 +70,7 @@ def title_line(feed: Feed, recipe: Recipe, width: int) -> Strip:
 
 
 def progress_line(feed: Feed, recipe: Recipe, width: int, now: float) -> Strip:
-    """A bar with step, epoch, rate, time and time left."""
+    """The second line: a bar, step, epoch, rate, time and time left."""
     history = feed.history
     rate = feed.rate()
     groups: list[list[strips.Part]] = []
@@ -80,6 +81,7 @@ def progress_line(feed: Feed, recipe: Recipe, width: int, now: float) -> Strip:
         groups.append([("epoch ", palette.faint), (epochs + f"/{recipe.train.epochs}" * (not recipe.train.steps), palette.plain)])
     if rate:
         groups.append([(formatting.rate(rate), palette.plain)])
+        # Batches of 1 make it the same figure as the rate, and runs without epochs do not count examples.
         if width >= 110 and recipe.train.batch_size > 1 and rate * recipe.train.batch_size >= 1 and history.steps_per_epoch:
             groups.append([(f"{formatting.count(rate * recipe.train.batch_size)} examples/s", palette.dim)])
     groups.append([(formatting.duration(feed.elapsed(now)), palette.plain)])
@@ -89,6 +91,7 @@ def progress_line(feed: Feed, recipe: Recipe, width: int, now: float) -> Strip:
     parts = strips.joined(groups, (SPACE if width >= 100 else "  ", palette.plain))
     room = width - 4 - sum(len(text) for text, _ in parts)
     share = min(1.0, history.step / history.steps) if history.steps else 0.0
+    # A shorter bar says less than the numbers.
     bar = _bar(share, room, states.state_style(feed.state.state)) if room >= 6 and history.steps else []
     return strips.line(width, [(" ", palette.plain), *bar, ("  " if bar else "", palette.plain), *parts])
 
@@ -99,7 +102,7 @@ def _bar(share: float, width: int, style: object) -> list[strips.Part]:
 
 
 def ending_lines(feed: Feed, recipe: Recipe, summary: Summary, width: int) -> list[Strip]:
-    """Why it ended and what can be done; its figures against the course's and the bars."""
+    """The lines of an ended run: the reason of its end, advice, and its results against the bars and the course's."""
     state = feed.state
     if feed.problem:
         return strips.paragraph(feed.problem, width, palette.bad, margin=1)
@@ -109,6 +112,7 @@ def ending_lines(feed: Feed, recipe: Recipe, summary: Summary, width: int) -> li
     cause = CAUSES.get(state.cause, state.cause)
     sentence = f"{state.state.capitalize()}: {cause}." if cause else f"{state.state.capitalize()}."
     message = one_line(state.message, 600)
+    # Messages often repeat the cause: say it once.
     if message and message.rstrip(".").casefold() not in sentence.casefold():
         sentence += f" {message}"
     reached = _reached(recipe, summary)
@@ -123,6 +127,7 @@ def ending_lines(feed: Feed, recipe: Recipe, summary: Summary, width: int) -> li
             lines.append(strips.line(width, row))
             row = []
         row += [(SPACE if row else " ", palette.plain), *group]
+    # Six lines at most: the charts below are what a person came for.
     return [*lines, strips.line(width, row)][:6] if row else lines[:6]
 
 
@@ -133,16 +138,16 @@ def _width(parts: Sequence[strips.Part]) -> int:
 def _reached(recipe: Recipe, summary: Summary) -> list[list[strips.Part]]:
     if not bars.is_judged(summary):
         why = "a DEMO" if summary.demo else "on stand-in data"
-        return [[(f"Nothing is judged: this run is {why}.", palette.warn)]] if recipe.bar else []
+        return [[(f"Not compared with the bars: this run is {why}.", palette.warn)]] if recipe.bar else []
     groups: list[list[strips.Part]] = []
-    for each in bars.judge(recipe, summary):
-        mark, style = ("", palette.dim) if each.passed is None else ("✓ ", palette.good) if each.passed else ("✗ ", palette.bad)
-        value = "not measured" if each.value is None else formatting.number(each.value)
-        known = [f"{known.whose} {formatting.number(known.value)}" for known in recipe.reference if known.metric == each.bar.metric]
+    for verdict in bars.judge(recipe, summary):
+        mark, style = ("", palette.dim) if verdict.passed is None else ("✓ ", palette.good) if verdict.passed else ("✗ ", palette.bad)
+        value = "not measured" if verdict.value is None else formatting.number(verdict.value)
+        references = [f"{other.whose} {formatting.number(other.value)}" for other in recipe.reference if other.metric == verdict.bar.metric]
         groups.append(
             [
-                (f"{mark}{bars.short_name(each.bar.metric)} {value}", style),
-                (f"  to pass {bars.wanted(each.bar)}" + (f", {known[0]}" if known else ""), palette.dim),
+                (f"{mark}{bars.short_name(verdict.bar.metric)} {value}", style),
+                (f"  to pass {bars.wanted(verdict.bar)}" + (f", {references[0]}" if references else ""), palette.dim),
             ]
         )
     return groups

@@ -1,4 +1,4 @@
-"""The rows of the list of runs: their columns, in which order, which are marked. Pure: from what the library knows to lines of cells."""
+"""The rows of the list of runs: their columns, their order, their marks. Pure functions from the library to lines of cells."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
@@ -29,53 +29,54 @@ COLUMNS: tuple[Column, ...] = (
     ("started", 10, "right"),
 )
 RISING = ("state", "recipe", "tags", "device")
-"""Columns of words, which begin with the first letter; of the others the largest stands first."""
+"""Columns of words: they sort from A to Z at first, all other columns from the largest value."""
 
 
 class Order(NamedTuple):
-    """By which column the rows are sorted; what has nothing there stands last either way."""
+    """The column that sorts the rows, and the direction; rows without a value are last in both directions."""
 
     column: str = "started"
     falls: bool = True
 
     def by(self, column: str) -> "Order":
-        """Sorted by this column; where it is already, the other way round."""
+        """The order by this column; in the other direction if it is this column already."""
         return Order(column, not self.falls if column == self.column else column not in RISING)
 
     def next(self, columns: Sequence[str]) -> "Order":
-        """Sorted by the column to the right of it."""
+        """The order by the next column to the right."""
         place = columns.index(self.column) + 1 if self.column in columns else 0
         return Order().by(columns[place % len(columns)]) if columns[place % len(columns)] != "started" else Order()
 
 
 def _columns(library: Library, width: int, states: int, titles: int, kept_for: str) -> list[Column]:
-    """The columns that fit, the least telling left out first, never the one sorted by; the rest goes to the title, and to the state.
+    """The columns that fit; the least useful go first, never the sorting one. Free room goes to the title and the state.
 
-    `states` and `titles` are how long the longest of each is.
+    `states` and `titles` are the lengths of the longest state and title.
     """
     tags = max((len(" ".join(entry.notes.tags)) for entry in library.entries.values()), default=0)
-    kept = [(name, min(max(tags, 6), 20) if name == "tags" else size, align) for name, size, align in COLUMNS if name != "tags" or tags]
+    fitting = [(name, min(max(tags, 6), 20) if name == "tags" else size, align) for name, size, align in COLUMNS if name != "tags" or tags]
+    # In this order they go; 24 cells stay for the title.
     for name in ("device", "started", "bars", "tags", "time"):
-        if sum(size + 2 for _, size, _ in kept) + 24 > width and (name != kept_for or name == Order().column):
-            kept = [column for column in kept if column[0] != name]
-    free = width - 2 - sum(size + 2 for _, size, _ in kept)
+        if sum(size + 2 for _, size, _ in fitting) + 24 > width and (name != kept_for or name == Order().column):
+            fitting = [column for column in fitting if column[0] != name]
+    free = width - 2 - sum(size + 2 for _, size, _ in fitting)
     spare = free - max(0, states - COLUMNS[0][1])
-    # A state that would be cut all the same takes nothing from the title.
+    # A long state ("failed: out of memory …") gets its full width only where 22 cells remain for the title; else it is cut anyway.
     title = min(TITLE_WIDTH, spare if spare >= 22 else max(22, min(titles, free)))
-    return [(name, size + (free - title if name == "state" else title if name == "recipe" else 0), align) for name, size, align in kept]
+    return [(name, size + (free - title if name == "state" else title if name == "recipe" else 0), align) for name, size, align in fitting]
 
 
 def columns(library: Library, width: int, filtered: str, order: Order) -> list[Column]:
-    """The columns that `run_rows` shows, from the left."""
+    """The columns of `run_rows`, from the left."""
     cells = [(entry, _run_cells(entry)) for entry in library.entries.values()]
-    shown = [each for entry, each in cells if matches(_text(entry, each), filtered)]
-    states, titles = (max((len(each[name][0]) for each in shown), default=0) for name in ("state", "recipe"))
+    shown = [row_cells for entry, row_cells in cells if matches(_text(entry, row_cells), filtered)]
+    states, titles = (max((len(row_cells[name][0]) for row_cells in shown), default=0) for name in ("state", "recipe"))
     return _columns(library, width, states, titles, order.column)
 
 
 def column_at(shown: Sequence[Column], x: int) -> str:
-    """The column whose head is at this cell of the row; "" beside them."""
-    start = 2
+    """The column whose heading is at this cell; "" beside the headings."""
+    start = 2  # after the mark
     for name, size, _ in shown:
         if start <= x < start + size + 2:
             return name
@@ -84,23 +85,24 @@ def column_at(shown: Sequence[Column], x: int) -> str:
 
 
 def run_rows(library: Library, width: int, filtered: str = "", order: Order | None = None, marked: Collection[str] = ()) -> list[Row]:
-    """Runs under the names of the columns, sorted, those that are marked with a sign."""
+    """The runs, sorted, below the names of the columns; marked runs have a sign."""
     order = order or Order()
     entries = sorted(library.entries.values(), key=lambda entry: entry.run.id, reverse=True)
     valued = [(_value(entry, order.column), entry) for entry in entries]
-    known = sorted((each for each in valued if each[0] is not None), key=lambda each: each[0], reverse=order.falls)
-    found = [(entry, _run_cells(entry)) for _, entry in [*known, *(each for each in valued if each[0] is None)]]
-    found = [(entry, cells) for entry, cells in found if matches(_text(entry, cells), filtered)]
+    with_value = sorted((pair for pair in valued if pair[0] is not None), key=lambda pair: pair[0], reverse=order.falls)
+    listed = [(entry, _run_cells(entry)) for _, entry in [*with_value, *(pair for pair in valued if pair[0] is None)]]
+    listed = [(entry, cells) for entry, cells in listed if matches(_text(entry, cells), filtered)]
     shown = columns(library, width, filtered, order)
     names: list[strips.Part] = []
     for name, size, align in shown:
         head = f"{name} {'▼' if order.falls else '▲'}" if name == order.column else name
         names.append((strips.fit(head, size, align) + "  ", palette.accent if name == order.column else palette.faint))
     rows = [Row("", strips.line(width, [("  ", palette.plain), *names]))]
-    for entry, cells in found:
+    for entry, cells in listed:
         parts: list[strips.Part] = [(f"{MARK} " if entry.run.id in marked else "  ", palette.accent)]
         for name, size, align in shown:
             text, style = cells[name]
+            # "failed" alone reads better than "failed: out of m…".
             if name == "state" and len(text) > size:
                 text = text.partition(":")[0]
             parts += [(strips.fit(text, size, align), style), ("  ", palette.plain)]
@@ -113,10 +115,10 @@ def _text(entry: Entry, cells: dict[str, tuple[str, Style]]) -> str:
 
 
 def _value(entry: Entry, column: str) -> Any:
-    """What a run is sorted by; None where it has nothing in this column."""
+    """A run's sort key for a column; None without a value."""
     summary, recipe = entry.summary, entry.recipe
     if column == "started":
-        return entry.run.id  # begins with the moment it was made
+        return entry.run.id  # it begins with the time of the start
     if column == "state":
         return (not entry.state.alive, entry.state.state, entry.state.cause)
     if column == "recipe":
@@ -130,15 +132,15 @@ def _value(entry: Entry, column: str) -> Any:
     if column == "time":
         return summary.seconds if summary.size > 0 else None
     if column == "bars":
-        judged = [each.passed for each in bars.judge(recipe, summary) if each.passed is not None] if recipe else []
+        judged = [verdict.passed for verdict in bars.judge(recipe, summary) if verdict.passed is not None] if recipe else []
         return sum(judged) / len(judged) if judged else None
     metric = bars.headline(recipe, summary) if recipe else ""
     value = bars.figure(recipe, summary, metric) if recipe and metric else None
-    return value if value is not None and value == value else None
+    return value if value is not None and value == value else None  # NaN has no place in an order
 
 
 def run_title(entry: Entry) -> str:
-    """What a run is of, and whether it counts."""
+    """A run's title, with DEMO or the variant of its data."""
     summary = entry.summary
     return entry.title + (" DEMO" if summary.demo else f" ({summary.variant})" if summary.variant else "")
 
@@ -155,7 +157,7 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
     metric = bars.headline(recipe, summary) if recipe else ""
     value = bars.figure(recipe, summary, metric) if recipe and metric else None
     judged = bars.judge(recipe, summary) if recipe else []
-    passed = [each.passed for each in judged if each.passed is not None]
+    passed = [verdict.passed for verdict in judged if verdict.passed is not None]
     title = run_title(entry)
     return {
         "state": (f"{symbol} {text}", style),
@@ -174,6 +176,6 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
 
 
 def no_runs(width: int, filtered: bool) -> Sequence[Strip]:
-    """What the pane says where no run is chosen."""
-    text = "No runs yet. Press 1, choose a recipe, and press Enter: it starts, and goes on when you leave."
-    return strips.paragraph("No run has these words; Esc shows all." if filtered else text, width, palette.dim)
+    """The text of the pane when no run is chosen."""
+    text = "No runs yet. Press 1, choose a recipe, and press Enter: it starts, and it goes on when you quit dlwb."
+    return strips.paragraph("No run matches these words; Esc shows all." if filtered else text, width, palette.dim)

@@ -1,4 +1,4 @@
-"""A panel for what a run shows besides scalars: pictures, a matrix, text, curves, points, a table. The newest, or an older one."""
+"""A panel for the samples of a run: pictures, a matrix, text, curves, points or a table. It shows the newest, or an older one."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -28,35 +28,35 @@ from workbench.tui.panels.roc import RocBody, is_roc
 from workbench.tui.panels.sheet import Sheet
 
 ORDER = (Matrix, Images, Curve, Scatter, Text, Table)
-"""What tells most stands first."""
+"""The order of the panels: the most informative kind first."""
 OLDER = 8
-"""Older lines that are drawn faint behind a moving one."""
+"""Most older lines that are drawn faint behind a moving one."""
 
 
 def group(history: History) -> dict[str, list[str]]:
-    """Tags by panel: the same metric is the same panel whatever its split; curves and points of one metric share one.
+    """The tags of each panel: a metric has one panel for all its splits, and its curves and points share it.
 
-    What the run says about its network stands last, as it never changes; a matrix's examples are seen through its cells.
+    The description of the network is last, because it never changes. A matrix's examples show in the matrix's own panel.
     """
-    found: dict[str, list[str]] = {}
+    panels: dict[str, list[str]] = {}
     tags = {tag: samples.latest for tag, samples in history.samples.items() if not belongs_to_a_matrix(history, tag)}
     curved = {split_tag(tag)[1] for tag, latest in tags.items() if isinstance(latest, Curve)}
     for tag, latest in tags.items():
         _, metric, series = split_tag(tag)
         shared = isinstance(latest, Curve) or (isinstance(latest, Scatter) and metric in curved)
-        found.setdefault(one_line(metric if shared or not series else f"{metric} {series}", 40), []).append(tag)
+        panels.setdefault(one_line(metric if shared or not series else f"{metric} {series}", 40), []).append(tag)
 
     def order(panel: tuple[str, list[str]]) -> tuple[bool, int]:
         return panel[1][0].startswith("model/"), ORDER.index(type(tags[panel[1][0]]))
 
-    return dict(sorted(found.items(), key=order))
+    return dict(sorted(panels.items(), key=order))
 
 
 Body = TypeVar("Body", bound=Widget)
 
 
 class SamplePanel(Vertical):
-    """`follow` says what to show; `back` goes through the older ones; `move` is what arrows do."""
+    """`follow` gives it the samples; `back` goes to older ones; `move` handles the arrow keys."""
 
     DEFAULT_CSS = """
     SamplePanel > Head { height: 1; }
@@ -67,7 +67,7 @@ class SamplePanel(Vertical):
         self.folder = folder
         self._title = name.partition(" ")[2]
         self.place: int | None = None
-        """Which sample is shown, from the oldest; None: the newest, whatever comes."""
+        """Index of the visible sample, from the oldest; None: always the newest."""
         self._at: float | None = None
         self._history = History()
         self._samples: list[Samples] = []
@@ -83,7 +83,7 @@ class SamplePanel(Vertical):
 
     @property
     def event(self) -> Tagged | None:
-        """What is shown."""
+        """The visible sample."""
         return self._event
 
     @property
@@ -92,15 +92,15 @@ class SamplePanel(Vertical):
 
     @property
     def _longest(self) -> Samples:
-        return max(self._samples, key=lambda each: len(each.events))
+        return max(self._samples, key=lambda samples: len(samples.events))
 
     @property
     def body(self) -> Widget | None:
-        """What shows the sample, below the first line."""
+        """The widget that shows the sample, below the first line."""
         return self.children[-1] if len(self.children) > 1 else None
 
     def follow(self, history: History, tags: Sequence[str], *, focused: bool = False, at: float | None = None) -> None:
-        """Show the newest of these tags, or after `at` changed those of that step; what is shown already is left alone."""
+        """Show the newest samples of these tags, or after a change of `at` those of that step; equal content is not drawn again."""
         self._focused, self._history = focused, history
         self._samples = [history.samples[tag] for tag in tags if tag in history.samples]
         if at != self._at and self._samples:
@@ -110,14 +110,14 @@ class SamplePanel(Vertical):
         self.update()
 
     def back(self, samples: int) -> None:
-        """Show an older one, or with a negative number a newer one."""
+        """Show an older sample, or with a negative number a newer one."""
         last = self.count - 1
         place = max(0, min(last, (last if self.place is None else self.place) - samples))
         self.place = None if place == last else place
         self.update()
 
     def move(self, across: int, down: int, *, page: bool = False) -> None:
-        """Arrows: over the cells of a matrix or along a ROC, if this panel has the focus; else to older samples, or in the text."""
+        """Arrow keys: they move over a matrix or a ROC curve if this panel has the focus; else to older samples, or in the text."""
         body = self.body
         if isinstance(body, Pair) and self._focused:
             body.move(across, down, page=page)
@@ -126,57 +126,60 @@ class SamplePanel(Vertical):
         elif isinstance(body, Lines):
             body.scroll_by(down * (max(1, body.size.height - 1) if page else 1))
         elif page:
+            # Eight presses reach the oldest of any number.
             self.back(-down * max(1, self.count // 8))
 
     def clear(self) -> bool:
-        """Let go of a cell that was chosen; returns whether there was one."""
+        """Remove the choice of a cell; returns whether there was one."""
         return isinstance(self.body, Pair) and self.body.clear()
 
     def on_pair_changed(self) -> None:
         self.query_one(Head).rebuild()
 
     def update(self) -> None:
-        """Bring head and body up to date."""
+        """Update the first line and the body."""
         if not self._samples or not self.is_mounted:
             return
+        # On the newest again: from now on it follows new ones.
         if self.place is not None and self.place >= self.count - 1:
             self.place = None
         chosen = self._chosen()
         self._event = chosen[0]
         older = self._older(chosen)
+        # Events are never changed after they are read, and the history holds them: identity is enough, and pictures are not decoded again.
         if tuple(map(id, [*chosen, *older])) != self._shown:
             self._shown = tuple(map(id, [*chosen, *older]))
             self._body(chosen, older)
         self.query_one(Head).rebuild()
 
     def _chosen(self) -> list[Tagged]:
-        """What is shown: of curves and points one each, of other things the one."""
+        """The samples to show: all curves and points of the panel, or one other sample."""
         if self.place is None:
-            chosen = [each.latest for each in self._samples]
+            chosen = [samples.latest for samples in self._samples]
         else:
             held = self._longest.events[self.place]
             chosen = []
-            for each in self._samples:
-                place = bisect_right([event.step for event in each.events], held.step) - 1
-                if each is self._longest or place >= 0:
-                    chosen.append(held if each is self._longest else each.events[place])
-        chosen.sort(key=lambda event: not isinstance(event, Scatter))  # points below lines
+            for samples in self._samples:
+                place = bisect_right([event.step for event in samples.events], held.step) - 1
+                if samples is self._longest or place >= 0:
+                    chosen.append(held if samples is self._longest else samples.events[place])
+        chosen.sort(key=lambda event: not isinstance(event, Scatter))  # points first, so that lines are drawn over them
         return chosen if isinstance(chosen[0], Curve | Scatter) else [max(chosen, key=lambda event: event.step)]
 
     def _older(self, chosen: Sequence[Tagged]) -> list[Curve]:
-        """Of straight lines among points some that were before, evenly spread: they show how the line moved."""
+        """Some earlier straight lines among points, evenly spread: they show how a decision boundary moved."""
         if not isinstance(chosen[0], Scatter):
             return []
-        found: list[Curve] = []
+        older: list[Curve] = []
         for samples in self._samples:
             before = [
                 event for event in samples.events if isinstance(event, Curve) and event.step < chosen[-1].step and len(event.x) <= STRAIGHT
             ]
-            found += [before[len(before) * place // OLDER] for place in range(OLDER)] if len(before) > OLDER else before
-        return found
+            older += [before[len(before) * place // OLDER] for place in range(OLDER)] if len(before) > OLDER else before
+        return older
 
     def head(self, width: int) -> Strip:
-        """Name, split, step, and which of how many; where it is narrow, less."""
+        """The first line: name, split, step, and the sample's number; less in a narrow panel."""
         title: strips.Part = (self._title, palette.heading if self._focused else palette.bold)
         event = self._event
         if event is None:
@@ -185,6 +188,7 @@ class SamplePanel(Vertical):
         step = f"  step {formatting.count(event.step)}"
         number = self.count if self.place is None else self.place + 1
         place = f"  {number} of {self.count}" if self.count > 1 else ""
+        # From the fullest form on; "sample" as a split says nothing, so that form is skipped.
         forms = [(f"  {split} ·{step[1:]}", place), (step, place), ("", place)]
         legend = self.body.words if isinstance(self.body, Pair) else ""
         chosen = isinstance(self.body, Pair) and self.body.explains and self._focused and bool(legend)
@@ -210,10 +214,10 @@ class SamplePanel(Vertical):
             else:
                 self._widget(Sheet).put(event)
         except (OSError, ValueError, Problem) as error:
-            self._widget(Sheet).put(Text(tag=event.tag, text=f"This cannot be shown: {one_line(str(error))}"))
+            self._widget(Sheet).put(Text(tag=event.tag, text=f"This sample cannot be shown: {one_line(str(error))}"))
 
     def _draw(self, chosen: Sequence[Tagged], older: Sequence[Curve]) -> None:
-        """Curves and points in one chart; a ROC with its threshold."""
+        """Draw curves and points in one chart; a ROC curve with its threshold."""
         curves = [self._read(event) for event in chosen if isinstance(event, Curve)]
         lines = [self._line(self._read(event), faint=True) for event in older]
         for event in chosen:
@@ -240,15 +244,15 @@ class SamplePanel(Vertical):
         return curve_line(one_line(series or split or metric, 40), event, faint=faint)
 
     def _widget(self, kind: type[Body]) -> Body:
-        """The body, of this kind; one of another kind makes room."""
+        """The body as a widget of this kind; it replaces a body of another kind."""
         body = self.body
         if isinstance(body, kind):
             return body
         if body:
             body.remove()
-        made = kind()
-        self.mount(made)
-        return made
+        widget = kind()
+        self.mount(widget)
+        return widget
 
 
 class Head(Lines):
@@ -260,8 +264,8 @@ class Head(Lines):
 
 
 def _inside(file: str) -> Path:
-    """A path below the run directory, refused where a log names another."""
+    """The path of a file in the run's folder. Raises Problem for a path that leaves it: a log is foreign text."""
     path = Path(file)
     if path.is_absolute() or ".." in path.parts or not file:
-        raise Problem(f"{one_line(file, 80) or 'Its file'} is not a file of this run.")
+        raise Problem(f"{one_line(file, 80) or 'The file of this sample'} is not a file of this run.")
     return path

@@ -1,4 +1,4 @@
-"""Sheet: a text with its prompt set off, a table with its columns aligned, or records one below the other."""
+"""Sheet: a text with its prompt, a table with aligned columns, or the records of a table one below the other."""
 
 import re
 from collections.abc import Sequence
@@ -12,11 +12,12 @@ from workbench.problems import one_line
 from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 
+# "49.7 kB", "12 %".
 AMOUNT = re.compile(r"[\d.,]+ [A-Za-z%]{1,3}")
 
 
 class Sheet(Lines):
-    """`put` gives it the event; with `records` each row of a table is a paragraph, its long words wrapped, and not a line."""
+    """`put` gives it the event; with `records` each row of a table is a paragraph with wrapped texts, and not one line."""
 
     def __init__(self, *, records: bool = False) -> None:
         super().__init__()
@@ -24,7 +25,7 @@ class Sheet(Lines):
         self._records = records
 
     def put(self, event: Tagged) -> None:
-        """Show another one."""
+        """Show this event."""
         self._event = event
         self.rebuild()
 
@@ -35,7 +36,7 @@ class Sheet(Lines):
 
 
 def sheet_lines(event: object, width: int, height: int = 0) -> list[Strip]:
-    """A text or a table in lines; nothing for other events. In `height` lines a table has room to wrap what is long in it."""
+    """The lines of a text or a table; none for other events. Within `height` lines a table wraps its long cells."""
     if isinstance(event, Text):
         prompt = strips.paragraph(f"› {event.prompt}", width - 1, palette.accent, "  ") if event.prompt else []
         return [*prompt, *text_lines(event.text, width)]
@@ -43,22 +44,22 @@ def sheet_lines(event: object, width: int, height: int = 0) -> list[Strip]:
 
 
 SPEAKER = re.compile(r"[A-Z][A-Z0-9 .'-]{0,40}:(?= |$)")
-"""Who speaks, as scripts have it at a line's beginning."""
+"""A speaker at the beginning of a line, as TV and theatre scripts have it: samples of the language models contain them."""
 
 
 def text_lines(text: str, width: int) -> list[Strip]:
-    """A text in lines, the names of those who speak set off."""
+    """A text in lines, with the names of speakers in another style."""
     lines: list[Strip] = []
     for paragraph in text.split("\n"):
         named = SPEAKER.match(paragraph)
-        for place, each in enumerate(strips.wrap(paragraph, width - 1)):
+        for place, text_line in enumerate(strips.wrap(paragraph, width - 1)):
             name = named.end() if named and not place else 0
-            lines.append(strips.line(width - 1, [(each[:name], palette.heading), (each[name:], palette.plain)]))
+            lines.append(strips.line(width - 1, [(text_line[:name], palette.heading), (text_line[name:], palette.plain)]))
     return lines
 
 
 LONG = 24
-"""Characters from which a word of a record gets lines of its own."""
+"""A longer text of a record gets its own lines."""
 
 
 def _paragraphs(table: Table, width: int) -> list[Strip]:
@@ -81,8 +82,8 @@ def _paragraphs(table: Table, width: int) -> list[Strip]:
 def _table(table: Table, width: int, height: int) -> list[Strip]:
     columns = [[row[place] for row in table.rows if place < len(row)] for place in range(len(table.columns))]
     numeric = [all(isinstance(value, float) for value in column) for column in columns]
-    # 49.7 kB, 512 B: amounts stand under each other, too
-    right = [each or all(AMOUNT.fullmatch(str(value)) for value in column) for each, column in zip(numeric, columns, strict=True)]
+    # Amounts like 49.7 kB and 512 B are aligned to the right as numbers are.
+    right = [is_number or all(AMOUNT.fullmatch(str(value)) for value in column) for is_number, column in zip(numeric, columns, strict=True)]
     whole = [all(isinstance(value, float) and value % 1 == 0 for value in column) for column in columns]
 
     def cell(value: str | float, place: int) -> str:
@@ -95,12 +96,13 @@ def _table(table: Table, width: int, height: int) -> list[Strip]:
     sizes = [max(min(len(name), 12), size) for name, size in zip(table.columns, below, strict=True)]
     gap = "  " if sum(min(size, LONG) for size in below) + 2 * len(sizes) - 2 < width else " "
     room = width - 1 - len(gap) * (len(sizes) - 1)
-    # A heading gives way before what stands below it, unless that is a long text.
+    # Where room is missing, headings are cut before the values below them, except above long texts.
     for place in sorted(range(len(sizes)), key=lambda place: below[place] - sizes[place]):
         missing = sum(min(size, LONG) for size in sizes) - room
         sizes[place] = max(min(sizes[place], max(4, below[place])), sizes[place] - max(0, missing))
-    for place, name in enumerate(table.columns):  # headings whole, where that costs nothing
+    for place, name in enumerate(table.columns):  # whole headings, where there is room left
         sizes[place] += max(0, min(len(name) - sizes[place], room - sum(sizes)))
+    # A cut word can still be read; a cut number is a wrong number. Numbers are cut only when no column of words is left to cut.
     words_first = [place for place, number in enumerate(numeric) if not number] or list(range(len(sizes)))
     while sizes and sum(sizes) > room and max(sizes) > 4:
         widest = max(words_first, key=lambda place: sizes[place])
@@ -118,9 +120,9 @@ def _table(table: Table, width: int, height: int) -> list[Strip]:
 
 
 def _wrapped(cells: Sequence[str], sizes: Sequence[int], deep: int) -> list[list[str]]:
-    """A row as lines, at most `deep` of them: what does not fit in them is in the last, to be cut."""
+    """A row as at most `deep` lines; the last line holds all the rest, and is cut when it is drawn."""
     if deep < 2 or all(len(cell) <= size for cell, size in zip(cells, sizes, strict=False)):
         return [list(cells)]
-    found = [strips.wrap(cell, size) for cell, size in zip(cells, sizes, strict=False)]
-    columns = [[*lines[: deep - 1], " ".join(lines[deep - 1 :])] for lines in found]
-    return [[lines[place] if place < len(lines) else "" for lines in columns] for place in range(min(deep, max(map(len, found))))]
+    wrapped = [strips.wrap(cell, size) for cell, size in zip(cells, sizes, strict=False)]
+    columns = [[*lines[: deep - 1], " ".join(lines[deep - 1 :])] for lines in wrapped]
+    return [[lines[place] if place < len(lines) else "" for lines in columns] for place in range(min(deep, max(map(len, wrapped))))]

@@ -1,4 +1,4 @@
-"""The line between charts and samples: the names of all panels below; those on the screen are bright. A click shows one."""
+"""The line between charts and samples: the names of all panels below; visible panels are bright. A click shows a panel."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ from workbench.tui.panels.lines import Lines
 
 
 class TabBar(Lines):
-    """`follow` says what there is."""
+    """`follow` gives it the tabs."""
 
     class Chosen(Message):
-        """A name was clicked."""
+        """A click on a name."""
 
         def __init__(self, name: str) -> None:
             super().__init__()
@@ -29,7 +29,7 @@ class TabBar(Lines):
         self._notes: Sequence[str] = ()
 
     def follow(self, tabs: list[tuple[str, str]], shown: frozenset[str], focus: str, notes: Sequence[str] = ()) -> None:
-        """(name, label) of every tab, the names that are on the screen, the one in focus, and notes for the right edge, if they fit."""
+        """Show (name, label) of every tab, with the visible names, the name in focus, and notes for the right edge."""
         self._tabs, self._shown, self._focus, self._notes = tabs, shown, focus, notes
         self.rebuild()
 
@@ -50,7 +50,7 @@ class TabBar(Lines):
         return [strips.line(width, [*parts, (fill, palette.faint)], [(self._note, palette.faint)])]
 
     def _fitting(self, width: int) -> list[tuple[str, str]]:
-        """The tabs that have room: those on the screen, with as many before and after them as the notes leave."""
+        """The tabs that fit: the visible panels, with as many before and after them as there is room for beside the notes."""
         tabs = list(self._tabs)
         room = width - cell_len(self._note) - 1
 

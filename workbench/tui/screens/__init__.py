@@ -1,1 +1,1 @@
-"""The screens: home, one run, help, questions."""
+"""The screens: lists, one run, forms, trying a network, help, questions."""

@@ -1,4 +1,4 @@
-"""A small form over the run's screen: what a sample should be made of, or settings to change while the run goes on."""
+"""A small form over the run's screen: the request for a sample, or live changes of settings."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ from workbench.tui.panels.form import OPEN, FormKeys, FormPanel
 
 
 class AskScreen(FormKeys, ModalScreen[dict[str, Any] | None]):
-    """Dismisses with the values, or None; with `changes` only with those that were changed."""
+    """Returns the values, or None; with `changes` only the changed values."""
 
     DEFAULT_CSS = """
     AskScreen { align: center middle; background: $ground 60%; }
@@ -26,8 +26,8 @@ class AskScreen(FormKeys, ModalScreen[dict[str, Any] | None]):
     }
     """
     KEYS: ClassVar[tuple[Key, ...]] = (
-        Key("escape", "close", "close", "Close it, nothing is done", "Esc"),
-        Key("enter", "send", "", "Do it with these values", "⏎"),
+        Key("escape", "close", "close", "Close the form and do nothing", "Esc"),
+        Key("enter", "send", "", "Send these values", "⏎"),
         *OPEN,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -47,11 +47,12 @@ class AskScreen(FormKeys, ModalScreen[dict[str, Any] | None]):
 
     @on(FormPanel.Changed)
     def _fit(self) -> None:
-        """Room for every field, and for the longest help."""
+        """Make room for every field and the longest help."""
+        # Border and padding take 4 rows and 6 columns; 84 and 96 % stand in the stylesheet above.
         self.panel.styles.height = 4 + self.panel.tallest(max(20, min(84, self.app.size.width * 96 // 100) - 6))
 
     def action_press(self, name: str) -> None:
-        """A key that the line which is typed in leaves over."""
+        """A key that the line of text does not take itself."""
         getattr(self, f"do_{name}")()
 
     def do_close(self) -> None:

@@ -1,4 +1,4 @@
-"""Runs side by side: their curves in one chart a metric, the settings that differ, what each reached. Live ones go on."""
+"""Runs side by side: their curves in one chart for each metric, the settings that differ, their results. Live runs are followed."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -28,15 +28,16 @@ from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.run_board import logarithmic
 from workbench.tui.screens.key_screen import KeyScreen
 
+# 0.5 ms only lets the event loop handle a key between two slices.
 READ, LOOK = 0.0005, 1.0
-"""Seconds until the next slice of a log that is not read to its end, and until the next look at all of them."""
+"""Seconds until the next slice while a log is not read to its end, and else until the next look at all logs."""
 CHART_ROWS = 8
 SPLITS = ("valid", "train")
-"""Which curves are shown first; test has one point, which stands among the figures."""
+"""Splits in order of preference; test has only one point, which is among the figures."""
 
 
 class CompareScreen(KeyScreen):
-    """Opened from the list of runs, with the marked ones."""
+    """Opens from the list of runs, with the marked runs."""
 
     DEFAULT_CSS = """
     CompareScreen #names { height: auto; max-height: 6; padding: 0 1; }
@@ -48,14 +49,14 @@ class CompareScreen(KeyScreen):
     CompareScreen.narrow #table { width: 100%; height: 1fr; border-left: none; border-top: solid $frame; }
     """
     KEYS: ClassVar[tuple[Key, ...]] = (
-        Key("escape", "back", "back", "Back to the list", "Esc"),
-        Key("v", "split", "train/valid", "The curves of another split"),
-        Key("tab", "next", "more charts", "The next charts, where not all fit", "Tab"),
-        Key("y", "log_y", "log y", "Logarithmic y-axes, linear ones, or each as its values are"),
+        Key("escape", "back", "back", "Go back to the list", "Esc"),
+        Key("v", "split", "train/valid", "Show the curves of the next split"),
+        Key("tab", "next", "more charts", "Show the next charts, where not all fit", "Tab"),
+        Key("y", "log_y", "log y", "Make all y-axes logarithmic, all linear, or each by its values"),
         Key("up", "up", "", "Scroll the tables up", "↑"),
         Key("down", "down", "scroll", "Scroll the tables down", "↓"),
-        Key("pageup", "page_up", "", "A page up", "PgUp"),
-        Key("pagedown", "page_down", "", "A page down", "PgDn"),
+        Key("pageup", "page_up", "", "Scroll one page up", "PgUp"),
+        Key("pagedown", "page_down", "", "Scroll one page down", "PgDn"),
         *keys.ALWAYS,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -91,6 +92,7 @@ class CompareScreen(KeyScreen):
         self.call_after_refresh(self.draw)
 
     def _look(self) -> None:
+        # The timer may fire once more after the screen is gone.
         if not self.is_attached:
             return
         for feed in self.feeds:
@@ -100,7 +102,7 @@ class CompareScreen(KeyScreen):
         self.set_timer(LOOK if all(feed.caught_up for feed in self.feeds) else READ, self._look)
 
     def draw(self) -> None:
-        """Bring everything up to date, where anything changed."""
+        """Update everything, if anything changed."""
         now = (*(feed.history.version for feed in self.feeds), *(feed.state for feed in self.feeds), self.split, self.page, self.log_y)
         if now == self._drawn or not self.is_active or not self.size:
             return
@@ -120,9 +122,9 @@ class CompareScreen(KeyScreen):
         return [*(split for split in SPLITS if split in tags), *sorted(tags - {*SPLITS, "system", "test"})]
 
     def _metrics(self) -> list[str]:
-        """The rest of the tags of this split: each its own chart, with a line for each run that has it."""
-        found = [tag for side in self._sides for tag in side.history.series if split_tag(tag)[0] == self.split]
-        return list(dict.fromkeys(tag.removeprefix(f"{self.split}/") for tag in found))
+        """The metrics of this split: each has a chart, with a line for each run that logs it."""
+        tags = [tag for side in self._sides for tag in side.history.series if split_tag(tag)[0] == self.split]
+        return list(dict.fromkeys(tag.removeprefix(f"{self.split}/") for tag in tags))
 
     def _draw_charts(self) -> None:
         splits = self._splits()
@@ -135,6 +137,7 @@ class CompareScreen(KeyScreen):
         self.page %= max(1, -(-len(metrics) // fitting))
         shown = metrics[self.page * fitting : (self.page + 1) * fitting]
         place.styles.grid_size_columns = min(columns, len(shown)) or 1
+        # Charts are reused: to mount a widget costs a layout of the whole screen.
         charts = list(self.query(Chart))
         for chart in charts[len(shown) :]:
             chart.remove()
@@ -156,7 +159,7 @@ class CompareScreen(KeyScreen):
     # -- words -----------------------------------------------------------------------------------------------------------------
 
     def _color(self, slot: int) -> Style:
-        for chart in self.query(Chart):
+        for chart in self.query(Chart):  # any chart: it knows the colours of series in this theme
             return chart.style_for(SERIES + slot % SLOTS) + Style(bgcolor=palette.plain.bgcolor)
         return palette.plain
 
@@ -164,7 +167,7 @@ class CompareScreen(KeyScreen):
         lines = []
         for slot, (side, feed) in enumerate(zip(self._sides, self.feeds, strict=False)):
             symbol, text, style = states.state_words(feed.state)
-            what = f"  {side.recipe.title}" if len({each.recipe.title for each in self._sides}) > 1 or not slot else ""
+            what = f"  {side.recipe.title}" if len({other.recipe.title for other in self._sides}) > 1 or not slot else ""
             done = f"{formatting.count(side.summary.step)} steps  {formatting.duration(side.summary.seconds)} "
             parts = [("━━ ", self._color(slot)), (side.name, palette.bold), (what, palette.dim)]
             lines.append(strips.line(width, parts, [(f"  {symbol} {text.partition(':')[0]}  ", style), (done, palette.faint)]))
@@ -177,13 +180,13 @@ class CompareScreen(KeyScreen):
         settings, figures = compare.differing(self._sides), compare.figures(self._sides)
         named = [12, *(len(_short(row.name)) for row in settings), *(len(bars.short_name(row.metric)) for row in figures)]
         label = min(max(named) + 1, max(width // 3, width - len(self._sides) * (max(map(len, self.names)) + 3)))
-        each = max(6, (width - label) // len(self._sides) - 1)
+        cell_width = max(6, (width - label) // len(self._sides) - 1)
         blank = strips.line(width, [])
 
         def written(name: str, cells: Sequence[strips.Part]) -> Strip:
             parts: list[strips.Part] = [(strips.fit(name, label), palette.dim)]
             for text, style in cells:
-                parts += [(" ", palette.plain), (strips.fit(text, each, "right"), style)]
+                parts += [(" ", palette.plain), (strips.fit(text, cell_width, "right"), style)]
             return strips.line(width, parts)
 
         heads = [(name, self._color(slot)) for slot, name in enumerate(self.names)]
@@ -194,7 +197,7 @@ class CompareScreen(KeyScreen):
         ]
         lines.append(written("", heads))
         for row in settings:
-            texts = [strips.wrap(value, each) for value in row.values]
+            texts = [strips.wrap(value, cell_width) for value in row.values]
             for place in range(max(map(len, texts))):
                 cells = [(text[place] if place < len(text) else "", palette.plain) for text in texts]
                 lines.append(written(_short(row.name) if not place else "", cells))
@@ -212,7 +215,7 @@ class CompareScreen(KeyScreen):
 
     def refusal(self, name: str) -> str:
         if name == "split" and len(self._splits()) < 2:
-            return "There are curves of one split only."
+            return "All curves are of one split."
         return ""
 
     def do_back(self) -> None:
@@ -229,7 +232,7 @@ class CompareScreen(KeyScreen):
 
     def do_log_y(self) -> None:
         self.log_y = {None: True, True: False, False: None}[self.log_y]
-        kind = {None: "each as its values are", True: "all logarithmic", False: "all linear"}[self.log_y]
+        kind = {None: "each by its values", True: "all logarithmic", False: "all linear"}[self.log_y]
         self.notify(f"y-axes: {kind}", timeout=2)
         self.draw()
 

@@ -1,4 +1,4 @@
-"""The list of data sets: where each is, what it is, which recipes use it. Fetches, verifies, removes, and looks into them."""
+"""The list of data sets: state, description, recipes that use it. Fetches, verifies, removes and previews data sets."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -19,19 +19,19 @@ from workbench.tui.panels.rows import Row
 from workbench.tui.screens.list import MOVING, ListScreen
 
 TICK = 0.25
-"""Seconds between two drawings while something is fetched."""
+"""Seconds between two drawings during a download."""
 
 
 class DataScreen(ListScreen):
-    """What is fetched goes on while other screens are shown."""
+    """The list; downloads go on while other screens are open."""
 
     NAME = "data"
     KEYS: ClassVar[tuple[Key, ...]] = (
-        Key("enter", "open", "look", "Look into the set: sizes, classes, samples", "⏎"),
-        Key("f", "fetch", "fetch", "Fetch the set, or stop fetching it; what came is kept"),
-        Key("x", "halt", "", "Stop fetching it"),
-        Key("v", "verify", "verify", "Hash its files again"),
-        Key("delete", "remove", "remove", "Delete what was downloaded, after asking", "Del"),
+        Key("enter", "open", "look", "Preview the data set: sizes, classes, samples", "⏎"),
+        Key("f", "fetch", "fetch", "Fetch the data set, or stop fetching; the downloaded part is kept"),
+        Key("x", "halt", "", "Stop fetching the data set"),
+        Key("v", "verify", "verify", "Compute the hashes of the files again and check them"),
+        Key("delete", "remove", "remove", "Delete the downloaded files, after a question", "Del"),
         *MOVING,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -39,8 +39,8 @@ class DataScreen(ListScreen):
     def __init__(self) -> None:
         super().__init__()
         self.jobs: dict[str, Job] = {}
-        """The newest of each set."""
-        self.found: list[Stored] = []
+        """The newest job of each data set, by its reference."""
+        self.data_sets: list[Stored] = []
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -52,20 +52,20 @@ class DataScreen(ListScreen):
 
     @property
     def chosen(self) -> Stored | None:
-        """The set under the cursor."""
+        """The data set under the cursor."""
         key = self.rows.key
-        return next((each for each in self.found if each.reference == key), None)
+        return next((data_set for data_set in self.data_sets if data_set.reference == key), None)
 
     def make_rows(self, width: int) -> Sequence[Row]:
-        self.found = stored.everything()
-        return data_rows.rows(self.found, self.jobs, width, self.words)
+        self.data_sets = stored.everything()
+        return data_rows.rows(self.data_sets, self.jobs, width, self.words)
 
     def pane_lines(self, width: int) -> Sequence[Strip]:
         chosen = self.chosen
         return data_rows.pane(chosen, self.jobs.get(chosen.reference), self.library, width) if chosen else []
 
     def running(self, what: str = "") -> Job | None:
-        """What is done now with the set under the cursor."""
+        """The job that runs now on the data set under the cursor."""
         job = self.jobs.get(self.rows.key)
         return job if job and job.state == "running" and what in ("", job.what) else None
 
@@ -76,28 +76,34 @@ class DataScreen(ListScreen):
         if not chosen:
             return "There is no data set here."
         if name == "halt":
-            return "" if self.running("fetch") else "It is not being fetched."
+            return "" if self.running("fetch") else "This data set is not being fetched."
         if chosen.state == "nowhere":
             return (
-                "Nobody has it to fetch: its variants can be had." if not chosen.about.files else "Only a mirror has it: set DLWB_MIRROR."
+                "This name has no files of its own: choose one of its variants."
+                if not chosen.about.files
+                else "Only a mirror has this data set: set DLWB_MIRROR."
             )
         if name == "open":
             return "It is not here yet: f fetches it." if chosen.state == "fetch" else ""
         if name == "fetch":
-            known = {
-                "here": "It is here already.",
-                "mirror": "It is in the mirror already.",
-                "package": "It is here: it needs no download.",
+            reasons = {
+                "here": "This data set is already here.",
+                "mirror": "This data set is already in the mirror.",
+                "package": "This data set is here: it needs no download.",
             }
-            return known.get(chosen.state, "")
+            return reasons.get(chosen.state, "")
         if self.running():
-            return "Something is being done with it: wait, or stop it with x."
+            return "A job on this data set is running: wait, or stop it with x."
         if chosen.state == "package":
-            return "It comes with a package: there is no file of its own."
+            return "This data set is part of a package: it has no files of its own."
         if name == "verify":
             return "It is not here yet: f fetches it." if chosen.state == "fetch" else ""
         if not stored.downloaded(chosen.name, chosen.variant):
-            return "It is in the mirror, which is never changed." if chosen.state == "mirror" else "Nothing of it was downloaded."
+            return (
+                "The mirror has this data set, and dlwb never changes a mirror."
+                if chosen.state == "mirror"
+                else "No file of it is downloaded."
+            )
         return ""
 
     def do_open(self) -> None:
@@ -122,9 +128,10 @@ class DataScreen(ListScreen):
         self._begin("verify")
 
     def _begin(self, what: str) -> None:
-        app = self.app  # a screen knows its app in the app's own thread only
+        app = self.app  # `ended` runs in the job's thread, and there a screen does not know its app
 
         def ended(job: Job) -> None:
+            # A download may end while the program closes: then nobody listens.
             if app.is_running:
                 app.call_from_thread(self._tell, job)
 
@@ -135,8 +142,8 @@ class DataScreen(ListScreen):
     def _tell(self, job: Job) -> None:
         if self.is_active:
             self.fill()
-        if not self.is_active or self.rows.key != job.each.reference:  # else its pane says it
-            self.services.say(job.said, warning=job.state == "failed")
+        if not self.is_active or self.rows.key != job.data_set.reference:  # else the pane shows the message
+            self.services.say(job.message, warning=job.state == "failed")
 
     def do_remove(self) -> None:
         from workbench.tui.screens.question import QuestionScreen
@@ -144,7 +151,7 @@ class DataScreen(ListScreen):
         chosen = self.chosen
         if chosen:
             freed = size(files.taken(home(chosen.name, chosen.variant)))
-            text = f"What was downloaded or unpacked of it goes, {freed}. Runs keep what they have read; a new one fetches it again."
+            text = f"This deletes its downloaded and unpacked files, {freed}. Running runs go on; a new run fetches the files again."
             question = QuestionScreen("Remove this data set?", [(chosen.about.title, True), (text, False)], "remove it")
             self.app.push_screen(question, lambda answer: self._remove(chosen) if answer else None)
 

@@ -1,4 +1,4 @@
-"""The finder (ctrl+p): recipes, runs and what keys do, by a few letters of their names. Textual's command palette with our commands."""
+"""The finder (ctrl+p): finds recipes, runs and actions by a few letters of their names. Textual's command palette with our commands."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,47 +13,48 @@ from workbench.tui.panels.run_rows import run_title
 from workbench.tui.screens.key_screen import KeyScreen
 
 
-class Found(NamedTuple):
-    """One thing that can be done."""
+class Action(NamedTuple):
+    """One action that a person can choose."""
 
     name: str
     help: str
     do: Callable[[], None]
 
 
-def commands(screen: KeyScreen) -> Iterator[Found]:
-    """All that can be done from a screen: its keys, then themes, recipes and runs."""
+def commands(screen: KeyScreen) -> Iterator[Action]:
+    """All actions on a screen: its keys, then themes, recipes and runs."""
     services = screen.services
     for key in screen.KEYS:
-        if key.name not in ("palette", "up", "down"):
-            yield Found(f"{key.help}  ({key.cap})", screen.refusal(key.name), partial(screen.action_press, key.name))
+        if key.name not in ("palette", "up", "down"):  # the finder is open, and moves are no use from here
+            yield Action(f"{key.help}  ({key.cap})", screen.refusal(key.name), partial(screen.action_press, key.name))
     for theme in palette.THEMES:
-        yield Found(f"Colours: {theme}", "", partial(services.wear, theme))
+        yield Action(f"Colours: {theme}", "", partial(services.wear, theme))
     for shelved in services.library.shelf:
-        yield Found(f"Recipe: {shelved.title}", shelved.path.stem, partial(services.show_recipe, str(shelved.path)))
+        yield Action(f"Recipe: {shelved.title}", shelved.path.stem, partial(services.show_recipe, str(shelved.path)))
     for entry in services.library.entries.values():
-        yield Found(f"Run: {run_title(entry)}", entry.run.id, partial(services.open_run, entry.run))
+        yield Action(f"Run: {run_title(entry)}", entry.run.id, partial(services.open_run, entry.run))
 
 
 class Commands(Provider):
-    """What the palette asks."""
+    """The source of the palette's entries."""
 
     async def discover(self) -> Hits:
-        for found in self._all():
-            yield DiscoveryHit(Text(found.name), found.do, found.name, escape(found.help) or None)
+        for action in self._all():
+            # Text and `escape`: titles of recipes are foreign text, and the palette reads plain strings as markup.
+            yield DiscoveryHit(Text(action.name), action.do, action.name, escape(action.help) or None)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for found in self._all():
-            score = max(matcher.match(found.name), matcher.match(found.help))
+        for action in self._all():
+            score = max(matcher.match(action.name), matcher.match(action.help))
             if score > 0:
-                yield Hit(score, Text(found.name), found.do, found.name, escape(found.help) or None)
+                yield Hit(score, Text(action.name), action.do, action.name, escape(action.help) or None)
 
-    def _all(self) -> Iterator[Found]:
+    def _all(self) -> Iterator[Action]:
         if isinstance(self.screen, KeyScreen):
             yield from commands(self.screen)
 
 
 def finder() -> CommandPalette:
     """The screen of the finder."""
-    return CommandPalette(providers=[Commands], placeholder="recipe, run, or what to do")
+    return CommandPalette(providers=[Commands], placeholder="recipe, run or action")

@@ -1,4 +1,4 @@
-"""Before a start: every setting of a recipe, what it may be, what differs from the recipe; the device; what the start would come to."""
+"""The form before a start: every setting of a recipe with its allowed values and changes, the device, and what the start would mean."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,16 +25,17 @@ from workbench.tui.screens.key_screen import KeyScreen
 if TYPE_CHECKING:
     from textual.widgets import Input
 
+# A look runs NVIDIA's library and reads the processes on each GPU.
 EVERY = 3.0
-"""Seconds between two looks at the devices."""
+"""Seconds between two looks at the devices: other people's jobs come and go."""
 WARNINGS = 4
-"""Warnings that are shown at once."""
+"""Most warnings that are visible at once."""
 START = "start"
-"""The key of the first row."""
+"""The key of the first row, which starts the run."""
 
 
 class FormScreen(FormKeys, KeyScreen):
-    """Opened from the list of recipes, and from a run that is to be started again."""
+    """Opens from the list of recipes, and from a run that a person starts again."""
 
     PASSING = True
     KEYS: ClassVar[tuple[Key, ...]] = (
@@ -42,15 +43,15 @@ class FormScreen(FormKeys, KeyScreen):
             "enter",
             "edit",
             "change",
-            "Type a value, or take the next choice; on the first row: start. A digit begins a value at once, . or ~ a path",
+            "Type a value, or take the next choice; on the first row: start. A digit begins a value, . or ~ begins a path",
             "⏎",
         ),
-        Key("s,ctrl+s", "start", "start", "Start with these settings", "s ^s"),
-        Key("backspace,delete", "reset", "as in the recipe", "Give the setting its value in the recipe again", "⌫ Del"),
+        Key("s,ctrl+s", "start", "start", "Start a run with these settings", "s ^s"),
+        Key("backspace,delete", "reset", "as in the recipe", "Set the setting back to its value in the recipe", "⌫ Del"),
         Key("slash", "filter", "find", "Show only settings with these words", "/"),
         *TURN,
         *WALK,
-        Key("escape", "back", "back", "Leave what is being typed; then the filter; then the form: nothing was started", "Esc"),
+        Key("escape", "back", "back", "Leave the typing, then the filter, then the form, without a start", "Esc"),
         *keys.ALWAYS,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -58,6 +59,7 @@ class FormScreen(FormKeys, KeyScreen):
     def __init__(self, loaded: Loaded, changes: dict[str, str] | None = None) -> None:
         super().__init__()
         self.form = RecipeForm(loaded, changes)
+        # The form paints at once with what is always there; `_look` brings the GPUs.
         self.machine = Machine((Device("cpu", "CPU"),))
         self._past: list[Past] = []
 
@@ -89,15 +91,15 @@ class FormScreen(FormKeys, KeyScreen):
         first, *rest = start(self.form, self.outlook, key == START, width)
         return [Row(START, first), *(Row("", strip) for strip in rest)]
 
-    # -- the machine, looked at beside ---------------------------------------------------------------------------------------------
+    # -- the machine, looked at in a thread ----------------------------------------------------------------------------------------
 
     def _look(self, before: Machine | None) -> None:
         def work() -> None:
-            self.app.call_from_thread(self._seen, look(before))
+            self.app.call_from_thread(self._looked, look(before))
 
         self.run_worker(work, thread=True, exit_on_error=False)
 
-    def _seen(self, machine: Machine) -> None:
+    def _looked(self, machine: Machine) -> None:
         if not self.is_attached:
             return
         self.machine = machine
@@ -115,18 +117,20 @@ class FormScreen(FormKeys, KeyScreen):
 
     @on(FormPanel.Changed)
     def fill(self) -> None:
-        """Write everything anew; only what changed is painted."""
+        """Draw everything again; only the changed rows are painted."""
         self._describe_device()
         head = self.query_one("#outlook", Lines)
+        # Never more than half of the screen: the fields are what a person came for.
         head.styles.height = min(len(self._head(max(8, (self.size.width or 80) - 2))), self.size.height // 2 or 5)
         head.rebuild()
         self.panel.rebuild()
         self.query_one(KeyBar).rebuild()
 
     def _describe_device(self) -> None:
-        """The devices of this machine, where the project can use them, and who is on them."""
+        """Describe in the device's field the devices that the project can use, with the programs on them."""
         field, schema = self.form.fields[DEVICE], self.form.base.schema
         kinds, devices = schema.devices if schema else ("cpu",), self.machine.devices
+        # The recipe may name a device of another machine: it stays as it is, and the preflight says what is wrong.
         field.choices = ["auto", "cpu", *[device.name for device in devices if device.name != "cpu" and "cuda" in kinds]]
         device = self.outlook.device
         field.note = f"→ {device.name}: {described(device)}" if field.text == "auto" else described(device)
@@ -150,9 +154,9 @@ class FormScreen(FormKeys, KeyScreen):
             where = next(iter(problems))
             return f"{where or 'The recipe'}: {problems[where]}"
         if name in ("left", "right") and not (field and field.choices):
-            return "Enter types a value here." if field else "Enter starts it."
+            return "This row has no choices: Enter lets you type a value." if field else "Enter starts the run."
         if name == "reset" and not (field and field.changed):
-            return "This is as in the recipe already."
+            return "This setting already has the recipe's value."
         return ""
 
     def do_start(self) -> None:
@@ -192,8 +196,9 @@ class FormScreen(FormKeys, KeyScreen):
     # -- typing ----------------------------------------------------------------------------------------------------------------------
 
     def on_key(self, event: events.Key) -> None:
-        """A digit, a sign or a bracket begins a value, and a dot or a tilde a path."""
+        """A digit, a sign or a bracket begins a value, and a dot or a tilde begins a path."""
         field, text = self.panel.field, event.character
+        # Letters are keys of this screen; of a field with choices only paths are typed (a checkpoint of one's own).
         if text and field and not isinstance(self.focused, Entry) and text in (".~" if field.choices else "0123456789.-[") and field.typed:
             event.stop()
             self.panel.edit(text)
@@ -213,11 +218,11 @@ class FormScreen(FormKeys, KeyScreen):
         else:
             self._close_filter()
             if self.panel.words and self.panel.key == START:
-                self.panel.move(1)  # Enter again changes what was found, and starts nothing
+                self.panel.move(1)  # a second Enter changes the setting that was found, and does not start
 
 
 def head(form: RecipeForm, preflight: Outlook, machine: Machine, width: int) -> list[Strip]:
-    """Which recipe, how long and how much memory, and what speaks against a start."""
+    """The lines above the fields: recipe, time, memory, warnings."""
     changed = len(form.changes)
     count = f"{changed} change{'s' * (changed != 1)} " if changed else "as in the recipe "
     title: list[strips.Part] = [(" Start  ", palette.heading), (one_line(form.base.recipe.title), palette.bold)]
@@ -228,7 +233,7 @@ def head(form: RecipeForm, preflight: Outlook, machine: Machine, width: int) -> 
     for label, text in (("time", time), ("memory", memory)):
         lines.append(strips.line(width, [(strips.fit(f" {label}", 9), palette.faint), (text, palette.plain)]))
     if not machine.whole and len(machine.devices) > 1:
-        lines.append(strips.line(width, [(" asking torch whether it can use the GPU …", palette.dim)]))
+        lines.append(strips.line(width, [(" checking whether torch can use the GPU …", palette.dim)]))
     for text, bad in preflight.warnings[:WARNINGS]:
         lines += strips.paragraph(f"! {one_line(text, 600)}", width, palette.bad if bad else palette.warn, "  ", margin=1)
     if form.base.unchecked:
@@ -236,8 +241,8 @@ def head(form: RecipeForm, preflight: Outlook, machine: Machine, width: int) -> 
     return [*lines, strips.line(width, [])]
 
 
-def start(form: RecipeForm, preflight: Outlook, here: bool, width: int) -> list[Strip]:
-    """The first row: start, on which device; or how much is wrong. Under it what is wrong with no setting, or what Enter does."""
+def start(form: RecipeForm, preflight: Outlook, under_cursor: bool, width: int) -> list[Strip]:
+    """The first row: start with the device, or the number of wrong settings; below it a problem of no single setting, or a hint."""
     if form.problems:
         count = len(form.problems)
         row = strips.line(width, [(f"  ✗ {count} setting{'s are' if count > 1 else ' is'} wrong", palette.bad)])
@@ -246,5 +251,5 @@ def start(form: RecipeForm, preflight: Outlook, here: bool, width: int) -> list[
         row = strips.line(width, [("  ▶ Start", palette.good), (f" on {name}", palette.plain)])
     if form.fault:
         return [row, *strips.paragraph(one_line(form.fault, 600), width, palette.bad, margin=4)]
-    hint = "Enter starts it with the settings below. Esc leaves; nothing has been started."
-    return [row, *(strips.paragraph(hint, width, palette.dim, margin=4) if here else [])]
+    hint = "Enter starts a run with the settings below. Esc leaves without a start."
+    return [row, *(strips.paragraph(hint, width, palette.dim, margin=4) if under_cursor else [])]

@@ -1,4 +1,4 @@
-"""The help: every key of the screen it was asked on, from the same table that the keys are dispatched by."""
+"""The help: every key of the screen below it, from the table that also dispatches the keys."""
 
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ CAP_WIDTH = 12
 
 
 class HelpScreen(ModalScreen[None]):
-    """Lists a key table."""
+    """Shows a key table."""
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; background: $ground; }
@@ -25,7 +25,9 @@ class HelpScreen(ModalScreen[None]):
     }
     """
     KEYS: ClassVar[tuple[Key, ...]] = (
-        Key("escape,enter,question_mark,f1,q,ctrl+c", "close", "close", "Close this help", "Esc ? q"),
+        Key(
+            "escape,enter,question_mark,f1,q,ctrl+c", "close", "close", "Close this help", "Esc ? q"
+        ),  # people try different keys to leave a help
         Key("up", "up", "", "Scroll up", "↑"),
         Key("down", "down", "", "Scroll down", "↓"),
     )
@@ -36,7 +38,7 @@ class HelpScreen(ModalScreen[None]):
         self.table = table
 
     def compose(self) -> ComposeResult:
-        # As large as it will be from the first: each change of a layout paints the whole terminal once more.
+        # It has its final size from the beginning: each change of a layout paints the whole terminal once more.
         yield self._fill(Lines(), self.app.size)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -45,7 +47,7 @@ class HelpScreen(ModalScreen[None]):
     def _fill(self, panel: Lines, size: Size) -> Lines:
         width = min(76, size.width * 96 // 100) - 6
         lines = [
-            strips.line(width, [("Keys", palette.heading), ("   the footer and the mouse do the same", palette.faint)]),
+            strips.line(width, [("Keys", palette.heading), ("   a click on a key in the footer does the same", palette.faint)]),
             strips.line(width, []),
         ]
         for key in (*self.table, self.KEYS[0]):

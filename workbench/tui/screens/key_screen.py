@@ -1,4 +1,4 @@
-"""The base of every screen: its keys come from a table, and what reaches beyond it is asked of the app's services."""
+"""The base of every screen: its keys come from a table, and the app's services do all that reaches beyond the screen."""
 
 from typing import ClassVar, cast
 
@@ -12,31 +12,31 @@ from workbench.tui.panels.lines import Lines
 from workbench.tui.services import Services
 
 TALL = 32
-"""Rows from which there is room for empty ones."""
+"""A terminal with so many rows has room for empty ones between the parts of a screen."""
 
 
 class KeyScreen(Screen[None]):
     """A screen whose keys come from a table."""
 
-    AUTO_FOCUS = ""
+    AUTO_FOCUS = ""  # without focus the screen itself gets every key; Textual would focus the first widget
     PASSING: ClassVar[bool] = False
-    """It has done its work once a run is opened from it."""
+    """Whether the screen closes when it opens a run."""
     KEYS: ClassVar[tuple[Key, ...]] = ALWAYS
 
     @property
     def services(self) -> Services:
-        """What the app does for its screens."""
+        """The app, as its screens see it."""
         return cast(Services, self.app)
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.height >= TALL, "tall")
 
     def refusal(self, name: str) -> str:
-        """Why a key cannot be used now; "" when it can."""
+        """Why an action is not possible now; "" when it is."""
         return ""
 
     def action_press(self, name: str) -> None:
-        """What every key and every click on the footer comes to."""
+        """Do the action of a key or of a click on the footer, or say why it is refused."""
         reason = self.refusal(name)
         if reason:
             self.notify(reason, severity="warning", markup=False, timeout=4)
@@ -56,8 +56,8 @@ class KeyScreen(Screen[None]):
         self.notify(f"Colours: {palette.name}", timeout=2)
 
     def restyle(self) -> None:
-        """Draw everything in the theme's colours."""
-        from workbench.tui.charts.canvas import Canvas  # with NumPy: the first list is painted before
+        """Draw everything in the colours of the theme."""
+        from workbench.tui.charts.canvas import Canvas  # imports NumPy, which the first list does not wait for
 
         for canvas in self.query(Canvas):
             canvas.restyle()
@@ -65,10 +65,11 @@ class KeyScreen(Screen[None]):
             panel.rebuild()
 
     def do_redraw(self) -> None:
+        # Another program may have written over the screen: only now are unchanged cells sent too.
         self.services.frame.forget()
         self.refresh()
 
     def do_quit(self) -> None:
         live = self.services.library.live()
         words = "1 run goes on" if live == 1 else f"{live} runs go on"
-        self.app.exit(message=f"{words}; dlwb shows what they do." if live else None)
+        self.app.exit(message=f"{words}; dlwb shows them again." if live else None)

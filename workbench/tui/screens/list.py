@@ -1,4 +1,4 @@
-"""The base of the screens that list things: rows under a cursor, a pane about the one chosen, a filter, and the way to the other lists."""
+"""The base of the lists: rows with a cursor, a pane about the row under the cursor, a filter, and the keys to the other lists."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -24,30 +24,31 @@ if TYPE_CHECKING:
     from workbench.tui.models.library import Library
 
 SLICE = 0.01
-"""Seconds of one piece of reading, so that keys are answered in between."""
+"""Seconds of one piece of reading; between two pieces keys are answered."""
+# About as often as a run logs: a more frequent look would rarely show anything new.
 PAUSE = 1.5
 """Seconds between two looks at all runs."""
 NARROW = 100
 
 MOVING = (
-    *(Key(number, f"to_{name}", "", f"The list of {name}") for number, name in LISTS),
-    Key("tab", "switch", "next list", "The next list", "Tab"),
+    *(Key(number, f"to_{name}", "", f"Show the list of {name}") for number, name in LISTS),
+    Key("tab", "switch", "next list", "Show the next list", "Tab"),
     Key("slash", "filter", "filter", "Show only rows with these words", "/"),
     *WALK,
     Key("ctrl+d", "more", "", "Scroll the pane of details", "^d"),
     Key("escape", "back", "", "Clear the filter", "Esc"),
     *keys.ALWAYS,
 )
-"""The keys that every list has after its own."""
+"""The keys of every list, after the list's own keys."""
 
 
 class ListScreen(Walker, KeyScreen):
-    """A list says what its rows and its pane are (`make_rows`, `pane_lines`), and what its keys do."""
+    """A list. Subclasses make its rows and its pane (`make_rows`, `pane_lines`) and do its keys' actions."""
 
     NAME: ClassVar[str]
-    """Which of LISTS it is."""
+    """Its name in LISTS."""
     BELOW: ClassVar[bool] = False
-    """The pane is a few lines below the rows, not beside them."""
+    """Whether the pane is a few lines below the rows, and not beside them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,19 +67,19 @@ class ListScreen(Walker, KeyScreen):
         return self.query_one("#pane", Lines)
 
     def make_rows(self, width: int) -> Sequence[Row]:
-        """The rows that the filter lets through, for a width."""
+        """The rows that match the filter, for a width."""
         return []
 
     def pane_lines(self, width: int) -> Sequence[Strip]:
-        """What there is to say about the row under the cursor."""
+        """The lines about the row under the cursor."""
         return []
 
     def first(self) -> str:
-        """The key of the row that the cursor stands on at first; "" for the uppermost one."""
+        """The key of the row with the cursor at first; "" for the top row."""
         return ""
 
     def rested(self) -> None:
-        """Called when the cursor is on another row, and when the screen is shown."""
+        """Called when the cursor moves to another row, and when the screen opens."""
 
     def compose(self) -> ComposeResult:
         yield ListBar(self.NAME)
@@ -93,7 +94,7 @@ class ListScreen(Walker, KeyScreen):
         self.rows.make = self.make_rows
         self.pane.source = lambda width: self.pane_lines(max(8, width - 1))
         self._arrange()
-        # The past runs are read once the list of recipes stands on the screen.
+        # Runs are read only after the list of recipes is painted.
         self.call_after_refresh(self._look)
 
     def _look(self) -> None:
@@ -102,12 +103,13 @@ class ListScreen(Walker, KeyScreen):
             self._go_on()
 
     def _go_on(self) -> None:
+        # A generator and a timer, not a thread: the lists are drawn between two pieces, never in the middle of one.
         deadline = time.perf_counter() + SLICE
         for _ in self._work:
             if time.perf_counter() > deadline:
                 self._timer = self.set_timer(0.001, self._go_on)
                 return
-        # Textual repaints the whole terminal when a screen below the top one changes.
+        # Textual repaints the whole terminal when a screen below the top screen changes.
         if self.is_active:
             self.fill()
             self._timer = self.set_timer(PAUSE, self._look)
@@ -115,7 +117,7 @@ class ListScreen(Walker, KeyScreen):
                 self._idle = self.set_timer(0.05, self.idle)
 
     def idle(self) -> None:
-        """Called once, when the list stands and all runs have been looked at."""
+        """Called once, when the list is painted and all runs are read."""
         self.services.warm_up()
 
     # -- what stands where -----------------------------------------------------------------------------------------------------
@@ -135,7 +137,7 @@ class ListScreen(Walker, KeyScreen):
         self.fill()
 
     def fill(self) -> None:
-        """Write both the list and the pane anew; only what changed is painted."""
+        """Draw the list and the pane again; only the changed rows are painted."""
         self.rows.rebuild()
         self.pane.rebuild()
         self.query_one(ListBar).follow(self.words)
@@ -176,6 +178,7 @@ class ListScreen(Walker, KeyScreen):
     def do_filter(self) -> None:
         from textual.widgets import Input
 
+        # Made at its first use: importing Textual's Input takes longer than painting the first list.
         if not self.query("#filter"):
             self.mount(Input(id="filter", placeholder="words", select_on_focus=False, compact=True), before=self.query_one(KeyBar))
         field = self.query_one("#filter", Input)

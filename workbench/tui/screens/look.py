@@ -1,4 +1,4 @@
-"""What a data set holds, before training: sizes, classes, samples, as `preview_data` prints them. Opened from the list of data sets."""
+"""A preview of a data set before training: sizes, classes, samples, as `preview_data` prints them. Opens from the list of data sets."""
 
 import subprocess
 import sys
@@ -23,11 +23,11 @@ from workbench.tui.screens.key_screen import KeyScreen
 
 NARROW = 100
 LINE_LIMIT = 64_000_000
-"""Longest line that is read: the pictures stand in one."""
+"""Longest line to read, in bytes: a grid of pictures is one line."""
 
 
 class LookScreen(KeyScreen):
-    """Pictures at the left or above, tables and texts beside or below them."""
+    """Pictures at the left or above; tables and texts beside or below them."""
 
     DEFAULT_CSS = """
     LookScreen #look { height: 1fr; layout: horizontal; padding: 0 1; }
@@ -43,11 +43,11 @@ class LookScreen(KeyScreen):
     LookScreen.narrow .beside { border-left: none; border-top: solid $frame; padding: 0; margin: 0; }
     """
     KEYS: ClassVar[tuple[Key, ...]] = (
-        Key("escape", "back", "back", "Back to the list", "Esc"),
+        Key("escape", "back", "back", "Go back to the list", "Esc"),
         Key("up", "up", "", "Scroll up", "↑"),
         Key("down", "down", "scroll", "Scroll down", "↓"),
-        Key("pageup", "page_up", "", "A page up", "PgUp"),
-        Key("pagedown", "page_down", "", "A page down", "PgDn"),
+        Key("pageup", "page_up", "", "Scroll one page up", "PgUp"),
+        Key("pagedown", "page_down", "", "Scroll one page down", "PgDn"),
         *keys.ALWAYS,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -83,7 +83,8 @@ class LookScreen(KeyScreen):
         self._fill()
 
     def _read(self) -> None:
-        """Runs in a thread: the reader's process, a line at a time."""
+        """Run the reader's process and take its lines. Runs in a thread."""
+        # A process of its own: readers of data sets may need torch, which this program never imports.
         command = [sys.executable, "-m", "workbench.training.preview_data", self.reference]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             self._process = process
@@ -96,6 +97,7 @@ class LookScreen(KeyScreen):
             self.app.call_from_thread(self._ended, code)
 
     def _take(self, line: bytes) -> None:
+        # A line ends with a closing brace; `decode` takes an event without it, as the log has it.
         event = decode(line.rstrip()[:-1])
         if isinstance(event, Tagged):
             self.shown.append(event)
@@ -105,17 +107,17 @@ class LookScreen(KeyScreen):
                 self.query_one(Picture).show(event.png, columns=event.columns, captions=event.captions)
         else:
             try:
-                said = msgspec.json.decode(line, type=dict[str, object])
+                reply = msgspec.json.decode(line, type=dict[str, object])
             except msgspec.DecodeError:
                 return
-            if not said.get("ok", True):
-                self.wrong = clean(f"{said.get('message', '')} {said.get('hint', '')}".strip())
+            if not reply.get("ok", True):
+                self.wrong = clean(f"{reply.get('message', '')} {reply.get('hint', '')}".strip())
         self._fill()
 
     def _ended(self, code: int) -> None:
         self.reading = False
         if code and not self.wrong:
-            self.wrong = f"Its reader ended with exit code {code}; `python -m workbench.training.preview_data {self.reference}` says more."
+            self.wrong = f"The reader ended with exit code {code}; `python -m workbench.training.preview_data {self.reference}` says more."
         self._fill()
 
     def _fill(self) -> None:
@@ -135,7 +137,7 @@ class LookScreen(KeyScreen):
         if self.wrong:
             lines += strips.paragraph(self.wrong, width - 1, palette.bad)
         elif self.reading and not lines:
-            lines.append(strips.line(width, [("Reading it…", palette.dim)]))
+            lines.append(strips.line(width, [("Reading the data set …", palette.dim)]))
         return lines
 
     # -- keys ------------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Asks for a name, over whatever screen wants one: a copied recipe's."""
+"""Asks for a name over the screen below: the name of a copied recipe."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -18,7 +18,7 @@ from workbench.tui.panels.lines import Lines
 
 
 class NameScreen(ModalScreen[str]):
-    """Dismisses with the name once `take` has accepted it, with "" where there is to be none."""
+    """Returns the name after `take` accepts it, or "" when a person leaves."""
 
     DEFAULT_CSS = """
     NameScreen { align: center middle; background: $ground 60%; }
@@ -27,11 +27,11 @@ class NameScreen(ModalScreen[str]):
     NameScreen Entry { padding: 0 1; }
     NameScreen #wrong { height: 3; padding: 1 0 0 0; }
     """
-    KEYS: ClassVar[tuple[Key, ...]] = (Key("escape", "back", "back", "Back without one", "Esc"),)
+    KEYS: ClassVar[tuple[Key, ...]] = (Key("escape", "back", "back", "Go back without a name", "Esc"),)
     BINDINGS = keys.bindings(KEYS)
 
     def __init__(self, title: str, text: str, name: str, take: Callable[[str], None]) -> None:
-        """`take` does what is to be done with the name, and raises Problem where it cannot be."""
+        """`take` uses the name, and raises Problem where this is not possible."""
         super().__init__()
         self._title, self._text, self._first, self._take = title, text, name, take
 

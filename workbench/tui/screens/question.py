@@ -1,4 +1,4 @@
-"""A question with two answers, over whatever screen asks it: kill this run? trust this file?"""
+"""A question with two answers over the screen below: kill this run? trust this file?"""
 
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +16,7 @@ from workbench.tui.panels.lines import Lines
 
 
 class QuestionScreen(ModalScreen[bool]):
-    """Dismisses with the answer."""
+    """Returns the answer."""
 
     DEFAULT_CSS = """
     QuestionScreen { align: center middle; background: $ground 60%; }
@@ -31,7 +31,7 @@ class QuestionScreen(ModalScreen[bool]):
     BINDINGS = keys.bindings(KEYS)
 
     def __init__(self, title: str, text: list[tuple[str, bool]], yes: str) -> None:
-        """`text` is paragraphs, each with whether it is emphasised; `yes` says what yes does."""
+        """`text` holds paragraphs, each with whether it is bold; `yes` names the action of yes."""
         super().__init__()
         self._title = title
         self._text = text
@@ -57,13 +57,14 @@ class QuestionScreen(ModalScreen[bool]):
 
     def on_click(self, event: events.Click) -> None:
         panel = self.query_one(Lines)
+        # The answers are the last line; " y " and " n " take part of it.
         if event.screen_y == panel.content_region.bottom - 1:
             self.dismiss(event.screen_x - panel.content_region.x < 5 + len(self._yes))
 
 
 def kill_question(run: Run) -> QuestionScreen:
     """Before a run is killed."""
-    text = "It ends at once, without saving: the work since its last checkpoint is lost. Stopping (s) saves first."
+    text = "The run ends at once without a checkpoint: the work since the last checkpoint is lost. Stopping (s) saves one first."
     return QuestionScreen("Kill this run?", [(run.id, True), (text, False)], "kill it")
 
 
@@ -71,7 +72,9 @@ def trust_question(file: Path) -> QuestionScreen:
     """Before a person's own code runs for the first time."""
     from workbench.recipes import trust
 
-    text = "This recipe runs Python code that is not part of dlwb, and it can do whatever you can. A later change of the file asks again."
+    text = (
+        "This recipe runs Python code that is not part of dlwb. The code can do all that you can do. dlwb asks again when the file changes."
+    )
     return QuestionScreen(
         "Trust this file?",
         [(one_line(str(file.absolute())), True), (f"SHA-256 {trust.sha256(file)}", False), (text, False)],

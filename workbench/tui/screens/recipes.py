@@ -1,4 +1,4 @@
-"""The list of recipes by part, with a pane about the one under the cursor. Shown first."""
+"""The list of recipes by part of the course, with a pane about the recipe under the cursor. It is the first screen."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 FIRST = "digits-mlp"
-"""The recipe that a newcomer starts: it needs no download and learns in seconds."""
+"""The recipe under the cursor at first: it needs no download and learns in seconds."""
 AHEAD = 0.5
-"""Seconds after which nothing is imported any more."""
+"""Seconds until the newest log is read: the imports of `warm_up` are done by then."""
 
 
 class RecipesScreen(ListScreen):
-    """Enter starts."""
+    """The list; Enter starts a recipe."""
 
     NAME = "recipes"
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("enter", "open", "start", "Start the recipe on the best device", "⏎"),
-        Key("f", "form", "settings", "Look at its settings, change them, choose the device; then start"),
-        Key("e", "edit", "edit", "Open your own recipe in $EDITOR, and check it; of a shipped one, a copy"),
-        Key("c", "copy", "copy", "Copy the recipe under another name, to be edited"),
+        Key("f", "form", "settings", "Show and change the settings and the device before the start"),
+        Key("e", "edit", "edit", "Edit your own recipe in $EDITOR and check it; of a shipped recipe, edit a copy"),
+        Key("c", "copy", "copy", "Copy the recipe under another name, to edit the copy"),
         *MOVING,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -43,23 +43,24 @@ class RecipesScreen(ListScreen):
         self._ahead: Iterator[None] | None = None
 
     def idle(self) -> None:
-        """The newest run is what is opened first: its log is read before it is asked for."""
+        """Read the log of the newest run ahead: people most often open that run first."""
         super().idle()
         self._ahead = self.library.newest_ahead()
         self.set_timer(AHEAD, self._read_ahead)
 
     def _read_ahead(self) -> None:
         if self.is_active and self._ahead and next(self._ahead, self) is None:
+            # 2 ms between two slices leave the event loop free for keys.
             self.set_timer(0.002, self._read_ahead)
 
     def first(self) -> str:
-        return next((str(each.path) for each in self.library.shelf if each.path.stem == FIRST), "")
+        return next((str(shelved.path) for shelved in self.library.shelf if shelved.path.stem == FIRST), "")
 
     @property
     def chosen(self) -> "Shelved | None":
         """The recipe under the cursor."""
         key = self.rows.key
-        return next((each for each in self.library.shelf if str(each.path) == key), None)
+        return next((shelved for shelved in self.library.shelf if str(shelved.path) == key), None)
 
     def make_rows(self, width: int) -> Sequence[Row]:
         return recipe_rows.recipe_rows(self.library, width, self.words)
@@ -88,11 +89,11 @@ class RecipesScreen(ListScreen):
             self.services.open_form(self.chosen.loaded)
 
     def do_copy(self) -> None:
-        self._copy("A copy of your own, to be edited. Its comments stay.")
+        self._copy("The copy is your own and you can edit it. It keeps the comments.")
 
     def do_edit(self) -> None:
         if self.chosen and self.chosen.path.is_relative_to(paths.shipped("recipes")):
-            self._copy("This recipe comes with dlwb and stays as it is; a copy is edited.", then_edit=True)
+            self._copy("This recipe is part of dlwb and does not change; you edit a copy.", then_edit=True)
         elif self.chosen:
             self._edit(self.chosen.path)
 
@@ -101,19 +102,19 @@ class RecipesScreen(ListScreen):
         from workbench.tui.screens.name import NameScreen
 
         stem = self.chosen.path.stem if self.chosen else ""
-        made: list[Path] = []
+        copies: list[Path] = []
 
         def take(name: str) -> None:
-            made.append(copy_recipe.copy(name, str(self.chosen.path) if self.chosen else "").recipe)
+            copies.append(copy_recipe.copy(name, str(self.chosen.path) if self.chosen else "").recipe)
 
-        def taken(name: str | None) -> None:
-            if name and made:
-                self._look_again(made[0])
-                self.notify(f"Copied to {made[0]}", markup=False, timeout=4)
+        def copied(name: str | None) -> None:
+            if name and copies:
+                self._look_again(copies[0])
+                self.notify(f"Copied to {copies[0]}", markup=False, timeout=4)
                 if then_edit:
-                    self._edit(made[0])
+                    self._edit(copies[0])
 
-        self.app.push_screen(NameScreen(f"Copy {one_line(stem, 40)}", text, f"my-{stem}", take), taken)
+        self.app.push_screen(NameScreen(f"Copy {one_line(stem, 40)}", text, f"my-{stem}", take), copied)
 
     def _edit(self, path: Path) -> None:
         from workbench.tui.editor import edit
@@ -130,7 +131,7 @@ class RecipesScreen(ListScreen):
             self.services.say(f"{path.name}: {text}.", warning=bool(wrong))
 
     def _look_again(self, path: Path) -> None:
-        """Read the recipes anew, with the cursor on this one."""
+        """Read the recipes again, and move the cursor to this one."""
         if self.words:
             self.do_back()
         self.library.load_recipes()

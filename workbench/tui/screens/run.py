@@ -1,4 +1,4 @@
-"""One run: its curves and samples while it trains, and after. Everything comes from its log; closing the screen changes nothing."""
+"""One run: its curves and samples during training and after. Everything comes from its log; the run does not depend on the screen."""
 
 import time
 from typing import Any, ClassVar
@@ -24,52 +24,53 @@ from workbench.tui.panels.tab_bar import TabBar
 from workbench.tui.screens.ask import AskScreen
 from workbench.tui.screens.key_screen import KeyScreen
 
+# A person sees the effect of a key within a quarter of a second.
 POLL = 0.25
-"""Seconds between two looks at a live run's log and state."""
+"""Seconds between two looks at the log and state of a live run."""
 REST = 2.0
-"""The same for one that has ended: somebody may resume it."""
+"""The same for an ended run, which somebody may resume."""
 DRAW = 1.0
-"""Seconds between two drawings, so that a run that logs fast costs no more over SSH than one that logs slowly."""
+"""Seconds between two drawings, so that a run that logs fast sends no more bytes over SSH than one that logs slowly."""
 FIRST = 1.0
-"""The same while an old log is read: each drawing holds up the whole picture, which most logs have sooner."""
+"""The same while an old log is read: each drawing delays the full picture, and most logs are read in less time."""
 READ = 0.025
-"""Seconds of one slice of such a log: a key is answered between two, and each costs a turn of the event loop."""
+"""Seconds of one slice of such a log. Keys are answered between slices; smaller slices cost more turns of the event loop."""
 
 
 class RunScreen(KeyScreen):
-    """Opened from either list."""
+    """Opens from the list of runs, and after a start."""
 
     KEYS: ClassVar[tuple[Key, ...]] = (
-        Key("escape", "back", "back", "From a panel on the whole screen back to all; remove the cursor; back to the lists", "Esc"),
-        Key("p", "pause", "pause", "Pause it at its next step"),
-        Key("r", "resume", "resume", "Go on: a paused run at once, an ended one from its last checkpoint"),
-        Key("f", "again", "again", "Start it again: its settings in a form, to be changed before"),
-        Key("s", "stop", "stop", "Stop it: it finishes its step and saves; before its first step nothing of it is left"),
-        Key("k", "kill", "kill", "Kill it, after asking: what was not saved is lost"),
-        Key("n", "sample", "sample", "Sample now, by the last request"),
-        Key("N,i", "request", "ask", "Sample with a prompt, a temperature, or what else the project takes", "N i"),
-        Key("c", "change", "change", "Change settings while it goes on: the learning rate, how long, how often"),
-        Key("t", "try", "try it", "Ask its network: draw a digit, give a picture, type a text"),
-        Key("y", "log_y", "log y", "All y-axes logarithmic, all linear, or each as its values are"),
-        Key("tab", "next", "panel", "The next panel", "Tab"),
-        Key("enter", "full", "full", "The panel in focus on the whole screen, and back", "⏎"),
+        Key("escape", "back", "back", "Go back: from the full screen to all panels, remove the cursor, to the lists", "Esc"),
+        Key("p", "pause", "pause", "Pause the run at its next step"),
+        Key("r", "resume", "resume", "Resume a paused run at once, or an ended run from its last checkpoint"),
+        Key("f", "again", "again", "Start a new run: first change these settings in a form"),
+        Key("s", "stop", "stop", "Stop the run: it finishes its step and saves a checkpoint; before its first step the start is canceled"),
+        Key("k", "kill", "kill", "Kill the run, after a question: work since the last checkpoint is lost"),
+        Key("n", "sample", "sample", "Take a sample now, with the last request"),
+        Key("N,i", "request", "ask", "Take a sample with a prompt, a temperature, or other settings of the project", "N i"),
+        Key("c", "change", "change", "Change settings during training: learning rate, number of steps, intervals"),
+        Key("t", "try", "try it", "Try the network: draw a digit, give a picture, type a text"),
+        Key("y", "log_y", "log y", "Make all y-axes logarithmic, all linear, or each by its values"),
+        Key("tab", "next", "panel", "Go to the next panel", "Tab"),
+        Key("enter", "full", "full", "Show the panel in focus on the full screen, and back", "⏎"),
         Key(
             "left",
             "left",
             "",
-            "A chart's cursor, which reads all charts at its step; a matrix's cell; a ROC's threshold; else an older sample",
+            "Move the cursor of the charts, a matrix's cell, or a ROC curve's threshold; else show an older sample",
             "←",
         ),
-        Key("right", "right", "", "The same to the right; a newer sample", "→"),
-        Key("up", "up", "", "A matrix's cell; else scroll the panel in focus up", "↑"),
+        Key("right", "right", "", "The same to the right; else show a newer sample", "→"),
+        Key("up", "up", "", "Move a matrix's cell up; else scroll the panel in focus up", "↑"),
         Key("down", "down", "", "The same down", "↓"),
-        Key("pageup", "page_up", "", "The same in big steps", "PgUp"),
-        Key("pagedown", "page_down", "", "The same in big steps", "PgDn"),
-        Key("comma", "older", "", "An older sample of the panel in focus", ","),
-        Key("full_stop", "newer", "", "A newer sample", "."),
-        Key("minus", "less", "", "Smooth the curves less, at last not at all", "-"),
+        Key("pageup", "page_up", "", "Move up in large steps", "PgUp"),
+        Key("pagedown", "page_down", "", "Move down in large steps", "PgDn"),
+        Key("comma", "older", "", "Show an older sample in the panel in focus", ","),
+        Key("full_stop", "newer", "", "Show a newer sample", "."),
+        Key("minus", "less", "", "Smooth the curves less, down to not at all", "-"),
         Key("plus,equals_sign", "more", "", "Smooth the curves more", "+"),
-        Key("x", "export", "export", "Get it out: one HTML page, CSV, the picture or the text shown, the path"),
+        Key("x", "export", "export", "Export: one HTML page, CSV, the visible picture or text, the path"),
         *keys.ALWAYS,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -79,6 +80,7 @@ class RunScreen(KeyScreen):
         self.feed = feed
         try:
             self.recipe = feed.run.recipe()
+        # A damaged run still opens: its log may be whole.
         except (OSError, ValueError, msgspec.MsgspecError):
             self.recipe = Recipe(title=feed.run.stem, project="?")
         self.board = RunBoard(feed, self.recipe)
@@ -86,7 +88,7 @@ class RunScreen(KeyScreen):
         self._drawn_at = time.monotonic()
         self._drawn: tuple[object, ...] = ()
         self._whole = False
-        """Whether the log has been read to its end and that was drawn."""
+        """Whether the log was read to its end and drawn once."""
 
     def compose(self) -> ComposeResult:
         yield self.header
@@ -99,7 +101,7 @@ class RunScreen(KeyScreen):
     # -- the path from the log to the screen ---------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Read a slice; go on at once while there is more, else look again in a while."""
+        """Read a slice of the log; continue at once while there is more, else look again later."""
         if not self.is_attached:
             return
         feed, before = self.feed, self.feed.state
@@ -108,6 +110,7 @@ class RunScreen(KeyScreen):
         if not feed.caught_up:
             if since > FIRST:
                 self.draw()
+            # Not 0: a key or a resize that waits in the queue comes first.
             self.set_timer(0.0005, self._look)
             return
         feed.ask()
@@ -117,19 +120,19 @@ class RunScreen(KeyScreen):
         self.set_timer(POLL if feed.state.alive or feed.launching else REST, self._look)
 
     def _tell_answers(self) -> None:
-        """Say what became of what was asked from here."""
+        """Report the answers to commands that were sent from here."""
         for verb, answer in self.feed.answers():
             if not answer.ok:
-                self.services.say(one_line(answer.message, 400) or "It was refused.", warning=True)
+                self.services.say(one_line(answer.message, 400) or "The run refused the command.", warning=True)
             elif verb in ("sample", "set"):
                 self.services.say(f"{'Sampled' if verb == 'sample' else 'Changed'} at step {formatting.count(answer.step)}.")
 
     def draw(self) -> None:
-        """Bring everything up to date; only what changed is painted, and an ended run, where nothing changes, is not even looked at."""
+        """Update everything; only changes are painted, and of an ended run nothing is computed while nothing changes."""
         feed, board = self.feed, self.board
         self._drawn_at = time.monotonic()
         now = (feed.history.version, feed.caught_up, feed.state, feed.problem, self.size, *board.view)
-        # Textual repaints the whole terminal when a screen below the top one changes.
+        # Textual repaints the whole terminal when a screen below the top screen changes. A live run is always drawn: its clock runs.
         if (now == self._drawn and not feed.state.alive) or not (self.is_active and self.header.size):
             return
         self._drawn, self._whole = now, feed.caught_up
@@ -162,9 +165,9 @@ class RunScreen(KeyScreen):
         if name == "try":
             return answering.refusal(self.feed.run, self.recipe)
         if name in ("older", "newer") and not isinstance(self.board.target(), SamplePanel):
-            return "This panel has no samples: tab goes to the next one."
+            return "This panel has no samples: tab goes to the next panel."
         if name == "full" and not self.board.focused:
-            return "Tab chooses a panel first; Enter then shows it on the whole screen."
+            return "First choose a panel with tab; then Enter shows it on the full screen."
         return ""
 
     @on(RunBoard.Moved)
@@ -199,7 +202,7 @@ class RunScreen(KeyScreen):
 
     def do_request(self) -> None:
         schema = requests.request_schema(self.feed.run, self.recipe)
-        self.app.push_screen(AskScreen("Sample now", "sample", schema, self.feed.request, "this request"), self._requested)
+        self.app.push_screen(AskScreen("Take a sample now", "sample", schema, self.feed.request, "this request"), self._requested)
 
     def _requested(self, request: dict[str, Any] | None) -> None:
         if request is not None:
@@ -208,13 +211,15 @@ class RunScreen(KeyScreen):
 
     def do_change(self) -> None:
         schema, values = requests.live_settings(self.feed.run, self.recipe, self.feed.history.settings())
-        self.app.push_screen(AskScreen("Change while it goes on", "change", schema, values, "live settings", changes=True), self._changed)
+        self.app.push_screen(
+            AskScreen("Change settings during training", "change", schema, values, "live settings", changes=True), self._changed
+        )
 
     def _changed(self, settings: dict[str, Any] | None) -> None:
         if settings:
             self.services.steer(self.feed.run, "set", settings)
         elif settings is not None:
-            self.services.say("Nothing was changed.")
+            self.services.say("No setting was changed.")
 
     def do_export(self) -> None:
         self.services.export(self.feed.run, self.board.target())
@@ -224,7 +229,7 @@ class RunScreen(KeyScreen):
 
     def do_log_y(self) -> None:
         self.board.log_y = {None: True, True: False, False: None}[self.board.log_y]
-        kind = {None: "each as its values are", True: "all logarithmic", False: "all linear"}[self.board.log_y]
+        kind = {None: "each by its values", True: "all logarithmic", False: "all linear"}[self.board.log_y]
         self.notify(f"y-axes: {kind}", timeout=2)
         self.draw()
 

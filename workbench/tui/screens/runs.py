@@ -1,4 +1,4 @@
-"""The list of runs, live and ended: sorted, tagged, noted on, deleted and brought back, compared; below it a few lines about one."""
+"""The list of live and ended runs: sort, tag, note, delete, restore and compare them; below it a few lines about one run."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -27,31 +27,32 @@ if TYPE_CHECKING:
     from workbench.runs.run import Run
     from workbench.tui.models.library import Entry
 
+# Longer than the repeat of a held arrow key: a run that the cursor only passes is not read.
 REST = 0.1
-"""Seconds that the cursor rests on a run before its log is read ahead."""
+"""The cursor rests so many seconds on a run before its log is read ahead."""
 
 
 class RunsScreen(ListScreen):
-    """Enter opens."""
+    """The list; Enter opens a run."""
 
     NAME = "runs"
     BELOW = True
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("enter", "open", "open", "Open the run", "⏎"),
-        Key("space", "mark", "mark", "Mark the run, to compare or delete the marked ones", "Space"),
-        Key("c", "compare", "compare", "Compare the marked runs: their curves, the settings that differ, their figures"),
-        Key("o", "sort", "sort", "Sort by the next column; a click on its head does it too"),
-        Key("O", "reverse", "", "Sort the other way round"),
-        Key("g", "tag", "tag", "Write tags on the run: words that the list shows and finds"),
-        Key("m", "note", "note", "Write a note on the run"),
-        Key("x", "export", "export", "Get it out: one HTML page, CSV, the path"),
-        Key("delete,d", "delete", "delete", "Move the run, or the marked ones, to the trash", "d Del"),
-        Key("u", "undo", "", "Bring back what was deleted last"),
-        Key("s", "stop", "stop", "Stop the run under the cursor: it finishes its step and saves"),
-        Key("k", "kill", "kill", "Kill the run under the cursor, after asking"),
+        Key("space", "mark", "mark", "Mark the run, to compare or delete the marked runs", "Space"),
+        Key("c", "compare", "compare", "Compare the marked runs: curves, settings that differ, figures"),
+        Key("o", "sort", "sort", "Sort by the next column; a click on a column's name sorts too"),
+        Key("O", "reverse", "", "Sort in the other direction"),
+        Key("g", "tag", "tag", "Give the run tags: words that the list shows and the filter finds"),
+        Key("m", "note", "note", "Write a note about the run"),
+        Key("x", "export", "export", "Export: one HTML page, CSV, the path"),
+        Key("delete,d", "delete", "delete", "Move the run, or the marked runs, to the trash", "d Del"),
+        Key("u", "undo", "", "Restore the runs that were deleted last"),
+        Key("s", "stop", "stop", "Stop the run under the cursor: it finishes its step and saves a checkpoint"),
+        Key("k", "kill", "kill", "Kill the run under the cursor, after a question"),
         Key("r", "resume", "resume", "Resume the run under the cursor"),
-        Key("f", "again", "again", "Start it again: its settings in a form, to be changed before"),
-        Key("t", "try", "try it", "Ask the network of the run under the cursor: draw a digit, give a picture, type a text"),
+        Key("f", "again", "again", "Start a new run: first change these settings in a form"),
+        Key("t", "try", "try it", "Try the network of the run under the cursor: draw a digit, give a picture, type a text"),
         *MOVING,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -60,7 +61,7 @@ class RunsScreen(ListScreen):
         super().__init__()
         self.order = run_rows.Order()
         self.marked: dict[str, None] = {}
-        """Ids, in the order in which they were marked."""
+        """Ids in the order of marking: a dict, because a set has no order."""
         self._deleted: list[list[Run]] = []
         self._take: Callable[[str], object] | None = None
         self._ahead: Iterator[None] = iter(())
@@ -73,7 +74,7 @@ class RunsScreen(ListScreen):
 
     @property
     def chosen_or_marked(self) -> "list[Run]":
-        """The marked runs; where none is, the one under the cursor."""
+        """The marked runs; without marks, the run under the cursor."""
         marked = [self.library.entries[key].run for key in self.marked if key in self.library.entries]
         return marked or ([self.chosen.run] if self.chosen else [])
 
@@ -85,7 +86,7 @@ class RunsScreen(ListScreen):
         return run_lines(chosen, width) if chosen else run_rows.no_runs(width, bool(self.library.entries))
 
     def rested(self) -> None:
-        """The log of the run that the cursor rests on is read before it is asked for."""
+        """Read the log of the run under the cursor ahead, so that Enter opens it at once."""
         if self._ahead_timer:
             self._ahead_timer.stop()
         self._ahead = self.library.ahead(self.rows.key)
@@ -93,6 +94,7 @@ class RunsScreen(ListScreen):
 
     def _read_ahead(self) -> None:
         if self.is_active and next(self._ahead, self) is None:
+            # 2 ms between two slices leave the event loop free for keys.
             self._ahead_timer = self.set_timer(0.002, self._read_ahead)
 
     # -- keys ------------------------------------------------------------------------------------------------------------------
@@ -104,9 +106,9 @@ class RunsScreen(ListScreen):
         if name in run_actions.VERBS:
             return run_actions.refusal(chosen.state, name) if chosen else f"There is no run here to {name}."
         if name == "undo":
-            return "" if self._deleted else "Nothing was deleted since dlwb was opened; `dlwb restore RUN` brings back older ones."
+            return "" if self._deleted else "No run was deleted since you opened dlwb; `dlwb restore RUN` restores older ones."
         if name == "compare" and len(self.chosen_or_marked) < 2:
-            return "Mark two runs or more with space first."
+            return "First mark two or more runs with space."
         if name in ("open", "mark", "tag", "note", "export", "delete") and not chosen:
             return f"There is no run here to {name}."
         return ""
@@ -178,11 +180,11 @@ class RunsScreen(ListScreen):
 
     def do_tag(self) -> None:
         if self.chosen:
-            run, had = self.chosen.run, self.chosen.notes.tags
-            self._ask("tags", " ".join(had), lambda text: self._tag(run, had, text.split()))
+            run, old_tags = self.chosen.run, self.chosen.notes.tags
+            self._ask("tags", " ".join(old_tags), lambda text: self._tag(run, old_tags, text.split()))
 
-    def _tag(self, run: "Run", had: Sequence[str], words: list[str]) -> None:
-        notes.tag(run, [*(f"-{tag}" for tag in had if tag not in words), *words])
+    def _tag(self, run: "Run", old_tags: Sequence[str], words: list[str]) -> None:
+        notes.tag(run, [*(f"-{tag}" for tag in old_tags if tag not in words), *words])
 
     def do_note(self) -> None:
         if self.chosen:
@@ -190,7 +192,7 @@ class RunsScreen(ListScreen):
             self._ask("note", self.chosen.notes.note, lambda text: notes.note(run, text))
 
     def _ask(self, label: str, value: str, take: Callable[[str], object]) -> None:
-        """A line at the foot of the list: Enter takes what was typed, Esc forgets it."""
+        """Open a line below the list: Enter takes the typed text, Esc drops it."""
         from textual.widgets import Input
 
         self._close_line()
@@ -229,35 +231,35 @@ class RunsScreen(ListScreen):
             self.fill()
 
     def do_delete(self) -> None:
-        gone: list[Run] = []
+        deleted: list[Run] = []
         try:
             for run in self.chosen_or_marked:
-                gone.append(trash.delete(run))
+                deleted.append(trash.delete(run))
                 self.marked.pop(run.id, None)
                 self.library.forget(run)
         except Problem as problem:
             self.services.say(str(problem), warning=True)
-        if gone:
-            self._deleted.append(gone)
-            what = gone[0].id if len(gone) == 1 else f"{len(gone)} runs"
-            self.services.say(f"{what} in the trash; u brings {'it' if len(gone) == 1 else 'them'} back.")
+        if deleted:
+            self._deleted.append(deleted)
+            what = deleted[0].id if len(deleted) == 1 else f"{len(deleted)} runs"
+            self.services.say(f"{what} moved to the trash; u restores {'it' if len(deleted) == 1 else 'them'}.")
         self._look_again()
 
     def do_undo(self) -> None:
-        back: list[Run] = []
+        restored: list[Run] = []
         try:
             for run in self._deleted.pop():
-                back.append(trash.restore(run.id))
+                restored.append(trash.restore(run.id))
         except Problem as problem:
             self.services.say(str(problem), warning=True)
-        if back:
-            self.services.say(f"{back[0].id if len(back) == 1 else f'{len(back)} runs'} brought back.")
+        if restored:
+            self.services.say(f"{restored[0].id if len(restored) == 1 else f'{len(restored)} runs'} restored.")
         self._look_again()
-        for run in back:
+        for run in restored:
             self.call_after_refresh(self.rows.select, run.id)
 
     def _look_again(self) -> None:
-        """At once, from the start: what was being read may be gone."""
+        """Look at all runs again from the start: the run that is being read may be deleted."""
         if self._timer:
             self._timer.stop()
         self._ahead = iter(())

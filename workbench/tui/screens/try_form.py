@@ -1,4 +1,4 @@
-"""Try a network that takes a text or a row of numbers: a field for each, its answer as text and bars."""
+"""Try a network that takes a text or a row of numbers: a field for each input, and the answer as text and bars."""
 
 from typing import Any, ClassVar
 
@@ -24,18 +24,18 @@ from workbench.tui.screens.try_it import TRYING, TryScreen
 
 
 class TryFormScreen(FormKeys, TryScreen):
-    """A text's fields are those of the project's Request; a row's are what its form says."""
+    """The fields of a text come from the project's Request; those of a row come from the process that answers."""
 
     KEYS: ClassVar[tuple[Key, ...]] = (
-        Key("escape", "back", "back", "Out of the field; back to the run", "Esc"),
-        Key("enter", "send", "ask", "Ask with what stands in the fields", "⏎"),
+        Key("escape", "back", "back", "Leave the field; then go back to the run", "Esc"),
+        Key("enter", "send", "ask", "Send the values in the fields to the network", "⏎"),
         *OPEN,
         Key("pagedown", "more", "", "Scroll the answer down", "PgDn"),
-        Key("pageup", "less", "", "Scroll it up", "PgUp"),
+        Key("pageup", "less", "", "Scroll the answer up", "PgUp"),
         *TRYING,
     )
     BINDINGS = keys.bindings(KEYS)
-    HINT = "Enter asks with what stands in the fields."
+    HINT = "Enter sends the values in the fields to the network."
 
     def __init__(self, feed: Any, kind: str) -> None:
         super().__init__(feed)
@@ -44,14 +44,14 @@ class TryFormScreen(FormKeys, TryScreen):
         self.form = Form(schema, {}, "it")
         self._panel = FormPanel(self.form, typing=True, id="form")
         self.outputs: dict[str, Any] = {}
-        """The newest answer."""
+        """The latest answer."""
         self.words: dict[str, float] = {}
-        """What each of its words does."""
+        """The effect of each word of the text on the answer."""
 
     def compose_form(self) -> list[Widget]:
         text = Lines(id="text")
         text.source = self._answer
-        return [Container(self._panel, Horizontal(text, Bars(id="bars"), id="said"), id="ask", classes=self.kind)]
+        return [Container(self._panel, Horizontal(text, Bars(id="bars"), id="reply"), id="ask", classes=self.kind)]
 
     def begun(self) -> None:
         if not self.form.fields:
@@ -59,7 +59,7 @@ class TryFormScreen(FormKeys, TryScreen):
             self.panel.rebuild()
             self.panel.edit()
         elif self._question:
-            self.do_send()  # the fields may have been changed since
+            self.do_send()  # the fields may have changed since the question was asked
 
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
@@ -67,18 +67,18 @@ class TryFormScreen(FormKeys, TryScreen):
 
     @on(FormPanel.Changed)
     def _fit(self) -> None:
-        """Room for the fields of a text; those of a row have a column of their own."""
+        """Make room for the fields of a text; the fields of a row have their own column."""
         if self.kind == "text":
             self.panel.styles.height = self.panel.tallest(self.size.width - 2)
 
     def _answer(self, width: int) -> list[Strip]:
-        """What it answered: its text, then the words that decided it, or its note."""
+        """The answer: its text, then the effect of each word, or its note."""
         width, outputs = max(8, width), self.outputs
         text, answer = (str(outputs.get(name) or "") for name in ("text", "answer"))
         lines = text_lines(text, width) if text else strips.paragraph(answer, width - 1, palette.bold) if answer else []
         if self.words:
             likely = list(outputs.get("probabilities") or ["the answer"])[-1]
-            title = f"What each word adds to “{one_line(likely, 40)}”, as asked again without it:"
+            title = f"How much each word adds to the probability of “{one_line(likely, 40)}” (the text is asked again without it):"
             lines += [strips.line(width - 1, []), *strips.paragraph(title, width - 1, palette.dim)]
             lines += changes(self.words, min(width - 1, 60))
         elif outputs.get("note"):
@@ -87,13 +87,14 @@ class TryFormScreen(FormKeys, TryScreen):
 
     def answered(self, outputs: dict[str, Any]) -> None:
         self.outputs = outputs
-        found = outputs.get("words")
+        words = outputs.get("words")
         self.words = {
-            str(each["word"]): -each["difference"]
-            for each in (found if isinstance(found, list) else [])
-            if isinstance(each, dict) and "word" in each and isinstance(each.get("difference"), int | float)
+            # The project gives the change when the word is missing; its negative is what the word adds.
+            str(word["word"]): -word["difference"]
+            for word in (words if isinstance(words, list) else [])
+            if isinstance(word, dict) and "word" in word and isinstance(word.get("difference"), int | float)
         }
-        self.note = "The bars are what is likeliest to come after what you typed." if outputs.get("next") else ""
+        self.note = "The bars show the most probable next characters or words after your text." if outputs.get("next") else ""
         self.query_one("#text", Lines).rebuild()
         self.query_one("#bars", Bars).follow(outputs.get("next") or outputs.get("probabilities") or {})
 
@@ -107,13 +108,15 @@ class TryFormScreen(FormKeys, TryScreen):
     def refusal(self, name: str) -> str:
         if name != "send" or self.ready:
             return ""
-        return "Nothing answers: R starts it again." if self.trouble else "" if self.form.fields else "It is still loading."
+        return (
+            "The network is not loaded: R starts it again." if self.trouble else "" if self.form.fields else "The network is still loading."
+        )
 
     def do_send(self) -> None:
         if not self.panel.wrong():
             self.ask(predict={"row": self.form.values} if self.kind == "row" else self.form.values)
             self.trouble = ""
-            self.note = "Asked …" if self.ready else "What stands in the fields is asked as soon as it has loaded."
+            self.note = "Waiting for the answer …" if self.ready else "The network gets these values as soon as it is loaded."
         self.tell()
 
     def do_next(self) -> None:
@@ -133,10 +136,11 @@ class TryFormScreen(FormKeys, TryScreen):
 
 
 def row_schema(fields: list[dict[str, Any]]) -> Schema:
-    """The schema of a row of numbers, from what its form says of each."""
+    """The schema of a row of numbers, from the description of its fields."""
     properties = {}
     for field in fields:
         about = f"{formatting.number(field['low'])} to {formatting.number(field['high'])} in the training rows"
         number = field.get("value", 0)
+        # Six digits: a mean of the training rows has seventeen, and nobody edits those.
         properties[str(field["name"])] = {"type": "number", "default": float(f"{number:.6g}"), "description": about}
     return {"type": "object", "properties": properties}

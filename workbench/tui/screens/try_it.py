@@ -1,4 +1,4 @@
-"""Try a run: ask its network something and see what it answers. The base of the screens for pictures, texts and numbers."""
+"""Try a run: send inputs to its network and see the answers. The base of the screens for pictures, texts and numbers."""
 
 import time
 from typing import Any, ClassVar
@@ -18,28 +18,34 @@ from workbench.tui.panels.lines import Lines
 from workbench.tui.screens.key_screen import KeyScreen
 
 TRYING: tuple[Key, ...] = (
-    Key("R", "reload", "newer weights", "Take the best weights that a live run has by now; start what answers again, where it ended", "R"),
+    Key(
+        "R",
+        "reload",
+        "newer weights",
+        "Load the best weights of a live run so far; if the network's process has ended, start it again",
+        "R",
+    ),
     *keys.ALWAYS,
 )
-"""The keys that every such screen has after its own."""
+"""The keys of every such screen, after its own keys."""
 
 
 class TryScreen(KeyScreen):
-    """Starts what answers, keeps at most one question waiting, the newest, and ends it when the screen is left."""
+    """Starts the process that answers, keeps only the newest question waiting, and ends the process when the screen closes."""
 
     KEYS: ClassVar[tuple[Key, ...]] = TRYING
     HINT: ClassVar[str] = ""
-    """What to do here, shown until there is something better to say."""
+    """Instructions, visible until there is another message."""
 
     def __init__(self, feed: Feed) -> None:
         super().__init__()
         self.feed = feed
         self.answering = Answering(feed.run)
         self.ready: dict[str, Any] = {}
-        """What it said of itself; empty until it has loaded."""
+        """The description from the process; empty until the weights are loaded."""
         self.note, self.trouble = "", ""
         self._doing, self._since = "", 0.0
-        """What is loaded just now, and since when, by the monotonic clock."""
+        """The present stage of loading, and its start by the monotonic clock."""
         self._question: dict[str, Any] | None = None
         self._asking = False
 
@@ -50,18 +56,19 @@ class TryScreen(KeyScreen):
         yield KeyBar()
 
     def compose_form(self) -> "list[Widget]":
-        """What stands between the first line and the last ones."""
+        """The widgets between the first line and the last lines."""
         return []
 
     def begun(self) -> None:
-        """Called when it has loaded: `ready` is there."""
+        """Called when the weights are loaded and `ready` is set."""
 
     def answered(self, outputs: dict[str, Any]) -> None:
-        """Show what it answered to the newest question."""
+        """Show the answer to the newest question."""
 
     def on_mount(self) -> None:
         self.query_one("#top", Lines).source = self._top
         self.query_one("#say", Lines).source = self._say
+        # The first line counts the seconds of loading.
         self.set_interval(1, lambda: None if self.ready or self.trouble else self.tell())
         self.run_worker(self._start(), exclusive=True, group="answering")
 
@@ -80,6 +87,7 @@ class TryScreen(KeyScreen):
         self.begun()
         self.tell()
         await self._ask()
+        # The worker waits here for the rest of the screen's life: a process that dies is noticed at once, without a question.
         self._fail(await self.answering.ended())
 
     def _load(self, doing: str) -> None:
@@ -87,7 +95,7 @@ class TryScreen(KeyScreen):
         self.tell()
 
     def ask(self, **question: Any) -> None:
-        """Ask this next, or as soon as it has loaded; a question that still waits is dropped."""
+        """Ask this next, or as soon as the weights are loaded; it replaces a question that still waits."""
         self._question = question
         if self.ready and not self._asking:
             self.run_worker(self._ask(), group="asking")
@@ -97,6 +105,7 @@ class TryScreen(KeyScreen):
             return
         self._asking = True
         try:
+            # Somebody who draws asks faster than a network answers: only the newest drawing counts.
             while self._question is not None:
                 question, self._question = self._question, None
                 try:
@@ -117,16 +126,17 @@ class TryScreen(KeyScreen):
             self._asking = False
 
     def reloaded(self) -> None:
-        """Called when there are other weights: ask again what was asked."""
+        """Called when other weights are loaded: ask the last question again."""
 
     def _fail(self, problem: Exception) -> None:
+        # The sentence of `Answering.ended`: only then is the process gone, and R must start another.
         if "ended" in str(problem):
             self.ready = {}
         self.trouble = str(problem)
         self.tell()
 
     def tell(self) -> None:
-        """Bring the first and the last lines up to date, where the screen is still there."""
+        """Update the first and the last lines, if the screen still exists."""
         for panel in self.query(Lines).filter("#top, #say, KeyBar"):
             panel.rebuild()
 
@@ -136,7 +146,7 @@ class TryScreen(KeyScreen):
             state = (f"weights of step {self.ready.get('step', 0):,} ", palette.good)
         else:
             loading = f"{self._doing} … {time.monotonic() - self._since:.0f} s "
-            state = ("nothing answers ", palette.bad) if self.trouble else (loading, palette.warn)
+            state = ("not loaded ", palette.bad) if self.trouble else (loading, palette.warn)
         demo = str(self.ready.get("demo") or "")
         parts = [(" Try it  ", palette.heading), (one_line(recipe, 60), palette.bold), (f"  DEMO: {demo}" if demo else "", palette.warn)]
         return [strips.line(width, parts, [state])]

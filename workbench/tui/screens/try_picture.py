@@ -1,4 +1,4 @@
-"""Try a network that takes pictures: draw one, or name a file, and watch the shares of the classes."""
+"""Try a network that takes pictures: draw one or give a file, and see the probabilities of the classes."""
 
 import os
 from base64 import b64decode, b64encode
@@ -22,34 +22,35 @@ from workbench.tui.screens.try_it import TRYING, TryScreen
 if TYPE_CHECKING:
     from textual.widgets import Input
 
+# About twelve answers a second look continuous; every point of the mouse would be a question else.
 PAUSE = 0.08
-"""Seconds between two questions while somebody draws."""
+"""Seconds between two questions while a person draws."""
 LARGEST = 32 << 20
-"""Bytes of a picture's file."""
+"""Largest picture file, in bytes: more than a camera makes."""
 
 
 class TryPictureScreen(TryScreen):
-    """The pad at the left; what the network got of it and what it makes of it at the right."""
+    """The pad at the left; the network's input and its answer at the right."""
 
     KEYS: ClassVar[tuple[Key, ...]] = (
-        Key("escape", "back", "back", "Back to the run", "Esc"),
-        Key("c,delete", "clear", "clear", "An empty pad", "c"),
-        Key("x", "erase", "eraser", "Erase in place of drawing, and back; the right mouse button erases, too"),
-        Key("o", "open", "picture file", "Give the path of a picture"),
+        Key("escape", "back", "back", "Go back to the run", "Esc"),
+        Key("c,delete", "clear", "clear", "Clear the pad", "c"),
+        Key("x", "erase", "eraser", "Switch between drawing and erasing; the right mouse button erases too"),
+        Key("o", "open", "picture file", "Give the path of a picture file"),
         Key("space", "pen", "pen", "Put the keyboard's pen down, or lift it", "Space"),
-        Key("left", "left", "", "The pen to the left", "←"),
-        Key("right", "right", "", "The pen to the right", "→"),
-        Key("up", "up", "", "The pen up", "↑"),
-        Key("down", "down", "", "The pen down", "↓"),
+        Key("left", "left", "", "Move the pen to the left", "←"),
+        Key("right", "right", "", "Move the pen to the right", "→"),
+        Key("up", "up", "", "Move the pen up", "↑"),
+        Key("down", "down", "", "Move the pen down", "↓"),
         *TRYING,
     )
     BINDINGS = keys.bindings(KEYS)
-    HINT = "Draw with the mouse (its right button erases), or move a pen with the arrows, space puts it down; or o takes a picture file."
+    HINT = "Draw with the mouse (the right button erases), or with a pen: arrows move it, space puts it down. Or o opens a picture file."
 
     def __init__(self, feed: Any) -> None:
         super().__init__(feed)
         self._picture = b""
-        """The file that is shown in place of the drawing."""
+        """The content of the picture file that is shown in place of the drawing."""
         self._timer: Timer | None = None
 
     def compose_form(self) -> list[Widget]:
@@ -76,24 +77,24 @@ class TryPictureScreen(TryScreen):
             self._timer = self.set_timer(PAUSE, self.reloaded)
 
     def reloaded(self) -> None:
-        """Ask about what is on the pad."""
+        """Ask about the picture on the pad."""
         self._timer = None
         if self._picture or not self.pad.empty:
             self.ask(predict={"picture": b64encode(self._picture or self.pad.png()).decode()})
 
     def answered(self, outputs: dict[str, Any]) -> None:
         if not self._picture and self.pad.empty:
-            return  # the pad was cleared meanwhile
-        self.note = f"What it got is at the right: {outputs['note']}." if outputs.get("note") else ""
+            return  # the pad was cleared while the network computed
+        self.note = f"The network's input is at the right: {outputs['note']}." if outputs.get("note") else ""
         self._show(outputs)
 
     def _show(self, outputs: dict[str, Any]) -> None:
         self.bars.follow(outputs.get("probabilities") or {})
-        seen = self.query_one("#seen", Picture)
+        picture = self.query_one("#seen", Picture)
         try:
-            seen.show(b64decode(outputs["seen"])) if outputs.get("seen") else seen.say("")
+            picture.show(b64decode(outputs["seen"])) if outputs.get("seen") else picture.say("")
         except ValueError:
-            seen.say("The picture cannot be read.")
+            picture.say("The picture cannot be read.")
 
     # -- keys ------------------------------------------------------------------------------------------------------------------------
 
@@ -147,10 +148,11 @@ class TryPictureScreen(TryScreen):
 
 
 def read(text: str) -> bytes:
-    """The bytes of a picture's file. Raises Problem where there is none, or it is too large to send on."""
+    """The bytes of a picture file. Raises Problem where it cannot be read, or is too large."""
     path = Path(text).expanduser()
     name = one_line(text, 200)
     try:
+        # O_NONBLOCK: a named pipe would wait for a writer, and the screen with it.
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(file, "rb") as opened:
             data = opened.read(LARGEST + 1) or b""
