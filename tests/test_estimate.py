@@ -81,7 +81,7 @@ def test_the_batch_that_would_fit() -> None:
     assert estimate.fitting(batches(256), GPU, two) == 128
     assert estimate.estimate(batches(512), GPU, two).memory == pytest.approx(18 * GIB)
     text = estimate.crowded(batches(256), GPU, two)
-    assert "6.0 GiB free of 80 GiB (used by: anna 70 GiB)" in text and "needs about 10 GiB (1 run here)" in text
+    assert "6.0 GiB free of 80 GiB (on it: anna 70 GiB)" in text and "needs about 10 GiB (1 run here)" in text
     assert "train.batch_size=128" in text
     assert estimate.crowded(batches(64), GPU, two) == "" and estimate.crowded(batches(256), CPU, two) == ""
     assert estimate.fitting(batches(256), GPU, []) == 0

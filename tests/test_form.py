@@ -96,7 +96,7 @@ def test_the_device_and_what_speaks_against_it() -> None:
     assert outlook(loaded, Machine((GPU, CPU)), []).device == GPU
     unusable = Problem("torch was built for CUDA 13.0, and the driver runs CUDA up to 12.4.", "Update the driver.", "device")
     found = outlook(loaded, Machine((GPU, CPU), torch=unusable), [])
-    assert found.device == CPU and found.warnings[0][1] and "although NVIDIA H100 is here" in found.warnings[0][0]
+    assert found.device == CPU and found.warnings[0][1] and "although the machine has NVIDIA H100" in found.warnings[0][0]
     full = Device("cuda:0", "NVIDIA H100", 0.1 * GIB, False, 80 * GIB, "", (Holder(7, "anna", 79 * GIB),))
     found = outlook(loaded, Machine((full, CPU)), [])
     assert "anna" in found.warnings[0][0] and found.warnings[0][1]

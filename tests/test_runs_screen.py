@@ -224,7 +224,7 @@ async def test_a_run_gets_out_as_a_page_and_as_numbers_and_its_path_to_the_clipb
         with table.open() as opened:
             assert {row["tag"] for row in csv.DictReader(opened)} >= {"train/loss", "valid/loss", "test/accuracy"}
         await pilot.press("p")
-        await settle(pilot, lambda: "No picture is shown" in seen(pilot.app))
+        await settle(pilot, lambda: "No picture is visible" in seen(pilot.app))
         await pilot.press("escape")
         assert isinstance(pilot.app.screen, RunsScreen)
 

@@ -124,7 +124,7 @@ async def test_keys_do_what_the_table_says() -> None:
         await settle(pilot, lambda: commands(run) == ["pause", "sample"])
         await pilot.press("r")
         assert commands(run) == ["pause", "sample"]
-        assert "running already" in " ".join(str(note.message) for note in pilot.app._notifications)
+        assert "already running" in " ".join(str(note.message) for note in pilot.app._notifications)
         held.write(holder("paused"))
         await settle(pilot, lambda: "‖ paused" in seen(pilot.app))
         await pilot.press("r")

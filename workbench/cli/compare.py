@@ -50,7 +50,7 @@ def export(
     to: Annotated[str, typer.Option(help="html, csv, json or tensorboard")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; without it, csv and json go to stdout.")] = None,
 ) -> None:
-    """Export a run as an HTML page, or its log for another program.
+    """Write a run as an HTML page, or its log for another program.
 
     The page has charts, samples and settings; csv, json and tensorboard are for other programs.
     """

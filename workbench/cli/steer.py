@@ -52,7 +52,7 @@ def resume(
 
 
 def stop(run: Reference) -> None:
-    """Stop a run: it finishes its step, saves a checkpoint and ends."""
+    """Stop a run after its step; it saves a checkpoint first."""
     from workbench.launch import start
 
     chosen = find_run(run)

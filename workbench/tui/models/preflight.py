@@ -89,4 +89,4 @@ def described(device: Device) -> str:
         return device.title
     who = devices.held_by(device)
     run = f", in use by {device.run or 'a run'}" if device.busy else ""
-    return f"{device.title}, {formatting.gib(device.free)} of {formatting.gib(device.total)} free{run}{f' (used by: {who})' if who else ''}"
+    return f"{device.title}, {formatting.gib(device.free)} of {formatting.gib(device.total)} free{run}{f' (on it: {who})' if who else ''}"
