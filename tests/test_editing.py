@@ -83,7 +83,7 @@ def test_which_editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "vi").touch(mode=0o755)
     assert editor.command() == [str(tmp_path / "vi")]
     monkeypatch.setenv("EDITOR", "emacs -nw")
-    with pytest.raises(Problem, match=r"\$EDITOR names emacs, which is not there"):
+    with pytest.raises(Problem, match=r"\$EDITOR names emacs, which is not installed"):
         editor.command()
     monkeypatch.setenv("VISUAL", "vi -u 'NONE")
     with pytest.raises(Problem, match=r"\$VISUAL cannot be read"):

@@ -111,8 +111,8 @@ def test_few_colours_are_the_terminals_own(colors: str, allowed: set[int]) -> No
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        (b"", "no PNG"),
-        (b"not a picture", "no PNG"),
+        (b"", "not a PNG"),
+        (b"not a picture", "not a PNG"),
         (png(np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8))[:2000], "cannot be read"),
         (claims(60_000), "too large"),
         (claims(10_000), "too large"),
@@ -178,7 +178,7 @@ def test_a_matrix_gives_up_numbers_then_names_then_single_rows() -> None:
     assert "900" in text(40, 13) and "truck" in text(40, 13)
     assert "900" not in text(30, 12) and "ship" in text(30, 12)
     assert "ship" not in text(30, 7) and "▀" in text(30, 7)
-    assert "7 x 7 to a square" in text(60, 11, 133)
+    assert "7 x 7 values per square" in text(60, 11, 133)
     shown = matrix.draw(confusion(133), (), (), "", "", matrix.Shades(), 60, 10)
     assert (shown.codes == ord("▀")).any()
 
