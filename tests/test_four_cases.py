@@ -72,12 +72,12 @@ def test_what_imagenet_taught_is_learnt_from_and_only_what_is_tuned_moves(make: 
 def test_one_learns_from_scratch_and_nothing_on_shuffled_classes(make: Make, tmp_path: Path) -> None:
     torch.save(resnet18().state_dict(), tmp_path / "random.pth")
     config = {"network": "resnet18", "cut": "layer2", "weights": str(tmp_path / "random.pth"), "learning_rate": 1e-3}
-    learnt, confused = make(5, **config), misled(make(5, **config))
+    learnt, confused = make(**config), misled(make(**config))
     for project in (learnt, confused):
-        train(project, 50)
-    # Four classes: 0.25 is chance. Seeds 1 and 2 reach 0.68 and 0.53, and 0.27 and 0.30 on shuffled classes.
+        train(project, 25)
+    # Four classes: 0.25 is chance. Seeds 1 and 2 reach 0.53 and 0.61, and 0.12 and 0.36 on shuffled classes.
     assert scalars(learnt)["accuracy/scratch"] > 0.45
-    assert scalars(confused)["accuracy/scratch"] < 0.4
+    assert scalars(confused)["accuracy/scratch"] < 0.42
 
 
 def test_so_many_of_each_class_are_drawn(make: Make) -> None:
