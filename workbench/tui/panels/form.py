@@ -121,7 +121,9 @@ class FormPanel(Rows, can_focus=True):
         if under_cursor and field.choices and not field.typed:
             text = f"◂ {text} ▸"
         look = palette.bad if field.problem else palette.warn if field.changed else palette.plain
-        name = (strips.fit(f"  {one_line(field.label, 60)}", self.names), palette.plain if field.changed or under_cursor else palette.dim)
+        # A cut label keeps a gap to its value.
+        label = strips.fit(f"  {one_line(field.label, 60)}", self.names - 1) + " "
+        name = (label, palette.plain if field.changed or under_cursor else palette.dim)
         note = (f"  {field.note}" if field.note else "", palette.faint)
         return strips.line(width, [name, (text or " ", look), note], [(self._beside(field, under_cursor, width), palette.faint)])
 
