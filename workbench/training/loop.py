@@ -46,6 +46,8 @@ class Loop:
     """The folded log of earlier attempts."""
     attempt: int = 1
     device: str = ""
+    found: Event | None = None
+    """What was found in the data, used and left out: logged once, before the first step."""
     terminate: bool = False
     """Set by the SIGTERM handler: finish the step, save, end."""
 
@@ -71,6 +73,8 @@ class Loop:
         self._repeat_changes()
         # A resumed run has these lines in its log already.
         if from_step < 0:
+            if self.found:
+                self.say(self.found)
             self._summarize()
             self._evaluate("valid")
             self.sample()

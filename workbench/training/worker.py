@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from workbench import preparation
 from workbench.datasets.store.fetch import progress, tell
 from workbench.events import Answer, Status
 from workbench.problems import Problem, one_line
@@ -89,7 +90,8 @@ class Worker:
         project = make_project(self.run, recipe)
         starting("reading its data")
         told = progress.set(self._fetching)
-        project.build()
+        with preparation.listening(self._advancing) as prepared:
+            project.build()
         progress.reset(told)
         # Whoever sent them may still be waiting.
         for command in self._unanswered(past):
@@ -105,6 +107,7 @@ class Worker:
             past=past,
             attempt=self.attempt,
             device=_title(recipe.compute.device),
+            found=prepared.table(),
         )
         return self.loop.fit()
 
@@ -124,6 +127,12 @@ class Worker:
         """Say in the lock file, and on the console, how far a download is: it may take longer than the training."""
         tell(name, done, total)
         message = f"fetching {name}: {done * 100 // total} %" if done < total else "reading its data"
+        if message != self.holder.get("message"):
+            self._turn("starting", message)
+
+    def _advancing(self, what: str, done: int, total: int) -> None:
+        """Say in the lock file how far the preparation is."""
+        message = f"{what}: {done * 100 // total} %" if done < total else "reading its data"
         if message != self.holder.get("message"):
             self._turn("starting", message)
 
