@@ -32,8 +32,9 @@ class Preparation:
         """What was found, used and left out, as the log holds it; None where no reader said anything."""
         if not self.rows:
             return None
-        more = len(self.rows) - ROWS
-        rows = self.rows if more <= 0 else [*self.rows[:ROWS], [f"and {more:,} more", "", "", ""]]
+        rows = self.rows[:ROWS]
+        if len(self.rows) > ROWS:
+            rows.append([f"and {len(self.rows) - ROWS:,} more", "", "", ""])
         return Table(tag=TAG, columns=COLUMNS, rows=rows)
 
 
