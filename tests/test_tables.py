@@ -68,10 +68,10 @@ def test_a_word_for_nothing_is_a_word_among_words_and_missing_among_numbers(tmp_
     words = "land,kind\n" + "".join(f"{('NA', 'none', 'DE')[n % 3]},{'xy'[n % 2]}\n" for n in range(30))
     data, _ = read(tmp_path, words)
     assert data.names == ["land = DE", "land = NA", "land = none"]
-    with pytest.raises(Problem, match="line 2: land is missing .'NA'., and 9 more"):
+    with pytest.raises(Problem, match=r"line 2: land is missing .'NA'., and 9 more"):
         read(tmp_path, words, missing=["na"])
     numbers = lines("a,kind", "{d},{k}").replace("\n0.47,", "\nNA,")
-    with pytest.raises(Problem, match="line 3: a is missing .'NA'."):
+    with pytest.raises(Problem, match=r"line 3: a is missing .'NA'."):
         read(tmp_path, numbers)
     with pytest.raises(Problem, match="line 3: a is 'NA', not a number"):
         read(tmp_path, numbers, missing=["-"])
