@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
+from workbench.cli.arguments import request
 from workbench.recipes.schema_check import complete
+from workbench.recipes.yaml_reader import flow
 from workbench.training.project import Settings, live
 
 
@@ -43,6 +45,61 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["size", "kind", "sizes", "x"]), inner, max_size=2),
     max_leaves=5,
 )
+
+
+class Texts(Settings):
+    name: str = ""
+    names: list[str] = []
+    either: str | None = None
+    place: int | str = 0
+    size: Literal["1", "2", 3] = "1"
+    rate: float = 0.1
+    flag: bool = False
+    by_name: dict[str, str] = {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("name=1", "1"),
+        ("name=1.50", "1.50"),
+        ("name=2E7", "2E7"),
+        ("name=True", "True"),
+        ("name=", ""),
+        ("name='null'", "null"),
+        ("names=[1, 02, 2e3, true, red]", ["1", "02", "2e3", "true", "red"]),
+        ("names=['1']", ["1"]),
+        ("either=1", "1"),
+        ("either=null", None),
+        ("place=1", 1),
+        ("place=1.5", "1.5"),
+        ("place='1'", "1"),
+        ("size=2", "2"),
+        ("size=3", 3),
+        ("rate=1", 1.0),
+        ("flag=true", True),
+        ("by_name={a: 1}", {"a": "1"}),
+    ],
+)
+def test_what_is_typed_for_a_text_is_text_and_a_number_where_numbers_are_allowed(setting: str, value: Any) -> None:
+    name, _, text = setting.partition("=")
+    document = flow(text)
+    spellings = {(name, *place): word for place, word in document.spellings.items()}
+    completed, faults = complete({name: document.value}, Texts.model_json_schema(), "it", spellings)
+    assert faults == [] and repr(completed[name]) == repr(value)
+    assert getattr(Texts.model_validate_json(json.dumps(completed), strict=True), name) == value
+    asked = request([setting], Texts.model_json_schema())
+    assert repr(asked) == repr({name: value})
+
+
+def test_null_is_no_text_and_a_quoted_number_no_number() -> None:
+    for setting, says in (("name=null", "must be text, not nothing"), ("rate='1'", "must be a number, not '1'")):
+        name, _, text = setting.partition("=")
+        document = flow(text)
+        _, faults = complete(
+            {name: document.value}, Texts.model_json_schema(), "it", {(name, *where): word for where, word in document.spellings.items()}
+        )
+        assert faults[0].text.startswith(says)
 
 
 def test_an_empty_config_is_every_default() -> None:

@@ -155,7 +155,8 @@ def test_text_that_cannot_be_read(text: str | bytes, report: str) -> None:
         ("seed: true", "r.yaml:3 seed: must be a whole number, not true"),
         ("seed: 007", "r.yaml:3 seed: must be a whole number, not '007'; write it without quotes, underscores or commas"),
         ("seed: 1_000", "r.yaml:3 seed: must be a whole number, not '1_000'; write it without quotes, underscores or commas"),
-        ("lesson: 2", "r.yaml:3 lesson: must be text, not 2; put it in quotes"),
+        ("lesson: [2]", "r.yaml:3 lesson: must be text, not a list"),
+        ("train: {keep_best: null}", "r.yaml:3 train.keep_best: must be text, not nothing"),
         ("config: [1]", "r.yaml:3 config: must be a section of settings, not a list"),
         ("train: 3", "r.yaml:3 train: must be a section of settings, not 3"),
         ("epochs: 3", "r.yaml:3 epochs: not a setting of a recipe; it belongs under train"),
@@ -253,6 +254,13 @@ def test_set_goes_over_the_file_and_is_checked_like_it() -> None:
     ).recipe
     assert (made.config["learning_rate"], made.config["hidden"], made.config["data"]) == (0.5, [8], "digits")
     assert (made.train.epochs, made.train.batch_size, made.seed, made.compute.device) == (10, 32, 7, "cpu")
+
+
+def test_a_text_that_looks_like_a_number_needs_no_quotes_in_a_file_or_after_set() -> None:
+    text = "title: 1.10\nproject: table_classifier\nconfig: {target: 2024, leave_out: [1, 007], words: [rank]}\n"
+    made = load_recipe(write(text), ["config.positive=1", "config.words=[3]", "config.missing=[true]", "config.hidden=[4]"]).recipe
+    assert (made.title, made.config["target"], made.config["leave_out"]) == ("1.10", "2024", ["1", "007"])
+    assert (made.config["positive"], made.config["words"], made.config["missing"], made.config["hidden"]) == ("1", ["3"], ["true"], [4])
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,21 @@ def test_a_setting_that_another_choice_makes_meaningless_is_hidden_and_keeps_its
     assert "rotation" in names(form), "what is wrong is shown"
 
 
+def test_a_text_that_looks_like_a_number_is_text_in_both_kinds_of_form() -> None:
+    class Asked(Settings):
+        words: list[str] = []
+        prompt: str = ""
+
+    form = Form(Asked.model_json_schema(), {}, "it")
+    form.put("words", "[1, 007, red]")
+    form.put("prompt", "1984")
+    assert form.values == {"words": ["1", "007", "red"], "prompt": "1984"} and not form.problems
+    recipe = RecipeForm(load_recipe(find_recipe("student-admissions")))
+    recipe.put("config.target", "1")
+    recipe.put("config.leave_out", "[2024]")
+    assert not recipe.problems and recipe.loaded.recipe.config["target"] == "1" and recipe.loaded.recipe.config["leave_out"] == ["2024"]
+
+
 @pytest.mark.parametrize(("around", "shown"), [({"config.model": "mlp"}, False), ({"config.model": "cnn"}, True), ({}, True)])
 def test_a_rule_looks_at_values_that_are_no_fields(around: dict[str, Any], shown: bool) -> None:
     """A live form has only the settings that may change; the model is none of them."""

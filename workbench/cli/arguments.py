@@ -32,14 +32,22 @@ def pair(word: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
-def request(settings: Sequence[str]) -> dict[str, Any]:
-    """A dictionary from KEY=VALUE words; values are read as in a recipe. Raises Problem for a value that cannot be read."""
-    from workbench.recipes.yaml_reader import flow_value
+def request(settings: Sequence[str], schema: dict[str, Any]) -> dict[str, Any]:
+    """A dictionary from KEY=VALUE words; values are read as in a recipe, by their schema. Raises Problem for a value that cannot be read.
+
+    What the schema does not allow is left for the run to refuse: it knows what its project's code allows now.
+    """
+    from workbench.recipes.schema_check import complete
+    from workbench.recipes.yaml_reader import flow
 
     values: dict[str, Any] = {}
+    spellings = {}
     for word in settings:
-        key, value = pair(word)
-        values[key], wrong = flow_value(value)
-        if wrong:
-            raise Problem(f"{key}: {wrong}.")
-    return values
+        key, text = pair(word)
+        document = flow(text)
+        if document.faults:
+            raise Problem(f"{key}: {'; '.join(fault.text for fault in document.faults)}.")
+        values[key] = document.value
+        spellings.update({(key, *place): spelled for place, spelled in document.spellings.items()})
+    checked, _ = complete(values, schema, "", spellings)
+    return {key: checked.get(key, value) for key, value in values.items()}

@@ -82,7 +82,10 @@ def wait(
 
 def set_(run: Reference, changes: Annotated[list[str], typer.Argument(help="KEY=VALUE, for example config.learning_rate=0.01")]) -> None:
     """Change live settings of a run, from its next step on."""
-    _ask(find_run(run), "set", request(changes))
+    from workbench.tui.models.requests import live_settings
+
+    chosen = find_run(run)
+    _ask(chosen, "set", request(changes, live_settings(chosen, chosen.recipe(), {})[0]))
 
 
 def sample(
@@ -90,7 +93,10 @@ def sample(
     asked: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the request: prompt='Anna'")] = None,
 ) -> None:
     """Take a sample now from a live run's weights."""
-    _ask(find_run(run), "sample", request(asked or []))
+    from workbench.tui.models.requests import request_schema
+
+    chosen = find_run(run)
+    _ask(chosen, "sample", request(asked or [], request_schema(chosen, chosen.recipe())))
 
 
 def checkpoint(run: Reference) -> None:

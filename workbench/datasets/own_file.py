@@ -1,7 +1,9 @@
 """A person's own file that a recipe names: found relative to the recipe, limited in size, read as a whole."""
 
+import hashlib
 from pathlib import Path
 
+from workbench import preparation
 from workbench.problems import Problem, one_line
 
 
@@ -19,6 +21,7 @@ def find(given: str, folder: Path) -> Path:
 def text(path: Path, limit: int) -> str:
     """A UTF-8 file as text, its line ends made `\\n`.
 
+    Its digest is told to `preparation`: a resumed run has to find the same text.
     Raises Problem (cause "data") where it is longer than `limit` bytes, is not UTF-8 (with the line), or is not text.
     """
     name = one_line(path.name)
@@ -31,6 +34,7 @@ def text(path: Path, limit: int) -> str:
         raise Problem(f"{name} has more than {limit / 1e6:.0f} MB.", "Give a part of it.", "data")
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise Problem(f"{name} is not text: it holds zero bytes.", "", "data")
+    preparation.source(str(path), hashlib.sha256(data).hexdigest())
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:

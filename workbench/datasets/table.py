@@ -1,20 +1,27 @@
 """Tables of measurements with one class per row: tumours, students, or a person's CSV file. Read strictly, standardised, split in three."""
 
-import csv
 import math
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from workbench.datasets import own_file
+from workbench import preparation
+from workbench.datasets import csv_rows, own_file
+from workbench.datasets.csv_rows import SEPARATORS, Rows
+from workbench.datasets.number_notation import GAPS, plain, read_columns
 from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem, nearest, one_line
 
 LIMIT = 20_000_000
 WORDS = 50
 """Most different words in a one-hot encoded column, and most classes."""
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
+LABEL = 200
+"""Most characters of a name that a file gives a column, a class or a word."""
 
 
 @dataclass(frozen=True)
@@ -41,79 +48,150 @@ class ClassTable:
     variant: str
 
 
-def read(name: str, target: str, positive: str, leave_out: list[str], words: list[str], folder: Path) -> ClassTable:
-    """`breast-cancer`, `student-admissions`, or the path of a CSV file, from the recipe's `folder`, whose column `target` is the class.
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What the columns of a table are, as a person tells it."""
 
-    `positive` is the class that gets the last index ("": by name). Columns in `words` are one-hot encoded although they are numbers.
+    target: str = "target"
+    leave_out: Sequence[str] = ()
+    words: Sequence[str] = ()
+    """Columns that are one-hot encoded although they are numbers."""
+    numbers: Sequence[str] = ()
+    """Columns that are numbers although they look like codes."""
+    missing: Sequence[str] = ()
+    """Words that stand for a missing field in every column; none: those of `number_notation.GAPS`, in columns of numbers."""
+    decimal: Literal["auto", "point", "comma"] = "auto"
+    spellings: Literal["ask", "together", "apart"] = "ask"
+    """What words are that differ only in case or blanks."""
+
+    def check(self, columns: Collection[str], name: str) -> None:
+        """Raises Problem for a column that is not there, or is named for two things."""
+        roles = {"leave_out": self.leave_out, "words": self.words, "numbers": self.numbers, "target": [self.target]}
+        seen: dict[str, str] = {}
+        for role, named in roles.items():
+            for column in named:
+                if column not in columns:
+                    near = nearest(column, columns) or f". It has: {one_line(', '.join(columns), 300)}."
+                    raise Problem(f"{name} has no column {one_line(column)!r}{near}", f"Look at config.{role}.", "data")
+                if seen.setdefault(column, role) != role:
+                    raise Problem(
+                        f"The column {one_line(column)!r} is named both in config.{seen[column]} and in config.{role}.",
+                        "Choose one.",
+                        "data",
+                    )
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A table as text: the fields of each column by its name, and the line that each row begins in."""
+
+    columns: dict[str, list[str]]
+    lines: list[int]
+    separator: str = ","
+    unnamed: tuple[str, ...] = ()
+    """Columns that have their place for a name."""
+
+
+def read(name: str, columns: Columns, positive: str, folder: Path) -> ClassTable:
+    """`breast-cancer`, `student-admissions`, or the path of a CSV file, from the recipe's `folder`.
+
+    `positive` is the class that gets the last index ("": by name). What was found, used and left out is told to `preparation`.
     Raises Problem (cause "data") with line and column where the file cannot be used.
     """
+    variant, shown = "", name
     if name == "breast-cancer":
-        from sklearn.datasets import load_breast_cancer
+        fields = _breast_cancer()
+        positive = positive or ("malignant" if columns.target == "target" else "")
+    else:
+        ours = name == "student-admissions"
+        path = fetch(name)["students"] if ours else own_file.find(name, folder)
+        shown = one_line(path.name)
+        variant = "" if ours else path.name
+        fields = parse(csv_rows.read(own_file.text(path, LIMIT), shown), shown)
+    columns.check(fields.columns, shown)
+    used = dict(fields.columns)
+    for column in columns.leave_out:
+        _tell(column, fields.lines, "", "named in leave_out")
+        del used[column]
+    for column in fields.unnamed:
+        # pandas writes the index of its rows; a person who names it knows what it is.
+        if column in used and column not in (columns.target, *columns.words, *columns.numbers) and _is_index(used[column]):
+            _tell(column, fields.lines, "", "has no name, and only tells rows apart")
+            del used[column]
+    _refuse_gaps(used, fields.lines, columns.missing, shown)
+    answers = _spelled_alike(used.pop(columns.target), columns.target, columns.spellings, fields.lines, shown)
+    raw, names = numbers(replace(fields, columns=used), columns, shown)
+    labels = {answer: one_line(answer, LABEL) for answer in set(answers)}
+    answers = [labels[answer] for answer in answers]
+    counts = Counter(answers)
+    classes = ", ".join(f"{label} {number:,}" for label, number in sorted(counts.items())[: WORDS + 1])
+    _tell(columns.target, fields.lines, f"target, {len(counts):,} classes: {classes}")
+    return prepared(raw, names, answers, positive, variant)
 
-        dataset = load_breast_cancer()
-        names = [str(feature) for feature in dataset.feature_names]
-        classes = [str(dataset.target_names[label]) for label in dataset.target]
-        return prepared(np.asarray(dataset.data, float), names, classes, positive or "malignant", "")
-    ours = name == "student-admissions"
-    path = fetch(name)["students"] if ours else own_file.find(name, folder)
-    columns, lines = parse(own_file.text(path, LIMIT), one_line(path.name))
-    for column in (target, *leave_out, *words):
-        if column not in columns:
-            near = nearest(column, list(columns)) or f" It has: {one_line(', '.join(columns), 300)}."
-            raise Problem(f"{path.name} has no column {one_line(column)!r}.{near}", "Look at config.target, leave_out and words.", "data")
-    classes = columns.pop(target)
-    for column in leave_out:
-        columns.pop(column, None)
-    raw, names = numbers(columns, lines, words, path.name)
-    return prepared(raw, names, classes, positive, "" if ours else path.name)
 
+def parse(table: Rows, name: str) -> Fields:
+    """The columns by the names in the first row. One without a name is called by its place: column 1.
 
-def parse(text: str, name: str) -> tuple[dict[str, list[str]], list[int]]:
-    """The columns of a CSV text by the names in its first line, and the line number of each row.
-
-    The separator is a comma, semicolon or tab: the one that occurs most in the first line.
-    Raises Problem with the line, and with the column where a field is missing.
+    Raises Problem with the line where a row has another number of fields.
     """
-    first = text.partition("\n")[0]
-    rows = csv.reader(text.split("\n"), delimiter=max(",;\t", key=first.count), strict=True)
-    try:
-        header = [cell.strip() for cell in next(rows, [])]
-        twice = [column for index, column in enumerate(header) if not column or column in header[:index]]
-        if twice or len(header) < 2:
-            what = f"has two columns {one_line(twice[0])!r}" if twice and twice[0] else "needs a first line that names each of its columns"
-            raise Problem(f"{name} {what}.", "", "data")
-        columns: dict[str, list[str]] = {column: [] for column in header}
-        lines: list[int] = []
-        for row in rows:
-            if not row:
-                continue  # an empty line
-            where = f"{name}, line {rows.line_num}"
-            lines.append(rows.line_num)
-            if len(row) != len(header):
-                raise Problem(f"{where}: {len(row)} fields, where the first line names {len(header)}.", "", "data")
-            for column, field in zip(header, map(str.strip, row), strict=True):
-                if field.lower() in MISSING:
-                    raise Problem(f"{where}: {one_line(column)} is missing.", "Fill it in, or leave the row out.", "data")
-                columns[column].append(field)
-    except csv.Error as error:
-        raise Problem(f"{name}, line {rows.line_num}: {one_line(str(error))}.", "", "data") from None
-    return columns, lines
+    if not table.rows:
+        raise Problem(f"{name} is empty.", "", "data")
+    # A spreadsheet's headings may have several lines, which nobody could type in config.leave_out.
+    header, rows = [one_line(column, LABEL) for column in table.rows[0].fields], table.rows[1:]
+    if not rows:
+        raise Problem(f"{name} has no row under its first line.", "", "data")
+    note = f"{table.empty:,} without any field" if table.empty else ""
+    preparation.found(name, f"{len(rows) + table.empty:,} rows", f"{len(rows):,} rows, separated by {table.separated}", note)
+    # A separator too many at the end of the first line alone, or of every other one.
+    if not header[-1] and all(len(fields) == len(header) - 1 for _, fields in rows):
+        preparation.found(
+            f"{name}, line {table.rows[0].line}", f"{len(header)} fields", f"{len(header) - 1} fields", "a separator at its end"
+        )
+        header.pop()
+    elif all(len(fields) == len(header) + 1 and not fields[-1] for _, fields in rows):
+        preparation.found(f"{name}, each row", f"{len(header) + 1} fields", f"{len(header)} fields", "a separator at its end")
+        rows = [row._replace(fields=row.fields[:-1]) for row in rows]
+    if len(header) < 2:
+        kinds = ", ".join(SEPARATORS.values())
+        raise Problem(f"{name} has one column: its first line has no separator.", f"Looked for: {kinds}. The target needs inputs.", "data")
+    wrong = next((row for row in rows if len(row.fields) != len(header)), None)
+    if wrong:
+        number = len(wrong.fields)
+        raise Problem(f"{name}, line {wrong.line}: {number} fields, where the first line names {len(header)}.", "", "data")
+    unnamed = []
+    for place, column in enumerate(header):
+        # pandas calls a column so that it found without a name.
+        if not column or re.fullmatch(r"Unnamed: [0-9]+", column):
+            header[place] = column or f"column {place + 1}"
+            unnamed.append(header[place])
+    if twice := [column for column, number in Counter(header).items() if number > 1]:
+        raise Problem(f"{name} has two columns {one_line(twice[0])!r}.", "Give each a name of its own.", "data")
+    columns = dict(zip(header, map(list, zip(*(row.fields for row in rows), strict=True)), strict=True))
+    for column in [column for column in unnamed if not any(columns[column])]:
+        _tell(column, rows, "", "has no name and no field")
+        del columns[column]
+    return Fields(columns, [row.line for row in rows], table.separator, tuple(column for column in unnamed if column in columns))
 
 
-def numbers(columns: dict[str, list[str]], lines: list[int], words: list[str], name: str) -> tuple[np.ndarray, list[str]]:
-    """All columns as numbers (rows, inputs), words one-hot encoded, and the inputs' names."""
+def numbers(table: Fields, columns: Columns, name: str) -> tuple[np.ndarray, list[str]]:
+    """All columns as numbers (rows, inputs), words one-hot encoded, and the inputs' names; Problem where a person must decide."""
+    gaps = {word.casefold() for word in columns.missing} or GAPS
+    readings = read_columns(
+        table.columns, table.separator, words=columns.words, numbers=columns.numbers, gaps=gaps, decimal=columns.decimal
+    )
     inputs, names = [], []
-    for column, fields in columns.items():
-        values = [_number(field) for field in fields]
-        wrong = [index for index, value in enumerate(values) if not math.isfinite(value)]
-        if not wrong and column not in words:
-            inputs.append(np.array(values))
+    for column, fields in table.columns.items():
+        reading = readings[column]
+        if reading.doubt:
+            raise Problem(f"{name}, line {table.lines[reading.place]}: {one_line(column)} {reading.doubt}", reading.hint, "data")
+        unnamed = "without a name: " if column in table.unnamed else ""
+        if reading.values is not None:
+            inputs.append(reading.values)
             names.append(column)
+            index = "another whole number in each row: is it an id?" if _is_index(fields) else ""
+            _tell(column, table.lines, unnamed + ", ".join(filter(None, ("numbers", reading.notation, index))))
             continue
-        # Mostly numbers: the rest is likely a typing error, not a column of words.
-        if len(wrong) * 2 < len(values) and column not in words:
-            where, value = f"{name}, line {lines[wrong[0]]}", one_line(fields[wrong[0]], 40)
-            raise Problem(f"{where}: {one_line(column)} is {value!r}, not a number like most of the column.", "", "data")
+        fields = _spelled_alike(fields, column, columns.spellings, table.lines, name)
         categories = sorted(set(fields))
         if len(categories) > WORDS:
             raise Problem(
@@ -122,7 +200,8 @@ def numbers(columns: dict[str, list[str]], lines: list[int], words: list[str], n
                 "data",
             )
         inputs += [np.array([float(field == word) for field in fields]) for word in categories]
-        names += [f"{column} = {word}" for word in categories]
+        names += [f"{column} = {one_line(word, LABEL)}" for word in categories]
+        _tell(column, table.lines, f"{unnamed}one-hot, {len(categories)} words: {', '.join(categories)}")
     if not inputs:
         raise Problem(f"{name} has no column except the target.", "", "data")
     return np.stack(inputs, axis=1), names
@@ -162,8 +241,58 @@ def prepared(raw: np.ndarray, names: list[str], answers: list[str], positive: st
     return ClassTable(first, second, third, classes, names, mean, scale, variant)
 
 
-def _number(field: str) -> float:
-    try:
-        return float(field)
-    except ValueError:
-        return math.nan
+def _breast_cancer() -> Fields:
+    from sklearn.datasets import load_breast_cancer
+
+    dataset = load_breast_cancer()
+    # A float's shortest text reads back as the same bits.
+    columns = {
+        str(name): [repr(value) for value in values.tolist()] for name, values in zip(dataset.feature_names, dataset.data.T, strict=True)
+    }
+    columns["target"] = [str(dataset.target_names[label]) for label in dataset.target]
+    return Fields(columns, list(range(1, len(dataset.target) + 1)))
+
+
+def _tell(column: str, fields: Sequence[object], used: str, left_out: str = "") -> None:
+    name = column if column.startswith("column ") else f"column {column}"
+    preparation.found(name, f"{len(fields):,} fields", used, left_out)
+
+
+def _is_index(fields: list[str]) -> bool:
+    """Whether each row has another whole number."""
+    return all(field.isdecimal() for field in fields) and len(set(fields)) == len(fields)
+
+
+def _refuse_gaps(columns: dict[str, list[str]], lines: list[int], missing: Sequence[str], name: str) -> None:
+    gaps = {"", *(word.casefold() for word in missing)}
+    for column, fields in columns.items():
+        places = [place for place, field in enumerate(fields) if field.casefold() in gaps]
+        if places:
+            what = f" ({one_line(fields[places[0]], 40)!r})" if fields[places[0]] else ""
+            more = f", and {len(places) - 1:,} more" if len(places) > 1 else ""
+            raise Problem(
+                f"{name}, line {lines[places[0]]}: {one_line(column)} is missing{what}{more}.",
+                f"Fill it in, leave the row out, or the column: config.leave_out: [{one_line(column)}]",
+                "data",
+            )
+
+
+def _spelled_alike(fields: list[str], column: str, spellings: str, lines: list[int], name: str) -> list[str]:
+    """Words that differ only in case or blanks, or as 1 and 1.0, in the spelling that most have; Problem unless a person said so."""
+    groups: dict[str | float, Counter[str]] = {}
+    for field, number in Counter(fields).items():
+        key = " ".join(field.casefold().split())
+        groups.setdefault(key if math.isnan(value := plain(key)) else value, Counter())[field] = number
+    several = [group for group in groups.values() if len(group) > 1] if spellings != "apart" else []
+    if several and spellings == "ask":
+        (first, _), (second, _), *_ = several[0].most_common()
+        raise Problem(
+            f"{name}, line {lines[fields.index(second)]}: {one_line(column)} is {second!r}, elsewhere {first!r}: are they the same?",
+            "The same: config.spellings: together. Two different words: config.spellings: apart.",
+            "data",
+        )
+    spelled = {field: group.most_common(1)[0][0] for group in several for field in group}
+    for group in several:
+        most, *others = [field for field, _ in group.most_common()]
+        _tell(column, [*group.elements()], f"as {most!r}", f"spelled {', '.join(map(repr, others))}")
+    return [spelled.get(field, field) for field in fields]

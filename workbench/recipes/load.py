@@ -60,7 +60,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
     """
     path = Path(path)
     name = shown_path(path)
-    data, lines, faults = yaml_reader.read(path)
+    data, lines, faults, spellings = yaml_reader.read(path)
     if not isinstance(data, dict):
         if not faults:
             faults.append(Fault((), "is empty" if data is None else "is not a list of `key: value` lines", 1))
@@ -69,10 +69,10 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
     typed: set[Key] = set()
     for text in overrides:
         try:
-            typed.add(_override(data, text))
+            typed.add(_override(data, spellings, text))
         except Problem as problem:
             faults.append(Fault((), problem.message, -1))
-    checked, more = schema_check.complete(data, _own_schema(), "a recipe")
+    checked, more = schema_check.complete(data, _own_schema(), "a recipe", spellings)
     faults += more
     project = data.get("project")
     file, schema, unchecked = None, None, ""
@@ -89,7 +89,8 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
             faults.append(Fault(("project",), str(problem)))
     if schema and isinstance(data.get("config", {}), dict):
         owner = file.name if file else str(project)
-        checked["config"], more = schema_check.complete(data.get("config", {}), schema.config, owner)
+        own = {where[1:]: word for where, word in spellings.items() if where[0] == "config"}
+        checked["config"], more = schema_check.complete(data.get("config", {}), schema.config, owner, own)
         faults += [Fault(("config", *where), text) for where, text, _ in more]
         faults += _missing(checked["config"], schema, path.parent)
     faults = [_under_its_section(fault, data, schema) for fault in faults]
@@ -130,8 +131,8 @@ def _under_its_section(fault: Fault, data: dict[str, Any], schema: ProjectSchema
     return fault
 
 
-def _override(data: dict[str, Any], text: str) -> Key:
-    """Put one `dotted.key=value` into the data; returns its place. Raises Problem."""
+def _override(data: dict[str, Any], spellings: dict[Key, str], text: str) -> Key:
+    """Put one `dotted.key=value` into the data, and how it is spelled; returns its place. Raises Problem."""
     name, sign, value = text.partition("=")
     where = tuple(name.strip().split("."))
     if not sign or not all(where):
@@ -139,15 +140,18 @@ def _override(data: dict[str, Any], text: str) -> Key:
     called = f"--set {one_line(name, 80)}"
     if where != ("seed",) and not (where[0] in ("config", "train", "compute") and len(where) > 1):
         raise Problem(f"{called}: only config.…, train.…, compute.… and seed can be set")
-    read, wrong = yaml_reader.flow_value(value)
-    if wrong:
-        raise Problem(f"{called}: {wrong}")
+    document = yaml_reader.flow(value)
+    if document.faults:
+        raise Problem(f"{called}: {'; '.join(fault.text for fault in document.faults)}")
     section: Any = data
     for part in where[:-1]:
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
             raise Problem(f"{called}: {part} has no settings of its own")
-    section[where[-1]] = paths.rooted(read, Path())  # what the shell completes starts at the working directory
+    section[where[-1]] = paths.rooted(document.value, Path())  # what the shell completes starts at the working directory
+    for place in [place for place in spellings if place[: len(where)] == where]:
+        del spellings[place]
+    spellings.update({(*where, *place): word for place, word in document.spellings.items()})
     return where
 
 

@@ -6,6 +6,7 @@ additionalProperties, anyOf, oneOf, allOf and $ref.
 
 import copy
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from workbench.problems import nearest, one_line
@@ -24,13 +25,14 @@ _KINDS = {
 }
 
 
-def complete(value: Any, schema: Schema, owner: str) -> tuple[Any, list[Fault]]:
+def complete(value: Any, schema: Schema, owner: str, spellings: Mapping[Key, str] = {}) -> tuple[Any, list[Fault]]:
     """The data with all defaults filled in and numbers converted to the schema's type (2e4 is a whole number), and all its errors.
 
-    `owner` is the name in the message for an unknown key: "not a setting of ...".
+    `owner` is the name in the message for an unknown key: "not a setting of ...". `spellings`: see `Document`; where only text is allowed,
+    `target: 1` is the text 1.
     """
     faults: list[Fault] = []
-    return _Check(schema.get("$defs", {}), faults).value(value, schema, (), owner), faults
+    return _Check(schema.get("$defs", {}), faults, spellings).value(value, schema, (), owner), faults
 
 
 def resolved(schema: Schema, definitions: dict[str, Schema]) -> Schema:
@@ -78,9 +80,10 @@ def _is(value: Any, kind: str) -> bool:
 
 
 class _Check:
-    def __init__(self, definitions: dict[str, Schema], faults: list[Fault]) -> None:
+    def __init__(self, definitions: dict[str, Schema], faults: list[Fault], spellings: Mapping[Key, str] = {}) -> None:
         self.definitions = definitions
         self.faults = faults
+        self.spellings = spellings
 
     def resolved(self, schema: Schema) -> Schema:
         return resolved(schema, self.definitions)
@@ -95,6 +98,8 @@ class _Check:
             return self.any_of(value, branches, where, owner)
         if "const" in schema or "enum" in schema:
             choices = [schema["const"]] if "const" in schema else schema["enum"]
+            if self.spellings.get(where) in choices and value not in choices:
+                value = self.spellings[where]
             # 1 and true are equal in Python, but different values in a recipe.
             if not any(choice == value and isinstance(choice, bool) == isinstance(value, bool) for choice in choices):
                 options = " or ".join(str(choice) if isinstance(choice, str) else shown(choice) for choice in choices)
@@ -104,6 +109,9 @@ class _Check:
         kind = schema.get("type", "")
         if isinstance(kind, list):
             return self.any_of(value, [{**schema, "type": name} for name in kind], where, owner)
+        # null stays nothing: a person who writes it for a text has seen it in another setting.
+        if kind == "string" and where in self.spellings and (value is not None or not self.spellings[where]):
+            value = self.spellings[where]
         if not _is(value, kind):
             self.fault(where, f"must be {_KINDS.get(kind, kind)}, not {shown(value)}{_advice(value, kind)}")
             return value
@@ -123,12 +131,15 @@ class _Check:
         # For `int | float`: 5 stays a whole number, and 5.0 stays a float.
         branches.sort(key=lambda branch: (branch.get("type") == "integer") is isinstance(value, float))
         tried: list[tuple[Schema, list[Fault]]] = []
-        for branch in branches:
-            faults: list[Fault] = []
-            completed = _Check(self.definitions, faults).value(value, branch, where, owner)
-            if not faults:
-                return completed
-            tried.append((branch, faults))
+        # As text only where it is nothing else that is allowed: 5 stays a number for `str | int`.
+        for spellings in ({}, self.spellings) if self.spellings else ({},):
+            tried.clear()
+            for branch in branches:
+                faults: list[Fault] = []
+                completed = _Check(self.definitions, faults, spellings).value(value, branch, where, owner)
+                if not faults:
+                    return completed
+                tried.append((branch, faults))
         same = [faults for branch, faults in tried if "type" in branch and _is(value, branch["type"])]
         if same or len([branch for branch in branches if branch.get("type") != "null"]) == 1:
             own = "; a path of your own begins with ./" if any(branch.get("own") for branch in branches) else ""
@@ -237,8 +248,6 @@ def _advice(value: Any, kind: str) -> str:
         return "; write true or false"
     if kind in ("integer", "number") and isinstance(value, str) and re.fullmatch(r"[-+]?[0-9][0-9.,_]*", value):
         return "; write it without quotes, underscores or commas"
-    if kind == "string" and isinstance(value, int | float):
-        return "; put it in quotes"
     if kind == "array" and value is not None and not isinstance(value, dict):
         return f"; write [{one_line(str(value), 40)}]"
     return ""

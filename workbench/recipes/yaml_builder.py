@@ -29,14 +29,14 @@ def build(text: str) -> Document:
     try:
         for event in _events(text):
             builder.take(event)
-        return Document(builder.root, builder.lines, builder.faults)
+        return Document(builder.root, builder.lines, builder.faults, builder.spellings)
     except _Stop:
         pass
     except yaml.MarkedYAMLError as error:
         builder.faults.append(_syntax(error, text.splitlines()))
     except yaml.YAMLError as error:
         builder.faults.append(Fault((), f"is not YAML: {one_line(str(error))}"))
-    return Document(None, builder.lines, builder.faults)
+    return Document(None, builder.lines, builder.faults, {})
 
 
 def _events(text: str) -> Iterator[Event]:
@@ -55,6 +55,7 @@ class _Builder:
         self.root: Any = None
         self.lines: dict[Key, int] = {}
         self.faults: list[Fault] = []
+        self.spellings: dict[Key, str] = {}
         self._open: list[tuple[dict[str, Any] | list[Any], Key]] = []
         self._key: list[str | None] = []
         """For each open mapping, the key whose value comes next."""
@@ -129,11 +130,15 @@ class _Builder:
             return None
         if event.style:
             return clean(event.value)
+        text = clean(event.value)
         try:
-            return scalar(clean(event.value))
+            value = scalar(text)
         except ValueError as error:
             self.faults.append(Fault(where, str(error), line))
             return None
+        if not isinstance(value, str):
+            self.spellings[where] = text
+        return value
 
     def _refuse(self, event: Any, where: Key, line: int) -> None:
         if isinstance(event, AliasEvent):

@@ -18,17 +18,23 @@ def read(path: Path) -> Document:
     return parse(text_of(path))
 
 
-def flow_value(text: str) -> tuple[Any, str]:
-    """The value of what a person typed after `=`: a bracketed or quoted YAML value, or one scalar; and its error, or ""."""
+def flow(text: str) -> Document:
+    """What a person typed after `=`: a bracketed or quoted YAML value, or one scalar."""
     text = text.strip()
     if text[:1] in ("[", "{", '"', "'"):
-        document = parse(text)
-        return document.value, "; ".join(fault.text for fault in document.faults)
+        return parse(text)
+    text = clean(text)
     try:
-        value = scalar(clean(text))
+        value = scalar(text)
     except ValueError as error:
-        return None, str(error)
-    return value, ""
+        return Document(None, {}, [Fault((), str(error))], {})
+    return Document(value, {}, [], {} if isinstance(value, str) else {(): text})
+
+
+def flow_value(text: str) -> tuple[Any, str]:
+    """The value of `flow`, before a schema has seen it; and its error, or ""."""
+    document = flow(text)
+    return document.value, "; ".join(fault.text for fault in document.faults)
 
 
 def flow_text(value: Any) -> str:
@@ -91,7 +97,7 @@ def parse(text: str) -> Document:
     bad = _UNPRINTABLE.search(text)
     if bad:
         line = text.count("\n", 0, bad.start()) + 1
-        return Document(None, {}, [Fault((), f"has a control character (U+{ord(bad[0]):04X}), which no text has", line)])
+        return Document(None, {}, [Fault((), f"has a control character (U+{ord(bad[0]):04X}), which no text has", line)], {})
     # PyYAML takes long to import, and a start whose recipes are all in their index needs none.
     from workbench.recipes.yaml_builder import build
 

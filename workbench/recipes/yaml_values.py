@@ -24,6 +24,8 @@ class Document(NamedTuple):
     value: Any
     lines: dict[Key, int]
     faults: list[Fault]
+    spellings: dict[Key, str]
+    """The words that were read as numbers, true, false or nothing: a setting that wants text takes them as they are spelled."""
 
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")

@@ -66,12 +66,12 @@ class Run:
 
     def recipe(self) -> Recipe:
         """Its recipe, every default filled in; live changes are in the log."""
-        data, _, faults = yaml_reader.read(self.path / "recipe.yaml")
+        document = yaml_reader.read(self.path / "recipe.yaml")
         try:
-            if faults:
-                raise msgspec.ValidationError(faults[0].text)
+            if document.faults:
+                raise msgspec.ValidationError(document.faults[0].text)
             # A run keeps the names that its project and its settings had when it was started.
-            return msgspec.convert(renamed_projects.current(data), Recipe)
+            return msgspec.convert(renamed_projects.current(document.value), Recipe)
         except msgspec.ValidationError as error:
             raise Problem(f"{self.path / 'recipe.yaml'} is damaged: {one_line(str(error))}.") from None
 

@@ -1,7 +1,8 @@
 """Classifies a row of measurements: logistic regression or a small multilayer perceptron. Recipes: tumour-mlp, student-admissions."""
 
+import dataclasses
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -38,6 +39,14 @@ class TableClassifier(TorchProject):
         """Columns that are not given to the network."""
         words: list[str] = []
         """Columns of categories, which may be numbers, as a rank: each category becomes a one-hot input."""
+        numbers: list[str] = []
+        """Columns of numbers that look like codes: 007, 2E7, 1_000."""
+        decimal: Literal["auto", "point", "comma"] = "auto"
+        """Decimal sign, for columns that can be read in two ways: 1,234. The others show theirs."""
+        missing: list[str] = []
+        """Words for a missing field, in any column. None: an empty field, and in columns of numbers also NA, N/A, NaN, null, none and ?."""
+        spellings: Literal["ask", "together", "apart"] = "ask"
+        """What classes and words are that differ only in case or blanks, as Setosa and setosa: one, or different ones."""
         hidden: list[Annotated[int, Field(ge=1)]] = [32, 16]
         """Hidden units of each layer; none: logistic regression. More fit the training data better, and may overfit."""
         dropout: float = Field(0.2, ge=0, lt=1)
@@ -45,7 +54,8 @@ class TableClassifier(TorchProject):
 
     def build_data(self) -> None:
         config = self.config
-        self.data = table.read(config.data, config.target, config.positive, config.leave_out, config.words, self.folder)
+        columns = {field.name: getattr(config, field.name) for field in dataclasses.fields(table.Columns)}
+        self.data = table.read(config.data, table.Columns(**columns), config.positive, self.folder)
         self.variant = self.data.variant
         self.splits = {
             name: (torch.from_numpy(part.features).to(self.device), torch.from_numpy(part.labels).to(self.device))

@@ -13,7 +13,8 @@ from workbench.recipes import schema_check
 from workbench.recipes.load import Loaded, RecipeProblem, load_recipe
 from workbench.recipes.recipe import Recipe
 from workbench.recipes.schema_check import Schema
-from workbench.recipes.yaml_reader import flow_text, flow_value
+from workbench.recipes.yaml_reader import flow, flow_text, flow_value
+from workbench.recipes.yaml_values import Key
 from workbench.tui.models.requests import settings, settings_schema
 
 # A pasted file would be checked and drawn at every key; no real setting is longer.
@@ -140,14 +141,16 @@ class Form:
     def check(self) -> None:
         """Find the problem of each field; take the values when there is none."""
         data: dict[str, Any] = {}
+        spellings: dict[Key, str] = {}
         for field in self.fields.values():
             field.problem = ""
+            spellings |= {(field.name, *place): word for place, word in flow(field.text).spellings.items()}
             try:
                 data[field.name] = field.value()
             except ValueError as error:
                 field.problem = str(error)
         # Also with fields that cannot be read: the others still get their own problems.
-        values, faults = schema_check.complete(data, self.schema, self.owner)
+        values, faults = schema_check.complete(data, self.schema, self.owner, spellings)
         for fault in faults:
             wrong = self.fields.get(str(fault.where[0])) if fault.where else None
             # The first sentence is nearest to what was typed.

@@ -1,0 +1,195 @@
+"""Tables as people have them: what was read, how, and what was left out is said; what could be meant in two ways is asked about."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workbench import preparation
+from workbench.datasets import table
+from workbench.datasets.table import ClassTable, Columns
+from workbench.problems import Problem
+
+
+def read(folder: Path, text: str | bytes, **columns: object) -> tuple[ClassTable, dict[str, list[str | float]]]:
+    """The table, and the rows of what was found by their first cell."""
+    (folder / "t.csv").write_bytes(text.encode() if isinstance(text, str) else text)
+    with preparation.listening() as told:
+        data = table.read("./t.csv", Columns(**{"target": "kind", **columns}), "", folder)  # type: ignore[arg-type]
+    assert told.sources == {str(folder / "t.csv"): hashlib.sha256((folder / "t.csv").read_bytes()).hexdigest()}
+    return data, {str(row[0]): row[1:] for row in told.rows}
+
+
+def lines(header: str, row: str = "{n},{k}", number: int = 40, end: str = "\n") -> str:
+    """A table with a counter n, a decimal d and a kind k, x or y."""
+    rows = [row.format(n=n, d=f"{n * 0.37 + 0.1:.2f}", k="xy"[n % 2]) for n in range(number)]
+    return end.join([header, *rows]) + end
+
+
+def test_what_was_found_used_and_left_out_stands_in_rows(tmp_path: Path) -> None:
+    text = lines("size,colour,note,kind", "{d},c{k},note {n},{k}") + ",,,\n"
+    data, said = read(tmp_path, text, leave_out=["note"])
+    assert data.names == ["size", "colour = cx", "colour = cy"]
+    assert said == {
+        "t.csv": ["41 rows", "40 rows, separated by a comma", "1 without any field"],
+        "column note": ["40 fields", "", "named in leave_out"],
+        "column size": ["40 fields", "numbers", ""],
+        "column colour": ["40 fields", "one-hot, 2 words: cx, cy", ""],
+        "column kind": ["40 fields", "target, 2 classes: x 20, y 20", ""],
+    }
+
+
+def test_decimal_commas_are_numbers_and_said(tmp_path: Path) -> None:
+    plain, _ = read(tmp_path, lines("a;kind", "{d};{k}"))
+    data, said = read(tmp_path, lines("a;kind", "{d};{k}").replace(".", ","))
+    assert said["column a"] == ["40 fields", "numbers, decimal comma", ""]
+    assert data.train.features.tobytes() == plain.train.features.tobytes()
+
+
+def test_codes_are_asked_about_with_the_settings_that_decide(tmp_path: Path) -> None:
+    text = "ward,kind\n" + "".join(f"{('1_2', '2E7', '1E9')[n % 3]},{'xy'[n % 2]}\n" for n in range(30))
+    with pytest.raises(Problem, match="line 2: ward is '1_2': a code, or a number") as raised:
+        read(tmp_path, text)
+    assert "config.words: [ward]" in raised.value.hint and "config.numbers: [ward]" in raised.value.hint
+    assert read(tmp_path, text, words=["ward"])[0].names == ["ward = 1E9", "ward = 1_2", "ward = 2E7"]
+    assert read(tmp_path, text, numbers=["ward"])[0].train.raw.max() == 1e9
+
+
+def test_what_is_left_out_may_have_gaps(tmp_path: Path) -> None:
+    text = lines("cabin,a,kind", ",{d},{k}")
+    with pytest.raises(Problem, match="line 2: cabin is missing, and 39 more") as raised:
+        read(tmp_path, text)
+    assert "leave_out: [cabin]" in raised.value.hint
+    assert read(tmp_path, text, leave_out=["cabin"])[0].names == ["a"]
+
+
+def test_a_word_for_nothing_is_a_word_among_words_and_missing_among_numbers(tmp_path: Path) -> None:
+    words = "land,kind\n" + "".join(f"{('NA', 'none', 'DE')[n % 3]},{'xy'[n % 2]}\n" for n in range(30))
+    data, _ = read(tmp_path, words)
+    assert data.names == ["land = DE", "land = NA", "land = none"]
+    with pytest.raises(Problem, match=r"line 2: land is missing .'NA'., and 9 more"):
+        read(tmp_path, words, missing=["na"])
+    numbers = lines("a,kind", "{d},{k}").replace("\n0.47,", "\nNA,")
+    with pytest.raises(Problem, match=r"line 3: a is missing .'NA'."):
+        read(tmp_path, numbers)
+    with pytest.raises(Problem, match="line 3: a is 'NA', not a number"):
+        read(tmp_path, numbers, missing=["-"])
+    answers, _ = read(tmp_path, words.replace(",x", ",NA"))
+    assert answers.classes == ["NA", "y"]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "names", "said"),
+    [
+        (",a,kind", "{n},{d},{k}", ["a"], "has no name, and only tells rows apart"),
+        ("Unnamed: 0,a,kind", "{n},{d},{k}", ["a"], "has no name, and only tells rows apart"),
+        ("a,kind,", "{d},{k},", ["a"], "has no name and no field"),
+        ("a,kind,", "{d},{k}", ["a"], "a separator at its end"),
+        ("a,kind", "{d},{k},", ["a"], "a separator at its end"),
+        (",a,kind", "{d},{n},{k}", ["column 1", "a"], ""),
+    ],
+)
+def test_a_column_without_a_name_is_named_or_left_out_and_said(tmp_path: Path, header: str, row: str, names: list[str], said: str) -> None:
+    data, told = read(tmp_path, lines(header, row))
+    assert data.names == names
+    assert any(left_out == said for *_, left_out in told.values())
+    if names[0] == "column 1":
+        assert told["column 1"] == ["40 fields", "without a name: numbers", ""]
+
+
+def test_a_column_without_a_name_can_be_named_by_its_place(tmp_path: Path) -> None:
+    text = lines(",a,", "{n},{d},{k}")
+    assert read(tmp_path, text, target="column 3")[0].names == ["a"]
+    assert read(tmp_path, text, target="column 3", numbers=["column 1"])[0].names == ["column 1", "a"]
+    assert read(tmp_path, text, target="column 3", leave_out=["column 1"])[0].names == ["a"]
+
+
+def test_numbers_that_only_tell_rows_apart_are_spoken_of(tmp_path: Path) -> None:
+    _, said = read(tmp_path, lines("id,a,kind", "{n},{d},{k}"))
+    assert said["column id"][1] == "numbers, another whole number in each row: is it an id?"
+
+
+@pytest.mark.parametrize(
+    ("spelled", "second"), [("X", "'X'"), ("NEW  york", "'NEW  york'"), ("x\u00a0", None), (" x ", None), ('"x"', None)]
+)
+def test_spellings_of_a_class_are_asked_about(tmp_path: Path, spelled: str, second: str | None) -> None:
+    first = "new york" if "york" in spelled else "x"
+    text = lines("a,kind", "{d},{k}").replace(",x\n", f",{first}\n").replace(f",{first}\n", f",{spelled}\n", 6)
+    if second is None:
+        assert read(tmp_path, text)[0].classes == ["x", "y"]
+        return
+    with pytest.raises(Problem, match=f"kind is {second}, elsewhere '{first}': are they the same") as raised:
+        read(tmp_path, text)
+    assert "config.spellings: together" in raised.value.hint and "apart" in raised.value.hint
+    data, said = read(tmp_path, text, spellings="together")
+    assert data.classes == sorted([first, "y"]) and "2 classes" in str(said["column kind"][1])
+    assert len(read(tmp_path, text, spellings="apart")[0].classes) == 3
+
+
+def test_numbers_as_classes_have_spellings_too_and_so_do_words(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match=r"line 3: kind is '1\.0', elsewhere '1': are they the same"):
+        read(tmp_path, "a,kind\n" + "".join(f"{n}.5,{('0', '1.0', '1')[n % 3 if n < 9 else n % 2 * 2]}\n" for n in range(40)))
+    with pytest.raises(Problem, match="line 42: colour is 'RED', elsewhere 'red'"):
+        read(tmp_path, lines("colour,kind", "red,{k}") + "RED,x\n")
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"leave_out": ["A"]}, "no column 'A'; did you mean a"),
+        ({"words": ["a"], "numbers": ["a"]}, "'a' is named both in config.words and in config.numbers"),
+        ({"leave_out": ["kind"]}, "'kind' is named both in config.leave_out and in config.target"),
+        ({"numbers": ["kind"]}, "'kind' is named both"),
+    ],
+)
+def test_a_column_has_one_role(tmp_path: Path, columns: dict[str, list[str]], says: str) -> None:
+    with pytest.raises(Problem, match=says):
+        read(tmp_path, lines("a,kind", "{d},{k}"), **columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "t.csv is empty"),
+        ("\n\n", "t.csv is empty"),
+        ("a,kind\n", "has no row under its first line"),
+        ("a,kind\n,\n", "has no row under its first line"),
+        ("kind\nx\ny\n", "has one column: its first line has no separator"),
+        (" a,a ,kind\n1,2,x\n", "two columns 'a'"),
+        ("a,,column 2,kind\n1,2,3,x\n", "two columns 'column 2'"),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(Problem, match=says):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize("change", ["bom", "crlf", "sep", "quoted", "tab", "bar", "blank"])
+def test_the_same_table_in_another_dress_has_the_same_arrays(tmp_path: Path, change: str) -> None:
+    text = lines("size,colour,kind", "{d},c{k},{k}")
+    plain, _ = read(tmp_path, text)
+    dress: dict[str, str | bytes] = {
+        "bom": b"\xef\xbb\xbf" + text.encode(),
+        "crlf": text.replace("\n", "\r\n"),
+        "sep": "sep=;\n" + text.replace(",", ";"),
+        "quoted": "\n".join(",".join(f'"{field}"' for field in line.split(",")) for line in text.splitlines()),
+        "tab": text.replace(",", "\t"),
+        "bar": text.replace(",", "|"),
+        "blank": text.replace(",", "  "),
+    }
+    data, _ = read(tmp_path, dress[change])
+    assert (data.names, data.classes) == (plain.names, plain.classes) and np.array_equal(data.test.features, plain.test.features)
+
+
+def test_line_breaks_in_quotes_stay_in_their_field(tmp_path: Path) -> None:
+    data, _ = read(tmp_path, lines("note,kind", '"first\nsecond {k}",{k}'))
+    assert data.names == ["note = first second x", "note = first second y"]
+    assert read(tmp_path, lines('"size\n(cm)",kind', "{d},{k}"))[0].names == ["size (cm)"]
+
+
+def test_the_settings_hold_for_a_shipped_table_too() -> None:
+    data = table.read("breast-cancer", Columns(leave_out=["mean radius"]), "", Path())
+    assert len(data.names) == 29 and data.classes == ["benign", "malignant"]
+    with pytest.raises(Problem, match="no column 'mean radus'; did you mean mean radius"):
+        table.read("breast-cancer", Columns(words=["mean radus"]), "", Path())
