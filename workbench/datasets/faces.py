@@ -53,17 +53,14 @@ def read(data: str, size: int, background: Background = "white") -> Faces:
         raise Problem(f"{shown} has {len(paths):,} pictures: too many at {size}x{size}.", "Use fewer, or a smaller size.", "data")
 
     pictures = picture_files.read(root, paths, size, Decoding(background), Image.Resampling.BOX)
-    pixels = pictures.pixels
-    if (pixels == pixels[0]).all():
-        hint = "If they are drawings on a transparent ground, config.background has another colour for it."
-        raise Problem(f"All {len(paths):,} pictures in {shown} are equal at {size}x{size}: there is nothing to learn.", hint, "data")
+    picture_files.refuse_equal(root, pictures)
     # Split by a hash of the name, so that adding pictures never moves one from train to test.
     names = [str(path.parent.relative_to(root)) for path in paths]
     # With few folders, a hash of the folder would make the parts very uneven.
     if len(set(names)) < FEWEST:
         names = [str(path.relative_to(root)) for path in paths]
     tenth = np.array([hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[0] % 10 for name in names])
-    pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+    pixels = np.ascontiguousarray(pictures.pixels.transpose(0, 3, 1, 2))
     faces = Faces(pixels[tenth > 1], pixels[tenth == 0], pixels[tenth == 1], variant)
     used = f"{len(faces.train):,} to train, {len(faces.valid):,} held out for validation, {len(faces.test):,} for the test"
     preparation.found("pictures", f"{len(paths):,}", used)

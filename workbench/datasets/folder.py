@@ -19,8 +19,6 @@ MOST_NUMBERS = 500_000_000
 """Most pixels times channels of all pictures together: 2 GB as float32."""
 MOST_BYTES = 4 * MOST_NUMBERS
 """The same memory if each number is one byte."""
-FLAT = 8
-"""A picture whose largest and smallest number differ by no more, of 255, is nearly of one value: JPEG's noise on an even ground is less."""
 PURPOSE = {"train": "to train", "valid": "for validation", "test": "for the test"}
 
 Squares = tuple[np.ndarray, np.ndarray]
@@ -61,19 +59,11 @@ def squares(root: Path, size: int, most: int = MOST_BYTES, fewest: int = 0, back
     if len(paths) > MOST_PICTURES or len(paths) * 3 * size * size > most:
         raise Problem(f"{shown} has {len(paths):,} pictures: too many at {size}x{size}.", "Set a smaller image_size, or use fewer.", "data")
     pictures = picture_files.read(root, paths, size, Decoding(background), faults=listed.faults)
-    places: dict[str, list[list[int]]] = {}
-    """Of each part, by class, the indices into `paths`."""
-    begin = 0
-    for part, by_class in listed.parts.items():
-        places[part] = []
-        for name in classes:
-            number = len(by_class.get(name, []))
-            places[part].append(list(range(begin, begin + number)))
-            begin += number
-    by_class = {name: [place for part in places.values() for place in part[index]] for index, name in enumerate(classes)}
-    if len(paths) > 1 and (pictures.pixels == pictures.pixels[0]).all():
-        hint = "If they are drawings on a transparent ground, config.background has another colour for it."
-        raise Problem(f"All {len(paths):,} pictures in {shown} are equal at {size}x{size}: there is nothing to learn.", hint, "data")
+    picture_files.refuse_equal(root, pictures)
+    numbers = iter(range(len(paths)))
+    # Of each part, by class, the indices into `paths`.
+    places = {part: [[next(numbers) for _ in by_class.get(name, [])] for name in classes] for part, by_class in listed.parts.items()}
+    together = {name: [place for groups in places.values() for place in groups[index]] for index, name in enumerate(classes)}
     digests = [file.digest for file in pictures.files]
     missing = [part for part in PARTS if part not in places]
     split = [_set_aside(group, digests, missing, name, shown) for name, group in zip(classes, places["train"], strict=True)]
@@ -81,7 +71,7 @@ def squares(root: Path, size: int, most: int = MOST_BYTES, fewest: int = 0, back
         places[part] = [assigned[part] for assigned in split]
     _tell_parts(listed, places, missing, classes)
     pictures.tell()
-    _tell_alike(pictures.pixels, by_class)
+    _tell_alike(pictures, together)
     parts = [_together(pictures.pixels, places[part], listed.folders.get(part, f"{part}/"), shown) for part in PARTS]
     return OwnPictures(parts, [one_line(name, 40) for name in classes], pictures.decoding)
 
@@ -142,19 +132,16 @@ def _tell_names(classes: Sequence[str], shown: str) -> None:
             preparation.found(f"classes {some(names)}", "differ in spelling alone", f"as {len(names)} classes")
 
 
-def _tell_alike(pixels: np.ndarray, places: dict[str, list[int]]) -> None:
+def _tell_alike(pictures: picture_files.Squares, places: dict[str, list[int]]) -> None:
     """Say which classes have pictures that are all equal, or mostly of one value."""
     for name, chosen in places.items():
-        group = pixels[chosen]
         number = counted(len(chosen), "picture")
-        if len(chosen) > 1 and (group == group[0]).all():
+        flat = sum(pictures.files[place].flat for place in chosen)
+        if len(chosen) > 1 and pictures.equal(chosen):
             preparation.found(f"class {name}", f"{number}, all equal", "all")
-        elif chosen:
-            ranges = np.ptp(group.reshape(len(chosen), -1, 3), axis=1).max(1)
-            flat = int((ranges <= FLAT).sum())
-            if 2 * flat >= len(chosen):
-                what = "all" if flat == len(chosen) else f"{flat:,}"
-                preparation.found(f"class {name}", f"{number}, {what} nearly of one value", "all, though they show only a colour")
+        elif 2 * flat >= max(1, len(chosen)):
+            what = "all" if flat == len(chosen) else f"{flat:,}"
+            preparation.found(f"class {name}", f"{number}, {what} nearly of one value", "all, though they show only a colour")
 
 
 def _tell_parts(listed: Listing, places: dict[str, list[list[int]]], missing: Sequence[str], classes: Sequence[str]) -> None:

@@ -20,6 +20,8 @@ MOST_THREADS = 8
 """Most pictures that are decoded at once: each may take 600 MB meanwhile."""
 AHEAD = 16
 """Pictures for each thread that wait to be decoded: few, so that a stop is felt at once."""
+FLAT = 8
+"""A picture whose largest and smallest number differ by no more, of 255, is nearly of one value: JPEG's noise on an even ground is less."""
 NAMED = 5
 """How many unusable files a message names."""
 
@@ -32,6 +34,12 @@ class Squares:
     """(number, size, size, 3) bytes."""
     files: list["File"]
     decoding: Decoding
+
+    def equal(self, places: Sequence[int]) -> bool:
+        """Whether these pictures are all equal."""
+        first = self.pixels[places[0]]
+        # One by one: a comparison of all at once needs their memory again.
+        return all(np.array_equal(self.pixels[place], first) for place in places)
 
     def tell(self) -> None:
         """Make the rows of the table about the files as pictures."""
@@ -61,6 +69,8 @@ class File:
     transparent: bool = False
     bits: int = 0
     frames: int = 1
+    flat: bool = False
+    """Whether it is nearly of one value."""
     fault: str = ""
 
 
@@ -91,14 +101,15 @@ def read(
         name = one_line(str(path.relative_to(root)), 80)
         try:
             picture = decoded(path, name, size, decoding)
-            pixels[place] = np.asarray(ImageOps.fit(picture.image, (size, size), filter))
+            square = pixels[place] = np.asarray(ImageOps.fit(picture.image, (size, size), filter))
+            flat = int(np.ptp(square.reshape(-1, 3), axis=0).max()) <= FLAT
             with path.open("rb") as opened:
                 digest = hashlib.file_digest(opened, "sha256").hexdigest()
         except Problem as problem:
             return File(fault=problem.message.rstrip("."))
         except OSError as error:
             return File(fault=f"{name} cannot be read: {error.strerror}")
-        return File(digest, picture.size, picture.transparent, picture.bits, picture.frames)
+        return File(digest, picture.size, picture.transparent, picture.bits, picture.frames, flat)
 
     files = list(_in_order(one, len(paths)))
     refuse(root, [*faults, *(file.fault for file in files if file.fault)])
@@ -128,6 +139,15 @@ def _in_order(one: Callable[[int], File], number: int) -> Iterator[File]:
     finally:
         # Also where a person stops the run: what has not begun is dropped.
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def refuse_equal(root: Path, pictures: Squares) -> None:
+    """Raise Problem where all pictures are the same."""
+    number, side = pictures.pixels.shape[:2]
+    if number > 1 and pictures.equal(range(number)):
+        hint = "If they are drawings on a transparent ground, set config.background to another colour."
+        text = f"All {number:,} pictures in {one_line(str(root))} are equal at {side}x{side}: there is nothing to learn."
+        raise Problem(text, hint, "data")
 
 
 def refuse(root: Path, faults: Sequence[str]) -> None:
