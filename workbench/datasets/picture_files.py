@@ -153,8 +153,10 @@ def refuse_equal(root: Path, pictures: Squares) -> None:
 def refuse(root: Path, faults: Sequence[str]) -> None:
     """Raise Problem where files cannot be used; the table has them all."""
     for fault in faults:
-        preparation.found("file that cannot be used", "", "", fault)
+        preparation.found("cannot be used", "", "", fault)
     if faults:
         more = f"; and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
-        hint = "Fix or remove them." + (" `dlwb check RECIPE --all` lists them all." if more else "")
+        hint = "Fix or remove them." + (
+            f" `dlwb check RECIPE --all --set config.data={one_line(str(root))}` lists them all." if more else ""
+        )
         raise Problem(f"{one_line(str(root))} has files that cannot be used: {'; '.join(faults[:NAMED])}{more}.", hint, "data")

@@ -26,7 +26,7 @@ from workbench.torchkit.optimization import step_size
 from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.pretrained import DEVIATION, MEAN, frozen
 from workbench.training.figures import pictures
-from workbench.training.project import Field, Own
+from workbench.training.project import Field, OwnUnlabelled
 
 SAMPLES = 16
 PAIRS = 8
@@ -50,7 +50,7 @@ class Faces(Adversarial):
     )
 
     class Config(AdversarialSettings, OwnPictures):
-        data: Literal["celeba", "celeba:lfw"] | Own = "celeba"
+        data: Literal["celeba", "celeba:lfw"] | OwnUnlabelled = "celeba"
         """Data set of faces; or a folder of your own pictures, ./pictures, in folders or not."""
         size: Literal[32, 64] = 32
         """Width and height of a face in pixels; 64 shows more detail and takes longer."""
