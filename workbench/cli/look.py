@@ -134,16 +134,19 @@ def _preview(path: str, about: "dict[str, Any]") -> bool:
     from workbench.events import Table, decode
 
     command = [sys.executable, "-m", "workbench.training.preview_data", path, json.dumps(about)]
-    right, ended = True, ""
+    right, ended, unusable = True, "", 0
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout
         for line in process.stdout:
             event = decode(line.rstrip()[:-1])
             if isinstance(event, Table) and event.tag == preparation.TAG:
                 print("\n".join(found_lines(event)))
+                unusable = sum(row[0] == preparation.UNUSABLE for row in event.rows)
             elif not event and not (reply := msgspec.json.decode(line, type=dict[str, object])).get("ok", True):
                 right, ended = False, f"{reply.get('message', '')} {reply.get('hint', '')}"
-    if ended or process.returncode:
+    if unusable:
+        tell(f"{clean(path)}: {unusable:,} file{'s' * (unusable != 1)} cannot be used. Fix or remove {'them' if unusable != 1 else 'it'}.")
+    elif ended or process.returncode:
         tell(clean(ended.strip()) or f"The reader ended with exit code {process.returncode}.")
     return right and not process.returncode
 

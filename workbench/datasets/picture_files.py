@@ -153,7 +153,7 @@ def refuse_equal(root: Path, pictures: Squares) -> None:
 def refuse(root: Path, faults: Sequence[str]) -> None:
     """Raise Problem where files cannot be used; the table has them all."""
     for fault in faults:
-        preparation.found("cannot be used", "", "", fault)
+        preparation.found(preparation.UNUSABLE, "", "", fault)
     if faults:
         more = f"; and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
         hint = "Fix or remove them." + (
