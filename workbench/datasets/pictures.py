@@ -67,12 +67,12 @@ def decode_picture(text: str, decoding: Decoding = PLAIN) -> Image.Image:
         data = b64decode(text, validate=True)
     except ValueError:  # binascii's own error, or a character that is not ASCII
         raise Problem("The picture is not in base64.", "", "data") from None
-    return picture_of(data, decoding)
+    return picture_of(data, 0, decoding)
 
 
-def picture_of(data: bytes, decoding: Decoding = PLAIN) -> Image.Image:
+def picture_of(data: bytes, side: int = 0, decoding: Decoding = PLAIN) -> Image.Image:
     """The same for the content of a picture's file."""
-    return decoded(io.BytesIO(data), "The picture", 0, decoding).image
+    return decoded(io.BytesIO(data), "The picture", side, decoding).image
 
 
 def decoded(source: Path | io.BytesIO, name: str, side: int, decoding: Decoding) -> Decoded:
