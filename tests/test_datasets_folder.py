@@ -126,7 +126,7 @@ def test_too_few_too_many_and_too_large(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(Problem, match="There is no folder"):
         folder.read(tmp_path / "none", 12)
     root = draw(tmp_path / "p", "a")
-    with pytest.raises(Problem, match=r"has 1 folders of pictures, where 2 to 1,000 are expected\. Make one for each class"):
+    with pytest.raises(Problem, match=r"has 1 folder of pictures, where 2 to 1,000 are expected\. Make one for each class"):
         folder.read(root, 12)
     draw(root, "b", number=2)
     with pytest.raises(Problem, match=r"has 2 different pictures of the class b, where 3 or more are needed"):

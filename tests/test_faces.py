@@ -33,7 +33,7 @@ def some() -> dict[int, reader.Faces]:
 def make(mirror: Path, some: dict[int, reader.Faces], monkeypatch: pytest.MonkeyPatch) -> Make:
     """A built project with narrow networks on 800 of LFW's faces."""
 
-    def read(data: str, size: int) -> reader.Faces:
+    def read(data: str, size: int, background: str) -> reader.Faces:
         if size not in some:
             all_of_it = READ(data, size)
             order = np.random.default_rng(0).permutation(len(all_of_it.train))[:800]

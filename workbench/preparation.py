@@ -14,6 +14,8 @@ from workbench.problems import one_line
 Progress = Callable[[str, int, int], None]
 """Told what is being done ("reading pictures"), how many are done, and of how many."""
 TAG = "data/found"
+UNUSABLE = "cannot be used"
+"""What a row is about that names a faulty file."""
 COLUMNS = ["what", "found", "used", "left out"]
 ROWS = 200
 """Most rows of the table: one line of a log holds no more than 64 KiB."""

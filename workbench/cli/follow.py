@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from workbench import terminal
-from workbench.events import Answer, AnyEvent, Images, Mark, Scalars, Status, Tagged, Text, spelled
+from workbench import preparation, terminal
+from workbench.events import Answer, AnyEvent, Images, Mark, Scalars, Status, Table, Tagged, Text, spelled
 from workbench.formatting import number
 from workbench.launch import start
 from workbench.problems import clean
@@ -107,7 +107,19 @@ def described(event: AnyEvent) -> str:
         return f"{place}{event.message}" if event.message else ""
     if isinstance(event, Images):
         return f"{place}{event.tag}  {event.file}"
+    if isinstance(event, Table) and event.tag == preparation.TAG:
+        return "\n".join(["the data:", *found_lines(event)])
     return f"{place}{event.tag}" if isinstance(event, Tagged) else ""
+
+
+def found_lines(table: Table) -> list[str]:
+    """What was found, used and left out, a line for each row."""
+    lines = []
+    for row in table.rows:
+        what, number, used, left_out = (clean(str(cell)) for cell in [*row, "", "", "", ""][:4])
+        parts = [number, used and f"used: {used}", left_out and (f"left out: {left_out}" if number or used else left_out)]
+        lines.append(f"  {what}: {'; '.join(filter(None, parts))}".removesuffix(": "))
+    return lines
 
 
 def output(run: Run, to_its_end: bool) -> None:

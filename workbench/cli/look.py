@@ -1,6 +1,7 @@
 """Looking: `dlwb list`, `show`, `check`, `runs` and `logs`."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,21 +75,80 @@ def show(recipe: Recipe, settings: Settings = None, as_json: AsJson = False) -> 
     print(dump_recipe(loaded.recipe), end="")
 
 
-def check(recipes: Annotated[list[str], typer.Argument(help="The recipes to check; none: all.")] = []) -> None:  # noqa: B006
-    """Check recipes and print every problem with its line. No code of a recipe runs."""
+def check(
+    recipes: Annotated[list[str], typer.Argument(help="The recipes to check; none: all.")] = [],  # noqa: B006
+    everything: Annotated[
+        bool, typer.Option("--all", help="Read the files of your own that they name; print every one that is wrong.")
+    ] = False,
+    settings: Settings = None,
+) -> None:
+    """Check recipes and print every problem with its line. No code of a recipe runs.
+
+    With --all, data of your own is read as a run would read it: what is found, used and left out, and each file that cannot be used.
+    """
     from workbench.recipes.find import find_recipe, shipped_and_own, shown_path
     from workbench.recipes.load import load_recipe
 
     right = True
     for path in [find_recipe(name) for name in recipes] or shipped_and_own():
         try:
-            loaded = load_recipe(path)
+            loaded = load_recipe(path, settings or [])
             print(f"{shown_path(path)}: {loaded.unchecked or 'valid'}")
+            for own, about in _own_data(loaded) if everything else []:
+                right = _preview(own, about) and right
         except Problem as problem:
             right = False
             tell(clean(str(problem)))
     if not right:
         raise typer.Exit(1)
+
+
+READER_SETTINGS = {"image_size": "size", "picture_size": "size", "size": "size", "background": "background"}
+"""Settings of lessons that say how pictures are read, and what the preview calls them."""
+
+
+def _own_data(loaded: "Loaded") -> "Iterator[tuple[str, dict[str, Any]]]":
+    """The path of each file or folder of a person's own in a recipe, and how it is read."""
+    from workbench import paths
+
+    config = loaded.recipe.config
+    about = {name: config[setting] for setting, name in READER_SETTINGS.items() if setting in config}
+    for name, field in loaded.schema.config.get("properties", {}).items() if loaded.schema else ():
+        own = next((branch for branch in field.get("anyOf", [field]) if branch.get("own")), None)
+        value = config.get(name)
+        if own is not None and isinstance(value, str) and "/" in value:
+            labelled = {"labelled": own["labelled"]} if "labelled" in own else {"labelled": True}
+            yield paths.rooted(value, loaded.path.parent), about | labelled
+
+
+def _preview(path: str, about: "dict[str, Any]") -> bool:
+    """Read data of a person's own in a process and print what it finds; returns whether it can be used."""
+    import json
+    import subprocess
+    import sys
+
+    import msgspec
+
+    from workbench import preparation
+    from workbench.cli.follow import found_lines
+    from workbench.events import Table, decode
+
+    command = [sys.executable, "-m", "workbench.training.preview_data", path, json.dumps(about)]
+    right, ended, unusable = True, "", 0
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout
+        for line in process.stdout:
+            event = decode(line.rstrip()[:-1])
+            if isinstance(event, Table) and event.tag == preparation.TAG:
+                print("\n".join(found_lines(event)))
+                unusable = sum(row[0] == preparation.UNUSABLE for row in event.rows)
+            elif not event and not (reply := msgspec.json.decode(line, type=dict[str, object])).get("ok", True):
+                right, ended = False, f"{reply.get('message', '')} {reply.get('hint', '')}"
+    if unusable:
+        tell(f"{clean(path)}: {unusable:,} file{'s' * (unusable != 1)} cannot be used. Fix or remove {'them' if unusable != 1 else 'it'}.")
+    elif ended or process.returncode:
+        tell(clean(ended.strip()) or f"The reader ended with exit code {process.returncode}.")
+    return right and not process.returncode
 
 
 def runs_(

@@ -1,15 +1,16 @@
 """A person's own pictures, one folder per class: read strictly and within limits, scaled to one size, split in three."""
 
-import hashlib
-import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
+from workbench import preparation
+from workbench.datasets import picture_files
+from workbench.datasets.class_folders import PARTS, Listing, counted, listing, some
 from workbench.datasets.labelled_images import ImageData, LabelledImages
-from workbench.datasets.pictures import read_picture
+from workbench.datasets.pictures import Background, Decoding
 from workbench.problems import Problem, one_line
 
 MOST_CLASSES = 1000
@@ -18,125 +19,159 @@ MOST_NUMBERS = 500_000_000
 """Most pixels times channels of all pictures together: 2 GB as float32."""
 MOST_BYTES = 4 * MOST_NUMBERS
 """The same memory if each number is one byte."""
-PARTS = ("train", "valid", "test")
-NAMED = 5
-"""How many unusable files a message names."""
-CLUTTER = {"Thumbs.db", "desktop.ini"}
-"""Files that other operating systems leave in folders of pictures, in addition to hidden files."""
+PURPOSE = {"train": "to train", "valid": "for validation", "test": "for the test"}
 
-Picture = tuple[str, np.ndarray]
-"""The SHA-256 of the file, and (size, size, 3) bytes."""
 Squares = tuple[np.ndarray, np.ndarray]
 """(number, size, size, 3) bytes, and (number,) indices into the classes."""
 
 
-def read(root: Path, size: int) -> ImageData:
+@dataclass(frozen=True)
+class OwnPictures:
+    """Train, valid and test, the names of the classes, and how the pictures were decoded."""
+
+    parts: list[Squares]
+    classes: list[str]
+    decoding: Decoding
+
+
+def read(root: Path, size: int, background: Background = "white") -> ImageData:
     """The middle square of each picture below `root`, (channels, size, size): one channel if all are grey, else three.
 
-    `root` holds one folder per class, or train/ (and valid/, test/) with such folders. A missing part is held out from the training
-    pictures: a fifth of each class, chosen by the hashes of the files, so that all copies of a file are in the same part.
-    Links are not followed. Raises Problem (cause "data"), which names files that are not pictures.
+    `root` holds one folder per class, or train/ (and valid/, test/, by any of their names) with such folders. A missing part is held out
+    from the training pictures: a fifth of each class, chosen by the hashes of the files, so that all copies of a file are in the same
+    part. Links are not followed. Raises Problem (cause "data"), which names files that are not pictures.
     """
-    parts, classes = squares(root, size, MOST_NUMBERS)
-    grey = all((pixels == pixels[..., :1]).all() for pixels, _ in parts)
+    data = squares(root, size, MOST_NUMBERS, background=background)
+    grey = all((pixels == pixels[..., :1]).all() for pixels, _ in data.parts)
     split = [
-        LabelledImages(pixels[..., : 1 if grey else 3].transpose(0, 3, 1, 2).astype(np.float32) / 255, labels) for pixels, labels in parts
+        LabelledImages(pixels[..., : 1 if grey else 3].transpose(0, 3, 1, 2).astype(np.float32) / 255, labels)
+        for pixels, labels in data.parts
     ]
-    return ImageData(split[0], split[1], split[2], classes)
+    return ImageData(split[0], split[1], split[2], data.classes, data.decoding)
 
 
-def squares(root: Path, size: int, most: int = MOST_BYTES, fewest: int = 0) -> tuple[list[Squares], list[str]]:
-    """Like `read`, but bytes: train, valid and test, and the classes. At most `most` bytes; skips classes of fewer than `fewest` files."""
+def squares(root: Path, size: int, most: int = MOST_BYTES, fewest: int = 0, background: Background = "white") -> OwnPictures:
+    """Like `read`, but bytes. At most `most` of them; skips classes of fewer than `fewest` files."""
+    listed, classes = listed_classes(root, fewest)
     shown = one_line(str(root))
-    if not root.is_dir():
-        raise Problem(f"There is no folder {shown}.", "It should hold a folder of pictures for each class.", "data")
-    bad: list[str] = []
-    try:
-        listed = {part: _classes(root / part, bad) for part in PARTS if (root / part).is_dir()}
-        if "train" not in listed:
-            listed = {"train": _classes(root, bad)}
-    except OSError as error:
-        raise Problem(f"{one_line(str(error.filename))} cannot be read: {error.strerror}.", "", "data") from None
-    classes = sorted(name for name, files in listed["train"].items() if len(files) >= fewest)
-    if not 2 <= len(classes) <= MOST_CLASSES:
-        hint = "Make one for each class, and put its pictures there: cats/1.jpg, dogs/1.jpg."
-        raise Problem(f"{shown} has {len(classes) or 'no'} folders of pictures, where 2 to {MOST_CLASSES:,} are expected.", hint, "data")
-    # A class without training pictures would get an index that the network never learns.
-    untrained = {name for part in listed.values() for name in part} - set(listed["train"])
-    if untrained:
-        hint = "valid/ and test/ have train/'s classes."
-        raise Problem(f"{shown} has no training pictures of the class {one_line(min(untrained), 80)}.", hint, "data")
     # Counted before the first picture is read, so that too many fail at once and not after minutes.
-    number = sum(len(files) for part in listed.values() for files in part.values())
-    if number > MOST_PICTURES or number * 3 * size * size > most:
-        raise Problem(f"{shown} has {number:,} pictures: too many at {size}x{size}.", "Set a smaller image_size, or use fewer.", "data")
-
-    parts = {part: [_read(listing.get(name, []), size, root, bad) for name in classes] for part, listing in listed.items()}
-    if bad:
-        more = f"; and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
-        raise Problem(f"{shown} has files that cannot be used: {'; '.join(bad[:NAMED])}{more}.", "Fix or remove them.", "data")
-    missing = [part for part in PARTS if part not in parts]
-    split = [_set_aside(pictures, missing, name, shown) for name, pictures in zip(classes, parts["train"], strict=True)]
+    paths = [path for part in listed.parts.values() for name in classes for path in part.get(name, [])]
+    if len(paths) > MOST_PICTURES or len(paths) * 3 * size * size > most:
+        raise Problem(f"{shown} has {len(paths):,} pictures: too many at {size}x{size}.", "Set a smaller image_size, or use fewer.", "data")
+    pictures = picture_files.read(root, paths, size, Decoding(background), faults=listed.faults)
+    picture_files.refuse_equal(root, pictures)
+    numbers = iter(range(len(paths)))
+    # Of each part, by class, the indices into `paths`.
+    places = {part: [[next(numbers) for _ in by_class.get(name, [])] for name in classes] for part, by_class in listed.parts.items()}
+    together = {name: [place for groups in places.values() for place in groups[index]] for index, name in enumerate(classes)}
+    digests = [file.digest for file in pictures.files]
+    missing = [part for part in PARTS if part not in places]
+    split = [_set_aside(group, digests, missing, name, shown) for name, group in zip(classes, places["train"], strict=True)]
     for part in ("train", *missing):
-        parts[part] = [assigned[part] for assigned in split]
-    return [_together(parts[part], part, shown) for part in PARTS], [one_line(name, 40) for name in classes]
+        places[part] = [assigned[part] for assigned in split]
+    _tell_parts(listed, places, missing, classes)
+    pictures.tell()
+    _tell_alike(pictures, together)
+    parts = [_together(pictures.pixels, places[part], listed.folders.get(part, f"{part}/"), shown) for part in PARTS]
+    return OwnPictures(parts, [one_line(name, 40) for name in classes], pictures.decoding)
 
 
-def _classes(folder: Path, bad: list[str]) -> dict[str, list[Path]]:
-    """The files in each folder of `folder`, by the folder's name; entries that are neither file nor folder go to `bad`."""
-    files: dict[str, list[Path]] = {}
-    for entry in _entries(folder):
-        if entry.is_dir(follow_symlinks=False):
-            files[entry.name] = []
-            for file in _entries(Path(entry.path)):
-                if file.is_file(follow_symlinks=False):
-                    files[entry.name].append(Path(file.path))
-                else:
-                    bad.append(f"{one_line(f'{entry.name}/{file.name}', 80)} is a {_kind(file)}")
-        elif not entry.is_file(follow_symlinks=False):
-            bad.append(f"{one_line(entry.name, 80)} is a {_kind(entry)}")
-    return files
+def listed_classes(root: Path, fewest: int = 0) -> tuple[Listing, list[str]]:
+    """The files of each class, and the classes, by name; Problem where they are no classes to learn."""
+    listed = listing(root)
+    shown = one_line(str(root))
+    train = listed.parts["train"]
+    classes = sorted(name for name, files in train.items() if len(files) >= fewest)
+    if not 2 <= len(classes) <= MOST_CLASSES:
+        picture_files.refuse(root, listed.faults if not classes else [])
+        hint = "Make one for each class, and put its pictures there: cats/1.jpg, dogs/1.jpg."
+        if len(train) == 1 and not any(train.values()):
+            hint = f"Perhaps {one_line(str(root / next(iter(train))))} is meant."
+        where = f"{shown}/{listed.folders['train']}" if listed.folders["train"] else shown
+        number = counted(len(classes), "folder") if classes else "no folders"
+        raise Problem(f"{where} has {number} of pictures, where 2 to {MOST_CLASSES:,} are expected.", hint, "data")
+    left = sorted(set(train) - set(classes))
+    if left:
+        preparation.found(f"classes of fewer than {fewest} pictures", f"{len(left):,}", "", some(left))
+    _refuse_untrained(listed, shown)
+    _tell_names(classes, shown)
+    return listed, classes
 
 
-def _entries(folder: Path) -> list["os.DirEntry[str]"]:
-    with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith(".") and entry.name not in CLUTTER]
-    return sorted(visible, key=lambda entry: entry.name)
+def _refuse_untrained(listed: Listing, shown: str) -> None:
+    """Raise Problem for a class without training pictures: it would get an index that the network never learns."""
+    train = {_spelled(name): name for name in listed.parts["train"]}
+    for part, by_class in listed.parts.items():
+        for name in sorted(set(by_class) - set(listed.parts["train"])):
+            alike = train.get(_spelled(name))
+            hint = "valid/ and test/ have train/'s classes."
+            if alike:
+                hint = f"{listed.folders['train']} has {one_line(alike, 80)}: call both the same."
+            text = f"{shown} has no training pictures of the class {one_line(name, 80)}, which is in {listed.folders[part]}."
+            raise Problem(text, hint, "data")
 
 
-def _kind(entry: "os.DirEntry[str]") -> str:
-    if entry.is_symlink():
-        return "link, and links are not followed"
-    return "folder in a class's folder" if entry.is_dir(follow_symlinks=False) else "pipe or a device"
+def _spelled(name: str) -> str:
+    """A class's name without what two spellings of the same word differ in."""
+    return " ".join(name.replace("_", " ").replace("-", " ").split()).casefold()
 
 
-def _read(files: Sequence[Path], size: int, root: Path, bad: list[str]) -> list[Picture]:
-    pictures = []
-    for file in files:
-        try:
-            square = ImageOps.fit(read_picture(file, size), (size, size), Image.Resampling.BILINEAR)
-            with file.open("rb") as opened:
-                pictures.append((hashlib.file_digest(opened, "sha256").hexdigest(), np.asarray(square)))
-        except Problem as problem:
-            bad.append(problem.message.replace(one_line(str(file)), one_line(str(file.relative_to(root)), 80)).rstrip("."))
-    return pictures
+def _tell_names(classes: Sequence[str], shown: str) -> None:
+    """Say which classes differ in spelling alone; Problem where two would be called the same."""
+    spelled: dict[str, list[str]] = {}
+    short: dict[str, list[str]] = {}
+    for name in classes:
+        spelled.setdefault(_spelled(name), []).append(name)
+        short.setdefault(one_line(name, 40), []).append(name)
+    for names in short.values():
+        if len(names) > 1:
+            text = f"{shown} has {len(names)} classes whose first 40 characters are {one_line(names[0], 40)!r}."
+            raise Problem(text, "Give their folders shorter names.", "data")
+    for names in spelled.values():
+        if len(names) > 1:
+            preparation.found(f"classes {some(names)}", "differ in spelling alone", f"as {len(names)} classes")
 
 
-def _set_aside(pictures: Sequence[Picture], parts: Sequence[str], name: str, shown: str) -> dict[str, list[Picture]]:
-    """Split a class's training pictures: a fifth for each of `parts`, the rest for train."""
+def _tell_alike(pictures: picture_files.Squares, places: dict[str, list[int]]) -> None:
+    """Say which classes have pictures that are all equal, or mostly of one value."""
+    for name, chosen in places.items():
+        number = counted(len(chosen), "picture")
+        flat = sum(pictures.files[place].flat for place in chosen)
+        if len(chosen) > 1 and pictures.equal(chosen):
+            preparation.found(f"class {name}", f"{number}, all equal", "all")
+        elif 2 * flat >= max(1, len(chosen)):
+            what = "all" if flat == len(chosen) else f"{flat:,}"
+            preparation.found(f"class {name}", f"{number}, {what} nearly of one value", "all, though they show only a colour")
+
+
+def _tell_parts(listed: Listing, places: dict[str, list[list[int]]], missing: Sequence[str], classes: Sequence[str]) -> None:
+    """The rows about the parts: how many pictures of how many classes, and what is held out."""
+    for part, by_class in listed.parts.items():
+        number = sum(len(by_class.get(name, [])) for name in classes)
+        used = [f"{sum(map(len, places[part])):,} {PURPOSE[part]}"]
+        if part == "train":
+            used += [f"{sum(map(len, places[other])):,} held out {PURPOSE[other]}" for other in missing]
+        empty = [name for name in classes if not by_class.get(name)]
+        without = f"no picture of {some(empty)}" if empty else ""
+        what = listed.folders[part] or "class folders"
+        preparation.found(what, f"{counted(number, 'picture')} of {len(classes) - len(empty):,} classes", ", ".join(used), without)
+
+
+def _set_aside(group: Sequence[int], digests: Sequence[str], parts: Sequence[str], name: str, shown: str) -> dict[str, list[int]]:
+    """Split the indices of a class's training pictures: a fifth for each of `parts`, the rest for train."""
     # Ordered by hash, so the split depends neither on file names nor on the order of the disk.
-    order = sorted({digest for digest, _ in pictures})
+    order = sorted({digests[place] for place in group})
     if len(order) <= len(parts):
         text = f"{shown} has {len(order) or 'no'} different picture{'s' * (len(order) != 1)} of the class {one_line(name, 80)}"
         raise Problem(f"{text}, where {len(parts) + 1} or more are needed.", "", "data")
     fifth = max(1, len(order) // 5)
-    place = {digest: [*parts, "train"][min(rank // fifth, len(parts))] for rank, digest in enumerate(order)}
-    return {part: [picture for picture in pictures if place[picture[0]] == part] for part in ("train", *parts)}
+    part_of = {digest: [*parts, "train"][min(rank // fifth, len(parts))] for rank, digest in enumerate(order)}
+    return {part: [place for place in group if part_of[digests[place]] == part] for part in ("train", *parts)}
 
 
-def _together(pictures: Sequence[Sequence[Picture]], part: str, shown: str) -> Squares:
+def _together(pixels: np.ndarray, places: Sequence[Sequence[int]], folder: str, shown: str) -> Squares:
     """The pictures of all classes of a part as arrays."""
-    if not any(pictures):
-        raise Problem(f"{shown} has no pictures in {part}/.", "", "data")
-    pixels = np.stack([square for group in pictures for _, square in group])
-    return pixels, np.repeat(np.arange(len(pictures), dtype=np.int64), [len(group) for group in pictures])
+    chosen = [place for group in places for place in group]
+    if not chosen:
+        raise Problem(f"{shown} has no pictures in {folder}.", "", "data")
+    return pixels[chosen], np.repeat(np.arange(len(places), dtype=np.int64), [len(group) for group in places])

@@ -2,22 +2,31 @@
 
 from pathlib import Path
 
+from workbench import preparation
 from workbench.datasets.labelled_images import ImageData
+from workbench.datasets.pictures import Background
 from workbench.problems import Problem
 
 
-def read(name: str, size: int = 32) -> ImageData:
-    """`digits`, `mnist`, `fashion-mnist`, or a path to a person's own folder, whose pictures are scaled to `size` pixels wide and high.
+def read(name: str, size: int = 32, background: Background = "white") -> ImageData:
+    """`digits`, `mnist`, `fashion-mnist`, or a path to a person's own folder, whose pictures are scaled to `size` pixels wide and high,
+    their transparent parts laid over `background`.
 
     Raises Problem where the name is unknown or the files cannot be used.
     """
     from workbench.datasets import digits, folder, mnist
 
     if "/" in name:
-        return folder.read(Path(name), size)
+        return folder.read(Path(name), size, background)
     if name == "digits":
-        return digits.read()
-    if name in mnist.CLASSES:
-        return mnist.read(name)
-    available = ", ".join(["digits", *mnist.CLASSES])
-    raise Problem(f"There are no labelled pictures called {name!r}.", f"There are: {available}.", "data")
+        data = digits.read()
+    elif name in mnist.CLASSES:
+        data = mnist.read(name)
+    else:
+        available = ", ".join(["digits", *mnist.CLASSES])
+        raise Problem(f"There are no labelled pictures called {name!r}.", f"There are: {available}.", "data")
+    parts = {"to train": data.train, "for validation": data.valid, "for the test": data.test}
+    number = sum(map(len, parts.values()))
+    used = ", ".join(f"{len(part):,} {purpose}" for purpose, part in parts.items())
+    preparation.found(name, f"{number:,} pictures of {len(data.classes)} classes", used)
+    return data

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.datasets.pictures import PLAIN, Decoding
+
 
 @dataclass(frozen=True)
 class LabelledImages:
@@ -27,3 +29,5 @@ class ImageData:
     valid: LabelledImages
     test: LabelledImages
     classes: list[str]
+    decoding: Decoding = PLAIN
+    """How pictures of a person's own were decoded, and further ones are to be."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from workbench import paths
 from workbench.datasets import folder, own_file
+from workbench.datasets.pictures import PLAIN, Background, Decoding
 from workbench.datasets.store.catalog import find
 from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem, one_line
@@ -31,17 +32,19 @@ class Photos:
     classes: list[str]
     variant: str = ""
     """The name of the data in results, if it is a stand-in for other pictures."""
+    decoding: Decoding = PLAIN
+    """How they were decoded, and further ones are to be."""
 
 
-def read(name: str, size: int) -> Photos:
+def read(name: str, size: int, background: Background = "white") -> Photos:
     """The middle squares of a data set of `INSIDE`, of `dogs` (which a person must unpack), or of a folder as `folder.read` takes it. Their
-    side is at most `size` and at most that of the pictures.
+    side is at most `size` and at most that of the pictures; the transparent parts of a person's own are laid over `background`.
 
     A number before a class's name (as in the course's folders) and underscores are removed. Raises Problem where there is no such data.
     """
     if "/" in name:
-        parts, classes = folder.squares(Path(name), size)
-        return Photos(parts, _titles(classes))
+        own = folder.squares(Path(name), size, background=background)
+        return Photos(own.parts, _titles(own.classes), decoding=own.decoding)
     if name == "dogs":
         return _course_dogs(size)
     if name not in INSIDE:
@@ -49,12 +52,12 @@ def read(name: str, size: int) -> Photos:
     reference, _, variant = name.partition(":")
     about, files = find(reference, variant), fetch(reference, variant)
     below, side = INSIDE[name]
-    parts, classes = folder.squares(files["pictures"] / below, min(size, side), fewest=FEWEST)
+    ours = folder.squares(files["pictures"] / below, min(size, side), fewest=FEWEST)
     if "names" in files:
         # No variant, because the recipes' bars were set on exactly these pictures.
         names = json.loads(own_file.text(files["names"], 1_000_000))
-        return Photos(parts, [one_line(str(names.get(number, number)), 40) for number in classes])
-    return Photos(parts, _titles(classes), about.title)
+        return Photos(ours.parts, [one_line(str(names.get(number, number)), 40) for number in ours.classes])
+    return Photos(ours.parts, _titles(ours.classes), about.title)
 
 
 def _course_dogs(size: int) -> Photos:
@@ -64,11 +67,11 @@ def _course_dogs(size: int) -> Photos:
     if not unpacked:
         hint = f"Unpack dogImages.zip into {one_line(str(places[-1].parent))}, or set config.data to dogs:120-breeds."
         raise Problem("The project's photographs of dogs cannot be fetched, because their publisher states no hash.", hint, "data")
-    parts, classes = folder.squares(unpacked, size)
+    ours = folder.squares(unpacked, size)
     # Counts identify the complete course data; anything else gets a name of its own in results.
-    numbers = [len(labels) for _, labels in parts]
-    title = f"Dog breeds, {sum(numbers):,} photographs of {len(classes)}"
-    return Photos(parts, _titles(classes), "" if (numbers, len(classes)) == DOGS else title)
+    numbers = [len(labels) for _, labels in ours.parts]
+    title = f"Dog breeds, {sum(numbers):,} photographs of {len(ours.classes)}"
+    return Photos(ours.parts, _titles(ours.classes), "" if (numbers, len(ours.classes)) == DOGS else title)
 
 
 def _titles(folders: list[str]) -> list[str]:

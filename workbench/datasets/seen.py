@@ -12,9 +12,31 @@ INK = 0.2
 """A pixel belongs to the digit if it has at least this share of the strongest ink."""
 
 
-def seen(picture: Image.Image, shape: tuple[int, ...], data: str) -> tuple[np.ndarray, list[str]]:
+AGREED = 0.9
+"""Of a set of grey pictures, so many have the same ground, light or dark, where it is the set's own."""
+
+LOOKED_AT = 500
+"""Pictures, evenly spread, from which the ground of a set is told."""
+
+
+def ground(images: np.ndarray) -> bool | None:
+    """Whether pictures, (number, 1, height, width) in [0, 1], have a light ground; None where they differ, or are in colour."""
+    if images.shape[1] != 1:
+        return None
+    some = images[:: max(1, len(images) // LOOKED_AT)]
+    light = float(np.mean([_paper(image[0]) > 0.5 for image in some]))
+    return light > 0.5 if max(light, 1 - light) >= AGREED else None
+
+
+def _paper(grey: np.ndarray) -> float:
+    # The border is background, so its median tells the colour of the paper.
+    return float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
+
+
+def seen(picture: Image.Image, shape: tuple[int, ...], data: str, light: bool | None = False) -> tuple[np.ndarray, list[str]]:
     """The picture as (channels, height, width), float32 in [0, 1], for a network trained on `data`; and what was done, in words.
 
+    `light`: the ground of the training pictures, as `ground` tells it; a grey picture with the other one is inverted.
     Raises Problem where a digit is expected and the picture has no ink.
     """
     channels, height, width = shape
@@ -23,17 +45,16 @@ def seen(picture: Image.Image, shape: tuple[int, ...], data: str) -> tuple[np.nd
         return np.asarray(fitted, np.float32).transpose(2, 0, 1) / 255, [f"its middle, {width}x{height}"]
     grey = np.asarray(picture.convert("L"), np.float32) / 255
     done = []
-    # The border is background, so its median tells the colour of the paper.
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    if np.median(border) > 0.5:
-        grey, border = 1 - grey, 1 - border
-        done.append("inverted, because its background is light")
+    paper = _paper(grey)
+    if light is not None and (paper > 0.5) != light:
+        grey, paper = 1 - grey, 1 - paper
+        done.append(f"inverted, because its background is {'dark' if light else 'light'}")
     if data not in BOXES:
         image = Image.fromarray((grey * 255).astype(np.uint8))
         fitted = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
         return np.asarray(fitted, np.float32)[None] / 255, [*done, f"grey, its middle, {width}x{height}"]
     box = BOXES[data]
-    ink = (grey - np.median(border)).clip(0)
+    ink = (grey - paper).clip(0)
     # Below a tenth of the range it is noise of the paper, and scaling would turn it into ink.
     if ink.max() < 0.1:
         raise Problem("This picture has no ink.", "Draw a digit, light on dark or dark on light.", "data")

@@ -3,19 +3,22 @@
 What needs a reader of its own is read by it; everything else, a person's own files too, is looked at by the kind of its files.
 """
 
+import contextlib
 import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from workbench.datasets import images, own_file
+from workbench.datasets import faces, folder, images, own_file, photos
+from workbench.datasets.class_folders import level
 from workbench.datasets.labelled_images import ImageData
-from workbench.datasets.pictures import read_picture
+from workbench.datasets.pictures import ENDINGS, Background, read_picture
 from workbench.datasets.store.catalog import find
 from workbench.datasets.store.fetch import fetch
 from workbench.datasets.store.stored import named
@@ -40,7 +43,6 @@ BEGINNING = 3000
 """Characters of a text that are shown."""
 TEXT_LIMIT = 60_000_000
 """Most bytes of a text or a table."""
-PICTURES = {".jpg", ".jpeg", ".png"}
 
 
 def title(reference: str) -> str:
@@ -57,11 +59,22 @@ def is_path(reference: str) -> bool:
     return "/" in reference
 
 
-def look(reference: str) -> Iterator[Event]:
+@dataclass(frozen=True)
+class Own:
+    """How a lesson reads a person's own folder of pictures: what a preview needs to know of its settings."""
+
+    size: int = 32
+    """Width and height in pixels."""
+    background: Background = "white"
+    labelled: bool | None = None
+    """Whether a folder is a class; None: where there are folders."""
+
+
+def look(reference: str, about: Own = Own()) -> Iterator[Event]:
     """`NAME`, `NAME:VARIANT`, or the path of a file or folder; what is not here is fetched. Problem where it cannot be used."""
     if is_path(reference):
         path = Path(reference)
-        yield from files({path.name: path})
+        yield from own_folder(path, about) if path.is_dir() else files({path.name: path})
         return
     name, variant = named(reference)
     if name in ("digits", "mnist", "fashion-mnist"):
@@ -77,6 +90,10 @@ def look(reference: str) -> Iterator[Event]:
         from workbench.datasets.text import python_source
 
         yield from text("Python", python_source())
+    elif reference in photos.INSIDE:
+        fetched = fetch(name, variant)
+        below, _ = photos.INSIDE[reference]
+        yield from class_folders(fetched["pictures"] / below, _names(fetched), photos.FEWEST)
     else:
         yield from files(fetch(name, variant))
 
@@ -105,18 +122,22 @@ def classes(counts: Mapping[str, Counter[str]], order: Sequence[str] = ()) -> It
     yield Table(tag="classes", columns=["class", *parts], rows=rows)
 
 
+def _names(paths: Mapping[str, Path]) -> dict[str, str]:
+    """The names of classes whose folders are called by numbers."""
+    if "names" not in paths:
+        return {}
+    return {str(key): str(value) for key, value in json.loads(own_file.text(paths["names"], 1_000_000)).items()}
+
+
 def files(paths: Mapping[str, Path]) -> Iterator[Event]:
     """Files by their names in the catalogue, or one of a person's own: each by its kind."""
-    single = {key: path for key, path in paths.items() if path.is_file() and path.suffix.lower() in PICTURES}
+    single = {key: path for key, path in paths.items() if path.is_file() and path.suffix.lower() in ENDINGS}
     if single:
-        yield _squares("samples", list(single.values()), list(single))
-    names = {}
-    if "names" in paths:  # of folders that are called by numbers
-        names = {str(key): str(value) for key, value in json.loads(own_file.text(paths["names"], 1_000_000)).items()}
+        yield _squares("samples", [read_picture(path, SIDE) for path in single.values()], list(single))
     for key, path in paths.items():
         ending = path.suffix.lower()
         if path.is_dir():
-            yield from folder(path, names)
+            yield from unlabelled(path)
         elif ending == ".csv":
             rows = _rows(path)
             # A first row with a number in it is data, and the columns have no names.
@@ -126,33 +147,60 @@ def files(paths: Mapping[str, Path]) -> Iterator[Event]:
             yield from text(key, own_file.text(path, TEXT_LIMIT))
         elif ending == ".pth":
             yield weights(path)
-        elif key not in single and key != "names":
+        elif key not in single:
             yield Table(tag=f"{key} file", columns=["file", "size"], rows=[[one_line(path.name), size(path.stat().st_size)]])
 
 
-def folder(root: Path, names: Mapping[str, str] = {}) -> Iterator[Event]:
-    """A folder of pictures: the innermost folder is the class; train, valid and test above it, where they are, the part."""
-    pictures_of: dict[str, dict[str, list[Path]]] = {}
-    """By part and class."""
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in PICTURES and path.is_file() and not path.is_symlink() and not path.name.startswith("."):
-            *above, kind = path.relative_to(root).parts[:-1] or (root.name,)
-            part = next((name for name in above if name in ("train", "valid", "test")), "all")
-            pictures_of.setdefault(part, {}).setdefault(names.get(kind, kind), []).append(path)
-    if not pictures_of:
-        raise Problem(f"{one_line(str(root))} has no pictures.", "JPEG and PNG pictures are looked for, a folder for each class.", "data")
-    order = [part for part in ("train", "valid", "test", "all") if part in pictures_of]
-    yield from classes({part: Counter({name: len(paths) for name, paths in pictures_of[part].items()}) for part in order})
-    groups = list(pictures_of[order[0]].items())
+def own_folder(root: Path, about: Own) -> Iterator[Event]:
+    """A person's own folder of pictures: first what lies there, then everything is read as a run would read it, which makes the table."""
+    if about.labelled is None:
+        about = replace(about, labelled=bool(level(root).folders))
+    if about.labelled:
+        yield from class_folders(root)
+        folder.squares(root, about.size, background=about.background)
+    else:
+        yield from unlabelled(root)
+        faces.read(str(root), about.size, about.background)
+
+
+def class_folders(root: Path, names: Mapping[str, str] = {}, fewest: int = 0) -> Iterator[Event]:
+    """Pictures in a folder for each class, as `datasets.folder` reads them: counts by part, and samples.
+
+    `names` are those of classes whose folders are called by numbers.
+    """
+    listed, order = folder.listed_classes(root, fewest)
+    parts = {(part if listed.folders[part] else "all"): files for part, files in listed.parts.items()}
+    yield from classes(
+        {part: Counter({names.get(name, name): len(files.get(name, [])) for name in order}) for part, files in parts.items()}
+    )
+    groups = [(names.get(name, name), listed.parts["train"][name]) for name in order]
     # Of more classes than samples every n-th, not the first ones of the alphabet.
     spread = groups[:: max(1, len(groups) // SHOWN)]
     turns = zip_longest(*([(name, path) for path in paths[:SHOWN]] for name, paths in spread[:SHOWN]))
-    chosen = [picture for turn in turns for picture in turn if picture][:SHOWN]
-    yield _squares("samples", [path for _, path in chosen], [one_line(name, 40) for name, _ in chosen])
+    yield from _samples([picture for turn in turns for picture in turn if picture][:SHOWN])
 
 
-def _squares(tag: str, paths: Sequence[Path], captions: Sequence[str]) -> Images:
-    opened = [read_picture(path, SIDE) for path in paths]
+def unlabelled(root: Path) -> Iterator[Event]:
+    """Pictures without classes, in folders or not, as `datasets.faces` reads them."""
+    paths = faces.files(root)
+    if not paths:
+        raise Problem(f"{one_line(str(root))} has no pictures.", "JPEG and PNG pictures are looked for, in folders or not.", "data")
+    folders = len({path.parent for path in paths})
+    yield Table(tag="sizes", columns=["part", "examples", "folders"], rows=[["all", len(paths), folders]])
+    yield from _samples([(path.parent.name, path) for path in paths[:: max(1, len(paths) // SHOWN)][:SHOWN]])
+
+
+def _samples(chosen: Sequence[tuple[str, Path]]) -> Iterator[Event]:
+    """Those that can be read, with the names of their classes; what is wrong with others is told when all are read."""
+    opened = []
+    for name, path in chosen:
+        with contextlib.suppress(Problem):
+            opened.append((one_line(name, 40), read_picture(path, SIDE)))
+    if opened:
+        yield _squares("samples", [picture for _, picture in opened], [name for name, _ in opened])
+
+
+def _squares(tag: str, opened: Sequence[Image.Image], captions: Sequence[str]) -> Images:
     # Pictures that are all smaller are not enlarged: that would show nothing more.
     side = min(SIDE, max(min(picture.size) for picture in opened))
     squares = [np.asarray(ImageOps.fit(picture, (side, side), Image.Resampling.BILINEAR)) for picture in opened]

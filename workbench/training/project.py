@@ -17,11 +17,13 @@ from workbench.recipes.recipe import Compute, Train
 from workbench.training.batches import Batches
 from workbench.training.resumable import Resumable
 
-__all__ = ["Batches", "Field", "Own", "Project", "Request", "Settings", "live", "only"]
+__all__ = ["Batches", "Field", "Own", "OwnUnlabelled", "Project", "Request", "Settings", "live", "only"]
 
 Own = Annotated[str, Field(pattern=r"^(\.{1,2}|~)?/", json_schema_extra={"own": True})]
 """A Config field's path to a file or folder of a person's own (`Literal["mnist"] | Own`): `./…` starts at the recipe's folder, and the
 project gets it absolute. That it exists is looked at before a run starts, as it is for any text field with `"own": True`."""
+OwnUnlabelled = Annotated[str, Field(pattern=r"^(\.{1,2}|~)?/", json_schema_extra={"own": True, "labelled": False})]
+"""The same for a folder of pictures whose folders are no classes: a preview reads it as the project does."""
 
 
 Conditions = Mapping[str, str | bool | int | Sequence[str | bool | int]]

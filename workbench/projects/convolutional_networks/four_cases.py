@@ -18,6 +18,7 @@ from workbench.events import Event, Scalars, Table
 from workbench.torchkit import backbone, features
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.classification import ClassifierSettings
+from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import network_table
 from workbench.training.figures import pictures
@@ -48,7 +49,7 @@ class FourCases(TorchProject):
         ("mobilenet-v2-weights:dequantised", {"weights": "stand-in"}),
     )
 
-    class Config(ClassifierSettings):
+    class Config(ClassifierSettings, OwnPictures):
         data: Literal["flowers102:72px", "dogs"] | Own = "flowers102:72px"
         """Data set of photographs (dogs: the project's dogImages, unpacked by you); or a folder of your own, ./pictures, with a folder for
         each class, or train/, valid/ and test/ with such folders in them."""
@@ -70,7 +71,7 @@ class FourCases(TorchProject):
 
     def build_data(self) -> None:
         config = self.config
-        data = photos.read(config.data, config.picture_size)
+        data = photos.read(config.data, config.picture_size, config.background)
         self.classes, self.variant = data.classes, data.variant
         self.frozen = {"last_layer": self.pretrained(config.weights), "cut_early": self.pretrained(config.weights, config.cut)}
         self.splits: dict[str, tuple[Tensor, ...]] = {}

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from workbench.datasets import images
 from workbench.datasets.pictures import decode_picture
-from workbench.datasets.seen import seen
+from workbench.datasets.seen import ground, seen
 from workbench.events import Event, Scalars
 from workbench.problems import Problem
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.classification import ClassifierSettings, Predictions
 from workbench.torchkit.layers import cnn, mlp
+from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import grid_png, pictures
 from workbench.training.project import Field, Own, only
@@ -33,7 +34,7 @@ class ImageClassifier(TorchProject):
 
     takes = "picture"
 
-    class Config(ClassifierSettings, Augmentation):
+    class Config(ClassifierSettings, Augmentation, OwnPictures):
         data: Literal["digits", "mnist", "fashion-mnist"] | Own = "digits"
         """Data set of labelled pictures; or a folder of your own, ./pictures, with a folder for each class."""
         image_size: int = Field(32, ge=8, le=256)
@@ -48,14 +49,16 @@ class ImageClassifier(TorchProject):
         """Dropout probability of a hidden unit in each training step; higher reduces overfitting and slows learning."""
 
     def build_data(self) -> None:
-        data = images.read(self.config.data, self.config.image_size)
-        self.classes = data.classes
+        data = images.read(self.config.data, self.config.image_size, self.config.background)
+        self.classes, self.decoding = data.classes, data.decoding
         # (number, channels, height, width) and (number,) on the device
         self.splits = {
             name: (torch.from_numpy(part.images).to(self.device), torch.from_numpy(part.labels).to(self.device))
             for name, part in (("train", data.train), ("valid", data.valid), ("test", data.test))
         }
         self.shape = tuple(data.train.images.shape[1:])
+        # The catalogue's sets have a dark ground; a person's own may have either.
+        self.light = ground(data.train.images) if "/" in self.config.data else False
 
     def build_model(self) -> None:
         config, outputs = self.config, len(self.classes)
@@ -112,7 +115,7 @@ class ImageClassifier(TorchProject):
         yield pictures("answers", pixels, predictions.captions(truth=False))
 
     def form(self) -> dict[str, Any]:
-        return {"shape": self.shape}
+        return {"shape": self.shape, "background": self.config.background}
 
     def predict(self, inputs: Any) -> Any:
         """`{"pixels": [[…]]}`, rows of numbers from 0 (paper) to 1 (ink), or `{"picture": "…"}`, a PNG or JPEG in base64.
@@ -122,7 +125,7 @@ class ImageClassifier(TorchProject):
         """
         about = {}
         if isinstance(inputs, dict) and isinstance(inputs.get("picture"), str):
-            pixels, changes = seen(decode_picture(inputs["picture"]), self.shape, self.config.data)
+            pixels, changes = seen(decode_picture(inputs["picture"], self.decoding), self.shape, self.config.data, self.light)
             about = {"seen": b64encode(grid_png(pixels[None], 1)).decode(), "note": ", ".join(changes)}
         else:
             pixels = self.checked(inputs)

@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from workbench.datasets.pictures import read_picture
+from workbench.datasets.pictures import Decoding, read_picture
 from workbench.datasets.store.catalog import find
 from workbench.datasets.store.fetch import fetch
 from workbench.events import Event, Table
 from workbench.problems import Problem, one_line
 from workbench.torchkit import pretrained
 from workbench.torchkit.optimization import LearningRate, step_size
+from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import pictures
 from workbench.training.project import Field, live
@@ -38,7 +39,7 @@ class StyleTransfer(TorchProject):
         ("squeezenet-weights", {"network": "squeezenet1_0"}),
     )
 
-    class Config(LearningRate):
+    class Config(LearningRate, OwnPictures):
         content: str = "octopus"
         """Picture whose content is kept: a name in the catalogue (octopus, space_needle …) or your own PNG or JPEG file."""
         style: str = "hockney"
@@ -106,7 +107,7 @@ class StyleTransfer(TorchProject):
         path = fetch("style-pictures")[given] if given in ours else self.own_file(given)
         if given not in ours and not path.exists():
             raise Problem(f"There is no picture {one_line(given)}.", f"Give a PNG or JPEG file, or one of: {', '.join(ours)}.", "data")
-        picture = read_picture(path)
+        picture = read_picture(path, decoding=Decoding(self.config.background))
         if max(picture.size) > NARROWEST * min(picture.size):
             raise Problem(
                 f"{one_line(given)} is too narrow: {picture.width} x {picture.height} pixels.", f"At most {NARROWEST} to 1.", "data"

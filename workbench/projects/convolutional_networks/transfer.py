@@ -24,6 +24,7 @@ from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.classification import ClassifierSettings, Predictions
 from workbench.torchkit.layers import cnn
+from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import network_table
 from workbench.training.figures import grid_png, pictures
@@ -57,7 +58,7 @@ class Transfer(TorchProject):
     )
     takes = "picture"
 
-    class Config(ClassifierSettings, Augmentation):
+    class Config(ClassifierSettings, Augmentation, OwnPictures):
         data: Literal["flowers102:72px", "dogs", "dogs:21-breeds", "dogs:120-breeds"] | Own = "flowers102:72px"
         """Data set of photographs (dogs: the project's dogImages, unpacked by you); or a folder of your own, ./pictures, with a folder for
         each class, or train/, valid/ and test/ with such folders in them."""
@@ -94,8 +95,8 @@ class Transfer(TorchProject):
             raise Problem(text, "Set shift, rotation and zoom to 0 (flip may stay), or unfreeze a layer.")
         if config.detect and (config.network == "cnn" or config.weights == "random"):
             raise Problem("Only a network trained on ImageNet tells dogs from people.", "Set detect: false, or take published weights.")
-        data = photos.read(config.data, config.picture_size)
-        self.classes, self.variant = data.classes, data.variant
+        data = photos.read(config.data, config.picture_size, config.background)
+        self.classes, self.variant, self.decoding = data.classes, data.variant, data.decoding
         # (number, 3, side, side) bytes; the sides are at most picture_size, and no larger than the pictures were.
         self.photos: dict[str, Tensor] = {}
         self.splits: dict[str, tuple[Tensor, Tensor]] = {}
@@ -258,7 +259,7 @@ class Transfer(TorchProject):
         return {self.classes[index]: share for share, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)}
 
     def form(self) -> dict[str, Any]:
-        return {"shape": (3, self.side, self.side)}
+        return {"shape": (3, self.side, self.side), "background": self.config.background}
 
     def predict(self, inputs: Any) -> Any:
         """`{"picture": "…"}`, a PNG or JPEG in base64, to `{"answer": …, "probabilities": {…}}` of the likeliest classes.
@@ -267,7 +268,7 @@ class Transfer(TorchProject):
         """
         if not (isinstance(inputs, dict) and isinstance(inputs.get("picture"), str)):
             raise Problem("The input is no picture.", 'Send {"picture": "…"}, a PNG or JPEG in base64.', "data")
-        square = ImageOps.fit(decode_picture(inputs["picture"]), (self.side, self.side), Image.Resampling.BILINEAR)
+        square = ImageOps.fit(decode_picture(inputs["picture"], self.decoding), (self.side, self.side), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(square)).permute(2, 0, 1)[None]
         best = self.likeliest(self.log_probabilities(pixels, pictures=True)[0].exp())
         answer = next(iter(best))

@@ -23,9 +23,10 @@ from workbench.torchkit.adversarial import (
 )
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.optimization import step_size
+from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.pretrained import DEVIATION, MEAN, frozen
 from workbench.training.figures import pictures
-from workbench.training.project import Field, Own
+from workbench.training.project import Field, OwnUnlabelled
 
 SAMPLES = 16
 PAIRS = 8
@@ -48,8 +49,8 @@ class Faces(Adversarial):
         ("mobilenet-v2-weights:dequantised", {"judge": "dequantised"}),
     )
 
-    class Config(AdversarialSettings):
-        data: Literal["celeba", "celeba:lfw"] | Own = "celeba"
+    class Config(AdversarialSettings, OwnPictures):
+        data: Literal["celeba", "celeba:lfw"] | OwnUnlabelled = "celeba"
         """Data set of faces; or a folder of your own pictures, ./pictures, in folders or not."""
         size: Literal[32, 64] = 32
         """Width and height of a face in pixels; 64 shows more detail and takes longer."""
@@ -81,7 +82,7 @@ class Faces(Adversarial):
     def build_data(self) -> None:
         """The faces on the device, as bytes; the judge, and its features of held-out faces and of training faces."""
         config = self.config
-        data = faces.read(config.data, config.size)
+        data = faces.read(config.data, config.size, config.background)
         self.faces = torch.from_numpy(data.train).to(self.device)  # (number, 3, size, size), as all faces here
         variant = "" if config.judge == "published" else config.judge
         self.variant = ", ".join(filter(None, (data.variant, variant and f"judge {variant}")))

@@ -41,15 +41,15 @@ _SIXTEEN = np.array([*_DARK[:3], [170, 85, 0], *_DARK[4:], *([min(255, c + 85) f
 _BAYER = (np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) + 0.5) / 16 - 0.5
 
 
-def decode(data: bytes, formats: tuple[str, ...] = ("PNG",)) -> Pixels:
-    """The pixels of a picture. Raises Problem for another format, a damaged file, or too many pixels."""
+def decode(data: bytes) -> Pixels:
+    """The pixels of a PNG, as a run's log has it. Raises Problem for another format, a damaged file, or too many pixels."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with (
             # Pillow only warns of pictures of 90 to 180 million pixels, which take seconds and hundreds of MB.
             warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
-            Image.open(BytesIO(data), formats=formats) as picture,
+            Image.open(BytesIO(data), formats=("PNG",)) as picture,
         ):
             width, height = picture.size
             # The header is enough for this: nothing is decoded yet.
@@ -61,7 +61,7 @@ def decode(data: bytes, formats: tuple[str, ...] = ("PNG",)) -> Pixels:
     except (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Problem("The picture is too large to show.") from None
     except UnidentifiedImageError:
-        raise Problem(f"The file is not a {' or '.join(formats)} picture.") from None
+        raise Problem("The file is not a PNG picture.") from None
     except Exception as error:
         # Pillow raises a dozen kinds of exceptions for damaged files, SyntaxError and struct.error among them.
         raise Problem("The picture cannot be read.", one_line(str(error) or type(error).__name__, 80)) from error

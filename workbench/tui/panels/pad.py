@@ -10,12 +10,14 @@ from textual.message import Message
 
 from workbench.tui.charts.canvas import Canvas
 from workbench.tui.charts.cells import Cells
-from workbench.tui.charts.halfcell import Pixels, color_style, decode, half_cells, reduced, scaled
+from workbench.tui.charts.halfcell import Pixels, color_style, half_cells, reduced, scaled
 
 SIDE = 112
 """Width and height of the drawing in pixels: four for each pixel of MNIST's 28."""
 BRUSH = 0.05
 """The brush's radius as a share of the side: about MNIST's stroke width when a digit fills two thirds of the pad."""
+SHOWN = 512
+"""Pixels of a picture's side that are enough to show it."""
 GROUND, INK, PEN = (26, 33, 42), (244, 246, 250), (98, 182, 234)
 
 
@@ -59,10 +61,13 @@ class Pad(Canvas):
         Image.fromarray((self.ink * 255).astype(np.uint8)).save(out, "PNG")
         return out.getvalue()
 
-    def show_picture(self, data: bytes) -> None:
-        """Show a PNG or JPEG in place of the drawing. Raises Problem for other files."""
+    def show_picture(self, data: bytes, background: object = "white") -> None:
+        """Show a PNG or JPEG in place of the drawing, transparent parts over `background`. Raises Problem for other files."""
+        from workbench.datasets.pictures import Decoding, picture_of
+
+        decoding = Decoding("black" if background == "black" else "grey" if background == "grey" else "white")
         # Decoded before the pad is cleared: a damaged file leaves the drawing as it is.
-        pixels = decode(data, ("PNG", "JPEG"))
+        pixels = np.asarray(picture_of(data, SHOWN, decoding))
         self.clear()
         self.picture = pixels
         self.redraw()

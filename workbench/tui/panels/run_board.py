@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.widget import Widget
 
+from workbench import preparation
 from workbench.events import Images, split_tag
 from workbench.recipes.recipe import Recipe
 from workbench.runs.history import History, higher_is_better
@@ -106,7 +107,10 @@ class RunBoard(Board):
         latest = self.feed.history.samples
         pictures = frozenset(name for name, tags in samples.items() if isinstance(latest[tags[0]].latest, Images))
         # A new layout holds only after Textual's next refresh: then the panels know their sizes.
-        if self.rearrange(Wanted(tuple(charts), (*samples, "console", "recipe"), self.focused, self.full, pictures)):
+        # Last: it is about the data and never changes, and the page with the curves belongs to what the network does.
+        data = [name for name, tags in samples.items() if tags[0] == preparation.TAG]
+        tabs = (*(name for name in samples if name not in data), "console", "recipe", *data)
+        if self.rearrange(Wanted(tuple(charts), tabs, self.focused, self.full, pictures)):
             self.call_after_refresh(self._draw_panels)
         else:
             self._draw_panels()

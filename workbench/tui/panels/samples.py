@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.strip import Strip
 from textual.widget import Widget
 
-from workbench import files, formatting
+from workbench import files, formatting, preparation
 from workbench.events import Curve, Images, Matrix, Scatter, Table, Tagged, Text, split_tag
 from workbench.problems import Problem, one_line
 from workbench.runs.history import History, Samples
@@ -42,7 +42,7 @@ def group(history: History) -> dict[str, list[str]]:
     tags = {tag: samples.latest for tag, samples in history.samples.items() if not belongs_to_a_matrix(history, tag)}
     curved = {split_tag(tag)[1] for tag, latest in tags.items() if isinstance(latest, Curve)}
     for tag, latest in tags.items():
-        _, metric, series = split_tag(tag)
+        _, metric, series = split_tag(tag) if tag != preparation.TAG else ("", "data", "")
         shared = isinstance(latest, Curve) or (isinstance(latest, Scatter) and metric in curved)
         panels.setdefault(one_line(metric if shared or not series else f"{metric} {series}", 40), []).append(tag)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.style import Style
 from textual.strip import Strip
 
-from workbench import formatting
+from workbench import formatting, preparation
 from workbench.events import Table, Tagged, Text
 from workbench.problems import one_line
 from workbench.tui.drawing import palette, strips
@@ -40,7 +40,20 @@ def sheet_lines(event: object, width: int, height: int = 0) -> list[Strip]:
     if isinstance(event, Text):
         prompt = strips.paragraph(f"› {event.prompt}", width - 1, palette.accent, "  ") if event.prompt else []
         return [*prompt, *text_lines(event.text, width)]
+    if isinstance(event, Table) and event.tag == preparation.TAG:
+        return found_lines(event, width - 1)
     return _table(event, width, height) if isinstance(event, Table) else []
+
+
+def found_lines(table: Table, width: int) -> list[Strip]:
+    """The lines of the table of what was found, used and left out: texts too long for columns beside one another."""
+    lines: list[Strip] = []
+    for row in table.rows:
+        what, number, used, left_out = (one_line(str(cell), 300) for cell in [*row, "", "", "", ""][:4])
+        lines += strips.paragraph(what + (f": {number}" if number else ""), width, palette.plain)
+        lines += strips.paragraph(f"  ✓ {used}", width, palette.dim, "    ") if used else []
+        lines += strips.paragraph(f"  ✗ {left_out}", width, palette.warn, "    ") if left_out else []
+    return lines
 
 
 SPEAKER = re.compile(r"[A-Z][A-Z0-9 .'-]{0,40}:(?= |$)")

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.strip import Strip
 
+from workbench import preparation
 from workbench.events import Images, Table, Tagged, Text, decode
 from workbench.problems import clean, one_line
 from workbench.tui import keys
@@ -22,6 +23,7 @@ from workbench.tui.panels.sheet import sheet_lines
 from workbench.tui.screens.key_screen import KeyScreen
 
 NARROW = 100
+FOUND = "What is found, used and left out"
 LINE_LIMIT = 64_000_000
 """Longest line to read, in bytes: a grid of pictures is one line."""
 
@@ -58,6 +60,8 @@ class LookScreen(KeyScreen):
         self.shown: list[Tagged] = []
         self.wrong = ""
         self.reading = True
+        self.doing = ""
+        """How far the reading is, in words."""
         self._process: subprocess.Popen[bytes] | None = None
 
     def compose(self) -> ComposeResult:
@@ -110,6 +114,7 @@ class LookScreen(KeyScreen):
                 reply = msgspec.json.decode(line, type=dict[str, object])
             except msgspec.DecodeError:
                 return
+            self.doing = clean(str(reply.get("doing", "")))
             if not reply.get("ok", True):
                 self.wrong = clean(f"{reply.get('message', '')} {reply.get('hint', '')}".strip())
         self._fill()
@@ -126,14 +131,16 @@ class LookScreen(KeyScreen):
 
     def _title(self, width: int) -> list[Strip]:
         left: list[strips.Part] = [(f" {one_line(self.title_words)}", palette.bold), (f"  {self.reference}", palette.accent)]
-        return [strips.line(width, left, [("◌ reading ", palette.accent)] if self.reading else [])]
+        return [strips.line(width, left, [(f"◌ {self.doing or 'reading'} ", palette.accent)] if self.reading else [])]
 
     def _words(self, width: int) -> list[Strip]:
         lines: list[Strip] = []
-        for event in self.shown:
+        # What a person has to know before training comes first, though it is known last.
+        for event in sorted(self.shown, key=lambda event: event.tag != preparation.TAG):
             if isinstance(event, Table | Text):
+                heading = FOUND if event.tag == preparation.TAG else event.tag.capitalize()
                 body = sheet_lines(event, width - 1)
-                lines += [strips.line(width, [(event.tag.capitalize(), palette.heading)]), *body, strips.line(width, [])]
+                lines += [strips.line(width, [(heading, palette.heading)]), *body, strips.line(width, [])]
         if self.wrong:
             lines += strips.paragraph(self.wrong, width - 1, palette.bad)
         elif self.reading and not lines:

@@ -138,7 +138,7 @@ class TryPictureScreen(TryScreen):
             return
         try:
             data = read(event.value.strip())
-            self.pad.show_picture(data)
+            self.pad.show_picture(data, self.ready.get("form", {}).get("background"))
         except Problem as problem:
             self.trouble = str(problem)
             self.tell()

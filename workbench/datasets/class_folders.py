@@ -1,0 +1,202 @@
+"""What lies where in a person's folder of pictures: the parts of the split, the classes in them, and what is left out, which is said."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workbench import preparation
+from workbench.datasets.pictures import ENDINGS
+from workbench.problems import Problem, one_line
+
+PARTS = ("train", "valid", "test")
+NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("valid", "val", "validation", "dev"), "valid"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""The part that a folder of this name holds, in small letters: the spellings that data sets on the web have."""
+CLUTTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "icon\r", "@eadir", "$recycle.bin", "system volume information"}
+"""Names, in small letters, that other operating systems leave in folders of pictures, in addition to hidden files."""
+OTHER_ENDINGS = {".gif", ".bmp", ".webp", ".tif", ".tiff", ".jpe", ".jfif", ".heic", ".avif"}
+"""Pictures that are not read: a folder of them beside train/ was meant for something, too."""
+SHOWN = 5
+"""How many names a row or a message gives."""
+
+Entry = os.DirEntry[str]
+
+
+@dataclass
+class Level:
+    """The entries of one folder, by what they are, each by name."""
+
+    folders: list[Entry] = field(default_factory=list)
+    files: list[Entry] = field(default_factory=list)
+    others: list[Entry] = field(default_factory=list)
+    """Links, pipes and devices."""
+    clutter: list[str] = field(default_factory=list)
+    """The names of hidden entries, and of what other operating systems leave."""
+
+
+@dataclass
+class Listing:
+    """The files of each class in each part that is there, by name; `faults` names what is neither a picture's file nor a class."""
+
+    parts: dict[str, dict[str, list[Path]]]
+    folders: dict[str, str]
+    """What a part's folder is called, `val/`; empty where the class folders lie in the root itself."""
+    faults: list[str]
+
+
+def shown(name: str | Path) -> str:
+    """A folder's name as messages and the table have it."""
+    return f"{one_line(str(name), 80)}/"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of these names, and how many more there are."""
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(one_line(name, 60) for name in names[:SHOWN]) + more
+
+
+def counted(number: int, what: str) -> str:
+    """`1 picture`, `2 pictures`."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def level(folder: Path) -> Level:
+    """What lies in a folder; links are not followed. Raises Problem where it cannot be read."""
+    here = Level()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.name.startswith(".") or entry.name.lower() in CLUTTER:
+                    here.clutter.append(entry.name)
+                elif entry.is_dir(follow_symlinks=False):
+                    here.folders.append(entry)
+                elif entry.is_file(follow_symlinks=False):
+                    here.files.append(entry)
+                else:
+                    here.others.append(entry)
+    except OSError as error:
+        raise Problem(f"{one_line(str(error.filename or folder))} cannot be read: {error.strerror}.", "", "data") from None
+    return here
+
+
+def listing(root: Path) -> Listing:
+    """The parts and classes below `root`: one folder for each class; or train/ with such folders, and valid/ and test/, by any of `NAMES`.
+
+    A folder of one of these names is a part where it holds folders, and a class where it holds pictures. Raises Problem (cause "data")
+    for pictures in folders that belong to neither, and for two folders of the same part.
+    """
+    name = one_line(str(root))
+    if not root.is_dir():
+        raise Problem(f"There is no folder {name}.", "It should hold a folder of pictures for each class.", "data")
+    top = level(root)
+    links = [_fault(entry, root) for entry in top.others if entry.name.lower() in NAMES]
+    if links:
+        raise Problem(f"{name}: {'; '.join(links)}.", "Put the folder itself there.", "data")
+    parts: dict[str, list[str]] = {}
+    for entry in top.folders:
+        part = NAMES.get(entry.name.lower())
+        if part and any(_holds_anything(folder) for folder in level(Path(entry.path)).folders):
+            parts.setdefault(part, []).append(entry.name)
+    collected = _Collected()
+    if not parts:
+        listed = {"train": collected.classes(top, root)}
+        collected.tell()
+        full = [name for name, files in listed["train"].items() if files]
+        if full and all(name.lower() in NAMES for name in full):
+            text = f"{name}: {' and '.join(map(shown, full))} hold{'s' * (len(full) == 1)} pictures, but no folder for each class."
+            raise Problem(text, "Put the pictures of each class into a folder: train/cats/1.jpg, train/dogs/1.jpg.", "data")
+        return Listing(listed, {"train": ""}, collected.faults)
+    for part, names in parts.items():
+        if len(names) > 1:
+            text = f"{name} has {' and '.join(map(shown, names))}, and both would be the {part} part."
+            raise Problem(text, "Keep one of them, or put their pictures together.", "data")
+    folders = {part: parts[part][0] for part in PARTS if part in parts}
+    if "train" not in folders:
+        text = f"{name} has {' and '.join(map(shown, folders.values()))} with folders in it, but no train/."
+        raise Problem(text, "Put the class folders of the training pictures into a folder called train.", "data")
+    _refuse_others(root, [entry.name for entry in top.folders if entry.name not in folders.values()], folders["train"])
+    collected.beside(top, root)
+    listed = {part: collected.classes(level(root / folder), root) for part, folder in folders.items()}
+    collected.tell()
+    return Listing(listed, {part: f"{folder}/" for part, folder in folders.items()}, collected.faults)
+
+
+class _Collected:
+    """What is not a class's picture, over all parts: said at the end in a row for each kind."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.clutter: list[str] = []
+        self.pictures: list[str] = []
+        self.files: list[str] = []
+
+    def classes(self, here: Level, root: Path) -> dict[str, list[Path]]:
+        """The files in each folder, by its name."""
+        self.beside(here, root)
+        files: dict[str, list[Path]] = {}
+        for entry in here.folders:
+            inside = level(Path(entry.path))
+            files[entry.name] = [Path(file.path) for file in inside.files]
+            self.clutter += inside.clutter
+            self.faults += [_fault(other, root) for other in sorted([*inside.folders, *inside.others], key=lambda other: other.name)]
+        return files
+
+    def beside(self, here: Level, root: Path) -> None:
+        """What lies beside folders of classes or of parts."""
+        self.clutter += here.clutter
+        self.faults += [_fault(other, root) for other in here.others]
+        for file in here.files:
+            ending = Path(file.name).suffix.lower()
+            (self.pictures if ending in ENDINGS | OTHER_ENDINGS else self.files).append(str(Path(file.path).relative_to(root)))
+
+    def tell(self) -> None:
+        """Make the rows of the table."""
+        for what, unit, names in (
+            ("pictures beside the class folders", "picture", self.pictures),
+            ("other files beside the class folders", "file", self.files),
+            ("hidden files, and those of other systems", "file", self.clutter),
+        ):
+            if names:
+                left = "in no class's folder: " if names is self.pictures else ""
+                preparation.found(what, counted(len(names), unit), "", left + some(sorted(set(names))))
+
+
+def _refuse_others(root: Path, others: list[str], train: str) -> None:
+    """Raise Problem where folders beside train/ have pictures; say which others there are."""
+    full = [other for other in others if has_pictures(root / other)]
+    if full:
+        text = (
+            f"{one_line(str(root))} has pictures in {' and '.join(map(shown, full))} beside {shown(train)}, where they would not be used."
+        )
+        hint = "Only valid/ (val, validation, dev) and test/ (testing) are read, with a folder for each class: rename it, or move it away."
+        raise Problem(text, hint, "data")
+    for other in others:
+        preparation.found(shown(other), "no picture", "", f"it is not {shown(train)}, valid/ or test/")
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether any visible file below it has the ending of a picture."""
+    for _, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".") and name.lower() not in CLUTTER]
+        if any(not name.startswith(".") and Path(name).suffix.lower() in ENDINGS | OTHER_ENDINGS for name in files):
+            return True
+    return False
+
+
+def _holds_anything(entry: Entry) -> bool:
+    inside = level(Path(entry.path))
+    return bool(inside.folders or inside.files or inside.others)
+
+
+def _fault(entry: Entry, root: Path) -> str:
+    """What an entry is that cannot be used, in words."""
+    kind = "pipe or a device"
+    if entry.is_symlink():
+        kind = "link, and links are not followed"
+    elif entry.is_dir(follow_symlinks=False):
+        kind = "folder in a class's folder"
+    return f"{one_line(str(Path(entry.path).relative_to(root)), 80)} is a {kind}"
