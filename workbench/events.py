@@ -144,6 +144,14 @@ class Status(Event):
     steps: Steps = 0
     """Planned training steps in all; 0 when not known."""
     steps_per_epoch: Steps = 0
+    share: float | None = None
+    """Of `starting`: how much of what the message names is done, from 0 to 1."""
+    left: float | None = None
+    """Of `starting`: seconds until that is done, at its present pace."""
+    prepared: float = 0.0
+    """Of the first `running` of an attempt: seconds since its process began."""
+    cache: str = ""
+    """And whether its preparation was `cold`, `warm` or `partly` so: see `workbench.preparation.Preparation`."""
     device: str = ""
     """What it trains on, as `cuda:0 NVIDIA H200`."""
     variant: str = ""
