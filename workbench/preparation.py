@@ -7,18 +7,19 @@ import contextlib
 import hashlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from workbench.events import Table
 from workbench.formatting import duration
 from workbench.problems import one_line
 
+Item = TypeVar("Item")
 Progress = Callable[[str, int, int], None]
-"""Told what is being done ("reading pictures"), how many are done, and of how many."""
+"""Told what is being done ("reading pictures"), how many are done, and of how many; 0 and 0 where nobody can say."""
 TAG = "data/found"
 COLUMNS = ["what", "found", "used", "left out"]
 ROWS = 200
@@ -98,6 +99,14 @@ def progress(what: str, done: int, total: int) -> None:
         listener.advance(what, done, total)
 
 
+def counted(what: str, items: Sequence[Item]) -> Iterator[Item]:
+    """The items, one by one, with `progress` told before each."""
+    for number, item in enumerate(items):
+        progress(what, number, len(items))
+        yield item
+    progress(what, len(items), len(items))
+
+
 def cached(hit: bool) -> None:
     """Whether something that is fetched or computed once, and kept for later runs, was there: it tells a cold preparation from a warm one.
 
@@ -112,14 +121,16 @@ class Stage(NamedTuple):
     """How far a part of a preparation is."""
 
     what: str
-    share: float
-    """From 0 to 1."""
+    share: float | None
+    """From 0 to 1; None where nobody can say."""
     left: float | None
     """Seconds until its end at the present pace; None where that is not known yet."""
 
     @property
     def text(self) -> str:
         """As people read it: "reading pictures: 45 %, 2:03 left"."""
+        if self.share is None:
+            return self.what
         return f"{self.what}: {int(self.share * 100)} %" + (f", {duration(self.left)} left" if self.left is not None else "")
 
 
@@ -136,7 +147,7 @@ class Pace:
         if what != self._what or done < self._done_before:
             # What a cache held at the beginning took no time, so it says nothing about the pace.
             self._what, self.began, self._done_before = what, now, done
-        share = min(1.0, max(0.0, done / total)) if total > 0 else 0.0
+        share = min(1.0, max(0.0, done / total)) if total > 0 else None
         gained, took = done - self._done_before, now - self.began
         left = took * max(0, total - done) / gained if gained > 0 and took >= SHORT else None
         return Stage(one_line(what, 80), share, left)
@@ -156,7 +167,7 @@ class Console:
 
     def print(self, stage: Stage, took: float) -> None:
         """Print the stage, which took so many seconds until now, where it is a tenth further than the last one printed."""
-        tenth = (stage.what, int(stage.share * 10))
+        tenth = (stage.what, int((stage.share or 0.0) * 10))
         if tenth != self._printed and took >= self._patience:
             self._printed = tenth
             print(stage.text, file=sys.stderr, flush=True)

@@ -80,6 +80,9 @@ class _Redrawn:
         # A fast connection brings hundreds of pieces a second, and each line costs a write over SSH.
         if done < total and now - self.drawn < 0.1:
             return
+        # What took no time needs no line.
+        if done >= total and now == self.pace.began:
+            return
         self.drawn, took = now, now - self.pace.began
         rate = f", {size((done - self.had) / took)}/s" if took > 1 and what.startswith("fetching ") else ""
         # To the start of the line, and erase it.

@@ -47,7 +47,7 @@ class Announcer:
             stage = pace.stage(what, done, total, at)
             now = time.monotonic()
             # What comes next may be silent: it must not stand there at 100 %.
-            ended = done >= total
+            ended = 0 < total <= done
             if stage.left is not None:
                 stage = stage._replace(left=max(0.0, stage.left - (now - at)))
             text = READING if ended else stage.text
