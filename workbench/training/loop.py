@@ -230,11 +230,16 @@ class Loop:
 
     def _evaluate(self, split: str) -> None:
         scalars = [event.values for event in self._looked(lambda: self.project.evaluate(split), split) if isinstance(event, Scalars)]
-        values = {tag: float(value) for one in scalars for tag, value in one.items()}  # NumPy's numbers fit into no checkpoint
+        measured = {tag: value for one in scalars for tag, value in one.items()}
+        values = {tag: float(value) for tag, value in measured.items() if value is not None}  # NumPy's numbers fit into no checkpoint
         self.metrics.update(values)
+        undefined = dict.fromkeys(measured.keys() - values.keys(), math.nan)
+        for tag in undefined:
+            # What was measured at an earlier step is not this one's.
+            self.metrics.pop(tag, None)
         if split == "valid":
             # The untrained weights of step 0 are measured, and never the best.
-            if self.place.step and self.stopping.judge(values):
+            if self.place.step and self.stopping.judge(values | undefined):
                 # In memory until the next checkpoint: where each evaluation is better than the one before, few of them are written.
                 self._best = {"step": self.place.step, "metrics": dict(self.metrics), "tree": snapshot.take(self)}
             # Only the loss: another metric may rightly be NaN, as the AUC of a split with one class.
