@@ -11,6 +11,7 @@ from download_server import CONTENT, Server, left, offer, offer_from, server
 
 from workbench import paths
 from workbench.datasets.store import catalog, download, fetch
+from workbench.preparation import Console, listening
 from workbench.problems import Problem
 from workbench.recipes.find import shipped_and_own
 from workbench.recipes.load import load_recipe
@@ -22,13 +23,14 @@ __all__ = ["server"]
 def test_a_good_server_is_asked_once(monkeypatch: pytest.MonkeyPatch, server: Server, name: str) -> None:
     offer_from(monkeypatch, server, name)
     seen: list[tuple[str, int, int]] = []
-    before = fetch.progress.set(lambda *report: seen.append(report))
-    path = fetch.fetch("made")["it"]
-    fetch.progress.reset(before)
+    with listening(lambda *report: seen.append(report)):
+        path = fetch.fetch("made")["it"]
     assert path.read_bytes() == CONTENT
     assert path.is_relative_to(paths.data())
-    assert seen[-1] == ("made it", len(CONTENT), len(CONTENT))
-    assert [done for _, done, _ in seen] == sorted({done for _, done, _ in seen})
+    *fetching, checking = seen
+    assert fetching[-1] == ("fetching made it", len(CONTENT), len(CONTENT))
+    assert checking == ("checking made it", len(CONTENT), len(CONTENT))
+    assert [done for _, done, _ in fetching] == sorted({done for _, done, _ in fetching})
     asked = len(server.asked)
     assert fetch.fetch("made")["it"] == path
     assert len(server.asked) == asked
@@ -140,10 +142,11 @@ def test_a_home_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_progress_is_told_on_the_console(monkeypatch: pytest.MonkeyPatch, server: Server, capfd: pytest.CaptureFixture[str]) -> None:
     offer_from(monkeypatch, server, "good")
-    fetch.fetch("made")
+    with listening(Console(patience=0.0)):
+        fetch.fetch("made")
     lines = capfd.readouterr().err.splitlines()
-    assert lines[-1] == "Fetching made it: 1.0 of 1.0 MB"
-    assert 2 <= len(lines) <= 11
+    assert lines[-2:] == ["fetching made it: 100 %", "checking made it: 100 %"]
+    assert 3 <= len(lines) <= 12
 
 
 def test_two_that_want_the_same_file_download_it_once(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:

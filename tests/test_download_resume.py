@@ -5,6 +5,7 @@ from download_server import CONTENT, Server, left, offer_from, put_part, server
 
 from workbench import paths
 from workbench.datasets.store import download, fetch
+from workbench.preparation import listening
 from workbench.problems import Problem
 
 __all__ = ["server"]
@@ -57,10 +58,9 @@ def test_only_what_is_missing_is_sent(monkeypatch: pytest.MonkeyPatch, server: S
     offer_from(monkeypatch, server, "rest")
     put_part(CONTENT[:-10])
     seen: list[tuple[str, int, int]] = []
-    before = fetch.progress.set(lambda *report: seen.append(report))
-    fetch.fetch("made")
-    fetch.progress.reset(before)
-    assert [done for _, done, _ in seen] == [len(CONTENT)]
+    with listening(lambda *report: seen.append(report)):
+        fetch.fetch("made")
+    assert [done for what, done, _ in seen if what == "fetching made it"] == [len(CONTENT)]
 
 
 def test_another_part_than_was_asked_for_is_not_taken(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
@@ -78,14 +78,12 @@ class LetGo(BaseException):
 def test_what_came_before_somebody_let_go_is_kept(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     offer_from(monkeypatch, server, "rest")
 
-    def let_go(name: str, done: int, total: int) -> None:
+    def let_go(what: str, done: int, total: int) -> None:
         if done > 300_000:
             raise LetGo
 
-    before = fetch.progress.set(let_go)
-    with pytest.raises(LetGo):
+    with pytest.raises(LetGo), listening(let_go):
         fetch.fetch("made")
-    fetch.progress.reset(before)
     came = (paths.data() / "made" / ".rest.part").read_bytes()
     assert 300_000 < len(came) < len(CONTENT) and CONTENT.startswith(came)
     assert fetch.fetch("made")["it"].read_bytes() == CONTENT

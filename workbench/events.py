@@ -61,6 +61,7 @@ class Scalars(Event):
     """All scalars of one step, by tag."""
 
     values: dict[str, float]
+    """A project may give None for a figure that is not defined at this step: it is left out of the log."""
 
 
 class Text(Event):
@@ -144,6 +145,14 @@ class Status(Event):
     steps: Steps = 0
     """Planned training steps in all; 0 when not known."""
     steps_per_epoch: Steps = 0
+    share: float | None = None
+    """Of `starting`: how much of what the message names is done, from 0 to 1."""
+    left: float | None = None
+    """Of `starting`: seconds until that is done, at its present pace."""
+    prepared: float = 0.0
+    """Of the first `running` of an attempt: seconds since its process began."""
+    cache: str = ""
+    """And whether its preparation was `cold`, `warm` or `partly` so: see `workbench.preparation.Preparation`."""
     device: str = ""
     """What it trains on, as `cuda:0 NVIDIA H200`."""
     variant: str = ""
@@ -269,7 +278,11 @@ def encode(event: Event) -> bytes:
         body = _encoder.encode(event)
         # msgspec writes NaN and infinity as null. A text with this word takes the slow way in vain.
         if b"null" in body:
-            body = _encoder.encode(spelled(msgspec.to_builtins(event, enc_hook=_listed)))
+            plain = spelled(msgspec.to_builtins(event, enc_hook=_listed))
+            if isinstance(event, Scalars):
+                # None, unlike NaN, says that there is no such figure at this step.
+                plain["values"] = {tag: value for tag, value in plain["values"].items() if value is not None}
+            body = _encoder.encode(plain)
     except UnicodeEncodeError:  # half a surrogate pair, as in a file name that is not UTF-8
         body = _encoder.encode(spelled(cleaned(msgspec.to_builtins(event, enc_hook=_listed))))
     return seal(body)

@@ -9,6 +9,7 @@ import typer
 from workbench.cli.arguments import AsJson
 from workbench.cli.printing import print_json, put, table, tell
 from workbench.formatting import size
+from workbench.preparation import Console, Pace, listening
 from workbench.problems import clean
 
 if TYPE_CHECKING:
@@ -57,35 +58,35 @@ def fetch(data_set: DataSet, variant: Variant = "") -> None:
     from workbench.datasets.store import stored
 
     name, variant = stored.named(data_set, variant)
-    shown = _Redrawn() if sys.stderr.isatty() else fetching.tell
-    before = fetching.progress.set(shown)
-    try:
+    with listening(_Redrawn() if sys.stderr.isatty() else Console(patience=0.0)):
         for key, path in fetching.fetch(name, variant).items():
             print(f"{key}  {clean(str(path))}")
-    finally:
-        fetching.progress.reset(before)
 
 
 class _Redrawn:
     """Progress as one line of a terminal, drawn again at most ten times a second."""
 
     def __init__(self) -> None:
+        self.pace = Pace()
         self.name = ""
-        self.drawn = self.began = 0.0
+        self.drawn = 0.0
         self.had = 0
 
-    def __call__(self, name: str, done: int, total: int) -> None:
+    def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if name != self.name:
-            self.name, self.began, self.had, self.drawn = name, now, done, 0.0
+        stage = self.pace.stage(what, done, total, now)
+        if what != self.name:
+            self.name, self.had, self.drawn = what, done, 0.0
         # A fast connection brings hundreds of pieces a second, and each line costs a write over SSH.
         if done < total and now - self.drawn < 0.1:
             return
-        self.drawn = now
-        rate = f", {size((done - self.had) / (now - self.began))}/s" if now - self.began > 1 else ""
+        # What took no time needs no line.
+        if done >= total and now == self.pace.began:
+            return
+        self.drawn, took = now, now - self.pace.began
+        rate = f", {size((done - self.had) / took)}/s" if took > 1 and what.startswith("fetching ") else ""
         # To the start of the line, and erase it.
-        line = f"\r\x1b[K{name}: {done * 100 // total} % of {size(total)}{rate}"
-        print(line, end="\n" if done >= total else "", file=sys.stderr, flush=True)
+        print(f"\r\x1b[K{stage.text}{rate}", end="\n" if done >= total else "", file=sys.stderr, flush=True)
 
 
 def verify(

@@ -36,14 +36,17 @@ def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started:
     It begins at the position of `tail`, else at the log's first line. Ctrl-C ends only the following; but a run that was `started` just
     now and has no step yet is canceled.
     """
-    tail = tail or Tail(run.events)
+    tail, progress = tail or Tail(run.events), _Progress()
     try:
         while True:
             alive = state_of(run).alive  # before reading: else the last lines of a run that ends in between would be missed
             for event in tail.read():
                 if as_json:
                     print(msgspec.json.encode(spelled(msgspec.to_builtins(event))).decode(), flush=True)
+                elif isinstance(event, Status) and event.share is not None:
+                    progress.show(event)
                 elif line := described(event):
+                    progress.end()
                     print(line, file=sys.stderr, flush=True)
             if not (alive and to_its_end):
                 break
@@ -64,7 +67,33 @@ def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started:
             file=sys.stderr,
         )
         return LET_GO
+    progress.end()
     return _ended(run) if to_its_end else FINISHED
+
+
+class _Progress:
+    """How far a preparation is: on a terminal one line that is drawn anew, elsewhere a line for each tenth."""
+
+    def __init__(self) -> None:
+        self._open = False
+        self._printed = ("", -1)
+
+    def show(self, status: Status) -> None:
+        if sys.stderr.isatty():
+            # To the start of the line, and erase it.
+            print(f"\r\x1b[K{clean(status.message)}", end="", file=sys.stderr, flush=True)
+            self._open = True
+            return
+        tenth = (status.message.partition(":")[0], int((status.share or 0.0) * 10))
+        if tenth != self._printed:
+            self._printed = tenth
+            print(described(status), file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave the line that was drawn, for what is printed next."""
+        if self._open:
+            print(file=sys.stderr)
+        self._open = False
 
 
 def wait(run: Run, bell: bool = False) -> int:

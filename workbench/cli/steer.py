@@ -28,7 +28,7 @@ def pause(run: Reference) -> None:
 
 def resume(
     run: Reference,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Resume even if the project's code has changed.")] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Resume even if the project's code, or its data, has changed.")] = False,
     follow: Follow = False,
 ) -> None:
     """Resume a paused or ended run from its last checkpoint."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.datasets.store.fetch import fetch
+from workbench.preparation import counted
 from workbench.problems import Problem
 
 SPLITS = {"train": slice(0, 20_000), "valid": slice(20_000, 21_500), "set_aside": slice(21_500, 22_500), "test": slice(22_500, 25_000)}
@@ -47,7 +48,7 @@ def split(lines: list[str], labels: list[str]) -> dict[str, Reviews]:
     unknown = next((label for label in labels if label not in ("positive", "negative")), None)
     if unknown is not None:
         raise Problem(f"A label is {unknown[:40]!r}, where positive or negative is right.", "", "data")
-    texts = [words(line) for line in lines]
+    texts = [words(line) for line in counted("reading reviews", lines)]
     held_out = {tuple(text) for text in texts[SPLITS["train"].stop :]}
     reviews = {}
     for name, part in SPLITS.items():

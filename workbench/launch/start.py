@@ -164,7 +164,7 @@ def _versions() -> dict[str, str]:
 def launch(run: Run, *, anyway: bool = False) -> None:
     """Start or resume a run in the background; returns once its supervisor holds the lock.
 
-    `anyway` resumes although the project's code has changed. Raises Problem where the run cannot be started.
+    `anyway` resumes although the project's code, or its data, has changed. Raises Problem where the run cannot be started.
     """
     current = state_of(run)
     if current.state == "away":
@@ -184,6 +184,8 @@ def launch(run: Run, *, anyway: bool = False) -> None:
     mirror = run.about().get("mirror")
     if mirror and isinstance(mirror, str) and "DLWB_MIRROR" not in environment:
         environment["DLWB_MIRROR"] = mirror
+    if anyway:
+        environment["DLWB_ANYWAY"] = "1"
     command = [sys.executable, "-P", "-m", "workbench.launch.supervisor", str(run.path.absolute()), str(offset)]
     done = _call([*logind.scope(), *command], environment)
     if done.returncode == 1 and done.stderr.startswith("Failed to"):  # systemd-run finds no bus, for example after `su`

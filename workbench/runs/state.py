@@ -30,6 +30,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 0
     host: str = ""
     """Named where it is not this one."""
+    share: float | None = None
+    """Of a run that starts: how much of what the message names is done, from 0 to 1; None where that is not known."""
+    left: float | None = None
+    """And seconds until that is done."""
 
     @property
     def words(self) -> str:
@@ -56,6 +60,8 @@ def state_of(run: Run) -> State:
             attempt=attempt,
             host=elsewhere,
             message=one_line(str(holder.get("message", ""))),
+            share=_number(holder.get("share"), 1.0),
+            left=_number(holder.get("left"), 1e9),
         )
     if not run.path.is_dir():
         return State(state="failed", cause="vanished", message="Its directory is gone.")
@@ -120,6 +126,11 @@ def whole(value: Any) -> int:
     """The whole number that a file of a run should hold; 0 for anything else."""
     # Not isinstance, for which True is an int.
     return value if type(value) is int else 0
+
+
+def _number(value: Any, most: float) -> float | None:
+    """The number from 0 to `most` that a file of a run should hold; None for anything else."""
+    return float(value) if type(value) in (int, float) and 0 <= value <= most else None
 
 
 def _age(run: Run) -> str:

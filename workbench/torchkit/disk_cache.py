@@ -2,12 +2,14 @@
 
 import hashlib
 import io
+import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from workbench import files, paths
+from workbench import files, paths, preparation
 from workbench.problems import one_line
 
 LIMIT = 20
@@ -21,7 +23,49 @@ def cached(kind: str, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray
 
     A damaged file is reported on stderr and computed anew.
     """
-    path = paths.cache_folder() / kind / f"{key[:32]}.npy"
+    path = _path(kind, key)
+    array = _read(path, kind)
+    preparation.cached(array is not None)
+    if array is None:
+        array = compute()
+        if _kept(path, array, kind):
+            _tidy(path.parent)
+    return array
+
+
+def cached_in_pieces(kind: str, key: str, count: int, compute: Callable[[int], np.ndarray]) -> np.ndarray:
+    """Like `cached`, for an array that is computed in `count` pieces along its first axis: `compute` is given the number of a piece.
+
+    Each piece is kept at once, so that a run that is stopped goes on with the next one.
+    """
+    path = _path(kind, key)
+    array = _read(path, kind)
+    if array is not None:
+        preparation.cached(True)
+        return array
+    folder, pieces, keeps = path.with_suffix(".pieces"), [], True
+    for number in range(count):
+        place = folder / f"{number:06d}.npy"
+        piece = _read(place, kind)
+        preparation.cached(piece is not None)
+        if piece is None:
+            piece = compute(number)
+            # Said once: on a full disk each piece would fail.
+            keeps = keeps and _kept(place, piece, kind)
+        pieces.append(piece)
+    array = np.concatenate(pieces)
+    if _kept(path, array, kind):
+        shutil.rmtree(folder, ignore_errors=True)
+        _tidy(path.parent)
+    return array
+
+
+def _path(kind: str, key: str) -> Path:
+    return paths.cache_folder() / kind / f"{key[:32]}.npy"
+
+
+def _read(path: Path, kind: str) -> np.ndarray | None:
+    """The array of a file; None where there is no whole one."""
     try:
         data = path.read_bytes()
         if hashlib.sha256(data[_DIGEST:]).digest() == data[:_DIGEST]:
@@ -33,14 +77,28 @@ def cached(kind: str, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray
         pass
     except OSError as error:
         print(f"{one_line(str(path))} cannot be read ({error.strerror}): its {kind} are computed anew.", file=sys.stderr, flush=True)
-    array = compute()
+    return None
+
+
+def _kept(path: Path, array: np.ndarray, kind: str) -> bool:
+    """Write the array; False, and a line on stderr, where that fails."""
     file = io.BytesIO()
     np.save(file, array)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, hashlib.sha256(file.getbuffer()).digest() + file.getvalue())
-        for old in sorted(path.parent.glob("*.npy"), key=lambda entry: -entry.stat().st_mtime)[LIMIT:]:
-            old.unlink(missing_ok=True)
     except OSError as error:
         print(f"The {kind} are not kept for the next run: {error.strerror}.", file=sys.stderr, flush=True)
-    return array
+        return False
+    return True
+
+
+def _tidy(folder: Path) -> None:
+    """Remove the least recently used arrays, and pieces of arrays that nobody went on with."""
+    entries = [entry for entry in folder.iterdir() if entry.suffix in (".npy", ".pieces")]
+    # Another run may tidy at the same time.
+    for old in sorted(entries, key=lambda entry: -files.stamp(entry).mtime)[LIMIT:]:
+        if old.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.unlink(missing_ok=True)

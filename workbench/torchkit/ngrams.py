@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from workbench.preparation import counted, progress
+
 STRENGTH = {"bag_of_words": 0.05, "nb_svm": 0.1}
 """`C` of the logistic regressions: lower regularises more."""
 
@@ -33,7 +35,7 @@ class Grams:
     def __init__(self, texts: Sequence[np.ndarray], size: int, longest: int, least: int = 2) -> None:
         """`texts` as ids below `size`."""
         self.size, self.longest = size, longest
-        keys, counts = np.unique(np.concatenate([self._keys(text) for text in texts]), return_counts=True)
+        keys, counts = np.unique(np.concatenate([self._keys(text) for text in counted("finding n-grams", texts)]), return_counts=True)
         self.keys = keys[counts >= least]
 
     def __len__(self) -> int:
@@ -74,7 +76,10 @@ def linear(texts: Sequence[np.ndarray], labels: np.ndarray, size: int, *, bayes:
     strength = STRENGTH["nb_svm" if bayes else "bag_of_words"]
     # The dual is solved faster, as there are more features than texts.
     model = LogisticRegression(C=strength, solver="liblinear", dual=True, tol=1e-2, random_state=0)
+    # One call, whose end nobody can foresee.
+    progress("fitting the linear model", 0, 0)
     model.fit(present.multiply(scale).tocsr(), labels)
+    progress("fitting the linear model", 1, 1)
     return model.coef_[0] * scale, float(model.intercept_[0])
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from workbench.datasets import imdb
 from workbench.events import Event, Scalars, Table
+from workbench.preparation import counted
 from workbench.problems import Problem
 from workbench.torchkit.classification import Predictions
 from workbench.torchkit.ngrams import Grams, Vocabulary, probabilities
@@ -89,11 +90,11 @@ class ReviewProject(TorchProject):
         self.reviews = imdb.read()
         texts = self.reviews["train"].texts
         self.vocabulary = Vocabulary(texts)
-        self.words = [self.vocabulary.ids(text) for text in texts]
+        self.words = [self.vocabulary.ids(text) for text in counted("numbering words", texts)]
 
     def load_features(self) -> None:
         """The features of every review of every split: call it last in `build_data`."""
-        self.inputs = {"train": [self.features(ids) for ids in self.words]}
+        self.inputs = {"train": [self.features(ids) for ids in counted("finding features of reviews", self.words)]}
         for name in ("valid", "set_aside", "test"):
             self.inputs[name] = [self.features(self.vocabulary.ids(text)) for text in self.reviews[name].texts]
 

@@ -48,6 +48,12 @@ class Loop:
     device: str = ""
     found: Event | None = None
     """What was found in the data, used and left out: logged once, before the first step."""
+    cache: str = ""
+    """Whether the preparation was cold or warm; see `workbench.preparation.Preparation`."""
+    changed_data: str = ""
+    """What a person lets a resumed run go on with: how its data has changed."""
+    born: float | None = None
+    """When the process began, by the monotonic clock; None where nobody counts the preparation."""
     terminate: bool = False
     """Set by the SIGTERM handler: finish the step, save, end."""
 
@@ -69,7 +75,10 @@ class Loop:
         from_step, last_batch = self._resume()
         # Before the state is logged: its line has the planned number of steps, which follows from the number of batches.
         batches = self._batches()
-        self.turn("running", from_step=from_step, pending=self.live.pending)
+        prepared = time.monotonic() - self.born if self.born is not None else 0.0
+        self.turn("running", from_step=from_step, pending=self.live.pending, prepared=prepared, cache=self.cache)
+        if self.changed_data:
+            self.say(Mark(text=f"goes on with other data: {self.changed_data}"))
         self._repeat_changes()
         # A resumed run has these lines in its log already.
         if from_step < 0:
@@ -221,11 +230,16 @@ class Loop:
 
     def _evaluate(self, split: str) -> None:
         scalars = [event.values for event in self._looked(lambda: self.project.evaluate(split), split) if isinstance(event, Scalars)]
-        values = {tag: float(value) for one in scalars for tag, value in one.items()}  # NumPy's numbers fit into no checkpoint
+        measured = {tag: value for one in scalars for tag, value in one.items()}
+        values = {tag: float(value) for tag, value in measured.items() if value is not None}  # NumPy's numbers fit into no checkpoint
         self.metrics.update(values)
+        undefined = dict.fromkeys(measured.keys() - values.keys(), math.nan)
+        for tag in undefined:
+            # What was measured at an earlier step is not this one's.
+            self.metrics.pop(tag, None)
         if split == "valid":
             # The untrained weights of step 0 are measured, and never the best.
-            if self.place.step and self.stopping.judge(values):
+            if self.place.step and self.stopping.judge(values | undefined):
                 # In memory until the next checkpoint: where each evaluation is better than the one before, few of them are written.
                 self._best = {"step": self.place.step, "metrics": dict(self.metrics), "tree": snapshot.take(self)}
             # Only the loss: another metric may rightly be NaN, as the AUC of a split with one class.

@@ -17,16 +17,16 @@ class MetricWindow:
         """What was read of earlier steps, by name."""
 
     def add(self, numbers: dict[str, Any]) -> None:
-        """Take what train_step returned."""
+        """Take what train_step returned; a number that is None is not defined at this step, and no part of any mean."""
         self._steps.append(self._project.keep(numbers))
 
     def floats(self) -> dict[str, list[float]]:
         """All numbers so far as floats, by name, read in one go; the window stays open."""
         steps, self._steps = self._steps, []
         # All at once: each number read by itself would wait for the device.
-        read = self._project.floats([value for numbers in steps for value in numbers.values()])
-        names = [name for numbers in steps for name in numbers]
-        for name, value in zip(names, read, strict=True):
+        pairs = [(name, value) for numbers in steps for name, value in numbers.items() if value is not None]
+        read = self._project.floats([value for _, value in pairs])
+        for (name, _), value in zip(pairs, read, strict=True):
             self._read.setdefault(name, []).append(value)
         return {name: list(values) for name, values in self._read.items()}
 
@@ -58,4 +58,6 @@ def refuse_not_finite(values: dict[str, float], step: int) -> None:
     for tag, value in values.items():
         if not math.isfinite(value):
             hint = "A lower learning rate often helps; the last good checkpoint is kept."
+            if "loss" not in tag:
+                hint += " Where the figure is not defined at some steps, train_step may return None for it."
             raise Problem(f"{tag} became {value} at or before step {step}.", hint, cause="not-finite")

@@ -106,11 +106,15 @@ class Project(Resumable):
         raise Problem(f"{type(self).__name__} does not say what its batches are.", "Write batches(self, epoch, rng).")
 
     def train_step(self, batch: Any) -> dict[str, Any]:
-        """Forward, backward, every optimizer's step. Returns named numbers (`loss`, `loss/generator`); tensors stay on the device."""
+        """Forward, backward, every optimizer's step. Returns named numbers (`loss`, `loss/generator`); tensors stay on the device.
+
+        A number may be None where it is not defined at this step (accuracy on no example): it is left out. NaN and infinity end the run."""
         raise Problem(f"{type(self).__name__} has no training step.", "Write train_step(self, batch).")
 
     def evaluate(self, split: str) -> Iterator[Event]:
-        """Yield what can be measured on "valid" (on the cadence) or "test" (once, with the best weights); tags without the split."""
+        """Yield what can be measured on "valid" (on the cadence) or "test" (once, with the best weights); tags without the split.
+
+        A figure in Scalars may be None where it is not defined (the AUC of one class): it is left out, and never the best."""
         return iter(())
 
     def sample(self, request: Any) -> Iterator[Event]:

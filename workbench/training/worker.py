@@ -5,16 +5,18 @@ import faulthandler
 import os
 import signal
 import sys
+import time
 import traceback
 import types
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from workbench import preparation
-from workbench.datasets.store.fetch import progress, tell
 from workbench.events import Answer, Status
+from workbench.preparation import Stage
 from workbench.problems import Problem, one_line
 from workbench.runs import commands, lock
 from workbench.runs.checkpoint import Checkpoints
@@ -23,6 +25,8 @@ from workbench.runs.history import History
 from workbench.runs.log import EventLog, Tail
 from workbench.runs.run import Run
 from workbench.runs.state import attempts
+from workbench.training import sources
+from workbench.training.announcing import READING, Announcer
 from workbench.training.failures import named
 from workbench.training.find_project import make_project
 from workbench.training.loop import Loop
@@ -41,6 +45,7 @@ class Worker:
         self.lock, self.holder = _take_over(self.run)
         self.attempt = int(self.holder["attempt"])
         self.offset = int(os.environ.pop("DLWB_CONTROL_OFFSET", "0"))
+        self.anyway = bool(os.environ.pop("DLWB_ANYWAY", ""))
         self.loop: Loop | None = None
         self._ending = False
         # Last, since the handler needs all of the above.
@@ -82,17 +87,22 @@ class Worker:
         step = past.step if past.attempt else 0
         warning = one_line(str(self.run.about().get("warning", "")), 1000)
 
+        def logged(message: str, warning: str = "", stage: Stage | None = None) -> None:
+            share, left = (stage.share, stage.left) if stage else (None, None)
+            attempt = self.attempt
+            log.write(Status(state="starting", attempt=attempt, message=message, step=step, warning=warning, share=share, left=left))
+
         def starting(message: str, warning: str = "") -> None:
             self._turn("starting", message)
-            log.write(Status(state="starting", attempt=self.attempt, message=message, step=step, warning=warning))
+            logged(message, warning)
 
         starting(f"importing {recipe.project}", warning)
         project = make_project(self.run, recipe)
-        starting("reading its data")
-        told = progress.set(self._fetching)
-        with preparation.listening(self._advancing) as prepared:
+        starting(READING)
+        announcer = Announcer(partial(self._turn, "starting"), lambda stage: logged(stage.text, stage=stage))
+        with announcer, preparation.listening(announcer) as prepared:
             project.build()
-        progress.reset(told)
+        changed = sources.check(self.run, prepared.sources, anyway=self.anyway)
         # Whoever sent them may still be waiting.
         for command in self._unanswered(past):
             log.write(Answer(command=command.id, ok=False, message="The run ended before this could be done.", step=step))
@@ -108,6 +118,9 @@ class Worker:
             attempt=self.attempt,
             device=_title(recipe.compute.device),
             found=prepared.table(),
+            cache=prepared.cache,
+            changed_data=changed,
+            born=_born(),
         )
         return self.loop.fit()
 
@@ -118,23 +131,12 @@ class Worker:
         # The end of the run was the answer to stop and kill.
         return [command for command in commands.commands(data) if command.id not in answered and command.verb not in ("stop", "kill")]
 
-    def _turn(self, state: str, message: str = "") -> None:
-        """Say in the lock file what this run is doing, for lists that do not read its log."""
-        self.holder.update(state=state, message=message, worker={"pid": os.getpid(), "ticks": lock.start_ticks(os.getpid())})
+    def _turn(self, state: str, message: str = "", stage: Stage | None = None) -> None:
+        """Say in the lock file what this run is doing, and how far it is, for lists that do not read its log."""
+        share, left = (stage.share, stage.left) if stage else (None, None)
+        worker = {"pid": os.getpid(), "ticks": lock.start_ticks(os.getpid())}
+        self.holder.update(state=state, message=message, share=share, left=left, worker=worker)
         self.lock.write(self.holder)
-
-    def _fetching(self, name: str, done: int, total: int) -> None:
-        """Say in the lock file, and on the console, how far a download is: it may take longer than the training."""
-        tell(name, done, total)
-        message = f"fetching {name}: {done * 100 // total} %" if done < total else "reading its data"
-        if message != self.holder.get("message"):
-            self._turn("starting", message)
-
-    def _advancing(self, what: str, done: int, total: int) -> None:
-        """Say in the lock file how far the preparation is."""
-        message = f"{what}: {done * 100 // total} %" if done < total else "reading its data"
-        if message != self.holder.get("message"):
-            self._turn("starting", message)
 
     def _on_sigterm(self, number: int, frame: types.FrameType | None) -> None:
         # In the loop a step is finished and saved. Before it there is nothing to save, so a download or an import is interrupted.
@@ -155,6 +157,13 @@ def _take_over(run: Run) -> tuple[lock.Lock, dict[str, Any]]:
     if held is None:
         raise Problem(f"{run.id} is running already.")
     return held, {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempts(run) + 1}
+
+
+def _born() -> float:
+    """When this process began, by the monotonic clock."""
+    # The kernel counts a process's start in ticks since the boot, time asleep included (proc_pid_stat(5)).
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - lock.start_ticks(os.getpid()) / os.sysconf("SC_CLK_TCK")
+    return time.monotonic() - age
 
 
 def _handed(name: str) -> int | None:

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from workbench.datasets.store.catalog import Unpack
+from workbench.preparation import cached, progress
 from workbench.problems import Problem
 
 
@@ -21,6 +22,7 @@ def unpacked(archive: Path, folder: Path, sha256: str, limits: Unpack) -> Path:
     target = folder / f"{archive.name.split('.')[0]}-{sha256[:12]}"
     if target.is_dir():
         return target
+    cached(False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Renamed after the last file, so a folder with the final name is always complete.
@@ -55,22 +57,27 @@ def _extract(archive: Path, folder: Path, limits: Unpack) -> None:
         if is_file and (folder / path).exists():
             raise _refused(archive, f"has a member {name!r} twice")
 
-    def filtered(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
-        # The standard filter lets links and inner ".." pass, and strips a leading slash.
-        admit(member.name, member.size, member.isreg(), member.isdir())
-        # Without its times: one beyond the calendar is an OverflowError.
-        return tarfile.data_filter(member.replace(mtime=None, deep=False), path)  # type: ignore[arg-type]
-
     with archive.open("rb") as stream:
-        zip_magic = stream.read(2) == b"PK"
-    if zip_magic:
-        with zipfile.ZipFile(archive) as zipped:
-            for info in zipped.infolist():
-                plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
-                admit(info.filename, info.file_size, plain and not info.is_dir(), plain and info.is_dir())
-                zipped.extract(info, folder)
-    else:
-        with tarfile.open(archive, "r|*") as tar:
+        if stream.read(2) == b"PK":
+            with zipfile.ZipFile(archive) as zipped:
+                members = zipped.infolist()
+                for number, info in enumerate(members, 1):
+                    plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
+                    admit(info.filename, info.file_size, plain and not info.is_dir(), plain and info.is_dir())
+                    zipped.extract(info, folder)
+                    progress(f"unpacking {archive.name}", number, len(members))
+            return
+        stream.seek(0)
+        size = archive.stat().st_size
+
+        def filtered(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+            progress(f"unpacking {archive.name}", stream.tell(), size)
+            # The standard filter lets links and inner ".." pass, and strips a leading slash.
+            admit(member.name, member.size, member.isreg(), member.isdir())
+            # Without its times: one beyond the calendar is an OverflowError.
+            return tarfile.data_filter(member.replace(mtime=None, deep=False), path)  # type: ignore[arg-type]
+
+        with tarfile.open(fileobj=stream, mode="r|*") as tar:
             tar.extractall(folder, filter=filtered)
 
 

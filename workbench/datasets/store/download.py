@@ -11,17 +11,15 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
 from workbench.datasets.store.catalog import File
+from workbench.preparation import progress
 from workbench.problems import Problem
-
-Progress = Callable[[str, int, int], None]
-"""Called with a file's name, the bytes received and its total bytes. An exception from it ends the download, which can resume later."""
 
 CHUNK = 1 << 18
 _PATIENCE = 30.0
@@ -59,8 +57,10 @@ def _lock(name: Path) -> IO[str]:
             lock.close()
 
 
-def download(name: str, file: File, path: Path, progress: Progress) -> None:
+def download(name: str, file: File, path: Path) -> None:
     """Download `file.url` to `path`, with further requests as long as each one makes progress.
+
+    An exception from whoever listens to the preparation ends the download, which can resume later.
 
     Raises Problem where the server sends other content, or stops; the received bytes then stay in a .part file beside it. OSError where
     the file cannot be written.
@@ -68,7 +68,7 @@ def download(name: str, file: File, path: Path, progress: Progress) -> None:
     with locked(path):
         if path.exists():
             return
-        part = _Part(name, file, path, progress)
+        part = _Part(name, file, path)
         # Checked first, so that a download of an hour does not fail at its end.
         if shutil.disk_usage(path.parent).free < file.bytes - part.size():
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -110,8 +110,8 @@ def length(url: str) -> int:
 class _Part:
     """The part of a file received so far, and the server's ETag or date of the version that it belongs to."""
 
-    def __init__(self, name: str, file: File, path: Path, progress: Progress) -> None:
-        self.name, self.file, self.progress = name, file, progress
+    def __init__(self, name: str, file: File, path: Path) -> None:
+        self.name, self.file = name, file
         self.host = urlsplit(file.url).hostname
         self.path = path.with_name(f".{path.name}.part")
         self.version = path.with_name(f".{path.name}.version")
@@ -172,7 +172,7 @@ class _Part:
                         )
                     digest.update(chunk)
                     out.write(chunk)
-                    self.progress(self.name, received, self.file.bytes)
+                    progress(f"fetching {self.name}", received, self.file.bytes)
         except urllib.error.HTTPError as error:
             if error.code == 416:  # range not satisfiable: the server's file is shorter
                 out.truncate(0)

@@ -6,28 +6,13 @@ A file is hashed at each call (about a second per gigabyte), so a project always
 import errno
 import hashlib
 import lzma
-import sys
-from contextvars import ContextVar
 from pathlib import Path
 
+from workbench import preparation
 from workbench.datasets.store.archive import unpacked
 from workbench.datasets.store.catalog import DataSet, File, find, home, in_home, in_mirror
-from workbench.datasets.store.download import CHUNK, Progress, download, locked
+from workbench.datasets.store.download import CHUNK, download, locked
 from workbench.problems import Problem
-
-_printed: dict[str, int] = {}
-
-
-def tell(name: str, done: int, total: int) -> None:
-    """Print the progress of a download to stderr, which is a run's console: ten lines per file."""
-    tenth = done * 10 // total
-    if _printed.get(name) != tenth:
-        _printed[name] = tenth
-        print(f"Fetching {name}: {done / 1e6:.1f} of {total / 1e6:.1f} MB", file=sys.stderr, flush=True)
-
-
-progress: ContextVar[Progress] = ContextVar("progress", default=tell)
-"""The function that receives the progress of a download. The caller of a reader sets it, because readers do not pass it on."""
 
 
 def fetch(name: str, variant: str = "") -> dict[str, Path]:
@@ -40,7 +25,7 @@ def fetch(name: str, variant: str = "") -> dict[str, Path]:
         others = ", ".join(data_set.variants) if isinstance(data_set, DataSet) else ""
         raise Problem(f"{data_set.title} cannot be fetched from anywhere.", f"It has the variants: {others}." if others else "", "data")
     folder = home(name, variant)
-    return {key: get(f"{name} {key}", file, folder) for key, file in data_set.files.items()}
+    return {key: get(f"{f'{name}:{variant}' if variant else name} {key}", file, folder) for key, file in data_set.files.items()}
 
 
 def check(name: str, path: Path, file: File, hint: str) -> None:
@@ -50,18 +35,29 @@ def check(name: str, path: Path, file: File, hint: str) -> None:
         if size != file.bytes:
             kind = "cut short" if size < file.bytes else "too long"
             raise Problem(f"{path} is {kind}: {size:,} bytes, where {name} has {file.bytes:,}.", hint, "data")
-        with path.open("rb") as stream:
-            actual = hashlib.file_digest(stream, "sha256").hexdigest()
+        actual = _digest(name, path, file.bytes)
     except OSError as error:
         raise Problem(f"{path} cannot be read: {error.strerror}.", hint, "data") from None
     if not actual.startswith(file.sha256):
         raise Problem(f"{path} is not {name}: its SHA-256 begins {actual[:12]}, where {file.sha256[:12]} is expected.", hint, "data")
 
 
+def _digest(name: str, path: Path, size: int) -> str:
+    digest, done = hashlib.sha256(), 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 22):
+            digest.update(chunk)
+            done += len(chunk)
+            preparation.progress(f"checking {name}", done, size)
+    return digest.hexdigest()
+
+
 def get(name: str, file: File, folder: Path) -> Path:
     """One checked file, or the folder with its content; downloaded and unpacked to `folder`. Raises Problem like `fetch`."""
     try:
         path = _checked(name, file, folder)
+        # The catalogue's hash: an unpacked folder is named after its archive's.
+        preparation.source(name, file.sha256)
         return unpacked(path, folder, file.sha256, file.unpack) if file.unpack else path
     except OSError as error:
         raise _unwritten(error, folder) from None
@@ -74,12 +70,13 @@ def _checked(name: str, file: File, folder: Path) -> Path:
         check(name, mirrored, file, "Put the right file there, or unset DLWB_MIRROR.")
         return mirrored
     if not path.exists():
+        preparation.cached(False)
         if not mirrored and not file.url:
             raise Problem(f"{name} cannot be downloaded from anywhere.", f"Set DLWB_MIRROR to a folder with {file.mirror}.", "data")
         if mirrored:
             _unxz(name, file, mirrored, path)
         else:
-            download(name, file, path, progress.get())
+            download(name, file, path)
     check(name, path, file, "Delete it, and it is fetched again.")
     return path
 
@@ -92,6 +89,7 @@ def _unxz(name: str, file: File, packed: Path, path: Path) -> None:
             with lzma.open(packed) as stream, part.open("wb") as out:
                 while out.tell() <= file.bytes and (chunk := stream.read(CHUNK)):
                     out.write(chunk)
+                    preparation.progress(f"unpacking {name}", out.tell(), file.bytes)
             check(name, part, file, f"It was unpacked from {packed}: put the right file there, or unset DLWB_MIRROR.")
             part.replace(path)
         except (lzma.LZMAError, EOFError) as error:

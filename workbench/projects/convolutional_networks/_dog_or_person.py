@@ -47,7 +47,8 @@ class DogOrPerson:
             return
         self.unseen |= {"people's faces": unseen_people, "flowers": unseen_flowers}
         spread = np.unique(np.linspace(0, len(dogs) - 1, TRAINED).astype(int))
-        parts = [self._features(pictures) for pictures in (people, dogs[torch.from_numpy(spread)], flowers)]
+        seen = [small(pictures) for pictures in (people, dogs[torch.from_numpy(spread)], flowers)]
+        parts = features.of(self.backbone, seen, self.size, self.device)
         # 1e-6: a unit that no picture excites has no deviation.
         self.mean, self.deviation = torch.cat(parts).mean(0), torch.cat(parts).std(0) + 1e-6
         truth = torch.cat([torch.ones(len(parts[0])), torch.zeros(len(parts[1]) + len(parts[2]))]).to(device)
@@ -80,9 +81,6 @@ class DogOrPerson:
         if self.person(pixels)[0]:
             return f"a person, who looks most like: {breed}"
         return "neither a dog nor a person" if self.weights is not None else "no dog; people are not told, without faces to learn from"
-
-    def _features(self, pictures: Tensor) -> Tensor:
-        return features.of(self.backbone, small(pictures), self.size, self.device)
 
     def _scaled(self, inputs: Tensor) -> Tensor:
         """(number, width) → (number, width + 1): standardised, and a 1 for the bias."""

@@ -76,16 +76,26 @@ class FourCases(TorchProject):
         self.frozen = {"last_layer": self.pretrained(config.weights), "cut_early": self.pretrained(config.weights, config.cut)}
         self.splits: dict[str, tuple[Tensor, ...]] = {}
         """Of each split (number, 3, side, side) bytes, the features of both frozen networks, and (number,) labels."""
-        scales: list[tuple[Tensor, Tensor]] = []
-        for name, (pixels, labels) in zip(("train", "valid", "test"), data.parts, strict=True):
-            chosen = drawn(labels, config.per_class, self.seed) if name == "train" and config.per_class else np.arange(len(labels))
-            photographs = torch.from_numpy(np.ascontiguousarray(pixels[chosen].transpose(0, 3, 1, 2)))
-            inputs = [features.of(network, photographs, config.picture_size, self.device) for network in self.frozen.values()]
-            # Early features are a tenth as large as late ones: on one scale the same learning rate suits both.
-            # Those of the training part, which comes first. clamp: a feature that hardly varies is not blown up by its deviation.
-            scales = scales or [(values.mean(0), values.std(0).clamp(min=0.01 * float(values.std()))) for values in inputs]
-            inputs = [(values - mean) / deviation for values, (mean, deviation) in zip(inputs, scales, strict=True)]
-            self.splits[name] = (photographs.to(self.device), *inputs, torch.from_numpy(labels[chosen]).to(self.device))
+        photographs, truths = [], []
+        for number, (pixels, labels) in enumerate(data.parts):
+            # The first part is the training part.
+            chosen = drawn(labels, config.per_class, self.seed) if number == 0 and config.per_class else np.arange(len(labels))
+            photographs.append(torch.from_numpy(np.ascontiguousarray(pixels[chosen].transpose(0, 3, 1, 2))))
+            truths.append(torch.from_numpy(labels[chosen]).to(self.device))
+        inputs = [self.scaled(features.of(network, photographs, config.picture_size, self.device)) for network in self.frozen.values()]
+        for name, pixels, last, early, truth in zip(("train", "valid", "test"), photographs, *inputs, truths, strict=True):
+            self.splits[name] = (pixels.to(self.device), last, early, truth)
+
+    @staticmethod
+    def scaled(parts: list[Tensor]) -> list[Tensor]:
+        """Features (number, width) of train, valid and test, standardised by those of train.
+
+        Early features are a tenth as large as late ones: on one scale the same learning rate suits both.
+        """
+        train = parts[0]
+        # clamp: a feature that hardly varies is not blown up by its deviation.
+        mean, deviation = train.mean(0), train.std(0).clamp(min=0.01 * float(train.std()))
+        return [(values - mean) / deviation for values in parts]
 
     def pretrained(self, weights: str, cut: str = "") -> backbone.Backbone:
         """The network up to its last layer, frozen, on the device; with `weights` "random" it is not trained at all."""

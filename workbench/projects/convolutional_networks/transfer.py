@@ -4,7 +4,7 @@ Recipes: flowers-transfer, flowers-scratch, dog-breeds, dog-breeds-scratch.
 """
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -103,13 +103,17 @@ class Transfer(TorchProject):
         """Of each split the network's inputs, features where it is frozen and else bytes, and the labels (number,)."""
         if self.frozen:
             self.network: nn.Module = self.pretrained()
-        for name, (pixels, labels) in zip(("train", "valid", "test"), data.parts, strict=True):
+        names = ("train", "valid", "test")
+        for name, (pixels, _) in zip(names, data.parts, strict=True):
             self.photos[name] = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-            inputs = self.frozen_features(self.photos[name]) if self.frozen else self.photos[name].to(self.device)
-            self.splits[name] = (inputs, torch.from_numpy(labels).to(self.device))
         self.side = self.photos["train"].shape[-1]
         # Features of the mirrored training pictures: the one augmentation that a frozen network can have, as there are just two of each.
-        self.mirrored = [self.frozen_features(self.photos["train"].flip(3))] if self.frozen and config.flip else []
+        mirrored = [self.photos["train"].flip(3)] if self.frozen and config.flip else []
+        seen = [*self.photos.values(), *mirrored]
+        inputs = self.frozen_features(seen) if self.frozen else [pixels.to(self.device) for pixels in seen]
+        self.mirrored = inputs[len(names) :]
+        for name, values, (_, labels) in zip(names, inputs, data.parts, strict=False):
+            self.splits[name] = (values, torch.from_numpy(labels).to(self.device))
         self.detectors = None
         if config.detect:
             # Its own copy where the network is fine-tuned: the detectors need what ImageNet taught it.
@@ -132,10 +136,10 @@ class Transfer(TorchProject):
             raise Problem(f"{text}: {str(error).splitlines()[0] if str(error) else type(error).__name__}.", "Most take 224.") from None
         return network.to(self.device)
 
-    def frozen_features(self, pixels: Tensor) -> Tensor:
-        """Features of pictures by the frozen network: (number, width), from the disk cache where it has them."""
+    def frozen_features(self, parts: Sequence[Tensor]) -> list[Tensor]:
+        """Features of the pictures of each part by the frozen network: (number, width), from the disk cache where it has them."""
         assert isinstance(self.network, backbone.Backbone)
-        return features.of(self.network, pixels, self.config.picture_size, self.device)
+        return features.of(self.network, parts, self.config.picture_size, self.device)
 
     def build_model(self) -> None:
         config, outputs = self.config, len(self.classes)

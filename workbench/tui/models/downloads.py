@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable
 
 from workbench.datasets.store import stored
-from workbench.datasets.store.fetch import fetch, progress
+from workbench.datasets.store.fetch import fetch
 from workbench.datasets.store.stored import Stored
 from workbench.formatting import size
+from workbench.preparation import listening
 from workbench.problems import Problem
 
 
@@ -51,13 +52,13 @@ class Job:
 
     def _work(self) -> None:
         try:
-            if self.what == "fetch":
-                # A context variable: it is set for this thread only, so that downloads side by side report apart.
-                progress.set(self._progress)
-                fetch(self.data_set.name, self.data_set.variant)
-                self.message = f"{self.data_set.reference} is here."
-            else:
-                self._verify()
+            # Each thread has a listener of its own, so that downloads side by side report apart.
+            with listening(self._progress):
+                if self.what == "fetch":
+                    fetch(self.data_set.name, self.data_set.variant)
+                    self.message = f"{self.data_set.reference} is here."
+                else:
+                    self._verify()
             self.state = "done"
         except _Stopped:
             self.state, self.message = "stopped", f"{self.data_set.reference}: stopped; the downloaded part is kept."
@@ -67,16 +68,19 @@ class Job:
             self.state, self.message = "failed", f"{self.data_set.reference}: {error.strerror}."
         self.ended(self)
 
-    def _progress(self, name: str, done: int, total: int) -> None:
+    def _progress(self, what: str, done: int, total: int) -> None:
+        if self.stopping:
+            raise _Stopped
+        # Checking and unpacking go over bytes that are counted already.
+        if not what.startswith("fetching "):
+            return
         # The callback counts within one file; a person wants to see how far the whole set is.
         before = 0
         for key, file in self.data_set.about.files.items():
-            if name.endswith(f" {key}"):
+            if what.endswith(f" {key}"):
                 break
             before += file.bytes
         self.done = before + done
-        if self.stopping:
-            raise _Stopped
 
     def _verify(self) -> None:
         right = 0

@@ -112,8 +112,10 @@ class Feed:
         return (last_step - step) / (last_clock - clock) if last_clock > clock and last_step > step else 0.0
 
     def elapsed(self, now: float) -> float:
-        """Seconds of work on this run; while it trains, with the seconds since the last line of the log."""
-        waiting = now - self.history.updated if self.state.state == "running" and self.history.updated else 0.0
+        """Seconds of work on this run; while it starts or trains, with the seconds since the last line of the log."""
+        # Before the first line of its attempt the last one may be days old.
+        current = self.history.updated and self.history.status.attempt == self.state.attempt
+        waiting = now - self.history.updated if self.state.state in ("starting", "running") and current else 0.0
         return self.history.seconds + max(0.0, waiting)
 
     def left(self) -> float | None:

@@ -61,7 +61,8 @@ def title_line(feed: Feed, recipe: Recipe, width: int) -> Strip:
     quiet = feed.quiet()
     if quiet:
         symbol, text, style = "●", f"no step for {formatting.short(quiet[0])}, usually {formatting.short(quiet[1])}", palette.warn
-    elif feed.state.state in ("starting", "queued", "created") and feed.state.message:
+    # What it prepares stands beside its bar, in the second line.
+    elif feed.state.state in ("starting", "queued", "created") and feed.state.message and feed.state.share is None:
         text = f"{text}: {one_line(feed.state.message, 60)}"
     elif not feed.state.alive and feed.state.state != "away":
         text = feed.state.state
@@ -70,7 +71,9 @@ def title_line(feed: Feed, recipe: Recipe, width: int) -> Strip:
 
 
 def progress_line(feed: Feed, recipe: Recipe, width: int, now: float) -> Strip:
-    """The second line: a bar, step, epoch, rate, time and time left."""
+    """The second line: a bar, step, epoch, rate, time and time left; before the first step the same of the preparation."""
+    if feed.state.state == "starting" and feed.state.share is not None:
+        return preparing_line(feed, feed.state.share, width, now)
     history = feed.history
     rate = feed.rate()
     groups: list[list[strips.Part]] = []
@@ -94,6 +97,15 @@ def progress_line(feed: Feed, recipe: Recipe, width: int, now: float) -> Strip:
     # A shorter bar says less than the numbers.
     bar = _bar(share, room, states.state_style(feed.state.state)) if room >= 6 and history.steps else []
     return strips.line(width, [(" ", palette.plain), *bar, ("  " if bar else "", palette.plain), *parts])
+
+
+def preparing_line(feed: Feed, share: float, width: int, now: float) -> Strip:
+    """What is being prepared, with a bar, its share and the time left, and the time since the start."""
+    elapsed = f"{SPACE}{formatting.duration(feed.elapsed(now))}"
+    message = one_line(feed.state.message, max(1, width - len(elapsed) - 2))
+    room = width - 4 - cell_len(message) - len(elapsed)
+    bar = _bar(share, room, states.state_style("starting")) if room >= 6 else []
+    return strips.line(width, [(" ", palette.plain), *bar, ("  " if bar else "", palette.plain), (message + elapsed, palette.plain)])
 
 
 def _bar(share: float, width: int, style: object) -> list[strips.Part]:

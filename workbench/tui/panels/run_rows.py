@@ -151,6 +151,10 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
     if entry.quiet:
         silence, usual = entry.quiet
         symbol, text, style = "●", f"no step for {formatting.short(silence)}, usually {formatting.short(usual)}", palette.warn
+    elif entry.state.share is not None:
+        # Behind the colon is what a narrow list leaves out.
+        text = f"start {int(entry.state.share * 100)} %"
+        text += f": {formatting.duration(entry.state.left)} left" if entry.state.left is not None else ""
     ended = not entry.state.alive
     quiet = palette.dim if ended else palette.plain
     steps = f"{summary.step:,}" + (f"/{summary.steps:,}" if summary.steps else "")
