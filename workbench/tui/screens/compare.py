@@ -219,7 +219,7 @@ class CompareScreen(KeyScreen):
         return ""
 
     def do_back(self) -> None:
-        self.app.pop_screen()
+        self.dismiss()
 
     def do_split(self) -> None:
         splits = self._splits()

@@ -163,4 +163,4 @@ class TryScreen(KeyScreen):
             self.run_worker(self._start(), exclusive=True, group="answering")
 
     def do_back(self) -> None:
-        self.app.pop_screen()
+        self.dismiss()
