@@ -244,9 +244,10 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def open_finder(self) -> None:
         """Show the finder over the screen that is open."""
-        from workbench.tui.screens.finder import finder
+        from workbench.tui.screens.finder import Finder
 
-        self.push_screen(finder())
+        if not isinstance(self.screen, Finder):
+            self.push_screen(Finder())
 
     def try_run(self, run: Run, recipe: Recipe) -> None:
         """Open the screen on which a person tries a run's network."""

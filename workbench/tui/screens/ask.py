@@ -16,7 +16,7 @@ from workbench.tui.panels.form import OPEN, FormKeys, FormPanel
 from workbench.tui.screens.key_screen import OwnScreen
 
 
-class AskScreen(FormKeys, OwnScreen[dict[str, Any] | None], ModalScreen[dict[str, Any] | None]):
+class AskScreen(FormKeys, ModalScreen[dict[str, Any] | None], OwnScreen[dict[str, Any] | None]):
     """Returns the values, or None; with `changes` only the changed values."""
 
     DEFAULT_CSS = """

@@ -41,7 +41,7 @@ def shown(run: Run, panel: Widget | None) -> tuple[bytes, str]:
     return b"", ""
 
 
-class ExportScreen(OwnScreen[None], ModalScreen[None]):
+class ExportScreen(ModalScreen[None], OwnScreen[None]):
     """One key for each export; then it shows the path and the command that copies the file, and puts one of them on the clipboard."""
 
     DEFAULT_CSS = """

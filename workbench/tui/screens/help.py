@@ -16,7 +16,7 @@ from workbench.tui.screens.key_screen import OwnScreen
 CAP_WIDTH = 12
 
 
-class HelpScreen(OwnScreen[None], ModalScreen[None]):
+class HelpScreen(ModalScreen[None], OwnScreen[None]):
     """Shows a key table."""
 
     DEFAULT_CSS = """

@@ -18,7 +18,7 @@ from workbench.tui.panels.lines import Lines
 from workbench.tui.screens.key_screen import OwnScreen
 
 
-class NameScreen(OwnScreen[str], ModalScreen[str]):
+class NameScreen(ModalScreen[str], OwnScreen[str]):
     """Returns the name after `take` accepts it, or "" when a person leaves."""
 
     DEFAULT_CSS = """

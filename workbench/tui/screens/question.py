@@ -20,7 +20,7 @@ READ = 0.4
 """Seconds before Enter or a click is an answer: the second of two quick ones was not meant for a question that nobody has read."""
 
 
-class QuestionScreen(OwnScreen[bool], ModalScreen[bool]):
+class QuestionScreen(ModalScreen[bool], OwnScreen[bool]):
     """Returns the answer."""
 
     DEFAULT_CSS = """
