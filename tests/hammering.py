@@ -23,7 +23,7 @@ KEYS = (
     *"abcdfghimnoprstuvwxyzNORé漢",
 )
 """Without q, which ends the program, and e, which opens an editor."""
-SIZES = [(80, 24), (120, 40), (200, 60), (40, 12), (10, 4), (1, 1)]
+SIZES = [(80, 24), (120, 40), (200, 60), (40, 12), (10, 4), (1, 1), (3, 2), (300, 3), (2, 80)]
 
 
 def harmless(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ async def hammer(pilot: Pilot[Any], rng: random.Random, keys: int) -> list[str]:
     app, sent = pilot.app, []
     assert isinstance(app, DlwbApp)
     while len(sent) < keys and app._exception is None:
-        if rng.random() < 0.02:
+        if rng.random() < 0.03:
             await pilot.resize_terminal(*rng.choice(SIZES))
         if isinstance(app.screen, QuestionScreen) and rng.random() < 0.8:
             app.post_message(key("n"))

@@ -38,6 +38,7 @@ class Terminal(LinuxDriver):
         super().__init__(*args, **options)
         self._waiting: deque[Message] = deque()
         self._delivered = 0.0
+        self._planned = False
 
     def start_application_mode(self) -> None:
         super().start_application_mode()  # type: ignore[no-untyped-call]
@@ -112,13 +113,18 @@ class Terminal(LinuxDriver):
             for old in keys[: -FLOOD // 2]:
                 with contextlib.suppress(ValueError):  # the app has taken it meanwhile
                     self._waiting.remove(old)
-        self._loop.call_soon_threadsafe(self._deliver)
+        if not self._planned:
+            self._planned = True
+            self._loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         """Give the app what waits, as fast as it takes it: then each key reaches the screen that the key before it opened."""
+        # Before the loop: what the thread of the keys adds after the loop's last look plans another delivery.
+        self._planned = False
         while self._waiting:
             now = time.monotonic()
             if self._is_busy() and now - self._delivered < PATIENCE:
+                self._planned = True
                 self._loop.call_later(PACE, self._deliver)
                 return
             self._delivered = now

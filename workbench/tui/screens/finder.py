@@ -1,5 +1,6 @@
 """The finder (ctrl+p): finds recipes, runs and actions by a few letters of their names. Textual's command palette with our commands."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -61,3 +62,8 @@ class Finder(CommandPalette, OwnScreen[Any]):
 
     def __init__(self) -> None:
         super().__init__(providers=[Commands], placeholder="recipe, run or action")
+
+    def _action_command_list(self, action: str) -> None:
+        # PageDown before the list is laid out: Textual's list does not know its lines yet.
+        with contextlib.suppress(LookupError):
+            super()._action_command_list(action)
