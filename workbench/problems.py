@@ -37,7 +37,7 @@ def clean(text: str) -> str:
 
     Newlines and tabs stay; a carriage return (alone or before a newline) becomes a newline; lone surrogates become question marks.
     """
-    if text.isascii() and text.isprintable():
+    if text.isprintable():  # neither a control nor a format character
         return text
     text = text.replace("\r\n", "\n")
     text = _SEQUENCES.sub("", text).replace("\r", "\n")

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from workbench.problems import Problem, one_line
+from workbench.problems import Problem, clean, one_line
 
 BELL = "\a"
 CLIPBOARD_LIMIT = 74_994
@@ -28,11 +28,12 @@ def notice(text: str) -> str:
 
 
 def clipboard(text: str) -> str:
-    """The sequence that puts text on the clipboard of the person's terminal (OSC 52), or "" where tmux has done it.
+    """The sequence that puts text, cleaned, on the clipboard of the person's terminal (OSC 52), or "" where tmux has done it.
 
     Raises Problem for more bytes than terminals accept.
     """
-    data = text.encode("utf-8", "replace")
+    # A person pastes it into a shell: an escape sequence in it could end the paste, and the rest would be commands.
+    data = clean(text).encode()
     if len(data) > CLIPBOARD_LIMIT:
         raise Problem(
             f"This is {len(data):,} bytes, but terminals accept at most {CLIPBOARD_LIMIT:,} for the clipboard.",

@@ -52,7 +52,7 @@ TOUR: list[tuple[str, str, str, str]] = [
     ("data", "3", "DataScreen", "MNIST"),
     ("", "slash d i g i t s enter", "DataScreen", "digits"),
     ("look", "enter", "LookScreen", "Sizes"),
-    ("finder", "escape ctrl+p", "CommandPalette", ""),
+    ("finder", "escape ctrl+p", "Finder", ""),
     ("name", "escape 1 c", "NameScreen", "Copy"),
     ("", "escape escape slash p y t h o n enter", "RecipesScreen", "char-rnn-python"),
     ("", "enter", "RunScreen", "steps/s"),

@@ -203,35 +203,68 @@ class ReviewProject(TorchProject):
             whole, without = self.deciding(text)
             rows: list[list[str | float]] = [["nothing", round(whole, 4), ""]]
             rows += [[word, round(chance, 4), round(chance - whole, 4)] for word, chance in without[:SHOWN]]
+            if more := self.not_left_out(text):
+                rows.append([more, "", ""])
             yield Table(tag=f"review/{'typed' if typed else place}", columns=["left out", "positive", "difference"], rows=rows)
 
-    def deciding(self, text: str) -> tuple[float, list[tuple[str, float]]]:
-        """Probability that a text is positive; and what it becomes without each word, wherever it stands, the largest change first."""
+    def known(self, text: str) -> list[str]:
+        """The words of a text that the network knows. Raises Problem where there are none."""
         words = [word for word in imdb.words(text) if word in self.vocabulary.number]
         if not words:
             raise Problem("There is no word in it that the network knows.", "It knows English film reviews.", "data")
-        different = list(dict.fromkeys(words)) if len(set(words)) > 1 else []
+        return words
+
+    def not_left_out(self, text: str) -> str:
+        """Says how many words `deciding` did not leave out, which happens in a long text."""
+        more = len(set(self.known(text))) - (ASKED - 1)
+        return f"The text is long: its other {more} words are not left out." if more > 0 else ""
+
+    def deciding(self, text: str) -> tuple[float, list[tuple[str, float]]]:
+        """Probability that a text is positive; and what it becomes without each of its first words, wherever they stand.
+
+        The largest change comes first.
+        """
+        words = self.known(text)
+        different = list(dict.fromkeys(words))[: ASKED - 1] if len(set(words)) > 1 else []
+        # One batch, however long the text is: each review costs as much as the whole one.
         texts = [words, *([other for other in words if other != word] for word in different)]
         whole, *rest = self.positive([self.features(self.vocabulary.ids(part)) for part in texts]).tolist()
         return whole, sorted(zip(different, rest, strict=True), key=lambda pair: -abs(pair[1] - whole))
 
+    def first_answer(self, inputs: Any) -> Any:
+        """The answer alone: what each word does to it is a hundred times the work."""
+        words = self.known(typed_review(inputs))
+        (positive,) = self.positive([self.features(self.vocabulary.ids(words))]).tolist()
+        return {**answer(positive), "note": "The network is asked again without each word …"}
+
     def predict(self, inputs: Any) -> Any:
-        """`{"review": "…"}`, raw or clean, to `{"answer", "probabilities", "words": [{"word", "difference"}, …], "note"}`.
+        """`{"review": "…"}`, raw or clean, to `{"answer", "probabilities", "words": [{"word", "difference"}, …], "note", "aside"}`.
 
         A word's difference is what leaving it out does to the probability of "positive"; the note gives the first of them.
         """
-        text = inputs.get("review") if isinstance(inputs, dict) else None
-        if not isinstance(text, str) or not text.strip() or len(text) > MOST_CHARACTERS:
-            raise Problem(f"The input is no review of at most {MOST_CHARACTERS:,} characters.", 'Send {"review": "I liked it."}.', "data")
+        text = typed_review(inputs)
         positive, without = self.deciding(text)
         changes = [(word, chance - positive) for word, chance in without[:SHOWN]]
         note = ", ".join(f"{word} {change:+.3f}" for word, change in changes)
         return {
-            "answer": CLASSES[positive > 0.5],
-            "probabilities": dict(zip(CLASSES, (1 - positive, positive), strict=True)),
+            **answer(positive),
             "words": [{"word": word, "difference": change} for word, change in changes],
             "note": f"Positive would be, without: {note}" if note else "",
+            "aside": self.not_left_out(text),
         }
+
+
+def typed_review(inputs: Any) -> str:
+    """The review that somebody sent. Raises Problem where there is none."""
+    text = inputs.get("review") if isinstance(inputs, dict) else None
+    if not isinstance(text, str) or not text.strip() or len(text) > MOST_CHARACTERS:
+        raise Problem(f"The input is no review of at most {MOST_CHARACTERS:,} characters.", 'Send {"review": "I liked it."}.', "data")
+    return text
+
+
+def answer(positive: float) -> dict[str, Any]:
+    """What a probability of "positive" means."""
+    return {"answer": CLASSES[positive > 0.5], "probabilities": dict(zip(CLASSES, (1 - positive, positive), strict=True))}
 
 
 def compared(right: np.ndarray, others: dict[str, np.ndarray]) -> Table:

@@ -1,13 +1,15 @@
 """`python -m workbench.training.answer RUN` answers from a run's best weights, in JSON lines over stdin and stdout. "Try it" asks it.
 
 `{"id", "predict": inputs}` or `{"id", "sample": request}` → `{"id", "ok", …}`; `{"id", "reload": true}` takes the best weights that
-there are by now, and answers with their step. Before it is ready, lines `{"doing": "reading its data"}` say what it is at.
+there are by now, and answers with their step. Before it is ready, lines `{"doing": "reading its data"}` say what it is at. Where a whole
+answer takes long, a line with `"more": true` and what is known comes before it.
 """
 
 import json
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,8 @@ def answer(path: Path) -> int:
         return 1
     say(ok=True, ready=True, step=step, **about)
     for line in sys.stdin:
-        say(**_answered(project, line, run))
+        for reply in _answered(project, line, run):
+            say(**reply)
     return 0
 
 
@@ -59,27 +62,36 @@ def _load_best(project: Project, run: Run) -> int:
     return best[0].step
 
 
-def _answered(project: Project, line: str, run: Run) -> dict[str, Any]:
+def _answered(project: Project, line: str, run: Run) -> Iterator[dict[str, Any]]:
     try:
         question = json.loads(line)
         identity = {"id": question.get("id")}
     # AttributeError: it is JSON, but no object.
     except (ValueError, AttributeError):
-        return {"ok": False, "message": "A request is one JSON object on one line."}
+        yield {"ok": False, "message": "A request is one JSON object on one line."}
+        return
     try:
         if question.get("reload"):
-            return {**identity, "ok": True, "step": _load_best(project, run)}
-        with project.evaluating():
-            if "predict" in question:
-                return {**identity, "ok": True, "outputs": project.predict(question["predict"])}
-            request = project.Request.model_validate(question.get("sample") or {})
-            return {**identity, "ok": True, "events": [msgspec.to_builtins(event) for event in project.sample(request)]}
+            yield {**identity, "ok": True, "step": _load_best(project, run)}
+        elif "predict" in question:
+            with project.evaluating():
+                first = project.first_answer(question["predict"])
+            if first is not None:
+                yield {**identity, "ok": True, "more": True, "outputs": first}
+            with project.evaluating():
+                outputs = project.predict(question["predict"])
+            yield {**identity, "ok": True, "outputs": outputs}
+        else:
+            with project.evaluating():
+                request = project.Request.model_validate(question.get("sample") or {})
+                samples = [msgspec.to_builtins(event) for event in project.sample(request)]
+            yield {**identity, "ok": True, "events": samples}
     except ValidationError as error:
-        return {**identity, "ok": False, "message": first_fault(error)}
+        yield {**identity, "ok": False, "message": first_fault(error)}
     except Exception as error:
         if not isinstance(error, Problem):
             traceback.print_exc()
-        return {**identity, "ok": False, "message": str(named(error, run))}
+        yield {**identity, "ok": False, "message": str(named(error, run))}
 
 
 if __name__ == "__main__":

@@ -129,6 +129,10 @@ class Project(Resumable):
         """Answer one input, JSON in and JSON out."""
         raise Problem(f"{type(self).__name__} cannot be asked.")
 
+    def first_answer(self, inputs: Any) -> Any:
+        """What can be said before `predict` has the whole answer: "try it" shows it meanwhile; None where there is nothing to wait for."""
+        return None
+
     def form(self) -> dict[str, Any]:
         """What "try it" needs to know once everything is built: a picture's `shape` (channels, height, width); a row's `fields`, each with
         `name`, `low`, `high` and a `value` to begin with."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
-import os
-import select
-import signal
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -17,16 +15,21 @@ from textual import events
 from textual._compositor import CompositorUpdate
 from textual._styles_cache import StylesCache
 from textual.app import App
+from textual.filter import LineFilter
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.widget import Widget
 
 from workbench import preferences
-from workbench.problems import Problem
+from workbench.problems import Problem, clean
 from workbench.recipes.load import Loaded
 from workbench.recipes.recipe import Recipe
 from workbench.tui.drawing import palette
+from workbench.tui.drawing.driver import Terminal
 from workbench.tui.drawing.frame_diff import Frame, Ready
+from workbench.tui.drawing.strips import Shown, shown
+from workbench.tui.ending import end_with_terminal, need_terminal, report
 from workbench.tui.keys import Key
 from workbench.tui.models.library import Library
 from workbench.tui.screens.key_screen import KeyScreen
@@ -57,10 +60,13 @@ class DlwbApp(App[None], inherit_bindings=False):
     BINDINGS: ClassVar = []
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(driver_class=Terminal)
         self.library = Library()
         self._endings: Endings | None = None
+        self.failure: Exception | None = None
+        """The first exception that nobody caught."""
         self.frame = Frame()
+        self._shown = Shown()
         self.starting = False
         """True from Enter on a recipe until the screen of its run opens."""
         # Textual needs its own names for the colours: $foreground, $background, $success, …
@@ -84,8 +90,14 @@ class DlwbApp(App[None], inherit_bindings=False):
             renderable = Ready(text) if text or cursor != self._previous_cursor_position else None
         super()._display(screen, renderable)
 
+    def get_line_filters(self) -> list[LineFilter]:
+        # Every line of every widget passes here, so no screen can forget to clean a name or a title.
+        return [*super().get_line_filters(), self._shown]
+
     async def on_event(self, event: events.Event) -> None:
-        """Give a letter that was typed while a field opened to that field: `/` and a word typed at once filter the list."""
+        """Clean what is pasted; give a letter that was typed while a field opened to that field: `/` and a word at once filter a list."""
+        if isinstance(event, events.Paste):
+            event.text = clean(event.text)
         # The key went to the screen before the focus moved, and bubbled up to here: without this it would be lost.
         if isinstance(event, events.Key) and event.is_forwarded and event.is_printable and self.focused is not None:
             from textual.widgets import Input  # costly to import: only after the first list is painted
@@ -217,7 +229,9 @@ class DlwbApp(App[None], inherit_bindings=False):
 
         # A start form is done once its run opens: Esc on the run then leads back to the list.
         if isinstance(self.screen, KeyScreen) and self.screen.PASSING:
-            self.pop_screen()
+            self.screen.dismiss()
+        if isinstance(self.screen, RunScreen) and self.screen.feed.run == run:
+            return  # Enter pressed twice quickly, or a choice of the finder
         feed = self.library.feed(run)
         feed.ask()
         self.push_screen(RunScreen(feed))
@@ -230,9 +244,10 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def open_finder(self) -> None:
         """Show the finder over the screen that is open."""
-        from workbench.tui.screens.finder import finder
+        from workbench.tui.screens.finder import Finder
 
-        self.push_screen(finder())
+        if not isinstance(self.screen, Finder):
+            self.push_screen(Finder())
 
     def try_run(self, run: Run, recipe: Recipe) -> None:
         """Open the screen on which a person tries a run's network."""
@@ -273,8 +288,9 @@ class DlwbApp(App[None], inherit_bindings=False):
     def _gone(self, run: Run) -> None:
         """Leave the screen of a run whose start was taken back."""
         self.library.forget(run)
-        if getattr(getattr(self.screen, "feed", None), "run", None) == run:
-            self.pop_screen()
+        for screen in self.screen_stack:
+            if isinstance(screen, KeyScreen) and getattr(getattr(screen, "feed", None), "run", None) == run:
+                screen.leave()
 
     def export(self, run: Run, panel: Widget | None = None) -> None:
         """Offer to export a run, or what this panel shows."""
@@ -302,14 +318,29 @@ class DlwbApp(App[None], inherit_bindings=False):
 
         self._endings = self._endings or Endings()
         for run, state in self._endings.look():
-            self.say(f"{run.id}: {state.words}", warning=state.state == "failed")
+            if getattr(getattr(self.screen, "feed", None), "run", None) != run:  # its own screen says so already
+                self.say(f"{run.id}: {state.words}", warning=state.state == "failed")
             if (how := preferences.get("notice")) != "off":
                 self.send(terminal.BELL + (terminal.notice(f"{run.id} {state.words}") if how == "notice" else ""))
 
     def say(self, text: str, *, warning: bool = False) -> None:
         """Show a notice in the corner for a few seconds; text from outside is safe here."""
-        # markup=False: file names and messages of projects may hold square brackets. A warning needs more time to be read.
-        self.notify(text, severity="warning" if warning else "information", markup=False, timeout=8 if warning else 4)
+        # A warning needs more time to be read.
+        self.notify(text, severity="warning" if warning else "information", timeout=8 if warning else 4)
+
+    def notify(
+        self, message: str, *, title: str = "", severity: SeverityLevel = "information", timeout: float | None = None, markup: bool = False
+    ) -> None:
+        """Textual's notice; its text is never read as markup: file names and messages of projects may hold square brackets."""
+        super().notify(shown(message), title=shown(title), severity=severity, timeout=timeout, markup=False)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """End the program after an exception that nobody caught: one sentence instead of Textual's traceback."""
+        if self.is_headless:
+            super()._handle_exception(error)  # a test sees the exception itself
+        else:
+            self.failure = self.failure or error
+            self._close_messages_no_wait()
 
     def _in_thread(self, work: Callable[[], None]) -> None:
         def guarded() -> None:
@@ -326,19 +357,14 @@ def run() -> None:
     """Open the terminal program and wait until it is closed."""
     # Generations 0 and 1 stay automatic. Generation 2 practically never comes by itself: it takes longer than a key press may wait.
     gc.set_threshold(2000, 10, 1_000_000)
-    if os.isatty(0):
-        threading.Thread(target=_end_with_terminal, daemon=True).start()
-    DlwbApp().run()
-
-
-def _end_with_terminal() -> None:
-    """End the program when the terminal hangs up.
-
-    Without a controlling terminal no SIGHUP comes, and Textual would read an empty answer in an endless loop.
-    """
-    hangup = select.poll()
-    # No event mask: POLLHUP and POLLERR are always reported, input is not.
-    hangup.register(0, 0)
-    hangup.poll()
-    signal.raise_signal(signal.SIGHUP)  # by default this ends the process before the next line
-    os._exit(128 + signal.SIGHUP)  # reached where SIGHUP is ignored
+    need_terminal()
+    threading.Thread(target=end_with_terminal, daemon=True).start()
+    app = DlwbApp()
+    try:
+        app.run()
+        failure = app.failure
+    except Exception as error:
+        failure = error
+    if failure:
+        print(report(failure), file=sys.stderr)
+        sys.exit(1)

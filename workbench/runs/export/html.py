@@ -133,5 +133,6 @@ def _charts(recipe: Recipe, history: History, moments: list[int]) -> list[tuple[
         limits = [(limit, "to pass") for bar in recipe.bar if split_tag(bar.metric)[1] == metric for limit in (bar.at_least, bar.at_most)]
         limits += [(known.value, known.whose) for known in recipe.reference if split_tag(known.metric)[1] == metric]
         references = [(limit, label) for limit, label in dict.fromkeys(limits) if limit is not None]
-        charts.append((metric, lines, svg.chart(lines, end=history.steps, references=references, moments=moments)))
+        # The page of a run does not grow any more: its charts end where the run was, not where it was to end.
+        charts.append((metric, lines, svg.chart(lines, end=history.step, references=references, moments=moments)))
     return charts

@@ -42,6 +42,10 @@ class Canvas(Widget):
         """The whole content as cells. Pure: it reads the widget and changes nothing."""
         raise NotImplementedError
 
+    def _whole(self, width: int, height: int) -> Cells:
+        # In a very small terminal a layout leaves a widget no columns; no drawing has to think of that.
+        return self.draw(width, height).mend() if width and height else Cells(width, height)
+
     def style_for(self, key: int) -> Style:
         """The style of a key; called once for each key and theme."""
         raise NotImplementedError
@@ -55,7 +59,7 @@ class Canvas(Widget):
             self._cells = None
             self.refresh()
             return []
-        new = self.draw(width, height).mend()
+        new = self._whole(width, height)
         rows = changed(old, new)
         self._cells = new
         for y in rows:
@@ -72,7 +76,7 @@ class Canvas(Widget):
         cells = self._cells
         # Textual may ask for lines after a change of size and before any Resize event.
         if cells is None or (cells.width, cells.height) != (width, height):
-            cells = self._cells = self.draw(width, height).mend()
+            cells = self._cells = self._whole(width, height)
             self._strips.clear()
         if y >= cells.height:
             return Strip.blank(width, self.rich_style)

@@ -14,6 +14,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from workbench.tui.drawing.strips import on_one_line
+
 SPACE = 32
 CONTINUED = 0
 """The code of a cell that is the right half of a wide character."""
@@ -42,6 +44,7 @@ class Cells:
         end = self.width if end is None else min(end, self.width)
         if not 0 <= y < self.height:
             return x
+        text = on_one_line(text)
         # ASCII is by far the most common, and one array assignment.
         if not text.isascii():
             return self._write_wide(x, y, text, key, end)

@@ -62,6 +62,7 @@ def cells(strip: Strip, system: ColorSystem) -> list[Cell]:
         if text.isascii():
             columns.extend([blank if character == " " else (character, own_look) for character in text])
             continue
+        end = len(columns) + cell_len(text)
         for character in text:
             size = cell_len(character)
             if size == 0 and columns:  # a combining mark belongs to the cell before it
@@ -69,6 +70,12 @@ def cells(strip: Strip, system: ColorSystem) -> list[Cell]:
             elif size:
                 columns.append((character, own_look))
                 columns.extend([("", own_look)] * (size - 1))
+        # Rich counts some characters together (a hand and its skin colour: 2 cells). The row must stay as long as the strip says.
+        if len(columns) > end:
+            del columns[end:]
+            if columns and cell_len(columns[-1][0]) > 1:  # its right half is gone
+                columns[-1] = blank
+        columns.extend([blank] * (end - len(columns)))
     return columns
 
 

@@ -1,21 +1,59 @@
-"""Lines of cells: builds them and wraps text into them. Pure functions for widgets of Textual's Line API."""
+"""Lines of cells: builds them, wraps text into them, and keeps all that is no character out of every line of every widget.
 
+Pure functions for widgets of Textual's Line API, and the filter through which the app sends each line of each widget, Textual's own too.
+"""
+
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from textual.color import Color
+from textual.filter import LineFilter
 from textual.strip import Strip
 
+from workbench.problems import clean
 from workbench.tui.drawing import palette
 
 Part = tuple[str, Style]
+# Variation selectors change the look of the character before them, and terminals do not agree how wide it becomes.
+SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode's categories of what has no shape of its own: controls, formats, lone surrogates, line and paragraph separators."""
+
+
+def is_plain(text: str) -> bool:
+    """Whether a terminal only shows the text, and does nothing else with it."""
+    return text.isprintable() and (text.isascii() or not SELECTORS.search(text))
+
+
+def shown(text: str) -> str:
+    """The text as characters that stand one after the other: no escape sequence, control, joiner or selector; newlines stay."""
+    if is_plain(text):
+        return text
+    text = SELECTORS.sub("", clean(text).expandtabs(4).replace("\u2028", "\n").replace("\u2029", "\n"))
+    return "".join(character for character in text if character == "\n" or unicodedata.category(character) not in INVISIBLE)
+
+
+def on_one_line(text: str) -> str:
+    """The same, with spaces for newlines."""
+    return text if is_plain(text) else shown(text).replace("\n", " ")
+
+
+class Shown(LineFilter):
+    """The last look at each line of each widget, also Textual's own: what a terminal would obey is taken out, and the width stays."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        if all(is_plain(text) for text, _, _ in segments):
+            return segments
+        return [Segment(text if is_plain(text) else set_cell_size(on_one_line(text), cell_len(text)), style) for text, style, _ in segments]
 
 
 def fit(text: str, width: int, align: str = "left") -> str:
     """The text in exactly `width` cells: padded, or cut with an ellipsis; tabs and newlines become spaces."""
-    if not text.isprintable():
-        text = text.expandtabs(4).replace("\n", " ")
+    text = on_one_line(text)
     have = cell_len(text)
     if have > width:
         return set_cell_size(text, width - 1) + "…" if width > 0 else ""
@@ -24,6 +62,8 @@ def fit(text: str, width: int, align: str = "left") -> str:
 
 def line(width: int, parts: Sequence[Part], right: Sequence[Part] = ()) -> Strip:
     """A line of `width` cells: parts from the left, and parts that end at the right edge. Where not all fit, the left is cut."""
+    parts = [(on_one_line(text), style) for text, style in parts]
+    right = [(on_one_line(text), style) for text, style in right]
     tail = [(fit(text, min(cell_len(text), width)), style) for text, style in right]
     room = max(0, width - sum(cell_len(text) for text, _ in tail))
     segments: list[Segment] = []
@@ -47,7 +87,7 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
     # Panels may be asked for a width of 0 before their first layout; a wide character needs 2 cells and an indent 2 more.
     width = max(width, 4)
     lines: list[str] = []
-    for paragraph in text.expandtabs(4).split("\n"):
+    for paragraph in shown(text).split("\n"):
         current, room = "", width
         for word in paragraph.split(" "):
             size = cell_len(word)

@@ -76,8 +76,11 @@ class Answering:
             doing(str(reply["doing"]))
         return reply
 
-    async def ask(self, **question: Any) -> dict[str, Any]:
-        """The answer to `predict=…`, `sample=…` or `reload=True`. Raises Problem with its message, or with how the process ended."""
+    async def ask(self, first: Callable[[dict[str, Any]], None] = lambda answer: None, **question: Any) -> dict[str, Any]:
+        """The answer to `predict=…`, `sample=…` or `reload=True`; `first` takes what is known before the whole answer.
+
+        Raises Problem with its message, or with how the process ended.
+        """
         async with self._turn:
             process = self._process
             assert process and process.stdin, "start() comes first"
@@ -85,7 +88,9 @@ class Answering:
             with contextlib.suppress(OSError):  # a broken pipe: `_read` finds out how the process ended
                 process.stdin.write(json.dumps({"id": self._asked, **question}).encode() + b"\n")
                 await process.stdin.drain()
-            return await self._read()
+            while (answer := await self._read()).get("more"):
+                first(answer)
+            return answer
 
     async def _read(self) -> dict[str, Any]:
         process = self._process

@@ -42,7 +42,10 @@ class Entry(Input):
         text = " ".join(text.split()) if "\n" in text else text.replace("\t", " ")
         start, end = sorted(self.selection)
         # The characters that the selection gives up make room for more.
-        self.replace(text[: LONGEST - len(self.value) + end - start], start, end)
+        room = LONGEST - len(self.value) + end - start
+        if room < len(text) and room:
+            self.app.notify(f"A field takes {LONGEST:,} characters: {len(text) - room:,} of those that were pasted are left out.")
+        self.replace(text[:room], start, end)
 
 
 class FormPanel(Rows, can_focus=True):

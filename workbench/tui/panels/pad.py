@@ -86,7 +86,8 @@ class Pad(Canvas):
         else:
             pixels = self._drawing(2 * rows)
         codes, keys = half_cells(reduced(pixels, self.terminal_colors))
-        cells.codes[: codes.shape[0], : codes.shape[1]], cells.keys[: codes.shape[0], : codes.shape[1]] = codes, keys
+        rows, columns = min(height, codes.shape[0]), min(width, codes.shape[1])  # a pad of one column still has two
+        cells.codes[:rows, :columns], cells.keys[:rows, :columns] = codes[:rows, :columns], keys[:rows, :columns]
         return cells
 
     def _drawing(self, side: int) -> Pixels:

@@ -38,6 +38,12 @@ def logarithmic(tags: Sequence[str], chosen: bool | None) -> bool | None:
     return False if chosen is None and linear else chosen
 
 
+def last_step(feed: Feed) -> int:
+    """The last step on the x-axis of a run's charts: the planned one while it lives, then the one it reached."""
+    is_going_on = feed.state.alive or feed.launching or feed.state.state == "away"  # away: on another machine it may go on
+    return feed.history.steps if is_going_on else feed.history.step
+
+
 class RunBoard(Board):
     """The board of a run; `follow` updates it."""
 
@@ -163,7 +169,7 @@ class RunBoard(Board):
         limits += [(reference.value, reference.whose) for reference in self.recipe.reference if split_tag(reference.metric)[1] == metric]
         chart.show(
             [Line(name, history.series[tag]) for name, tag in zip(names, tags, strict=True)],
-            end=history.steps,
+            end=last_step(self.feed),
             references=[Reference(value, label) for value, label in dict.fromkeys(limits)],
             # The loop itself settles `log_every` at its start: that is no change of a person's.
             moments=[Moment(mark.step, mark.text) for mark in history.marks if mark.command or set(mark.settings) != {"train.log_every"}],

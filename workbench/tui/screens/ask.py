@@ -13,9 +13,10 @@ from workbench.tui import keys
 from workbench.tui.keys import Key
 from workbench.tui.models.recipe_form import Form
 from workbench.tui.panels.form import OPEN, FormKeys, FormPanel
+from workbench.tui.screens.key_screen import OwnScreen
 
 
-class AskScreen(FormKeys, ModalScreen[dict[str, Any] | None]):
+class AskScreen(FormKeys, ModalScreen[dict[str, Any] | None], OwnScreen[dict[str, Any] | None]):
     """Returns the values, or None; with `changes` only the changed values."""
 
     DEFAULT_CSS = """
@@ -50,10 +51,6 @@ class AskScreen(FormKeys, ModalScreen[dict[str, Any] | None]):
         """Make room for every field and the longest help."""
         # Border and padding take 4 rows and 6 columns; 84 and 96 % stand in the stylesheet above.
         self.panel.styles.height = 4 + self.panel.tallest(max(20, min(84, self.app.size.width * 96 // 100) - 6))
-
-    def action_press(self, name: str) -> None:
-        """A key that the line of text does not take itself."""
-        getattr(self, f"do_{name}")()
 
     def do_close(self) -> None:
         self.dismiss(None)

@@ -25,7 +25,7 @@ from workbench.tui.models.run_feed import Feed
 from workbench.tui.panels.figures import shortened
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
-from workbench.tui.panels.run_board import logarithmic
+from workbench.tui.panels.run_board import last_step, logarithmic
 from workbench.tui.screens.key_screen import KeyScreen
 
 # 0.5 ms only lets the event loop handle a key between two slices.
@@ -145,7 +145,7 @@ class CompareScreen(KeyScreen):
         if new:
             place.mount_all(new)
         more = len(metrics) - len(shown)
-        end = max((side.history.steps for side in self._sides), default=0)
+        end = max(map(last_step, self.feeds), default=0)
         for number, (chart, metric) in enumerate(zip([*charts, *new], shown, strict=False)):
             lines = [
                 Line(side.name, side.history.series[f"{self.split}/{metric}"], slot % SLOTS)
@@ -219,7 +219,7 @@ class CompareScreen(KeyScreen):
         return ""
 
     def do_back(self) -> None:
-        self.app.pop_screen()
+        self.dismiss()
 
     def do_split(self) -> None:
         splits = self._splits()

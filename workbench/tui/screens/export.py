@@ -18,6 +18,7 @@ from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.samples import SamplePanel
+from workbench.tui.screens.key_screen import OwnScreen
 from workbench.tui.services import Services
 
 
@@ -40,7 +41,7 @@ def shown(run: Run, panel: Widget | None) -> tuple[bytes, str]:
     return b"", ""
 
 
-class ExportScreen(ModalScreen[None]):
+class ExportScreen(ModalScreen[None], OwnScreen[None]):
     """One key for each export; then it shows the path and the command that copies the file, and puts one of them on the clipboard."""
 
     DEFAULT_CSS = """
@@ -91,7 +92,7 @@ class ExportScreen(ModalScreen[None]):
         panel.styles.height = len(lines) + 4
         panel.show(lines)
 
-    def action_press(self, name: str) -> None:
+    def press(self, name: str) -> None:
         """A key."""
         if name == "close":
             self.dismiss(None)

@@ -1,16 +1,18 @@
 """The finder (ctrl+p): finds recipes, runs and actions by a few letters of their names. Textual's command palette with our commands."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.text import Text
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.markup import escape
 
+from workbench.problems import one_line
 from workbench.tui.drawing import palette
 from workbench.tui.panels.run_rows import run_title
-from workbench.tui.screens.key_screen import KeyScreen
+from workbench.tui.screens.key_screen import KeyScreen, OwnScreen
 
 
 class Action(NamedTuple):
@@ -22,7 +24,7 @@ class Action(NamedTuple):
 
 
 def commands(screen: KeyScreen) -> Iterator[Action]:
-    """All actions on a screen: its keys, then themes, recipes and runs."""
+    """All actions on a screen: its keys, then themes, recipes and runs. File names are cleaned: the palette measures what it shows."""
     services = screen.services
     for key in screen.KEYS:
         if key.name not in ("palette", "up", "down"):  # the finder is open, and moves are no use from here
@@ -30,9 +32,9 @@ def commands(screen: KeyScreen) -> Iterator[Action]:
     for theme in palette.THEMES:
         yield Action(f"Colours: {theme}", "", partial(services.wear, theme))
     for shelved in services.library.shelf:
-        yield Action(f"Recipe: {shelved.title}", shelved.path.stem, partial(services.show_recipe, str(shelved.path)))
+        yield Action(f"Recipe: {shelved.title}", one_line(shelved.path.stem), partial(services.show_recipe, str(shelved.path)))
     for entry in services.library.entries.values():
-        yield Action(f"Run: {run_title(entry)}", entry.run.id, partial(services.open_run, entry.run))
+        yield Action(f"Run: {run_title(entry)}", one_line(entry.run.id), partial(services.open_run, entry.run))
 
 
 class Commands(Provider):
@@ -55,6 +57,13 @@ class Commands(Provider):
             yield from commands(self.screen)
 
 
-def finder() -> CommandPalette:
-    """The screen of the finder."""
-    return CommandPalette(providers=[Commands], placeholder="recipe, run or action")
+class Finder(CommandPalette, OwnScreen[Any]):
+    """Textual's command palette, which both clicks of a double click beside it close only once."""
+
+    def __init__(self) -> None:
+        super().__init__(providers=[Commands], placeholder="recipe, run or action")
+
+    def _action_command_list(self, action: str) -> None:
+        # PageDown before the list is laid out: Textual's list does not know its lines yet.
+        with contextlib.suppress(LookupError):
+            super()._action_command_list(action)

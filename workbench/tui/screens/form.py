@@ -191,7 +191,7 @@ class FormScreen(FormKeys, KeyScreen):
             self.filter.value = ""
             self._close_filter()
         else:
-            self.app.pop_screen()
+            self.dismiss()
 
     # -- typing ----------------------------------------------------------------------------------------------------------------------
 

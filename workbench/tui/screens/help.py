@@ -11,11 +11,12 @@ from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.lines import Lines
+from workbench.tui.screens.key_screen import OwnScreen
 
 CAP_WIDTH = 12
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(ModalScreen[None], OwnScreen[None]):
     """Shows a key table."""
 
     DEFAULT_CSS = """
@@ -59,7 +60,7 @@ class HelpScreen(ModalScreen[None]):
         panel.show(lines)
         return panel
 
-    def action_press(self, name: str) -> None:
+    def press(self, name: str) -> None:
         """A key."""
         if name == "close":
             self.dismiss(None)

@@ -1,8 +1,9 @@
 """The base of every screen: its keys come from a table, and the app's services do all that reaches beyond the screen."""
 
-from typing import ClassVar, cast
+from typing import ClassVar, TypeVar, cast
 
 from textual import events
+from textual.await_complete import AwaitComplete
 from textual.screen import Screen
 
 from workbench import preferences
@@ -15,7 +16,45 @@ TALL = 32
 """A terminal with so many rows has room for empty ones between the parts of a screen."""
 
 
-class KeyScreen(Screen[None]):
+Answer = TypeVar("Answer")
+
+
+class OwnScreen(Screen[Answer]):
+    """A screen that acts and closes only while it is the top one.
+
+    Two quick keys, or the two clicks of a double click, both reach the screen that the first of them closes or covers.
+    """
+
+    KEYS: ClassVar[tuple[Key, ...]] = ()
+    _leaving = False
+
+    def action_press(self, name: str) -> None:
+        """Do the action of a key or of a click on the footer, once the screen is laid out; a covered or closed screen does nothing."""
+        laid_out = self.size and all(child.is_mounted for child in self.query())
+        if self.is_active and laid_out:
+            self.press(name)
+        elif self.is_active:
+            self.call_after_refresh(lambda: self.press(name) if self.is_active else None)
+
+    def press(self, name: str) -> None:
+        """Do the action `do_<name>`."""
+        getattr(self, f"do_{name}")()
+
+    def dismiss(self, result: Answer | None = None) -> AwaitComplete:
+        """Close this screen, never the one above it or below it."""
+        return super().dismiss(result) if self.is_active else AwaitComplete.nothing()  # type: ignore[no-untyped-call]
+
+    def leave(self) -> None:
+        """Close this screen now, or as soon as it is the top one."""
+        self._leaving = True
+        self.dismiss()
+
+    def on_screen_resume(self) -> None:
+        if self._leaving:
+            self.dismiss()
+
+
+class KeyScreen(OwnScreen[None]):
     """A screen whose keys come from a table."""
 
     AUTO_FOCUS = ""  # without focus the screen itself gets every key; Textual would focus the first widget
@@ -35,13 +74,13 @@ class KeyScreen(Screen[None]):
         """Why an action is not possible now; "" when it is."""
         return ""
 
-    def action_press(self, name: str) -> None:
-        """Do the action of a key or of a click on the footer, or say why it is refused."""
+    def press(self, name: str) -> None:
+        """Do the action, or say why it is refused."""
         reason = self.refusal(name)
         if reason:
-            self.notify(reason, severity="warning", markup=False, timeout=4)
+            self.services.say(reason, warning=True)
         else:
-            getattr(self, f"do_{name}")()
+            super().press(name)
 
     def do_help(self) -> None:
         self.services.open_help(self.KEYS)
@@ -53,7 +92,7 @@ class KeyScreen(Screen[None]):
         themes = list(palette.THEMES)
         self.services.wear(themes[(themes.index(palette.name) + 1) % len(themes)])
         preferences.put("theme", palette.name)
-        self.notify(f"Colours: {palette.name}", timeout=2)
+        self.services.say(f"Colours: {palette.name}")
 
     def restyle(self) -> None:
         """Draw everything in the colours of the theme."""

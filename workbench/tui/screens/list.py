@@ -176,12 +176,12 @@ class ListScreen(Walker, KeyScreen):
     # -- the filter --------------------------------------------------------------------------------------------------------------
 
     def do_filter(self) -> None:
-        from textual.widgets import Input
+        from workbench.tui.panels.form import Entry
 
         # Made at its first use: importing Textual's Input takes longer than painting the first list.
         if not self.query("#filter"):
-            self.mount(Input(id="filter", placeholder="words", select_on_focus=False, compact=True), before=self.query_one(KeyBar))
-        field = self.query_one("#filter", Input)
+            self.mount(Entry(id="filter", placeholder="words"), before=self.query_one(KeyBar))
+        field = self.query_one("#filter", Entry)
         field.add_class("open")
         self.set_focus(field)
 

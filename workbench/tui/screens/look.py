@@ -150,7 +150,7 @@ class LookScreen(KeyScreen):
     # -- keys ------------------------------------------------------------------------------------------------------------------
 
     def do_back(self) -> None:
-        self.app.pop_screen()
+        self.dismiss()
 
     def _scroll(self, rows: int) -> None:
         self.query_one("#words", Lines).scroll_by(rows)

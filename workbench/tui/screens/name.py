@@ -15,9 +15,10 @@ from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.form import Entry
 from workbench.tui.panels.lines import Lines
+from workbench.tui.screens.key_screen import OwnScreen
 
 
-class NameScreen(ModalScreen[str]):
+class NameScreen(ModalScreen[str], OwnScreen[str]):
     """Returns the name after `take` accepts it, or "" when a person leaves."""
 
     DEFAULT_CSS = """
@@ -60,6 +61,8 @@ class NameScreen(ModalScreen[str]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         name = event.value.strip()
+        if not self.is_active:
+            return  # Enter pressed twice quickly
         try:
             self._take(name)
         except Problem as problem:
@@ -67,6 +70,6 @@ class NameScreen(ModalScreen[str]):
         else:
             self.dismiss(name)
 
-    def action_press(self, name: str) -> None:
+    def press(self, name: str) -> None:
         """A key or a click."""
         self.dismiss("")

@@ -1,5 +1,6 @@
 """A question with two answers over the screen below: kill this run? trust this file?"""
 
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,9 +14,13 @@ from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.panels.lines import Lines
+from workbench.tui.screens.key_screen import OwnScreen
+
+READ = 0.4
+"""Seconds before Enter or a click is an answer: the second of two quick ones was not meant for a question that nobody has read."""
 
 
-class QuestionScreen(ModalScreen[bool]):
+class QuestionScreen(ModalScreen[bool], OwnScreen[bool]):
     """Returns the answer."""
 
     DEFAULT_CSS = """
@@ -25,7 +30,8 @@ class QuestionScreen(ModalScreen[bool]):
     }
     """
     KEYS: ClassVar[tuple[Key, ...]] = (
-        Key("y,enter", "yes", "yes", "Yes", "y ⏎"),
+        Key("y", "yes", "yes", "Yes"),
+        Key("enter", "enter", "", "Yes", "⏎"),
         Key("n,escape,q", "no", "no", "No", "n Esc"),
     )
     BINDINGS = keys.bindings(KEYS)
@@ -51,14 +57,22 @@ class QuestionScreen(ModalScreen[bool]):
         panel.styles.height = len(lines) + 4
         panel.show(lines)
 
-    def action_press(self, name: str) -> None:
-        """A key or a click."""
-        self.dismiss(name == "yes")
+    def on_mount(self) -> None:
+        self._since = time.monotonic()
+
+    def press(self, name: str) -> None:
+        """A key."""
+        if name != "enter" or self._read:
+            self.dismiss(name != "no")
+
+    @property
+    def _read(self) -> bool:
+        return time.monotonic() - self._since > READ
 
     def on_click(self, event: events.Click) -> None:
         panel = self.query_one(Lines)
         # The answers are the last line; " y " and " n " take part of it.
-        if event.screen_y == panel.content_region.bottom - 1:
+        if event.screen_y == panel.content_region.bottom - 1 and self._read:
             self.dismiss(event.screen_x - panel.content_region.x < 5 + len(self._yes))
 
 

@@ -180,7 +180,7 @@ class RunScreen(KeyScreen):
         elif self.board.clear():
             self.draw()
         else:
-            self.app.pop_screen()
+            self.dismiss()
 
     def do_pause(self) -> None:
         self.services.steer(self.feed.run, "pause")

@@ -193,13 +193,13 @@ class RunsScreen(ListScreen):
 
     def _ask(self, label: str, value: str, take: Callable[[str], object]) -> None:
         """Open a line below the list: Enter takes the typed text, Esc drops it."""
-        from textual.widgets import Input
+        from workbench.tui.panels.form import Entry
 
         self._close_line()
         self._take = take
         name = Lines()
         name.source = lambda width: [strips.line(width, [(f" {label}".ljust(width), palette.heading + palette.chosen)])]
-        field = Input(value, compact=True, select_on_focus=False)
+        field = Entry(value)
         self.mount(Container(name, field, id="line"), before=self.query_one(KeyBar))
         self.set_focus(field)
 

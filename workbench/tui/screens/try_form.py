@@ -81,6 +81,8 @@ class TryFormScreen(FormKeys, TryScreen):
             title = f"How much each word adds to the probability of “{one_line(likely, 40)}” (the text is asked again without it):"
             lines += [strips.line(width - 1, []), *strips.paragraph(title, width - 1, palette.dim)]
             lines += changes(self.words, min(width - 1, 60))
+            if aside := outputs.get("aside"):
+                lines += strips.paragraph(one_line(str(aside), 400), width - 1, palette.dim)
         elif outputs.get("note"):
             lines += [strips.line(width - 1, []), *strips.paragraph(one_line(str(outputs["note"]), 400), width - 1, palette.dim)]
         return lines

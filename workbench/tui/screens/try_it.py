@@ -109,7 +109,7 @@ class TryScreen(KeyScreen):
             while self._question is not None:
                 question, self._question = self._question, None
                 try:
-                    answer = await self.answering.ask(**question)
+                    answer = await self.answering.ask(self._show, **question)
                 except Problem as problem:
                     self._fail(problem)
                     continue
@@ -120,10 +120,14 @@ class TryScreen(KeyScreen):
                     self.notify(f"Weights of step {answer['step']:,}" + ("" if newer else ", as before"), timeout=3)
                     self.reloaded()
                 else:
-                    self.answered(answer.get("outputs") or {})
+                    self._show(answer)
                 self.tell()
         finally:
             self._asking = False
+
+    def _show(self, answer: dict[str, Any]) -> None:
+        self.answered(answer.get("outputs") or {})
+        self.tell()
 
     def reloaded(self) -> None:
         """Called when other weights are loaded: ask the last question again."""
@@ -163,4 +167,4 @@ class TryScreen(KeyScreen):
             self.run_worker(self._start(), exclusive=True, group="answering")
 
     def do_back(self) -> None:
-        self.app.pop_screen()
+        self.dismiss()
