@@ -45,7 +45,8 @@ def resume(
     if state_of(chosen).alive:
         _ask(chosen, "resume")
     else:
-        start.launch(chosen, anyway=anyway)
+        if remark := start.launch(chosen, anyway=anyway):
+            tell(remark)
         put(chosen.id)
     if tail:
         raise typer.Exit(following.follow(chosen, tail=tail))

@@ -1,6 +1,8 @@
 """Run directories: what lies where in one, a list of them, and how one is found. The shell and the terminal program begin here."""
 
+import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +66,19 @@ class Run:
         """The source that trained it."""
         return self.path / "project.py"
 
+    def refuse_odd_files(self) -> None:
+        """Problem where one of its files is a link, a pipe, a device or a folder: a start would write into it, or wait for ever."""
+        for file in (self.path / "recipe.yaml", self.events, self.output, self.lock, self.control, self.path / "exit.json"):
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISREG(os.lstat(file).st_mode):
+                    raise Problem(f"{file} is not a plain file, so {self.id} was not started.", "Remove it: a start makes a new one.")
+        for folder in (self.path / "artifacts", self.path / "checkpoints"):
+            if os.path.lexists(folder) and not stat.S_ISDIR(os.lstat(folder).st_mode):
+                raise Problem(f"{folder} is not a folder, so {self.id} was not started.", "Put the folder itself there, not a link.")
+
     def recipe(self) -> Recipe:
         """Its recipe, every default filled in; live changes are in the log."""
-        data, _, faults = yaml_reader.read(self.path / "recipe.yaml")
+        data, _, faults = yaml_reader.read(self.path / "recipe.yaml", follow=False)
         try:
             if faults:
                 raise msgspec.ValidationError(faults[0].text)
