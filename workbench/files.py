@@ -6,13 +6,15 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+from zlib import crc32
 
 import msgspec
 
 from workbench import paths
 from workbench.problems import Problem, cleaned, one_line
 
+T = TypeVar("T")
 READ_LIMIT = 1 << 20
 """Most bytes that are read of one of dlwb's own small files."""
 LONGEST = 64 << 20
@@ -159,6 +161,29 @@ def read_object(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+_CACHE_FAILURES = (OSError, ValueError, TypeError, OverflowError, RecursionError, msgspec.MsgspecError)
+
+
+def read_packed(path: Path, kind: type[T], limit: int) -> T | None:
+    """The value in a cache file of at most `limit` bytes, or None where there is none, or a bit of it is damaged."""
+    try:
+        data = read_plain(path, limit)
+        return msgspec.msgpack.decode(data[4:], type=kind) if data[:4] == crc32(data[4:]).to_bytes(4) else None
+    except _CACHE_FAILURES:
+        return None
+
+
+def write_packed(path: Path, value: Any, limit: int) -> None:
+    """Write a cache file. That it cannot be written does no harm, nor do two programs that write at once."""
+    try:
+        data = msgspec.msgpack.encode(value)
+        if len(data) < limit:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path, crc32(data).to_bytes(4) + data, sync=False)
+    except _CACHE_FAILURES:
+        pass  # it is only a cache
+
+
 def taken(path: Path) -> int:
     """Disk space of a file, or of a folder with its content, in bytes. Links are not followed; what cannot be read counts as 0."""
     total, places = 0, [os.fspath(path)]
@@ -192,10 +217,10 @@ class Stamp(NamedTuple):
         return self == Stamp() or max(self.mtime, self.ctime) < now - UNSETTLED
 
 
-def stamp(path: Path) -> Stamp:
+def stamp(path: Path | str) -> Stamp:
     """The stamp of the file that the path leads to now."""
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - lists ask for thousands
     except (OSError, ValueError):
         return Stamp()
     return Stamp(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)

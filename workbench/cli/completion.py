@@ -6,7 +6,6 @@ from pathlib import Path
 
 import typer
 
-from workbench import files
 from workbench.cli.printing import put, tell
 from workbench.problems import Problem
 
@@ -68,6 +67,8 @@ def install(wanted: bool) -> None:
     """Install the script where the shell finds it, with the line in the shell's start file (`--install-completion [SHELL]`)."""
     if not wanted:
         return
+    from workbench import files  # with msgspec, which --version does without
+
     shell = _shell("--install-completion")
     home = Path.home()
     place, start_file, line = {

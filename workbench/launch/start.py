@@ -143,10 +143,7 @@ def create(loaded: Loaded, device: str, warning: str = "") -> Run:
         files.write(path / "recipe.yaml", dump_recipe(recipe).encode(), sync=False)
     except OSError as error:
         shutil.rmtree(path, ignore_errors=True)
-        raise Problem(
-            f"The run directory {path} cannot be created: {error.strerror}.",
-            "Free some space or set DLWB_HOME to another disk.",
-        ) from error
+        raise files.problem(f"The run directory {path}", "created", error, path) from error
     return Run(path)
 
 
@@ -215,7 +212,7 @@ def _take_new_code(run: Run, attempt: int) -> None:
         code = closure.closure(run.project_copy if name.endswith(".py") else project_source(name))
         files.write(run.path / "run.json", json.dumps({**run.about(), "code": code.hash, "files": code.files}).encode())
     except OSError as error:
-        raise Problem(f"The code of {run.id} cannot be replaced: {error.strerror} ({error.filename}).") from error
+        raise files.problem(f"The code of {run.id}", "replaced", error) from error
 
 
 def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:

@@ -122,14 +122,29 @@ def list_runs() -> list[Run]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise Problem(f"{paths.runs()} cannot be read: {error.strerror}.", "Set DLWB_HOME to a folder of yours.") from error
+        raise files.problem(str(paths.runs()), "read", error, paths.runs()) from error
     # What was not named by `create` might do anything to a terminal.
     runs = [Run(paths.runs() / name) for name in sorted(names, reverse=True) if name.isprintable() and not name.startswith(".")]
     return [run for run in runs if os.path.exists(run.path / "recipe.yaml")]  # noqa: PTH110 - Path.exists raises for a folder that may not be read
 
 
-def find_run(reference: str, among: list[Run] | None = None, none: str = "There is no run", hint: str = "`dlwb runs` lists them.") -> Run:
-    """The run of that id, of a part of one that is unique, `last`, or a recipe's newest run; of all runs, or `among` these."""
+LEAST = 4
+"""Characters of a run's id that are enough for a verb that ends something."""
+
+
+def find_run(
+    reference: str,
+    among: list[Run] | None = None,
+    none: str = "There is no run",
+    hint: str = "`dlwb runs` lists them.",
+    *,
+    ends: str = "",
+) -> Run:
+    """The run of that id, of a part of one that is unique, `last`, or a recipe's newest run; of all runs, or `among` these.
+
+    `ends`: the verb that removes something or ends it. A slip of the finger must not name a run for it, so a part of an id is then at
+    least `LEAST` characters long.
+    """
     runs = list_runs() if among is None else among
     if reference == "last" and runs:
         return runs[0]
@@ -142,6 +157,11 @@ def find_run(reference: str, among: list[Run] | None = None, none: str = "There 
         return same_recipe[0]
     matches = [run for run in runs if reference and reference in run.id]
     if len(matches) == 1:
+        if ends and len(reference) < LEAST:
+            raise Problem(
+                f"{one_line(reference)} is too little of a name to {ends} {matches[0].id} by.",
+                f"Give at least {LEAST} characters of its id, all of it, its recipe's name, or `last`.",
+            )
         return matches[0]
     if matches:
         raise Problem(
