@@ -20,6 +20,7 @@ from test_worker import ended, nothing_is_left
 
 from workbench import terminal
 from workbench.events import Curve, Images, Matrix, Scalars, Scatter, Status, Table, Text
+from workbench.problems import Problem
 from workbench.recipes.recipe import Bar, Reference
 from workbench.runs import notes
 from workbench.runs.export import formats, svg
@@ -203,7 +204,7 @@ def test_a_file_is_written_whole_or_stays_what_it_was(tmp_path: Path, monkeypatc
     def fails(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patched, pytest.raises(OSError):
+    with monkeypatch.context() as patched, pytest.raises(Problem, match=r"page\.html cannot be written: No space left on device"):
         patched.setattr("os.fsync", fails)
         formats.save(run, "html", file)
     assert file.read_text() == "the last export" and sorted(folder.iterdir()) == [link, file]

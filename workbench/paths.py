@@ -63,13 +63,14 @@ def shipped(name: str) -> Path:
 def recipe_folders() -> list[Path]:
     """The folders of recipes: shipped, the home's, and the working directory's."""
     folders = [shipped("recipes"), home() / "recipes"]
-    if Path("recipes").is_dir():  # the working directory itself may have been deleted
+    # os.path, as Path.is_dir raises for what lies in a folder that is closed to us: that must not hide all other recipes.
+    if os.path.isdir("recipes"):  # noqa: PTH112 - the working directory itself may have been deleted
         folders.append(Path.cwd() / "recipes")
-    unique: list[Path] = []
+    unique: dict[str, Path] = {}
     for folder in folders:
-        if folder.is_dir() and folder.resolve() not in [other.resolve() for other in unique]:
-            unique.append(folder)
-    return unique
+        if os.path.isdir(folder):  # noqa: PTH112
+            unique.setdefault(os.path.realpath(folder), folder)
+    return list(unique.values())
 
 
 def projects() -> Path:

@@ -33,6 +33,9 @@ def put(name: str, value: str) -> None:
         raise Problem(f"{one_line(name)} is not a preference{nearest(name, KNOWN) or '.'}", f"Preferences: {', '.join(KNOWN)}.")
     if value not in KNOWN[name].choices:
         raise Problem(f"{name} cannot be {one_line(value)}.", f"It is one of: {', '.join(KNOWN[name].choices)}.")
-    paths.home().mkdir(parents=True, exist_ok=True)
     changed = {**files.read_object(paths.preferences()), name: value}
-    files.write(paths.preferences(), msgspec.json.format(msgspec.json.encode(changed)), sync=False)
+    try:
+        paths.home().mkdir(parents=True, exist_ok=True)
+        files.write(paths.preferences(), msgspec.json.format(msgspec.json.encode(changed)), sync=False)
+    except OSError as error:
+        raise files.problem(str(paths.preferences()), "written", error, paths.preferences()) from error

@@ -46,7 +46,10 @@ def main() -> None:
         sys.exit(130)
     except OSError as error:
         # A full or read-only disk, a file without permission: a traceback would not help.
-        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        from workbench import files
+
+        described = files.problem(str(error.filename or "A file"), "used", error)
+        _fail(described.message, described.hint)
 
 
 def _fail(*sentences: str) -> None:

@@ -12,16 +12,18 @@ if TYPE_CHECKING:
 
 Recipe = Annotated[str, typer.Argument(help="The name of a recipe, as in `dlwb list`, or the path of a .yaml file.")]
 Reference = Annotated[str, typer.Argument(help="A run: its id, a part of it, a recipe's name (its newest run), or `last`.")]
+Ended = Annotated[str, typer.Argument(help="A run: its id, four characters of it or more, a recipe's name (its newest run), or `last`.")]
+"""Of a verb that ends something."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: config.learning_rate=0.1")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Print the run's events until it ends.")]
 
 
-def find_run(reference: str) -> "Run":
-    """The run that a reference means. Raises Problem where there is none."""
+def find_run(reference: str, ends: str = "") -> "Run":
+    """The run that a reference means. Raises Problem where there is none, or where it is too short for a verb that `ends` something."""
     from workbench.runs.run import find_run
 
-    return find_run(reference)
+    return find_run(reference, ends=ends)
 
 
 def pair(word: str) -> tuple[str, str]:

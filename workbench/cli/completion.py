@@ -67,6 +67,8 @@ def install(wanted: bool) -> None:
     """Install the script where the shell finds it, with the line in the shell's start file (`--install-completion [SHELL]`)."""
     if not wanted:
         return
+    from workbench import files  # with msgspec, which --version does without
+
     shell = _shell("--install-completion")
     home = Path.home()
     place, start_file, line = {
@@ -75,12 +77,12 @@ def install(wanted: bool) -> None:
         "fish": (Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "fish" / "completions" / "dlwb.fish", None, ""),
     }[shell]
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(SCRIPTS[shell].lstrip())
+    files.write(place, SCRIPTS[shell].lstrip().encode())
     if start_file:
-        text = start_file.read_text() if start_file.exists() else ""
-        # A second installation changes nothing.
-        if line not in text:
-            start_file.write_text(text + "\n" * (bool(text) and not text.endswith("\n")) + line + "\n")
+        text = start_file.read_bytes() if start_file.exists() else b""
+        # A second installation changes nothing. Written beside and renamed: on a full disk the person's file stays as it was.
+        if line.encode() not in text:
+            files.write(start_file.resolve(), text + b"\n" * (bool(text) and not text.endswith(b"\n")) + line.encode() + b"\n")
     put(f"{shell} completion installed in {place}")
     tell("Completion works in the next shell that you open.")
     raise typer.Exit

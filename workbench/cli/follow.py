@@ -1,12 +1,13 @@
 """Follows a run: its events as lines, its output, its end. Ctrl-C ends the following and never the run."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 
 import msgspec
 
-from workbench import preparation, terminal
+from workbench import files, preparation, terminal
 from workbench.events import Answer, AnyEvent, Images, Mark, Scalars, Status, Table, Tagged, Text, spelled
 from workbench.formatting import number
 from workbench.launch import start
@@ -19,6 +20,8 @@ from workbench.runs.summary import summary_of
 # The log has no way to wake a reader; a fifth of a second looks immediate and costs nothing measurable.
 EVERY = 0.2
 """Seconds between two looks at a log."""
+LONGEST = 1 << 20
+"""Characters of a line that are kept back until its end comes."""
 FINISHED, FAILED, STOPPED, LET_GO = 0, 1, 3, 130
 
 
@@ -158,10 +161,12 @@ def output(run: Run, to_its_end: bool) -> None:
     try:
         while True:
             alive = state_of(run).alive
-            for data in _more(run, position):
-                position += len(data)
-                # Only whole lines: the last one may still grow.
+            for end, data in _more(run, position):
+                position = end
+                # Only whole lines: the last one may still grow, but no further than memory allows.
                 *lines, rest = (rest + data.decode("utf-8", "replace")).split("\n")
+                if len(rest) > LONGEST:
+                    lines, rest = [*lines, rest], ""
                 for line in lines:
                     print(clean(line))
             if position and _size(run) < position:
@@ -176,18 +181,21 @@ def output(run: Run, to_its_end: bool) -> None:
     sys.stdout.flush()
 
 
-def _more(run: Run, position: int) -> Iterator[bytes]:
+def _more(run: Run, position: int) -> Iterator[tuple[int, bytes]]:
     try:
-        with run.output.open("rb") as file:
-            file.seek(position)
-            while data := file.read(1 << 16):
-                yield data
-    except FileNotFoundError:
+        file = files.open_plain(run.output)
+    except (FileNotFoundError, NotADirectoryError):  # no output yet; or the run's folder is gone
         return
+    except OSError as error:
+        raise files.problem(f"The output {run.output}", "read", error, run.output) from error
+    try:
+        yield from files.pieces(file, position, 1 << 16)
+    finally:
+        os.close(file)
 
 
 def _size(run: Run) -> int:
     try:
         return run.output.stat().st_size
-    except FileNotFoundError:
+    except OSError:
         return 0

@@ -13,8 +13,7 @@ from workbench.problems import Problem, clean, one_line
 
 if TYPE_CHECKING:
     from workbench.recipes.load import Loaded
-    from workbench.runs.notes import Notes
-    from workbench.runs.run import Run
+    from workbench.runs.index import Look
 
 
 def list_(as_json: AsJson = False) -> None:
@@ -160,64 +159,52 @@ def runs_(
     Shows state, device, step, time, figure, bars and tags. In a terminal the table fits its width: long cells continue in the next line,
     and the run's id stays whole. In a pipe or a file each run is one line.
     """
-    from workbench.runs import notes
+    from workbench.runs import index
     from workbench.runs.run import list_runs
 
     chosen = []
-    for run in list_runs():
-        remarks = notes.read(run)
-        text = f"{run.id} {' '.join(remarks.tags)} {remarks.note}".casefold()
+    for look in index.look_at(list_runs()):
+        text = f"{look.run.id} {' '.join(look.notes.tags)} {look.notes.note}".casefold()
         if all(word.casefold() in text for word in words or []):
-            chosen.append((run, remarks))
+            chosen.append(look)
+            if look.problem:
+                tell(f"{look.run.id}: {look.problem}")
     if as_json:
-        print_json([_described_run(run, remarks) for run, remarks in chosen])
+        print_json([_described_run(look) for look in chosen])
     elif chosen:
-        rows = [_row(run, remarks) for run, remarks in chosen]
-        table(["RUN", "STATE", "ON", "STEP", "TIME", "FIGURE", "BARS", "TAGS"], rows)
-        for run, remarks in chosen:
-            if remarks.note:
-                print(f"{run.id}: {remarks.note}")
+        table(["RUN", "STATE", "ON", "STEP", "TIME", "FIGURE", "BARS", "TAGS"], [_row(look) for look in chosen])
+        for look in chosen:
+            if look.notes.note:
+                print(f"{look.run.id}: {look.notes.note}")
     elif words:
         tell("No run matches these words.")
     else:
         tell("No runs yet: `dlwb run digits-mlp` starts one.")
 
 
-def _looked_up(run: "Run") -> "tuple[Any, Any, Any, list[Any]]":
-    """State, summary, recipe (None where it is damaged; stderr then says so) and the judged bars of a run."""
+def _described_run(look: "Look") -> dict[str, Any]:
     from workbench.runs import bars as verdict
-    from workbench.runs.state import state_of
-    from workbench.runs.summary import Summary, summary_of
 
-    state, summary, recipe = state_of(run), Summary(size=0), None
-    try:
-        summary = summary_of(run)
-        recipe = run.recipe()
-    except Problem as problem:
-        tell(f"{run.id}: {clean(problem.message)}")
-    return state, summary, recipe, verdict.judge(recipe, summary) if recipe else []
-
-
-def _described_run(run: "Run", remarks: "Notes") -> dict[str, Any]:
-    state, summary, _, bars = _looked_up(run)
+    bars = verdict.judge(look.recipe, look.summary) if look.recipe else []
     judged = [{"metric": bar.bar.metric, "value": bar.value, "passed": bar.passed} for bar in bars]
-    return {"id": run.id, "state": state, "summary": summary, "bars": judged, "notes": remarks}
+    return {"id": look.run.id, "state": look.state, "summary": look.summary, "bars": judged, "notes": look.notes}
 
 
-def _row(run: "Run", remarks: "Notes") -> list[str]:
+def _row(look: "Look") -> list[str]:
     from workbench.formatting import count, duration, number
     from workbench.runs import bars as verdict
 
-    state, summary, recipe, bars = _looked_up(run)
+    state, summary, recipe = look.state, look.summary, look.recipe
     metric = verdict.headline(recipe, summary) if recipe else ""
     value = verdict.figure(recipe, summary, metric) if recipe and metric else None
     figure = f"{metric} {number(value)}" if value is not None else ""
+    bars = verdict.judge(recipe, summary) if recipe else []
     marks = "".join({True: "✓", False: "✗", None: "·"}[bar.passed] for bar in bars)
     # A run that has made all its steps shows their number once: the table is wide enough already.
     progress = f"{count(summary.step)}/{count(summary.steps)}" if summary.steps not in (0, summary.step) else count(summary.step)
     took = duration(summary.seconds if not state.alive else time.time() - summary.started if summary.started else 0)
     demo = " DEMO" if summary.demo else ""
-    return [run.id, state.words, summary.device, progress, took, figure, marks + demo, " ".join(remarks.tags)]
+    return [look.run.id, state.words, summary.device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
 
 
 def logs(

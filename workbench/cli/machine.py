@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.arguments import AsJson, Reference, find_run, pair
+from workbench.cli.arguments import AsJson, Ended, find_run, pair
 from workbench.cli.printing import print_json, put, table, tell
 from workbench.problems import Problem, one_line
 
@@ -155,7 +155,7 @@ def _clean_checkpoints(references: list[str], yes: bool) -> None:
     from workbench.formatting import size
     from workbench.runs import disk_use
 
-    with disk_use.spare_checkpoints([find_run(reference) for reference in references]) as spare:
+    with disk_use.spare_checkpoints([find_run(reference, "clean") for reference in references]) as spare:
         for checkpoint in spare:
             print(f"{checkpoint.run.id}  {one_line(checkpoint.generation.file)}  {size(checkpoint.bytes)}")
         if not spare:
@@ -184,11 +184,11 @@ def _make_sure(what: str, yes: bool) -> None:
         raise Problem("Nothing was removed.")
 
 
-def delete(run: Reference) -> None:
+def delete(run: Ended) -> None:
     """Move an ended run to the trash (runs/.trash)."""
     from workbench.runs import trash
 
-    chosen = find_run(run)
+    chosen = find_run(run, "delete")
     tell(f"{chosen.id} is in the trash; `dlwb restore {trash.delete(chosen).id}` brings it back.")
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.arguments import Follow, Reference, find_run, request
+from workbench.cli.arguments import Ended, Follow, Reference, find_run, request
 from workbench.cli.printing import put, tell
 
 if TYPE_CHECKING:
@@ -45,26 +45,27 @@ def resume(
     if state_of(chosen).alive:
         _ask(chosen, "resume")
     else:
-        start.launch(chosen, anyway=anyway)
+        if remark := start.launch(chosen, anyway=anyway):
+            tell(remark)
         put(chosen.id)
     if tail:
         raise typer.Exit(following.follow(chosen, tail=tail))
 
 
-def stop(run: Reference) -> None:
+def stop(run: Ended) -> None:
     """Stop a run after its step; it saves a checkpoint first."""
     from workbench.launch import start
 
-    chosen = find_run(run)
+    chosen = find_run(run, "stop")
     start.stop(chosen)
     tell(f"{chosen.id} stops after its step; `dlwb wait {chosen.id}` waits for it.")
 
 
-def kill(run: Reference) -> None:
+def kill(run: Ended) -> None:
     """Kill a run at once, without a checkpoint. Earlier checkpoints stay."""
     from workbench.launch import start
 
-    chosen = find_run(run)
+    chosen = find_run(run, "kill")
     start.kill(chosen)
     tell(f"{chosen.id} was killed; `dlwb resume {chosen.id}` resumes it from its last checkpoint.")
 

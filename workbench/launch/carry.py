@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from workbench import paths
+from workbench import files, paths
 from workbench.events import Filed, Tagged
 from workbench.launch import start
 from workbench.problems import Problem, one_line
@@ -192,7 +192,7 @@ def _contents(run: Run) -> dict[str, list[tuple[float, str]]]:
 def _sample(run: Run, event: Tagged) -> str:
     content: dict[str, Any] = {**msgspec.to_builtins(event), "time": 0, "clock": 0}
     if isinstance(event, Filed) and event.file:
-        content["file"] = hashlib.sha256((run.path / event.file).read_bytes()).hexdigest()
+        content["file"] = hashlib.sha256(files.read_plain(run.path / event.file)).hexdigest()
     text = repr(content)
     return f"{hashlib.sha256(text.encode()).hexdigest()[:16]} {text}"
 

@@ -22,7 +22,7 @@ from workbench.recipes import closure, trust
 from workbench.recipes.find import find_recipe, project_source
 from workbench.recipes.load import Loaded, load_recipe
 from workbench.recipes.recipe import dump_recipe
-from workbench.runs import commands, lock
+from workbench.runs import commands, lock, resuming
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
 from workbench.runs.state import attempts, state_of, whole
@@ -143,10 +143,7 @@ def create(loaded: Loaded, device: str, warning: str = "") -> Run:
         files.write(path / "recipe.yaml", dump_recipe(recipe).encode(), sync=False)
     except OSError as error:
         shutil.rmtree(path, ignore_errors=True)
-        raise Problem(
-            f"The run directory {path} cannot be created: {error.strerror}.",
-            "Free some space or set DLWB_HOME to another disk.",
-        ) from error
+        raise files.problem(f"The run directory {path}", "created", error, path) from error
     return Run(path)
 
 
@@ -161,8 +158,8 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def launch(run: Run, *, anyway: bool = False) -> None:
-    """Start or resume a run in the background; returns once its supervisor holds the lock.
+def launch(run: Run, *, anyway: bool = False) -> str:
+    """Start or resume a run in the background; returns once its supervisor holds the lock, with a remark on its checkpoints, or "".
 
     `anyway` resumes although the project's code, or its data, has changed. Raises Problem where the run cannot be started.
     """
@@ -179,7 +176,9 @@ def launch(run: Run, *, anyway: bool = False) -> None:
                 "`dlwb resume --anyway` continues with the new code.",
             )
         _take_new_code(run, current.attempt)
-    offset = run.control.stat().st_size if run.control.exists() else 0
+    run.refuse_odd_files()
+    remark = resuming.look(run) if current.attempt and not current.alive else ""
+    offset = commands.size_of(run.control)
     environment = dict(os.environ)
     mirror = run.about().get("mirror")
     if mirror and isinstance(mirror, str) and "DLWB_MIRROR" not in environment:
@@ -196,6 +195,7 @@ def launch(run: Run, *, anyway: bool = False) -> None:
         raise Problem(f"{run.path} is no longer a run directory.", "Was it deleted? `dlwb runs` lists all runs.")
     if done.returncode:
         raise Problem(f"{run.id} could not be started: {one_line(done.stderr.strip().rpartition(chr(10))[2]) or done.returncode}.")
+    return remark
 
 
 def _call(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -214,16 +214,22 @@ def _take_new_code(run: Run, attempt: int) -> None:
         code = closure.closure(run.project_copy if name.endswith(".py") else project_source(name))
         files.write(run.path / "run.json", json.dumps({**run.about(), "code": code.hash, "files": code.files}).encode())
     except OSError as error:
-        raise Problem(f"The code of {run.id} cannot be replaced: {error.strerror} ({error.filename}).") from error
+        raise files.problem(f"The code of {run.id}", "replaced", error) from error
 
 
 def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
     """Send a command to a running run, which acts at its next step; returns the command's id, which the Answer event repeats."""
     current = state_of(run)
+    passive = commands.PASSIVE.get(verb, f"obey {one_line(verb, 40)}")
+    if current.state == "away":
+        raise Problem(f"{run.id} is {current.message}, so it cannot {passive} from here.", f"Use dlwb on {current.host}.")
     if not current.alive:
-        raise Problem(f"{run.id} is not running, so it cannot {verb}.", "`dlwb resume` starts it again.")
-    if current.state == "queued" and verb not in ("stop", "kill"):
-        raise Problem(f"{run.id} is {current.message or 'queued'}, so it cannot {verb} yet.", "Now it can only be stopped.")
+        never = "was never started" if current.state == "created" else f"is not running ({current.state})"
+        # Who wants to end it has what they want.
+        hint = "" if verb in commands.ENDING or current.state == "finished" else f"`dlwb resume {run.id}` starts it."
+        raise Problem(f"{run.id} {never}, so it cannot {passive}.", hint)
+    if current.state == "queued" and verb not in commands.ENDING:
+        raise Problem(f"{run.id} is {current.message or 'queued'}, so it cannot {passive} yet.", f"`dlwb wait {run.id}` waits for it.")
     return commands.append(run.control, verb, request)
 
 

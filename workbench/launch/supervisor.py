@@ -18,6 +18,7 @@ import types
 from pathlib import Path
 from typing import Any
 
+from workbench import files
 from workbench.launch.devices import device_lock
 from workbench.problems import Problem, one_line
 from workbench.runs import commands, lock
@@ -75,7 +76,7 @@ class Parent:
         words = {key: one_line(str(report.get(key, "")), 1000) for key in ("message", "hint")}
         stamp = {"attempt": self.attempt, "time": time.time(), "host": lock.host(), "boot": lock.boot_id()}
         data = json.dumps({**report, **stamp, **words}).encode()
-        file = os.open(self.run.path / "exit.json", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = files.open_plain(self.run.path / "exit.json", os.O_WRONLY | os.O_CREAT)
         with contextlib.suppress(OSError):
             os.pwrite(file, data + b" " * max(0, EXIT_ROOM - 1 - len(data)) + b"\n", 0)
             os.fsync(file)
@@ -101,13 +102,13 @@ class Parent:
 
     def _work(self) -> dict[str, Any]:
         report_end, report_start = os.pipe()
-        files = {"DLWB_LOCK": self.lock.file, "DLWB_REPORT": report_start}
+        handed = {"DLWB_LOCK": self.lock.file, "DLWB_REPORT": report_start}
         if self.device:
-            files["DLWB_DEVICE_LOCK"] = self.device.file
+            handed["DLWB_DEVICE_LOCK"] = self.device.file
         environment = {
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the order of NVML; by default CUDA numbers the fastest device first
             **os.environ,
-            **{name: str(file) for name, file in files.items()},
+            **{name: str(file) for name, file in handed.items()},
             "DLWB_CONTROL_OFFSET": str(self.offset),
             "PYTHONUNBUFFERED": "1",
             # NumPy's BLAS reads these once, when it is imported: 1 and 2 threads give different bits.
@@ -118,7 +119,7 @@ class Parent:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=tuple(files.values()),
+            pass_fds=tuple(handed.values()),
             env=environment,
         )
         # Only the worker keeps the writing end of the pipe.
@@ -169,7 +170,7 @@ class Parent:
 
     def _open_output(self) -> int:
         try:
-            return os.open(self.run.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            return files.open_plain(self.run.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         except OSError:  # a full disk: the output is lost, but not the ending
             return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
@@ -201,8 +202,7 @@ class Parent:
         return {**ending, "cause": "signal", "message": f"{'Its worker crashed' if crashed else 'Killed from outside'}: {name}."}
 
     def _asked_to(self, verb: str) -> bool:
-        data = self.run.control.read_bytes()[self.offset :] if self.run.control.exists() else b""
-        return any(command.verb == verb for command in commands.commands(data))
+        return any(command.verb == verb for command in commands.commands(commands.part(self.run.control, self.offset)))
 
     def _on_sigterm(self, number: int, frame: types.FrameType | None) -> None:
         self._got_sigterm = True
@@ -227,7 +227,7 @@ def _oom_kills() -> int:
 
 def _keep_room(file: Path) -> None:
     """Fill the file with blanks, so that its blocks are allocated for exit.json."""
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = files.open_plain(file, os.O_WRONLY | os.O_CREAT)
     try:
         os.pwrite(handle, b" " * (EXIT_ROOM - 1) + b"\n", 0)
         os.ftruncate(handle, EXIT_ROOM)

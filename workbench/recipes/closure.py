@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench import paths
+from workbench import files, paths
 from workbench.problems import Problem, one_line
 from workbench.recipes import canonical_source
 from workbench.recipes.canonical_source import PACKAGE, Ref, Source, digest, is_ours
@@ -80,7 +80,10 @@ def _read(path: Path, package: str = "", *, outline: bool = False) -> tuple[_Sta
         stamp = _stamp(path)
         cached = _files.get((path, package, outline))
         if cached is None or cached[0] != stamp:
-            cached = _files[path, package, outline] = stamp, canonical_source.read(path.read_bytes(), package, outline=outline)
+            cached = _files[path, package, outline] = (
+                stamp,
+                canonical_source.read(files.read_plain(path, follow=True), package, outline=outline),
+            )
         return cached
     except (OSError, ValueError) as error:
         raise Problem(f"{one_line(str(path))} cannot be read: {getattr(error, 'strerror', None) or error}.") from None

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from workbench import paths
+from workbench import files, paths
 from workbench.problems import Problem, one_line
 from workbench.recipes import trust, yaml_reader, yaml_values
 from workbench.recipes.find import find_recipe, project_source, shipped_and_own, shown_path
@@ -69,7 +69,9 @@ def copy(name: str, source: str, *, project: bool = False, here: bool = False) -
     except FileExistsError as error:
         raise Problem(f"{shown_path(Path(error.filename))} is there already.", "Choose another name.") from None
     except OSError as error:
-        raise Problem(f"{one_line(str(error.filename))} cannot be written: {error.strerror}.") from None
+        # A write that finds no room names no file.
+        file = Path(error.filename or new.recipe)
+        raise files.problem(shown_path(file), "written", error, file) from None
     return new
 
 

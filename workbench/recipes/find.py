@@ -4,7 +4,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from workbench import paths
+from workbench import files, paths
 from workbench.problems import Problem, nearest, one_line
 
 
@@ -41,13 +41,27 @@ def shown_path(path: Path) -> str:
 
 
 def shipped_and_own() -> list[Path]:
-    """Every recipe in the shipped, the home's and the working directory's folders, by folder and name."""
-    recipes: list[Path] = []
+    """Every recipe in the shipped, the home's and the working directory's folders, by folder and name; each copy of one once."""
+    recipes: dict[str, list[Path]] = {}
     for folder in paths.recipe_folders():
         for place, folders, names in os.walk(folder):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            recipes += [Path(place, name) for name in sorted(names) if name.endswith(".yaml") and not name.startswith(".")]
-    return recipes
+            for name in sorted(names):
+                if name.endswith(".yaml") and not name.startswith("."):
+                    file, same_name = Path(place, name), recipes.setdefault(name, [])
+                    # A second checkout as working directory has the shipped recipes again; one that was edited is another recipe.
+                    if not any(_same(file, other) for other in same_name):
+                        same_name.append(file)
+    return [file for same_name in recipes.values() for file in same_name]
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two recipes are copies; where they name a file beside them, that may be another one."""
+    try:
+        text = files.read_plain(one, follow=True)
+        return b"./" not in text and text == files.read_plain(other, follow=True)
+    except (OSError, ValueError):
+        return False
 
 
 def course_order(heading: str) -> tuple[int, str]:
@@ -59,7 +73,7 @@ def course_order(heading: str) -> tuple[int, str]:
 def find_recipe(name_or_path: str) -> Path:
     """The recipe file of that name (`mnist-mlp`) or path; Problem with the nearest names where there is none."""
     path = Path(name_or_path).expanduser()
-    if path.suffix in (".yaml", ".yml") and path.exists():
+    if path.suffix in (".yaml", ".yml") and os.path.exists(path):  # noqa: PTH110 - Path.exists raises in a folder that is closed to us
         return path
     if "/" in name_or_path:
         raise Problem(f"There is no file {shown_path(path)}{near_file(path)}", "`dlwb list` shows the recipes there are.")
@@ -67,7 +81,11 @@ def find_recipe(name_or_path: str) -> Path:
     stem = name_or_path.removesuffix(".yaml")
     matches = [recipe for recipe in recipes if recipe.stem == stem]
     if len(matches) > 1:
-        raise Problem(f"{one_line(stem)} may be any of {', '.join(shown_path(recipe) for recipe in matches)}.", "Give the path.")
+        # From the working directory, the last folder: most likely the one that is meant.
+        raise Problem(
+            f"{one_line(stem)} may be any of {', '.join(shown_path(recipe) for recipe in matches)}.",
+            f"Give one of these paths in place of the name: {shown_path(matches[-1])}",
+        )
     if not matches:
         near = nearest(stem, [recipe.stem for recipe in recipes])
         raise Problem(f"There is no recipe {one_line(stem)}{near or '.'}", "`dlwb list` shows the recipes there are.")

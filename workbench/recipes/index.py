@@ -5,7 +5,6 @@ Only recipes without a mistake and with checked settings are kept; whatever else
 
 import time
 from pathlib import Path
-from zlib import crc32
 
 import msgspec
 
@@ -19,7 +18,6 @@ from workbench.recipes.recipe import Recipe
 
 MOST_BYTES = 16 << 20
 MOST_RECIPES = 2000
-_FAILURES = (OSError, ValueError, TypeError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
 class _Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -104,13 +102,7 @@ class Index:
                 places[packed] = len(kept.schemas)
                 kept.schemas.append(schema)
             kept.entries[name] = msgspec.structs.replace(entry, schema=places[packed])
-        try:
-            data = msgspec.msgpack.encode(kept)
-            if len(data) < MOST_BYTES:
-                _file().parent.mkdir(parents=True, exist_ok=True)
-                files.write(_file(), crc32(data).to_bytes(4) + data, sync=False)
-        except _FAILURES:
-            pass  # it is only a cache
+        files.write_packed(_file(), kept, MOST_BYTES)
 
 
 def _source(file: Path | None, recipe: Recipe) -> Path:
@@ -124,11 +116,5 @@ def _made_by() -> list[Stamp | str]:
 
 
 def _read() -> _Kept | None:
-    try:
-        data = files.read_plain(_file(), MOST_BYTES)
-        if data[:4] != crc32(data[4:]).to_bytes(4):
-            return None
-        kept = msgspec.msgpack.decode(data[4:], type=_Kept)
-    except _FAILURES:
-        return None
-    return kept if all(0 <= entry.schema < len(kept.schemas) for entry in kept.entries.values()) else None
+    kept = files.read_packed(_file(), _Kept, MOST_BYTES)
+    return kept if kept and all(0 <= entry.schema < len(kept.schemas) for entry in kept.entries.values()) else None

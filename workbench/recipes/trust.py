@@ -8,16 +8,26 @@ import msgspec
 from workbench import files, paths
 from workbench.problems import Problem, one_line
 
+LONGEST = 4 << 20
+"""Most bytes of a Python file."""
+
 
 def sha256(path: Path) -> str:
     """The hash of a file's bytes; raises Problem where it cannot be read."""
+    return hashlib.sha256(_bytes(path)).hexdigest()
+
+
+def _bytes(path: Path) -> bytes:
+    shown = one_line(str(path))
     try:
-        if not path.is_file():
-            raise Problem(f"{one_line(str(path))} is not a file.")
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError) as error:
-        raise Problem(f"{one_line(str(path))} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+        source = files.read_plain(path, LONGEST + 1, follow=True)
+    except ValueError as error:  # a zero byte in its name
+        raise Problem(f"{shown} cannot be read: {error}.", cause="import") from None
+    except OSError as error:
+        raise files.problem(shown, "read", error, path, "import") from None
+    if len(source) > LONGEST:
+        raise Problem(f"{shown} is larger than {LONGEST >> 20} MiB.", "That is not a Python file.", "import")
+    return source
 
 
 def is_trusted(path: Path) -> bool:
@@ -28,10 +38,7 @@ def is_trusted(path: Path) -> bool:
 def read(path: Path) -> bytes:
     """The bytes of a trusted file, so that exactly these are run or copied; Problem (cause import) for a file that is not trusted."""
     shown = one_line(str(path))
-    try:
-        source = path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise Problem(f"{shown} cannot be read: {getattr(error, 'strerror', None) or error}.", cause="import") from None
+    source = _bytes(path)
     # The bytes just read are hashed, so the file cannot be exchanged between check and use.
     if hashlib.sha256(source).hexdigest() not in _known():
         raise Problem(f"{shown} is not trusted, so it was not run.", f"`dlwb trust {shown}` if you know what it does.", cause="import")
@@ -48,7 +55,8 @@ def trust(path: Path) -> str:
         store.parent.mkdir(parents=True, exist_ok=True)
         files.write(store, msgspec.json.format(msgspec.json.encode(paths_by_hash)) + b"\n")
     except OSError as error:
-        raise Problem(f"{store} cannot be written: {error.strerror}.", "Nothing was trusted.") from error
+        problem = files.problem(str(store), "written", error, store)
+        raise Problem(f"{problem.message} Nothing was trusted.", problem.hint) from error
     return digest
 
 
@@ -56,11 +64,11 @@ def _known() -> dict[str, str]:
     """Hash → path of the file when it was trusted."""
     store = paths.trusted()
     try:
-        return msgspec.json.decode(store.read_bytes(), type=dict[str, str])
+        return msgspec.json.decode(files.read_plain(store, follow=True), type=dict[str, str])
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise Problem(f"{store} cannot be read: {error.strerror}.", "It lists the Python files that you trust.") from error
+        raise files.problem(f"{store}, the list of Python files that you trust,", "read", error, store) from error
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Problem(
             f"{store}, the list of Python files that you trust, is damaged.", "Delete it; you will be asked about each file again."

@@ -3,19 +3,19 @@
 import json
 import os
 import re
-import stat
 from pathlib import Path
 from typing import Any
 
+from workbench import files
 from workbench.problems import Problem, clean, one_line
 from workbench.recipes.yaml_values import Document, Fault, scalar
 
 SIZE_LIMIT = 256 * 1024
 
 
-def read(path: Path) -> Document:
+def read(path: Path, *, follow: bool = True) -> Document:
     """The file's data. Raises Problem where there is no readable text; errors in the text are in `faults`."""
-    return parse(text_of(path))
+    return parse(text_of(path, follow=follow))
 
 
 def flow(text: str) -> Document:
@@ -63,23 +63,22 @@ def _flow_item(value: Any) -> str:
     return flow_text(value)
 
 
-def text_of(path: Path) -> str:
-    """A recipe file's text; Problem where there is no such file, it is too long, or it is not UTF-8."""
+def text_of(path: Path, *, follow: bool = True) -> str:
+    """A recipe file's text; Problem where there is no such file, it is too long, or it is not UTF-8.
+
+    Without `follow` no link is followed: for the recipe of a run, which another person may have made.
+    """
     shown = one_line(str(path))
     try:
-        kind = path.stat().st_mode
-        if stat.S_ISDIR(kind):
-            raise Problem(f"{shown} is a folder, not a recipe.", "Name a .yaml file.")
-        if not stat.S_ISREG(kind):
-            raise Problem(f"{shown} is not a plain file.", "A recipe is a .yaml file.")
-        # The size may change after a check, so the read itself is limited. NONBLOCK: a pipe may have replaced the file, and must not block.
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(file, "rb", buffering=0) as opened:  # noqa: PTH123
-            data = opened.read(SIZE_LIMIT + 1) or b""
+        data = files.read_plain(path, SIZE_LIMIT + 1, follow=follow)
     except FileNotFoundError:
         raise Problem(f"There is no file {shown}.") from None
-    except (OSError, ValueError) as error:
-        raise Problem(f"{shown} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    except ValueError as error:  # a zero byte in its name
+        raise Problem(f"{shown} cannot be read: {error}.") from None
+    except OSError as error:
+        if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a folder that may not be read
+            raise Problem(f"{shown} is a folder, not a recipe.", "Name a .yaml file.") from None
+        raise files.problem(shown, "read", error, path) from None
     if len(data) > SIZE_LIMIT:
         raise Problem(f"{shown} is larger than {SIZE_LIMIT // 1024} KiB.", "That is not a recipe.")
     try:

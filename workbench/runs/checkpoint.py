@@ -3,8 +3,11 @@
 The loop saves them; resume and answers load them.
 """
 
+import contextlib
 import hashlib
+import os
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,11 @@ from typing import Any
 import msgspec
 
 from workbench import events, files
+from workbench.problems import Problem, one_line
 
 Tree = dict[str, Any]
+MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+"""Bytes of this machine's memory: no longer file can be loaded."""
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +29,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     step: int
     sha256: str
     time: float
+    bytes: int = 0
+    """Length of the file; 0 in notes of version 0.1."""
     metrics: dict[str, float | str] = {}
     best: bool = False
     pinned: bool = False
@@ -36,20 +44,34 @@ class Checkpoints:
         self.damaged: list[str] = []
         """File names of generations that were passed over because their hash, or their note, was wrong."""
 
+    def names(self) -> list[str]:
+        """The names in the folder. OSError where it is no folder that can be read: a link is none, since it leads out of the run."""
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            return sorted(os.listdir(folder))
+        finally:
+            os.close(folder)
+
+    def _steps(self, suffix: str = "") -> list[Path]:
+        try:
+            return [self.folder / name for name in self.names() if name.startswith("step-") and name.endswith(suffix)]
+        except OSError:
+            return []
+
     def generations(self) -> list[Generation]:
         """All whose note is whole, oldest first."""
         generations = []
-        for note in sorted(self.folder.glob("step-*.json")):
-            # Sealed as a line of the log is, so that half a note does not count.
-            body = events.whole(note.read_bytes().rstrip(b"\n"))
+        for note in self._steps(".json"):
             try:
+                # Sealed as a line of the log is, so that half a note does not count.
+                body = events.whole(files.read_plain(note, files.READ_LIMIT).rstrip(b"\n"))
                 if body is None:
                     raise msgspec.DecodeError
                 generation = msgspec.json.decode(body + b"}", type=Generation)
                 if generation.file != note.stem + Path(generation.file).suffix:
                     raise msgspec.DecodeError  # it would lead, and delete, elsewhere
                 generations.append(generation)
-            except msgspec.MsgspecError:
+            except (OSError, msgspec.MsgspecError, RecursionError):
                 self._passed_over(note.name)
         return sorted(generations, key=lambda generation: (generation.step, generation.time))
 
@@ -64,10 +86,12 @@ class Checkpoints:
         pinned: bool = False,
     ) -> Generation:
         """Write one generation, then drop those no longer kept. An error (a full disk) leaves all earlier ones as they were."""
+        # A person may have moved the folder away while the run trains.
+        self.folder.mkdir(exist_ok=True)
         name = f"step-{step:08d}"
         number = 1
         # A resumed run comes by the same step again, where a pinned generation may stand.
-        while (self.folder / f"{name}.json").exists() or (self.folder / f"{name}{suffix}").exists():
+        while os.path.lexists(self.folder / f"{name}.json") or os.path.lexists(self.folder / f"{name}{suffix}"):
             number += 1
             name = f"step-{step:08d}-{number}"
         path = self.folder / f"{name}{suffix}"
@@ -76,28 +100,45 @@ class Checkpoints:
         # The difference is not 0 for NaN and infinity, for which JSON has no numbers.
         spelled = {tag: value if value - value == 0 else str(value) for tag, value in (metrics or {}).items()}
         digest = hashlib.sha256(data).hexdigest()
-        generation = Generation(file=path.name, step=step, sha256=digest, time=time.time(), metrics=spelled, best=best, pinned=pinned)
+        kind = {"best": best, "pinned": pinned}
+        generation = Generation(file=path.name, step=step, sha256=digest, time=time.time(), bytes=len(data), metrics=spelled, **kind)
         self._note(generation)
         self._tidy()
         return generation
 
     def load(self, generation: Generation, decode: Callable[[bytes], Tree]) -> Tree | None:
-        """What a generation holds, or None where a single bit of it is not as it was written."""
+        """What a generation holds, or None where a single bit of it is not as it was written, or it cannot be decoded."""
         try:
-            data = (self.folder / generation.file).read_bytes()
-        except FileNotFoundError:
-            data = b""
-        if hashlib.sha256(data).hexdigest() == generation.sha256:
-            return decode(data)
+            data = self._data(generation)
+            if hashlib.sha256(data).hexdigest() == generation.sha256:
+                return decode(data)
+        except OSError:
+            pass
+        except Exception:
+            # The hash is right: whoever wrote the file wrote this. The traceback, in the run's output, tells more.
+            traceback.print_exc()
         self._passed_over(generation.file)
         return None
 
+    def _data(self, generation: Generation) -> bytes:
+        with os.fdopen(files.open_plain(self.folder / generation.file), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            # Before it is in memory: somebody may have put a file of a terabyte there, which takes no room on the disk.
+            if size > MEMORY or (generation.bytes and size != generation.bytes):
+                return b""
+            if not generation.bytes and hashlib.file_digest(file, "sha256").hexdigest() != generation.sha256:
+                return b""
+            file.seek(0)
+            return file.read(size)
+
     def newest(self, decode: Callable[[bytes], Tree]) -> tuple[Generation, Tree] | None:
-        """The newest generation that is whole."""
+        """The newest generation that is whole; None where there is none yet. Problem where there were some, and all are damaged."""
         for generation in reversed(self.generations()):
             tree = self.load(generation, decode)
             if tree is not None:
                 return generation, tree
+        if self.damaged:
+            raise Problem(f"All its checkpoints are damaged: {listed(self.damaged)}.", "Put a copy of them back, or start a new run.")
         return None
 
     def best(self, decode: Callable[[bytes], Tree]) -> tuple[Generation, Tree] | None:
@@ -115,9 +156,12 @@ class Checkpoints:
         for generation in self.generations():
             if generation.step > step and not generation.pinned:
                 self.drop(generation)
-        for path in [*self.folder.glob(".step-*.part"), *self.folder.glob("step-*")]:
-            if path.suffix == ".part" or not path.with_suffix(".json").exists():
-                path.unlink()
+        with contextlib.suppress(OSError):
+            for name in self.names():
+                path = self.folder / name
+                torn = name.startswith(".step-") and name.endswith(".part")
+                if torn or (name.startswith("step-") and not path.with_suffix(".json").exists()):
+                    path.unlink()
 
     def spare(self) -> list[Generation]:
         """What an ended run can do without: all but its best, its newest, and those that a person pinned."""
@@ -128,7 +172,7 @@ class Checkpoints:
     def size(self, generation: Generation) -> int:
         """Bytes of a generation's data file."""
         try:
-            return (self.folder / generation.file).stat().st_size
+            return os.lstat(self.folder / generation.file).st_size
         except OSError:
             return 0
 
@@ -136,7 +180,8 @@ class Checkpoints:
         """Remove a generation: first its note, so that no note is ever without its data."""
         path = self.folder / generation.file
         path.with_suffix(".json").unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(IsADirectoryError):  # somebody put it there: it is not ours to remove
+            path.unlink(missing_ok=True)
 
     def _note(self, generation: Generation) -> None:
         files.write((self.folder / generation.file).with_suffix(".json"), events.seal(msgspec.json.encode(generation)))
@@ -149,6 +194,16 @@ class Checkpoints:
             if generation not in newest and generation not in best and not generation.pinned:
                 self.drop(generation)
 
+    def passed_over(self, step: int) -> str:
+        """A remark on damaged generations that are newer than `step`; "" where there are none."""
+        newer = [name for name in self.damaged if not (number := name[5:13]).isdigit() or int(number) > step]
+        return f"Damaged, so passed over: {listed(newer)}; it goes on from the checkpoint of step {step:,}." if newer else ""
+
     def _passed_over(self, name: str) -> None:
         if name not in self.damaged:
             self.damaged.append(name)
+
+
+def listed(names: list[str]) -> str:
+    """Names of files for a sentence: the first three."""
+    return ", ".join(one_line(name, 80) for name in names[:3]) + " …" * (len(names) > 3)

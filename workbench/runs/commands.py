@@ -10,13 +10,25 @@ from typing import Any
 
 import msgspec
 
+from workbench import files
 from workbench.problems import Problem
 
 LINE_LIMIT = 4096
 """Longest line in bytes: shorter appends are never torn or mixed."""
 READ_LIMIT = 1 << 20
 """Bytes read at a time, whatever somebody has filled the file with."""
-VERBS = ("stop", "pause", "resume", "sample", "set", "checkpoint", "kill")
+PASSIVE = {
+    "stop": "be stopped",
+    "pause": "be paused",
+    "resume": "be resumed",
+    "sample": "show a sample",
+    "set": "be changed",
+    "checkpoint": "save a checkpoint",
+    "kill": "be killed",
+}
+"""What a run that obeys does, by verb."""
+ENDING = ("stop", "kill")
+"""The verbs that end a run."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +47,7 @@ def append(path: Path, verb: str, request: dict[str, Any] | None = None) -> str:
     line = json.dumps({"id": identity, "verb": verb, "time": time.time(), "request": request or {}}).encode() + b"\n"
     if len(line) > LINE_LIMIT:
         raise Problem(f"What you typed is too long: {len(line)} bytes, and a command may have {LINE_LIMIT}.", "Shorten it.")
-    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    file = files.open_plain(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
         size = os.fstat(file).st_size
         if size and os.pread(file, 1, size - 1) != b"\n":
@@ -58,21 +70,37 @@ class Inbox:
 
     def poll(self) -> list[Command]:
         """The new ones, in their order; a line that is no command is passed over, an unfinished one waits."""
-        try:
-            size = self.path.stat().st_size
-            self._offset = min(self._offset, size)  # somebody may have made it anew
-            if size == self._offset:
-                return []
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read(READ_LIMIT)
-        # Nobody has asked for anything yet; and a disk that fails is no reason to stop training.
-        except OSError:
+        size = size_of(self.path)
+        self._offset = min(self._offset, size)  # somebody may have made it anew
+        if size == self._offset:
             return []
+        data = part(self.path, self._offset)
         # A line as long as all that is read is no command. It is passed over, else nothing behind it would ever be read.
         end = data.rfind(b"\n") + 1 or (len(data) if len(data) == READ_LIMIT else 0)
         self._offset += end
         return [command for command in commands(data[:end]) if command.id not in self._seen and not self._seen.add(command.id)]  # type: ignore[func-returns-value]
+
+
+def size_of(path: Path) -> int:
+    """Bytes of the file; 0 where there is none."""
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
+
+
+def part(path: Path, start: int, size: int = READ_LIMIT) -> bytes:
+    """At most `size` bytes from `start`; none where nobody has asked for anything yet: a disk that fails is no reason to stop training."""
+    try:
+        file = files.open_plain(path)
+    except OSError:
+        return b""
+    try:
+        return os.pread(file, size, start)
+    except OSError:
+        return b""
+    finally:
+        os.close(file)
 
 
 def commands(data: bytes) -> list[Command]:

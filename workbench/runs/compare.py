@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from workbench import files
 from workbench.events import split_tag
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
@@ -117,7 +118,7 @@ def differing(sides: Sequence[Side]) -> list[Setting]:
 
 def _code(run: Run) -> str:
     try:
-        return hashlib.sha256(run.project_copy.read_bytes()).hexdigest()[:8]
+        return hashlib.sha256(files.read_plain(run.project_copy)).hexdigest()[:8]
     except OSError:
         return NOT_SET
 

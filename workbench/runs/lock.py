@@ -28,7 +28,7 @@ class Lock:
 
         With `wait`, block until it is free; a signal handler that raises ends the wait.
         """
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = files.open_plain(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.fcntl(
                 file,
@@ -64,7 +64,7 @@ class Lock:
 def is_held(path: Path) -> bool:
     """Whether anybody holds the lock, without taking it."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # the disk may be read-only
+        file = files.open_plain(path)  # for reading: the disk may be read-only
     except OSError:
         return False
     try:

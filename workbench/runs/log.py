@@ -35,7 +35,7 @@ class EventLog:
         self.folder = folder
         self._artifacts = folder / "artifacts"
         self._count = 0
-        self._file = os.open(folder / "events.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._file = files.open_plain(folder / "events.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT)
         size = os.fstat(self._file).st_size
         # A death in the middle of a write leaves half a line, which must not swallow the next one.
         self._torn = size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
@@ -90,7 +90,7 @@ class EventLog:
             self._count += 1
             path = self._artifacts / f"{self._count:06d}{suffix}"
             try:
-                file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+                file = files.open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             except FileExistsError:
                 # One look at the folder, in place of a try for each name that an earlier attempt took.
                 self._count = max(self._count, _highest(self._artifacts))
@@ -230,17 +230,15 @@ class Tail:
         deadline = None if budget is None else time.perf_counter() + budget
         self.caught_up = False
         try:
-            # Unbuffered, as a buffer would only copy each slice once more.
-            file = self.path.open("rb", buffering=0)
-        except FileNotFoundError:
+            file = files.open_plain(self.path)
+        except (FileNotFoundError, NotADirectoryError):
             self.caught_up = True
             return
         except OSError as error:
-            raise Problem(f"The log {self.path} cannot be read: {error.strerror}.") from error
-        with file:
-            file.seek(self._offset)
-            while data := file.read(SLICE):
-                self._offset += len(data)
+            raise files.problem(f"The log {self.path}", "read", error, self.path) from error
+        try:
+            for end, data in files.pieces(file, self._offset, SLICE):
+                self._offset = end
                 first, *lines = (self._rest + data).split(b"\n")
                 if lines:
                     self._rest = lines.pop()
@@ -266,6 +264,10 @@ class Tail:
                     return
             self.caught_up = True
             yield from self._unfinished()
+        except OSError as error:
+            raise files.problem(f"The log {self.path}", "read", error, self.path) from error
+        finally:
+            os.close(file)
 
     def _unfinished(self) -> Iterator[AnyEvent]:
         """In a last line without its newline, read every record that its CRC says is whole."""

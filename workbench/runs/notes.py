@@ -67,5 +67,5 @@ def _keep(run: Run, notes: Notes) -> Notes:
     try:
         files.write(run.path / "notes.json", msgspec.json.encode(notes), sync=False)
     except OSError as error:
-        raise Problem(f"The notes of {run.id} cannot be written: {error.strerror}.") from error
+        raise files.problem(f"The notes of {run.id}", "written", error) from error
     return notes

@@ -1,6 +1,8 @@
 """Run directories: what lies where in one, a list of them, and how one is found. The shell and the terminal program begin here."""
 
+import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +66,19 @@ class Run:
         """The source that trained it."""
         return self.path / "project.py"
 
+    def refuse_odd_files(self) -> None:
+        """Problem where one of its files is a link, a pipe, a device or a folder: a start would write into it, or wait for ever."""
+        for file in (self.path / "recipe.yaml", self.events, self.output, self.lock, self.control, self.path / "exit.json"):
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISREG(os.lstat(file).st_mode):
+                    raise Problem(f"{file} is not a plain file, so {self.id} was not started.", "Remove it: a start makes a new one.")
+        for folder in (self.path / "artifacts", self.path / "checkpoints"):
+            if os.path.lexists(folder) and not stat.S_ISDIR(os.lstat(folder).st_mode):
+                raise Problem(f"{folder} is not a folder, so {self.id} was not started.", "Put the folder itself there, not a link.")
+
     def recipe(self) -> Recipe:
         """Its recipe, every default filled in; live changes are in the log."""
-        document = yaml_reader.read(self.path / "recipe.yaml")
+        document = yaml_reader.read(self.path / "recipe.yaml", follow=False)
         try:
             if document.faults:
                 raise msgspec.ValidationError(document.faults[0].text)
@@ -110,14 +122,29 @@ def list_runs() -> list[Run]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise Problem(f"{paths.runs()} cannot be read: {error.strerror}.", "Set DLWB_HOME to a folder of yours.") from error
+        raise files.problem(str(paths.runs()), "read", error, paths.runs()) from error
     # What was not named by `create` might do anything to a terminal.
     runs = [Run(paths.runs() / name) for name in sorted(names, reverse=True) if name.isprintable() and not name.startswith(".")]
     return [run for run in runs if os.path.exists(run.path / "recipe.yaml")]  # noqa: PTH110 - Path.exists raises for a folder that may not be read
 
 
-def find_run(reference: str, among: list[Run] | None = None, none: str = "There is no run", hint: str = "`dlwb runs` lists them.") -> Run:
-    """The run of that id, of a part of one that is unique, `last`, or a recipe's newest run; of all runs, or `among` these."""
+LEAST = 4
+"""Characters of a run's id that are enough for a verb that ends something."""
+
+
+def find_run(
+    reference: str,
+    among: list[Run] | None = None,
+    none: str = "There is no run",
+    hint: str = "`dlwb runs` lists them.",
+    *,
+    ends: str = "",
+) -> Run:
+    """The run of that id, of a part of one that is unique, `last`, or a recipe's newest run; of all runs, or `among` these.
+
+    `ends`: the verb that removes something or ends it. A slip of the finger must not name a run for it, so a part of an id is then at
+    least `LEAST` characters long.
+    """
     runs = list_runs() if among is None else among
     if reference == "last" and runs:
         return runs[0]
@@ -130,6 +157,11 @@ def find_run(reference: str, among: list[Run] | None = None, none: str = "There 
         return same_recipe[0]
     matches = [run for run in runs if reference and reference in run.id]
     if len(matches) == 1:
+        if ends and len(reference) < LEAST:
+            raise Problem(
+                f"{one_line(reference)} is too little of a name to {ends} {matches[0].id} by.",
+                f"Give at least {LEAST} characters of its id, all of it, its recipe's name, or `last`.",
+            )
         return matches[0]
     if matches:
         raise Problem(

@@ -6,7 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
-from workbench import paths
+from workbench import files, paths
 from workbench.problems import Problem
 from workbench.runs import lock
 from workbench.runs.run import Run, find_run
@@ -36,7 +36,7 @@ def delete(run: Run) -> Run:
         finally:
             held.release()
     except OSError as error:
-        raise Problem(f"{run.id} cannot be deleted: {error.strerror} ({error.filename}).") from error
+        raise files.problem(run.id, "deleted", error) from error
 
 
 def deleted() -> list[Run]:
@@ -55,7 +55,7 @@ def restore(reference: str = "last") -> Run:
     try:
         return _move(run, paths.runs())
     except OSError as error:
-        raise Problem(f"{run.id} cannot be restored: {error.strerror} ({error.filename}).") from error
+        raise files.problem(run.id, "restored", error) from error
 
 
 def purge(run: Run) -> None:
@@ -64,7 +64,7 @@ def purge(run: Run) -> None:
     try:
         shutil.rmtree(run.path)
     except OSError as error:
-        raise Problem(f"{run.id} cannot be removed: {error.strerror} ({error.filename}).") from error
+        raise files.problem(run.id, "removed", error) from error
 
 
 def days(run: Run) -> float:

@@ -18,7 +18,7 @@ from workbench import preparation
 from workbench.events import Answer, Status
 from workbench.preparation import Stage
 from workbench.problems import Problem, one_line
-from workbench.runs import commands, lock
+from workbench.runs import commands, lock, resuming
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.commands import Inbox
 from workbench.runs.history import History
@@ -85,7 +85,8 @@ class Worker:
         past.fold(Tail(self.run.events).read())
         recipe = self.run.recipe()
         step = past.step if past.attempt else 0
-        warning = one_line(str(self.run.about().get("warning", "")), 1000)
+        remarks = [one_line(str(self.run.about().get("warning", "")), 1000), resuming.look(self.run) if past.attempt else ""]
+        warning = " ".join(filter(None, remarks))
 
         def logged(message: str, warning: str = "", stage: Stage | None = None) -> None:
             share, left = (stage.share, stage.left) if stage else (None, None)
@@ -127,7 +128,8 @@ class Worker:
     def _unanswered(self, past: History) -> list[commands.Command]:
         answered = {answer.command for answer in past.answers} | {mark.command for mark in past.marks}
         # Up to the offset at which this attempt began: what follows is for its own inbox.
-        data = self.run.control.read_bytes()[: self.offset] if self.run.control.exists() else b""
+        start = max(0, self.offset - commands.READ_LIMIT)
+        data = commands.part(self.run.control, start, self.offset - start)
         # The end of the run was the answer to stop and kill.
         return [command for command in commands.commands(data) if command.id not in answered and command.verb not in ("stop", "kill")]
 

@@ -1,7 +1,9 @@
 """Unpacks an archive for `fetch`: only plain files and folders, and no more than the catalogue allows."""
 
 import lzma
+import os
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -10,7 +12,10 @@ from pathlib import Path, PurePosixPath
 
 from workbench.datasets.store.catalog import Unpack
 from workbench.preparation import cached, progress
-from workbench.problems import Problem
+from workbench.problems import Problem, one_line
+
+NAME_LIMIT, PATH_LIMIT = 255, 2000
+"""Bytes of a file's name on all usual file systems; of a member's whole path, below 4,096 with the folder it is unpacked in."""
 
 
 def unpacked(archive: Path, folder: Path, sha256: str, limits: Unpack) -> Path:
@@ -35,27 +40,40 @@ def unpacked(archive: Path, folder: Path, sha256: str, limits: Unpack) -> Path:
             except OSError:
                 if not target.is_dir():
                     raise
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise Problem(f"{archive} is damaged: {error}.", "", "data") from None
+    # RuntimeError and NotImplementedError: a zip's member has a password, or is packed in a way that zipfile does not know.
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError, RuntimeError) as error:
+        raise Problem(f"{archive} is damaged: {one_line(str(error))}.", "", "data") from None
     return target
 
 
 def _extract(archive: Path, folder: Path, limits: Unpack) -> None:
     count = total = 0
+    plain_files: set[PurePosixPath] = set()
+    used: set[PurePosixPath] = set()
+    """The folders that members lie in."""
 
     def admit(name: str, size: int, is_file: bool, is_folder: bool) -> None:
         nonlocal count, total
+        shown = one_line(repr(name), 120)
         count += 1
         total += size
         if count > limits.members or total > limits.bytes:
             raise _refused(archive, f"holds more than the {limits.members:,} files of {limits.bytes:,} bytes that it should")
-        if not (is_file or is_folder):
-            raise _refused(archive, f"has a member {name!r} that is neither a file nor a folder")
+        if not ((is_file and PurePosixPath(name).parts) or is_folder):
+            raise _refused(archive, f"has a member {shown} that is neither a file nor a folder")
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\0" in name:
-            raise _refused(archive, f"has a member {name!r}, which would lie outside its folder")
-        if is_file and (folder / path).exists():
-            raise _refused(archive, f"has a member {name!r} twice")
+            raise _refused(archive, f"has a member {shown}, which would lie outside its folder")
+        if any(len(os.fsencode(part)) > NAME_LIMIT for part in path.parts) or len(os.fsencode(name)) > PATH_LIMIT:
+            raise _refused(archive, f"has a member {shown}, whose name is too long for a file")
+        if is_file and path in plain_files:
+            raise _refused(archive, f"has a member {shown} twice")
+        inside = {path, *path.parents} if is_folder else {*path.parents}
+        if (is_file and path in used) or plain_files & inside:
+            raise _refused(archive, f"has a member {shown} that would be a file and a folder at once")
+        used.update(inside)
+        if is_file:
+            plain_files.add(path)
 
     with archive.open("rb") as stream:
         if stream.read(2) == b"PK":

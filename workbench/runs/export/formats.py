@@ -2,7 +2,10 @@
 
 import csv
 import io
+import os
+import platform
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from workbench.runs.log import Tail
 from workbench.runs.run import Run
 
 FORMATS = ("html", "csv", "json", "tensorboard")
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""How a formula of a spreadsheet begins; some take the wide signs, too."""
 
 
 def export(run: Run, form: str, out: Path | None = None) -> None:
@@ -35,14 +40,21 @@ def export(run: Run, form: str, out: Path | None = None) -> None:
 
 
 def save(run: Run, form: str, file: Path) -> Path:
-    """Write it as html, csv or json; returns the file's whole path."""
+    """Write it as html, csv or json; returns the file's whole path. Problem where it cannot be written: an older file stays as it was."""
     # Half a surrogate pair, which a foreign text may hold, cannot be written as UTF-8.
     data = "".join(_pieces(run, form)).encode(errors="replace")
-    if file.exists() and not file.is_file():
-        file.write_bytes(data)  # a pipe or a device: nothing to replace
-    else:
-        files.write(file.resolve(), data)
-    return file.absolute()
+    try:
+        if file.exists() and not file.is_file():
+            file.write_bytes(data)  # a pipe or a device: nothing to replace
+        else:
+            files.write(file.resolve(), data)
+        return file.absolute()
+    except OSError as error:
+        raise _unwritten(file, error) from error
+
+
+def _unwritten(file: Path, error: OSError) -> Problem:
+    return files.problem(one_line(str(file), 200), "written", error, file)
 
 
 def saved_at(file: Path) -> str:
@@ -72,24 +84,53 @@ def to_csv(run: Run) -> Iterator[str]:
     writer = csv.writer(line, lineterminator="\n")
     writer.writerow(("step", "epoch", "tag", "value"))
     for tag, series in history.series.items():
+        name = as_words(tag)
         for step, epoch, value in zip(series.steps, series.epochs, series.values, strict=True):
-            writer.writerow((int(step), epoch, tag, value))
+            writer.writerow((int(step), epoch, name, value))
         yield line.getvalue()
         line.seek(0)
         line.truncate()
     yield line.getvalue()  # the names alone, where there is no scalar
 
 
+def as_words(text: str) -> str:
+    """A cell of words. A spreadsheet would compute one that begins like a formula (OWASP, CSV injection): a quotation mark precedes it."""
+    text = one_line(text, len(text) + 1)
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
 def to_tensorboard(run: Run, folder: Path) -> int:
-    """Write an event file that TensorBoard opens: scalars, pictures and texts of the folded history; returns how many records."""
+    """Write an event file that TensorBoard opens: scalars, pictures and texts of the folded history; returns how many records.
+
+    Problem where it cannot be written: nothing of it is left then.
+    """
     try:
-        from tensorboard.compat.proto.event_pb2 import Event as Record
-        from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-        from tensorboard.compat.proto.tensor_pb2 import TensorProto
-        from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.summary.writer.record_writer import RecordWriter
     except ImportError:
         raise Problem("TensorBoard's own package writes this format, and it is not installed.", "pip install tensorboard") from None
+
+    # In memory: its own writer has a thread, in which a full disk is met by nobody.
+    content = io.BytesIO()
+    writer = RecordWriter(content)
+    count = -1  # the first record is the format's version
+    for record in _records(run):
+        writer.write(record.SerializeToString())
+        count += 1
+    file = folder / f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write(file, content.getvalue())
+    except OSError as error:
+        raise _unwritten(folder, error) from error
+    return count
+
+
+def _records(run: Run) -> Iterator[Any]:
+    """TensorBoard's records of a run, protocol buffers of its event.proto."""
+    from tensorboard.compat.proto.event_pb2 import Event as Record
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
+    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
     history = History()
     times: dict[int, float] = {}
@@ -101,14 +142,11 @@ def to_tensorboard(run: Run, folder: Path) -> int:
             yield event
 
     history.fold(noted())
-    folder.mkdir(parents=True, exist_ok=True)
-    writer = EventFileWriter(str(folder), max_queue_size=1000)
-    count = 0
+    yield Record(wall_time=history.started, file_version="brain.Event:2")
     for tag, series in history.series.items():
         for step, value in zip(series.steps, series.values, strict=True):
             summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-            writer.add_event(Record(wall_time=times.get(int(step), 0.0), step=int(step), summary=summary))
-            count += 1
+            yield Record(wall_time=times.get(int(step), 0.0), step=int(step), summary=summary)
     for tag, samples in history.samples.items():
         for event in samples.events:
             if isinstance(event, Images) and event.file:
@@ -123,10 +161,7 @@ def to_tensorboard(run: Run, folder: Path) -> int:
                 value = Summary.Value(tag=tag, tensor=text, metadata=data)
             else:
                 continue
-            writer.add_event(Record(wall_time=event.time, step=event.step, summary=Summary(value=[value])))
-            count += 1
-    writer.close()
-    return count
+            yield Record(wall_time=event.time, step=event.step, summary=Summary(value=[value]))
 
 
 def _picture(file: Path, summary: Any) -> Any:

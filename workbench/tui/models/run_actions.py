@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from workbench.runs.commands import PASSIVE
+
 if TYPE_CHECKING:
     from workbench.runs.run import Run
     from workbench.runs.state import State
 
-PASSIVE = {"pause": "be paused", "stop": "be stopped", "kill": "be killed", "sample": "show a sample", "set": "be changed"}
 VERBS = ("pause", "resume", "stop", "kill", "sample", "set")
 
 
@@ -57,8 +58,7 @@ def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str
         start.kill(run)
         return "Killed. Its log and checkpoints stay; r resumes from the last checkpoint.", ""
     if verb == "resume" and not state_of(run).alive:
-        start.launch(run)
-        return "The run resumes from its last checkpoint.", ""
+        return start.launch(run) or "The run resumes from its last checkpoint.", ""
     return REPLIES[verb], start.command(run, verb, request)
 
 

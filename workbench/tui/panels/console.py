@@ -1,9 +1,11 @@
 """The output of a run: the tail of its output.log, cleaned; of a progress bar that redraws its line, only the last state."""
 
+import os
 from pathlib import Path
 
 from textual.strip import Strip
 
+from workbench import files
 from workbench.problems import clean
 from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
@@ -34,7 +36,7 @@ class Console(Lines):
             size = self.path.stat().st_size
             if size == self._offset:
                 return False
-            with self.path.open("rb") as file:
+            with os.fdopen(files.open_plain(self.path), "rb") as file:
                 # A shorter file is a new one (the run was resumed); after a flood of output only the tail is read again.
                 if self._offset < 0 or size < self._offset or size - self._offset > 4 * TAIL:
                     self._text, self._open = [], b""

@@ -102,8 +102,10 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
             self._outcome = (
                 [(f"{why[:1].upper()}{why[1:]}: open the run and choose a panel with tab.", True)] if why else self._export(name)
             )
-        except (Problem, OSError) as problem:
+        except Problem as problem:
             self._outcome = [(str(problem), True)]
+        except OSError as error:
+            self._outcome = [(str(files.problem("The export", "written", error)), True)]
         self._show()
 
     def _export(self, name: str) -> list[tuple[str, bool]]:
@@ -118,7 +120,7 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
             if name == "picture":
                 # Pictures are numbered and never overwritten: of one run a person may export many.
                 file = next(path for path in (folder / f"{self.run.id}-{number}.png" for number in range(1, 10**6)) if not path.exists())
-                file.write_bytes(self.picture)
+                files.write(file, self.picture)
             else:
                 file = formats.save(self.run, name, folder / f"{self.run.id}.{name}")
         fetch = terminal.scp_line(file)
