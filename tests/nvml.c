@@ -1,12 +1,16 @@
 /* A driver for tests where there is none: what pynvml asks of libnvidia-ml.so.1, answered from the environment.
-   FAKE_GPUS=free/total,… in MiB; FAKE_CUDA=12040; FAKE_NVML_ERROR=18 lets its start fail; FAKE_PID is a process on each device. */
+   FAKE_GPUS=free/total,… in MiB, in NVML's order; FAKE_BUS=7,3,… are their places on the bus, else in that order; FAKE_CUDA=12040;
+   FAKE_NVML_ERROR=18 lets its start fail; FAKE_PID is a process on each device. */
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 
+static const char *nth(const char *list, int number) {
+    while (list && number-- > 0) { list = strchr(list, ','); if (list) list++; }
+    return list;
+}
 static unsigned long long sizes(int number, int which) {
-    const char *at = getenv("FAKE_GPUS");
-    while (at && number-- > 0) { at = strchr(at, ','); if (at) at++; }
+    const char *at = nth(getenv("FAKE_GPUS"), number);
     unsigned long long free = 0, total = 0;
     if (at) sscanf(at, "%llu/%llu", &free, &total);
     return (which ? total : free) << 20;
@@ -28,6 +32,14 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned number, void **handle) { *handle = (v
 int nvmlDeviceGetHandleByUUID(const char *uuid, void **handle) { *handle = (void *)(size_t)1; return 0; }
 int nvmlDeviceGetUUID(void *handle, char *to, unsigned length) {
     snprintf(to, length, "GPU-%zu0000000-aaaa", (size_t)handle - 1);
+    return 0;
+}
+struct pci { char legacy[16]; unsigned domain, bus, device, ids, subsystem; char id[32]; };
+int nvmlDeviceGetPciInfo_v3(void *handle, struct pci *to) {
+    int number = (int)(size_t)handle - 1;
+    const char *at = nth(getenv("FAKE_BUS"), number);
+    memset(to, 0, sizeof *to);
+    to->bus = at ? (unsigned)atoi(at) : (unsigned)number;
     return 0;
 }
 int nvmlDeviceGetName(void *handle, char *to, unsigned length) { return say(to, length, "NVIDIA Test 9000"); }

@@ -191,7 +191,7 @@ CAUSES = {
     "sigterm": "asked to end by SIGTERM",
     "killed": "killed by a person",
     "signal": "killed by a signal from outside",
-    "memory": "out of memory: the kernel ended it",
+    "memory": "out of memory",
     "device": "its device cannot be used",
     "device-memory": "the device's memory is full",
     "disk-full": "the disk is full",

@@ -52,6 +52,19 @@ def mirror() -> Path | None:
     return Path(setting).expanduser().absolute() if setting else None
 
 
+def working_folder() -> Path | None:
+    """Where a process that this one starts should stand: None for here, else the person's home or `/`.
+
+    A folder that was deleted while a shell or the terminal program stands in it takes torch its libraries: they are not found.
+    """
+    try:
+        Path.cwd()
+        return None
+    except OSError:
+        home_folder = Path("~").expanduser()
+        return home_folder if home_folder.is_dir() else Path("/")
+
+
 @cache
 def shipped(name: str) -> Path:
     """A top-level folder of the repository (`recipes`, `data`): inside the package in a wheel, beside it in a checkout."""

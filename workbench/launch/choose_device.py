@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from workbench.launch import torch_probe
+from workbench.launch import estimate, torch_probe
 from workbench.launch.devices import Device, accelerators, driver
 from workbench.problems import Problem
+from workbench.runs.run import Run
+from workbench.runs.summary import summary_of
 
+ANY = ("auto", "cuda")
+"""Requests that any accelerator fulfils."""
 BROKEN_DRIVER = "After a driver update, restart the machine; otherwise ask its administrator."
 
 
@@ -15,25 +19,34 @@ class Choice(NamedTuple):
 
     name: str
     warning: str = ""
+    requested: str = ""
+    """What was asked for: with `auto` and `cuda` another GPU would do as well."""
 
 
 def best_device(kinds: Sequence[str] = ("cpu", "cuda"), requested: str = "auto", usable: Sequence[Device] | None = None) -> str:
     """The device that was asked for; else the accelerator without a run and with the most free memory; else the CPU.
 
-    `usable` are the accelerators, if the caller knows them already. Raises Problem where the device asked for does not exist.
+    `cuda` asks for any accelerator, and never for the CPU. `usable` are the accelerators, if the caller knows them already. Raises Problem
+    where the device asked for does not exist.
     """
     if requested == "cpu" or "cuda" not in kinds:
         if requested.startswith("cuda"):
             raise Problem(f"This project trains on the CPU only, but {requested} was asked for.", "Leave --device out.")
         return "cpu"
     usable = accelerators() if usable is None else usable
-    if requested == "auto":
-        return max(usable, key=lambda device: (not device.busy, device.free)).name if usable else "cpu"
-    name = "cuda:0" if requested == "cuda" else requested
-    if name not in [device.name for device in usable]:
+    if requested == "auto" and not usable:
+        return "cpu"
+    if requested in ANY and usable:
+        return by_preference(usable)[0].name
+    if requested not in [device.name for device in usable]:
         have = ", ".join(device.name for device in usable) or "none"
         raise Problem(f"There is no device {requested} here; accelerators: {have}.", "Use --device cpu; `dlwb doctor` lists the devices.")
-    return name
+    return requested
+
+
+def by_preference(usable: Sequence[Device]) -> list[Device]:
+    """Accelerators without a run first, of them those with the most free memory."""
+    return sorted(usable, key=lambda device: (device.busy, -device.free))
 
 
 def choose(kinds: Sequence[str] = ("cpu", "cuda"), requested: str = "auto") -> Choice:
@@ -41,19 +54,50 @@ def choose(kinds: Sequence[str] = ("cpu", "cuda"), requested: str = "auto") -> C
 
     The first start on an accelerator after a boot asks torch in a separate process; later starts use the cached answer.
     """
-    name = best_device(kinds, requested)
+    found = accelerators()
+    name = best_device(kinds, requested, found)
     if requested == "cpu" or "cuda" not in kinds:
-        return Choice(name)
+        return Choice(name, requested=requested)
     installed = driver()
     if name == "cpu":
         why = installed.error
-        return Choice(
-            name, f"Training on the CPU: an NVIDIA driver is installed, but it does not answer ({why}). {BROKEN_DRIVER}" if why else ""
-        )
-    problem = torch_probe.refusal(torch_probe.torch(), installed)
+        text = f"Training on the CPU: an NVIDIA driver is installed, but it does not answer ({why}). {BROKEN_DRIVER}"
+        return Choice(name, text if why else "", requested)
+    build = torch_probe.torch()
+    if requested in ANY and build.works:
+        passed_over = torch_probe.refusal(build, installed, name)
+        name = best_device(kinds, requested, [device for device in found if device.name not in build.refused])
+        return Choice(name, f"Training on {name}. {passed_over.message}" if passed_over else "", requested)
+    problem = torch_probe.refusal(build, installed, name)
     if problem is None:
-        return Choice(name)
+        return Choice(name, requested=requested)
     if requested != "auto":
         raise problem
-    title = next((device.title for device in accelerators() if device.name == name), "a GPU")
-    return Choice("cpu", f"Training on the CPU although {title} is here. {problem}")
+    title = next((device.title for device in found if device.name == name), "a GPU")
+    return Choice("cpu", f"Training on the CPU although {title} is here. {problem}", requested)
+
+
+def allowed(run: Run) -> list[str]:
+    """The devices that a run may take, the best one first; for the CPU, and where one GPU was asked for, the recipe's device alone.
+
+    Of several GPUs those count that torch can use and that no other program fills; once it has trained, those of the same kind, as
+    another kind rounds differently.
+    """
+    recipe = run.recipe()
+    device = recipe.compute.device
+    if not device.startswith("cuda") or (device != "cuda" and run.about().get("device") not in ANY):
+        return [device]
+    found = accelerators()
+    if len(found) > 1:
+        refused = torch_probe.torch().refused
+        found = [candidate for candidate in found if candidate.name not in refused]
+    trained_on = summary_of(run).device.partition(" ")[2] if run.events.exists() else ""
+    alike = [candidate for candidate in found if candidate.title == trained_on]
+    past = estimate.past_runs(run.stem) if len(found) > 1 else []
+    choice = [
+        candidate.name
+        for candidate in by_preference(alike or found)
+        if candidate.name == device or candidate.busy or not estimate.crowded(recipe, candidate, past)
+    ]
+    # What was chosen a moment ago comes first, though by now another may have more memory.
+    return sorted(choice, key=lambda name: name != device) or [device]

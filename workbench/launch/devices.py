@@ -1,5 +1,6 @@
 """The devices of this machine, read from NVML without torch; CUDA_VISIBLE_DEVICES is respected. `choose_device` chooses among them."""
 
+import contextlib
 import os
 import platform
 import re
@@ -12,6 +13,9 @@ import msgspec
 from workbench import formatting, paths
 from workbench.problems import one_line
 from workbench.runs import lock
+
+CUDA_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""The environment in which cuda:N is the same device for torch as here, whatever a person has set: by default the fastest comes first."""
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -76,20 +80,31 @@ def visible(uuids: Sequence[str]) -> list[str]:
     return chosen if len(set(chosen)) == len(chosen) else []
 
 
-def _handles() -> list[tuple[str, Any]]:
-    """Each visible device with its NVML handle; raises NVML's own errors."""
+def _nvml_devices() -> list[tuple[str, Any]]:
+    """UUID and NVML handle of each device that this process may use, in torch's order; raises NVML's own errors."""
     import pynvml
 
     pynvml.nvmlInit()
     handles = [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
+    # NVML promises no order, CUDA counts by the place on the bus (see CUDA_ORDER).
+    with contextlib.suppress(pynvml.NVMLError):
+        handles.sort(key=_place_on_bus)
     uuids = [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
-    return [(name, handles[int(name)] if name.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(name)) for name in visible(uuids)]
+    usable = [handles[int(name)] if name.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(name) for name in visible(uuids)]
+    return [(str(pynvml.nvmlDeviceGetUUID(handle)), handle) for handle in usable]
+
+
+def _place_on_bus(handle: Any) -> tuple[int, int, int]:
+    import pynvml
+
+    info = pynvml.nvmlDeviceGetPciInfo(handle)
+    return info.domain, info.bus, info.device
 
 
 def handle(name: str) -> Any:
     """NVML's handle of cuda:N, for the meters; None where there is none."""
     try:
-        return _handles()[_place(name)][1] if name.startswith("cuda") else None
+        return _nvml_devices()[_place(name)][1] if name.startswith("cuda") else None
     except Exception:
         return None  # training also works without NVML
 
@@ -104,12 +119,12 @@ def accelerators() -> list[Device]:
     try:
         import pynvml
 
-        for place, (_, nvml) in enumerate(_handles()):
+        for place, (uuid, nvml) in enumerate(_nvml_devices()):
             name = f"cuda:{place}"
             memory = pynvml.nvmlDeviceGetMemoryInfo(nvml)
-            place_of_lock = device_lock(name)
-            busy = lock.is_held(place_of_lock)
-            run = one_line(str(lock.content(place_of_lock).get("run", "")), 80) if busy else ""
+            lock_file = _lock_file(uuid)
+            busy = lock.is_held(lock_file)
+            run = one_line(str(lock.content(lock_file).get("run", "")), 80) if busy else ""
             title = one_line(str(pynvml.nvmlDeviceGetName(nvml)), 60)
             listed.append(Device(name, title, float(memory.free), busy, float(memory.total), run, tuple(_holders(nvml))))
     except Exception:
@@ -178,19 +193,18 @@ def processor() -> str:
 
 
 def device_lock(name: str) -> Path:
-    """The lock file of a device, locked while a run uses it; named by physical number, so CUDA_VISIBLE_DEVICES does not change it."""
-    # 64 stands for "any number": without UUIDs in the variable, only the count matters.
-    uuids = [""] * 64
-    if "GPU-" in os.environ.get("CUDA_VISIBLE_DEVICES", ""):
-        try:
-            import pynvml
+    """The lock file of a device of this machine, locked while a run uses it.
 
-            pynvml.nvmlInit()
-            uuids = [
-                str(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(number))) for number in range(pynvml.nvmlDeviceGetCount())
-            ]
-        except Exception:
-            pass
-    names, place = visible(uuids), _place(name)
-    number = names[place] if place < len(names) else str(place)
-    return paths.device_locks() / f"cuda-{re.sub(r'[^A-Za-z0-9-]', '-', number)[:100]}.lock"
+    It is named by host and UUID: numbers change with CUDA_VISIBLE_DEVICES and with the cards, and machines may share a home.
+    """
+    place = _place(name)
+    try:
+        return _lock_file(_nvml_devices()[place][0])
+    except Exception:
+        # Without NVML the number alone names it: 64 stands for "any number".
+        numbers = visible([""] * 64)
+        return _lock_file(f"cuda-{numbers[place] if place < len(numbers) else place}")
+
+
+def _lock_file(device: str) -> Path:
+    return paths.device_locks() / f"{re.sub(r'[^A-Za-z0-9.-]', '-', f'{lock.host()[:80]}-{device[:100]}')}.lock"

@@ -94,12 +94,15 @@ def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
         from workbench.launch import estimate
 
         past = estimate.past_runs(loaded.stem)
-        return choose_device.Choice(choice.name, estimate.crowded(loaded.recipe, taken[0], past, schema.live if schema else ()))
+        return choice._replace(warning=estimate.crowded(loaded.recipe, taken[0], past, schema.live if schema else ()))
     return choice
 
 
-def create(loaded: Loaded, device: str, warning: str = "") -> Run:
-    """Create the run directory of a loaded recipe; nothing runs yet. `device` is cpu or cuda:N; the warning goes into its log."""
+def create(loaded: Loaded, device: str, warning: str = "", requested: str = "") -> Run:
+    """Create the run directory of a loaded recipe; nothing runs yet. `device` is cpu or cuda:N; the warning goes into its log.
+
+    With `requested` `auto` or `cuda` another GPU than `device` will do as well, where that one is not free.
+    """
     file = loaded.project_file or project_source(loaded.recipe.project)
     source = trust.read(file) if loaded.project_file else file.read_bytes()
     code = closure.closure(file)
@@ -130,6 +133,7 @@ def create(loaded: Loaded, device: str, warning: str = "") -> Run:
             "recipe": str(loaded.path.absolute()),
             "mirror": str(mirror) if mirror else "",
             "warning": warning,
+            "device": requested or device,
             "created": time.time(),
             "processor": devices.processor(),
             "versions": _versions(),
@@ -186,6 +190,7 @@ def launch(run: Run, *, anyway: bool = False) -> str:
     if anyway:
         environment["DLWB_ANYWAY"] = "1"
     command = [sys.executable, "-P", "-m", "workbench.launch.supervisor", str(run.path.absolute()), str(offset)]
+    command += choose_device.allowed(run)
     done = _call([*logind.scope(), *command], environment)
     if done.returncode == 1 and done.stderr.startswith("Failed to"):  # systemd-run finds no bus, for example after `su`
         done = _call(command, environment)
@@ -199,7 +204,15 @@ def launch(run: Run, *, anyway: bool = False) -> str:
 
 
 def _call(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        cwd=paths.working_folder(),
+    )
 
 
 def _take_new_code(run: Run, attempt: int) -> None:

@@ -1,6 +1,6 @@
-"""The small process above each worker: `python -m workbench.launch.supervisor RUN CONTROL_OFFSET`. No torch, about 10 MB.
+"""The small process above each worker: `python -m workbench.launch.supervisor RUN CONTROL_OFFSET DEVICE…`. No torch, about 10 MB.
 
-It holds the run's lock, waits for the device (this is the queue), starts the worker, limits the size of its output, and writes
+It holds the run's lock, waits for the first free one of the devices, starts the worker, limits the size of its output, and writes
 how it ended, so that every ending has a named cause.
 """
 
@@ -18,9 +18,13 @@ import types
 from pathlib import Path
 from typing import Any
 
-from workbench import files
-from workbench.launch.devices import device_lock
+import msgspec
+
+from workbench import files, paths
+from workbench.launch.device_queue import DeviceQueue
+from workbench.launch.devices import CUDA_ORDER
 from workbench.problems import Problem, one_line
+from workbench.recipes.recipe import dump_recipe
 from workbench.runs import commands, lock
 from workbench.runs.run import Run
 from workbench.runs.state import attempts
@@ -29,27 +33,31 @@ OUTPUT_LIMIT = 4 << 20
 """Most bytes of output.log; then it is renamed to output.log.1, which replaces the previous one."""
 LOOK_EVERY, KILLS_EVERY = 0.5, 2.0
 """Seconds between two checks of the worker, and of the kernel's count of out-of-memory kills."""
+QUEUE_EVERY = 0.2
+"""Seconds between two looks for a free device."""
 EXIT_ROOM = 4096
 """Bytes reserved for exit.json at the start, so that the ending can be written even on a full disk."""
 
 
-class Ended(BaseException):
-    """SIGTERM arrived while there is no worker to forward it to."""
+class Ended(Exception):
+    """SIGTERM arrived while it waited for a device."""
 
 
-class Parent:
+class Supervisor:
     """One attempt at a run."""
 
-    def __init__(self, run: Run, offset: int, held: lock.Lock, attempt: int) -> None:
+    def __init__(self, run: Run, offset: int, devices: list[str], held: lock.Lock, attempt: int) -> None:
         self.run = run
         self.offset = offset
+        self.devices = devices
+        """Those that it may take, the best one first."""
         self.lock = held
         self.attempt = attempt
         self.worker: subprocess.Popen[bytes] | None = None
         self.device: lock.Lock | None = None
         self._kills = [_oom_kills()] * 2
         self._looked = time.monotonic()
-        self._queued = self._got_sigterm = False
+        self._got_sigterm = False
         signal.signal(signal.SIGTERM, self._on_sigterm)
         self.holder: dict[str, Any] = {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempt}
         self.holder.update(parent=_process(os.getpid()), state="queued")
@@ -83,32 +91,36 @@ class Parent:
         os.close(file)
 
     def _queue(self) -> None:
-        device = self.run.recipe().compute.device
-        if not device.startswith("cuda"):
+        recipe = self.run.recipe()
+        names = [name for name in self.devices or [recipe.compute.device] if name.startswith("cuda")]
+        if not names:
             return
-        path = Path(device_lock(device))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.device = lock.Lock.take(path)
-        if self.device is None:
-            self.holder["message"] = f"waiting for {device}"
-            self.lock.write(self.holder)
-            self._queued = True  # from here on SIGTERM ends the wait
-            if self._got_sigterm:
-                raise Ended
-            self.device = lock.Lock.take(path, wait=True)
-            self._queued = False
-        if self.device:
-            self.device.write({"run": self.run.id})
+        queue = DeviceQueue(names)
+        try:
+            while not (taken := queue.take()):
+                if not self.holder.get("message"):
+                    self.holder["message"] = f"waiting for {' or '.join(names)}"
+                    self.lock.write(self.holder)
+                if self._got_sigterm:
+                    raise Ended
+                time.sleep(QUEUE_EVERY)
+        finally:
+            queue.leave()
+        name, self.device = taken
+        self.device.write({"run": self.run.id, "host": lock.host(), "device": name})
+        if name != recipe.compute.device:
+            recipe = msgspec.structs.replace(recipe, compute=msgspec.structs.replace(recipe.compute, device=name))
+            files.write(self.run.path / "recipe.yaml", dump_recipe(recipe).encode(), sync=False)
 
     def _work(self) -> dict[str, Any]:
         report_end, report_start = os.pipe()
-        handed = {"DLWB_LOCK": self.lock.file, "DLWB_REPORT": report_start}
+        inherited = {"DLWB_LOCK": self.lock.file, "DLWB_REPORT": report_start}
         if self.device:
-            handed["DLWB_DEVICE_LOCK"] = self.device.file
+            inherited["DLWB_DEVICE_LOCK"] = self.device.file
         environment = {
-            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the order of NVML; by default CUDA numbers the fastest device first
             **os.environ,
-            **{name: str(file) for name, file in handed.items()},
+            **CUDA_ORDER,
+            **{name: str(file) for name, file in inherited.items()},
             "DLWB_CONTROL_OFFSET": str(self.offset),
             "PYTHONUNBUFFERED": "1",
             # NumPy's BLAS reads these once, when it is imported: 1 and 2 threads give different bits.
@@ -119,8 +131,9 @@ class Parent:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=tuple(handed.values()),
+            pass_fds=tuple(inherited.values()),
             env=environment,
+            cwd=paths.working_folder(),
         )
         # Only the worker keeps the writing end of the pipe.
         os.close(report_start)
@@ -196,10 +209,21 @@ class Parent:
             if self._asked_to("kill"):
                 return {**ending, "state": "stopped", "cause": "killed", "message": "Killed by a person."}
             if _oom_kills() > self._kills[0]:
-                smaller = "Use a smaller train.batch_size, or a machine with more memory."
-                return {**ending, "cause": "memory", "message": "Out of memory: the kernel killed it.", "hint": smaller}
+                return {**ending, "cause": "memory", **self._out_of_memory()}
         crashed = -code in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
         return {**ending, "cause": "signal", "message": f"{'Its worker crashed' if crashed else 'Killed from outside'}: {name}."}
+
+    def _out_of_memory(self) -> dict[str, str]:
+        """What the kernel's kill says about the run: before its first step no batch was the reason."""
+        holder = lock.content(self.run.lock)
+        if holder.get("state") == "starting":
+            moment = one_line(str(holder.get("message") or "starting"))
+            hint = "The batch size does not matter here: use less data, a smaller model, or a machine with more memory."
+            return {"message": f"Out of memory before its first step ({moment}): the kernel killed it.", "hint": hint}
+        return {
+            "message": "Out of memory: the kernel killed it.",
+            "hint": "Use a smaller train.batch_size, or a machine with more memory.",
+        }
 
     def _asked_to(self, verb: str) -> bool:
         return any(command.verb == verb for command in commands.commands(commands.part(self.run.control, self.offset)))
@@ -208,8 +232,6 @@ class Parent:
         self._got_sigterm = True
         if self.worker is not None:
             self.worker.send_signal(signal.SIGTERM)
-        elif self._queued:
-            raise Ended
 
 
 def _process(pid: int) -> dict[str, int]:
@@ -238,7 +260,7 @@ def _keep_room(file: Path) -> None:
 
 def main(words: list[str]) -> int:
     """Fork; the child takes the lock, reports that, and supervises the run. Exit code 3: the lock is held; 4: this is not a run."""
-    run, offset = Run(Path(words[0])), int(words[1])
+    run, offset, devices = Run(Path(words[0])), int(words[1]), words[2:]
     ready, signal_ready = os.pipe()
     if os.fork():
         os.close(signal_ready)
@@ -258,18 +280,18 @@ def main(words: list[str]) -> int:
         os.write(signal_ready, b"\x03")
         return 3
     before = attempts(run)
-    parent = Parent(run, offset, held, before + 1)
+    supervisor = Supervisor(run, offset, devices, held, before + 1)
     try:
         _keep_room(run.path / "exit.json")
     except OSError:
-        held.write({**parent.holder, "attempt": before})  # this attempt never started
+        held.write({**supervisor.holder, "attempt": before})  # this attempt never started
         raise
     os.write(signal_ready, b"\x00")
     os.close(signal_ready)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
-    parent.watch()
+    supervisor.watch()
     return 0
 
 

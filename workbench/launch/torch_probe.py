@@ -17,6 +17,9 @@ from workbench.runs import lock
 PATIENCE = 120.0
 """Seconds: the first import of torch from a network disk takes a minute."""
 
+FOREVER = "no kernel image"
+"""A part of CUDA's message for a card that a build has no code for (cudaErrorNoKernelImageForDevice)."""
+
 _ASK = """
 import json, sys, warnings
 report = {}
@@ -28,11 +31,19 @@ try:
         try:
             torch.cuda.init()
             report["count"] = torch.cuda.device_count()
-            report["works"] = torch.cuda.is_available()
-            if report["works"]:
-                (torch.ones(8, device="cuda") * 2).sum().item()
+            report["works"], report["refused"] = False, {}
+            for number in range(report["count"]):
+                try:
+                    (torch.ones(8, device=f"cuda:{number}") * 2).sum().item()
+                    report["works"] = True
+                except Exception as error:
+                    if "out of memory" in str(error):
+                        report["works"] = True
+                    else:
+                        report["refused"][f"cuda:{number}"] = str(error)
+                        report.setdefault("reason", str(error))
         except Exception as error:
-            report.update(works="out of memory" in str(error), reason=str(error))
+            report.update(works=False, reason=str(error))
     report.setdefault("reason", " ".join(str(warning.message) for warning in heard if "CUDA" in str(warning.message)))
 except Exception as error:
     report["error"] = f"{type(error).__name__}: {error}"
@@ -49,8 +60,10 @@ class Torch(msgspec.Struct, frozen=True):
     """The CUDA version that it was built with, `12.8`; empty for none."""
     hip: str = ""
     works: bool = False
-    """Whether a computation on the first CUDA device succeeded."""
+    """Whether a computation on a CUDA device succeeded."""
     count: int = 0
+    refused: dict[str, str] = {}
+    """The devices on which it did not, `cuda:1`, with torch's own message: a card that this build has no code for."""
     reason: str = ""
     """Why not: torch's own message."""
     error: str = ""
@@ -75,8 +88,9 @@ def torch(*, fresh: bool = False) -> Torch:
             pass
     build = ask()
     driver = devices.driver()
-    # Success and a build that cannot match the driver stay true until the next boot.
-    lasts = build.works or not build.cuda or newer(build.cuda, driver.cuda)
+    # Success, a card without code in this build, and a build that cannot match the driver stay true until the next boot.
+    lasts = build.works and all(FOREVER in reason for reason in build.refused.values())
+    lasts = lasts or not build.cuda or newer(build.cuda, driver.cuda)
     if lasts and not build.error:  # any other failure may be temporary, so it is not cached
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +105,7 @@ def _key() -> str:
         version = metadata.version("torch")
     except metadata.PackageNotFoundError:
         version = ""
-    # Both change which libraries and devices torch finds.
+    # They change which libraries and devices torch finds.
     surroundings = [os.environ.get(name, "") for name in ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")]
     words = [lock.host(), lock.boot_id(), sys.executable, version, devices.driver().version, *surroundings]
     return hashlib.sha256("\0".join(words).encode("utf-8", "replace")).hexdigest()
@@ -100,8 +114,17 @@ def _key() -> str:
 def ask() -> Torch:
     """Ask torch now."""
     command = [sys.executable, "-P", "-c", _ASK]
+    environment = {**os.environ, **devices.CUDA_ORDER}
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+            env=environment,
+            cwd=paths.working_folder(),
+        )
     except subprocess.TimeoutExpired:
         return Torch(error=f"the import took longer than {PATIENCE:.0f} s")
     try:
@@ -109,11 +132,15 @@ def ask() -> Torch:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         return Torch(error=one_line(last, 300) or f"its process ended with exit code {done.returncode}")
-    return msgspec.structs.replace(parsed, reason=one_line(parsed.reason, 300), error=one_line(parsed.error, 300))
+    refused = {name: one_line(reason, 300) for name, reason in parsed.refused.items()}
+    return msgspec.structs.replace(parsed, refused=refused, reason=one_line(parsed.reason, 300), error=one_line(parsed.error, 300))
 
 
-def refusal(build: Torch, driver: Driver) -> Problem | None:
-    """Why torch cannot use the driver's GPU, and how to fix it; None where it can, or where this is not known."""
+def refusal(build: Torch, driver: Driver, device: str = "") -> Problem | None:
+    """Why torch cannot use any GPU of the driver, or this one, and how to fix it; None where it can, or where this is not known."""
+    if build.works and device in build.refused:
+        message = f"torch {build.version} cannot use {device}: {build.refused[device]}."
+        return Problem(message, "Use another device: `dlwb doctor` lists them.", cause="device")
     if build.works or build.error:
         return None
     if not build.cuda:

@@ -101,7 +101,14 @@ def run_describe(project: str | Path) -> ProjectSchema:
         raise Problem(f"{one_line(name)} is not trusted, so it was not run.", f"`dlwb trust {one_line(name)}` if you know what it does.")
     command = [sys.executable, "-P", "-m", "workbench.training.describe", name]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+            cwd=paths.working_folder(),
+        )
     except subprocess.TimeoutExpired:
         raise Problem(f"{one_line(name)} did not describe itself within {PATIENCE} s.", "Does it do work when it is imported?") from None
     if done.returncode:

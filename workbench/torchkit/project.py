@@ -31,7 +31,10 @@ class TorchProject(TorchResumable, Project):
         name = compute.device
         if name.startswith("cuda"):
             _insist(name)
-        self.device = torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        # With a number always: torch.cuda.set_device refuses a device without one.
+        self.device = torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
         # They are of this machine and this attempt, and belong to no checkpoint.
         self._base |= {"device", "_proved"}
 

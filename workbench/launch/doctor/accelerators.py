@@ -20,12 +20,13 @@ def look() -> list[Finding]:
     """Run these checks; torch is asked again, not read from the cache."""
     build, driver = torch_probe.torch(fresh=True), devices.driver()
     usable = devices.accelerators()
-    findings = [python(sys.version_info[:3]), torch(build)]
+    findings: list[Finding | None] = [python(sys.version_info[:3]), torch(build)]
     vision = installed("torchvision")
     if not vision:
         text = "torchvision is not installed; recipes with its networks or data sets need it."
         findings.append(Finding("torchvision", "warn", text, "pip install torchvision, in the version that goes with torch."))
     findings += [gpu(build, driver, usable, os.environ), *[memory(device) for device in usable]]
+    findings += [card(build, driver, device) for device in usable] + [order(driver, os.environ)]
     if usable and not os.environ.get("SLURM_JOB_ID") and shutil.which("sinfo"):
         text = "This machine has Slurm, and dlwb does not run inside a job: a login node's GPU is not meant for training."
         findings.append(Finding("slurm", "warn", text, ASK))
@@ -91,6 +92,24 @@ def gpu(build: Torch, driver: Driver, usable: list[Device], environment: Mapping
     hidden = driver.count - len(usable)
     text = f"{len(usable)} × {usable[0].title}, driver {driver.version}, CUDA up to {driver.cuda}"
     return Finding("gpu", "ok", text + (f"; CUDA_VISIBLE_DEVICES hides {hidden} more." if hidden > 0 else "."))
+
+
+def card(build: Torch, driver: Driver, device: Device) -> Finding | None:
+    """Whether torch can use this one of several GPUs; None where it can, or where it can use none."""
+    problem = torch_probe.refusal(build, driver, device.name) if build.works else None
+    if problem is None:
+        return None
+    hint = f"Runs pass it over. A build of torch with code for a {device.title} can use it: pytorch.org, Get Started."
+    return Finding(device.name, "warn", f"{device.title}: {problem.message}", hint)
+
+
+def order(driver: Driver, environment: Mapping[str, str]) -> Finding | None:
+    """Whether a person numbers the GPUs in another order than this program, which counts as nvidia-smi does."""
+    wish = environment.get("CUDA_DEVICE_ORDER", "")
+    if driver.count < 2 or not wish or wish == devices.CUDA_ORDER["CUDA_DEVICE_ORDER"]:
+        return None
+    text = f"CUDA_DEVICE_ORDER={wish!r} is not used: cuda:N, and the numbers in CUDA_VISIBLE_DEVICES, count as nvidia-smi does."
+    return Finding("order", "warn", text, "unset CUDA_DEVICE_ORDER, or export CUDA_DEVICE_ORDER=PCI_BUS_ID.")
 
 
 def _elsewhere(environment: Mapping[str, str]) -> str:

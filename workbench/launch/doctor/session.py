@@ -1,10 +1,11 @@
-"""Checks of what may end a run or slow it down: logind at logout, limits of memory and processors, the clock."""
+"""Checks of what may end a run or slow it down: a deleted folder, logind at logout, limits of memory and processors, the clock."""
 
 import os
 import resource
 import time
 from pathlib import Path
 
+from workbench import paths
 from workbench.formatting import gib
 from workbench.launch import logind
 from workbench.launch.doctor.finding import Finding
@@ -17,7 +18,15 @@ ENOUGH = 4 * GIB
 def look() -> list[Finding]:
     """Run these checks."""
     root = Path("/")
-    return [finding for finding in (logout(root), memory(root), processors(root), clock(time.time())) if finding]
+    return [finding for finding in (folder(), logout(root), memory(root), processors(root), clock(time.time())) if finding]
+
+
+def folder() -> Finding | None:
+    """Whether the working directory is still there: without it torch does not find its own libraries."""
+    if paths.working_folder() is None:
+        return None
+    text = "The folder in which this shell stands was deleted or replaced; runs start in another one."
+    return Finding("folder", "warn", text, 'cd "$PWD" where it is there again, else cd to another folder.')
 
 
 def logout(root: Path) -> Finding:

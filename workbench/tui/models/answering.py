@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from workbench import paths
 from workbench.problems import Problem, cleaned
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Answering:
             # Warnings of libraries would draw over the screen; problems come as answers.
             stderr=asyncio.subprocess.DEVNULL,
             env=environment,
+            cwd=paths.working_folder(),
             limit=LONGEST,
         )
         while "doing" in (reply := await self._read()):

@@ -1,6 +1,6 @@
 """What a start would mean on this machine: device, time, memory and warnings. Pure functions, except `look`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ class Machine(NamedTuple):
     driver: Driver = Driver()
     torch: Problem | None = None
     """Why torch cannot use the GPU."""
+    refused: Mapping[str, str] = {}
+    """The GPUs that it cannot use beside others that it can, with its reasons."""
     findings: tuple[Finding, ...] = ()
     """Other findings of the doctor that matter for a start."""
     whole: bool = False
@@ -44,11 +46,13 @@ def look(before: Machine | None = None) -> Machine:
         return Machine(all_devices, driver)
     if before.whole:
         return before._replace(devices=all_devices, driver=driver)
-    problem = torch_probe.refusal(torch_probe.torch(), driver) if len(all_devices) > 1 else None
+    build = torch_probe.torch() if len(all_devices) > 1 else torch_probe.Torch(works=True)
+    problem = torch_probe.refusal(build, driver)
     # Before the first run the home folder is not there; its disk is that of the nearest parent.
     folder = next(parent for parent in (paths.home(), *paths.home().parents) if parent.exists())
     findings = (disks.room(folder), session.logout(Path("/")))
-    return Machine(all_devices, driver, problem, tuple(finding for finding in findings if finding.level in ("warn", "bad")), True)
+    bad = tuple(finding for finding in findings if finding.level in ("warn", "bad"))
+    return Machine(all_devices, driver, problem, build.refused if build.works else {}, bad, True)
 
 
 def outlook(loaded: Loaded, machine: Machine, past: Sequence[Past]) -> Outlook:
@@ -59,7 +63,7 @@ def outlook(loaded: Loaded, machine: Machine, past: Sequence[Past]) -> Outlook:
     # `devices()` always ends with the CPU.
     cpu = machine.devices[-1]
     warnings: list[tuple[str, bool]] = []
-    accelerators = machine.devices[:-1]
+    accelerators = [device for device in machine.devices[:-1] if device.name not in machine.refused or device.name == wanted]
     try:
         # The same function as the start itself uses, so that the form promises what happens.
         name = choose_device.best_device(kinds, wanted, accelerators)
@@ -74,9 +78,13 @@ def outlook(loaded: Loaded, machine: Machine, past: Sequence[Past]) -> Outlook:
     elif "cuda" in kinds and wanted == "auto" and machine.driver.error:
         text = f"This run would train on the CPU: an NVIDIA driver is installed, but it does not answer ({machine.driver.error})."
         warnings.append((f"{text} {choose_device.BROKEN_DRIVER}", True))
+    if name in machine.refused:
+        warnings.append((f"torch cannot use {name}: {machine.refused[name]}. Use another device.", True))
     device = next(machine_device for machine_device in machine.devices if machine_device.name == name)
     if device.busy:
-        warnings.append((f"{device.name} is in use by {device.run or 'another run'}: this run would wait until that one ends.", False))
+        holder = f"{device.name} is in use by {device.run or 'another run'}: this run would wait until that one ends."
+        every = f"All {len(accelerators)} GPUs are in use by runs: this run would wait for the first one that is free."
+        warnings.append((every if wanted in choose_device.ANY and len(accelerators) > 1 else holder, False))
     elif full := estimate.crowded(loaded.recipe, device, past, live):
         warnings.append((full, True))
     warnings += [(f"{finding.text} {finding.mend}".strip(), finding.level == "bad") for finding in machine.findings]

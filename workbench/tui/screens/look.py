@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.strip import Strip
 
-from workbench import preparation
+from workbench import paths, preparation
 from workbench.events import Images, Table, Tagged, Text, decode
 from workbench.problems import clean, one_line
 from workbench.tui import keys
@@ -90,7 +90,9 @@ class LookScreen(KeyScreen):
         """Run the reader's process and take its lines. Runs in a thread."""
         # A process of its own: readers of data sets may need torch, which this program never imports.
         command = [sys.executable, "-m", "workbench.training.preview_data", self.reference]
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=paths.working_folder()
+        ) as process:
             self._process = process
             assert process.stdout
             while line := process.stdout.readline(LINE_LIMIT):
