@@ -78,11 +78,16 @@ def test_a_persons_own_files(tmp_path: Path) -> None:
     assert isinstance(classes, Table) and sorted(classes.rows) == [["blue", 3], ["red", 3]]
     assert isinstance(samples, Images) and samples.captions == ["blue", "red"] * 3
     table = tmp_path / "own.csv"
-    table.write_text('name;"size";kind\n"a; b";1.5;x\n\x1b[31mc;nan;y\n')
+    table.write_text('name;"size";kind\n"a; b";1.5;x\n\x1b[31mc;2;y\n')
     _, rows = look(str(table))
     assert isinstance(rows, Table) and rows.rows[0] == ["a; b", 1.5, "x"] and rows.rows[1][0] == "c"
+    table.write_text("name;size;ward\na;1.234,5;1_2\nb;2,5;1_3\n")
+    columns, rows = look(str(table))
+    assert isinstance(columns, Table) and columns.rows[1][4] == "decimal comma, thousands by .; 2 different"
+    assert columns.rows[2][4] == "line 2 is '1_2': a code, or a number?; 2 different"
+    assert isinstance(rows, Table) and rows.rows[0] == ["a", 1234.5, "1_2"]
     table.write_text("a,b\n1\n")
-    with pytest.raises(Problem, match=r"Row 1 of own\.csv has 1 fields, where 2 are right"):
+    with pytest.raises(Problem, match=r"own\.csv, line 2: 1 fields, where the first line names 2"):
         list(look(str(table)))
     table.write_text("")
     with pytest.raises(Problem, match="is empty"):

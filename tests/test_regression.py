@@ -187,7 +187,9 @@ def test_what_is_no_bmi_is_refused(mirror: Any, inputs: Any) -> None:
         built().predict(inputs)
 
 
-@pytest.mark.parametrize("line", ["Chad,nan,21", "Chad,50", "Chad,50,21,1", "Chad,fifty,21", ",50,21", "Chad,50,-1", "", "\x1b[2J,1,x"])
+@pytest.mark.parametrize(
+    "line", ["Chad,nan,21", "Chad,50", "Chad,50,21,1", "Chad,fifty,21", ",50,21", "Chad,50,-1", "Chad,5_0,21", "Chad,50,inf", "\x1b[2J,1,x"]
+)
 def test_a_wrong_line_is_named(tmp_path: Path, line: str) -> None:
     file = tmp_path / "bmi.csv"
     file.write_text(f"Country,Life expectancy,BMI\nPeru,77.3,24.77\n{line}\nCuba,78.5,25.5\n")

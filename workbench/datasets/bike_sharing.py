@@ -1,6 +1,5 @@
 """Hourly bike rentals in Washington DC: reads hour.csv strictly and prepares it as the course does."""
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from workbench import preparation
+from workbench.datasets import csv_rows, own_file
+from workbench.datasets.number_notation import plain
 from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem, one_line
 
@@ -19,6 +21,7 @@ SCALED = ["temp", "hum", "windspeed"]
 ONE_HOT = {"season": range(1, 5), "weathersit": range(1, 5), "mnth": range(1, 13), "hr": range(24), "weekday": range(7)}
 NEEDED = ["dteday", "cnt", *PLAIN, *SCALED, *ONE_HOT, *RAW]
 
+LIMIT = 20_000_000
 WINDOW = 21
 TEST, VALID = WINDOW * 24, 60 * 24
 """Rows of the last 21 days, and of the 60 days before them. Where hours are missing, both start a little earlier."""
@@ -113,34 +116,29 @@ def parse(path: Path) -> dict[str, np.ndarray]:
 
     Raises Problem with the line where a column, a field or a number is missing or wrong.
     """
+    file = one_line(str(path))
+    table = csv_rows.read(own_file.text(path, LIMIT), file, ",").rows
+    header = table[0].fields if table else []
+    missing = [name for name in NEEDED if name not in header]
+    if missing:
+        raise Problem(f"{file} has no column {missing[0]!r} in its first line.", "", "data")
+    places = [header.index(name) for name in NEEDED]
     rows: list[list[float]] = []
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            reader = csv.reader(stream)
-            header = next(reader, [])
-            missing = [name for name in NEEDED if name not in header]
-            if missing:
-                raise Problem(f"{path} has no column {missing[0]!r} in its first line.", "", "data")
-            places = [header.index(name) for name in NEEDED]
-            for row in reader:
-                where = f"{path}, line {reader.line_num}"
-                if len(row) != len(header):
-                    raise Problem(f"{where}: {len(row)} fields, where the first line names {len(header)}.", "", "data")
-                rows.append([_number(name, row[place], where) for name, place in zip(NEEDED, places, strict=True)])
-    except UnicodeDecodeError:
-        raise Problem(f"{path} is not a text file.", "", "data") from None
-    except csv.Error as error:
-        raise Problem(f"{path}, line {reader.line_num}: {error}.", "", "data") from None
-    except OSError as error:
-        raise Problem(f"{path} cannot be read: {error.strerror}.", "", "data") from None
+    for line, row in table[1:]:
+        where = f"{file}, line {line}"
+        if len(row) != len(header):
+            raise Problem(f"{where}: {len(row)} fields, where the first line names {len(header)}.", "", "data")
+        rows.append([_number(name, row[place], where) for name, place in zip(NEEDED, places, strict=True)])
+    unused = ", ".join(name for name in header if name not in NEEDED)
+    preparation.found(path.name, f"{len(rows):,} hours, {len(header)} columns", f"{len(rows):,} hours, {len(NEEDED)} columns", unused)
     if len(rows) <= TEST + VALID + 168:
-        raise Problem(f"{path} has {len(rows):,} hours, too few to train on.", "", "data")
+        raise Problem(f"{file} has {len(rows):,} hours, too few to train on.", "", "data")
     return dict(zip(NEEDED, np.array(rows).T, strict=True))
 
 
 def _number(name: str, text: str, where: str) -> float:
     try:
-        value = float(date.fromisoformat(text).toordinal() if name == "dteday" else text)
+        value = float(date.fromisoformat(text).toordinal()) if name == "dteday" else plain(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

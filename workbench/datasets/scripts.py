@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from workbench import preparation
 from workbench.datasets import own_file
 from workbench.datasets.store.fetch import fetch
 
@@ -81,9 +82,16 @@ def read(name: str, folder: Path) -> Script:
     """`seinfeld`, `simpsons`, or the path of a text file, from the recipe's `folder`; Problem (cause "data") where it can't be used."""
     if name in NAMES:
         (path,) = fetch(name).values()
-        return script(own_file.text(path, LIMIT)[NOTICE:], "")
-    path = own_file.find(name, folder)
-    return script(own_file.text(path, LIMIT), path.name)
+        text = own_file.text(path, LIMIT)
+        data, cut = script(text[NOTICE:], ""), f"its first {NOTICE} characters, as in the course"
+    else:
+        path = own_file.find(name, folder)
+        text = own_file.text(path, LIMIT)
+        data, cut = script(text, path.name), ""
+    preparation.found(
+        data.variant or name, f"{len(text):,} characters", f"{len(data.codes):,} words, {len(data.words):,} different ones", cut
+    )
+    return data
 
 
 def words(text: str) -> list[str]:

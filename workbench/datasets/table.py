@@ -100,7 +100,7 @@ def read(name: str, columns: Columns, positive: str, folder: Path) -> ClassTable
     """
     variant, shown = "", name
     if name == "breast-cancer":
-        fields = _breast_cancer()
+        fields = breast_cancer()
         positive = positive or ("malignant" if columns.target == "target" else "")
     else:
         ours = name == "student-admissions"
@@ -241,7 +241,8 @@ def prepared(raw: np.ndarray, names: list[str], answers: list[str], positive: st
     return ClassTable(first, second, third, classes, names, mean, scale, variant)
 
 
-def _breast_cancer() -> Fields:
+def breast_cancer() -> Fields:
+    """scikit-learn's table as text."""
     from sklearn.datasets import load_breast_cancer
 
     dataset = load_breast_cancer()

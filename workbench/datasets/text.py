@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from workbench import preparation
 from workbench.datasets import own_file
 from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem
@@ -38,11 +39,15 @@ def read(name: str, folder: Path) -> Characters:
     """`anna`, `python`, or the path of a text file, from the recipe's `folder`; Problem (cause "data") where it can't be used."""
     if name == "anna":
         (path,) = fetch("anna").values()
-        return characters(own_file.text(path, LIMIT), "")
-    if name == "python":
-        return characters(python_source(), f"Python {platform.python_version()}'s source")
-    path = own_file.find(name, folder)
-    return characters(own_file.text(path, LIMIT), path.name)
+        data = characters(own_file.text(path, LIMIT), "")
+    elif name == "python":
+        data = characters(python_source(), f"Python {platform.python_version()}'s source")
+    else:
+        path = own_file.find(name, folder)
+        data = characters(own_file.text(path, LIMIT), path.name)
+    used = f"{len(data.codes):,} characters, {len(data.symbols):,} different ones"
+    preparation.found(data.variant or name, f"{len(data.codes):,} characters", used)
+    return data
 
 
 def characters(text: str, variant: str) -> Characters:

@@ -4,8 +4,8 @@ What needs a reader of its own is read by it; everything else, a person's own fi
 """
 
 import contextlib
-import csv
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +15,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from workbench.datasets import faces, folder, images, own_file, photos
+from workbench.datasets import csv_rows, faces, folder, images, own_file, photos
 from workbench.datasets.class_folders import level
 from workbench.datasets.labelled_images import ImageData
+from workbench.datasets.number_notation import GAPS, plain, read_columns
 from workbench.datasets.pictures import ENDINGS, Background, read_picture
 from workbench.datasets.store.catalog import find
 from workbench.datasets.store.fetch import fetch
 from workbench.datasets.store.stored import named
+from workbench.datasets.table import Fields, breast_cancer, parse
 from workbench.events import Event, Images, Table, Text
 from workbench.formatting import number, size
 from workbench.problems import Problem, one_line
@@ -80,12 +82,7 @@ def look(reference: str, about: Own = Own()) -> Iterator[Event]:
     if name in ("digits", "mnist", "fashion-mnist"):
         yield from labelled(images.read(name))
     elif name == "breast-cancer":
-        from sklearn.datasets import load_breast_cancer
-
-        cancer = load_breast_cancer()
-        names = [str(name) for name in cancer.feature_names]
-        rows = [[*map(str, values), str(cancer.target_names[label])] for values, label in zip(cancer.data, cancer.target, strict=True)]
-        yield from table([*names, "diagnosis"], rows)
+        yield from table(breast_cancer())
     elif name == "python-source":
         from workbench.datasets.text import python_source
 
@@ -139,10 +136,7 @@ def files(paths: Mapping[str, Path]) -> Iterator[Event]:
         if path.is_dir():
             yield from unlabelled(path)
         elif ending == ".csv":
-            rows = _rows(path)
-            # A first row with a number in it is data, and the columns have no names.
-            header = rows.pop(0) if not any(map(_is_number, rows[0])) else [str(place) for place in range(1, len(rows[0]) + 1)]
-            yield from table([one_line(name, 40) for name in header], rows, key)
+            yield from table(_fields(path), key)
         elif ending == ".txt":
             yield from text(key, own_file.text(path, TEXT_LIMIT))
         elif ending == ".pth":
@@ -207,46 +201,46 @@ def _squares(tag: str, opened: Sequence[Image.Image], captions: Sequence[str]) -
     return pictures(tag, np.stack(squares).transpose(0, 3, 1, 2).astype(np.float32) / 255, captions)
 
 
-def _rows(path: Path) -> list[list[str]]:
-    lines = own_file.text(path, TEXT_LIMIT).split("\n")
-    try:
-        # The delimiter is what the first line has most of: tables with decimal commas have semicolons.
-        rows = [row for row in csv.reader(lines, delimiter=max(",;\t", key=lines[0].count)) if row]
-    except csv.Error as error:
-        raise Problem(f"{one_line(path.name)} cannot be read as a table: {error}.", "", "data") from None
-    if not rows:
-        raise Problem(f"{one_line(path.name)} is empty.", "", "data")
-    return rows
+def _fields(path: Path) -> Fields:
+    """A table as training reads it; one whose first row has a number in it has no names for its columns."""
+    name = one_line(path.name)
+    read = csv_rows.read(own_file.text(path, TEXT_LIMIT), name)
+    if read.rows and any(not math.isnan(plain(field)) for field in read.rows[0].fields):
+        places = [str(place) for place in range(1, len(read.rows[0].fields) + 1)]
+        read = replace(read, rows=[csv_rows.Row(0, places), *read.rows])
+    return parse(read, name)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], name: str = "rows") -> Iterator[Event]:
-    """Rows of a table: what each column holds, and the first rows."""
-    width = len(header)
-    wrong = next((place for place, row in enumerate(rows, 1) if len(row) != width), None)
-    if wrong:
-        raise Problem(f"Row {wrong} of {one_line(name)} has {len(rows[wrong - 1])} fields, where {width} are right.", "", "data")
+def table(fields: Fields, name: str = "rows") -> Iterator[Event]:
+    """What each column of a table holds and how it reads, and the first rows."""
+    readings = read_columns(fields.columns, fields.separator, gaps={"", *GAPS})
     about: list[list[str | float]] = []
-    for place, column in enumerate(header):
-        fields = [row[place] for row in rows]
-        different = Counter(fields)
-        first = ", ".join(one_line(field, 20) for field in fields[:3])
+    for column, cells in fields.columns.items():
+        different, reading = Counter(cells), readings[column]
+        first = ", ".join(one_line(cell, 20) for cell in cells[:3])
         counted = f"{len(different):,} different"
         # Few values, each several times on average, are categories; few values of a short column are not.
-        if len(different) <= COUNTED and len(different) * 4 < len(fields):
+        if len(different) <= COUNTED and len(different) * 4 < len(cells):
             counted = ", ".join(f"{one_line(value, 20)}: {times:,}" for value, times in sorted(different.items(), key=_by_value))
         summary = ["", "", ""]
-        if fields and all(map(_is_number, fields)):
-            values = np.array(fields, float)
-            summary = [number(float(value)) for value in (values.min(), values.mean(), values.max())]
-        about.append([column, *summary, counted, first])
-    yield Table(tag=f"{name} columns", columns=["column", "least", "mean", "most", f"values of {len(rows):,}", "first"], rows=about)
-    if width <= WIDE:
-        shown: list[list[str | float]] = [[float(cell) if _is_number(cell) else one_line(cell, 40) for cell in row] for row in rows[:ROWS]]
-        yield Table(tag=f"{name} rows", columns=list(header), rows=shown)
+        if reading.values is not None:
+            summary = [number(float(value)) for value in (reading.values.min(), reading.values.mean(), reading.values.max())]
+        doubt = f"line {fields.lines[reading.place]} {reading.doubt}" if reading.doubt else ""
+        about.append([one_line(column, 40), *summary, "; ".join(filter(None, (reading.notation, doubt, counted))), first])
+    rows = len(fields.lines)
+    yield Table(tag=f"{name} columns", columns=["column", "least", "mean", "most", f"values of {rows:,}", "first"], rows=about)
+    if len(fields.columns) <= WIDE:
+        columns: list[list[str | float]] = [
+            [one_line(cell, 40) for cell in cells[:ROWS]] if (values := readings[column].values) is None else values[:ROWS].tolist()
+            for column, cells in fields.columns.items()
+        ]
+        shown = [list(row) for row in zip(*columns, strict=True)]
+        yield Table(tag=f"{name} rows", columns=[one_line(column, 40) for column in fields.columns], rows=shown)
 
 
 def _by_value(counted: tuple[str, int]) -> tuple[float, str]:
-    return (float(counted[0]) if _is_number(counted[0]) else 0.0, counted[0])
+    value = plain(counted[0])
+    return (0.0 if math.isnan(value) else value, counted[0])
 
 
 def text(name: str, content: str) -> Iterator[Event]:
@@ -281,11 +275,3 @@ def weights(path: Path) -> Table:
     except Exception:  # as many kinds of error as there are ways to be damaged
         raise Problem(f"{one_line(path.name)} is damaged, or holds something else than weights.", "", "data") from None
     return Table(tag="tensors", columns=["tensor", "shape", "numbers"], rows=[["all", "", sum(float(row[2]) for row in rows)], *rows])
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
