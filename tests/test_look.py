@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from workbench.datasets import folder
 from workbench.events import Images, Table, Text
+from workbench.preparation import listening
 from workbench.problems import Problem
-from workbench.training.preview import look
+from workbench.training.preview import Own, look
 
 
 def looked(reference: str) -> tuple[int, list[dict[str, Any]]]:
@@ -23,11 +25,13 @@ def looked(reference: str) -> tuple[int, list[dict[str, Any]]]:
 
 
 def test_digits_need_no_download() -> None:
-    code, (first, sizes, classes, samples) = looked("digits")
+    code, (first, sizes, classes, samples, found) = looked("digits")
     assert code == 0 and first == {"ok": True, "title": "Optical recognition of handwritten digits (UCI), the test part"}
     assert sizes["rows"] == [["train", 1078, 10], ["valid", 359, 10], ["test", 360, 10]]
     assert sum(row[1] for row in classes["rows"]) == 1078 and [row[0] for row in classes["rows"]] == list("0123456789")
     assert sorted(samples["captions"][:10]) == [str(digit) for digit in range(10)]
+    used = "1,078 to train, 359 for validation, 360 for the test"
+    assert found["tag"] == "data/found" and found["rows"] == [["digits", "1,797 pictures of 10 classes", used, ""]]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +99,55 @@ def test_a_persons_own_files(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(Problem, match="has no pictures"):
         list(look(str(tmp_path / "none")))
+    (tmp_path / "pictures" / "extra").mkdir()
+    with pytest.raises(Problem, match="no different pictures of the class extra"):
+        list(look(str(tmp_path / "pictures")))
     (tmp_path / "bad.pth").write_bytes(b"no weights")
     with pytest.raises(Problem, match="damaged"):
         list(look(str(tmp_path / "bad.pth")))
+
+
+def pictures(root: Path) -> Path:
+    """Two classes in train/ and val/, a file that is none of them, and transparent grounds."""
+    for part, number in (("train", 10), ("val", 5)):
+        for kind, colour in (("red", "#f00"), ("blue", "#00f")):
+            (root / part / kind).mkdir(parents=True)
+            for place in range(number):
+                picture = Image.new("RGBA", (20, 20))
+                picture.paste(colour, (place, 0, 20, 20))
+                picture.save(root / part / kind / f"{place}.png")
+    (root / "readme.txt").write_text("x")
+    return root
+
+
+def test_a_preview_says_of_a_folder_what_a_run_will_do_with_it(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "own")
+    with listening() as told:
+        folder.read(root, 32)
+    code, lines = looked(str(root))
+    (found,) = [line for line in lines if line.get("tag") == "data/found"]
+    assert code == 0 and found["rows"] == told.rows and len(told.rows) == 5
+    assert [line["rows"] for line in lines if line.get("tag") == "sizes"] == [[["train", 20, 2], ["valid", 10, 2]]]
+
+
+def test_a_preview_refuses_what_a_run_refuses(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "own")
+    (root / "val").rename(root / "extra")
+    code, lines = looked(str(root))
+    assert code == 1 and "has pictures in extra/ beside train/" in lines[-1]["message"]
+    (root / "extra").rename(root / "dev")
+    (root / "train" / "red" / "0.png").write_bytes(b"none")
+    code, lines = looked(str(root))
+    assert code == 1 and "red/0.png is neither a PNG nor a JPEG picture" in lines[-1]["message"]
+    assert ["cannot be used", "", "", "train/red/0.png is neither a PNG nor a JPEG picture"] in lines[-2]["rows"]
+
+
+def test_pictures_without_classes_are_looked_at_as_the_gan_reads_them(tmp_path: Path) -> None:
+    for place in range(100):
+        Image.new("L", (8, 8), place).save(tmp_path / f"{place}.png")
+    (sizes, samples) = look(str(tmp_path))
+    assert isinstance(sizes, Table) and sizes.rows == [["all", 100, 1]] and isinstance(samples, Images)
+    (tmp_path / "a").mkdir()
+    assert len(list(look(str(tmp_path), Own(labelled=False)))) == 2
+    with pytest.raises(Problem, match="has 1 folder of pictures"):
+        list(look(str(tmp_path)))
