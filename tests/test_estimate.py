@@ -25,15 +25,20 @@ RECIPE = Recipe(
 
 
 def past(
-    seconds: float = 100.0, device: str = "cpu", steps: int = 10_000, memory: float = 1.0, state: str = "finished", **train: int
+    seconds: float = 100.0,
+    device: str = "cpu",
+    steps: int = 10_000,
+    memory: float = 1.0,
+    state: str = "finished",
+    ready: tuple[float, str] = (0.0, "unknown"),
+    **train: int,
 ) -> Past:
     recipe = msgspec.structs.replace(RECIPE, train=msgspec.structs.replace(RECIPE.train, **train))
     meters = {"system/memory": memory} if device == "cpu" else {"system/gpu_memory_peak": memory - 0.5, "system/memory": 3.0}
     per_epoch = 64_000 // recipe.train.batch_size
     status = Status(state=state)
-    return Past(
-        recipe, Summary(size=1, step=steps, seconds=seconds, device=device, steps_per_epoch=per_epoch, memory=meters, status=status)
-    )
+    known = {"size": 1, "step": steps, "seconds": seconds, "device": device, "steps_per_epoch": per_epoch, "memory": meters}
+    return Past(recipe, Summary(**known, status=status, ready=ready[0], cache=ready[1]))
 
 
 def changed(**config: object) -> Recipe:
@@ -61,6 +66,30 @@ def test_another_length_batch_or_model_is_an_estimate() -> None:
         assert estimate.told(found)[0].startswith("about ")
     stopped = estimate.estimate(RECIPE, CPU, [past(50.0, steps=5000, state="stopped")])
     assert stopped.seconds == pytest.approx(100.0) and "estimate" in stopped.time_source
+
+
+COLD, WARM = past(1500.0, ready=(1400.0, "cold")), past(120.0, ready=(20.0, "warm"))
+PREPARED = {
+    "nothing is kept": ([past(120.0, ready=(20.0, ""))], "2:00 (1 run here)"),
+    "warm alone": ([WARM], "2:00 warm (1 run here)"),
+    "cold alone": ([COLD], "25:00 cold (1 run here)"),
+    "both": ([COLD, WARM, WARM], "2:00 warm, 25:00 cold (3 runs here)"),
+    "an older run says nothing beside them": ([WARM, past(900.0, ready=(800.0, "unknown"))], "2:00 warm (2 runs here)"),
+    "older runs alone": ([past(120.0, ready=(20.0, "unknown"))], "2:00 (1 run here)"),
+    "a part of the cache": ([past(700.0, ready=(600.0, "partly")), WARM], "2:00 warm (2 runs here)"),
+}
+
+
+@pytest.mark.parametrize("kind", PREPARED)
+def test_the_preparation_is_part_of_the_time_cold_and_warm_apart(kind: str) -> None:
+    runs, said = PREPARED[kind]
+    assert estimate.told(estimate.estimate(RECIPE, CPU, runs))[0] == said
+
+
+def test_a_longer_run_prepares_no_longer() -> None:
+    twice = estimate.estimate(batches(64, epochs=20), CPU, [COLD, WARM])
+    assert twice.seconds == pytest.approx(220.0) and twice.cold == pytest.approx(1600.0)
+    assert estimate.told(twice)[0] == "about 3:40 warm, 26:40 cold (an estimate, from its pace in 2 runs here)"
 
 
 def test_what_says_nothing_about_it() -> None:

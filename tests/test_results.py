@@ -45,7 +45,9 @@ def test_seeds_are_collected_read_again_and_averaged(line: Path, tmp_path: Path)
         history = folded(run)
         assert each.figures == {"test/loss": history.last("test/loss")}
         assert each.passed == {"test/loss": True} and each.steps == 400 and each.threads >= 1
-        assert 0 < each.seconds < history.seconds
+        # A project in NumPy that keeps nothing for its next run: each preparation is the same.
+        assert each.seconds > 0 and each.ready and each.cold is None
+        assert each.seconds + each.ready == pytest.approx(history.seconds, abs=0.01)
         assert each.versions["numpy"] and each.processor and each.load is not None and each.load >= 0
         assert not measured.stale([each], load_recipe(line))
     assert [measured.groups(found)] == [[found]]
@@ -102,10 +104,10 @@ def row(text: str, stem: str = "digits-mlp") -> str:
 
 def test_the_table_says_mean_range_bar_and_what_is_not_measured() -> None:
     text = measured.markdown([result(1, 0.96), result(2, 0.99)])
-    assert "0.9750 (0.9600 to 0.9900, 2 seeds) | ≥ 0.97 passed by 1 of 2 | 0:11 | CPU, 1 thread" in row(text)
+    assert "0.9750 (0.9600 to 0.9900, 2 seeds) | ≥ 0.97 passed by 1 of 2 | 0:11 + preparation | CPU, 1 thread" in row(text)
     assert "not measured" in row(text, "mnist-mlp")
     busy = [result(1, 0.96, seconds=200.0, cpu=50.0), result(2, 0.96, seconds=120.0, cpu=90.0), result(3, 0.96, seconds=4.0, cpu=0.0)]
-    assert "| 2:00 (CPU 1:44) |" in row(measured.markdown(busy))
+    assert "| 2:00 + preparation (CPU 1:44) |" in row(measured.markdown(busy))
     assert "missed" in row(measured.markdown([result(1, 0.96)]))
     assert "not judged" in row(measured.markdown([result(1, 0.96, variant="half of it")]))
 
@@ -129,3 +131,40 @@ def test_a_file_that_two_branches_wrote_is_named(tmp_path: Path) -> None:
     kept.write_bytes(b"[\n<<<<<<< HEAD\n" + msgspec.json.encode(result(1, 0.9)) + b"\n]\n")
     with pytest.raises(Problem, match="cannot be read"):
         measured.read(kept)
+
+
+TIMES = {
+    "not recorded": ([{}], "0:10 + preparation"),
+    "nothing is kept": ([{"ready": 3.0}], "0:13"),
+    "warm and cold": ([{"ready": 3.0, "cold": 1480.0}], "0:13 (24:50 cold)"),
+    "cold only": ([{"cold": 1480.0}], "24:50 cold"),
+    "each seed knows one": ([{"ready": 3.0}, {"cold": 1480.0}, {}], "0:13 (24:50 cold)"),
+}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_the_time_holds_the_preparation_cold_and_warm_said_apart(kind: str) -> None:
+    prepared, said = TIMES[kind]
+    seeds = [result(seed, 0.9, seconds=10.0, **more) for seed, more in enumerate(prepared)]
+    assert measured.whole_time(seeds) == said
+    assert f"| {said} |" in row(measured.markdown(seeds))
+
+
+def test_what_is_not_known_is_not_written_and_what_is_known_is_read_again(tmp_path: Path) -> None:
+    kept = tmp_path / "results.json"
+    measured.write([result(1, 0.9)], kept)
+    assert b"ready" not in kept.read_bytes() and b"cold" not in kept.read_bytes()
+    known = [result(1, 0.9, ready=3.0, cold=9.0), result(2, 0.9, ready=3.0)]
+    measured.write(known, kept)
+    assert measured.read(kept) == known
+
+
+def test_the_cold_time_stays_known_when_a_warm_run_of_the_same_seed_takes_its_place(line: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "results.json"
+    run = finished()
+    measured.collect([run.id], path=kept)
+    [first] = measured.read(kept)
+    measured.write([msgspec.structs.replace(first, run="2020-01-01_000000_line", ready=None, cold=77.0)], kept)
+    measured.collect([run.id], path=kept)
+    [both] = measured.read(kept)
+    assert (both.run, both.ready, both.cold) == (run.id, first.ready, 77.0)

@@ -40,6 +40,10 @@ class Estimate(NamedTuple):
     memory: float | None = None
     """Bytes: of the device, or of the host if the CPU trains."""
     memory_source: str = ""
+    cache: str = ""
+    """Whether `seconds` is the time with a `warm` cache, or a `cold` one; "" where the project keeps nothing for its next run."""
+    cold: float | None = None
+    """Seconds with a cold cache, where `seconds` is the time with a warm one."""
 
 
 def past_runs(stem: str) -> list[Past]:
@@ -61,9 +65,18 @@ def estimate(recipe: Recipe, device: Device, past: Sequence[Past], live: Sequenc
     """Time and memory of a recipe on a device, from past runs. `live` names settings that affect neither (learning rates)."""
     comparable = [run for run in past if run.summary.step and _place(run.summary.device) == _place(f"{device.name} {device.title}")]
     alike = [run for run in comparable if _alike(run.recipe, recipe, live)]
-    seconds, time_source = _time(recipe, alike, comparable)
+    seconds, time_source, runs = _time(recipe, alike, comparable)
     memory, memory_source = _memory(recipe, device, alike)
-    return Estimate(seconds, time_source, memory, memory_source)
+    warm, cold = _preparations(runs)
+    if seconds is None:
+        return Estimate(None, "", memory, memory_source)
+    if not warm:
+        # Neither is known: runs of older versions, and those that found a part of a cache, still say something.
+        ready = cold or [run.summary.ready for run in runs]
+        return Estimate(seconds + _middle(ready), time_source, memory, memory_source, cache="cold" if cold else "")
+    first_time = seconds + _middle(cold) if cold else None
+    cache = "warm" if cold or any(run.summary.cache == "warm" for run in runs) else ""
+    return Estimate(seconds + _middle(warm), time_source, memory, memory_source, cache, first_time)
 
 
 def elsewhere(stem: str) -> str:
@@ -78,8 +91,9 @@ def elsewhere(stem: str) -> str:
     if not results:
         return ""
     best = min(results, key=lambda result: result.seconds)
+    alike = [result for result in results if (result.device, result.processor) == (best.device, best.processor)]
     where = best.device.partition(" ")[2] or best.processor or best.device
-    return f"not known here; {formatting.duration(best.seconds)} on {where}"
+    return f"not known here; {measured.whole_time(alike)} on {where}"
 
 
 def _place(device: str) -> str:
@@ -115,32 +129,41 @@ def _steps(recipe: Recipe, like: Past) -> float:
     return recipe.train.steps or recipe.train.epochs * per_epoch
 
 
-def _time(recipe: Recipe, alike: list[Past], comparable: list[Past]) -> tuple[float | None, str]:
+def _preparations(runs: Sequence[Past]) -> tuple[list[float], list[float]]:
+    """Seconds before the first step: with a warm cache, or where nothing is kept; and with a cold one."""
+    warm = [run.summary.ready for run in runs if run.summary.cache in ("", "warm")]
+    return warm, [run.summary.ready for run in runs if run.summary.cache == "cold"]
+
+
+def _time(recipe: Recipe, alike: list[Past], comparable: list[Past]) -> tuple[float | None, str, list[Past]]:
+    """Seconds from the first step on, what they are based on, and the runs that say so."""
     size = recipe.train.batch_size
     same = [run for run in alike if run.recipe.train.batch_size == size]
     ended = [run for run in same if _finished(run) and _length(run.recipe) == _length(recipe)]
     # Complete runs include evaluation and checkpoints, so their time needs no model.
     if ended:
-        return _middle([run.summary.seconds for run in ended]), _runs(len(ended))
+        return _middle([_trained(run.summary) for run in ended]), _runs(len(ended)), ended
     for group, source in (
         (same, "an estimate, from its pace in " + _runs(len(same))),
         (alike, "an estimate, from runs here with other batch sizes"),
         ([run for run in comparable if _agree(_kind(run.recipe), _kind(recipe))], "an estimate, from runs here with other settings"),
     ):
         # Assumes a constant time per example. This is too high for a GPU that small batches do not keep busy.
-        paces = [
-            run.summary.ready + _pace(run.summary) * _steps(recipe, run) * size / run.recipe.train.batch_size
-            for run in group
-            if run.summary.step >= ENOUGH and _pace(run.summary) > 0
-        ]
+        known = [run for run in group if run.summary.step >= ENOUGH and _pace(run.summary) > 0]
+        paces = [_pace(run.summary) * _steps(recipe, run) * size / run.recipe.train.batch_size for run in known]
         if paces and (guess := _middle(paces)) > 0:
-            return guess, source
-    return None, ""
+            return guess, source, known
+    return None, "", []
 
 
 def _pace(summary: Summary) -> float:
-    """Seconds per step, without the time before the first step."""
-    return max(0.0, summary.seconds - summary.ready) / summary.step
+    """Seconds per step."""
+    return _trained(summary) / summary.step
+
+
+def _trained(summary: Summary) -> float:
+    """Seconds from the first step on."""
+    return max(0.0, summary.seconds - summary.ready)
 
 
 def _middle(values: list[float]) -> float:
@@ -242,9 +265,11 @@ def _full(device: Device) -> str:
 
 def told(figures: Estimate, stem: str = "") -> tuple[str, str]:
     """Time and memory as the screens show them; without earlier runs here, the time that the recipe `stem` took elsewhere."""
-    seconds = (
-        f"{'about ' * ('estimate' in figures.time_source)}{formatting.duration(figures.seconds)}" if figures.seconds is not None else ""
-    )
+    seconds = ""
+    if figures.seconds is not None:
+        seconds = f"{'about ' * ('estimate' in figures.time_source)}{formatting.duration(figures.seconds)}"
+        seconds += f" {figures.cache}" * bool(figures.cache)
+        seconds += f", {formatting.duration(figures.cold)} cold" if figures.cold is not None else ""
     memory = f"{'about ' * ('estimate' in figures.memory_source)}{gib(figures.memory)}" if figures.memory is not None else ""
     return (
         f"{seconds} ({figures.time_source})" if seconds else (stem and elsewhere(stem)) or "not known: nothing like it ran here yet",

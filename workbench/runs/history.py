@@ -102,6 +102,8 @@ class History:
         self.seconds = 0.0
         """Time that was worked on this run, over all attempts (monotonic, so that neither sleep nor a changed clock counts)."""
         self._clock = 0.0
+        self._began = 0.0
+        """The clock at the first line of its newest attempt."""
         self._worked = False
         self._paused = False
 
@@ -193,8 +195,10 @@ class History:
 
     def _turn(self, status: Status) -> None:
         # Between two attempts nobody works on it.
-        if status.attempt != self.status.attempt:
-            self._worked = False
+        if status.attempt != self.status.attempt or not self.statuses:
+            self._worked, self._began = False, status.clock
+        # The process is older than the first line that it wrote.
+        self.seconds += max(0.0, min(status.prepared, 1e12) - (status.clock - self._began)) if status.prepared else 0.0
         if status.state == "running" and status.attempt > self.attempt:
             if status.attempt > 1:
                 self._rewind(status.from_step)

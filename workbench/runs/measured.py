@@ -49,6 +49,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """By metric: whether the bar was passed, for all bars that were judged."""
     seconds: float
     """From its first step to its last test, without pauses."""
+    ready: float | None = None
+    """Seconds from the process's start to the first step, where a cache held what such caches hold; None where nobody recorded it."""
+    cold: float | None = None
+    """The same where the caches were empty, so that data was fetched and features were computed; None where it was not measured."""
     steps: int
     device: str
     processor: str = ""
@@ -89,7 +93,8 @@ def write(results: Sequence[Result], path: Path | None = None) -> None:
     """Write one result per line, sorted by recipe and seed, so that branches that measure different recipes rarely conflict."""
     ordered = sorted(results, key=lambda result: (result.recipe, result.device, result.seed))
     # A field that few results have is left out of the lines of all others.
-    plain = [{key: value for key, value in msgspec.to_builtins(result).items() if key != "carried" or value} for result in ordered]
+    few = ("carried", "ready", "cold")
+    plain = [{key: value for key, value in msgspec.to_builtins(result).items() if key not in few or value} for result in ordered]
     lines = [msgspec.json.encode(entry) for entry in plain]
     files.write(path or file(), b"[\n" + b",\n".join(lines) + b"\n]\n")
 
@@ -109,9 +114,8 @@ def measure(run: Run) -> Result:
     recipe, loaded = run.recipe(), load_recipe(find_recipe(run.stem))
     if state_of(run).state != "finished":
         raise Problem(f"{run.id} has not finished, so it is not a result.", f"It is {state_of(run).state}.")
-    events = list(Tail(run.events).read())
     history = History()
-    history.fold(events)
+    history.fold(Tail(run.events).read())
     if history.demo:
         raise Problem(f"{run.id} is a demo, which is not a result: {history.demo}.")
     if (code := run.about().get("code")) != code_of(loaded):
@@ -122,17 +126,15 @@ def measure(run: Run) -> Result:
         raise Problem(f"{run.id} does not match the present recipe {run.stem}: {', '.join(other)} differ.", "Only the seed may differ.")
     summary = summarize(history, 0)
     judged = verdict.judge(recipe, summary)
-    first = next(index for index, event in enumerate(events) if getattr(event, "state", "") == "running")
-    # Time is counted from the state `running`, without the wait for a device and the start.
-    training = History()
-    training.fold(events[first:])
     machine = run.about()
     return Result(
         recipe=run.stem,
         seed=recipe.seed,
         figures=_figures(recipe, summary),
         passed={outcome.bar.metric: outcome.passed for outcome in judged if outcome.passed is not None},
-        seconds=round(training.seconds, 3),
+        seconds=round(history.seconds - summary.ready, 3),
+        ready=round(summary.ready, 3) if summary.cache in ("", "warm") else None,
+        cold=round(summary.ready, 3) if summary.cache == "cold" else None,
         steps=history.step,
         device=history.device,
         processor=str(machine.get("processor", "")),
@@ -189,9 +191,13 @@ def collect(references: Sequence[str], recipe: str = "", path: Path | None = Non
             raise Problem(f"There is no finished run of {stem} with its present code and settings.", f"`dlwb run {stem}` starts one.")
     results = read(path)
     # The newest last, so that it replaces an older one with the same seed.
-    for new in sorted(measured, key=lambda result: result.run):
+    for result in sorted(measured, key=lambda result: result.run):
+        new = result
         for old in [result for result in results if _replaced(result, new)]:
             results.remove(old)
+            if (old.code, old.settings) == (new.code, new.settings):
+                # One run is cold or warm: what the other kind took stays known.
+                new = msgspec.structs.replace(new, ready=new.ready or old.ready, cold=new.cold or old.cold)
             if old.run != new.run:
                 sentences.append(f"{old.run} is removed.")
         results.append(new)
@@ -265,9 +271,19 @@ def figures(recipe: Recipe, seeds: list[Result]) -> list[Figure]:
     return rows
 
 
+def whole_time(seeds: Sequence[Result]) -> str:
+    """The median time from the process's start to the last test, `0:14 (25:02 cold)`; `0:11 + preparation` where that was not recorded."""
+    training = statistics.median(result.seconds for result in seeds)
+    warm, cold = [result.ready for result in seeds if result.ready], [result.cold for result in seeds if result.cold]
+    first_time = f"{duration(training + statistics.median(cold))} cold" if cold else ""
+    if warm:
+        return duration(training + statistics.median(warm)) + (f" ({first_time})" if first_time else "")
+    return first_time or f"{duration(training)} + preparation"
+
+
 def wall_time(seeds: list[Result]) -> str:
-    """The median time; for runs on the CPU of 10 s or more also the median CPU time, which other work on the machine affects less."""
-    took = duration(statistics.median(result.seconds for result in seeds))
+    """`whole_time`; for runs on the CPU of 10 s or more also the median CPU time, which other work on the machine affects less."""
+    took = whole_time(seeds)
     shares = [result.seconds * result.cpu / 100 for result in seeds if result.cpu and result.seconds >= 10 and result.device == "cpu"]
     return f"{took} (CPU {duration(statistics.median(shares))})" if shares else took
 
@@ -306,5 +322,7 @@ def _conditions(results: Sequence[Result]) -> str:
     sentence = f"Measured on {' and '.join(machines) or 'machines unknown'}"
     sentence += f" with PyTorch {' and '.join(versions)}" if versions else ""
     sentence += f", other work beside it (load average {min(loads):.1f} to {max(loads):.1f})" if loads else ""
-    sentence += ". Time is from the first step to the last test, the median of the seeds; in brackets what the run had of the processors."
+    sentence += ". Time is from the start of the process to the last test, the median of the seeds; cold is the first time, when data is"
+    sentence += " fetched and features are computed that later runs find; where the time before the first step was not recorded, it says"
+    sentence += " `+ preparation`; CPU is what the run had of the processors from its first step on."
     return f"{sentence} Each run stands in `data/results.json`."

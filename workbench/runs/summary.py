@@ -35,7 +35,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     demo: str = ""
     steps_per_epoch: int = 0
     ready: float = 0.0
-    """Seconds that its first start took: imports and reading its data."""
+    """Seconds that its first start took: imports, reading its data, features. `seconds` holds them too."""
+    cache: str = "unknown"
+    """Whether that was `cold`, `warm` or `partly` so; "" where nothing of it is kept for the next run; unknown where nobody recorded it."""
     memory: dict[str, float] = {}
     """The most that its meters of memory showed, GiB by tag."""
     last: dict[str, Figure] = {}
@@ -88,8 +90,14 @@ def keep_summary(run: Run, summary: Summary) -> None:
         pass  # a list is no reason to fail on a full disk
 
 
+def _first_running(history: History) -> Status | None:
+    return next((status for status in history.statuses if status.state == "running"), None)
+
+
 def _ready(history: History) -> float:
-    first = next((status for status in history.statuses if status.state == "running"), None)
+    first = _first_running(history)
+    if first and first.prepared:
+        return first.prepared
     # Within one attempt only: between two may lie days, and a monotonic clock begins anew with the machine.
     return max(0.0, first.clock - history.statuses[0].clock) if first and first.attempt == history.statuses[0].attempt else 0.0
 
@@ -115,6 +123,7 @@ def summarize(history: History, size: int) -> Summary:
         demo=history.demo,
         steps_per_epoch=history.steps_per_epoch,
         ready=_ready(history),
+        cache=first.cache if (first := _first_running(history)) and first.prepared else "unknown",
         memory={tag: extremes[1] for tag in MEMORY if tag in history.series and (extremes := history.series[tag].extremes())},
         last={tag: finite(history.last(tag)) for tag in tags},
         best={tag: finite(history.best(tag)) for tag in tags},

@@ -13,6 +13,7 @@ from workbench import paths
 from workbench.datasets.store import fetch
 from workbench.datasets.store.catalog import File, in_home, in_mirror
 from workbench.datasets.store.download import length
+from workbench.preparation import source_file
 from workbench.problems import Problem, nearest, one_line
 from workbench.torchkit.pretrained import DEVIATION, MEAN
 
@@ -150,6 +151,8 @@ def build(name: str, weights: str | Path, cut: str = "") -> Backbone:
     if weights != "random":
         path = published(name) if weights == "published" else _stand_in(name) if weights == "stand-in" else Path(weights)
         _load(network, path, name)
+        if weights not in ("published", "stand-in"):
+            source_file(path)
     backbone = Backbone(name, network, cut)
     backbone.tune_from("")
     return backbone.to(memory_format=torch.channels_last)

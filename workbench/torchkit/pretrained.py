@@ -11,6 +11,7 @@ from torch import nn
 
 from workbench.datasets.store.catalog import find
 from workbench.datasets.store.fetch import fetch
+from workbench.preparation import source_file
 from workbench.problems import Problem, one_line
 
 MEAN = (0.485, 0.456, 0.406)
@@ -58,6 +59,8 @@ def frozen(network: str, weights: str | Path, last: int) -> nn.Sequential:
         path = fetch(PUBLISHED[network])["weights"] if weights == "published" else Path(weights)
         # assign: on the meta device there is no memory to copy into.
         cut.load_state_dict(_chosen(path, cut.state_dict(), network), assign=True)
+        if weights != "published":
+            source_file(path)
     return cut.eval().requires_grad_(False)
 
 

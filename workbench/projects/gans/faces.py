@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 from workbench.datasets import faces
 from workbench.datasets.store.fetch import fetch
 from workbench.events import Event, Images, Scalars
+from workbench.preparation import counted
 from workbench.torchkit.adversarial import (
     JUDGED,
     Adversarial,
@@ -156,7 +157,7 @@ class Faces(Adversarial):
         """The judge's features of faces in bytes: the mean over the picture of each of its 96 channels, (number, 96), float32."""
         mean, deviation = (torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, DEVIATION))
         features = []
-        for piece in pixels.split(250):
+        for piece in counted("features of faces", pixels.split(250)):
             inputs = ((piece.to(self.device).float() / 255 - mean) / deviation).contiguous(memory_format=torch.channels_last)
             if inputs.shape[-1] < JUDGE_SIDE:
                 # Small faces would leave the judge hardly a place behind its four halvings.

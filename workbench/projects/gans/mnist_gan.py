@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from workbench.datasets import images
 from workbench.events import Event, Scalars, Table
+from workbench.preparation import counted
 from workbench.torchkit.adversarial import (
     Adversarial,
     AdversarialSettings,
@@ -145,7 +146,7 @@ def trained_judge(digits: Tensor, labels: Tensor) -> nn.Sequential:
         batches = [batch.to(digits.device) for _ in range(2) for batch in torch.randperm(len(digits)).split(250)]
     optimizer = torch.optim.Adam(judge.parameters(), 0.004, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0.05, len(batches))
-    for batch in batches:
+    for batch in counted("training the judge", batches):
         loss = cross_entropy(judge(digits[batch]), labels[batch])
         optimizer.zero_grad()
         loss.backward()
