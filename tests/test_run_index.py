@@ -150,7 +150,7 @@ def test_what_is_known_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_changed_just_now_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+    monkeypatch.setattr(files, "UNSETTLED", 2 * 10**9)
     a_run()
     os.utime(next(paths.runs().iterdir()) / "notes.json")
     looked()
