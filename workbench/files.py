@@ -116,9 +116,12 @@ def beside(path: Path) -> Iterator[Path]:
 
 def problem(what: str, done: str, error: OSError, path: Path | None = None, cause: str = "error") -> Problem:
     """The sentence for an error of the system: what could not be `done` (read, written), why, and what helps against that very error."""
-    why = f"cannot be {done}: {one_line(error.strerror or str(error))}" if error.strerror != NOT_PLAIN else NOT_PLAIN.lower()
     path = path or Path(os.fsdecode(error.filename or what))
-    return Problem(f"{what} {why}.", advice(error, path), "disk-full" if error.errno in _FULL else cause)
+    message = f"{what} cannot be {done}: {one_line(error.strerror or str(error))}."
+    if error.strerror == NOT_PLAIN:
+        # Of the many files of a run only one is meant.
+        message = f"{one_line(os.fsdecode(error.filename), 200)} is not a plain file."
+    return Problem(message, advice(error, path), "disk-full" if error.errno in _FULL else cause)
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -133,7 +136,7 @@ _ADVICE = {
     errno.ENOTDIR: "A part of this path is a file, where a folder has to be{elsewhere}.",
     errno.EISDIR: "It is a folder: name a file in it.",
     errno.ENOENT: "A part of this path does not exist: is its disk mounted{elsewhere}?",
-    errno.EINVAL: "It is a link, a folder, a pipe or a device: put a plain file there.",
+    errno.EINVAL: "It is a link, a folder, a pipe or a device: remove it, or put a plain file there.",
     errno.EIO: "The disk fails: `dmesg` may say more.",
     errno.ESTALE: "The network disk has lost it: try again.",
     errno.EMFILE: "Too many files are open: `ulimit -n` raises how many may be.",

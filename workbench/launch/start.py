@@ -167,6 +167,7 @@ def launch(run: Run, *, anyway: bool = False) -> str:
 
     `anyway` resumes although the project's code, or its data, has changed. Raises Problem where the run cannot be started.
     """
+    run.refuse_odd_files()
     current = state_of(run)
     if current.state == "away":
         raise Problem(f"{run.id} is {current.message}.", f"Resume it from {current.host}.")
@@ -180,7 +181,6 @@ def launch(run: Run, *, anyway: bool = False) -> str:
                 "`dlwb resume --anyway` continues with the new code.",
             )
         _take_new_code(run, current.attempt)
-    run.refuse_odd_files()
     remark = resuming.look(run) if current.attempt and not current.alive else ""
     offset = commands.size_of(run.control)
     environment = dict(os.environ)

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from workbench import paths
+from workbench import files, paths
 from workbench.files import taken
 from workbench.problems import Problem
 from workbench.runs import lock
@@ -66,7 +66,11 @@ def spare_checkpoints(chosen: Sequence[Run]) -> Iterator[list[Spare]]:
         spare = []
         # Each run once: a lock that is taken cannot be taken again, not even here.
         for run in dict.fromkeys(chosen):
-            if state_of(run).state == "away" or (held := lock.Lock.take(run.lock)) is None:
+            try:
+                held = None if state_of(run).state == "away" else lock.Lock.take(run.lock)
+            except OSError as error:
+                raise files.problem(f"The checkpoints of {run.id}", "cleaned", error) from error
+            if held is None:
                 raise Problem(f"{run.id} is {state_of(run).message or 'running'}, so its checkpoints stay.", "Clean it once it has ended.")
             locks.callback(held.release)
             checkpoints = Checkpoints(run.path / "checkpoints")

@@ -24,6 +24,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     size: int
     """Bytes of the log that it was made from."""
+    changed: int = 0
+    """When that log was changed last, nanoseconds: a log that was exchanged may have the same size."""
     step: int = 0
     steps: int = 0
     epoch: float = 0.0
@@ -56,38 +58,42 @@ def summary_of(run: Run) -> Summary:
     history.fold(Tail(run.events).read())
     summary = summarize(history, size)
     # Of a live run it would be out of date with the next line.
-    if not lock.is_held(run.lock):
-        keep_summary(run, summary)
-    return summary
+    return summary if lock.is_held(run.lock) else keep_summary(run, summary)
 
 
 def log_size(run: Run) -> int:
     """Bytes of the log; 0 where there is none yet."""
-    try:
-        return run.events.stat().st_size
-    except OSError:
-        return 0
+    return _log_stamp(run).size
+
+
+def _log_stamp(run: Run) -> files.Stamp:
+    return files.stamp(run.events)
 
 
 def kept_summary(run: Run) -> Summary | None:
     """What summary.json says, or None where the log has grown since; an empty summary where there is no log."""
-    size = log_size(run)
-    if not size:
+    log = _log_stamp(run)
+    if not log.size:
         return Summary(size=0)
     try:
         stored = msgspec.convert(files.read_object(run.path / "summary.json"), Summary)
     except msgspec.ValidationError:
         return None
-    return stored if stored.size == size else None
+    return stored if (stored.size, stored.changed) == (log.size, log.mtime) else None
 
 
-def keep_summary(run: Run, summary: Summary) -> None:
-    """Write summary.json, for the next list."""
+def keep_summary(run: Run, summary: Summary) -> Summary:
+    """Write summary.json, for the next list; returns what it says."""
+    log = _log_stamp(run)
+    if log.size != summary.size:
+        return summary  # it has grown meanwhile
+    summary = msgspec.structs.replace(summary, changed=log.mtime)
     try:
         # Not synced: after a power failure it is made again.
         files.write(run.path / "summary.json", msgspec.json.encode(summary), sync=False)
     except OSError:
         pass  # a list is no reason to fail on a full disk
+    return summary
 
 
 def _first_running(history: History) -> Status | None:

@@ -16,6 +16,7 @@ from workbench import files, terminal
 from workbench.events import Images, Text, spelled
 from workbench.problems import Problem, one_line
 from workbench.runs.export.html import to_html
+from workbench.runs.export.samples import picture
 from workbench.runs.history import History
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
@@ -151,20 +152,16 @@ def _records(run: Run) -> Iterator[Any]:
         for event in samples.events:
             if isinstance(event, Images) and event.file:
                 try:
-                    value = Summary.Value(tag=tag, image=_picture(run.path / event.file, Summary))
-                except OSError:
+                    data, width, height = picture(run, event)
+                except (OSError, ValueError):
                     continue  # the picture is gone, or is none
+                image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)
+                value = Summary.Value(tag=tag, image=image)
             elif isinstance(event, Text):
                 # TensorBoard's text plugin takes a tensor of strings without dimensions.
                 text = TensorProto(dtype="DT_STRING", string_val=[event.text.encode()], tensor_shape=TensorShapeProto())
-                data = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
-                value = Summary.Value(tag=tag, tensor=text, metadata=data)
+                metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+                value = Summary.Value(tag=tag, tensor=text, metadata=metadata)
             else:
                 continue
             yield Record(wall_time=event.time, step=event.step, summary=Summary(value=[value]))
-
-
-def _picture(file: Path, summary: Any) -> Any:
-    data = files.read_plain(file)
-    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")  # PNG, 11.2.2 IHDR
-    return summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)

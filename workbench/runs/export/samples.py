@@ -88,11 +88,16 @@ def _source(png: bytes) -> str:
     return Markup(f"data:image/png;base64,{base64.b64encode(png).decode()}")
 
 
-def _images(run: Run, event: Images) -> dict[str, Any]:
+def picture(run: Run, event: Images) -> tuple[bytes, int, int]:
+    """The PNG of an event, its width and height. OSError or ValueError where it is gone, or is none."""
     data = event.png or files.read_plain(run.path / event.file, PICTURE_LIMIT + 1)
     if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) > PICTURE_LIMIT:
         raise ValueError("it is no PNG, or a very large one")
-    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")  # PNG, 11.2.2 IHDR
+    return data, int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")  # PNG, 11.2.2 IHDR
+
+
+def _images(run: Run, event: Images) -> dict[str, Any]:
+    data, width, height = picture(run, event)
     columns = max(1, event.columns)
     # Only the captions tell how many pictures the grid holds.
     rows = -(-len(event.captions) // columns)

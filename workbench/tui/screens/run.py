@@ -3,12 +3,11 @@
 import time
 from typing import Any, ClassVar
 
-import msgspec
 from textual import events, on
 from textual.app import ComposeResult
 
 from workbench import formatting
-from workbench.problems import one_line
+from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
 from workbench.runs.summary import summarize
 from workbench.tui import keys
@@ -81,7 +80,7 @@ class RunScreen(KeyScreen):
         try:
             self.recipe = feed.run.recipe()
         # A damaged run still opens: its log may be whole.
-        except (OSError, ValueError, msgspec.MsgspecError):
+        except Problem:
             self.recipe = Recipe(title=feed.run.stem, project="?")
         self.board = RunBoard(feed, self.recipe)
         self.header = RunHeader(feed, self.recipe)
