@@ -108,14 +108,14 @@ class Victim:
         self._from_step = -1
         """Where the attempt that runs now has to begin."""
 
-    def kill(self, moment: str, chance: random.Random, *, parent: bool = False) -> bool:
+    def kill(self, moment: str, chance: random.Random, *, supervisor: bool = False) -> bool:
         """Let it go on, end it by SIGKILL at a moment of that kind, and check what is left; False where it came to its end before."""
         attempt = wait(lambda: lock.content(self.run.lock).get("attempt"))
         if not self._wait_for(moment, chance):
             return False
         holder = wait(lambda: lock.content(self.run.lock) if "worker" in lock.content(self.run.lock) or not self._alive() else None)
         hit = lock.send(holder["worker"]["pid"], holder["worker"]["ticks"], signal.SIGKILL)
-        if parent:
+        if supervisor:
             lock.send(holder["parent"]["pid"], holder["parent"]["ticks"], signal.SIGKILL)
         wait(lambda: not lock.is_held(self.run.lock))
         state = state_of(self.run)

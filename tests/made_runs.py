@@ -44,13 +44,13 @@ def make_run(stem: str = "digits-mlp", made: Recipe = RECIPE, *, stamp: str = "2
 
 
 def holder(state: str = "running", attempt: int = 1, **more: Any) -> dict[str, Any]:
-    """What a parent writes into the lock."""
+    """What a supervisor writes into the lock."""
     me = {"pid": os.getpid(), "ticks": lock.start_ticks(os.getpid())}
     return {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempt, "parent": me, "state": state, **more}
 
 
 def alive(run: Run, state: str = "running", attempt: int = 1, **more: Any) -> lock.Lock:
-    """Hold the run's lock as its parent does; release it to let the run die."""
+    """Hold the run's lock as its supervisor does; release it to let the run die."""
     held = lock.Lock.take(run.lock)
     assert held
     held.write(holder(state, attempt, **more))
@@ -58,7 +58,7 @@ def alive(run: Run, state: str = "running", attempt: int = 1, **more: Any) -> lo
 
 
 def ended(run: Run, state: str, cause: str = "", message: str = "", hint: str = "", attempt: int = 1) -> None:
-    """Leave the run as a parent does that saw it end."""
+    """Leave the run as a supervisor does that saw it end."""
     alive(run, attempt=attempt).release()
     (run.path / "exit.json").write_text(json.dumps({"state": state, "cause": cause, "message": message, "hint": hint, "attempt": attempt}))
 

@@ -120,6 +120,22 @@ def test_batch_norm_keeps_its_format_version() -> None:
     assert tree["state"]["network"]._metadata["1"]["version"] == 2
 
 
+@pytest.mark.parametrize(("asked", "number"), [("cuda", 1), ("auto", 1), ("cuda:0", 0)])
+def test_a_device_has_a_number_always(monkeypatch: pytest.MonkeyPatch, asked: str, number: int) -> None:
+    chosen: list[int] = []
+
+    def set_device(device: torch.device) -> None:
+        # As torch.cuda.set_device begins: it raises for a device without a number.
+        chosen.append(torch.cuda._utils._get_device_index(device))
+
+    for name, stub in (("init", None), ("device_count", 2), ("is_available", True), ("current_device", 1)):
+        monkeypatch.setattr(torch.cuda, name, lambda stub=stub: stub)
+    monkeypatch.setattr(torch.cuda, "set_device", set_device)
+    project = Everything(Everything.Config(), Train(), Compute(device=asked, threads=1), 1)
+    project.prepare()
+    assert project.device == torch.device("cuda", number) and chosen == [number]
+
+
 def test_what_a_checkpoint_cannot_hold_is_refused_by_name() -> None:
     project = built()
     project.seen = {"a set"}  # type: ignore[attr-defined]

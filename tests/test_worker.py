@@ -162,7 +162,7 @@ def test_sigterm_saves_and_resumes(tmp_path: Path) -> None:
     assert ended(run).cause == "person"
 
 
-def test_sigterm_to_the_parent_is_passed_on(tmp_path: Path) -> None:
+def test_sigterm_to_the_supervisor_is_passed_on(tmp_path: Path) -> None:
     run = start(tmp_path, SLOW, LONG)
     at_step(run, 10)
     send(run, "parent", signal.SIGTERM)
@@ -179,7 +179,7 @@ def test_a_person_stops_and_kills(tmp_path: Path) -> None:
     assert (ended(killed).state, ended(killed).cause) == ("stopped", "killed")
 
 
-def test_its_parent_may_die_and_it_goes_on(tmp_path: Path) -> None:
+def test_its_supervisor_may_die_and_it_goes_on(tmp_path: Path) -> None:
     run = start(tmp_path, SLOW, "{epochs: 10, batch_size: 10, log_every: 5}")
     at_step(run, 10)
     send(run, "parent", signal.SIGKILL)
@@ -221,18 +221,28 @@ def memory_cgroup() -> Path | None:
     return None
 
 
-def test_the_kernels_out_of_memory_has_a_name(tmp_path: Path) -> None:
+EATS = LINE.replace("self.steps_done = 0", "self.steps_done = 0\n        happen('eat')", 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "words", "advice"),
+    [
+        (LINE, "Out of memory: the kernel killed it.", "train.batch_size"),
+        (EATS, "Out of memory before its first step (reading its data): the kernel killed it.", "The batch size does not matter"),
+    ],
+)
+def test_the_kernels_out_of_memory_has_a_name(tmp_path: Path, source: str, words: str, advice: str) -> None:
     folder = memory_cgroup()
     if folder is None:
         pytest.skip("needs the right to make a memory cgroup")
     try:
-        run = created(tmp_path, "{event: eat}")
+        run = created(tmp_path, "{event: eat}", source=source)
         join = "import os,sys;open(sys.argv[1]+'/cgroup.procs','w').write(str(os.getpid()))"
         script = f"{join};from workbench.launch.start import launch;from workbench.runs.run import find_run;launch(find_run('last'))"
         subprocess.run([sys.executable, "-c", script, str(folder)], check=True)
         state = ended(run)
         assert (state.state, state.cause) == ("failed", "memory")
-        assert "the kernel killed it" in state.message
+        assert state.message == words and advice in state.hint
     finally:
         time.sleep(0.2)
         folder.rmdir()
@@ -307,7 +317,7 @@ def test_a_command_is_done_once_whatever_its_line_looks_like(tmp_path: Path) -> 
     assert len(texts) == 1
 
 
-def test_only_one_parent_at_a_time(tmp_path: Path) -> None:
+def test_only_one_supervisor_at_a_time(tmp_path: Path) -> None:
     run = start(tmp_path, SLOW, LONG)
     with pytest.raises(Problem, match="is running already"):
         launch.launch(run)

@@ -3,7 +3,7 @@
     DLWB_MIRROR=<folder with the real data sets> python tests/bench/kills.py [KILLS [SEED]]
 
 Half of the moments are drawn over the whole time of an attempt; the others aim: at the start-up, at a checkpoint that is being written
-(its .part file is there), at an evaluation or sample (its first record is there). One kill in five takes the run's parent process too.
+(its .part file is there), at an evaluation or sample (its first record is there). One kill in five takes the run's supervisor too.
 What it was really doing is then told by what it left. Checked at each death and at the end (tests/killing.py):
 
 - every record that a reader had seen is there, every byte of the log stays as it was, and between a resume and the next death no logged
@@ -68,7 +68,7 @@ def campaign(recipe: str, kills: int, chance: random.Random) -> tuple[list[Victi
         victim = Victim(start(recipe), whole)
         victims.append(victim)
         try:
-            while left and victim.kill(chance.choice(MOMENTS), chance, parent=chance.random() < 0.2):
+            while left and victim.kill(chance.choice(MOMENTS), chance, supervisor=chance.random() < 0.2):
                 left -= 1
                 victim.resume()
             wrong += [f"{victim.run.path}: {each}" for each in victim.finish()]

@@ -114,13 +114,13 @@ class Supervisor:
 
     def _work(self) -> dict[str, Any]:
         report_end, report_start = os.pipe()
-        inherited = {"DLWB_LOCK": self.lock.file, "DLWB_REPORT": report_start}
+        handed = {"DLWB_LOCK": self.lock.file, "DLWB_REPORT": report_start}
         if self.device:
-            inherited["DLWB_DEVICE_LOCK"] = self.device.file
+            handed["DLWB_DEVICE_LOCK"] = self.device.file
         environment = {
             **os.environ,
             **CUDA_ORDER,
-            **{name: str(file) for name, file in inherited.items()},
+            **{name: str(file) for name, file in handed.items()},
             "DLWB_CONTROL_OFFSET": str(self.offset),
             "PYTHONUNBUFFERED": "1",
             # NumPy's BLAS reads these once, when it is imported: 1 and 2 threads give different bits.
@@ -131,7 +131,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=tuple(inherited.values()),
+            pass_fds=tuple(handed.values()),
             env=environment,
             cwd=paths.working_folder(),
         )

@@ -85,7 +85,7 @@ def state_of(run: Run) -> State:
             host=elsewhere,
             message=f"on {elsewhere}, last line {_age(run)} ago",
         )
-    # The parent died before it could write the end, but the worker's last line may tell it.
+    # The supervisor died before it could write the end, but the worker's last line may tell it.
     try:
         status = summary_of(run).status
     except Problem:

@@ -1,4 +1,4 @@
-"""The process that trains: `python -m workbench.training.worker RUN`, started by the run's parent."""
+"""The process that trains: `python -m workbench.training.worker RUN`, started by the run's supervisor."""
 
 import contextlib
 import faulthandler
@@ -38,7 +38,7 @@ class Stopped(BaseException):
 
 
 class Worker:
-    """One attempt at a run, from taking over the lock to the report to the parent."""
+    """One attempt at a run, from taking over the lock to the report to the supervisor."""
 
     def __init__(self, path: Path) -> None:
         self.run = Run(path)
@@ -75,7 +75,7 @@ class Worker:
         if self.loop:
             ending.step, ending.epoch = self.loop.place.step, self.loop.place.epoch
         if log is not None:
-            with contextlib.suppress(Exception):  # a full disk: the parent's exit.json has room of its own
+            with contextlib.suppress(Exception):  # a full disk: the supervisor's exit.json has room of its own
                 log.write(ending)
                 log.close()
         return ending
@@ -150,7 +150,7 @@ class Worker:
 
 
 def _take_over(run: Run) -> tuple[lock.Lock, dict[str, Any]]:
-    """The lock that the parent handed down, or one taken here where the worker was started by hand."""
+    """The lock that the supervisor handed down, or one taken here where the worker was started by hand."""
     if (device := _handed("DLWB_DEVICE_LOCK")) is not None:
         lock.Lock(device)
     if (file := _handed("DLWB_LOCK")) is not None:
@@ -169,7 +169,7 @@ def _born() -> float:
 
 
 def _handed(name: str) -> int | None:
-    """The file that the parent handed down under that name; no child of this process gets it."""
+    """The file that the supervisor handed down under that name; no child of this process gets it."""
     file = int(os.environ.pop(name, "-1"))
     if file < 0:
         return None
@@ -185,7 +185,7 @@ def _title(device: str) -> str:
 
 
 class _Unbreakable:
-    """stdout that goes on when nobody reads it any more: the parent may be killed, the training must not be."""
+    """stdout that goes on when nobody reads it any more: the supervisor may be killed, the training must not be."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -204,7 +204,7 @@ class _Unbreakable:
 
 
 def train(path: Path) -> int:
-    """Train a run; 0 when it ended as it should, 1 when it failed. The report goes to the parent's pipe."""
+    """Train a run; 0 when it ended as it should, 1 when it failed. The report goes to the supervisor's pipe."""
     report = _handed("DLWB_REPORT")
     # A crash in C code then leaves its Python stack in the output.
     faulthandler.enable()
@@ -215,7 +215,7 @@ def train(path: Path) -> int:
         print(problem, file=sys.stderr)
         return 1
     if report is not None:
-        # The parent may have been killed; the log has it, too.
+        # The supervisor may have been killed; the log has it, too.
         with contextlib.suppress(OSError):
             os.write(report, msgspec.json.encode(ending))
     if ending.state != "failed":
