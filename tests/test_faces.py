@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from stepping import scalars, train
+from torch import nn
 
 from workbench.datasets import faces as reader
 from workbench.paths import shipped
@@ -193,13 +194,20 @@ def ranked(project: Faces, folder: Path, early: int, late: int) -> list[float]:
 
 
 def test_the_average_forgets_the_untrained_weights() -> None:
-    average = faces.running_average(0.9)
-    value = torch.tensor([100.0])
-    for step in range(1, 200):
-        value = average(value, torch.tensor([float(step)]), torch.tensor(step))
+    def averaged(network: nn.Module, values: list[float]) -> float:
+        average = faces.RunningAverage(network, 0.9)
+        for value in values:
+            nn.init.constant_(network.weight, value)
+            average.update_parameters(network)
+        assert torch.equal(average.module.steps, network.steps), "what is counted is copied"
+        return average.module.weight.item()
+
+    network = nn.Linear(1, 1, bias=False)
+    network.register_buffer("steps", torch.tensor(7))
     # Of an exponential average that keeps 0.9, the mean age is 9 steps.
-    assert value.item() == pytest.approx(199 - 9, abs=0.1)
-    assert average(torch.tensor([100.0]), torch.tensor([0.0]), torch.tensor(1)).item() == pytest.approx(100 * 2 / 11)
+    assert averaged(network, [100.0, *map(float, range(1, 200))]) == pytest.approx(199 - 9, abs=0.1)
+    assert averaged(network, [100.0]) == 100
+    assert averaged(network, [100.0, 0.0]) == pytest.approx(100 * 2 / 11)
 
 
 def learns(ranks: list[float]) -> bool:

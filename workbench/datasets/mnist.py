@@ -15,6 +15,8 @@ CLASSES = {
     "mnist": [str(digit) for digit in range(10)],
     "fashion-mnist": ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"],
 }
+TRAIN, TEST = 60_000, 10_000
+"""Pictures in the files of either set."""
 VALID = 12_000
 """Validation pictures: 20 % of the 60,000 training pictures, as in the course."""
 
@@ -22,8 +24,8 @@ VALID = 12_000
 def read(name: str = "mnist") -> ImageData:
     """48,000 training and 12,000 validation pictures, split by one fixed shuffle, and the 10,000 test pictures, each (1, 28, 28)."""
     files = fetch(name)
-    train = _labelled(files["train-images"], files["train-labels"], 60_000)
-    test = _labelled(files["test-images"], files["test-labels"], 10_000)
+    train = _labelled(files["train-images"], files["train-labels"], TRAIN)
+    test = _labelled(files["test-images"], files["test-labels"], TEST)
     order = np.random.default_rng(0).permutation(len(train))
     return ImageData(train[order[VALID:]], train[order[:VALID]], test, CLASSES[name])
 

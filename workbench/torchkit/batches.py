@@ -1,4 +1,4 @@
-"""Batches of tensors that are held in memory on the run's device, for any project's `batches`."""
+"""Batches on the run's device: tensors that are held in its memory, and arrays of the host that are sent there."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -11,6 +11,15 @@ from workbench.training.project import Batches
 
 GATHERED = 1 << 20
 """Bytes that are gathered at once, as long as that is more than one batch: they stay in a processor's cache."""
+
+
+def sent(array: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
+    """An array or tensor of the host on the device, while the host goes on: what a step gets in each batch. On the CPU the same memory."""
+    tensor = torch.from_numpy(array) if isinstance(array, np.ndarray) else array
+    if device.type == "cpu" or not tensor.is_cpu:
+        return tensor.to(device)
+    # Only out of pinned memory does a copy run beside the host. PyTorch keeps that memory until the copy is done.
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 class InMemory(Batches):
@@ -30,7 +39,7 @@ class InMemory(Batches):
     ) -> None:
         """`rng` None keeps the order."""
         device = tensors[0].device
-        super().__init__(tensors, batch_size, rng, drop_last=drop_last, index=lambda order: torch.from_numpy(order).to(device))
+        super().__init__(tensors, batch_size, rng, drop_last=drop_last, index=lambda order: sent(order, device))
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         size, skipped = self.batch_size, self._skipped

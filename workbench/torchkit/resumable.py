@@ -76,11 +76,11 @@ class TorchResumable(Resumable):
             torch.cuda.manual_seed_all(seed)
 
     def random_state(self) -> dict[str, Any]:
-        """As Project's, and PyTorch's: CPU, every CUDA device once CUDA is in use, each torch.Generator on self."""
+        """As Project's, and PyTorch's: of the CPU, of the run's own GPU, and of each torch.Generator on self."""
         state = super().random_state()
         state["torch"] = torch.get_rng_state()
-        if torch.cuda.is_initialized():
-            state["cuda"] = torch.cuda.get_rng_state_all()
+        if self.device.type == "cuda":
+            state["device"] = torch.cuda.get_rng_state(self.device)
         for name, value in vars(self).items():
             if isinstance(value, torch.Generator):
                 state[f"self.{name}"] = value.get_state()
@@ -91,9 +91,13 @@ class TorchResumable(Resumable):
         super().set_random_state(state)
         torch.set_rng_state(state["torch"])
         if self.device.type == "cuda":
-            # It may go on where there are fewer GPUs.
-            for index, saved in enumerate(state.get("cuda", [])[: torch.cuda.device_count()]):
-                torch.cuda.set_rng_state(saved, index)
+            saved = state.get("device")
+            # Checkpoints of version 0.1 have a list, by the numbers that the GPUs had then.
+            before, index = state.get("cuda", []), self.device.index or 0
+            if saved is None and before:
+                saved = before[index] if index < len(before) else before[0]
+            if saved is not None:
+                torch.cuda.set_rng_state(saved, self.device)
         for name, value in vars(self).items():
             if isinstance(value, torch.Generator) and f"self.{name}" in state:
                 value.set_state(state[f"self.{name}"])

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from workbench.torchkit.batches import sent
+
 Features = tuple[np.ndarray, ...]
 """A review as numbers of its words or of its runs of words, an array for each part of a lesson's network."""
 SPREAD = 0.3
@@ -47,7 +49,7 @@ class PooledGru(nn.Module):
 
     def forward(self, reviews: Sequence[np.ndarray], device: torch.device) -> Tensor:
         """(reviews,) log odds."""
-        words = padded(reviews, max(1, max(map(len, reviews))), left=False).to(device)  # (reviews, words)
+        words = sent(padded(reviews, max(1, max(map(len, reviews))), left=False), device)  # (reviews, words)
         vectors = self.vector_dropout(self.vectors(words))  # (reviews, words, width)
         states, _ = self.recurrent(vectors)  # (reviews, words, hidden)
         # Padding stands on the right, where no earlier state sees it, and is left out of the maximum and the means.
@@ -106,4 +108,4 @@ def padded(reviews: Sequence[np.ndarray], length: int, *, left: bool) -> Tensor:
 def bag(reviews: Sequence[np.ndarray], device: torch.device) -> tuple[Tensor, Tensor]:
     """All the reviews' numbers in one row, and where each review begins: what EmbeddingBag takes."""
     starts = np.cumsum([0, *map(len, reviews[:-1])])
-    return torch.from_numpy(np.concatenate(reviews)).to(device), torch.from_numpy(starts).to(device)
+    return sent(np.concatenate(reviews), device), sent(starts, device)

@@ -135,7 +135,8 @@ class Loop:
         reached = self.place.reached(train)
         due = self.cadence.due(train, step, last=last, reached=reached)
         if due.log:
-            self._log_window()
+            # The step is over when its numbers are read: until then a GPU may be at work on it.
+            now = self._log_window()
         # What an earlier attempt chose is repeated at its step instead: a new choice, by new durations, would give another log.
         if train.log_every == 0 and self.cadence.measure(step, now) and not self.live.will_change("train.log_every"):
             # 50,000 is a guess, for as long as the length of an epoch is unknown.
@@ -195,11 +196,13 @@ class Loop:
         if announce:
             self.announce(state)
 
-    def _log_window(self) -> None:
+    def _log_window(self) -> float:
+        """Log the means since the last line; returns when they were read, in seconds of the monotonic clock."""
         self.cadence.log_at = self.place.step + self.live.train.log_every
         means = self.window.close()
+        read = time.monotonic()
         if not means:
-            return
+            return read
         self.say(Scalars(means))
         if self.meters and (readings := self.meters.read()):
             if held := self.project.device_memory():
@@ -207,6 +210,7 @@ class Loop:
             self.say(Scalars(readings))
         # After its line: the log keeps the value that ended the run.
         self._refuse_not_finite(means)
+        return read
 
     def _refuse_not_finite(self, values: dict[str, float]) -> None:
         if self.live.train.stop_when_not_finite:

@@ -1,6 +1,6 @@
 """The course's face GAN: a DCGAN at 32x32 or 64x64, ranked by a Fréchet distance. Recipes: faces, faces-64, faces-lfw."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -89,6 +89,7 @@ class Faces(Adversarial):
         self.variant = ", ".join(filter(None, (data.variant, variant and f"judge {variant}")))
         weights = fetch("mobilenet-v2-weights", variant)["weights"]
         self.judge = frozen("mobilenet_v2", weights, JUDGE_LAYER).to(self.device).to(memory_format=torch.channels_last)
+        self.mean, self.deviation = (torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, DEVIATION))
         held_out = {"valid": torch.from_numpy(data.valid[:JUDGED]), "test": torch.from_numpy(data.test[:JUDGED])}
         self.frechet = FrechetJudge(self, self.features, held_out, self.faces, KNOWN)
 
@@ -101,8 +102,7 @@ class Faces(Adversarial):
             network.to(self.device).to(memory_format=torch.channels_last)
         self.averaged = None
         if config.average:
-            # The buffers, too: batch norm's running averages belong to the weights that they were measured with.
-            self.averaged = AveragedModel(self.generator, avg_fn=running_average(config.average), use_buffers=True)
+            self.averaged = RunningAverage(self.generator, config.average)
         self.make_optimizers(betas=(config.beta1, 0.999))
         self.fixed_noise = self.noise(SAMPLES)
         if config.compile and self.device.type == "cuda":
@@ -155,10 +155,9 @@ class Faces(Adversarial):
 
     def features(self, pixels: Tensor) -> Tensor:
         """The judge's features of faces in bytes: the mean over the picture of each of its 96 channels, (number, 96), float32."""
-        mean, deviation = (torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, DEVIATION))
         features = []
         for piece in counted("features of faces", pixels.split(250)):
-            inputs = ((piece.to(self.device).float() / 255 - mean) / deviation).contiguous(memory_format=torch.channels_last)
+            inputs = ((piece.to(self.device).float() / 255 - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
             if inputs.shape[-1] < JUDGE_SIDE:
                 # Small faces would leave the judge hardly a place behind its four halvings.
                 inputs = interpolate(inputs, size=(JUDGE_SIDE, JUDGE_SIDE), mode="bilinear")
@@ -204,15 +203,28 @@ class Faces(Adversarial):
         return pictures("nearest", both.float() / 255, captions, columns=8)
 
 
-def running_average(memory: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Exponential moving average of a tensor: a step keeps the share `memory` of it, less at first, to forget untrained weights."""
+class RunningAverage(AveragedModel):
+    """Exponential moving average of a network's weights and buffers: a step keeps the share `memory` of it, less at first."""
 
-    def averaged(before: Tensor, now: Tensor, steps: Tensor | int) -> Tensor:
-        # After n steps it reaches back over about n / 9 of them: the rule of TensorFlow's ExponentialMovingAverage, (1 + n) / (10 + n).
-        weight = (9 / (torch.as_tensor(steps) + 10)).clamp(min=1 - memory)
-        return before.lerp(now, weight) if before.is_floating_point() else now
+    def __init__(self, model: nn.Module, memory: float) -> None:
+        # The buffers, too: batch norm's running averages belong to the weights that they were measured with.
+        super().__init__(model, use_buffers=True)
+        self.memory = memory
 
-    return averaged
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take the weights of now. AveragedModel's own would send its count of steps to the device, once for each tensor."""
+        mine, theirs = ([*network.parameters(), *network.buffers()] for network in (self.module, model))
+        pairs = list(zip(mine, theirs, strict=True))
+        averages, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+        # After n steps it reaches back over about n / 9 of them, to forget untrained weights: the rule of TensorFlow's
+        # ExponentialMovingAverage, (1 + n) / (10 + n). A weight of 1 copies. The count of steps lies on the CPU: nothing waits for it.
+        weight = float((9 / (self.n_averaged + 10)).clamp(min=1 - self.memory)) if self.n_averaged else 1.0
+        torch._foreach_lerp_(averages, values, weight)
+        for average, value in pairs:
+            if not average.is_floating_point():
+                average.copy_(value)
+        self.n_averaged += 1
 
 
 def scaled(pixels: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from workbench.datasets import bike_baselines, bike_sharing
 from workbench.datasets.bike_baselines import rmse
 from workbench.datasets.bike_sharing import Hours
 from workbench.events import Event, Scalars, Table
+from workbench.torchkit.batches import sent
 from workbench.torchkit.optimization import set_rate, step_size
 from workbench.torchkit.project import TorchProject
 from workbench.training.project import Batches, Field, Settings, only
@@ -57,6 +58,11 @@ class BikeNetwork(TorchProject):
         trained = [self.inputs(window.train) for window in self.data]
         self.features = [torch.from_numpy(inputs.astype(np.float32)).to(self.device) for inputs in trained]
         self.targets = [torch.from_numpy(window.train.riders.astype(np.float32)).to(self.device) for window in self.data]
+        # Of each window's riders, (windows, 1): here once, as each step that made them would send them to the device.
+        self.mean, self.scale = (
+            torch.tensor([[getattr(window, name)] for window in self.data], dtype=torch.float32, device=self.device)
+            for name in ("mean", "scale")
+        )
 
     def inputs(self, hours: Hours) -> np.ndarray:
         """What the network is given of these hours, (hours, inputs)."""
@@ -86,7 +92,7 @@ class BikeNetwork(TorchProject):
         return Batches([np.stack(drawn, axis=1)], self.train.batch_size, None)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
-        rows = torch.from_numpy(batch[0].T.copy()).to(self.device)  # (windows, batch)
+        rows = sent(batch[0].T.copy(), self.device)  # (windows, batch)
         inputs = torch.stack([values[row] for values, row in zip(self.features, rows, strict=True)])  # (windows, batch, inputs)
         riders = torch.stack([values[row] for values, row in zip(self.targets, rows, strict=True)])  # (windows, batch)
         numbers = {}
@@ -94,7 +100,7 @@ class BikeNetwork(TorchProject):
         set_rate(self.optimizer, self.config.learning_rate, schedule, self.progress, rising=0.2)
         self.optimizer.zero_grad()
         if self.config.model == "course":
-            error = self.network(inputs) - (riders - self.of_windows("mean")) / self.of_windows("scale")
+            error = self.network(inputs) - (riders - self.mean) / self.scale
             # The sum over windows, so that each descends as if alone; half of it, as in the gradients by hand.
             (error**2).mean(1).sum().div(2).backward()
         else:
@@ -102,16 +108,12 @@ class BikeNetwork(TorchProject):
             # Riders are counts: the loss is the negative log-likelihood of a Poisson distribution whose log mean the network gives.
             poisson = F.poisson_nll_loss(logs, riders[:, None].expand_as(logs), reduction="none").mean(2)
             # The sum over windows and members, so that each network descends as if alone.
-            (poisson.sum() / self.of_windows("mean").mean()).backward()
+            (poisson.sum() / self.mean.mean()).backward()
             numbers["poisson"] = poisson.mean()
             # The mean of the members in the log: the geometric mean of their forecasts, as in `riders`.
-            error = (logs.mean(1).exp() - riders) / self.of_windows("scale")
+            error = (logs.mean(1).exp() - riders) / self.scale
         self.optimizer.step()
         return {"loss": (error**2).mean().detach(), **numbers}
-
-    def of_windows(self, name: str) -> Tensor:
-        """The mean or the scale of each window's riders, (windows, 1)."""
-        return torch.tensor([[getattr(window, name)] for window in self.data], dtype=torch.float32, device=self.device)
 
     def riders(self, window: int, hours: Hours) -> np.ndarray:
         """The forecast of a window's network for these hours, (hours,) riders."""

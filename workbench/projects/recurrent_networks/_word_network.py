@@ -84,6 +84,9 @@ class Softmax(nn.Module):
         self.weight, self.bias = weight, nn.Parameter(torch.zeros(len(weight)))
         self.ends = [end for end in clusters if end < len(weight)] + [len(weight)]
         self.sizes = [high - low for low, high in pairwise([0, *self.ends])]
+        self.boundaries: Tensor
+        # On the device, and in no checkpoint: it follows from the settings.
+        self.register_buffer("boundaries", torch.tensor(self.ends[:-1], dtype=torch.long), persistent=False)
         tails = len(self.sizes) - 1
         self.tail_weight, self.tail_bias = nn.Parameter(torch.zeros(tails, weight.shape[1])), nn.Parameter(torch.zeros(tails))
         self.unseen: Tensor
@@ -121,16 +124,22 @@ class Softmax(nn.Module):
     def forward(self, features: Tensor, targets: Tensor) -> Tensor:
         """(places, width), (places,) → the loss of each place: -ln of its word's probability, in nats."""
         weights, biases = self.parts()
-        cluster = torch.bucketize(targets, torch.tensor(self.ends[:-1], device=targets.device), right=True)
+        cluster = torch.bucketize(targets, self.boundaries, right=True)
         # The head's entry: the word itself, or the cluster that it is in.
         places = torch.where(cluster == 0, targets, self.ends[0] - 1 + cluster)
         losses = F.cross_entropy(F.linear(features, weights[0], biases[0]), places, reduction="none")
         for number in range(1, len(weights)):
-            rows = (cluster == number).nonzero()[:, 0]
-            logits = F.linear(features[rows], weights[number], biases[number])
-            inside = F.cross_entropy(logits, targets[rows] - self.ends[number - 1], reduction="none")
-            # -ln P(cluster) - ln P(word | cluster).
-            losses = losses.index_add(0, rows, inside)
+            within, first = cluster == number, self.ends[number - 1]
+            # In either way -ln P(cluster) - ln P(word | cluster).
+            if targets.is_cpu:
+                rows = within.nonzero()[:, 0]
+                logits = F.linear(features[rows], weights[number], biases[number])
+                losses = losses.index_add(0, rows, F.cross_entropy(logits, targets[rows] - first, reduction="none"))
+            else:
+                # A GPU computes all places, and keeps those within: to count these first, the host would wait for it in each step.
+                logits = F.linear(features, weights[number], biases[number])
+                inside = F.cross_entropy(logits, (targets - first).where(within, 0), reduction="none")
+                losses = losses + inside.where(within, 0.0)
         if not self.reserved:
             return losses
         # The seen words share what the unseen ones leave.

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from workbench.torchkit.batches import sent
 from workbench.torchkit.ngrams import Grams, linear
 from workbench.torchkit.review_networks import Features, FixedSum, MeanOfVectors, Parts, PooledGru
 from workbench.torchkit.reviews import Reading, ReviewProject
@@ -36,6 +37,7 @@ class SentimentEnsemble(ReviewProject):
         self.load_reviews()
         self.grams = Grams(self.words, len(self.vocabulary), longest=3)
         self.load_features()
+        self.shares = torch.tensor(self.config.shares, device=self.device)[:, None]  # (3, 1)
 
     def features(self, ids: np.ndarray) -> Features:
         """The words of a review that the GRU reads; and for the other two its runs of one to three words, each once."""
@@ -56,7 +58,7 @@ class SentimentEnsemble(ReviewProject):
         rows, labels = batch  # (batch,) places in the training part; (batch,) 0 or 1
         self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
-        targets = torch.from_numpy(labels).to(self.device)
+        targets = sent(labels, self.device)
         with self.autocast():
             logits = self.network(self.thinned(rows), self.device)  # (2, reviews): NB-SVM is not trained
             losses = F.binary_cross_entropy_with_logits(logits.float(), targets.expand_as(logits), reduction="none").mean(1)
@@ -68,5 +70,4 @@ class SentimentEnsemble(ReviewProject):
 
     def combined(self, log_odds: Tensor) -> Tensor:
         """(3, reviews) → (reviews,): the sum by their shares."""
-        shares = torch.tensor(self.config.shares, device=self.device)
-        return (log_odds * shares[:, None]).sum(0)
+        return (log_odds * self.shares).sum(0)

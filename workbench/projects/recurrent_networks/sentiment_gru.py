@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from workbench.torchkit.batches import sent
 from workbench.torchkit.review_networks import Features, Parts, PooledGru
 from workbench.torchkit.reviews import Reading, ReviewProject
 from workbench.training.project import Field, only
@@ -46,7 +47,7 @@ class SentimentGru(ReviewProject):
         rows, labels = batch  # (batch,) places in the training part; (batch,) 0 or 1
         self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
-        targets = torch.from_numpy(labels).to(self.device)
+        targets = sent(labels, self.device)
         with self.autocast():
             (logits,) = self.network(self.thinned(rows), self.device)  # (reviews,)
             # Not the function's own mean, whose gradient has other last bits: older runs resume exactly.

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from workbench.torchkit.batches import sent
 from workbench.torchkit.review_networks import Features, Parts, padded
 from workbench.torchkit.reviews import Reading, ReviewProject
 from workbench.training.project import Field
@@ -46,7 +47,7 @@ class SentimentLstm(ReviewProject):
         rows, labels = batch  # (batch,) places in the training part; (batch,) 0 or 1
         self.config.apply(self.optimizer, self.progress)
         self.optimizer.zero_grad()
-        targets = torch.from_numpy(labels).to(self.device)
+        targets = sent(labels, self.device)
         with self.autocast():
             (logits,) = self.network(self.thinned(rows), self.device)  # (reviews,)
             # Not the function's own mean, whose gradient has other last bits: older runs resume exactly.
@@ -73,7 +74,7 @@ class Lstm(nn.Module):
     def forward(self, reviews: Sequence[np.ndarray], device: torch.device) -> Tensor:
         """(reviews,) log odds."""
         # Padded on the left, as in the course, so that the last state is the last word's; and to the full length in every batch.
-        words = padded(reviews, self.length or max(1, max(map(len, reviews))), left=True).to(device)  # (reviews, words)
+        words = sent(padded(reviews, self.length or max(1, max(map(len, reviews))), left=True), device)  # (reviews, words)
         states, _ = self.recurrent(self.vectors(words))  # (reviews, words, hidden)
         logits: Tensor = self.last(self.dropout(states[:, -1]))[:, 0]
         return logits

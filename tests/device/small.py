@@ -1,0 +1,53 @@
+"""Which settings of a recipe are made smaller for a test on made data, so that every recipe takes seconds: one table for all."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workbench.recipes.load import load_recipe
+from workbench.recipes.recipe import Recipe
+
+MOST: dict[str, Any] = {
+    "hidden": 16,
+    "embedding": 12,
+    "pretrained": 12,
+    "sequence": 8,
+    "length": 16,
+    "picture_size": 32,
+    "size": 64,
+    "channels": 8,
+    "generator_width": 8,
+    "discriminator_width": 8,
+}
+"""Largest value of a setting of this name, or of the numbers in its list; a new project's recipe shrinks by it, too."""
+BATCH = 16
+"""Most examples of a batch."""
+INSTEAD: dict[str, dict[str, Any]] = {
+    # VGG-16 has 528 MB of weights, and torchvision's are found by a hash in their name.
+    "dog-breeds": {"network": "squeezenet1_0", "weights": "stand-in"},
+    # CelebA is what a person unpacks.
+    "faces": {"data": "{mirror}/celeba/pictures"},
+    "faces-64": {"data": "{mirror}/celeba/pictures"},
+}
+"""By the recipe, settings that made data cannot have."""
+
+
+def shrunk(value: Any, most: int) -> Any:
+    """A number, or every number of a list, at most so large."""
+    if isinstance(value, list):
+        return [shrunk(part, most) for part in value]
+    return min(value, most) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def recipe_on(file: Path, mirror: Path, device: str, *, small: bool = True) -> Recipe:
+    """The recipe on made data and on a device; `small` makes its networks and batches small, too."""
+    recipe = load_recipe(file).recipe
+    instead = {name: value.format(mirror=mirror) for name, value in INSTEAD.get(file.stem, {}).items()}
+    config = {**recipe.config, **instead}
+    train = recipe.train
+    if small:
+        config = {name: shrunk(value, MOST[name]) if name in MOST else value for name, value in config.items()}
+        train = msgspec.structs.replace(train, batch_size=min(train.batch_size, BATCH))
+    compute = msgspec.structs.replace(recipe.compute, device=device, threads=1)
+    return msgspec.structs.replace(recipe, config=config, train=train, compute=compute)
