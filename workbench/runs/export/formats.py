@@ -13,7 +13,7 @@ from workbench import files, terminal
 from workbench.events import Images, Text, spelled
 from workbench.problems import Problem, one_line
 from workbench.runs.export.html import to_html
-from workbench.runs.history import History
+from workbench.runs.history import History, history_of
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
 
@@ -66,8 +66,7 @@ def to_json(run: Run) -> Iterator[str]:
 
 def to_csv(run: Run) -> Iterator[str]:
     """Step, epoch, tag and value of every scalar in the folded history: what a rewind dropped is not there."""
-    history = History()
-    history.fold(Tail(run.events).read())
+    history = history_of(run.events)
     line = io.StringIO()
     writer = csv.writer(line, lineterminator="\n")
     writer.writerow(("step", "epoch", "tag", "value"))
