@@ -6,8 +6,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.events import AnyEvent, Mark, Scalars, Status, Text, split_tag
-from workbench.runs.history import History
+from workbench.events import AnyEvent, Mark, Row, RowDecoder, Scalars, Status, Text, encode, split_tag
+from workbench.runs.history import History, Series
 
 STEPS_PER_EPOCH = 7
 
@@ -163,17 +163,29 @@ def logged(draw: st.DrawFn) -> list[AnyEvent]:
         shapes = draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=3))
         for place in range(draw(st.integers(0, 60))):
             step = max(0, step + draw(st.sampled_from([1, 1, 1, 0, 2])) - draw(st.sampled_from([0] * 60 + [9])))
-            values = {tag: draw(st.floats(allow_nan=False)) for tag in sorted(shapes[place % len(shapes)])}
+            values = {tag: len(tag) + place / 7 for tag in sorted(shapes[place % len(shapes)])}
             log.append(Scalars(values, step=step, epoch=step / 7))
-    for event in log:
-        event.time, event.clock = (draw(st.sampled_from([0.0, 5.0, 7.5, 1e13])) for _ in range(2))
+    times = draw(st.lists(st.sampled_from([0.0, 5.0, 7.5, 1e13]), min_size=2, max_size=9))
+    for place, event in enumerate(log):
+        event.time, event.clock = times[place % len(times)], times[(place + 1) % len(times)]
     return log
 
 
+def rows(log: list[AnyEvent]) -> list[AnyEvent | Row]:
+    """The log as a reader decodes it once it has learnt its tags."""
+    decode = RowDecoder()
+    lines = b"".join(map(encode, log))
+    # In the order in which the lines have them: new series that come in one line stand in the order of the first lines.
+    decode(encode(Scalars(dict.fromkeys(sorted(set().union(*SHAPES)), 0.0))) * 100)
+    decoded = decode(lines)
+    assert [type(event) for event in decoded if isinstance(event, Scalars)] == [], "all of them are rows"
+    return decoded
+
+
 @given(logged())
-def test_many_events_at_once_amount_to_the_same_as_one_by_one(log: list[AnyEvent]) -> None:
+def test_rows_taken_together_amount_to_the_same_as_scalars_one_by_one(log: list[AnyEvent]) -> None:
     at_once, one_by_one = History(), History()
-    assert at_once.fold(log) == len(log)
+    assert at_once.fold(rows(log)) == len(log)
     assert sum(one_by_one.fold([event]) for event in log) == len(log)
     assert visible(at_once) == visible(one_by_one)
     assert list(at_once.series) == list(one_by_one.series)
@@ -182,10 +194,20 @@ def test_many_events_at_once_amount_to_the_same_as_one_by_one(log: list[AnyEvent
         assert getattr(at_once, name) == getattr(one_by_one, name), name
 
 
-def test_long_stretches_are_really_taken_together() -> None:
-    """Else the test above would compare nothing with nothing."""
+def test_a_step_that_falls_among_rows_rewinds_as_among_scalars() -> None:
+    log: list[AnyEvent] = [Scalars({"train/loss": float(place)}, step=step) for place, step in enumerate([1, 2, 3, 2, 3])]
     history = History()
-    history._fold_one = None  # type: ignore[assignment,method-assign]
-    kinds = [{"train/loss": 1.0}, {"valid/loss": 2.0, "valid/accuracy": 0.5}]
-    history.fold([Scalars(kinds[step % 2], step=step) for step in range(50)])
-    assert list(history.series["valid/accuracy"].steps) == list(range(1, 50, 2)) and history.step == 49
+    history.fold(rows(log))
+    assert (list(history.series["train/loss"].steps), list(history.series["train/loss"].values)) == ([1, 2, 3], [0.0, 3.0, 4.0])
+
+
+def test_extremes_pass_over_what_is_not_finite_and_see_only_new_points() -> None:
+    series = Series()
+    for values, extremes in [
+        ([math.nan, math.inf], None),
+        ([3.0, -math.inf, 1.0], (1.0, 3.0)),
+        ([1e308, 1e308], (1.0, 1e308)),  # their sum overflows
+        ([2.0, -4.0], (-4.0, 1e308)),
+    ]:
+        series.values.extend(values)
+        assert series.extremes() == extremes

@@ -19,6 +19,7 @@ from workbench.events import (
     Images,
     Mark,
     Matrix,
+    Row,
     Scalars,
     Scatter,
     Status,
@@ -27,6 +28,7 @@ from workbench.events import (
     encode,
 )
 from workbench.problems import Problem
+from workbench.runs import log
 from workbench.runs.log import EventLog, Tail, read_all
 
 
@@ -147,6 +149,7 @@ def test_a_reader_beside_a_living_writer(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from workbench.events import Scalars, Text
+from workbench.runs import log
 from workbench.runs.log import EventLog
 log = EventLog(Path(sys.argv[1]))
 for step in range(20000):
@@ -322,3 +325,24 @@ def test_what_is_wrong_among_many_plain_lines_costs_no_other_line(tmp_path: Path
     found, tail = read_all(path)
     assert [event.step for event in found] == [step for step in range(1, 101) if step not in (21, 41, 61, 81)]
     assert (tail.damaged, tail.unknown) == (2, 1)
+
+
+def test_rows_are_the_scalars_that_read_gives_whatever_their_tags_and_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tags that come late, lines without some of them, a broken line, text to clean: the quick way loses and changes nothing."""
+    monkeypatch.setattr(log, "SLICE", 1 << 15)  # so that the log has many
+    shapes = [{"train/loss": 1.5}, {"train/loss": 0.25, "train/accuracy": 1.0}, {"": 2.0, "valid/loss": 1e300}, {}]
+    lines = [encode(Scalars(shapes[step // 3000 if step % 2 else 0], step=step)) for step in range(12_000)]
+    for place in range(0, 12_000, 1500):
+        lines[place] = encode(Mark("a", step=place))
+    lines[5000] = lines[5000].replace(b'"step":5000', b'"step":5001')
+    lines[8000] = encode(Scalars({"train/loss": math.inf, HOSTILE: 1.0}, step=8000))
+    lines[9000] = events.seal(b'{"type":"hologram","step":9000}')
+    lines[11_000:11_200] = [encode(Scalars({f"train/{step}": 1.0}, step=step)) for step in range(11_000, 11_200)]
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(events.version_line() + b"".join(lines))
+    whole, tail = read_all(path)
+    quick = Tail(path)
+    found = [event for part in quick.rows() for event in part]
+    assert [type(event) for event in found].count(Scalars) < 8000, "most are rows, or nothing is compared"
+    assert keys([event.scalars() if isinstance(event, Row) else event for event in found]) == keys(whole)
+    assert (quick.damaged, quick.unknown) == (tail.damaged, tail.unknown) == (1, 1)

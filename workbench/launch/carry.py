@@ -22,8 +22,7 @@ from workbench.recipes.recipe import Recipe
 from workbench.runs import measured
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.checkpoint_values import values
-from workbench.runs.history import History
-from workbench.runs.log import Tail
+from workbench.runs.history import History, history_of
 from workbench.runs.measured import Carried
 from workbench.runs.run import Run, find_run
 from workbench.runs.state import state_of
@@ -72,7 +71,7 @@ def _carry(run: Run, path: Path | None) -> str:
                 f"The present code trains {run.stem} otherwise than {run.id}: {text}.",
                 f"Its results cannot be carried over; `dlwb run {run.stem}` measures it anew.",
             )
-        record = Carried(before=before, after=after, steps=_folded(replay).step, run=run.id)
+        record = Carried(before=before, after=after, steps=history_of(replay.events).step, run=run.id)
     present = {"code": after, "settings": measured.settings_of(loaded.recipe)}
     carried = [
         msgspec.structs.replace(result, **present, carried=[*result.carried, record]) if result in mine else result for result in results
@@ -95,7 +94,7 @@ def _refuse_other_settings(run: Run, loaded: Loaded) -> None:
     other = [name for name in measured.differences(recipe, loaded.recipe) if name not in SHORTER | unknown]
     if other:
         raise Problem(f"{run.id} is no run of {run.stem} as it is now: {', '.join(other)} differ.", "Only seed and length may.")
-    live = _folded(run).settings()
+    live = history_of(run.events).settings()
     if "train.log_every" in live and len(live) == 1:
         hint = f"Start it with --set train.log_every={live['train.log_every']}."
         raise Problem(f"{run.id} chose by the clock how often it logs, so no replay has the same log.", hint)
@@ -146,12 +145,6 @@ def _environment(**variables: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _folded(run: Run) -> History:
-    history = History()
-    history.fold(Tail(run.events).read())
-    return history
-
-
 def difference(one: Run, other: Run) -> str:
     """What the second of two runs has otherwise, the earliest first; "" where they are equal.
 
@@ -169,7 +162,7 @@ def difference(one: Run, other: Run) -> str:
             found.append((step, f"at step {step:,.0f} {one_line(tag, 80)} was {shown[0]} and is {shown[1]}"))
     if found:
         return min(found)[1]
-    endings = _ending(_folded(one)), _ending(_folded(other))
+    endings = _ending(history_of(one.events)), _ending(history_of(other.events))
     if endings[0] != endings[1]:
         return f"it ended with {endings[0]}, and now with {endings[1]}"
     return _difference_of_checkpoints(one, other)
@@ -177,7 +170,7 @@ def difference(one: Run, other: Run) -> str:
 
 def _contents(run: Run) -> dict[str, list[tuple[float, str]]]:
     """By tag, step and content of every point and sample."""
-    history = _folded(run)
+    history = history_of(run.events)
     found = {
         tag: [(step, f"{value!r} (epoch {epoch!r})") for step, value, epoch in zip(series.steps, series.values, series.epochs, strict=True)]
         for tag, series in history.series.items()

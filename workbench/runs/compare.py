@@ -11,8 +11,7 @@ from workbench.events import split_tag
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars
-from workbench.runs.history import History
-from workbench.runs.log import Tail
+from workbench.runs.history import History, history_of
 from workbench.runs.run import Run
 from workbench.runs.summary import Summary, log_size, summarize
 
@@ -53,8 +52,7 @@ def sides(chosen: Sequence[Run]) -> list[Side]:
         raise Problem("One run cannot be compared.", "Name two or more.")
     read_sides = []
     for run, name in zip(chosen, names(chosen), strict=True):
-        history = History()
-        history.fold(Tail(run.events).read())
+        history = history_of(run.events)
         read_sides.append(Side(run, name, run.recipe(), history, summarize(history, log_size(run))))
     return read_sides
 

@@ -3,16 +3,17 @@
 import math
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress, groupby
-from operator import attrgetter, gt
-from typing import Any, cast
+from operator import attrgetter, itemgetter
+from pathlib import Path
+from typing import Any
 
-from workbench.events import Answer, AnyEvent, Mark, Scalars, Status, Tagged, split_tag
+from msgspec import UNSET
 
-FEW = 16
-"""So many scalar events are taken in one by one: a live run brings no more."""
-_PARTS = attrgetter("step", "epoch", "clock", "values")
+from workbench.events import Answer, AnyEvent, Mark, Row, Scalars, Status, Tagged, split_tag
+from workbench.runs.log import Tail
+
 BETTER_HIGH = ("accuracy", "auc", "f1", "precision", "recall", "r2", "bleu", "score")
 
 
@@ -20,6 +21,20 @@ def higher_is_better(tag: str) -> bool:
     """Whether a larger value is better for this metric, by its name (accuracy, AUC, …); every other metric counts as a loss."""
     metric = split_tag(tag)[1].lower()
     return any(word in metric for word in BETTER_HIGH)
+
+
+def _columns(rows: list[Row]) -> Iterator[tuple[int, str, "array[float]", list[bool]]]:
+    """Of each tag in the rows: the place of its first value, the tag, its values, and which rows have one (empty: all of them)."""
+    structs = [row.values for row in rows]
+    kind = type(structs[0])
+    for name, tag in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True):
+        column = list(map(attrgetter(name), structs))
+        try:
+            yield 0, tag, array("d", column), []
+        except TypeError:  # UNSET is no number
+            chosen = [value is not UNSET for value in column]
+            if any(chosen):
+                yield chosen.index(True), tag, array("d", compress(column, chosen)), chosen
 
 
 class Series:
@@ -53,7 +68,10 @@ class Series:
         low, high = self._range
         if version != self.version or seen > len(self.values):
             seen, low, high = 0, math.inf, -math.inf
-        new = list(filter(math.isfinite, self.values[seen:]))
+        new: Sequence[float] = self.values[seen:]
+        # A sum tells in a tenth of the time that all are finite; where it overflows, they are looked at in vain.
+        if not math.isfinite(sum(new)):
+            new = list(filter(math.isfinite, new))
         self._range = (min(low, min(new, default=low)), max(high, max(new, default=high)))
         self._ranged = (self.version, len(self.values))
         return self._range if self._range[0] <= self._range[1] else None
@@ -107,13 +125,15 @@ class History:
         self._worked = False
         self._paused = False
 
-    def fold(self, events: Iterable[AnyEvent]) -> int:
+    def fold(self, events: Iterable[AnyEvent | Row]) -> int:
         """Take in events; returns how many there were."""
         before = self.version
-        # Scalars are nearly all of a log, and stand together: long groups of them are taken column by column.
+        # Rows are nearly all of a log, and stand together: they are taken column by column.
         for kind, group in groupby(events, type):
-            same = list(group)
-            if kind is not Scalars or len(same) < FEW or not self._fold_together(cast(list[Scalars], same)):
+            same: list[Any] = list(group)
+            if issubclass(kind, Row):
+                self._fold_rows(same)
+            else:
                 for event in same:
                     self._fold_one(event)
             self.version += len(same)
@@ -138,34 +158,25 @@ class History:
         self.updated = event.time
         self.started = self.started or event.time
 
-    def _fold_together(self, events: list[Scalars]) -> bool:
-        """What `_fold_one` does with each, column by column, in a third of the time; False, and nothing done, where they do not allow it.
-
-        They do where no step falls, and where no two of them share some of their tags but not all.
-        """
-        steps, epochs, clocks, values = zip(*map(_PARTS, events), strict=True)
-        shapes = list(map(tuple, values))
-        distinct = dict.fromkeys(shapes)
-        tags = [tag for shape in distinct for tag in shape]
-        # A step that falls rewinds, and a tag of two shapes would get its points in another order.
-        if steps[0] < self.step or any(map(gt, steps, steps[1:])) or len(set(tags)) < len(tags):
-            return False
-        for shape in distinct:
-            alike = values, steps, epochs
-            if len(distinct) > 1:
-                chosen = [other == shape for other in shapes]
-                alike = tuple(compress(values, chosen)), tuple(compress(steps, chosen)), tuple(compress(epochs, chosen))
-            new_steps, new_epochs = array("d", alike[1]), array("d", alike[2])
-            for tag in shape:
-                series = self.series.get(tag) or self.series.setdefault(tag, Series(self.rewinds))
-                series.steps.extend(new_steps)
-                series.values.extend(array("d", [value[tag] for value in alike[0]]))
-                series.epochs.extend(new_epochs)
-        self.step, self.epoch = steps[-1], epochs[-1]
-        self._pass_time(clocks)
-        self.updated = events[-1].time
-        self.started = self.started or next((event.time for event in events if event.time), 0.0)
-        return True
+    def _fold_rows(self, rows: list[Row]) -> None:
+        """What `_fold_one` does with the scalars of each, column by column, in a third of the time."""
+        steps = [row.step for row in rows]
+        # A step that falls rewinds.
+        if steps[0] < self.step or steps != sorted(steps):
+            for row in rows:
+                self._fold_one(row.scalars())
+            return
+        all_steps, all_epochs = array("d", steps), array("d", [row.epoch for row in rows])
+        # By the place of their first value, as new series stand in the order in which they came.
+        for _, tag, values, chosen in sorted(_columns(rows), key=itemgetter(0)):
+            series = self.series.get(tag) or self.series.setdefault(tag, Series(self.rewinds))
+            series.values.extend(values)
+            series.steps.extend(array("d", compress(all_steps, chosen)) if chosen else all_steps)
+            series.epochs.extend(array("d", compress(all_epochs, chosen)) if chosen else all_epochs)
+        self.step, self.epoch = steps[-1], rows[-1].epoch
+        self._pass_time([row.clock for row in rows])
+        self.updated = rows[-1].time
+        self.started = self.started or next((row.time for row in rows if row.time), 0.0)
 
     def _pass_time(self, clocks: Sequence[float]) -> None:
         seconds, before, worked = self.seconds, self._clock, self._worked
@@ -250,3 +261,11 @@ class History:
     def settings(self) -> dict[str, Any]:
         """Every live change so far, newest value by name."""
         return {name: value for mark in self.marks for name, value in mark.settings.items()}
+
+
+def history_of(log: Path) -> History:
+    """What a whole log amounts to. Problem where it cannot be read."""
+    history = History()
+    for events in Tail(log).rows():
+        history.fold(events)
+    return history

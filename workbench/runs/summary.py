@@ -7,8 +7,7 @@ import msgspec
 from workbench import files
 from workbench.events import Status
 from workbench.runs import lock
-from workbench.runs.history import History
-from workbench.runs.log import Tail
+from workbench.runs.history import History, history_of
 from workbench.runs.run import Run
 
 MEMORY = ("system/memory", "system/gpu_memory_peak")
@@ -54,8 +53,7 @@ def summary_of(run: Run) -> Summary:
         return stored
     # Before the log is read: what is appended meanwhile makes the summary out of date, never wrong.
     size = log_size(run)
-    history = History()
-    history.fold(Tail(run.events).read())
+    history = history_of(run.events)
     summary = summarize(history, size)
     # Of a live run it would be out of date with the next line.
     return summary if lock.is_held(run.lock) else keep_summary(run, summary)

@@ -17,7 +17,7 @@ from workbench.events import Images, Text, spelled
 from workbench.problems import Problem, one_line
 from workbench.runs.export.html import to_html
 from workbench.runs.export.samples import picture
-from workbench.runs.history import History
+from workbench.runs.history import History, history_of
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
 
@@ -79,8 +79,7 @@ def to_json(run: Run) -> Iterator[str]:
 
 def to_csv(run: Run) -> Iterator[str]:
     """Step, epoch, tag and value of every scalar in the folded history: what a rewind dropped is not there."""
-    history = History()
-    history.fold(Tail(run.events).read())
+    history = history_of(run.events)
     line = io.StringIO()
     writer = csv.writer(line, lineterminator="\n")
     writer.writerow(("step", "epoch", "tag", "value"))

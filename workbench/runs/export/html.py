@@ -15,8 +15,7 @@ from workbench.runs import bars as verdict
 from workbench.runs import compare, notes
 from workbench.runs.export import svg
 from workbench.runs.export.samples import sample_figures
-from workbench.runs.history import History
-from workbench.runs.log import Tail
+from workbench.runs.history import History, history_of
 from workbench.runs.run import Run
 from workbench.runs.state import state_of
 from workbench.runs.summary import Summary, log_size, summarize
@@ -31,8 +30,7 @@ SLOTS = {"train": 0, "valid": 1, "test": 2}
 
 def to_html(run: Run) -> Iterator[str]:
     """The page, in pieces."""
-    history = History()
-    history.fold(Tail(run.events).read())
+    history = history_of(run.events)
     recipe, summary, state = run.recipe(), summarize(history, log_size(run)), state_of(run)
     # The choice of log_every is left out where the loop made it: it tells a reader nothing.
     marks = [mark for mark in history.marks if mark.command or set(mark.settings) != {"train.log_every"}]

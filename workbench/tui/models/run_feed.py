@@ -5,7 +5,7 @@ from collections import deque
 from itertools import pairwise
 from typing import Any
 
-from workbench.events import Answer, AnyEvent, Scalars, Status
+from workbench.events import Answer, AnyEvent, Row, Scalars, Status
 from workbench.problems import Problem
 from workbench.runs.history import History
 from workbench.runs.log import Tail
@@ -20,6 +20,9 @@ QUIET = 30.0
 """Seconds without a step before the screens say so."""
 RECENT = 10.0
 """The rate is measured over so many seconds."""
+# Enough for RECENT seconds at 50 lines a second.
+PACE = 512
+"""The rate is measured over no more lines: a bound on memory."""
 
 
 class Feed:
@@ -41,8 +44,8 @@ class Feed:
     def _restart(self) -> None:
         self.history = History()
         self.tail = Tail(self.run.events)
-        # (clock, step) pairs: enough for RECENT seconds at 50 log lines a second, and a bound on memory for any rate.
-        self._pace: deque[tuple[float, int]] = deque(maxlen=512)
+        self._pace: deque[tuple[float, int]] = deque(maxlen=PACE)
+        """(clock, step) of the newest steps."""
         self._stepped = 0.0
         self._attempt = 0
 
@@ -52,24 +55,23 @@ class Feed:
 
     def read(self, budget: float | None = SLICE) -> int:
         """Read the log for about `budget` seconds; returns the number of new events."""
+        before = self.history.version
+        newest: list[AnyEvent | Row] = []
         try:
-            events = list(self.tail.read(budget))
+            for events in self.tail.rows(budget):
+                self.history.fold(events)
+                newest = [*newest, *events][-PACE:]
         except Problem as problem:
             self.problem = str(problem)
-            return 0
-        self.history.fold(events)
-        self._follow_pace(events)
-        return len(events)
+        self._follow_pace(newest)
+        return self.history.version - before
 
-    def _follow_pace(self, events: list[AnyEvent]) -> None:
+    def _follow_pace(self, events: list[AnyEvent | Row]) -> None:
         """Note the times of the newest steps; steps of an earlier attempt say nothing about the present rate."""
-        newest: list[Scalars] = []
-        # From the end: of a long log only the last few hundred steps matter here.
+        newest: list[Scalars | Row] = []
         for event in reversed(events):
-            if type(event) is Scalars:
+            if isinstance(event, Scalars | Row):
                 newest.append(event)
-                if len(newest) == self._pace.maxlen:
-                    break
             elif isinstance(event, Status) and event.attempt != self._attempt:
                 break
         if self._attempt != self.history.status.attempt:
