@@ -37,13 +37,13 @@ def test_a_folder_that_exists_is_left_as_it_is(tmp_path: Path, monkeypatch: pyte
     assert ended(run).state == "finished" and f"stands in {tmp_path}\n" in run.output.read_text()
 
 
-@pytest.mark.parametrize("home", ["", "/a/home/that/is/not/there"])
-def test_workers_start_in_a_folder_that_exists(tmp_path: Path, deleted: Path, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
-    if home:
-        monkeypatch.setenv("HOME", home)
+@pytest.mark.parametrize("own_folder", ["", "/a/home/that/is/not/there"])
+def test_workers_start_in_a_folder_that_exists(tmp_path: Path, deleted: Path, monkeypatch: pytest.MonkeyPatch, own_folder: str) -> None:
+    if own_folder:
+        monkeypatch.setenv("HOME", own_folder)
     run = start.start(str(write(tmp_path / "project", source=WHERE)))
     assert ended(run).state == "finished", ended(run)
-    assert f"stands in {'/' if home else Path('~').expanduser()}\n" in run.output.read_text()
+    assert f"stands in {'/' if own_folder else Path('~').expanduser()}\n" in run.output.read_text()
 
 
 def test_a_folder_deleted_while_a_run_waits_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
