@@ -75,6 +75,9 @@ def test_a_word_for_nothing_is_a_word_among_words_and_missing_among_numbers(tmp_
         read(tmp_path, numbers)
     with pytest.raises(Problem, match="line 3: a is 'NA', not a number"):
         read(tmp_path, numbers, missing=["-"])
+    with pytest.raises(Problem, match="line 3: kind is missing") as raised:
+        read(tmp_path, words.replace(",y", ","))
+    assert "leave_out" not in raised.value.hint
     answers, _ = read(tmp_path, words.replace(",x", ",NA"))
     assert answers.classes == ["NA", "y"]
 
