@@ -290,7 +290,7 @@ def _spelled_alike(fields: list[str], column: str, spellings: str, lines: list[i
     if several and spellings == "ask":
         (first, _), (second, _), *_ = several[0].most_common()
         raise Problem(
-            f"{name}, line {lines[fields.index(second)]}: {one_line(column)} is {second[:60]!r}, elsewhere {first[:60]!r}: are they the same?",
+            f"{name}, line {lines[fields.index(second)]}: {one_line(column)} is {second[:60]!r}, elsewhere {first[:60]!r}: the same?",
             "The same: config.spellings: together. Two different words: config.spellings: apart.",
             "data",
         )
