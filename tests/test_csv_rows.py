@@ -41,6 +41,10 @@ def test_the_line_that_spreadsheets_write_names_the_separator(first: str) -> Non
     assert table.separator == ";" and [(row.line, row.fields) for row in table.rows] == [(2, ["a,b", "c"]), (3, ["1,2", "3"])]
 
 
+def test_the_named_separator_is_taken_against_all_others() -> None:
+    assert [row.fields for row in read("sep=,\na;b,c;d\n1;2,3;4\n", "t").rows] == [["a;b", "c;d"], ["1;2", "3;4"]]
+
+
 def test_line_breaks_and_separators_inside_quotes_survive() -> None:
     table = read('name,note\nx,"one\n\ntwo, three"\n\ny,"say ""hi"""\n', "t")
     assert [(row.line, row.fields) for row in table.rows] == [

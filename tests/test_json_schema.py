@@ -52,6 +52,7 @@ class Texts(Settings):
     names: list[str] = []
     either: str | None = None
     place: int | str = 0
+    swapped: str | int = 0
     size: Literal["1", "2", 3] = "1"
     rate: float = 0.1
     flag: bool = False
@@ -74,6 +75,7 @@ class Texts(Settings):
         ("place=1", 1),
         ("place=1.5", "1.5"),
         ("place='1'", "1"),
+        ("swapped=1", 1),
         ("size=2", "2"),
         ("size=3", 3),
         ("rate=1", 1.0),

@@ -47,6 +47,14 @@ def test_decimal_commas_are_numbers_and_said(tmp_path: Path) -> None:
     assert data.train.features.tobytes() == plain.train.features.tobytes()
 
 
+def test_thousands_that_may_be_decimals_are_asked_about_and_the_setting_decides(tmp_path: Path) -> None:
+    text = "a;kind\n" + "".join(f"{n + 1},250;{'xy'[n % 2]}\n" for n in range(40))
+    with pytest.raises(Problem, match=r"line 2: a is '1,250': 1250 by a decimal point, or 1\.25 by a decimal comma"):
+        read(tmp_path, text)
+    assert read(tmp_path, text, decimal="comma")[0].train.raw.max() < 41
+    assert read(tmp_path, text, decimal="point")[0].train.raw.max() > 1000
+
+
 def test_codes_are_asked_about_with_the_settings_that_decide(tmp_path: Path) -> None:
     text = "ward,kind\n" + "".join(f"{('1_2', '2E7', '1E9')[n % 3]},{'xy'[n % 2]}\n" for n in range(30))
     with pytest.raises(Problem, match="line 2: ward is '1_2': a code, or a number") as raised:
@@ -75,6 +83,9 @@ def test_a_word_for_nothing_is_a_word_among_words_and_missing_among_numbers(tmp_
         read(tmp_path, numbers)
     with pytest.raises(Problem, match="line 3: a is 'NA', not a number"):
         read(tmp_path, numbers, missing=["-"])
+    with pytest.raises(Problem, match="line 3: kind is missing") as raised:
+        read(tmp_path, words.replace(",y", ","))
+    assert "leave_out" not in raised.value.hint
     answers, _ = read(tmp_path, words.replace(",x", ",NA"))
     assert answers.classes == ["NA", "y"]
 
@@ -119,7 +130,7 @@ def test_spellings_of_a_class_are_asked_about(tmp_path: Path, spelled: str, seco
     if second is None:
         assert read(tmp_path, text)[0].classes == ["x", "y"]
         return
-    with pytest.raises(Problem, match=f"kind is {second}, elsewhere '{first}': are they the same") as raised:
+    with pytest.raises(Problem, match=f"kind is {second}, elsewhere '{first}': the same") as raised:
         read(tmp_path, text)
     assert "config.spellings: together" in raised.value.hint and "apart" in raised.value.hint
     data, said = read(tmp_path, text, spellings="together")
@@ -128,7 +139,7 @@ def test_spellings_of_a_class_are_asked_about(tmp_path: Path, spelled: str, seco
 
 
 def test_numbers_as_classes_have_spellings_too_and_so_do_words(tmp_path: Path) -> None:
-    with pytest.raises(Problem, match=r"line 3: kind is '1\.0', elsewhere '1': are they the same"):
+    with pytest.raises(Problem, match=r"line 3: kind is '1\.0', elsewhere '1': the same"):
         read(tmp_path, "a,kind\n" + "".join(f"{n}.5,{('0', '1.0', '1')[n % 3 if n < 9 else n % 2 * 2]}\n" for n in range(40)))
     with pytest.raises(Problem, match="line 42: colour is 'RED', elsewhere 'red'"):
         read(tmp_path, lines("colour,kind", "red,{k}") + "RED,x\n")

@@ -177,9 +177,10 @@ class _Column:
         if double and first == second:
             sign = chosen or ("point" if separator != ";" and self._are_decimals(double) else None)
             if not sign:
-                point, comma, *_ = self.read[min(double)]
+                first_double = next(field for field in self.fields if field in double)
+                point, comma, *_ = self.read[first_double]
                 text = f"is {{}}: {point:.12g} by a decimal point, or {comma:.12g} by a decimal comma?"
-                return self._doubt({min(double)}, text, "Say which: config.decimal: point, or comma.")
+                return self._doubt({first_double}, text, "Say which: config.decimal: point, or comma.")
         return self._numbers(sign or "point", chosen)
 
     def _are_decimals(self, double: set[str]) -> bool:

@@ -118,7 +118,7 @@ def read(name: str, columns: Columns, positive: str, folder: Path) -> ClassTable
         if column in used and column not in (columns.target, *columns.words, *columns.numbers) and _is_index(used[column]):
             _tell(column, fields.lines, "", "has no name, and only tells rows apart")
             del used[column]
-    _refuse_gaps(used, fields.lines, columns.missing, shown)
+    _refuse_gaps(used, fields.lines, columns, shown)
     answers = _spelled_alike(used.pop(columns.target), columns.target, columns.spellings, fields.lines, shown)
     raw, names = numbers(replace(fields, columns=used), columns, shown)
     labels = {answer: one_line(answer, LABEL) for answer in set(answers)}
@@ -191,14 +191,14 @@ def numbers(table: Fields, columns: Columns, name: str) -> tuple[np.ndarray, lis
             index = "another whole number in each row: is it an id?" if _is_index(fields) else ""
             _tell(column, table.lines, unnamed + ", ".join(filter(None, ("numbers", reading.notation, index))))
             continue
-        fields = _spelled_alike(fields, column, columns.spellings, table.lines, name)
-        categories = sorted(set(fields))
-        if len(categories) > WORDS:
+        if (number := len({field.casefold() for field in fields})) > WORDS:
             raise Problem(
-                f"{name}: {one_line(column)} has {len(categories):,} different words, more than {WORDS}.",
+                f"{name}: {one_line(column)} has {number:,} different words, more than {WORDS}.",
                 f"Leave it out: config.leave_out: [{one_line(column)}]",
                 "data",
             )
+        fields = _spelled_alike(fields, column, columns.spellings, table.lines, name)
+        categories = sorted(set(fields))
         inputs += [np.array([float(field == word) for field in fields]) for word in categories]
         names += [f"{column} = {one_line(word, LABEL)}" for word in categories]
         _tell(column, table.lines, f"{unnamed}one-hot, {len(categories)} words: {', '.join(categories)}")
@@ -264,16 +264,18 @@ def _is_index(fields: list[str]) -> bool:
     return all(field.isdecimal() for field in fields) and len(set(fields)) == len(fields)
 
 
-def _refuse_gaps(columns: dict[str, list[str]], lines: list[int], missing: Sequence[str], name: str) -> None:
-    gaps = {"", *(word.casefold() for word in missing)}
-    for column, fields in columns.items():
+def _refuse_gaps(used: dict[str, list[str]], lines: list[int], columns: Columns, name: str) -> None:
+    gaps = {"", *(word.casefold() for word in columns.missing)}
+    for column, fields in used.items():
         places = [place for place, field in enumerate(fields) if field.casefold() in gaps]
         if places:
             what = f" ({one_line(fields[places[0]], 40)!r})" if fields[places[0]] else ""
             more = f", and {len(places) - 1:,} more" if len(places) > 1 else ""
             raise Problem(
                 f"{name}, line {lines[places[0]]}: {one_line(column)} is missing{what}{more}.",
-                f"Fill it in, leave the row out, or the column: config.leave_out: [{one_line(column)}]",
+                "Fill it in, or leave the row out."
+                if column == columns.target
+                else f"Fill it in, leave the row out, or the column: config.leave_out: [{one_line(column)}]",
                 "data",
             )
 
@@ -288,7 +290,7 @@ def _spelled_alike(fields: list[str], column: str, spellings: str, lines: list[i
     if several and spellings == "ask":
         (first, _), (second, _), *_ = several[0].most_common()
         raise Problem(
-            f"{name}, line {lines[fields.index(second)]}: {one_line(column)} is {second!r}, elsewhere {first!r}: are they the same?",
+            f"{name}, line {lines[fields.index(second)]}: {one_line(column)} is {second[:60]!r}, elsewhere {first[:60]!r}: the same?",
             "The same: config.spellings: together. Two different words: config.spellings: apart.",
             "data",
         )

@@ -150,8 +150,6 @@ def _override(data: dict[str, Any], spellings: dict[Key, str], text: str) -> Key
         if not isinstance(section, dict):
             raise Problem(f"{called}: {part} has no settings of its own")
     section[where[-1]] = paths.rooted(document.value, Path())  # what the shell completes starts at the working directory
-    for place in [place for place in spellings if place[: len(where)] == where]:
-        del spellings[place]
     spellings.update({(*where, *place): word for place, word in document.spellings.items()})
     return where
 
