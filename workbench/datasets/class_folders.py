@@ -109,6 +109,10 @@ def listing(root: Path) -> Listing:
         if full and all(name.lower() in NAMES for name in full):
             text = f"{name}: {' and '.join(map(shown, full))} hold{'s' * (len(full) == 1)} pictures, but no folder for each class."
             raise Problem(text, "Put the pictures of each class into a folder: train/cats/1.jpg, train/dogs/1.jpg.", "data")
+        for class_name in full:
+            if class_name.lower() in NAMES:
+                number = counted(len(listed["train"][class_name]), "picture")
+                preparation.found(shown(class_name), f"{number}, no folders", "as a class, not as a part of the split")
         return Listing(listed, {"train": ""}, collected.faults)
     for part, names in parts.items():
         if len(names) > 1:
