@@ -96,7 +96,10 @@ def test_a_folder_that_is_laid_out_otherwise_is_refused(tmp_path: Path, paths: l
 @pytest.mark.parametrize("name", ["train", "test", "val", "Dev"])
 def test_a_class_may_be_called_as_a_part_is(tmp_path: Path, name: str) -> None:
     root = draw(tmp_path, "car", "plane", name)
-    assert sizes(root)[0] == [12, 3, 3]
+    counted, rows = sizes(root)
+    assert counted == [12, 3, 3] and row(rows, f"{name}/") == [
+        [f"{name}/", "6 pictures, no folders", "as a class, not as a part of the split", ""]
+    ]
     assert name in folder.read(root, 8).classes
     (tmp_path / "inside").mkdir()
     parts = draw(tmp_path / "inside", "train/car", f"train/{name}", "test/car", f"test/{name}")

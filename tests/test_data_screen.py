@@ -125,7 +125,9 @@ async def test_a_look_shows_classes_and_samples(size) -> None:
         screen = pilot.app.screen
         await settle(pilot, lambda: not screen.reading, 60)
         text = seen(pilot.app)
-        assert "1,078" in text and "Sizes" in text and "Classes" in text and "reading" not in text
+        assert "1,078 to train" in text and "Sizes" in text and "reading" not in text
+        await pilot.press("pagedown")
+        await settle(pilot, lambda: "Classes" in seen(pilot.app))
         assert screen.query_one(Picture).size.height > 5
         await pilot.press("end", "pagedown", "escape")
         await settle(pilot, lambda: isinstance(pilot.app.screen, DataScreen))

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from workbench.datasets import digits
-from workbench.datasets.seen import seen
+from workbench.datasets.seen import ground, seen
 from workbench.problems import Problem
 from workbench.projects.convolutional_networks.image_classifier import ImageClassifier
 from workbench.recipes.recipe import Compute, Train
@@ -84,3 +84,22 @@ def test_no_ink_no_picture_and_colours(project: ImageClassifier) -> None:
     assert pixels.shape == (3, 16, 16) and pixels[0].min() == 1 and pixels[1].max() == 0 and done == ["its middle, 16x16"]
     pixels, done = seen(Image.new("L", (90, 40), 250).convert("RGB"), (1, 28, 28), "fashion-mnist")
     assert pixels.max() < 0.1 and done[0].startswith("inverted")
+
+
+def test_a_persons_own_grey_pictures_keep_their_ground(project: ImageClassifier) -> None:
+    drawn = np.ones((20, 1, 8, 8), np.float32)
+    drawn[:, :, 2:6, 2:6] = 0
+    mixed = np.concatenate([drawn, 1 - drawn])
+    assert (ground(drawn), ground(1 - drawn), ground(mixed), ground(np.repeat(drawn, 3, 1))) == (True, False, None, None)
+    sheet, board = (Image.fromarray((array[0, 0] * 255).astype(np.uint8)).convert("RGB") for array in (drawn, 1 - drawn))
+    for light, picture, words in (
+        (True, sheet, ""),
+        (True, board, "inverted, because its background is dark"),
+        (False, sheet, "inverted, because its background is light"),
+        (None, sheet, ""),
+        (None, board, ""),
+    ):
+        pixels, done = seen(picture, (1, 8, 8), "./mine", light)
+        assert [text for text in done if "inverted" in text] == ([words] if words else [])
+        assert pixels[0, 0, 0] == (light if light is not None else picture is sheet)
+    assert project.light is False, "the catalogue's digits are light on dark"

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,15 @@ def test_it_uses_the_cores_that_the_run_may_use(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_stop_ends_the_reading_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picture_files, "cores", lambda: 2)
-    paths, told = draw(tmp_path, 300), []
+    paths, told, begun = draw(tmp_path, 300), [], []
+    decoded = picture_files.decoded
+
+    def slowly(path: Path, *rest: object) -> object:
+        begun.append(path)
+        time.sleep(0.02)
+        return decoded(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(picture_files, "decoded", slowly)
 
     def stop(what: str, done: int, total: int) -> None:
         told.append((what, done, total))
@@ -57,8 +66,9 @@ def test_a_stop_ends_the_reading_at_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert told == [("reading pictures", done, 300) for done in range(11)]
     for thread in threading.enumerate():
         if thread.name.startswith("ThreadPoolExecutor"):
-            thread.join(5)
-            assert not thread.is_alive(), "what had not begun is dropped"
+            thread.join(10)
+            assert not thread.is_alive()
+    assert len(begun) < 10 + picture_files.AHEAD, "what had not begun is dropped"
 
 
 def test_progress_reaches_the_end_and_the_digest_follows_names_and_contents(tmp_path: Path) -> None:

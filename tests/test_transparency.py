@@ -158,7 +158,9 @@ def test_every_reader_and_answer_lays_them_over_the_setting(tmp_path: Path) -> N
     root = ink(tmp_path / "ink", number=60)
     assert faces.read(str(root), 16, "white").train.max() == 255 and faces.read(str(root), 16).train.mean() > 200
     style = StyleTransfer(StyleTransfer.Config(background="grey"), Train(), Compute(device="cpu", threads=1), seed=1, folder=root)
-    assert style.opened("round/0.png").getpixel((0, 0)) == (128, 128, 128)
+    with listening() as told:
+        assert style.opened("round/0.png").getpixel((0, 0)) == (128, 128, 128)
+    assert told.rows == [["picture round/0.png", "40x40 pixels", "", ""]] and list(told.sources) == [str(root / "round" / "0.png")]
     pad = Pad()
     pad._changed = pad.redraw = lambda: None  # type: ignore[method-assign]  # it is on no screen
     pad.show_picture((root / "round" / "0.png").read_bytes(), "grey")

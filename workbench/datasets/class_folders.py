@@ -44,7 +44,7 @@ class Listing:
 
     parts: dict[str, dict[str, list[Path]]]
     folders: dict[str, str]
-    """What a part's folder is called, `val/`; empty where the class folders lie in the root itself."""
+    """What a part's folder is called in messages, `val/`; empty where the class folders lie in the root itself."""
     faults: list[str]
 
 
@@ -96,33 +96,47 @@ def listing(root: Path) -> Listing:
     links = [_fault(entry, root) for entry in top.others if entry.name.lower() in NAMES]
     if links:
         raise Problem(f"{name}: {'; '.join(links)}.", "Put the folder itself there.", "data")
+    folders = _part_folders(name, top)
+    collected = _Collected()
+    if folders:
+        _refuse_others(root, [entry.name for entry in top.folders if entry.name not in folders.values()], folders["train"])
+        collected.beside(top, root)
+        listed = {part: collected.classes(level(root / folder), root) for part, folder in folders.items()}
+    else:
+        listed = {"train": collected.classes(top, root)}
+        _tell_classes_like_parts(name, listed["train"])
+    collected.tell()
+    return Listing(listed, {part: shown(folders[part]) if folders else "" for part in listed}, collected.faults)
+
+
+def _part_folders(name: str, top: Level) -> dict[str, str]:
+    """The folder of each part; none where the folders are classes. Raises Problem for two of the same part, and for parts without train."""
     parts: dict[str, list[str]] = {}
     for entry in top.folders:
         part = NAMES.get(entry.name.lower())
         if part and any(_holds_anything(folder) for folder in level(Path(entry.path)).folders):
             parts.setdefault(part, []).append(entry.name)
-    collected = _Collected()
-    if not parts:
-        listed = {"train": collected.classes(top, root)}
-        collected.tell()
-        full = [name for name, files in listed["train"].items() if files]
-        if full and all(name.lower() in NAMES for name in full):
-            text = f"{name}: {' and '.join(map(shown, full))} hold{'s' * (len(full) == 1)} pictures, but no folder for each class."
-            raise Problem(text, "Put the pictures of each class into a folder: train/cats/1.jpg, train/dogs/1.jpg.", "data")
-        return Listing(listed, {"train": ""}, collected.faults)
     for part, names in parts.items():
         if len(names) > 1:
             text = f"{name} has {' and '.join(map(shown, names))}, and both would be the {part} part."
             raise Problem(text, "Keep one of them, or put their pictures together.", "data")
     folders = {part: parts[part][0] for part in PARTS if part in parts}
-    if "train" not in folders:
+    if folders and "train" not in folders:
         text = f"{name} has {' and '.join(map(shown, folders.values()))} with folders in it, but no train/."
         raise Problem(text, "Put the class folders of the training pictures into a folder called train.", "data")
-    _refuse_others(root, [entry.name for entry in top.folders if entry.name not in folders.values()], folders["train"])
-    collected.beside(top, root)
-    listed = {part: collected.classes(level(root / folder), root) for part, folder in folders.items()}
-    collected.tell()
-    return Listing(listed, {part: f"{folder}/" for part, folder in folders.items()}, collected.faults)
+    return folders
+
+
+def _tell_classes_like_parts(name: str, classes: dict[str, list[Path]]) -> None:
+    """Say which classes are called as parts are; Problem where all are: nobody classifies pictures into train and test."""
+    full = [class_name for class_name, files in classes.items() if files]
+    alike = [class_name for class_name in full if class_name.lower() in NAMES]
+    if alike and alike == full:
+        text = f"{name}: {' and '.join(map(shown, full))} hold{'s' * (len(full) == 1)} pictures, but no folder for each class."
+        raise Problem(text, "Put the pictures of each class into a folder: train/cats/1.jpg, train/dogs/1.jpg.", "data")
+    for class_name in alike:
+        number = counted(len(classes[class_name]), "picture")
+        preparation.found(shown(class_name), f"{number}, no folders", "as a class, not as a part of the split")
 
 
 class _Collected:

@@ -3,6 +3,7 @@
 Recipes: style-transfer, and style-transfer-squeezenet where the course's network is not at hand.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from workbench import preparation
 from workbench.datasets.pictures import Decoding, read_picture
 from workbench.datasets.store.catalog import find
 from workbench.datasets.store.fetch import fetch
@@ -108,6 +110,9 @@ class StyleTransfer(TorchProject):
         if given not in ours and not path.exists():
             raise Problem(f"There is no picture {one_line(given)}.", f"Give a PNG or JPEG file, or one of: {', '.join(ours)}.", "data")
         picture = read_picture(path, decoding=Decoding(self.config.background))
+        with path.open("rb") as opened:
+            preparation.source(str(path), hashlib.file_digest(opened, "sha256").hexdigest())
+        preparation.found(f"picture {given}", f"{picture.width}x{picture.height} pixels", "")
         if max(picture.size) > NARROWEST * min(picture.size):
             raise Problem(
                 f"{one_line(given)} is too narrow: {picture.width} x {picture.height} pixels.", f"At most {NARROWEST} to 1.", "data"

@@ -188,13 +188,13 @@ class SamplePanel(Vertical):
         step = f"  step {formatting.count(event.step)}"
         number = self.count if self.place is None else self.place + 1
         place = f"  {number} of {self.count}" if self.count > 1 else ""
-        # From the fullest form on; "sample" as a split says nothing, so that form is skipped.
+        # From the fullest form on; "sample" and "data" as splits say nothing, so that form is skipped.
         forms = [(f"  {split} ·{step[1:]}", place), (step, place), ("", place)]
         legend = self.body.words if isinstance(self.body, Pair) else ""
         chosen = isinstance(self.body, Pair) and self.body.explains and self._focused and bool(legend)
         free = width - cell_len(self._title) - (cell_len(legend) + 2 if chosen else 0)
         where, place = next(
-            (form for form in forms[split == "sample" :] if cell_len("".join(form)) <= free), ("", "") if chosen else forms[2]
+            (form for form in forms[split in ("sample", "data") :] if cell_len("".join(form)) <= free), ("", "") if chosen else forms[2]
         )
         room = width - cell_len(self._title + where + place) - 2
         parts = [title, (where, palette.dim), (place, palette.faint if self.place is None else palette.warn)]

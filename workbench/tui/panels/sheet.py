@@ -51,8 +51,8 @@ def found_lines(table: Table, width: int) -> list[Strip]:
     for row in table.rows:
         what, number, used, left_out = (one_line(str(cell), 300) for cell in [*row, "", "", "", ""][:4])
         lines += strips.paragraph(what + (f": {number}" if number else ""), width, palette.plain)
-        lines += strips.paragraph(f"  ✓ {used}", width, palette.dim, "    ") if used else []
-        lines += strips.paragraph(f"  ✗ {left_out}", width, palette.warn, "    ") if left_out else []
+        lines += strips.paragraph(f"✓ {used}", width, palette.dim, "  ", 1) if used else []
+        lines += strips.paragraph(f"✗ {left_out}", width, palette.warn, "  ", 1) if left_out else []
     return lines
 
 
