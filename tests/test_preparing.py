@@ -10,6 +10,8 @@ from lines import LINE, folded, start, write
 from made_runs import alive, make_run
 from test_worker import ended, nothing_is_left, until
 
+from workbench.cli.follow import _Progress
+from workbench.events import Status
 from workbench.launch import start as launch
 from workbench.preparation import Console, Pace, Stage
 from workbench.recipes.load import load_recipe
@@ -78,6 +80,32 @@ def test_who_follows_sees_lines_and_none_twice(tmp_path: Path) -> None:
     lines = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60).stderr.splitlines()
     told = [line for line in lines if "reading stones" in line]
     assert told and len(set(told)) == len(told) and any("left" in line for line in told)
+
+
+def preparing(share: float, clock: float = 0.0) -> Status:
+    message = f"reading stones: {share:.0%} \x1b]0;x\x07"
+    return Status(state="starting", message=message, share=share, clock=clock)
+
+
+def test_on_a_terminal_one_line_is_drawn_anew(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    progress = _Progress()
+    for number in range(5):
+        progress.show(preparing(number / 4))
+    progress.end()
+    progress.end()
+    shown = capsys.readouterr().err
+    assert shown.count("\r\x1b[Kreading stones: ") == 5 and shown.count("\n") == 1 and "\x1b]" not in shown
+
+
+def test_elsewhere_there_is_a_line_for_each_tenth_and_each_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = _Progress()
+    for second in range(200):
+        progress.show(preparing(second / 2000, clock=float(second)))
+    assert capsys.readouterr().err.count("reading stones") == 20
+    for hundredth in range(100):
+        progress.show(preparing(hundredth / 100, clock=200.0))
+    assert capsys.readouterr().err.count("reading stones") in (10, 11)
 
 
 # -- how often, and what ---------------------------------------------------------------------------------------------------------------
