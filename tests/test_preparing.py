@@ -10,10 +10,14 @@ from lines import LINE, folded, start, write
 from made_runs import alive, make_run
 from test_worker import ended, nothing_is_left, until
 
+from workbench.cli.follow import _Progress
+from workbench.events import Status
 from workbench.launch import start as launch
 from workbench.preparation import Console, Pace, Stage
 from workbench.recipes.load import load_recipe
+from workbench.runs.history import History
 from workbench.runs.state import state_of
+from workbench.runs.summary import summarize, summary_of
 from workbench.training.announcing import READING, SHOW_EVERY, Announcer
 from workbench.tui.models.library import Entry, Library
 from workbench.tui.models.run_feed import Feed
@@ -56,6 +60,9 @@ def test_a_run_tells_its_share_and_the_time_left_and_then_trains(tmp_path: Path)
     assert all(status.state == "starting" and status.attempt == 1 for status in told)
     running = next(status for status in folded(run).statuses if status.state == "running")
     assert running.prepared > 4.0 and running.cache == "cold"
+    summary = summary_of(run)
+    assert (summary.ready, summary.cache) == (running.prepared, "cold")
+    assert summary.seconds > running.prepared, "the time counts from the start of the process"
     printed = [line for line in run.output.read_text().splitlines() if line.startswith("reading stones")]
     assert 1 <= len(printed) <= 10
 
@@ -78,6 +85,53 @@ def test_who_follows_sees_lines_and_none_twice(tmp_path: Path) -> None:
     lines = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60).stderr.splitlines()
     told = [line for line in lines if "reading stones" in line]
     assert told and len(set(told)) == len(told) and any("left" in line for line in told)
+
+
+def preparing(share: float, clock: float = 0.0) -> Status:
+    message = f"reading stones: {share:.0%} \x1b]0;x\x07"
+    return Status(state="starting", message=message, share=share, clock=clock)
+
+
+def test_on_a_terminal_one_line_is_drawn_anew(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    progress = _Progress()
+    for number in range(5):
+        progress.show(preparing(number / 4))
+    progress.end()
+    progress.end()
+    shown = capsys.readouterr().err
+    assert shown.count("\r\x1b[Kreading stones: ") == 5 and shown.count("\n") == 1 and "\x1b]" not in shown
+
+
+def test_elsewhere_there_is_a_line_for_each_tenth_and_each_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = _Progress()
+    for second in range(200):
+        progress.show(preparing(second / 2000, clock=float(second)))
+    assert capsys.readouterr().err.count("reading stones") == 20
+    for hundredth in range(100):
+        progress.show(preparing(hundredth / 100, clock=200.0))
+    assert capsys.readouterr().err.count("reading stones") in (10, 11)
+
+
+def test_the_time_counts_from_the_start_of_each_process_and_the_first_preparation_is_known() -> None:
+    history = History()
+    history.fold(
+        [
+            Status(state="starting", clock=100.0),
+            Status(state="starting", clock=102.0, share=0.5),
+            Status(state="running", clock=103.0, prepared=5.0, cache="cold"),
+            Status(state="paused", clock=104.0, step=10),
+            Status(state="running", clock=200.0, step=10),
+            Status(state="stopped", clock=201.0, step=20),
+            # Another process, after a restart of the machine.
+            Status(state="starting", clock=7.0, attempt=2),
+            Status(state="running", clock=8.0, attempt=2, prepared=1.5, cache="warm", from_step=20),
+            Status(state="finished", clock=10.0, attempt=2, step=30),
+        ]
+    )
+    assert history.seconds == pytest.approx(5 + 1 + 1 + 1.5 + 2)
+    summary = summarize(history, 1)
+    assert (summary.ready, summary.cache) == (5.0, "cold")
 
 
 # -- how often, and what ---------------------------------------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ from test_worker import LONG, SLOW, at_step, ended, nothing_is_left, send
 
 from workbench import preparation
 from workbench.launch import start as launch
+from workbench.problems import Problem
+from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.run import Run
-from workbench.training import sources
+from workbench.training.sources import Sources, changes
 
 __all__ = ["nothing_is_left"]
 
@@ -106,8 +108,8 @@ def test_a_run_of_an_older_version_resumes_as_before_and_has_digests_from_then_o
 def test_without_weights_it_begins_anew_with_the_data_as_it_is(home: Path) -> None:
     run = Run(home / "runs" / "2026-01-01_000000_x")
     (run.path / "checkpoints").mkdir(parents=True)
-    assert sources.check(run, {"a": "1"}, anyway=False) == ""
-    assert sources.check(run, {"a": "2"}, anyway=False) == ""
+    assert Sources(run, anyway=False).check({"a": "1"}) == ""
+    assert Sources(run, anyway=False).check({"a": "2"}) == ""
     assert b'"2"' in (run.path / "sources.json").read_bytes()
 
 
@@ -116,15 +118,16 @@ def test_digests_that_cannot_be_read_count_as_those_of_an_older_version(home: Pa
     run = Run(home / "runs" / "2026-01-01_000000_x")
     (run.path / "checkpoints").mkdir(parents=True)
     (run.path / "sources.json").write_bytes(damage)
-    assert sources.check(run, {"a": "2"}, anyway=False) == ""
+    Checkpoints(run.path / "checkpoints").save(b"weights", ".npz", step=1)
+    assert Sources(run, anyway=False).check({"a": "2"}) == ""
 
 
 def test_what_a_sentence_says_of_many_and_of_foreign_names() -> None:
     before = {f"{number}.csv": str(number) for number in range(9)}
     now = {name: f"other {digest}" for name, digest in before.items()}
-    assert len(sources.changes(before, now)) == 9
-    assert sources.changes({"x": "1"}, {"y": "1"}) == [] == sources.changes(before, before)
-    [said] = sources.changes({"\x1b]52;c;AA\x07evil\u202e": "1"}, {})
+    assert len(changes(before, now)) == 9
+    assert changes({"x": "1"}, {"y": "1"}) == [] == changes(before, before)
+    [said] = changes({"\x1b]52;c;AA\x07evil\u202e": "1"}, {})
     assert said == "evil<U+202E> is gone"
 
 
@@ -134,3 +137,20 @@ def test_a_file_of_ones_own_and_a_file_of_the_catalogue_are_sources(tmp_path: Pa
     with preparation.listening() as told:
         preparation.source_file(file)
     assert told.sources == {str(file): hashlib.sha256(b"1,2\n").hexdigest()}
+
+
+def test_other_content_is_refused_as_soon_as_it_is_read_and_not_after_its_features_are_computed(home: Path) -> None:
+    run = Run(home / "runs" / "2026-01-01_000000_x")
+    (run.path / "checkpoints").mkdir(parents=True)
+    Checkpoints(run.path / "checkpoints").save(b"weights", ".npz", step=1)
+    Sources(run, anyway=False).check({"a": "1", "b": "1"})
+    reached = []
+    with pytest.raises(Problem, match="a has other content"), preparation.listening(met=Sources(run, anyway=False).met):
+        preparation.source("c", "3")
+        preparation.source("b", "1")
+        preparation.source("a", "2")
+        reached.append("features")
+    assert not reached
+    with preparation.listening(met=Sources(run, anyway=True).met) as told:
+        preparation.source("a", "2")
+    assert Sources(run, anyway=True).check(told.sources) == "a has other content; b is gone"

@@ -35,6 +35,7 @@ class Preparation:
     """What the readers told while somebody listened."""
 
     advance: Progress = lambda what, done, total: None
+    met: Callable[[str, str], None] = lambda name, sha256: None
     rows: list[list[str | float]] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
     """The SHA-256 of each source of data, by its path or name."""
@@ -63,9 +64,11 @@ _listener: ContextVar[Preparation | None] = ContextVar("preparation", default=No
 
 
 @contextlib.contextmanager
-def listening(advance: Progress = lambda what, done, total: None) -> Iterator[Preparation]:
-    """Collect what readers tell inside; `advance` is told how far they are, and may raise to stop them."""
-    preparation = Preparation(advance)
+def listening(
+    advance: Progress = lambda what, done, total: None, met: Callable[[str, str], None] = lambda name, sha256: None
+) -> Iterator[Preparation]:
+    """Collect what readers tell inside; `advance` is told how far they are, `met` each source; both may raise to stop them."""
+    preparation = Preparation(advance, met)
     token = _listener.set(preparation)
     try:
         yield preparation
@@ -86,6 +89,7 @@ def source(name: str, sha256: str) -> None:
     """A file, or a folder by the digest of its files' digests, that the data was read from: a resumed run has to find the same."""
     if (listener := _listener.get()) is not None:
         listener.sources[one_line(name, 1000)] = sha256
+        listener.met(one_line(name, 1000), sha256)
 
 
 def source_file(path: Path) -> None:

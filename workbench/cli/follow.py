@@ -75,11 +75,12 @@ def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started:
 
 
 class _Progress:
-    """How far a preparation is: on a terminal one line that is drawn anew, elsewhere a line for each tenth."""
+    """How far a preparation is: on a terminal one line that is drawn anew, elsewhere a line for each tenth, and each ten seconds."""
 
     def __init__(self) -> None:
         self._open = False
         self._printed = ("", -1)
+        self._printed_at = 0.0
 
     def show(self, status: Status) -> None:
         if sys.stderr.isatty():
@@ -88,8 +89,8 @@ class _Progress:
             self._open = True
             return
         tenth = (status.message.partition(":")[0], int((status.share or 0.0) * 10))
-        if tenth != self._printed:
-            self._printed = tenth
+        if tenth != self._printed or status.clock - self._printed_at >= 10.0:
+            self._printed, self._printed_at = tenth, status.clock
             print(described(status), file=sys.stderr, flush=True)
 
     def end(self) -> None:

@@ -187,8 +187,7 @@ def launch(run: Run, *, anyway: bool = False) -> str:
     mirror = run.about().get("mirror")
     if mirror and isinstance(mirror, str) and "DLWB_MIRROR" not in environment:
         environment["DLWB_MIRROR"] = mirror
-    if anyway:
-        environment["DLWB_ANYWAY"] = "1"
+    environment["DLWB_ANYWAY"] = "1" if anyway else ""
     command = [sys.executable, "-P", "-m", "workbench.launch.supervisor", str(run.path.absolute()), str(offset)]
     command += choose_device.allowed(run)
     done = _call([*logind.scope(), *command], environment)

@@ -11,28 +11,40 @@ NAMED = 4
 """How many changed sources a message names."""
 
 
-def check(run: Run, now: dict[str, str], *, anyway: bool) -> str:
-    """Compare `now`, the digests of what this attempt read, with those of the attempts before it, and keep them for the next one.
+class Sources:
+    """What earlier attempts at a run read. A run of an older version has no digests, and goes on as it did."""
 
-    Returns what has changed, "" for nothing; Problem (cause "data") for a change where a run would go on from its weights and nobody said
-    `anyway`. A run of an older version has no digests, and goes on as it did.
-    """
-    file = run.path / "sources.json"
-    before = {name: digest for name, digest in files.read_object(file).items() if isinstance(digest, str)}
-    changed = changes(before, now) if before else []
-    # Without weights it begins anew, with the data as it is.
-    if not Checkpoints(run.path / "checkpoints").generations():
-        changed = []
-    sentence = "; ".join(changed[:NAMED]) + f"; and {len(changed) - NAMED:,} more" * (len(changed) > NAMED)
-    if changed and not anyway:
-        raise Problem(
-            f"The data of {run.id} has changed since it was trained: {sentence}.",
-            f"Put it back; or `dlwb resume --anyway {run.id}` goes on with the data as it is now.",
+    def __init__(self, run: Run, *, anyway: bool) -> None:
+        """`anyway` goes on with other data."""
+        self._run, self._anyway = run, anyway
+        self._file = run.path / "sources.json"
+        kept = {name: digest for name, digest in files.read_object(self._file).items() if isinstance(digest, str)}
+        # Without weights it begins anew, with the data as it is.
+        self._before = kept if Checkpoints(run.path / "checkpoints").generations() else {}
+
+    def met(self, name: str, digest: str) -> None:
+        """Refuse a source with other content as soon as it is read: what is computed from it may take long."""
+        if not self._anyway and self._before.get(name, digest) != digest:
+            raise self._refused([f"{_named(name)} has other content"])
+
+    def check(self, now: dict[str, str]) -> str:
+        """Compare all that this attempt read with what was read before, and keep it for the next attempt.
+
+        Returns what has changed, "" for nothing. Problem (cause "data") for a change where nobody said `anyway`.
+        """
+        changed = changes(self._before, now) if self._before else []
+        if changed and not self._anyway:
+            raise self._refused(changed)
+        if now and now != self._before:
+            files.write(self._file, msgspec.json.encode(now))
+        return _listed(changed)
+
+    def _refused(self, changed: list[str]) -> Problem:
+        return Problem(
+            f"The data of {self._run.id} has changed since it was trained: {_listed(changed)}.",
+            f"Put it back; or `dlwb resume --anyway {self._run.id}` goes on with the data as it is now.",
             "data",
         )
-    if now and now != before:
-        files.write(file, msgspec.json.encode(now))
-    return sentence
 
 
 def changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -41,6 +53,10 @@ def changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
     gone = [f"{_named(name)} is gone" for name in before if name not in now and before[name] not in now.values()]
     new = [f"{_named(name)} is new" for name in now if name not in before and now[name] not in before.values()]
     return other + gone + new
+
+
+def _listed(changed: list[str]) -> str:
+    return "; ".join(changed[:NAMED]) + f"; and {len(changed) - NAMED:,} more" * (len(changed) > NAMED)
 
 
 def _named(name: str) -> str:

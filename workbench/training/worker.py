@@ -25,12 +25,12 @@ from workbench.runs.history import History
 from workbench.runs.log import EventLog, Tail
 from workbench.runs.run import Run
 from workbench.runs.state import attempts
-from workbench.training import sources
 from workbench.training.announcing import READING, Announcer
 from workbench.training.failures import named
 from workbench.training.find_project import make_project
 from workbench.training.loop import Loop
 from workbench.training.meters import Meters
+from workbench.training.sources import Sources
 
 
 class Stopped(BaseException):
@@ -101,9 +101,10 @@ class Worker:
         project = make_project(self.run, recipe)
         starting(READING)
         announcer = Announcer(partial(self._turn, "starting"), lambda stage: logged(stage.text, stage=stage))
-        with announcer, preparation.listening(announcer) as prepared:
+        sources = Sources(self.run, anyway=self.anyway)
+        with announcer, preparation.listening(announcer, sources.met) as prepared:
             project.build()
-        changed = sources.check(self.run, prepared.sources, anyway=self.anyway)
+        changed = sources.check(prepared.sources)
         # Whoever sent them may still be waiting.
         for command in self._unanswered(past):
             log.write(Answer(command=command.id, ok=False, message="The run ended before this could be done.", step=step))
