@@ -27,7 +27,7 @@ WAYS = {
     "a key": "raise KeyError('one \\x1b[31m[/] two')",
     "a timer": "self.set_timer(0.01, lambda: 1 / 0)",
     "a worker": "self.run_worker(lambda: 1 / 0, thread=True)",
-    "drawing": "from workbench.tui.panels.lines import Lines; Lines.render_line = lambda self, y: 1 / 0; [panel.refresh() for panel in self.query(Lines)]",
+    "drawing": "from textual.widget import Widget; Widget.render_lines = lambda self, crop: 1 / 0; self.query().refresh()",
     "the keys": "from workbench.tui.drawing.reader import Reader; Reader.tick = lambda self: 1 / 0",
 }
 
