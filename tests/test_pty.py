@@ -1,19 +1,15 @@
 """The real program once, on a real pseudo terminal; and that only changed cells travel, without the terminal ever showing anything else."""
 
-import fcntl
 import os
-import pty
 import random
 import select
 import signal
-import struct
-import subprocess
-import sys
 import termios
 import time
 
 import pyte
 from made_runs import alive, finish, make_run
+from pseudo_terminal import Screen
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
@@ -22,58 +18,6 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 
 from workbench.tui.drawing.frame_diff import Frame
-
-PROGRAM = [sys.executable, "-c", "from workbench.tui.app import run; run()"]
-
-
-class Screen:
-    """A terminal of 100x30 with a program on it."""
-
-    def __init__(self) -> None:
-        self.screen = pyte.Screen(100, 30)
-        self.stream = pyte.ByteStream(self.screen)
-        self.bytes = b""
-        self.file, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-        self.before = termios.tcgetattr(slave)
-        environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR", "TMUX")}
-        self.slave = slave
-        self.program = subprocess.Popen(
-            PROGRAM, stdin=slave, stdout=slave, stderr=slave, env={**environment, "TERM": "xterm-256color"}, start_new_session=True
-        )
-
-    def text(self) -> str:
-        return "\n".join(self.screen.display)
-
-    def wait(self, words: str, seconds: float = 40.0) -> None:
-        """Until the screen has these words."""
-        end = time.monotonic() + seconds
-        while words not in self.text():
-            assert time.monotonic() < end, f"{words!r} never came:\n{self.text()}"
-            assert self.program.poll() is None, f"it ended:\n{self.text()}"
-            self.read(0.1)
-
-    def wait_gone(self, words: str, seconds: float = 20.0) -> None:
-        """Until the screen has them no longer."""
-        end = time.monotonic() + seconds
-        while words in self.text():
-            assert time.monotonic() < end, self.text()
-            self.read(0.1)
-
-    def read(self, seconds: float) -> None:
-        if select.select([self.file], [], [], seconds)[0]:
-            data = os.read(self.file, 1 << 16)
-            self.bytes += data
-            # pyte takes the keyboard protocols' sequences for others.
-            self.stream.feed(b"".join(_known(data)))
-
-    def type(self, keys: str) -> None:
-        os.write(self.file, keys.encode())
-
-
-def _known(data: bytes) -> list[bytes]:
-    parts = data.split(b"\x1b")
-    return [parts[0], *(b"\x1b" + part for part in parts[1:] if not part.startswith((b"[>", b"[<", b"[=")))]
 
 
 def test_the_program_opens_helps_and_leaves_the_terminal_as_it_was() -> None:

@@ -135,6 +135,6 @@ def _number(value: Any, most: float) -> float | None:
 
 def _age(run: Run) -> str:
     try:
-        return f"{time.time() - run.events.stat().st_mtime:.0f} s"
+        return f"{max(0.0, time.time() - run.events.stat().st_mtime):.0f} s"
     except OSError:
         return "?"

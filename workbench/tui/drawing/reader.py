@@ -17,12 +17,13 @@ LARGEST = 1 << 20
 """Most characters of a paste that are kept: far more than any field takes."""
 OPEN = 2.0
 """Seconds after which a paste ends although no end came: without this limit it would swallow every key from then on."""
-# An X10 mouse report (three characters of any kind), a control sequence (ECMA-48, section 5.4), a function key, an escape, a character.
-_TOKENS = re.compile(r"\x1b\[M.{3}|\x1b\[[0-?]*[ -/]*[@-~]|\x1bO[ -~]|\x1b[^\x1b]?|[^\x1b]", re.DOTALL)
+# An X10 mouse report (three characters of any kind), a control sequence (ECMA-48, section 5.4), a function key, a key with Alt or Esc.
+_SEQUENCE = r"\x1b\[M.{3}|\x1b\[[0-?]*[ -/]*[@-~]|\x1bO[ -~]|\x1b[^\x1b]?"
+_TOKENS = re.compile(rf"{_SEQUENCE}|[^\x1b]", re.DOTALL)
+_LETTERS = re.compile(rf"{_SEQUENCE}|([^\x00-\x1f\x7f]{{{PASTED},}})", re.DOTALL)
 _UNFINISHED = re.compile(r"\x1b(?:O|\[(?:M.{0,2}|[0-?]*[ -/]*))?\Z", re.DOTALL)
 _REPORTS = re.compile(r"\x1b\[(?:[IO]|48;.*t|\?.*\$y)")
 """What a terminal says by itself: it has the focus, it has another size, it knows a mode. No flood of keys may hide it."""
-_LETTERS = re.compile(rf"([^\x00-\x1f\x7f]{{{PASTED},}})")
 
 
 class Reader:
@@ -87,11 +88,13 @@ class Reader:
             if first:
                 yield from self._safely(self._parser.feed(text[begun : first.end()]))
                 text, begun = text[first.end() :], 0
-            for place, piece in enumerate(_LETTERS.split(text) if typing else (text,)):
-                if place % 2:
-                    yield events.Paste(piece)
-                else:
-                    yield from self._newest(piece)
+            done = 0
+            for piece in _LETTERS.finditer(text) if typing else ():
+                if piece[1]:
+                    yield from self._newest(text[done : piece.start()])
+                    yield events.Paste(piece[1])
+                    done = piece.end()
+            yield from self._newest(text[done:])
         elif text[begun:]:
             yield from self._safely(self._parser.feed(text[begun:]))
 

@@ -127,6 +127,8 @@ class ListScreen(Walker, KeyScreen):
         self._arrange()
 
     def on_screen_resume(self) -> None:
+        if not self.query(Rows):
+            return  # Esc and q at once: the program closes, and this list is empty already
         if self._timer:
             self._timer.stop()
             self._look()
