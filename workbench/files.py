@@ -129,7 +129,7 @@ _ADVICE = {
     errno.ENOSPC: "Free some space: `dlwb clean` shows what takes it{elsewhere}.",
     errno.EDQUOT: "Your quota is used up. Free some space: `dlwb clean` shows what takes it{elsewhere}.",
     errno.EFBIG: "No file may be that long here: look at `ulimit -f`{elsewhere}.",
-    errno.EROFS: "That disk can only be read{elsewhere}.",
+    errno.EROFS: "That disk can only be read: mount it for writing{elsewhere}.",
     errno.EACCES: "You have no permission: `ls -ld {shown}` shows whose it is{elsewhere}.",
     errno.EPERM: "You have no permission: `ls -ld {shown}` shows whose it is{elsewhere}.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
