@@ -252,7 +252,7 @@ def figures(recipe: Recipe, seeds: list[Result]) -> list[Figure]:
         for bar in recipe.bar:
             if bar.metric == metric:
                 count = sum(map(bar.passed, values))
-                how = "passed" if count == len(values) else f"passed by {count} of {len(values)}" if count else "missed"
+                how = f"passed by {count} of {len(values)}" if len(values) > 1 else "passed" if count else "missed"
                 bars.append(f"{verdict.wanted(bar)} {'not judged' if seeds[0].variant else how}")
         course = [
             number(reference.value) + " (others)" * (reference.whose != "course")

@@ -1,0 +1,5 @@
+"""Proofs that take longer than 20 seconds each; `.ci/run --long` runs them. The fixtures are those of the other tests."""
+
+from conftest import home, mirror
+
+__all__ = ["home", "mirror"]
