@@ -55,7 +55,7 @@ def test_what_is_no_plain_file_is_neither_opened_nor_written_through(tmp_path: P
 def test_a_start_refuses_by_name_what_is_no_plain_file(tmp_path: Path, name: str) -> None:
     run = a_run()
     put("link to a file outside", run.path / name, tmp_path / "elsewhere")
-    with pytest.raises(Problem, match=f"{name} is not a (plain file|folder)"):
+    with pytest.raises(Problem, match=f"{name} of {run.id} is not a (plain file|folder)"):
         start.launch(run)
     assert (tmp_path / "elsewhere" / name).read_bytes() == outside(name)
 

@@ -153,9 +153,9 @@ LOSSES: dict[str, tuple[Callable[[Run], None], str]] = {
     "all files pipes": (every(piped), "are damaged: step-"),
     "data exchanged": (exchanged, "are damaged: step-"),
     "the folder gone": (folder_gone, "checkpoints cannot be read: No such file"),
-    "the folder a file": (folder_is_a_file, "checkpoints is not a folder"),
-    "the folder a pipe": (folder_is_a_pipe, "checkpoints is not a folder"),
-    "the folder a link": (folder_is_a_link, "checkpoints is not a folder"),
+    "the folder a file": (folder_is_a_file, r"checkpoints of \S+ is not a folder"),
+    "the folder a pipe": (folder_is_a_pipe, r"checkpoints of \S+ is not a folder"),
+    "the folder a link": (folder_is_a_link, r"checkpoints of \S+ is not a folder"),
 }
 
 
