@@ -92,6 +92,46 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.part('"one"', len(CONTENT))
 
+    def lies(self, content_range: str, content: bytes) -> None:
+        """Answers a Range with this Content-Range and content; else well."""
+        if not self.headers["Range"]:
+            return self.part('"one"', len(CONTENT))
+        self.send_response(206)
+        self.send_header("Content-Range", content_range)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def other_bytes(self) -> None:
+        self.lies(f"bytes 500000-{len(CONTENT) - 1}/{len(CONTENT)}", CONTENT[:524_000])
+
+    def other_total(self) -> None:
+        self.lies("bytes 500000-600000/99", CONTENT[500_000:])
+
+    def no_number(self) -> None:
+        self.lies("bytes many-more/all", CONTENT[500_000:])
+
+    def later_part(self) -> None:
+        self.lies(f"bytes 600000-{len(CONTENT) - 1}/{len(CONTENT)}", CONTENT[600_000:])
+
+    def endless_part(self) -> None:
+        self.lies(f"bytes 500000-{len(CONTENT) - 1}/{len(CONTENT)}", CONTENT * 50)
+
+    def unasked_part(self) -> None:
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes 500000-{len(CONTENT) - 1}/{len(CONTENT)}")
+        self.end_headers()
+        self.wfile.write(CONTENT[500_000:])
+
+    def length_in_words(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "a lot")
+        self.end_headers()
+        self.wfile.write(CONTENT)
+
+    def negative_length(self) -> None:
+        self.reply(CONTENT, -5)
+
     def no_such_part(self) -> None:
         if self.headers["Range"]:
             self.send_error(416)
@@ -148,6 +188,28 @@ class Handler(BaseHTTPRequestHandler):
 
     def to_file(self) -> None:
         self.redirect("file:///etc/passwd")
+
+    def to_ftp(self) -> None:
+        self.redirect("ftp://127.0.0.1/it")
+
+    def to_data(self) -> None:
+        self.redirect("data:,it")
+
+    def to_nothing(self) -> None:
+        self.redirect("")
+
+    def to_control_signs(self) -> None:
+        self.redirect("https://127.0.0.1:1/\x1b]0;evil\x07 x")
+
+    def further(self) -> None:
+        """Each time another address, without end."""
+        self.redirect(f"http://127.0.0.1:{self.server.server_port}/further.{len(self.server.asked)}")
+
+    def no_answer(self) -> None:
+        self.wfile.write(b"\x1b[31mno HTTP at all\r\n\r\n")
+
+    def endless_headers(self) -> None:
+        self.wfile.write(b"HTTP/1.0 200 OK\r\n" + b"X: y\r\n" * 100_000)
 
     def redirect(self, where: str) -> None:
         self.send_response(302)

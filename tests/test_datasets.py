@@ -47,6 +47,14 @@ def zipped_link() -> bytes:
     return out.getvalue()
 
 
+def zipped_with(place: int, value: bytes) -> bytes:
+    """A zip with a byte changed at that place of the local header, and at the same field of the central one, two bytes later there."""
+    content = bytearray(zipped(("a", b"x")))
+    central = content.rindex(b"PK\x01\x02")
+    content[place : place + 1] = content[central + place + 2 : central + place + 3] = value
+    return bytes(content)
+
+
 LIMITS = catalog.Unpack(members=4, bytes=10_000)
 
 
@@ -90,6 +98,21 @@ def test_a_good_archive_is_unpacked_once(tmp_path: Path, content: bytes) -> None
         (zipped_link(), "neither a file nor a folder"),
         (zipped(("a", b"x"))[:-30], "damaged"),
         (b"no archive at all", "damaged"),
+        (tar((member("a"), b"1"), (member("a/b"), b"2")), "'a/b' that would be a file and a folder at once"),
+        (tar((member("a/b"), b"1"), (member("a"), b"2")), "'a' that would be a file and a folder at once"),
+        (tar((member("a"), b"1"), (member("a", tarfile.DIRTYPE), b"")), "a file and a folder at once"),
+        (tar((member("a/b/c"), b"1"), (member("./a/b"), b"2")), "a file and a folder at once"),
+        (tar((member("./a"), b"1"), (member("a"), b"2")), "twice"),
+        (tar((member("n" * 300), b"1")), "n…, whose name is too long for a file"),
+        (tar((member("d/" + "é" * 128), b"1")), "whose name is too long for a file"),
+        (tar((member("d" * 300 + "/a"), b"1")), "whose name is too long for a file"),
+        (tar((member("/".join(["d" * 100] * 30)), b"1")), "whose name is too long for a file"),
+        (tar((member("\x1b]0;evil\x07/../x"), b"1")), "outside its folder"),
+        (zipped(("a", b"1"), ("a/b", b"2")), "a file and a folder at once"),
+        (zipped(("a/b", b"1"), ("a", b"2")), "a file and a folder at once"),
+        (zipped(("n" * 300, b"1")), "whose name is too long for a file"),
+        (zipped_with(6, b"\x01"), "damaged"),  # it has a password
+        (zipped_with(8, b"\x63"), "damaged"),  # packed in a way that nobody knows
     ],
     ids=lambda value: "" if isinstance(value, bytes) else None,
 )

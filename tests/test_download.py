@@ -46,6 +46,10 @@ def test_a_good_server_is_asked_once(monkeypatch: pytest.MonkeyPatch, server: Se
         ("to-http", "only https"),
         ("to-file", "answered 302"),
         ("round-and-round", "answered 302"),
+        ("to-ftp", "only https|answered 302"),
+        ("to-data", "only https|answered 302"),
+        ("further", "answered 302"),
+        ("to-nothing", "answered 302|only https"),
     ],
 )
 def test_a_bad_server_gives_one_sentence_and_no_file(monkeypatch: pytest.MonkeyPatch, server: Server, name: str, says: str) -> None:

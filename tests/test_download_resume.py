@@ -71,6 +71,57 @@ def test_another_part_than_was_asked_for_is_not_taken(monkeypatch: pytest.Monkey
     assert (paths.data() / "made" / ".other-part.part").read_bytes() == CONTENT[:500_000]
 
 
+@pytest.mark.parametrize("name", ["other-bytes", "other-total"])
+def test_a_part_with_other_bytes_than_it_says_is_found_by_its_hash(monkeypatch: pytest.MonkeyPatch, server: Server, name: str) -> None:
+    offer_from(monkeypatch, server, name)
+    put_part(CONTENT[:500_000])
+    assert fetch.fetch("made")["it"].read_bytes() == CONTENT
+    assert left() == [name]
+
+
+@pytest.mark.parametrize("name", ["no-number", "later-part"])
+def test_a_part_from_another_place_is_refused_and_what_came_before_stays(
+    monkeypatch: pytest.MonkeyPatch, server: Server, name: str
+) -> None:
+    offer_from(monkeypatch, server, name)
+    put_part(CONTENT[:500_000])
+    with pytest.raises(Problem, match="another part"):
+        fetch.fetch("made")
+    assert (paths.data() / "made" / f".{name}.part").read_bytes() == CONTENT[:500_000]
+
+
+def test_an_endless_part_is_cut_off(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    offer_from(monkeypatch, server, "endless-part")
+    put_part(CONTENT[:500_000])
+    with pytest.raises(Problem, match=r"more than the 1,024,000 bytes"):
+        fetch.fetch("made")
+    assert server.sent < 30 * len(CONTENT)
+
+
+@pytest.mark.parametrize("name", ["length-in-words", "negative-length"])
+def test_a_length_that_is_none_does_no_harm(monkeypatch: pytest.MonkeyPatch, server: Server, name: str) -> None:
+    offer_from(monkeypatch, server, name)
+    try:
+        assert fetch.fetch("made")["it"].read_bytes() == CONTENT
+    except Problem as problem:
+        assert "it sent" in problem.message
+    assert not [path for path in left() if not path.startswith(".") and path != name]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("unasked-part", "another part than was asked for"),
+        ("no-answer", "could not be fetched"),
+        ("endless-headers", "could not be fetched"),
+    ],
+)
+def test_no_answer_of_a_kind_that_exists_is_one_sentence(monkeypatch: pytest.MonkeyPatch, server: Server, name: str, says: str) -> None:
+    offer_from(monkeypatch, server, name)
+    with pytest.raises(Problem, match=says):
+        fetch.fetch("made")
+
+
 class LetGo(BaseException):
     """As SIGTERM or Ctrl-C ends a download."""
 

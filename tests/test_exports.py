@@ -145,7 +145,7 @@ def test_a_name_as_long_as_a_file_may_have(run: Run, tmp_path: Path) -> None:
     [
         (errno.ENOSPC, "Free some space"),
         (errno.EDQUOT, "quota"),
-        (errno.EROFS, "That disk can only be read"),
+        (errno.EROFS, "That disk can only be read: mount it"),
         (errno.EACCES, "You have no permission: `ls -ld"),
         (errno.ENOTDIR, "A part of this path is a file"),
         (errno.ENOENT, "does not exist"),

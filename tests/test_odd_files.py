@@ -1,6 +1,7 @@
 """Whatever stands in place of a run's files: nothing hangs, fills the memory, follows a link out, or ends in anything but one sentence."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -48,11 +49,13 @@ def test_what_is_no_plain_file_is_neither_opened_nor_written_through(tmp_path: P
     assert before == [(path, path.read_bytes()) for path in elsewhere.glob("*")]
 
 
-@pytest.mark.parametrize("name", ["recipe.yaml", "events.jsonl", "output.log", "lock", "control.jsonl", "exit.json", *FOLDERS])
+@pytest.mark.parametrize(
+    "name", ["recipe.yaml", "project.py", "events.jsonl", "output.log", "lock", "control.jsonl", "exit.json", *FOLDERS]
+)
 def test_a_start_refuses_by_name_what_is_no_plain_file(tmp_path: Path, name: str) -> None:
     run = a_run()
     put("link to a file outside", run.path / name, tmp_path / "elsewhere")
-    with pytest.raises(Problem, match=f"{name} is not a (plain file|folder)"):
+    with pytest.raises(Problem, match=f"{name} of {run.id} is not a (plain file|folder)"):
         start.launch(run)
     assert (tmp_path / "elsewhere" / name).read_bytes() == outside(name)
 
@@ -88,3 +91,22 @@ def test_a_run_that_is_a_folder_of_nothing_is_no_run(tmp_path: Path) -> None:
     for path in run.path.iterdir():
         put("gone", path, tmp_path)
     assert list_runs() == []
+
+
+def test_nothing_in_the_room_of_runs_opens_a_file_in_another_way() -> None:
+    room = Path(files.__file__).parent / "runs"
+    ways = re.compile(r"read_bytes\(|read_text\(|write_bytes\(|write_text\(|\.open\(|(?<![_.\w])open\(|os\.open\(")
+    opened = {
+        f"{file.relative_to(room)}: {line.strip()}"
+        for file in room.rglob("*.py")
+        for line in file.read_text().splitlines()
+        if ways.search(line)
+    }
+    assert opened == {
+        # A pipe or a device that a person names for an export, the folder of checkpoints, and what is no file of a run.
+        "export/formats.py: file.write_bytes(data)  # a pipe or a device: nothing to replace",
+        "checkpoint.py: folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)",
+        "measured.py: return msgspec.json.decode(path.read_bytes(), type=list[Result])",
+        'lock.py: stat = Path(f"/proc/{pid}/stat").read_bytes()',
+        'lock.py: return Path("/proc/sys/kernel/random/boot_id").read_text().strip()',
+    }

@@ -1,6 +1,7 @@
 """Recipes as files: none hangs, crashes or eats memory; they are found by name, and written so that they read back the same."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -138,11 +139,29 @@ def test_a_recipe_that_is_not_found_and_one_that_is_twice() -> None:
         find_recipe("zzz")
     Path("recipes").mkdir()
     Path("recipes/digits-mlp.yaml").write_text("title: a\n")
-    with pytest.raises(Problem, match=r"digits-mlp may be any of .*digits-mlp\.yaml, recipes/digits-mlp\.yaml\. Give the path\."):
+    with pytest.raises(Problem, match=r"digits-mlp may be any of .*digits-mlp\.yaml, recipes/digits-mlp\.yaml\.") as caught:
         find_recipe("digits-mlp")
+    assert caught.value.hint == "Give one of these paths in place of the name: recipes/digits-mlp.yaml"
     assert find_recipe("recipes/digits-mlp.yaml") == Path("recipes/digits-mlp.yaml")
     with pytest.raises(Problem, match=r"There is no file recipes/digits-mpl\.yaml; did you mean digits-mlp\.yaml\?"):
         find_recipe("recipes/digits-mpl.yaml")
+
+
+def test_a_second_checkout_lists_each_recipe_once() -> None:
+    before = shipped_and_own()
+    shutil.copytree(paths.shipped("recipes"), "recipes")
+    assert shipped_and_own() == before and find_recipe("digits-mlp").is_relative_to(paths.shipped("recipes"))
+    # One that was edited is another recipe.
+    edited = next(Path("recipes").rglob("digits-mlp.yaml"))
+    edited.write_text(edited.read_text() + "# mine\n")
+    assert [path for path in shipped_and_own() if path not in before] == [edited.absolute()]
+
+
+def test_two_copies_that_name_a_file_beside_them_are_two_recipes(home: Path) -> None:
+    for folder in (home / "recipes", Path("recipes")):
+        folder.mkdir(parents=True)
+        (folder / "mine.yaml").write_text("title: a\nproject: ./mine.py\n")
+    assert len([path for path in shipped_and_own() if path.stem == "mine"]) == 2
 
 
 def test_every_shipped_recipe_is_good_and_stems_are_unique() -> None:

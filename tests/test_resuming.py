@@ -153,9 +153,9 @@ LOSSES: dict[str, tuple[Callable[[Run], None], str]] = {
     "all files pipes": (every(piped), "are damaged: step-"),
     "data exchanged": (exchanged, "are damaged: step-"),
     "the folder gone": (folder_gone, "checkpoints cannot be read: No such file"),
-    "the folder a file": (folder_is_a_file, "checkpoints is not a folder"),
-    "the folder a pipe": (folder_is_a_pipe, "checkpoints is not a folder"),
-    "the folder a link": (folder_is_a_link, "checkpoints is not a folder"),
+    "the folder a file": (folder_is_a_file, r"checkpoints of \S+ is not a folder"),
+    "the folder a pipe": (folder_is_a_pipe, r"checkpoints of \S+ is not a folder"),
+    "the folder a link": (folder_is_a_link, r"checkpoints of \S+ is not a folder"),
 }
 
 
@@ -268,3 +268,16 @@ def test_a_folder_that_was_moved_away_while_it_trains_is_made_again(tmp_path: Pa
     shutil.rmtree(tmp_path / "checkpoints")
     checkpoints.save(b"data", ".npz", step=2)
     assert [generation.step for generation in checkpoints.generations()] == [2]
+
+
+def test_a_cleaning_keeps_what_a_resume_needs_where_the_newest_is_damaged(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    made = [checkpoints.save(encode_npz({"step": step}), ".npz", step=step, best=step in (1, 2)) for step in (1, 2, 3, 4)]
+    assert checkpoints.spare() == [made[2]]
+    flipped(tmp_path / made[3].file)
+    for generation in checkpoints.spare():
+        checkpoints.drop(generation)
+    assert Checkpoints(tmp_path).generations() == [made[1], made[2]]
+    for generation in (made[1], made[2]):
+        halved(tmp_path / generation.file)
+    assert Checkpoints(tmp_path).spare() == [], "where all are damaged, nothing is removed"

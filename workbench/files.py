@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -106,7 +107,8 @@ def write(path: Path, data: bytes, *, sync: bool = True) -> None:
 def beside(path: Path) -> Iterator[Path]:
     """A free temporary name beside `path`, hidden and not too long; what has it in the end is removed."""
     short = os.fsdecode(os.fsencode(path.name)[:200])  # a name may have 255 bytes
-    part = path.with_name(f".{short}.{os.getpid()}.part")
+    # Of the thread, which is the process's own number in its first one: two may write the same file at once.
+    part = path.with_name(f".{short}.{threading.get_native_id()}.part")
     part.unlink(missing_ok=True)
     try:
         yield part
@@ -129,7 +131,7 @@ _ADVICE = {
     errno.ENOSPC: "Free some space: `dlwb clean` shows what takes it{elsewhere}.",
     errno.EDQUOT: "Your quota is used up. Free some space: `dlwb clean` shows what takes it{elsewhere}.",
     errno.EFBIG: "No file may be that long here: look at `ulimit -f`{elsewhere}.",
-    errno.EROFS: "That disk can only be read{elsewhere}.",
+    errno.EROFS: "That disk can only be read: mount it for writing{elsewhere}.",
     errno.EACCES: "You have no permission: `ls -ld {shown}` shows whose it is{elsewhere}.",
     errno.EPERM: "You have no permission: `ls -ld {shown}` shows whose it is{elsewhere}.",
     errno.ENAMETOOLONG: "Choose a shorter name.",

@@ -258,6 +258,12 @@ def _keep_room(file: Path) -> None:
         os.close(handle)
 
 
+def _refused(error: OSError, file: Path) -> int:
+    """Say why there is no attempt: the last line on stderr is what a person gets to read."""
+    print(files.problem(str(file), "written", error, file), file=sys.stderr, flush=True)
+    return 1
+
+
 def main(words: list[str]) -> int:
     """Fork; the child takes the lock, reports that, and supervises the run. Exit code 3: the lock is held; 4: this is not a run."""
     run, offset, devices = Run(Path(words[0])), int(words[1]), words[2:]
@@ -276,6 +282,8 @@ def main(words: list[str]) -> int:
     except FileNotFoundError:
         os.write(signal_ready, b"\x04")
         return 4
+    except OSError as error:
+        return _refused(error, run.lock)
     if held is None:
         os.write(signal_ready, b"\x03")
         return 3
@@ -283,9 +291,10 @@ def main(words: list[str]) -> int:
     supervisor = Supervisor(run, offset, devices, held, before + 1)
     try:
         _keep_room(run.path / "exit.json")
-    except OSError:
-        held.write({**supervisor.holder, "attempt": before})  # this attempt never started
-        raise
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            held.write({**supervisor.holder, "attempt": before})  # this attempt never started
+        return _refused(error, run.path / "exit.json")
     os.write(signal_ready, b"\x00")
     os.close(signal_ready)
     nothing = os.open(os.devnull, os.O_RDWR)

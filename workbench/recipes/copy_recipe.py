@@ -69,8 +69,7 @@ def copy(name: str, source: str, *, project: bool = False, here: bool = False) -
     except FileExistsError as error:
         raise Problem(f"{shown_path(Path(error.filename))} is there already.", "Choose another name.") from None
     except OSError as error:
-        # A write that finds no room names no file.
-        file = Path(error.filename or new.recipe)
+        file = Path(error.filename or place)
         raise files.problem(shown_path(file), "written", error, file) from None
     return new
 
@@ -83,8 +82,12 @@ def _write(path: Path, data: bytes, written: list[Path]) -> None:
     """Create a new file: never overwrite one, also not through a link."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     written.append(path)
-    with os.fdopen(file, "wb") as opened:
-        opened.write(data)
+    try:
+        with os.fdopen(file, "wb") as opened:
+            opened.write(data)
+    except OSError as error:
+        error.filename = str(path)  # a write that finds no room names no file
+        raise
 
 
 def _edited(text: str, name: str, old: Path, project: str, *, elsewhere: bool) -> str:

@@ -1,11 +1,15 @@
 """Which recipes and projects there are, and the file of one by its name: their files are the registry."""
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 
 from workbench import files, paths
 from workbench.problems import Problem, nearest, one_line
+
+_RELATIVE = re.compile(rb"""[:\[,-] *["']?\.{1,2}/""")
+"""A setting that is a path from the recipe's folder, or text that looks like one."""
 
 
 def near_file(file: Path) -> str:
@@ -59,7 +63,7 @@ def _same(one: Path, other: Path) -> bool:
     """Whether two recipes are copies; where they name a file beside them, that may be another one."""
     try:
         text = files.read_plain(one, follow=True)
-        return b"./" not in text and text == files.read_plain(other, follow=True)
+        return not _RELATIVE.search(text) and text == files.read_plain(other, follow=True)
     except (OSError, ValueError):
         return False
 

@@ -162,10 +162,15 @@ class Checkpoints:
                     path.unlink()
 
     def spare(self) -> list[Generation]:
-        """What an ended run can do without: all but its best, its newest, and those that a person pinned."""
+        """What an ended run can do without: all but its best, its newest, and those that a person pinned; none where all are damaged."""
         generations = self.generations()
-        needed = [*generations[-1:], *[generation for generation in generations if generation.best][-1:]]
-        return [generation for generation in generations if generation not in needed and not generation.pinned]
+        newest = self._whole(generations)
+        needed = [newest, self._whole([generation for generation in generations if generation.best])]
+        return [generation for generation in generations if newest and generation not in needed and not generation.pinned]
+
+    def _whole(self, generations: list[Generation]) -> Generation | None:
+        """The last of them whose hash is right: a damaged one must not be what is kept in place of a good one."""
+        return next((generation for generation in reversed(generations) if self.load(generation, lambda data: {}) is not None), None)
 
     def size(self, generation: Generation) -> int:
         """Bytes of a generation's data file."""

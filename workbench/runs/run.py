@@ -68,13 +68,18 @@ class Run:
 
     def refuse_odd_files(self) -> None:
         """Problem where one of its files is a link, a pipe, a device or a folder: a start would write into it, or wait for ever."""
-        for file in (self.path / "recipe.yaml", self.events, self.output, self.lock, self.control, self.path / "exit.json"):
+        named = (self.path / "recipe.yaml", self.project_copy, self.events, self.output, self.lock, self.control, self.path / "exit.json")
+        for file in named:
             with contextlib.suppress(FileNotFoundError):
                 if not stat.S_ISREG(os.lstat(file).st_mode):
-                    raise Problem(f"{file} is not a plain file, so {self.id} was not started.", "Remove it: a start makes a new one.")
+                    raise Problem(
+                        f"{file.name} of {self.id} is not a plain file, so it was not started.", "Remove it: a start makes a new one."
+                    )
         for folder in (self.path / "artifacts", self.path / "checkpoints"):
             if os.path.lexists(folder) and not stat.S_ISDIR(os.lstat(folder).st_mode):
-                raise Problem(f"{folder} is not a folder, so {self.id} was not started.", "Put the folder itself there, not a link.")
+                raise Problem(
+                    f"{folder.name} of {self.id} is not a folder, so it was not started.", "Put the folder itself there, not a link."
+                )
 
     def recipe(self) -> Recipe:
         """Its recipe, every default filled in; live changes are in the log."""

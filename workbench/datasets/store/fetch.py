@@ -8,7 +8,7 @@ import hashlib
 import lzma
 from pathlib import Path
 
-from workbench import preparation
+from workbench import files, preparation
 from workbench.datasets.store.archive import unpacked
 from workbench.datasets.store.catalog import DataSet, File, find, home, in_home, in_mirror
 from workbench.datasets.store.download import CHUNK, download, locked
@@ -102,4 +102,4 @@ def _unwritten(error: OSError, folder: Path) -> Problem:
     # A full quota and a file size limit need the same action as a full disk.
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return Problem(f"There is no space for the data in {folder}.", "Free some space, or set DLWB_HOME to another disk.", "disk-full")
-    return Problem(f"{folder} cannot be written: {error.strerror}.", "Set DLWB_HOME to a folder that you can write to.", "data")
+    return files.problem(str(folder), "written", error, folder, "data")
