@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from lines import start, write
 from made_runs import finish, make_run
@@ -105,6 +106,11 @@ def test_the_device_and_what_speaks_against_it() -> None:
     driver = devices.Driver(error="version mismatch")
     assert "does not answer" in outlook(loaded, Machine((CPU,), driver), []).warnings[0][0]
     assert outlook(loaded, Machine((CPU,)), []).warnings == ()
+    larger = Device("cuda:1", "NVIDIA K80", 90 * GIB, False, 95 * GIB)
+    assert outlook(loaded, Machine((GPU, larger, CPU)), []).device == larger
+    assert outlook(loaded, Machine((GPU, larger, CPU), refused={"cuda:1": "no kernel image"}), []).device == GPU
+    both = (busy, msgspec.structs.replace(larger, busy=True), CPU)
+    assert "the first one that is free" in outlook(loaded, Machine(both), []).warnings[0][0]
 
 
 # -- the screen ----------------------------------------------------------------------------------------------------------------------
