@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import made_data
+import numpy as np
 import pytest
 import torch
 from device.exercise import Exercise, Report, made
@@ -93,7 +94,7 @@ def test_bfloat16_is_used_where_a_recipe_says_so(data: Path) -> None:
     with pretend_cuda():
         project = made(recipe_on(file, data, "cuda:0"), file.parent)
         project.generator[0].register_forward_hook(lambda layer, inputs, output: kinds.add(output.dtype))
-        batch = next(iter(project.batches(0, __import__("numpy").random.default_rng(0))))
+        batch = next(iter(project.batches(0, np.random.default_rng(0))))
         project.train_step(batch)
         assert {weight.grad.dtype for weight in project.generator.parameters()} == {torch.float32}
     assert kinds == {torch.bfloat16}
