@@ -36,14 +36,16 @@ def eligible(value: Any) -> bool:
 def cast(op: Any, policy: str) -> Callable[..., Any]:
     """The op with the casts of a list."""
     without = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCUDA)
-    takes_dtype = any(argument.name == "dtype" for argument in op._schema.arguments)
+    names = [argument.name for argument in op._schema.arguments]
 
     def call(*args: Any, **kwargs: Any) -> Any:
         with torch._C._ExcludeDispatchKeyGuard(without):
             given = [value for value in pytree.tree_leaves((args, kwargs)) if eligible(value)]
             lower = torch.get_autocast_dtype("cuda")
             if policy == "FP32_SET_OPT_DTYPE":
-                if given and takes_dtype and kwargs.get("dtype") is None:
+                # A dtype that is asked for stays: cross_entropy asks for that of its input.
+                asked = kwargs.get("dtype", args[names.index("dtype")] if "dtype" in names[: len(args)] else None)
+                if given and "dtype" in names and asked is None:
                     kwargs["dtype"] = torch.float32
                 return op(*args, **kwargs)
             wide = policy == "FP32" or (policy == "PROMOTE" and any(value.dtype == torch.float32 for value in given))

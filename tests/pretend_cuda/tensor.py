@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
@@ -12,6 +13,13 @@ class Machine:
     """Which pretended machine there is at the moment; none outside `pretend_cuda`."""
 
     watch: "Watch"
+
+
+def on_host(index: Any) -> Any:
+    """An index with its lists and arrays as tensors on the CPU, from where CUDA sends them: C++ would make them on `meta`."""
+    if isinstance(index, tuple):
+        return tuple(map(on_host, index))
+    return torch.as_tensor(index) if isinstance(index, list | np.ndarray) else index
 
 
 class Pretend(torch.Tensor):
@@ -59,6 +67,12 @@ class Pretend(torch.Tensor):
     is_cuda = property(lambda self: True)
     is_cpu = property(lambda self: False)
     is_meta = property(lambda self: False)
+
+    def __getitem__(self, index: Any) -> Any:
+        return super().__getitem__(on_host(index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        super().__setitem__(on_host(index), value)
 
     def get_device(self) -> int:
         return int(self.place.index)

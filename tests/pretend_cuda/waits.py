@@ -1,7 +1,7 @@
 """Which of PyTorch's ops make the host wait for the device: those whose CUDA kernels copy a number back and synchronize.
 
 Looked up in PyTorch's source (where its CUDA code calls `memcpy_and_sync`, `stream_synchronize` or `.item()`), and in its issues
-12461 and 108968, which collect them. Ops that are made of others (`allclose`, `one_hot` without a number of classes, `combinations`,
+12461 and 108968, which collect them. Ops that are made of others (`one_hot` without a number of classes, `combinations`,
 `clip_grad_norm_(error_if_nonfinite=True)`, a GradScaler's step) are counted by those: their `item` or `nonzero` comes by here.
 """
 
@@ -26,6 +26,7 @@ WAITS = {
     # whether there is an infinite or negative probability is looked at first
     "multinomial": "multinomial",
     "equal": "equal",
+    "allclose": "item",
     # CuSOLVER and MAGMA say whether they converged
     "_linalg_eigh": "linalg",
     "linalg_eig": "linalg",
@@ -72,7 +73,7 @@ def indexed(op: str, args: Any) -> list[tuple[str, str]]:
         if index is None:
             continue
         if index.dtype in (torch.bool, torch.uint8):
-            # x[mask] = 1.0 is masked_fill_, which waits for nothing.
+            # x[mask] = 1.0 is masked_fill_, which waits for nothing; so would a tensor of one number here, for which CUDA waits.
             accumulates = args[3] if len(args) > 3 else False
             if not (op.startswith(("index_put", "_index_put")) and args[2].numel() == 1 and not accumulates):
                 costs.append(("wait", "boolean index"))

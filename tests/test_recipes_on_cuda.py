@@ -1,0 +1,100 @@
+"""Every recipe does everything on a device that behaves like CUDA, on made data of its own set, and no training step waits for the device.
+
+A new recipe is tried by itself: its data set has a generator in made_data.py, and device/small.py makes its networks small.
+"""
+
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import made_data
+import numpy as np
+import pytest
+import torch
+from device.exercise import Exercise, Report, made
+from device.small import recipe_on
+from pretend_cuda import pretend_cuda
+
+from workbench.datasets.store.catalog import DataSet, catalog
+from workbench.paths import shipped
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import load_recipe
+from workbench.training.find_project import find_project
+
+RECIPES = sorted(path.stem for path in shipped("recipes").rglob("*.yaml"))
+WAITING: dict[str, dict[str, str]] = {}
+"""By the recipe, what a training step waits for, as `kind op file:line`, and the reason why it has to."""
+SECONDS: dict[str, float] = {}
+"""Of the processor, by the recipe, as they are run."""
+
+Mirror = tuple[Path, dict[str, DataSet]]
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Mirror:
+    """A mirror of made data and its catalogue."""
+    folder = tmp_path_factory.mktemp("mirror")
+    return folder, made_data.write(folder)
+
+
+@pytest.fixture
+def data(sets: Mirror, home: Path) -> Iterator[Path]:
+    """The mirror, which all readers read."""
+    with made_data.made_data(sets[0], home, sets[1]):
+        yield sets[0]
+
+
+def exercised(recipe: str, mirror: Path) -> Report:
+    file = find_recipe(recipe)
+    device = "cuda:0" if "cuda" in find_project(load_recipe(file).recipe.project).devices else "cpu"
+    with pretend_cuda() as watch:
+        return Exercise(file, recipe_on(file, mirror, device), watch.take).run()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_does_everything_on_a_gpu_and_its_steps_wait_for_nothing(recipe: str, data: Path) -> None:
+    report = exercised(recipe, data)
+    SECONDS[recipe] = report.cpu_seconds
+    assert not report.errors
+    assert report.resumes, "a step behind a checkpoint gives the same numbers twice"
+    waits = {cost: times for cost, times in report.step_costs.items() if not cost.startswith("async")}
+    assert waits.keys() == WAITING.get(recipe, {}).keys(), f"between two log windows a training step waits for the device: {waits}"
+
+
+def test_the_recipes_take_seconds_together() -> None:
+    if SECONDS.keys() != set(RECIPES):
+        pytest.skip("other processes run some of the recipes")
+    print({name: SECONDS[name] for name in sorted(SECONDS, key=SECONDS.__getitem__)[-8:]})
+    assert statistics.median(SECONDS.values()) < 2.5 and sum(SECONDS.values()) < 90
+
+
+def test_every_set_of_the_catalogue_has_made_data(sets: Mirror) -> None:
+    for name, entry in catalog().items():
+        for variant, about in [("", entry), *entry.variants.items()]:
+            reference = f"{name}:{variant}" if variant else name
+            assert bool(about.files) == (reference in made_data.SETS), f"{reference} needs a generator in made_data.SETS"
+
+
+def test_a_step_that_waits_is_counted_with_its_line(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.projects.neural_networks.bike_network.sent", lambda array, device: torch.from_numpy(array).to(device))
+    assert [cost for cost in exercised("bike-sharing-torch", data).step_costs if cost.startswith("send to bike_network.py:")]
+
+
+def test_a_tensor_left_on_the_cpu_is_told_with_its_place(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.projects.neural_networks.bike_network.sent", lambda array, device: torch.from_numpy(array).cpu())
+    monkeypatch.setattr("torch.nn.Module.to", lambda module, *args, **kwargs: module)
+    errors = exercised("student-admissions", data).errors
+    assert errors and "Expected all tensors to be on the same device" in errors[0] and "table_classifier.py" in errors[0]
+
+
+def test_bfloat16_is_used_where_a_recipe_says_so(data: Path) -> None:
+    file = find_recipe("faces")
+    kinds: set[Any] = set()
+    with pretend_cuda():
+        project = made(recipe_on(file, data, "cuda:0"), file.parent)
+        project.generator[0].register_forward_hook(lambda layer, inputs, output: kinds.add(output.dtype))
+        batch = next(iter(project.batches(0, np.random.default_rng(0))))
+        project.train_step(batch)
+        assert {weight.grad.dtype for weight in project.generator.parameters()} == {torch.float32}
+    assert kinds == {torch.bfloat16}
