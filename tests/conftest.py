@@ -1,6 +1,7 @@
 """Every test has a home of its own; the real data sets are used where $DLWB_MIRROR names them."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,16 @@ def mirror() -> Path:
     if not given:
         pytest.skip("needs the real data sets: set DLWB_MIRROR")
     return Path(given).absolute()
+
+
+@pytest.fixture
+def nothing_is_left() -> Iterator[None]:
+    """End whatever a failed test left running."""
+    yield
+    from workbench.launch import start
+    from workbench.runs.run import list_runs
+    from workbench.runs.state import state_of
+
+    for run in list_runs():
+        if state_of(run).alive:
+            start.kill(run)

@@ -1,15 +1,22 @@
 """A project of a person's own that the tests train: a line through points, in NumPy, with every kind of randomness that a run restores."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from workbench.launch import start as launch
 from workbench.recipes import trust
 from workbench.recipes.load import load_recipe
-from workbench.runs.history import History
-from workbench.runs.log import Tail
+from workbench.runs import lock
+from workbench.runs.history import History, history_of
 from workbench.runs.run import Run
+from workbench.runs.state import State, state_of
+
+SLOW = "{sleep: 0.01}"
+LONG = "{epochs: 500, batch_size: 10, log_every: 5, checkpoint_every: 8}"
 
 LINE = '''
 """A line through noisy points."""
@@ -154,9 +161,7 @@ def created(folder: Path, config: str = "{}", train: str = "{epochs: 5, batch_si
 
 def folded(run: Run) -> History:
     """The run's log as it folds now."""
-    history = History()
-    history.fold(Tail(run.events).read())
-    return history
+    return history_of(run.events)
 
 
 def comparable(history: History) -> dict[str, object]:
@@ -172,3 +177,28 @@ def comparable(history: History) -> dict[str, object]:
     }
     marks = [(mark.step, mark.text, mark.settings) for mark in history.marks]
     return {"series": series, "samples": samples, "marks": marks, "step": history.step, "state": history.status.state}
+
+
+def until(what: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Wait until something is true; fails the test when it never is."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = what()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it never came")
+
+
+def ended(run: Run) -> State:
+    until(lambda: not state_of(run).alive)
+    return state_of(run)
+
+
+def at_step(run: Run, step: int) -> None:
+    until(lambda: folded(run).step >= step or not state_of(run).alive)
+
+
+def send(run: Run, which: str, number: int) -> None:
+    process = lock.content(run.lock)[which]
+    assert lock.send(process["pid"], process["ticks"], number)

@@ -1,11 +1,13 @@
 """A widget alone in an app, and what it paints: for the tests of charts and pictures."""
 
+from array import array
 from collections.abc import Iterable
 
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.strip import Strip
 
+from workbench.runs.history import Series
 from workbench.tui.charts.canvas import Canvas
 
 
@@ -46,3 +48,10 @@ def patched(old: list, new: list, regions: list[Region]) -> list:
         for y in range(region.y, region.bottom):
             result[y][region.x : region.right] = new[y][region.x : region.right]
     return result
+
+
+def series(steps: list[float], values: list[float]) -> Series:
+    """A scalar with these points."""
+    found = Series()
+    found.steps, found.values, found.epochs = array("d", steps), array("d", values), array("d", steps)
+    return found

@@ -21,6 +21,7 @@ from workbench.problems import Problem
 from workbench.recipes.recipe import Recipe
 from workbench.runs import compare, notes, trash
 from workbench.runs.checkpoint import Checkpoints
+from workbench.runs.log import EventLog
 from workbench.runs.run import list_runs
 from workbench.runs.state import state_of
 
@@ -249,6 +250,16 @@ def test_higher_is_better_only_where_it_is() -> None:
     rows = {row.metric: row for row in compare.figures(compare.sides([worse, better]))}
     assert next(iter(rows)) == "test/accuracy" and rows["test/accuracy"].best == 1
     assert rows["test/loss"].best is None  # the same in both
+
+
+def test_no_run_is_the_best_by_a_number_that_has_no_direction() -> None:
+    made = [make_run(stamp="2026-11-22_000000"), make_run()]
+    for place, run in enumerate(made):
+        log = EventLog(run.path)
+        log.write(Scalars({"valid/line/slope": 2.5 + place, "valid/rmse": 2.5 - place}, step=1))
+        log.close()
+    rows = {row.metric: row for row in compare.figures(compare.sides(made))}
+    assert (rows["valid/line/slope"].best, rows["valid/rmse"].best) == (None, 1)
 
 
 def test_a_comparison_of_runs_without_any_figure() -> None:

@@ -1,8 +1,10 @@
 """Panels made of text at the widths that they get: no figure runs into another, no word is cut that need not be."""
 
+import pytest
+
 from workbench.events import Scalars, Table
 from workbench.recipes.find import find_recipe
-from workbench.recipes.recipe import Note, Recipe, Reference
+from workbench.recipes.recipe import Bar, Note, Recipe, Reference, Train
 from workbench.runs.history import History
 from workbench.runs.summary import Summary
 from workbench.tui.models.library import Library
@@ -41,6 +43,27 @@ def test_long_figures_keep_a_gap_and_long_names_their_last_word() -> None:
     assert "-1.23e-5  -1.23e-5" in text[1] or "-1.23e-5  -1.23e-5" in text[2]
     assert any("baseline" in line for line in text)
     assert any("others" in line and "0.2000" in line for line in text) and any("course" in line and "0.9000" in line for line in text)
+
+
+@pytest.mark.parametrize(
+    ("metric", "bar", "best"),
+    [
+        ("valid/loss", None, True),
+        ("valid/rmse/ridge", None, True),
+        ("train/accuracy", None, True),
+        ("valid/line/slope", None, False),
+        ("train/gradient_norm", None, False),
+        ("train/learning_rate", None, False),
+        ("test/nearest_distance", None, False),
+        ("valid/gap", {"at_most": 0.1}, True),  # a bar gives a direction
+        ("valid/kept", None, True),  # as does what the recipe keeps the best of
+        ("valid/coverage", {"at_least": 0.9}, False),  # by its name the summary has kept the smallest
+    ],
+)
+def test_only_a_metric_with_a_direction_has_a_best_value(metric: str, bar: dict[str, float] | None, best: bool) -> None:
+    recipe = Recipe(title="x", project="x", bar=[Bar(metric=metric, **bar)] if bar else [], train=Train(keep_best="valid/kept"))
+    lines = figure_lines(recipe, Summary(size=1, last={metric: 0.75}, best={metric: 0.25}), History(), 60)
+    assert ("0.2500" in lines[1].text, "0.7500" in lines[1].text) == (best, True)
 
 
 def test_series_whose_names_have_no_room_stand_below_what_they_are_of() -> None:

@@ -17,6 +17,7 @@ from workbench.runs.run import Run
 from workbench.tui.app import DlwbApp
 from workbench.tui.charts.chart import Chart
 from workbench.tui.models import ended_runs, library
+from workbench.tui.screens import list as lists
 from workbench.tui.screens.compare import CompareScreen
 from workbench.tui.screens.export import ExportScreen
 from workbench.tui.screens.runs import RunsScreen
@@ -121,7 +122,9 @@ async def test_tags_and_notes_are_written_shown_and_found(size: tuple[int, int])
         await settle(pilot, lambda: best.id in rows(pilot.app))
 
 
-async def test_deleted_runs_come_back_with_u_and_a_live_one_stays() -> None:
+@pytest.mark.parametrize("slice_", [lists.SLICE, 0.0])  # 0: as on a busy machine, where one look at the runs takes many turns
+async def test_deleted_runs_come_back_with_u_and_a_live_one_stays(slice_: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "SLICE", slice_)
     newest, best, oldest = three()
     live = make_run("live-one", stamp="2026-11-24_000000")
     train(live, upto=100).close()

@@ -1,64 +1,26 @@
 """Real workers in the background: they are paused, steered, killed and resumed, and every way to die has its name."""
 
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from lines import LINE, comparable, created, folded, start
+from lines import LINE, LONG, SLOW, at_step, comparable, created, ended, folded, send, start, until
 
 from workbench.launch import start as launch
 from workbench.problems import Problem
 from workbench.runs import commands, lock, trash
 from workbench.runs.checkpoint import Checkpoints
-from workbench.runs.run import Run, list_runs
-from workbench.runs.state import State, state_of
+from workbench.runs.run import list_runs
+from workbench.runs.state import state_of
 from workbench.runs.summary import summary_of
 from workbench.training.numpy_state import decode_npz
 
-SLOW = "{sleep: 0.01}"
-LONG = "{epochs: 500, batch_size: 10, log_every: 5, checkpoint_every: 8}"
-
-
-def until(what: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Wait until something is true; fails the test when it never is."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it never came")
-
-
-def ended(run: Run) -> State:
-    until(lambda: not state_of(run).alive)
-    return state_of(run)
-
-
-def at_step(run: Run, step: int) -> None:
-    until(lambda: folded(run).step >= step or not state_of(run).alive)
-
-
-def send(run: Run, which: str, number: int) -> None:
-    process = lock.content(run.lock)[which]
-    assert lock.send(process["pid"], process["ticks"], number)
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    """End whatever a failed test left running."""
-    yield
-    for run in list_runs():
-        if state_of(run).alive:
-            launch.kill(run)
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def test_a_run_from_start_to_end(tmp_path: Path) -> None:
@@ -100,51 +62,6 @@ def test_after_any_kill_it_resumes_to_the_same_run(tmp_path: Path, seed: int) ->
     assert comparable(folded(killed)) == comparable(folded(never))
     weights = [Checkpoints(run.path / "checkpoints").newest(decode_npz)[1]["state"]["weights"] for run in (killed, never)]  # type: ignore[index]
     assert weights[0].tobytes() == weights[1].tobytes()
-
-
-DEATHS = {
-    "exception": ("failed", "exception", "ValueError: the dog ate it [/]"),
-    "cuda": ("failed", "device-memory", "CUDA out of memory"),
-    "memory": ("failed", "memory", "Unable to allocate 9 TiB"),
-    "data": ("failed", "data", "points.csv:7"),
-    "nan": ("failed", "not-finite", "train/loss became nan"),
-    "segv": ("failed", "signal", "SIGSEGV"),
-    "exit": ("failed", "exception", "exit code 7"),
-}
-
-
-@pytest.mark.parametrize("event", DEATHS)
-def test_ways_to_die_have_names(tmp_path: Path, event: str) -> None:
-    run = start(tmp_path, f"{{event: {event}}}", "{epochs: 5, batch_size: 10, log_every: 1}")
-    state = ended(run)
-    assert (state.state, state.cause) == DEATHS[event][:2]
-    assert DEATHS[event][2] in state.message
-    assert "\x1b" not in state.message
-    if event == "exception":
-        assert "Traceback" in run.output.read_text()
-        assert "Traceback" not in state.message
-
-
-def test_an_import_error_has_a_name(tmp_path: Path) -> None:
-    run = start(tmp_path, source=LINE + "\n\ndef broken():\n    pass\n", train="{epochs: 1}")
-    ended(run)
-    source = LINE.replace("import random\n", "import a_module_that_is_not_there\n")
-    from lines import write
-
-    from workbench.recipes import project_schemas, trust
-    from workbench.recipes.load import load_recipe
-
-    path = write(tmp_path / "x")
-    loaded = load_recipe(path)
-    (tmp_path / "x" / "line.py").write_text(source)
-    trust.trust(tmp_path / "x" / "line.py")
-    with pytest.raises(Problem, match="a_module_that_is_not_there"):
-        project_schemas.describe(tmp_path / "x" / "line.py")
-    run = launch.create(loaded, "cpu")
-    launch.launch(run)
-    state = ended(run)
-    assert (state.state, state.cause) == ("failed", "import")
-    assert "No module named 'a_module_that_is_not_there'" in state.message
 
 
 def test_sigterm_saves_and_resumes(tmp_path: Path) -> None:
@@ -205,76 +122,6 @@ def test_when_both_die_it_vanished_and_after_a_restart_that_is_said(tmp_path: Pa
         launch.launch(run)
     with pytest.raises(Problem, match="gpu07"):
         trash.delete(run)
-
-
-def memory_cgroup() -> Path | None:
-    """A cgroup with 300 MB that a test may put a process in; None where this machine lends none."""
-    for base, limit in ((Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"), (Path("/sys/fs/cgroup"), "memory.max")):
-        folder = base / f"dlwb-test-{os.getpid()}"
-        try:
-            folder.mkdir()
-            (folder / limit).write_text(str(300 << 20))
-            return folder
-        except OSError:
-            if folder.is_dir():
-                folder.rmdir()
-    return None
-
-
-EATS = LINE.replace("self.steps_done = 0", "self.steps_done = 0\n        happen('eat')", 1)
-
-
-@pytest.mark.parametrize(
-    ("source", "words", "advice"),
-    [
-        (LINE, "Out of memory: the kernel killed it.", "train.batch_size"),
-        (EATS, "Out of memory before its first step (reading its data): the kernel killed it.", "The batch size does not matter"),
-    ],
-)
-def test_the_kernels_out_of_memory_has_a_name(tmp_path: Path, source: str, words: str, advice: str) -> None:
-    folder = memory_cgroup()
-    if folder is None:
-        pytest.skip("needs the right to make a memory cgroup")
-    try:
-        run = created(tmp_path, "{event: eat}", source=source)
-        join = "import os,sys;open(sys.argv[1]+'/cgroup.procs','w').write(str(os.getpid()))"
-        script = f"{join};from workbench.launch.start import launch;from workbench.runs.run import find_run;launch(find_run('last'))"
-        subprocess.run([sys.executable, "-c", script, str(folder)], check=True)
-        state = ended(run)
-        assert (state.state, state.cause) == ("failed", "memory")
-        assert state.message == words and advice in state.hint
-    finally:
-        time.sleep(0.2)
-        folder.rmdir()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)], capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a small disk")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_a_full_disk_has_a_name_and_the_run_resumes(tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DLWB_HOME", str(small_disk))
-    run = start(tmp_path, "{sleep: 0.002}", LONG)
-    at_step(run, 20)
-    try:
-        (small_disk / "ballast").write_bytes(bytes(1 << 20))
-    except OSError:
-        pass
-    state = ended(run)
-    assert (state.state, state.cause) == ("failed", "disk-full")
-    read = len(list(folded(run).series["train/loss"].steps))
-    (small_disk / "ballast").unlink()
-    launch.launch(run)
-    at_step(run, folded(run).step + 20)
-    launch.stop(run)
-    assert ended(run).state == "stopped"
-    assert len(folded(run).series["train/loss"]) >= min(read, 1)
 
 
 def test_pausing_steering_and_asking(tmp_path: Path) -> None:

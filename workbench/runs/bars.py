@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from workbench.events import split_tag
 from workbench.recipes.recipe import Bar, Recipe
-from workbench.runs.history import higher_is_better
+from workbench.runs.history import higher_is_better, is_directed
 
 if TYPE_CHECKING:
     from workbench.runs.summary import Summary
@@ -83,6 +83,16 @@ def is_higher_better(recipe: Recipe, metric: str) -> bool:
         if bar.metric == metric:
             return bar.at_least is not None
     return higher_is_better(metric)
+
+
+def has_direction(recipe: Recipe, metric: str) -> bool:
+    """Whether some values of a metric are better than others: by its bar, as what the recipe keeps the best of, or by its name."""
+    return metric == recipe.train.keep_best or any(bar.metric == metric for bar in recipe.bar) or is_directed(metric)
+
+
+def has_best(recipe: Recipe, metric: str) -> bool:
+    """Whether `Summary.best` is the best value of the metric: the summary goes by its name alone."""
+    return has_direction(recipe, metric) and is_higher_better(recipe, metric) == higher_is_better(metric)
 
 
 def short_name(metric: str) -> str:

@@ -143,7 +143,7 @@ def _best(sides: Sequence[Side], metric: str, values: list[float | None]) -> int
     """
     # A NaN compares as false with everything and would win or lose by its position.
     finite = {place: value for place, value in enumerate(values) if value is not None and value - value == 0}
-    if len(set(finite.values())) < 2 or split_tag(metric)[0] not in ("valid", "test"):
+    if len(set(finite.values())) < 2 or split_tag(metric)[0] not in ("valid", "test") or not bars.has_direction(sides[0].recipe, metric):
         return None
     choose = max if bars.is_higher_better(sides[0].recipe, metric) else min
     return choose(finite, key=lambda place: finite[place])

@@ -15,12 +15,19 @@ from workbench.events import Answer, AnyEvent, Mark, Row, Scalars, Status, Tagge
 from workbench.runs.log import Tail
 
 BETTER_HIGH = ("accuracy", "auc", "f1", "precision", "recall", "r2", "bleu", "score")
+BETTER_LOW = ("loss", "error", "mse", "mae", "perplexity", "bits", "frechet")
 
 
 def higher_is_better(tag: str) -> bool:
     """Whether a larger value is better for this metric, by its name (accuracy, AUC, …); every other metric counts as a loss."""
     metric = split_tag(tag)[1].lower()
     return any(word in metric for word in BETTER_HIGH)
+
+
+def is_directed(tag: str) -> bool:
+    """Whether this metric's name says which values are better: a slope, a rate or a norm has no best value."""
+    metric = split_tag(tag)[1].lower()
+    return any(word in metric for word in (*BETTER_HIGH, *BETTER_LOW))
 
 
 def _columns(rows: list[Row]) -> Iterator[tuple[int, str, "array[float]", list[bool]]]:

@@ -105,13 +105,14 @@ def _figures(recipe: Recipe, summary: Summary) -> list[tuple[Any, ...]]:
     bars = {judged.bar.metric: judged for judged in verdict.judge(recipe, summary)}
     course = {known.metric: known for known in recipe.reference}
     order = {split: place for place, split in enumerate(SPLITS)}
+    best = {tag: value for tag, value in summary.best.items() if verdict.has_best(recipe, tag)}
     tags = sorted(summary.last, key=lambda tag: (order.get(split_tag(tag)[0], len(order)), tag))
 
     def shown(value: Any) -> str:
         return "" if value == "" else "NaN" if value == "None" else number(float(value))
 
     return [
-        (tag, [shown(values.get(tag, "")) for values in (summary.last, summary.best)], bars.get(tag), course.get(tag))
+        (tag, [shown(values.get(tag, "")) for values in (summary.last, best)], bars.get(tag), course.get(tag))
         for tag in dict.fromkeys([*bars, *course, *tags])
     ]
 

@@ -60,6 +60,8 @@ def figure_lines(recipe: Recipe, summary: Summary, history: History, width: int)
             for figure, style in zip(figures[tag], (palette.plain, palette.dim), strict=True):
                 look = style if math.isfinite(figure) else palette.bad
                 numbers.append((strips.fit(formatting.number(figure), column, "right"), look))
+            if not bars.has_best(recipe, tag):
+                numbers[1] = (" " * column, palette.plain)
             lines.append(strips.line(width, [(name, palette.dim)], numbers))
         lines.append(blank)
     judged = bars.judge(recipe, summary)

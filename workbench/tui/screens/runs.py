@@ -63,6 +63,8 @@ class RunsScreen(ListScreen):
         self.marked: dict[str, None] = {}
         """Ids in the order of marking: a dict, because a set has no order."""
         self._deleted: list[list[Run]] = []
+        self._restored = ""
+        """The id of a restored run until its row gets the cursor."""
         self._take: Callable[[str], object] | None = None
         self._ahead: Iterator[None] = iter(())
         self._ahead_timer: Timer | None = None
@@ -254,9 +256,15 @@ class RunsScreen(ListScreen):
             self.services.say(str(problem), warning=True)
         if restored:
             self.services.say(f"{restored[0].id if len(restored) == 1 else f'{len(restored)} runs'} restored.")
+            self._restored = restored[-1].id
         self._look_again()
-        for run in restored:
-            self.call_after_refresh(self.rows.select, run.id)
+
+    def fill(self) -> None:
+        super().fill()
+        # Only now: a look at all runs may take many turns of the event loop, and before it the row is not there.
+        if self._restored in self.library.entries:
+            self.rows.select(self._restored)
+            self._restored = ""
 
     def _look_again(self) -> None:
         """Look at all runs again from the start: the run that is being read may be deleted."""
