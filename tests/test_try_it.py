@@ -136,7 +136,7 @@ async def test_a_digit_drawn_with_the_keys_and_one_from_a_file(digits: Run, tmp_
         pilot.app.focused.value = str(photo)
         await pilot.press("enter")
         await settle(pilot, lambda: best(pilot.app) == "7" and "inverted, because its background is light" in seen(pilot.app), 10)
-        for path, words in ((tmp_path / "none.png", "No such file"), (Path("/dev/null"), "not a PNG or JPEG")):
+        for path, words in ((tmp_path / "none.png", "No such file"), (Path("/dev/null"), "neither a PNG nor a JPEG")):
             await pilot.press("o")
             await settle(pilot, lambda: isinstance(pilot.app.focused, Input))
             pilot.app.focused.value = str(path)
