@@ -89,7 +89,8 @@ def test_a_damaged_summary_is_made_anew(run: Run, last: str) -> None:
 
 def test_a_summary_is_cleaned(run: Run) -> None:
     log(run, Scalars({"test/loss": 0.25}))
-    (run.path / "summary.json").write_text(json.dumps({"size": run.events.stat().st_size, "device": ESCAPE + "cpu"}))
+    status = run.events.stat()
+    (run.path / "summary.json").write_text(json.dumps({"size": status.st_size, "changed": status.st_mtime_ns, "device": ESCAPE + "cpu"}))
     assert summary_of(run).device == "cpu"
 
 
