@@ -1,14 +1,11 @@
 """Every way in which a real worker dies has its name in the run's state, and the run resumes where it can."""
 
-import os
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lines import LINE, LONG, at_step, created, ended, folded, start, write
+from lines import LINE, LONG, at_step, ended, folded, start, write
 
 from workbench.launch import start as launch
 from workbench.problems import Problem
@@ -55,47 +52,6 @@ def test_an_import_error_has_a_name(tmp_path: Path) -> None:
     state = ended(run)
     assert (state.state, state.cause) == ("failed", "import")
     assert "No module named 'a_module_that_is_not_there'" in state.message
-
-
-def memory_cgroup() -> Path | None:
-    """A cgroup with 300 MB that a test may put a process in; None where this machine lends none."""
-    for base, limit in ((Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"), (Path("/sys/fs/cgroup"), "memory.max")):
-        folder = base / f"dlwb-test-{os.getpid()}"
-        try:
-            folder.mkdir()
-            (folder / limit).write_text(str(300 << 20))
-            return folder
-        except OSError:
-            if folder.is_dir():
-                folder.rmdir()
-    return None
-
-
-EATS = LINE.replace("self.steps_done = 0", "self.steps_done = 0\n        happen('eat')", 1)
-
-
-@pytest.mark.parametrize(
-    ("source", "words", "advice"),
-    [
-        (LINE, "Out of memory: the kernel killed it.", "train.batch_size"),
-        (EATS, "Out of memory before its first step (reading its data): the kernel killed it.", "The batch size does not matter"),
-    ],
-)
-def test_the_kernels_out_of_memory_has_a_name(tmp_path: Path, source: str, words: str, advice: str) -> None:
-    folder = memory_cgroup()
-    if folder is None:
-        pytest.skip("needs the right to make a memory cgroup")
-    try:
-        run = created(tmp_path, "{event: eat}", source=source)
-        join = "import os,sys;open(sys.argv[1]+'/cgroup.procs','w').write(str(os.getpid()))"
-        script = f"{join};from workbench.launch.start import launch;from workbench.runs.run import find_run;launch(find_run('last'))"
-        subprocess.run([sys.executable, "-c", script, str(folder)], check=True)
-        state = ended(run)
-        assert (state.state, state.cause) == ("failed", "memory")
-        assert state.message == words and advice in state.hint
-    finally:
-        time.sleep(0.2)
-        folder.rmdir()
 
 
 @pytest.fixture

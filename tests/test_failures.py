@@ -1,14 +1,17 @@
 """Errors of memory and device: each text that torch and its libraries say has its cause, and the hint follows from what was allocated."""
 
 import errno
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from lines import LINE, created, start
-from test_worker import ended, nothing_is_left
+from lines import LINE, created, ended, start
 
 from workbench.problems import Problem
 from workbench.runs.run import Run
@@ -170,3 +173,44 @@ def test_a_real_run_says_what_did_not_fit(tmp_path: Path, method: str, words: st
     state = ended(run)
     assert (state.state, state.cause) == ("failed", "memory")
     assert words in state.message and "train.batch_size=" not in state.hint and state.words == "failed: out of memory"
+
+
+def memory_cgroup() -> Path | None:
+    """A cgroup with 300 MB that a test may put a process in; None where this machine lends none."""
+    for base, limit in ((Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"), (Path("/sys/fs/cgroup"), "memory.max")):
+        folder = base / f"dlwb-test-{os.getpid()}"
+        try:
+            folder.mkdir()
+            (folder / limit).write_text(str(300 << 20))
+            return folder
+        except OSError:
+            if folder.is_dir():
+                folder.rmdir()
+    return None
+
+
+EATS = LINE.replace("self.steps_done = 0", "self.steps_done = 0\n        happen('eat')", 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "words", "advice"),
+    [
+        (LINE, "Out of memory: the kernel killed it.", "train.batch_size"),
+        (EATS, "Out of memory before its first step (reading its data): the kernel killed it.", "The batch size does not matter"),
+    ],
+)
+def test_the_kernels_out_of_memory_has_a_name(tmp_path: Path, source: str, words: str, advice: str) -> None:
+    folder = memory_cgroup()
+    if folder is None:
+        pytest.skip("needs the right to make a memory cgroup")
+    try:
+        run = created(tmp_path, "{event: eat}", source=source)
+        join = "import os,sys;open(sys.argv[1]+'/cgroup.procs','w').write(str(os.getpid()))"
+        script = f"{join};from workbench.launch.start import launch;from workbench.runs.run import find_run;launch(find_run('last'))"
+        subprocess.run([sys.executable, "-c", script, str(folder)], check=True)
+        state = ended(run)
+        assert (state.state, state.cause) == ("failed", "memory")
+        assert state.message == words and advice in state.hint
+    finally:
+        time.sleep(0.2)
+        folder.rmdir()
