@@ -94,37 +94,36 @@ def _committed(file: Path, stamp: tuple[int, int]) -> dict[str, _Shipped]:
 
 def run_describe(project: str | Path) -> ProjectSchema:
     """Ask the project itself, in a separate process."""
-    import subprocess  # rarely needed, and slow to import
-
     name = project if isinstance(project, str) else str(project.absolute())
     if isinstance(project, Path) and not trust.is_trusted(project):
         raise Problem(f"{one_line(name)} is not trusted, so it was not run.", f"`dlwb trust {one_line(name)}` if you know what it does.")
-    command = [sys.executable, "-P", "-m", "workbench.training.describe", name]
+    return _ask([name])[0]
+
+
+def _ask(names: list[str]) -> list[ProjectSchema]:
+    """The schemas of these projects, from one process: most of its time is the import of torch."""
+    import subprocess  # rarely needed, and slow to import
+
+    asked = one_line(names[0]) if len(names) == 1 else f"One of {len(names)} projects"
+    command = [sys.executable, "-P", "-m", "workbench.training.describe", *names]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE * len(names), check=False)
     except subprocess.TimeoutExpired:
-        raise Problem(f"{one_line(name)} did not describe itself within {PATIENCE} s.", "Does it do work when it is imported?") from None
+        raise Problem(f"{asked} did not describe itself within {PATIENCE} s.", "Does it do work when it is imported?") from None
     if done.returncode:
         lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-        raise Problem(
-            one_line(lines[-1], 500) if lines else f"{one_line(name)} ended with exit code {done.returncode} while it was described."
-        )
+        raise Problem(one_line(lines[-1], 500) if lines else f"{asked} ended with exit code {done.returncode} while it was described.")
     try:
-        # Only the last line: the project may have printed something at import.
-        return msgspec.json.decode(done.stdout.strip().rpartition(b"\n")[2], type=ProjectSchema)
+        # Only the last lines: a project may have printed something at import.
+        return [msgspec.json.decode(line, type=ProjectSchema) for line in done.stdout.strip().split(b"\n")[-len(names) :]]
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Problem(f"The description of {one_line(name)} cannot be read: {one_line(str(error))}.") from None
+        raise Problem(f"The description of {asked} cannot be read: {one_line(str(error))}.") from None
 
 
 def described_anew() -> bytes:
-    """What the committed file should hold: every shipped project is asked, some at once."""
-    import os
-    from concurrent.futures import ThreadPoolExecutor  # slow to import
-
+    """What the committed file should hold: every shipped project is asked."""
     names = shipped_projects()
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        schemas = pool.map(run_describe, names)
-        shipped = {
-            name: _Shipped(sha256=trust.sha256(project_source(name)), schema=schema) for name, schema in zip(names, schemas, strict=True)
-        }
+    shipped = {
+        name: _Shipped(sha256=trust.sha256(project_source(name)), schema=schema) for name, schema in zip(names, _ask(names), strict=True)
+    }
     return msgspec.json.format(msgspec.json.encode(shipped), indent=1) + b"\n"

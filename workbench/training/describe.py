@@ -1,4 +1,4 @@
-"""`python -m workbench.training.describe PROJECT` prints, as one JSON object, what a project's settings and requests may be."""
+"""`python -m workbench.training.describe PROJECT …` prints, as a line of JSON for each, what projects' settings and requests may be."""
 
 import inspect
 import json
@@ -40,4 +40,4 @@ def _schema(settings: type[Settings]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(describe(sys.argv[1]))
+    sys.exit(any(describe(name) for name in sys.argv[1:]))
