@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from lines import LINE, created, folded, start, write
-from test_worker import LONG, SLOW, at_step, ended, nothing_is_left, until
+from lines import LINE, LONG, SLOW, at_step, created, ended, folded, start, until, write
 
 from workbench import paths
 from workbench.launch import devices
@@ -19,7 +18,7 @@ from workbench.runs import lock
 from workbench.runs.run import Run, find_run, list_runs
 from workbench.runs.state import state_of
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 WAITING = LINE.replace("rng = np.random.default_rng(0)", "rng = np.random.default_rng(0)\n        time.sleep(60)", 1)
 DEAF = WAITING.replace("time.sleep(60)", "import signal\n        signal.signal(signal.SIGTERM, signal.SIG_IGN)\n        time.sleep(60)", 1)

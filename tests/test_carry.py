@@ -6,8 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from lines import LINE, write
-from test_worker import ended, nothing_is_left
+from lines import LINE, ended, write
 
 from workbench.launch import carry, start
 from workbench.problems import Problem
@@ -20,7 +19,7 @@ from workbench.runs.measured import Carried
 from workbench.runs.run import Run, list_runs
 from workbench.training.numpy_state import encode_npz
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 TRAIN = "{epochs: 5, batch_size: 10, log_every: 7, keep_best: valid/loss}"
 

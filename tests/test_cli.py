@@ -11,15 +11,14 @@ import time
 from pathlib import Path
 
 import pytest
-from lines import folded, start, write
-from test_worker import LONG, SLOW, at_step, ended, nothing_is_left
+from lines import LONG, SLOW, at_step, ended, folded, start, write
 
 from workbench import events
 from workbench.launch import start as launch
 from workbench.runs.run import find_run, list_runs
 from workbench.runs.state import state_of
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def dlwb(*words: str, **how: str) -> subprocess.CompletedProcess[str]:

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 from download_server import CONTENT, Server, offer_from, put_part, server
-from lines import LINE, start
+from lines import LINE, ended, start, until
 from test_cli import dlwb
-from test_worker import ended, nothing_is_left, until
 
 from workbench import paths
 from workbench.datasets.store import fetch, stored
 from workbench.problems import Problem
 from workbench.runs.state import state_of
 
-__all__ = ["nothing_is_left", "server"]
+__all__ = ["server"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 WITH_A_SET = """
 import sys

@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from lines import write
+from lines import ended, write
 from made_runs import finish, make_run
 from nvml import driver
-from test_worker import ended, nothing_is_left
 
 from workbench.launch import logind, start
 from workbench.launch.devices import Device, Driver, Holder
@@ -25,7 +24,7 @@ from workbench.runs.history import History
 from workbench.runs.log import Tail
 from workbench.runs.run import find_run, list_runs
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def dlwb(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -2,8 +2,7 @@
 
 import msgspec
 import pytest
-from lines import start
-from test_worker import ended, nothing_is_left
+from lines import ended, start
 
 from workbench.events import Status
 from workbench.launch import estimate
@@ -12,7 +11,7 @@ from workbench.launch.estimate import GIB, Past
 from workbench.recipes.recipe import Compute, Recipe, Train
 from workbench.runs.summary import Summary, summary_of
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 CPU = Device("cpu", "CPU, 2 cores")
 GPU = Device("cuda:1", "NVIDIA H100", 6 * GIB, False, 80 * GIB, "", (Holder(812, "anna", 70 * GIB),))

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from lines import start, write
+from lines import ended, start, until, write
 from made_runs import finish, make_run
 from piloting import seen, settle
 from test_cancel import WAITING
-from test_worker import ended, nothing_is_left, until
 
 from workbench import paths
 from workbench.launch import devices
@@ -29,7 +28,7 @@ from workbench.tui.screens.form import START, FormScreen
 from workbench.tui.screens.recipes import RecipesScreen
 from workbench.tui.screens.run import RunScreen
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def digits() -> Loaded:

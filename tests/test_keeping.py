@@ -8,10 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from lines import start, write
+from lines import ended, start, write
 from made_runs import RECIPE, alive, finish, make_run, train
 from test_cli import dlwb
-from test_worker import ended, nothing_is_left
 
 from workbench import files, terminal
 from workbench import formatting as words
@@ -25,7 +24,7 @@ from workbench.runs.log import EventLog
 from workbench.runs.run import list_runs
 from workbench.runs.state import state_of
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 ESCAPE = "\x1b]52;c;ZXZpbA==\x07"
 

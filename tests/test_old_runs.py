@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from lines import folded
+from lines import ended, folded
 from test_cli import dlwb
-from test_worker import ended, nothing_is_left
 
 from workbench import paths
 from workbench.launch import start
@@ -21,7 +20,7 @@ from workbench.runs.state import state_of
 from workbench.runs.summary import summary_of
 from workbench.torchkit.resumable import TorchResumable
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 OLD = Path(__file__).parent / "fixtures" / "run_of_0_1"
 UNINTERRUPTED = {

@@ -12,11 +12,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from lines import start
+from lines import ended, start
 from made_runs import RECIPE, digits, finish, make_run, train
 from PIL import Image
 from test_cli import dlwb
-from test_worker import ended, nothing_is_left
 
 from workbench import terminal
 from workbench.events import Curve, Images, Matrix, Scalars, Scatter, Status, Table, Text
@@ -26,7 +25,7 @@ from workbench.runs import notes
 from workbench.runs.export import formats, svg
 from workbench.runs.export.html import templates, to_html
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 HOSTILE = "</title></style><script>alert(1)</script><img src=x onerror=alert(1)>\"'&amp;\x1b[31m\x07"
 ALLOWED = {"html", "head", "meta", "title", "style", "body", "main", "header", "section", "footer", "div", "span", "p", "h1", "h2", "h3"}

@@ -5,9 +5,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from lines import folded, write
+from lines import ended, folded, write
 from test_printing import on_a_terminal
-from test_worker import ended, nothing_is_left
 
 from workbench.launch import start
 from workbench.problems import Problem
@@ -17,7 +16,7 @@ from workbench.runs import measured
 from workbench.runs.measured import Result
 from workbench.runs.run import Run
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 TRAIN = "{epochs: 20, batch_size: 10, log_every: 7}"
 
