@@ -7,15 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from lines import LINE, write
-from test_worker import ended, nothing_is_left
+from lines import LINE, ended, until, write
 
 from workbench import paths
 from workbench.launch import start, torch_probe
 from workbench.recipes import project_schemas
 from workbench.runs.run import find_run
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 WHERE = LINE.replace("self.steps_done = 0", "self.steps_done = 0\n        import os\n        print('stands in', os.getcwd())", 1)
 
@@ -47,7 +46,6 @@ def test_workers_start_in_a_folder_that_exists(tmp_path: Path, deleted: Path, mo
 
 
 def test_a_folder_deleted_while_a_run_waits_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from test_worker import until
 
     from workbench.launch import devices
     from workbench.recipes.load import load_recipe

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from gpu_machine import CUDA_LINE, dlwb, launched, machine, python
-from lines import folded, write
-from test_worker import LONG, SLOW, at_step, ended, nothing_is_left, send, until
+from lines import LONG, SLOW, at_step, ended, folded, send, until, write
 
 from workbench import paths
 from workbench.launch import start
@@ -17,7 +16,7 @@ from workbench.runs import lock
 from workbench.runs.run import Run, list_runs
 from workbench.runs.state import state_of
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from workbench.problems import Problem
 from workbench.runs.run import Run
 from workbench.training.failures import named
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 TORCH_SAYS = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.19 GiB of which 1.00 GiB is free. "

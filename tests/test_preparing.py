@@ -6,9 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from lines import LINE, folded, start, write
+from lines import LINE, ended, folded, start, until, write
 from made_runs import alive, make_run
-from test_worker import ended, nothing_is_left, until
 
 from workbench.cli.follow import _Progress
 from workbench.events import Status
@@ -24,7 +23,7 @@ from workbench.tui.models.run_feed import Feed
 from workbench.tui.panels.run_header import progress_line, title_line
 from workbench.tui.panels.run_rows import run_rows
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 SLOW = """
     def build_data(self):

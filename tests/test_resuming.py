@@ -8,9 +8,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from lines import start
+from lines import ended, start
 from test_cli import dlwb
-from test_worker import ended, nothing_is_left
 
 from workbench import events, files
 from workbench.events import Answer, Scalars, Status
@@ -24,7 +23,7 @@ from workbench.runs.log import Tail
 from workbench.runs.run import Run
 from workbench.training.numpy_state import decode_npz, encode_npz
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from lines import LINE, folded, start
-from test_worker import LONG, SLOW, at_step, ended, nothing_is_left, send
+from lines import LINE, LONG, SLOW, at_step, ended, folded, send, start
 
 from workbench import preparation
 from workbench.launch import start as launch
@@ -15,7 +14,7 @@ from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.run import Run
 from workbench.training.sources import Sources, changes
 
-__all__ = ["nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 READS = """
     def build_data(self):
