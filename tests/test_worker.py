@@ -1,7 +1,6 @@
 """Real workers in the background: they are paused, steered, killed and resumed, and every way to die has its name."""
 
 import json
-import os
 import random
 import signal
 import subprocess
