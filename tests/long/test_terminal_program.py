@@ -210,28 +210,7 @@ async def test_a_folder_may_vanish_under_an_open_screen(monkeypatch: pytest.Monk
             await pilot.press("2")
             await settle(pilot, lambda: len(app.library.entries) == 2)
         shutil.rmtree(run.path if lost == "run" else paths.home())
-        for key in [
-            "down",
-            "tab",
-            "enter",
-            "y",
-            "space",
-            "x",
-            "h",
-            "c",
-            "s",
-            "escape",
-            "r",
-            "n",
-            "N",
-            "escape",
-            "t",
-            "escape",
-            "g",
-            "a",
-            "enter",
-            "o",
-        ]:
+        for key in (*"xhcs", "escape", *"rnN", "escape", "t", "escape", "g", "a", "enter", "o", "down", "tab", "space"):
             await pilot.press(key)
             await pilot.pause(0.05)
             assert app._exception is None, key

@@ -109,7 +109,7 @@ class TryScreen(KeyScreen):
             while self._question is not None:
                 question, self._question = self._question, None
                 try:
-                    answer = await self.answering.ask(self._show, **question)
+                    answer = await self.answering.ask(self._tell_answer, **question)
                 except Problem as problem:
                     self._fail(problem)
                     continue
@@ -120,12 +120,12 @@ class TryScreen(KeyScreen):
                     self.notify(f"Weights of step {answer['step']:,}" + ("" if newer else ", as before"), timeout=3)
                     self.reloaded()
                 else:
-                    self._show(answer)
+                    self._tell_answer(answer)
                 self.tell()
         finally:
             self._asking = False
 
-    def _show(self, answer: dict[str, Any]) -> None:
+    def _tell_answer(self, answer: dict[str, Any]) -> None:
         self.answered(answer.get("outputs") or {})
         self.tell()
 
