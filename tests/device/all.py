@@ -17,7 +17,6 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import os
 import platform
 import sys
 import tempfile
@@ -30,8 +29,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(1, str(Path(__file__).parents[2]))
-# cuBLAS reads this when it first makes a workspace.
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import made_data
 import torch
