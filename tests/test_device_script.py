@@ -1,6 +1,7 @@
 """The script for a real GPU runs without one on the pretended CUDA: every part of it, its JSON, and what it says of what is wrong."""
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,19 @@ def test_it_says_what_waits_and_what_is_wrong(tmp_path: Path, capsys: pytest.Cap
 def test_it_begins_nothing_when_the_time_is_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert script.main(["--pretend", "--out", str(tmp_path / "device.json"), "--seconds", "0", "perceptron"]) == 1
     assert "perceptron: not tried, the time was over" in capsys.readouterr().out
+
+
+def test_synchronisations_are_counted_with_the_line_that_is_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[str] = []
+    monkeypatch.setattr("torch.cuda.set_sync_debug_mode", modes.append)
+    with script.counting() as take:
+        for _ in range(3):
+            warnings.warn(f"{script.WAITS} (Triggered internally at c10/cuda/CUDAFunctions.cpp:144.)", stacklevel=1)
+        warnings.warn("something else", stacklevel=1)
+        ((kind, op, place), times), *rest = take().items()
+        assert not rest and not take()
+    assert (kind, op, times) == ("wait", "synchronize", 3) and place.startswith("test_device_script.py:")
+    assert modes == ["warn", "default"]
 
 
 def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,6 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import os
 import platform
 import sys
 import tempfile
@@ -30,8 +29,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(1, str(Path(__file__).parents[2]))
-# cuBLAS reads this when it first makes a workspace.
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import made_data
 import torch
@@ -39,6 +36,8 @@ from device.compare import TOLERANCE, difference
 from device.exercise import STEPS, Costs, Exercise, described
 from device.small import recipe_on
 from device.speed import measured
+from pretend_cuda import pretend_cuda
+from pretend_cuda.watch import caller
 
 from workbench.paths import shipped
 from workbench.recipes.load import load_recipe
@@ -49,16 +48,23 @@ WAITS = "called a synchronizing CUDA operation"
 
 @contextlib.contextmanager
 def counting() -> Iterator[Callable[[], Costs]]:
-    """Yields what takes the synchronisations since the last call, by their Python line."""
-    with warnings.catch_warnings(record=True) as caught:
+    """Yields what takes the synchronisations since the last call, by the line of the workbench that is running."""
+    counts: Costs = Counter()
+
+    def noted(message: Warning | str, *_: Any, **__: Any) -> None:
+        # Shown at once, while the line is running. PyTorch warns of other things, too, which say nothing here.
+        if WAITS in str(message):
+            counts["wait", "synchronize", caller("workbench", __file__, warnings.__file__)] += 1
+
+    def take() -> Costs:
+        taken = counts.copy()
+        counts.clear()
+        return taken
+
+    with warnings.catch_warnings():
         warnings.simplefilter("always")
+        warnings.showwarning = noted
         torch.cuda.set_sync_debug_mode("warn")
-
-        def take() -> Costs:
-            places = [(f"{Path(each.filename).name}:{each.lineno}") for each in caught if WAITS in str(each.message)]
-            caught.clear()
-            return Counter(("wait", "synchronize", place) for place in places)
-
         try:
             yield take
         finally:
@@ -127,8 +133,6 @@ def main(given: Sequence[str] | None = None) -> int:
         stack.enter_context(made_data.made_data(mirror, Path(folder) / "home", made_data.write(mirror)))
         watch = None
         if asked.pretend:
-            from pretend_cuda import pretend_cuda
-
             watch = stack.enter_context(pretend_cuda())
         about = {"torch": torch.__version__, "python": platform.python_version(), "gpu": torch.cuda.get_device_name(0)}
         print(about)

@@ -27,7 +27,7 @@ class DrawnOnCpu(TorchDispatchMode):
         kwargs = kwargs or {}
         given = [value for value in pytree.tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
         device = next((value.device for value in given), kwargs.get("device"))
-        if torch.Tag.nondeterministic_seeded not in func.tags or device is None or torch.device(device).type == "cpu":
+        if torch.Tag.nondeterministic_seeded not in func.tags or device is None or torch.device(device).type != "cuda":
             return func(*args, **kwargs)
         on_cpu, with_cpu = pytree.tree_map(lambda value: value.cpu() if isinstance(value, torch.Tensor) else value, (args, kwargs))
         if "device" in with_cpu:

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
+from workbench.events import encode
 from workbench.recipes.recipe import Recipe
 from workbench.training.find_project import find_project
 from workbench.training.project import Project
@@ -118,7 +119,7 @@ class Exercise:
         """Evaluations and samples as the loop asks for them, and as its log writes them."""
         with self.project.looking(1):
             for event in source():
-                msgspec.json.encode(event)
+                encode(event)
 
     def summary(self) -> None:
         self.looked(self.project.summary)

@@ -23,6 +23,8 @@ MOST: dict[str, Any] = {
 """Largest value of a setting of this name, or of the numbers in its list; a new project's recipe shrinks by it, too."""
 BATCH = 16
 """Most examples of a batch."""
+SLOW: dict[str, Any] = {"compile": False}
+"""Settings that cost a minute at the start."""
 INSTEAD: dict[str, dict[str, Any]] = {
     # Two of its four networks are trained whole, and saved with Adam's averages.
     "four-cases": {"network": "squeezenet1_0", "cut": "features.5"},
@@ -49,7 +51,7 @@ def recipe_on(file: Path, mirror: Path, device: str, *, small: bool = True) -> R
     config = {**recipe.config, **instead}
     train = recipe.train
     if small:
-        config = {name: shrunk(value, MOST[name]) if name in MOST else value for name, value in config.items()}
+        config = {name: SLOW.get(name, shrunk(value, MOST[name]) if name in MOST else value) for name, value in config.items()}
         train = msgspec.structs.replace(train, batch_size=min(train.batch_size, BATCH))
     compute = msgspec.structs.replace(recipe.compute, device=device, threads=1)
     return msgspec.structs.replace(recipe, config=config, train=train, compute=compute)

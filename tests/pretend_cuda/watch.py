@@ -24,6 +24,24 @@ Count = tuple[str, str, str]
 """Kind, op, file:line."""
 
 
+def caller(of: str, *beside: str) -> str:
+    """The innermost line of a file with `of` in its path that is running, as file:line; else the innermost one of any other file.
+
+    Files of this package, and those that `beside` names, do not count.
+    """
+    frame: Any = sys._getframe(1)
+    innermost = ""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(("<", HERE, *beside)):
+            place = f"{Path(file).name}:{frame.f_lineno}"
+            innermost = innermost or place
+            if of in file and "site-packages" not in file:
+                return place
+        frame = frame.f_back
+    return innermost
+
+
 class Watch(TorchDispatchMode):
     """A machine with so many pretended GPUs. Places are counted by the innermost line of a file with `of` in its path."""
 
@@ -39,18 +57,7 @@ class Watch(TorchDispatchMode):
         return taken
 
     def count(self, kind: str, op: str) -> None:
-        frame: Any = sys._getframe(1)
-        place = ""
-        while frame is not None:
-            file = frame.f_code.co_filename
-            if not file.startswith(("<", HERE)):
-                here = f"{Path(file).name}:{frame.f_lineno}"
-                place = place or here
-                if self.of in file and "site-packages" not in file:
-                    place = here
-                    break
-            frame = frame.f_back
-        self.counts[kind, op, place] += 1
+        self.counts[kind, op, caller(self.of)] += 1
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return self.run(func, args, kwargs or {})
