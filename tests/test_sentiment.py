@@ -209,3 +209,21 @@ def test_words_are_dropped_with_the_probability_that_is_set(monkeypatch: pytest.
     before = sum(len(ids) for row in rows for ids in project.inputs["train"][row])
     after = sum(len(ids) for review in project.thinned(rows) for ids in review)
     assert after / before == pytest.approx(0.75, abs=0.03)
+
+
+def test_the_answer_comes_first_and_its_words_in_one_bounded_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = made(monkeypatch, SentimentGru)
+    batches: list[int] = []
+    logits = project.logits
+    monkeypatch.setattr(project, "logits", lambda reviews: (batches.append(len(reviews)), logits(reviews))[1])
+    text = " ".join(project.vocabulary.number) + " superb" * 500
+    with project.evaluating():
+        first = project.first_answer({"review": text})
+        assert batches == [1] and not first.get("words") and first["note"]
+        whole = project.predict({"review": text})
+    assert len(batches) == 2 and batches[1] <= 100
+    assert first["answer"] == whole["answer"] and first["probabilities"]["positive"] == pytest.approx(whole["probabilities"]["positive"])
+    left = len(project.vocabulary.number) - 99
+    assert left <= 0 or str(left) in whole["aside"], "what was not left out is said"
+    with pytest.raises(Problem, match="no review"):
+        project.first_answer({})
