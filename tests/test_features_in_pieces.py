@@ -128,7 +128,7 @@ def test_a_full_disk_is_said_once_and_does_not_stop_it(
     (home / "cache" / "numbers").write_text("a file in the way")
     array = disk_cache.cached_in_pieces("numbers", "k", 5, lambda number: np.full(2, number))
     assert array.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
-    assert capfd.readouterr().err.count("are not kept for the next run") == 2, "of the pieces, and of the whole"
+    assert capfd.readouterr().err.count("cannot be cached for the next run") == 2, "of the pieces, and of the whole"
 
 
 def test_pieces_that_nobody_went_on_with_do_not_stay_for_ever(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:

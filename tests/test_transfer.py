@@ -194,7 +194,7 @@ def test_a_cache_that_cannot_be_written_is_no_reason_not_to_train(make: Make, ho
     (home / "cache").mkdir(parents=True)
     (home / "cache" / "features").write_text("a file in the way")
     project = make(**SQUEEZENET)
-    assert "The features are not kept for the next run: " in capfd.readouterr().err
+    assert "The features cannot be cached for the next run: " in capfd.readouterr().err
     train(project, 3)
 
 
@@ -310,8 +310,8 @@ def test_what_is_no_picture_is_refused(make: Make, inputs: Any, says: str) -> No
         ),
         ({**SQUEEZENET, "cut": "layer3"}, r"squeezenet1_0 has no layer 'layer3' to be cut after\. It has: features, "),
         ({**SQUEEZENET, "rotation": 10}, r"A frozen network looks at each picture only once.*Set shift, rotation and zoom to 0"),
-        ({**SQUEEZENET, "picture_size": 16}, r"squeezenet1_0 cannot look at pictures of 16x16: .*Most take 224"),
-        ({"network": "vit_b_16", "weights": "random"}, r"vit_b_16 cannot look at pictures of 32x32: .*224"),
+        ({**SQUEEZENET, "picture_size": 16}, r"squeezenet1_0 does not take pictures of 16x16: .*Most take 224"),
+        ({"network": "vit_b_16", "weights": "random"}, r"vit_b_16 does not take pictures of 32x32: .*224"),
         ({**CNN, "channels": [[2]] * 6}, r"Pictures of 32 pixels cannot be halved 6 times"),
         ({"data": "./none", **CNN}, r"There is no folder none"),
     ],

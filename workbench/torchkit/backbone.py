@@ -122,7 +122,7 @@ class Backbone(nn.Module):
         known = dict(self.network.named_modules())
         self._insist(first, "be tuned from")
         if self.cut and list(known).index(first) > list(known).index(self.cut):
-            raise Problem(f"{self.name} is cut after {self.cut}, so it cannot be tuned from {first} on, which stands behind.")
+            raise Problem(f"{self.name} is cut after {self.cut}, so it cannot be fine-tuned from {first} on, which comes later.")
         reached = False
         # In the order in which the network makes its parts, which in torchvision is that of the forward pass.
         for path, part in known.items():
@@ -180,7 +180,7 @@ def published(name: str) -> Path:
     # Torchvision does not state the length; the server does.
     size = there.stat().st_size if there.exists() else length(url)
     if not 0 < size <= LARGEST:
-        raise Problem(f"The weights of {name} are said to have {size:,} bytes.", f"1 to {LARGEST:,} are taken.", "data")
+        raise Problem(f"The server gives {size:,} bytes as the size of the weights of {name}.", f"At most {LARGEST:,} are allowed.", "data")
     return fetch.get(f"{name}'s weights", msgspec.structs.replace(about, bytes=size), folder)
 
 
@@ -199,7 +199,7 @@ def _load(network: nn.Module, path: Path, name: str) -> None:
         raise Problem(f"The weights {shown} cannot be read: {error.strerror or error}.", "", "data") from None
     except Exception:
         # Whatever else it stumbles over is the file's fault: a dozen kinds of error for as many ways to be damaged.
-        raise Problem(f"{shown} is damaged, or holds something else than weights.", "It has to be a saved state_dict.", "data") from None
+        raise Problem(f"{shown} is damaged, or does not hold weights.", "It has to be a saved state_dict.", "data") from None
     wanted = network.state_dict()
     if not isinstance(saved, dict) or not all(isinstance(value, Tensor) for value in saved.values()):
         raise Problem(f"{shown} holds no state_dict.", f"Save network.state_dict() of torchvision's {name}.", "data")

@@ -88,7 +88,7 @@ def _kept(path: Path, array: np.ndarray, kind: str) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, hashlib.sha256(file.getbuffer()).digest() + file.getvalue())
     except OSError as error:
-        print(f"The {kind} are not kept for the next run: {error.strerror}.", file=sys.stderr, flush=True)
+        print(f"The {kind} cannot be cached for the next run: {error.strerror}.", file=sys.stderr, flush=True)
         return False
     return True
 

@@ -90,7 +90,7 @@ def _chosen(path: Path, wanted: dict[str, torch.Tensor], network: str) -> dict[s
         raise Problem(f"The weights {name} cannot be read: {error.strerror or error}.", "", "data") from None
     except Exception:
         # Whatever else it stumbles over is the file's fault: a dozen kinds of error for as many ways to be damaged.
-        raise Problem(f"{name} is damaged, or holds something else than weights.", "It has to be a saved state_dict.", "data") from None
+        raise Problem(f"{name} is damaged, or does not hold weights.", "It has to be a saved state_dict.", "data") from None
     chosen = {}
     for key, tensor in wanted.items():
         candidate = saved.get(f"features.{key}") if isinstance(saved, dict) else None

@@ -273,5 +273,5 @@ def weights(path: Path) -> Table:
             [one_line(key), " x ".join(map(str, tensor.shape)), tensor.numel()] for key, tensor in saved.items()
         ]
     except Exception:  # as many kinds of error as there are ways to be damaged
-        raise Problem(f"{one_line(path.name)} is damaged, or holds something else than weights.", "", "data") from None
+        raise Problem(f"{one_line(path.name)} is damaged, or does not hold weights.", "", "data") from None
     return Table(tag="tensors", columns=["tensor", "shape", "numbers"], rows=[["all", "", sum(float(row[2]) for row in rows)], *rows])

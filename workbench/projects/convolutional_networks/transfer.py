@@ -132,7 +132,7 @@ class Transfer(TorchProject):
                 # A size that the network cannot take is told here, not in the first step; and a cut network learns its width.
                 network(torch.zeros(1, 3, config.picture_size, config.picture_size))
         except Exception as error:  # each network has its own way to say so
-            text = f"{config.network} cannot look at pictures of {config.picture_size}x{config.picture_size}"
+            text = f"{config.network} does not take pictures of {config.picture_size}x{config.picture_size}"
             raise Problem(f"{text}: {str(error).splitlines()[0] if str(error) else type(error).__name__}.", "Most take 224.") from None
         return network.to(self.device)
 
@@ -147,7 +147,7 @@ class Transfer(TorchProject):
         if config.network == "cnn":
             if config.picture_size < 2 ** len(config.channels):
                 raise Problem(
-                    f"Pictures of {config.picture_size} pixels cannot be halved {len(config.channels)} times.", "Take channels out."
+                    f"Pictures of {config.picture_size} pixels cannot be halved {len(config.channels)} times.", "Remove some of config.channels."
                 )
             self.network = nn.Sequential(backbone.Scaled(), cnn(shape, config.channels, [], outputs, config.dropout))
             self.network.to(self.device).to(memory_format=torch.channels_last)
