@@ -182,7 +182,7 @@ def test_a_network_that_is_cut_ends_after_that_layer() -> None:
     assert torch.allclose(found, outputs["out"].mean((2, 3)))
     assert not whole.network.layer3._forward_hooks  # type: ignore[union-attr]
     cut.tune_from("layer3")
-    with pytest.raises(Problem, match="resnet18 is cut after layer3, so it cannot be tuned from layer4 on"):
+    with pytest.raises(Problem, match="resnet18 is cut after layer3, so it cannot be fine-tuned from layer4 on"):
         cut.tune_from("layer4")
     with pytest.raises(Problem, match=r"resnet18 has no layer 'layer9' to be cut after\. It has: conv1, "):
         backbone.build("resnet18", "random", "layer9")

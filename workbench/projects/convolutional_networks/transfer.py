@@ -147,7 +147,7 @@ class Transfer(TorchProject):
         if config.network == "cnn":
             if config.picture_size < 2 ** len(config.channels):
                 raise Problem(
-                    f"Pictures of {config.picture_size} pixels cannot be halved {len(config.channels)} times.", "Remove some of config.channels."
+                    f"Pictures of {config.picture_size} pixels cannot be halved {len(config.channels)} times.", "Use fewer config.channels."
                 )
             self.network = nn.Sequential(backbone.Scaled(), cnn(shape, config.channels, [], outputs, config.dropout))
             self.network.to(self.device).to(memory_format=torch.channels_last)
