@@ -6,8 +6,9 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.events import AnyEvent, Mark, Row, RowDecoder, Scalars, Status, Text, encode, split_tag
+from workbench.events import AnyEvent, Mark, Scalars, Status, Text, encode, split_tag
 from workbench.runs.history import History, Series
+from workbench.runs.rows import Row, RowDecoder
 
 STEPS_PER_EPOCH = 7
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from msgspec import UNSET
 
-from workbench.events import Answer, AnyEvent, Mark, Row, Scalars, Status, Tagged, split_tag
+from workbench.events import Answer, AnyEvent, Mark, Scalars, Status, Tagged, split_tag
 from workbench.runs.log import Tail
+from workbench.runs.rows import Row
 
 BETTER_HIGH = ("accuracy", "auc", "f1", "precision", "recall", "r2", "bleu", "score")
 BETTER_LOW = ("loss", "error", "mse", "mae", "perplexity", "bits", "frechet")

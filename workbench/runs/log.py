@@ -15,8 +15,9 @@ from zlib import crc32
 import msgspec
 
 from workbench import events, files
-from workbench.events import AnyEvent, Curve, Event, Images, Matrix, Row, RowDecoder, Scatter, Unknown, decode_lines
+from workbench.events import AnyEvent, Curve, Event, Images, Matrix, Scatter, Unknown, decode_lines
 from workbench.problems import Problem, one_line
+from workbench.runs.rows import Row, RowDecoder
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,10 +5,11 @@ from collections import deque
 from itertools import pairwise
 from typing import Any
 
-from workbench.events import Answer, AnyEvent, Row, Scalars, Status
+from workbench.events import Answer, AnyEvent, Scalars, Status
 from workbench.problems import Problem
 from workbench.runs.history import History
 from workbench.runs.log import Tail
+from workbench.runs.rows import Row
 from workbench.runs.run import Run
 from workbench.runs.state import State, state_of
 
