@@ -51,3 +51,15 @@ def test_each_recipe_s_own_reader_is_asked(tmp_path: Path, recipe: str, says: st
 def test_a_wrong_setting_is_still_said(tmp_path: Path) -> None:
     done = check("mnist-mlp", "--all", "--set", "config.data=./none")
     assert done.returncode == 1 and "there is no " in done.stderr
+
+
+def test_a_table_is_read_as_a_run_reads_it(tmp_path: Path) -> None:
+    table = tmp_path / "wards.csv"
+    table.write_text("ward;age;ill\n" + "".join(f"{place}_2;{place},5;{'yes' if place % 2 else 'no'}\n" for place in range(1, 41)))
+    words = ["tumour-mlp", "--all", "--set", f"config.data={table}", "--set", "config.target=ill"]
+    done = check(*words)
+    assert done.returncode == 1 and "ward" in done.stderr and "1_2" in done.stderr
+    done = check(*words, "--set", "config.leave_out=[ward]")
+    assert done.returncode == 0, done.stderr
+    assert "column age: 40 fields; used: numbers, decimal comma" in done.stdout
+    assert "column ward: 40 fields; left out: named in leave_out" in done.stdout

@@ -111,7 +111,9 @@ def _own_data(loaded: "Loaded") -> "Iterator[tuple[str, dict[str, Any]]]":
     from workbench import paths
 
     config = loaded.recipe.config
-    about = {name: config[setting] for setting, name in READER_SETTINGS.items() if setting in config}
+    about: dict[str, Any] = {name: config[setting] for setting, name in READER_SETTINGS.items() if setting in config}
+    if "target" in config:
+        about["columns"] = config
     for name, field in loaded.schema.config.get("properties", {}).items() if loaded.schema else ():
         own = next((branch for branch in field.get("anyOf", [field]) if branch.get("own")), None)
         value = config.get(name)

@@ -8,14 +8,17 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 from PIL import Image, ImageOps
 
 from workbench.datasets import csv_rows, faces, folder, images, own_file, photos
+from workbench.datasets import table as tables
 from workbench.datasets.class_folders import level
 from workbench.datasets.labelled_images import ImageData
 from workbench.datasets.number_notation import GAPS, plain, read_columns
@@ -23,7 +26,7 @@ from workbench.datasets.pictures import ENDINGS, Background, read_picture
 from workbench.datasets.store.catalog import find
 from workbench.datasets.store.fetch import fetch
 from workbench.datasets.store.stored import named
-from workbench.datasets.table import Fields, breast_cancer, parse
+from workbench.datasets.table import Columns, Fields, breast_cancer, parse
 from workbench.events import Event, Images, Table, Text
 from workbench.formatting import number, size
 from workbench.problems import Problem, one_line
@@ -63,13 +66,15 @@ def is_path(reference: str) -> bool:
 
 @dataclass(frozen=True)
 class Own:
-    """How a lesson reads a person's own folder of pictures: what a preview needs to know of its settings."""
+    """How a lesson reads a person's own folder or table: what a preview needs to know of its settings."""
 
     size: int = 32
     """Width and height in pixels."""
     background: Background = "white"
     labelled: bool | None = None
     """Whether a folder is a class; None: where there are folders."""
+    columns: dict[str, Any] = field(default_factory=dict)
+    """The settings that say what a table's columns are; {}: only its first rows are looked at."""
 
 
 def look(reference: str, about: Own = Own()) -> Iterator[Event]:
@@ -77,6 +82,11 @@ def look(reference: str, about: Own = Own()) -> Iterator[Event]:
     if is_path(reference):
         path = Path(reference)
         yield from own_folder(path, about) if path.is_dir() else files({path.name: path})
+        if about.columns:
+            # Read as a run would read it: that makes the table of what was found, and refuses what a run would refuse.
+            names = {entry.name for entry in fields(Columns)} & about.columns.keys()
+            columns = msgspec.convert({name: about.columns[name] for name in names}, Columns)
+            tables.read(str(path), columns, str(about.columns.get("positive", "")), Path())
         return
     name, variant = named(reference)
     if name in ("digits", "mnist", "fashion-mnist"):
