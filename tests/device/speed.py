@@ -63,7 +63,7 @@ def measured(recipe: Recipe, seconds: float, folder: Path) -> dict[str, float]:
         return steps / (time.perf_counter() - began)
 
     bare(WARM)
-    steps = max(WARM, min(1000, int(seconds * timed(bare, WARM))))
+    steps = max(WARM, min(20_000, int(seconds * timed(bare, WARM))))
     sides: dict[str, list[float]] = {"bare": [], "workbench": []}
     for _ in range(TURNS):
         for name, loop in (("bare", bare), ("workbench", workbench)):
