@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from workbench.events import Table
 from workbench.formatting import duration
 from workbench.problems import one_line
+
+if TYPE_CHECKING:
+    from workbench.events import Table
 
 Item = TypeVar("Item")
 Progress = Callable[[str, int, int], None]
@@ -50,8 +52,10 @@ class Preparation:
         """
         return ("partly" if self.hits else "cold") if self.misses else "warm" if self.hits else ""
 
-    def table(self) -> Table | None:
+    def table(self) -> "Table | None":
         """What was found, used and left out, as the log holds it; None where no reader said anything."""
+        from workbench.events import Table  # with msgspec, which the shell's completion does without
+
         if not self.rows:
             return None
         rows = self.rows[:ROWS]
