@@ -87,7 +87,7 @@ def test_files_that_are_no_weights_of_this_network(tmp_path: Path) -> None:
             backbone.build("squeezenet1_1", tmp_path / f"{name}.pth")
         assert caught.value.cause == "data" and "\n" not in str(caught.value)
     (tmp_path / "page.pth").write_bytes(b"<html>404</html>")
-    for path, says in ((tmp_path / "page.pth", "damaged, or holds something else"), (tmp_path / "none.pth", "No such file")):
+    for path, says in ((tmp_path / "page.pth", "damaged, or does not hold weights"), (tmp_path / "none.pth", "No such file")):
         with pytest.raises(Problem, match=says):
             backbone.build("squeezenet1_1", path)
 
