@@ -118,6 +118,8 @@ async def test_the_second_of_two_quick_enters_does_not_answer_a_question() -> No
         assert isinstance(pilot.app.screen, QuestionScreen) and not answers
         await pilot.pause(0.5)
         await at_once(pilot, "enter", "enter")
+        await settle(pilot, lambda: bool(answers))
+        await pilot.pause(0.1)
         assert answers == [True] and kinds(pilot.app) == [RecipesScreen]
 
 
@@ -167,6 +169,7 @@ async def test_the_chart_of_a_run_that_stopped_early_ends_where_it_stopped(monke
         await settle(pilot, lambda: len(app.library.entries) == 3)
         app.open_run(next(entry.run for entry in app.library.entries.values() if entry.run.stem == "early"))
         await settle(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen._whole)
+        await settle(pilot, lambda: app.screen.board.query("Chart").first()._plot.traces)
         assert app.screen.board.query("Chart").first()._plot.end == 200
         await pilot.press("escape")
         for stems, end in ((("early", "sooner"), 300), (("early", "going"), 1000)):

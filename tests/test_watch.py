@@ -39,7 +39,7 @@ def test_sentences_and_notes_stand_side_by_side_and_are_kept_in_the_run(tmp_path
         ("{when: loss < 1, text: x}", "watch.0.when"),
         ("{to: 3}", "watch.0.text: is missing (the sentence that is shown)"),
         ("{tex: x}", "did you mean text?"),
-        ("3", "must be text or a section of settings"),
+        ("[3]", "must be text or a section of settings"),
     ],
 )
 def test_a_bad_note_is_named_with_its_line(tmp_path, note, words) -> None:

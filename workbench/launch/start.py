@@ -168,6 +168,9 @@ def launch(run: Run, *, anyway: bool = False) -> str:
     `anyway` resumes although the project's code, or its data, has changed. Raises Problem where the run cannot be started.
     """
     run.refuse_odd_files()
+    gone = Problem(f"{run.path} is no longer a run directory.", "Was it deleted? `dlwb runs` lists all runs.")
+    if not (run.path / "recipe.yaml").exists():
+        raise gone
     current = state_of(run)
     if current.state == "away":
         raise Problem(f"{run.id} is {current.message}.", f"Resume it from {current.host}.")
@@ -196,7 +199,7 @@ def launch(run: Run, *, anyway: bool = False) -> str:
     if done.returncode == 3:
         raise Problem(f"{run.id} is running already.", f"`dlwb run {run.stem}` starts another one.")
     if done.returncode == 4:
-        raise Problem(f"{run.path} is no longer a run directory.", "Was it deleted? `dlwb runs` lists all runs.")
+        raise gone
     if done.returncode:
         raise Problem(f"{run.id} could not be started: {one_line(done.stderr.strip().rpartition(chr(10))[2]) or done.returncode}.")
     return remark

@@ -49,13 +49,16 @@ class MatrixBody(Pair):
         self._values = np.zeros((0, 0))
         self._examples: Images | Table | None = None
         self._folder = Path()
+        # Held, not looked up: a key may come while the screen is being taken down, when some of them are gone already.
+        self._view = MatrixView()
+        self._title, self._picture, self._sheet = Title(), Picture(), Sheet(records=True)
 
     def compose(self) -> ComposeResult:
-        yield MatrixView()
+        yield self._view
         with Vertical(classes="side"):
-            yield Title()
-            yield Picture()
-            yield Sheet(records=True)
+            yield self._title
+            yield self._picture
+            yield self._sheet
 
     def on_mount(self) -> None:
         self._show()
@@ -69,11 +72,7 @@ class MatrixBody(Pair):
     @property
     def cell(self) -> Cell | None:
         """The chosen (row, column)."""
-        return self._view.chosen if self.children else None
-
-    @property
-    def _view(self) -> MatrixView:
-        return self.query_one(MatrixView)
+        return self._view.chosen
 
     @property
     def explains(self) -> bool:
@@ -150,7 +149,7 @@ class MatrixBody(Pair):
         matrix, cell, event = self._matrix, self.cell, self._examples
         if not (matrix and cell):
             return
-        title, picture, sheet = self.query_one(Title), self.query_one(Picture), self.query_one(Sheet)
+        title, picture, sheet = self._title, self._picture, self._sheet
         only = [place for place, example_cell in enumerate(event.cells) if tuple(example_cell) == cell] if event else []
         amount = (
             f"{len(only)} {'example' if len(only) == 1 else 'examples'} logged"

@@ -49,6 +49,8 @@ class Pair(Widget):
 
     def settle(self) -> None:
         """Divide the room between both children."""
+        if not self.children:
+            return  # it is being taken down
         first = self.children[0]
         (width, height), (wide, tall) = self.size, self.natural
         beside = self.explains and width >= self.SIDE[0] + max(24, min(wide, width // 2)) + 3

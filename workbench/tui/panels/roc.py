@@ -91,13 +91,15 @@ class RocBody(Pair):
         self._lines: Sequence[Line] = ()
         self._curve: Curve | None = None
         self.threshold = 0.5
+        # Held, not looked up: a key may come while the screen is being taken down, when some of them are gone already.
+        self._chart, self._side = Chart(), Lines(classes="side")
 
     def compose(self) -> ComposeResult:
-        yield Chart()
-        yield Lines(classes="side")
+        yield self._chart
+        yield self._side
 
     def on_mount(self) -> None:
-        self.query_one(Lines).source = self._table
+        self._side.source = self._table
         self._show()
 
     def show(self, lines: Sequence[Line], curve: Curve) -> None:
@@ -154,9 +156,9 @@ class RocBody(Pair):
             return
         place = place_of(curve, self.threshold)
         spot = Spot(curve.x[place], curve.y[place])
-        self.query_one(Chart).show(self._lines, end=None, labels=curve.labels, spot=spot)
+        self._chart.show(self._lines, end=None, labels=curve.labels, spot=spot)
         self.settle()
-        self.query_one(Lines).rebuild()
+        self._side.rebuild()
 
     def _table(self, width: int) -> list[Strip]:
         curve = self._curve

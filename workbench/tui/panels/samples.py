@@ -74,9 +74,10 @@ class SamplePanel(Vertical):
         self._shown: tuple[object, ...] = ()
         self._focused = False
         self._event: Tagged | None = None
+        self._head = Head()
 
     def compose(self) -> ComposeResult:
-        yield Head()
+        yield self._head
 
     def on_mount(self) -> None:
         self.update()
@@ -134,7 +135,7 @@ class SamplePanel(Vertical):
         return isinstance(self.body, Pair) and self.body.clear()
 
     def on_pair_changed(self) -> None:
-        self.query_one(Head).rebuild()
+        self._head.rebuild()
 
     def update(self) -> None:
         """Update the first line and the body."""
@@ -150,7 +151,7 @@ class SamplePanel(Vertical):
         if tuple(map(id, [*chosen, *older])) != self._shown:
             self._shown = tuple(map(id, [*chosen, *older]))
             self._body(chosen, older)
-        self.query_one(Head).rebuild()
+        self._head.rebuild()
 
     def _chosen(self) -> list[Tagged]:
         """The samples to show: all curves and points of the panel, or one other sample."""

@@ -1,6 +1,8 @@
 """A question with two answers over the screen below: kill this run? trust this file?"""
 
+import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,6 +20,8 @@ from workbench.tui.screens.key_screen import OwnScreen
 
 READ = 0.4
 """Seconds before Enter or a click is an answer: the second of two quick ones was not meant for a question that nobody has read."""
+LINGER = 0.15
+"""Seconds that it stays after Enter or a click, to take the second of two quick ones, which the screen below would obey."""
 
 
 class QuestionScreen(ModalScreen[bool], OwnScreen[bool]):
@@ -62,8 +66,17 @@ class QuestionScreen(ModalScreen[bool], OwnScreen[bool]):
 
     def press(self, name: str) -> None:
         """A key."""
-        if name != "enter" or self._read:
+        if name != "enter":
             self.dismiss(name != "no")
+        elif self._read:
+            self._answer(True)
+
+    def _answer(self, answer: bool) -> None:
+        self._since = math.inf
+        self.set_timer(LINGER, partial(self._close, answer))
+
+    def _close(self, answer: bool) -> None:
+        self.dismiss(answer)
 
     @property
     def _read(self) -> bool:
@@ -73,7 +86,7 @@ class QuestionScreen(ModalScreen[bool], OwnScreen[bool]):
         panel = self.query_one(Lines)
         # The answers are the last line; " y " and " n " take part of it.
         if event.screen_y == panel.content_region.bottom - 1 and self._read:
-            self.dismiss(event.screen_x - panel.content_region.x < 5 + len(self._yes))
+            self._answer(event.screen_x - panel.content_region.x < 5 + len(self._yes))
 
 
 def kill_question(run: Run) -> QuestionScreen:
