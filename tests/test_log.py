@@ -19,7 +19,6 @@ from workbench.events import (
     Images,
     Mark,
     Matrix,
-    Row,
     Scalars,
     Scatter,
     Status,
@@ -30,6 +29,7 @@ from workbench.events import (
 from workbench.problems import Problem
 from workbench.runs import log
 from workbench.runs.log import EventLog, Tail, read_all
+from workbench.runs.rows import Row
 
 
 def one_of_each() -> list[AnyEvent]:
