@@ -43,7 +43,7 @@ def test_after_many_kills_it_is_the_run_that_was_never_killed(
     while sum(phases.values()) < kills:
         victim, left = Victim(start.start(name, settings), whole), kills - sum(phases.values())
         victims += 1
-        while len(victim.phases) < left and victim.kill(chance.choice(MOMENTS), chance, parent=chance.random() < 0.2):
+        while len(victim.phases) < left and victim.kill(chance.choice(MOMENTS), chance, supervisor=chance.random() < 0.2):
             victim.resume()
         assert victim.finish() == [], f"{victim.run.path} after {len(victim.phases)} kills"
         phases.update(victim.phases)
