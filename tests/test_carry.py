@@ -48,7 +48,9 @@ def test_results_are_carried_over_where_every_bit_is_the_same(measured: tuple[Ru
     run, path = measured
     assert b"carried" not in path.read_bytes()
     before = str(run.about()["code"])
-    after = rewritten(home, "2 * x + 1 +", "x * 2 + 1.0 +")
+    rewritten(home, "2 * x + 1 +", "x * 2 + 1.0 +")
+    tells = "rng = np.random.default_rng(0)\n        __import__('workbench.preparation').preparation.found('points', '7', '7')"
+    after = rewritten(home, "rng = np.random.default_rng(0)", tells)
     loaded = load_recipe(find_recipe("line"))
     assert after != before and results.stale(results.read(path), loaded) == "stale: code changed"
     files = sorted(each for each in run.path.rglob("*"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from workbench import files, paths
+from workbench import files, paths, preparation
 from workbench.events import Filed, Tagged
 from workbench.launch import start
 from workbench.problems import Problem, one_line
@@ -149,7 +149,7 @@ def difference(one: Run, other: Run) -> str:
     """What the second of two runs has otherwise, the earliest first; "" where they are equal.
 
     Compared are all numbers and samples of their logs, their artifacts' bytes, how they ended, and all values in their last and best
-    checkpoints; left out are times, the machine's meters and the wording of what a run says about itself.
+    checkpoints; left out are times, the machine's meters and the wording of what a run says about itself and about its data.
     """
     found: list[tuple[float, str]] = []
     logs = _contents(one), _contents(other)
@@ -177,6 +177,8 @@ def _contents(run: Run) -> dict[str, list[tuple[float, str]]]:
         if not tag.startswith("system/")
     }
     for tag, samples in history.samples.items():
+        if tag == preparation.TAG:
+            continue  # words about the data; whether they are the same, every number shows
         found[f"{tag} (sample)"] = [(event.step, _sample(run, event)) for event in samples.events]
     found["changes"] = [(mark.step, repr(mark.settings)) for mark in history.marks]
     return found
