@@ -81,7 +81,7 @@ def test_a_word_for_nothing_is_a_word_among_words_and_missing_among_numbers(tmp_
     numbers = lines("a,kind", "{d},{k}").replace("\n0.47,", "\nNA,")
     with pytest.raises(Problem, match=r"line 3: a is missing .'NA'."):
         read(tmp_path, numbers)
-    with pytest.raises(Problem, match="line 3: a is 'NA', not a number"):
+    with pytest.raises(Problem, match=r"line 3: a is missing .'NA'."):
         read(tmp_path, numbers, missing=["-"])
     with pytest.raises(Problem, match="line 3: kind is missing") as raised:
         read(tmp_path, words.replace(",y", ","))
@@ -204,3 +204,16 @@ def test_the_settings_hold_for_a_shipped_table_too() -> None:
     assert len(data.names) == 29 and data.classes == ["benign", "malignant"]
     with pytest.raises(Problem, match="no column 'mean radus'; did you mean mean radius"):
         table.read("breast-cancer", Columns(words=["mean radus"]), "", Path())
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "null", "#N/A", "<NA>", "?"])
+def test_a_gap_among_classes_that_are_numbers_is_no_class(tmp_path: Path, word: str) -> None:
+    text = "a,kind\n" + "".join(f"{n}.5,{('0', '1', word)[n % 3]}\n" for n in range(60))
+    with pytest.raises(Problem, match=r"line 4: kind is missing .*, and 19 more"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(("given", "field"), [("-999", "-999.0"), ("-999.0", "-999"), ("9e9", "9000000000"), ("None given", "NONE GIVEN")])
+def test_a_word_for_nothing_that_is_a_number_is_meant_by_its_value(tmp_path: Path, given: str, field: str) -> None:
+    with pytest.raises(Problem, match="line 3: a is missing"):
+        read(tmp_path, lines("a,kind", "{d},{k}").replace("\n0.47,", f"\n{field},"), missing=[given])

@@ -14,8 +14,8 @@ import numpy as np
 
 from workbench.problems import one_line
 
-GAPS = frozenset({"na", "n/a", "nan", "null", "none", "?"})
-"""What stands for a missing number. In a column of words they are words: NA is Namibia."""
+GAPS = frozenset({"na", "n/a", "nan", "null", "none", "?", "#n/a", "#na", "<na>", "-nan", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind"})
+"""What stands for a missing number: pandas' list. In a column of words they are words: NA is Namibia."""
 Sign = Literal["point", "comma"]
 
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -52,6 +52,14 @@ _CODE = re.compile(r"0[0-9]+|[0-9]+[eE][0-9]+")
 def plain(text: str) -> float:
     """A number of ASCII digits with a decimal point, as programs write it; NaN for anything else that Python's `float` would take."""
     return float(text) if _PLAIN.fullmatch(text) else math.nan
+
+
+def gaps_among(fields: Collection[str], gaps: Collection[str]) -> set[str]:
+    """Those of these fields that a gap's word stands for: in any case, and by their value where it is a number, -999.0 for -999."""
+    words = {word.casefold().strip() for word in gaps}
+    values = {value for word in words if not math.isnan(value := plain(word))}
+    # NaN is in no set of numbers, except as the same object.
+    return {field for field in fields if field.casefold() in words or (values and (value := plain(field)) == value and value in values)}
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ def read_columns(
 ) -> dict[str, Reading]:
     """How each column of a table reads; those in `words` are words, those in `numbers` are numbers although they look like codes.
 
-    `gaps`, in lower case, stand for missing numbers. `decimal` decides where a column can be read in two ways; with "auto" the others do:
+    `gaps`, in any case, stand for missing numbers. `decimal` decides where a column can be read in two ways; with "auto" the others do:
     a file has one notation.
     """
     looked_at = {name: _Column(name, fields, gaps, name in numbers) for name, fields in columns.items() if name not in words}
@@ -115,7 +123,7 @@ class _Column:
     def __init__(self, name: str, fields: Sequence[str], gaps: Collection[str], forced: bool) -> None:
         self.name, self.fields, self.forced = one_line(name, 40), fields, forced
         self.counts = Counter(fields)
-        self.gaps = {field for field in self.counts if field.casefold() in gaps}
+        self.gaps = gaps_among(self.counts, gaps)
         read = {field: number for field in self.counts.keys() - self.gaps if (number := _number(field))}
         self.unit = self._most_common_unit(read)
         codes = set() if forced else self._codes(read)

@@ -13,7 +13,7 @@ import numpy as np
 from workbench import preparation
 from workbench.datasets import csv_rows, own_file
 from workbench.datasets.csv_rows import SEPARATORS, Rows
-from workbench.datasets.number_notation import GAPS, plain, read_columns
+from workbench.datasets.number_notation import GAPS, gaps_among, plain, read_columns
 from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem, nearest, one_line
 
@@ -59,7 +59,7 @@ class Columns:
     numbers: Sequence[str] = ()
     """Columns that are numbers although they look like codes."""
     missing: Sequence[str] = ()
-    """Words that stand for a missing field in every column; none: those of `number_notation.GAPS`, in columns of numbers."""
+    """Words that stand for a missing field in every column. In columns of numbers those of `number_notation.GAPS` do, too."""
     decimal: Literal["auto", "point", "comma"] = "auto"
     spellings: Literal["ask", "together", "apart"] = "ask"
     """What words are that differ only in case or blanks."""
@@ -175,7 +175,7 @@ def parse(table: Rows, name: str) -> Fields:
 
 def numbers(table: Fields, columns: Columns, name: str) -> tuple[np.ndarray, list[str]]:
     """All columns as numbers (rows, inputs), words one-hot encoded, and the inputs' names; Problem where a person must decide."""
-    gaps = {word.casefold() for word in columns.missing} or GAPS
+    gaps = GAPS.union(columns.missing)
     readings = read_columns(
         table.columns, table.separator, words=columns.words, numbers=columns.numbers, gaps=gaps, decimal=columns.decimal
     )
@@ -265,9 +265,12 @@ def _is_index(fields: list[str]) -> bool:
 
 
 def _refuse_gaps(used: dict[str, list[str]], lines: list[int], columns: Columns, name: str) -> None:
-    gaps = {"", *(word.casefold() for word in columns.missing)}
+    gaps = {"", *columns.missing}
     for column, fields in used.items():
-        places = [place for place, field in enumerate(fields) if field.casefold() in gaps]
+        # 0, 1 and NA are two classes and a gap; NA among words is one of them.
+        others = set(fields) - gaps_among(set(fields), {"", *GAPS}) if column == columns.target else set()
+        missing = gaps_among(set(fields), gaps | GAPS if others and not any(math.isnan(plain(field)) for field in others) else gaps)
+        places = [place for place, field in enumerate(fields) if field in missing]
         if places:
             what = f" ({one_line(fields[places[0]], 40)!r})" if fields[places[0]] else ""
             more = f", and {len(places) - 1:,} more" if len(places) > 1 else ""
