@@ -13,7 +13,7 @@ import numpy as np
 from workbench import preparation
 from workbench.datasets import csv_rows, own_file
 from workbench.datasets.csv_rows import SEPARATORS, Rows
-from workbench.datasets.number_notation import GAPS, gaps_among, plain, read_columns
+from workbench.datasets.number_notation import GAPS, gaps_among, listed, plain, read_columns
 from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem, nearest, one_line
 
@@ -192,9 +192,11 @@ def numbers(table: Fields, columns: Columns, name: str) -> tuple[np.ndarray, lis
             _tell(column, table.lines, unnamed + ", ".join(filter(None, ("numbers", reading.notation, index))))
             continue
         if (number := len({field.casefold() for field in fields})) > WORDS:
+            digits = 2 * sum(any(map(str.isdecimal, field)) for field in fields) > len(fields)
+            numbers_hint = " If these are numbers, write them plainly: 1234.5, or with a unit: 40 kg." if digits else ""
             raise Problem(
                 f"{name}: {one_line(column)} has {number:,} different words, more than {WORDS}.",
-                f"Leave it out: config.leave_out: [{one_line(column)}]",
+                f"Leave it out: config.leave_out: {listed(column)}.{numbers_hint}",
                 "data",
             )
         fields = _spelled_alike(fields, column, columns.spellings, table.lines, name)
@@ -278,7 +280,7 @@ def _refuse_gaps(used: dict[str, list[str]], lines: list[int], columns: Columns,
                 f"{name}, line {lines[places[0]]}: {one_line(column)} is missing{what}{more}.",
                 "Fill it in, or leave the row out."
                 if column == columns.target
-                else f"Fill it in, leave the row out, or the column: config.leave_out: [{one_line(column)}]",
+                else f"Fill it in, leave the row out, or the column: config.leave_out: {listed(column)}.",
                 "data",
             )
 
