@@ -1,6 +1,7 @@
 """Tables as people have them: what was read, how, and what was left out is said; what could be meant in two ways is asked about."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,9 @@ def test_a_word_for_nothing_is_a_word_among_words_and_missing_among_numbers(tmp_
         ("a,kind,", "{d},{k}", ["a"], "a separator at its end"),
         ("a,kind", "{d},{k},", ["a"], "a separator at its end"),
         (",a,kind", "{d},{n},{k}", ["column 1", "a"], ""),
+        (",a,kind", "{n}.0,{d},{k}", ["a"], "has no name, and only tells rows apart"),
+        ("Unnamed: 0.1,Unnamed: 0,a,kind", "{n},{n},{d},{k}", ["a"], "has no name, and only tells rows apart"),
+        (",a,kind", "row {n} of {k},{d},{k}", ["a"], "has no name, and only tells rows apart"),
     ],
 )
 def test_a_column_without_a_name_is_named_or_left_out_and_said(tmp_path: Path, header: str, row: str, names: list[str], said: str) -> None:
@@ -217,3 +221,60 @@ def test_a_gap_among_classes_that_are_numbers_is_no_class(tmp_path: Path, word: 
 def test_a_word_for_nothing_that_is_a_number_is_meant_by_its_value(tmp_path: Path, given: str, field: str) -> None:
     with pytest.raises(Problem, match="line 3: a is missing"):
         read(tmp_path, lines("a,kind", "{d},{k}").replace("\n0.47,", f"\n{field},"), missing=[given])
+
+
+def test_an_index_of_two_files_in_one_is_left_out_and_a_weekday_is_not(tmp_path: Path) -> None:
+    for length, names in ((30, ["a"]), (7, ["column 1", "a"])):
+        text = ",a,kind\n" + "".join(f"{n % length},{n * 0.37:.2f},{'xy'[n % 2]}\n" for n in range(60))
+        assert read(tmp_path, text)[0].names == names
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("a b", "a\tb"), ("ab", "a\x07b"), ("n" * 220 + "1", "n" * 220 + "2"), ("a", "a\x1b[0m"), ("a  b", "a b")],
+)
+def test_classes_that_would_be_shown_alike_are_not_one(tmp_path: Path, first: str, second: str) -> None:
+    text = "a,kind\n" + "".join(f"{n}.5,{(first, second)[n % 2]}\n" for n in range(40))
+    with pytest.raises(Problem, match=r"line 3: kind is .*, in line 2 .*shown alike") as raised:
+        read(tmp_path, text, spellings="apart")
+    assert ascii(second[-21:])[1:-1] in str(raised.value) and ascii(first[-21:])[1:-1] in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        *(
+            ("caf\u00e9", "cafe\u0301"),
+            ("a\u200bb", "ab"),
+            ("ab\ufeff", "ab"),
+            ("\u200eab", "ab"),
+            ("New York", "new_york"),
+            ("a-b", "a b"),
+        ),
+        *(("1", '"1,0"'), ('"1,000"', "1000"), ("5%", "5 %"), ("\uff21", "A"), ("1", "1e0"), ("-1", "\u22121")),
+    ],
+)
+def test_spellings_that_cannot_be_seen_are_asked_about(tmp_path: Path, first: str, second: str) -> None:
+    text = "a,kind\n" + "".join(f"{n}.5,{(first, 'z', first, second)[n % 4]}\n" for n in range(40))
+    shown = [ascii(word.strip('"')) for word in (second, first)]
+    with pytest.raises(Problem, match=re.escape(f"line 5: kind is {shown[0]}, elsewhere {shown[1]}: the same?")):
+        read(tmp_path, text)
+    assert len(read(tmp_path, text, spellings="together")[0].classes) == 2
+
+
+@pytest.mark.parametrize(("first", "second"), [("A", "A-"), ("1", "-1"), ("a-1", "a1"), ("A+", "A-"), ("5 mm", "5 cm"), ("1.5", "15")])
+def test_words_that_look_different_are_different(tmp_path: Path, first: str, second: str) -> None:
+    text = "a,kind\n" + "".join(f"{n}.5,{(first, second)[n % 2]}\n" for n in range(40))
+    assert len(read(tmp_path, text)[0].classes) == 2
+
+
+def test_two_files_in_one_are_refused_at_the_second_first_line(tmp_path: Path) -> None:
+    text = lines("a, b,kind", "{d},{n},{k}")
+    with pytest.raises(Problem, match="line 42: the names of the columns again"):
+        read(tmp_path, text + text)
+
+
+def test_too_many_words_that_hold_numbers_are_not_only_left_out(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="80 different words") as raised:
+        read(tmp_path, lines('"size, b",a,kind', "{n}-{n}x,{d},{k}", 80))
+    assert "config.leave_out: ['size, b']" in raised.value.hint and "write them plainly" in raised.value.hint

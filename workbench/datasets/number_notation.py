@@ -5,6 +5,7 @@ Python's `float` takes `1_2`, `2E7`, `infinity` and digits of any script: a code
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,6 +67,18 @@ def gaps_among(fields: Collection[str], gaps: Collection[str]) -> set[str]:
     values = {value for word in words if not math.isnan(value := plain(word))}
     # NaN is in no set of numbers, except as the same object.
     return {field for field in fields if field.casefold() in words or (values and (value := plain(field)) == value and value in values)}
+
+
+def same(field: str) -> object:
+    """What is equal for fields that a person may take for the same: 1, 1.0 and 1,0; New York and new_york; also where none can be seen.
+
+    Unicode writes one letter in several ways, and marks of direction or of no width (category Cf) are invisible.
+    """
+    text = "".join(sign for sign in unicodedata.normalize("NFKC", field) if unicodedata.category(sign) != "Cf").casefold().strip()
+    if number := _number(text):
+        return number.comma if math.isnan(number.point) else number.point, number.unit
+    # Between letters alone: A and A- are two grades.
+    return re.sub(r"(?<=[^\W_])[\s_-]+(?=[^\W_])", " ", " ".join(text.split()))
 
 
 def listed(name: str) -> str:

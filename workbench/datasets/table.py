@@ -13,7 +13,7 @@ import numpy as np
 from workbench import preparation
 from workbench.datasets import csv_rows, own_file
 from workbench.datasets.csv_rows import SEPARATORS, Rows
-from workbench.datasets.number_notation import GAPS, gaps_among, listed, plain, read_columns
+from workbench.datasets.number_notation import GAPS, gaps_among, listed, plain, read_columns, same
 from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem, nearest, one_line
 
@@ -115,14 +115,13 @@ def read(name: str, columns: Columns, positive: str, folder: Path) -> ClassTable
         del used[column]
     for column in fields.unnamed:
         # pandas writes the index of its rows; a person who names it knows what it is.
-        if column in used and column not in (columns.target, *columns.words, *columns.numbers) and _is_index(used[column]):
+        if column in used and column not in (columns.target, *columns.words, *columns.numbers) and _tells_rows_apart(used[column]):
             _tell(column, fields.lines, "", "has no name, and only tells rows apart")
             del used[column]
     _refuse_gaps(used, fields.lines, columns, shown)
     answers = _spelled_alike(used.pop(columns.target), columns.target, columns.spellings, fields.lines, shown)
     raw, names = numbers(replace(fields, columns=used), columns, shown)
-    labels = {answer: one_line(answer, LABEL) for answer in set(answers)}
-    answers = [labels[answer] for answer in answers]
+    answers = _labels(answers, columns.target, fields.lines, shown)
     counts = Counter(answers)
     classes = ", ".join(f"{label} {number:,}" for label, number in sorted(counts.items())[: WORDS + 1])
     _tell(columns.target, fields.lines, f"target, {len(counts):,} classes: {classes}")
@@ -158,10 +157,12 @@ def parse(table: Rows, name: str) -> Fields:
     if wrong:
         number = len(wrong.fields)
         raise Problem(f"{name}, line {wrong.line}: {number} fields, where the first line names {len(header)}.", "", "data")
+    if again := next((row for row in rows if [one_line(field, LABEL) for field in row.fields] == header), None):
+        raise Problem(f"{name}, line {again.line}: the names of the columns again.", "Are these two files in one? Remove the line.", "data")
     unnamed = []
     for place, column in enumerate(header):
         # pandas calls a column so that it found without a name.
-        if not column or re.fullmatch(r"Unnamed: [0-9]+", column):
+        if not column or re.fullmatch(r"Unnamed: [0-9]+(\.[0-9]+)?", column):
             header[place] = column or f"column {place + 1}"
             unnamed.append(header[place])
     if twice := [column for column, number in Counter(header).items() if number > 1]:
@@ -261,9 +262,40 @@ def _tell(column: str, fields: Sequence[object], used: str, left_out: str = "") 
     preparation.found(name, f"{len(fields):,} fields", used, left_out)
 
 
+def _labels(answers: list[str], column: str, lines: list[int], name: str) -> list[str]:
+    """The answers as they are shown; Problem where two different ones would be shown alike, and be one class."""
+    labels: dict[str, str] = {}
+    for place, answer in enumerate(answers):
+        first = labels.setdefault(one_line(answer, LABEL), answer)
+        if first != answer:
+            start = max(0, next((at for at, (one, two) in enumerate(zip(first, answer, strict=False)) if one != two), len(first)) - 20)
+            one, two = (f"{'…' if start else ''}{text[start : start + 40]!a}" for text in (answer, first))
+            raise Problem(
+                f"{name}, line {lines[place]}: {one_line(column)} is {one}, in line {lines[answers.index(first)]} {two}: "
+                "two classes whose names are shown alike.",
+                f"Names must differ in their first {LABEL - 1} characters, and not only in what cannot be seen.",
+                "data",
+            )
+    return [one_line(answer, LABEL) for answer in answers]
+
+
+_WHOLE = re.compile(r"[0-9]+(\.0*)?")
+
+
 def _is_index(fields: list[str]) -> bool:
-    """Whether each row has another whole number."""
-    return all(field.isdecimal() for field in fields) and len(set(fields)) == len(fields)
+    """Whether each row has another whole number; 0.0 is one as pandas writes it."""
+    return all(map(_WHOLE.fullmatch, fields)) and len({float(field) for field in fields}) == len(fields)
+
+
+def _tells_rows_apart(fields: list[str]) -> bool:
+    """Whether a column without a name is an index, one of each of several files (each counts anew), or another word in each row."""
+    if all(map(_WHOLE.fullmatch, fields)):
+        places = [float(field) for field in fields]
+        starts = [place for place, value in enumerate(places) if place == 0 or value != places[place - 1] + 1]
+        # Few rows are no file: hours and weekdays count anew as well.
+        counts = len(places) / len(starts) > 24 and all(places[start] == places[0] for start in starts)
+        return counts or _is_index(fields)
+    return len(set(fields)) == len(fields) and all(math.isnan(plain(field)) for field in fields)
 
 
 def _refuse_gaps(used: dict[str, list[str]], lines: list[int], columns: Columns, name: str) -> None:
@@ -286,21 +318,20 @@ def _refuse_gaps(used: dict[str, list[str]], lines: list[int], columns: Columns,
 
 
 def _spelled_alike(fields: list[str], column: str, spellings: str, lines: list[int], name: str) -> list[str]:
-    """Words that differ only in case or blanks, or as 1 and 1.0, in the spelling that most have; Problem unless a person said so."""
-    groups: dict[str | float, Counter[str]] = {}
+    """Words that differ only as `same` says, in the spelling that most have; Problem unless a person said so."""
+    groups: dict[object, Counter[str]] = {}
     for field, number in Counter(fields).items():
-        key = " ".join(field.casefold().split())
-        groups.setdefault(key if math.isnan(value := plain(key)) else value, Counter())[field] = number
+        groups.setdefault(same(field), Counter())[field] = number
     several = [group for group in groups.values() if len(group) > 1] if spellings != "apart" else []
     if several and spellings == "ask":
         (first, _), (second, _), *_ = several[0].most_common()
         raise Problem(
-            f"{name}, line {lines[fields.index(second)]}: {one_line(column)} is {second[:60]!r}, elsewhere {first[:60]!r}: the same?",
+            f"{name}, line {lines[fields.index(second)]}: {one_line(column)} is {second[:60]!a}, elsewhere {first[:60]!a}: the same?",
             "The same: config.spellings: together. Two different words: config.spellings: apart.",
             "data",
         )
     spelled = {field: group.most_common(1)[0][0] for group in several for field in group}
     for group in several:
         most, *others = [field for field, _ in group.most_common()]
-        _tell(column, [*group.elements()], f"as {most!r}", f"spelled {', '.join(map(repr, others))}")
+        _tell(column, [*group.elements()], f"as {most!a}", f"spelled {', '.join(map(ascii, others))}")
     return [spelled.get(field, field) for field in fields]
