@@ -278,3 +278,47 @@ def test_too_many_words_that_hold_numbers_are_not_only_left_out(tmp_path: Path) 
     with pytest.raises(Problem, match="80 different words") as raised:
         read(tmp_path, lines('"size, b",a,kind', "{n}-{n}x,{d},{k}", 80))
     assert "config.leave_out: ['size, b']" in raised.value.hint and "write them plainly" in raised.value.hint
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", ",", ";"])
+@pytest.mark.parametrize("first", ["{m}", "name{m}"])
+def test_names_of_rows_that_r_writes_are_said_and_left_out(tmp_path: Path, separator: str, first: str) -> None:
+    rows = [separator.join((f'"{first.format(m=n + 1)}"', f"{n * 0.37:.2f}", str(n % 9), "xy"[n % 2])) for n in range(60)]
+    data, said = read(tmp_path, "\n".join([separator.join(('"a"', '"b"', '"kind"')), *rows]))
+    assert data.names == ["a", "b"]
+    assert said["column 1"] == ["60 fields", "", "has no name, and only tells rows apart"]
+    assert said["t.csv, each row"] == ["4 fields", "4 columns, the first one without a name", ""]
+
+
+def test_a_decimal_comma_between_commas_is_no_name_of_a_row(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="line 2: 3 fields, where the first line names 2"):
+        read(tmp_path, lines("a,kind", "{n},5,{k}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "hint"),
+    [
+        (
+            lines("a;kind", "{n};{k}").replace("kind", "class"),
+            "no column 'kind'",
+            "Read as separated by a semicolon; if it is not, put sep=,",
+        ),
+        (lines("a,class"), "no column 'kind'", "Read as separated by a comma; if it is not, put sep=; in the first line."),
+        ("# by Ann, 2020\n" + lines("a,kind"), "no column 'kind'", "Line 1 looks like a comment: remove it."),
+        ("#by Ann\n" + lines("a,kind"), "one column", "Line 1 looks like a comment: remove it."),
+        ("% by Ann, Bob, Cid\n" + lines("a,kind"), "line 2: 2 fields, where", "Line 1 looks like a comment"),
+        ("\n@relation x\n" + lines("a,kind"), "t.csv", "Line 2 looks like a comment"),
+        (lines("a,kind") + "7\n", "line 42: 1 field, where the first line names 2", "Read as separated by a comma"),
+        (lines("a,kind", "{n},x"), "The target has 1 different value;", ""),
+        (lines("a,kind") + "7,z\n", "'z' has 1 row; at least", ""),
+    ],
+)
+def test_what_does_not_fit_the_first_line_says_how_it_was_read(tmp_path: Path, text: str, says: str, hint: str) -> None:
+    with pytest.raises(Problem, match=says) as raised:
+        read(tmp_path, text)
+    assert hint in raised.value.hint
+
+
+@pytest.mark.parametrize("first", ["#a", "% fat", "@a"])
+def test_a_column_may_be_called_like_a_comment(tmp_path: Path, first: str) -> None:
+    assert read(tmp_path, lines(f"{first},kind", "{d},{k}"))[0].names == [first]

@@ -64,15 +64,15 @@ class Columns:
     spellings: Literal["ask", "together", "apart"] = "ask"
     """What words are that differ only in case or blanks."""
 
-    def check(self, columns: Collection[str], name: str) -> None:
-        """Raises Problem for a column that is not there, or is named for two things."""
+    def check(self, columns: Collection[str], name: str, advice: str) -> None:
+        """Raises Problem for a column that is not there, with `advice`, or is named for two things."""
         roles = {"leave_out": self.leave_out, "words": self.words, "numbers": self.numbers, "target": [self.target]}
         seen: dict[str, str] = {}
         for role, named in roles.items():
             for column in named:
                 if column not in columns:
                     near = nearest(column, columns) or f". It has: {one_line(', '.join(columns), 300)}."
-                    raise Problem(f"{name} has no column {one_line(column)!r}{near}", f"Look at config.{role}.", "data")
+                    raise Problem(f"{name} has no column {one_line(column)!r}{near}", f"Look at config.{role}. {advice}".strip(), "data")
                 if seen.setdefault(column, role) != role:
                     raise Problem(
                         f"The column {one_line(column)!r} is named both in config.{seen[column]} and in config.{role}.",
@@ -88,6 +88,8 @@ class Fields:
     columns: dict[str, list[str]]
     lines: list[int]
     separator: str = ","
+    advice: str = ""
+    """What a person may do where a column is not among them."""
     unnamed: tuple[str, ...] = ()
     """Columns that have their place for a name."""
 
@@ -108,7 +110,7 @@ def read(name: str, columns: Columns, positive: str, folder: Path) -> ClassTable
         shown = one_line(path.name)
         variant = "" if ours else path.name
         fields = parse(csv_rows.read(own_file.text(path, LIMIT), shown), shown)
-    columns.check(fields.columns, shown)
+    columns.check(fields.columns, shown, fields.advice)
     used = dict(fields.columns)
     for column in columns.leave_out:
         _tell(column, fields.lines, "", "named in leave_out")
@@ -124,7 +126,7 @@ def read(name: str, columns: Columns, positive: str, folder: Path) -> ClassTable
     answers = _labels(answers, columns.target, fields.lines, shown)
     counts = Counter(answers)
     classes = ", ".join(f"{label} {number:,}" for label, number in sorted(counts.items())[: WORDS + 1])
-    _tell(columns.target, fields.lines, f"target, {len(counts):,} classes: {classes}")
+    _tell(columns.target, fields.lines, f"target, {plural(len(counts), 'class')}: {classes}")
     return prepared(raw, names, answers, positive, variant)
 
 
@@ -140,23 +142,31 @@ def parse(table: Rows, name: str) -> Fields:
     if not rows:
         raise Problem(f"{name} has no row under its first line.", "", "data")
     note = f"{table.empty:,} without any field" if table.empty else ""
-    preparation.found(name, f"{len(rows) + table.empty:,} rows", f"{len(rows):,} rows, separated by {table.separated}", note)
+    preparation.found(name, plural(len(rows) + table.empty, "row"), f"{plural(len(rows), 'row')}, separated by {table.separated}", note)
     # A separator too many at the end of the first line alone, or of every other one.
     if not header[-1] and all(len(fields) == len(header) - 1 for _, fields in rows):
         preparation.found(
-            f"{name}, line {table.rows[0].line}", f"{len(header)} fields", f"{len(header) - 1} fields", "a separator at its end"
+            f"{name}, line {table.rows[0].line}", f"{len(header)} fields", plural(len(header) - 1, "field"), "a separator at its end"
         )
         header.pop()
     elif all(len(fields) == len(header) + 1 and not fields[-1] for _, fields in rows):
-        preparation.found(f"{name}, each row", f"{len(header) + 1} fields", f"{len(header)} fields", "a separator at its end")
+        preparation.found(f"{name}, each row", f"{len(header) + 1} fields", plural(len(header), "field"), "a separator at its end")
         rows = [row._replace(fields=row.fields[:-1]) for row in rows]
+    # As R writes tables. Names of rows differ: else these may be numbers with a comma in them.
+    elif all(len(fields) == len(header) + 1 for _, fields in rows) and _names_rows([row.fields[0] for row in rows]):
+        what = f"{name}, each row", f"{len(header) + 1} fields", f"{len(header) + 1} columns, the first one without a name"
+        preparation.found(*what, "")
+        header.insert(0, "")
     if len(header) < 2:
         kinds = ", ".join(SEPARATORS.values())
-        raise Problem(f"{name} has one column: its first line has no separator.", f"Looked for: {kinds}. The target needs inputs.", "data")
+        advice = f"Looked for: {kinds}. The target needs inputs. {table.advice}"
+        raise Problem(f"{name} has one column: its first line has no separator.", advice, "data")
     wrong = next((row for row in rows if len(row.fields) != len(header)), None)
     if wrong:
         number = len(wrong.fields)
-        raise Problem(f"{name}, line {wrong.line}: {number} fields, where the first line names {len(header)}.", "", "data")
+        raise Problem(
+            f"{name}, line {wrong.line}: {plural(number, 'field')}, where the first line names {len(header)}.", table.advice, "data"
+        )
     if again := next((row for row in rows if [one_line(field, LABEL) for field in row.fields] == header), None):
         raise Problem(f"{name}, line {again.line}: the names of the columns again.", "Are these two files in one? Remove the line.", "data")
     unnamed = []
@@ -171,7 +181,9 @@ def parse(table: Rows, name: str) -> Fields:
     for column in [column for column in unnamed if not any(columns[column])]:
         _tell(column, rows, "", "has no name and no field")
         del columns[column]
-    return Fields(columns, [row.line for row in rows], table.separator, tuple(column for column in unnamed if column in columns))
+    return Fields(
+        columns, [row.line for row in rows], table.separator, table.advice, tuple(column for column in unnamed if column in columns)
+    )
 
 
 def numbers(table: Fields, columns: Columns, name: str) -> tuple[np.ndarray, list[str]]:
@@ -204,9 +216,9 @@ def numbers(table: Fields, columns: Columns, name: str) -> tuple[np.ndarray, lis
         categories = sorted(set(fields))
         inputs += [np.array([float(field == word) for field in fields]) for word in categories]
         names += [f"{column} = {one_line(word, LABEL)}" for word in categories]
-        _tell(column, table.lines, f"{unnamed}one-hot, {len(categories)} words: {', '.join(categories)}")
+        _tell(column, table.lines, f"{unnamed}one-hot, {plural(len(categories), 'word')}: {', '.join(categories)}")
     if not inputs:
-        raise Problem(f"{name} has no column except the target.", "", "data")
+        raise Problem(f"{name} has no column except the target.", table.advice, "data")
     return np.stack(inputs, axis=1), names
 
 
@@ -215,11 +227,11 @@ def prepared(raw: np.ndarray, names: list[str], answers: list[str], positive: st
     classes = sorted(set(answers))
     counts = {label: answers.count(label) for label in classes[: WORDS + 1]}
     if len(classes) < 2 or len(classes) > WORDS:
-        raise Problem(f"The target has {len(classes):,} different values; 2 to {WORDS} classes are expected.", "", "data")
+        raise Problem(f"The target has {plural(len(classes), 'different value')}; 2 to {WORDS} classes are expected.", "", "data")
     few = [label for label in classes if counts[label] < 5]
     if few:
         raise Problem(
-            f"The class {one_line(few[0])!r} has {counts[few[0]]} rows; at least 5 are needed to split them in three.", "", "data"
+            f"The class {one_line(few[0])!r} has {plural(counts[few[0]], 'row')}; at least 5 are needed to split them in three.", "", "data"
         )
     if positive and positive not in classes:
         raise Problem(f"There is no class {one_line(positive)!r}.", f"There are: {one_line(', '.join(classes), 300)}.", "data")
@@ -257,9 +269,14 @@ def breast_cancer() -> Fields:
     return Fields(columns, list(range(1, len(dataset.target) + 1)))
 
 
+def plural(number: int, what: str) -> str:
+    """1 class, 2 classes."""
+    return f"{number:,} {what}{'' if number == 1 else 'es' if what.endswith('s') else 's'}"
+
+
 def _tell(column: str, fields: Sequence[object], used: str, left_out: str = "") -> None:
     name = column if column.startswith("column ") else f"column {column}"
-    preparation.found(name, f"{len(fields):,} fields", used, left_out)
+    preparation.found(name, plural(len(fields), "field"), used, left_out)
 
 
 def _labels(answers: list[str], column: str, lines: list[int], name: str) -> list[str]:
@@ -287,6 +304,13 @@ def _is_index(fields: list[str]) -> bool:
     return all(map(_WHOLE.fullmatch, fields)) and len({float(field) for field in fields}) == len(fields)
 
 
+def _names_rows(fields: list[str]) -> bool:
+    """Whether these count the rows from 1, or are another word in each."""
+    return fields == [str(place) for place in range(1, len(fields) + 1)] or (
+        len(set(fields)) == len(fields) and all(math.isnan(plain(field)) for field in fields)
+    )
+
+
 def _tells_rows_apart(fields: list[str]) -> bool:
     """Whether a column without a name is an index, one of each of several files (each counts anew), or another word in each row."""
     if all(map(_WHOLE.fullmatch, fields)):
@@ -295,7 +319,7 @@ def _tells_rows_apart(fields: list[str]) -> bool:
         # Few rows are no file: hours and weekdays count anew as well.
         counts = len(places) / len(starts) > 24 and all(places[start] == places[0] for start in starts)
         return counts or _is_index(fields)
-    return len(set(fields)) == len(fields) and all(math.isnan(plain(field)) for field in fields)
+    return _names_rows(fields)
 
 
 def _refuse_gaps(used: dict[str, list[str]], lines: list[int], columns: Columns, name: str) -> None:
