@@ -174,3 +174,12 @@ def test_a_hint_names_a_column_so_that_a_recipe_takes_it(name: str) -> None:
     for setting in ("numbers", "words"):
         found = re.search(rf"config\.{setting}: (\[.*?\]+)\.( |$)", hint)
         assert found and yaml.safe_load(found[1]) == [name]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [("40kg|4kg|5kg|6kg|7kg", "write 40 kg."), ("1.5-|2-|3-|4-|5-", "write -1.5."), ("1.5D+02|2D+02|3D+02|4D+02|5D+02", "write 1.5E+02.")],
+)
+def test_a_hint_says_how_a_glued_number_is_written(text: str, hint: str) -> None:
+    reading = read(text)
+    assert hint in reading.hint and "config.leave_out: [x]" in reading.hint and read(hint.removeprefix("write ")[:-1]).doubt == ""

@@ -252,9 +252,11 @@ class _Column:
         first = next(field for field in self.fields if field in fields)
         _, number, behind, exponent = around[first]
         write = f"{number} {behind}" if behind.isalpha() else first.upper().replace("D", "E") if exponent else number
-        return self._doubt(
-            {first}, f"is {{}}: a number with '{one_line(''.join(most), 20)}' around it?", f"If so, write {one_line(write, 40)}."
-        )
+        # Accounts write a minus behind.
+        write = f"-{number}" if behind == "-" else write
+        text = f"is {{}}: a number with '{one_line(''.join(most), 20)}' around it?"
+        hint = f"If so, write {one_line(write, 40)}."
+        return self._doubt({first}, text, f"{hint} If it only tells rows apart: config.leave_out: {self.listed}.")
 
     def _are_decimals(self, double: set[str]) -> bool:
         """Whether 1.234 is 1 and some decimals, as in most files: thousands would stand among smaller, whole numbers."""
