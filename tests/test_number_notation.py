@@ -160,7 +160,9 @@ def test_plain_takes_only_what_programs_write(text: str) -> None:
     assert math.isnan(plain(text)) and (plain("1.5e-3"), plain("007"), plain("-.5"), plain("2E7")) == (0.0015, 7, -0.5, 2e7)
 
 
-@pytest.mark.parametrize("text", ["1E+05|1.5", "1,234,567|12", "+12345678|+3", "1.5e-3|2e-3", "12.5|192"])
+@pytest.mark.parametrize(
+    "text", ["1E+05|1.5", "1,234,567|12", "+12345678|+3", "1.5e-3|2e-3", "12.5|192", "1.500e-01|2.500e+01", "1,234.56|2,345.67"]
+)
 def test_numbers_among_plain_ones_are_no_codes(text: str) -> None:
     assert read(text).values is not None
 

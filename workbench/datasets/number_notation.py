@@ -285,9 +285,9 @@ class _Column:
 
 
 def _alike_groups(read: Mapping[str, _Number]) -> bool:
-    """Whether all have as many groups of digits, three or more, and the same length: addresses, numbers of telephones or accounts."""
+    """Whether all have as many groups of digits, three or more with one sign between, and one length: addresses, accounts."""
     shapes = {re.sub("[0-9]", "0", number.body) for number in read.values()}
-    return len(shapes) == 1 and len(re.findall("0+", shapes.pop())) >= 3
+    return len(shapes) == 1 and re.fullmatch(r"0+([^0eE])0+(?:\1(?:0+))+", shapes.pop()) is not None
 
 
 def _number(field: str) -> _Number | None:
