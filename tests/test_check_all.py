@@ -63,3 +63,11 @@ def test_a_table_is_read_as_a_run_reads_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "column age: 40 fields; used: numbers, decimal comma" in done.stdout
     assert "column ward: 40 fields; left out: named in leave_out" in done.stdout
+
+
+def test_a_column_may_be_called_by_a_number(tmp_path: Path) -> None:
+    table = tmp_path / "years.csv"
+    table.write_text("country,2019,2020,y\n" + "".join(f"{'AB'[n % 2]},{n}.5,{n * 2}.25,{'no' if n % 3 else 'yes'}\n" for n in range(40)))
+    done = check("tumour-mlp", "--all", "--set", f"config.data={table}", "--set", "config.target=y")
+    assert done.returncode == 0, done.stderr
+    assert "column 2019: 40 fields; used: numbers" in done.stdout and "41" not in done.stdout

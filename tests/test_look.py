@@ -91,7 +91,7 @@ def test_a_persons_own_files(tmp_path: Path) -> None:
     assert columns.rows[2][4] == "line 2 is '1_2': a code, or a number?; 2 different"
     assert isinstance(rows, Table) and rows.rows[0] == ["a", 1234.5, "1_2"]
     table.write_text("a,b\n1\n")
-    with pytest.raises(Problem, match=r"own\.csv, line 2: 1 fields, where the first line names 2"):
+    with pytest.raises(Problem, match=r"own\.csv, line 2: 1 field, where the first line names 2"):
         list(look(str(table)))
     table.write_text("")
     with pytest.raises(Problem, match="is empty"):

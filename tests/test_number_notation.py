@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import yaml
 
 from workbench.datasets.number_notation import Reading, plain, read_columns
 
@@ -71,6 +72,22 @@ def test_numbers_in_any_notation_are_numbers_and_it_is_named(text: str, values: 
         ("€3|$4|€5", "'.4', where most of the column has '€'"),
         ("3|4 {0}%|5", "not a number like most"),
         ("1.5e999|2.5", "too large"),
+        ("1|2|3|4|5|-|-|-|-|-|-", "'-' in 6 of 11 fields, a number in the others: missing"),
+        ("1.5|2|3|4|5|..|..|..|..|..|..|-", "'..' in 6 of 12 fields"),
+        ("1.5|#N/A|#N/A|#N/A", "missing .'#N/A'."),
+        ("1.5|<NA>|-nan|1.#QNAN", "missing .'<NA>'."),
+        ("40kg|41kg|42.5kg|43kg|44kg", "'40kg': a number with 'kg' around it"),
+        ("20C|-3C|22C|23C|24C", "'20C': a number with 'C'"),
+        ("1.5k|2k|3k|4k|5k|6", "'1.5k': a number with 'k'"),
+        ("kr 500|kr 20|kr 30|kr 1.500|kr 50", "'kr 500': a number with 'kr'"),
+        ("500,-|400,-|300,-|200,-|100,-", "'500,-': a number with ',-'"),
+        ("1.5-|2.5-|3.5-|4.5-|5.5-|6", "'1.5-': a number with '-'"),
+        ("1.5D+02|2.5D+02|3.5D-01|1D+00|4.5D+02", r"'1\.5D\+02': a number with 'D'"),
+        ("192.168.104.105|192.168.104.106", "'192.168.104.105': a code, or a number"),
+        ("123 456 789|987 654 321", "'123 456 789': a code"),
+        (r"+491701000028|+491701000029", r"a code, or a number"),
+        ("1E+05|2E+05", r"'1E\+05': a code"),
+        ("12.E5|13.E6", r"'12\.E5': a code"),
     ],
 )
 def test_what_a_person_must_decide_is_a_doubt_about_its_field(text: str, doubt: str) -> None:
@@ -86,7 +103,7 @@ def test_what_a_person_must_decide_is_a_doubt_about_its_field(text: str, doubt: 
     [
         *("red|green", "NA|red|blue", "nan|Infinity|Ann", "2024-01-05|2024-02-01", "05.01.2024|06.01.2024", "192.168.1.1|10.0.0.1"),
         *("true|false", "1 May|2 June|3 July", "3 rooms|1 room", "X12|007|9", "12b|3a", "1/2|3/4", "12:30|9:15", "A|B|1", "1 2|3 4"),
-        *("5-|6-", "1__2|a"),
+        *("5-|6-", "1__2|a", "1|2|3|4|-|-|-|-|-", "q1|q2|q3|q4", "a1|b2|c3|d4|e5|f6", "1-2|2-3|3-4|4-5|5-6|6-7"),
     ],
 )
 def test_words_are_words(text: str) -> None:
@@ -141,3 +158,30 @@ def test_plain_numbers_have_the_bits_that_float_gives_them() -> None:
 @pytest.mark.parametrize("text", ["1_2", "infinity", "nan", "inf", "\uff11", "0x1", " 1", "1,5", "", "--1", "1e"])
 def test_plain_takes_only_what_programs_write(text: str) -> None:
     assert math.isnan(plain(text)) and (plain("1.5e-3"), plain("007"), plain("-.5"), plain("2E7")) == (0.0015, 7, -0.5, 2e7)
+
+
+@pytest.mark.parametrize(
+    "text", ["1E+05|1.5", "1,234,567|12", "+12345678|+3", "1.5e-3|2e-3", "12.5|192", "1.500e-01|2.500e+01", "1,234.56|2,345.67"]
+)
+def test_numbers_among_plain_ones_are_no_codes(text: str) -> None:
+    assert read(text).values is not None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ward, code", "% fat", "#id", "ward: code", "2019", "it's", "-", "yes", "a" * 90, "[x]", "length (cm)", "null", "a #b", "caf\u00e9"],
+)
+def test_a_hint_names_a_column_so_that_a_recipe_takes_it(name: str) -> None:
+    hint = read_columns({name: ["1_2", "2"]})[name].hint
+    for setting in ("numbers", "words"):
+        found = re.search(rf"config\.{setting}: (\[.*?\]+)\.( |$)", hint)
+        assert found and yaml.safe_load(found[1]) == [name]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [("40kg|4kg|5kg|6kg|7kg", "write 40 kg."), ("1.5-|2-|3-|4-|5-", "write -1.5."), ("1.5D+02|2D+02|3D+02|4D+02|5D+02", "write 1.5E+02.")],
+)
+def test_a_hint_says_how_a_glued_number_is_written(text: str, hint: str) -> None:
+    reading = read(text)
+    assert hint in reading.hint and "config.leave_out: [x]" in reading.hint and read(hint.removeprefix("write ")[:-1]).doubt == ""

@@ -1,6 +1,7 @@
 """Tables as people have them: what was read, how, and what was left out is said; what could be meant in two ways is asked about."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_a_word_for_nothing_is_a_word_among_words_and_missing_among_numbers(tmp_
     numbers = lines("a,kind", "{d},{k}").replace("\n0.47,", "\nNA,")
     with pytest.raises(Problem, match=r"line 3: a is missing .'NA'."):
         read(tmp_path, numbers)
-    with pytest.raises(Problem, match="line 3: a is 'NA', not a number"):
+    with pytest.raises(Problem, match=r"line 3: a is missing .'NA'."):
         read(tmp_path, numbers, missing=["-"])
     with pytest.raises(Problem, match="line 3: kind is missing") as raised:
         read(tmp_path, words.replace(",y", ","))
@@ -99,6 +100,9 @@ def test_a_word_for_nothing_is_a_word_among_words_and_missing_among_numbers(tmp_
         ("a,kind,", "{d},{k}", ["a"], "a separator at its end"),
         ("a,kind", "{d},{k},", ["a"], "a separator at its end"),
         (",a,kind", "{d},{n},{k}", ["column 1", "a"], ""),
+        (",a,kind", "{n}.0,{d},{k}", ["a"], "has no name, and only tells rows apart"),
+        ("Unnamed: 0.1,Unnamed: 0,a,kind", "{n},{n},{d},{k}", ["a"], "has no name, and only tells rows apart"),
+        (",a,kind", "row {n} of {k},{d},{k}", ["a"], "has no name, and only tells rows apart"),
     ],
 )
 def test_a_column_without_a_name_is_named_or_left_out_and_said(tmp_path: Path, header: str, row: str, names: list[str], said: str) -> None:
@@ -204,3 +208,117 @@ def test_the_settings_hold_for_a_shipped_table_too() -> None:
     assert len(data.names) == 29 and data.classes == ["benign", "malignant"]
     with pytest.raises(Problem, match="no column 'mean radus'; did you mean mean radius"):
         table.read("breast-cancer", Columns(words=["mean radus"]), "", Path())
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "null", "#N/A", "<NA>", "?"])
+def test_a_gap_among_classes_that_are_numbers_is_no_class(tmp_path: Path, word: str) -> None:
+    text = "a,kind\n" + "".join(f"{n}.5,{('0', '1', word)[n % 3]}\n" for n in range(60))
+    with pytest.raises(Problem, match=r"line 4: kind is missing .*, and 19 more"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(("given", "field"), [("-999", "-999.0"), ("-999.0", "-999"), ("9e9", "9000000000"), ("None given", "NONE GIVEN")])
+def test_a_word_for_nothing_that_is_a_number_is_meant_by_its_value(tmp_path: Path, given: str, field: str) -> None:
+    with pytest.raises(Problem, match="line 3: a is missing"):
+        read(tmp_path, lines("a,kind", "{d},{k}").replace("\n0.47,", f"\n{field},"), missing=[given])
+
+
+def test_an_index_of_two_files_in_one_is_left_out_and_a_weekday_is_not(tmp_path: Path) -> None:
+    for length, names in ((30, ["a"]), (7, ["column 1", "a"])):
+        text = ",a,kind\n" + "".join(f"{n % length},{n * 0.37:.2f},{'xy'[n % 2]}\n" for n in range(60))
+        assert read(tmp_path, text)[0].names == names
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("a b", "a\tb"), ("ab", "a\x07b"), ("n" * 220 + "1", "n" * 220 + "2"), ("a", "a\x1b[0m"), ("a  b", "a b")],
+)
+def test_classes_that_would_be_shown_alike_are_not_one(tmp_path: Path, first: str, second: str) -> None:
+    text = "a,kind\n" + "".join(f"{n}.5,{(first, second)[n % 2]}\n" for n in range(40))
+    with pytest.raises(Problem, match=r"line 3: kind is .*, in line 2 .*shown alike") as raised:
+        read(tmp_path, text, spellings="apart")
+    assert ascii(second[-21:])[1:-1] in str(raised.value) and ascii(first[-21:])[1:-1] in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        *(
+            ("caf\u00e9", "cafe\u0301"),
+            ("a\u200bb", "ab"),
+            ("ab\ufeff", "ab"),
+            ("\u200eab", "ab"),
+            ("New York", "new_york"),
+            ("a-b", "a b"),
+        ),
+        *(("1", '"1,0"'), ('"1,000"', "1000"), ("5%", "5 %"), ("\uff21", "A"), ("1", "1e0"), ("-1", "\u22121")),
+    ],
+)
+def test_spellings_that_cannot_be_seen_are_asked_about(tmp_path: Path, first: str, second: str) -> None:
+    text = "a,kind\n" + "".join(f"{n}.5,{(first, 'z', first, second)[n % 4]}\n" for n in range(40))
+    shown = [ascii(word.strip('"')) for word in (second, first)]
+    with pytest.raises(Problem, match=re.escape(f"line 5: kind is {shown[0]}, elsewhere {shown[1]}: the same?")):
+        read(tmp_path, text)
+    assert len(read(tmp_path, text, spellings="together")[0].classes) == 2
+
+
+@pytest.mark.parametrize(("first", "second"), [("A", "A-"), ("1", "-1"), ("a-1", "a1"), ("A+", "A-"), ("5 mm", "5 cm"), ("1.5", "15")])
+def test_words_that_look_different_are_different(tmp_path: Path, first: str, second: str) -> None:
+    text = "a,kind\n" + "".join(f"{n}.5,{(first, second)[n % 2]}\n" for n in range(40))
+    assert len(read(tmp_path, text)[0].classes) == 2
+
+
+def test_two_files_in_one_are_refused_at_the_second_first_line(tmp_path: Path) -> None:
+    text = lines("a, b,kind", "{d},{n},{k}")
+    with pytest.raises(Problem, match="line 42: the names of the columns again"):
+        read(tmp_path, text + text)
+
+
+def test_too_many_words_that_hold_numbers_are_not_only_left_out(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="80 different words") as raised:
+        read(tmp_path, lines('"size, b",a,kind', "{n}-{n}x,{d},{k}", 80))
+    assert "config.leave_out: ['size, b']" in raised.value.hint and "write them plainly" in raised.value.hint
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", ",", ";"])
+@pytest.mark.parametrize("first", ["{m}", "name{m}"])
+def test_names_of_rows_that_r_writes_are_said_and_left_out(tmp_path: Path, separator: str, first: str) -> None:
+    rows = [separator.join((f'"{first.format(m=n + 1)}"', f"{n * 0.37:.2f}", str(n % 9), "xy"[n % 2])) for n in range(60)]
+    data, said = read(tmp_path, "\n".join([separator.join(('"a"', '"b"', '"kind"')), *rows]))
+    assert data.names == ["a", "b"]
+    assert said["column 1"] == ["60 fields", "", "has no name, and only tells rows apart"]
+    assert said["t.csv, each row"] == ["4 fields", "4 columns, the first one without a name", ""]
+
+
+def test_a_decimal_comma_between_commas_is_no_name_of_a_row(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="line 2: 3 fields, where the first line names 2"):
+        read(tmp_path, lines("a,kind", "{n},5,{k}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "hint"),
+    [
+        (
+            lines("a;kind", "{n};{k}").replace("kind", "class"),
+            "no column 'kind'",
+            "Read as separated by a semicolon; if it is not, put sep=,",
+        ),
+        (lines("a,class"), "no column 'kind'", "Read as separated by a comma; if it is not, put sep=; in the first line."),
+        ("# by Ann, 2020\n" + lines("a,kind"), "no column 'kind'", "Line 1 looks like a comment: remove it."),
+        ("#by Ann\n" + lines("a,kind"), "one column", "Line 1 looks like a comment: remove it."),
+        ("% by Ann, Bob, Cid\n" + lines("a,kind"), "line 2: 2 fields, where", "Line 1 looks like a comment"),
+        ("\n@relation x\n" + lines("a,kind"), "t.csv", "Line 2 looks like a comment"),
+        (lines("a,kind") + "7\n", "line 42: 1 field, where the first line names 2", "Read as separated by a comma"),
+        (lines("a,kind", "{n},x"), "The target has 1 different value;", ""),
+        (lines("a,kind") + "7,z\n", "'z' has 1 row; at least", ""),
+    ],
+)
+def test_what_does_not_fit_the_first_line_says_how_it_was_read(tmp_path: Path, text: str, says: str, hint: str) -> None:
+    with pytest.raises(Problem, match=says) as raised:
+        read(tmp_path, text)
+    assert hint in raised.value.hint
+
+
+@pytest.mark.parametrize("first", ["#a", "% fat", "@a"])
+def test_a_column_may_be_called_like_a_comment(tmp_path: Path, first: str) -> None:
+    assert read(tmp_path, lines(f"{first},kind", "{d},{k}"))[0].names == [first]

@@ -39,6 +39,14 @@ class Rows:
         """By what, in words."""
         return SEPARATORS.get(self.separator, f"'{self.separator}'")
 
+    @property
+    def advice(self) -> str:
+        """What a person may do where the first line holds other columns than looked for: it is a comment, or separated otherwise."""
+        first = self.rows[0] if self.rows else Row(1, [""])
+        comment = f"Line {first.line} looks like a comment: remove it. " if first.fields[0].startswith(("#", "@", "%")) else ""
+        other = ";" if self.separator == "," else ","
+        return f"{comment}Read as separated by {self.separated}; if it is not, put sep={other} in the first line."
+
 
 def read(text: str, name: str, separator: str = "") -> Rows:
     """Rows of a text; its separator is looked for outside quotes, over many lines, unless it is given or `sep=;` stands in the first line.
@@ -91,12 +99,16 @@ def _separator(text: str) -> str:
             header, *rows = [row for row in islice(_reader(text, separator, strict=False), SAMPLE) if row]
         except (csv.Error, ValueError):
             continue
-        if len(header) > 1:
+        # One name and a separator at the end of each line: the others separate.
+        if sum(map(bool, map(str.strip, header))) > 1:
             # A separator too many at the end of the first line, or of all others, is forgiven later.
             fits = [len(row) in (len(header), len(header) - (not header[-1].strip()), len(header) + (not row[-1].strip())) for row in rows]
             shares[separator] = sum(fits) / len(fits) if fits else 1.0
+            # R writes the names of rows without a name above them.
+            if not shares[separator] and rows and all(len(row) == len(header) + 1 for row in rows):
+                shares[separator] = 0.9
             # Any other sign separates at least as regularly as the blanks between words.
-            if separator == " " and shares[separator] < 1:
+            if separator == " " and (shares[separator] < 0.9 or max(shares[other] for other in SEPARATORS if other != " ") >= 0.5):
                 shares[separator] = 0.0
     best = max(shares, key=shares.__getitem__)
     return best if shares[best] else max(",;\t|", key=text.partition("\n")[0].count)

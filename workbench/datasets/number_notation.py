@@ -5,6 +5,7 @@ Python's `float` takes `1_2`, `2E7`, `infinity` and digits of any script: a code
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ import numpy as np
 
 from workbench.problems import one_line
 
-GAPS = frozenset({"na", "n/a", "nan", "null", "none", "?"})
-"""What stands for a missing number. In a column of words they are words: NA is Namibia."""
+GAPS = frozenset({"na", "n/a", "nan", "null", "none", "?", "#n/a", "#na", "<na>", "-nan", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind"})
+"""What stands for a missing number: pandas' list. In a column of words they are words: NA is Namibia."""
 Sign = Literal["point", "comma"]
 
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -47,11 +48,51 @@ _FIELD = re.compile(
 _LONGEST = 60
 """Most characters of a number."""
 _CODE = re.compile(r"0[0-9]+|[0-9]+[eE][0-9]+")
+_WHOLE_EXPONENT = re.compile(r"[0-9]+\.?[eE][+-]?[0-9]+")
+_PHONE = re.compile(rf"\+[0-9{_BLANKS}]{{9,}}")
+_GLUED = re.compile(r"([^\d]*?)([+-]?[0-9](?:[0-9.,]*[0-9])?)(?:([^\d]*)|([dD])[+-]?[0-9]+)")
+"""A number with other characters around it: 40kg, kr 500, 1.5-, and 1.5D+02 of Fortran."""
+FEWEST = 5
+"""Different values from which on a column of words that hold numbers is asked about."""
 
 
 def plain(text: str) -> float:
     """A number of ASCII digits with a decimal point, as programs write it; NaN for anything else that Python's `float` would take."""
     return float(text) if _PLAIN.fullmatch(text) else math.nan
+
+
+def gaps_among(fields: Collection[str], gaps: Collection[str]) -> set[str]:
+    """Those of these fields that a gap's word stands for: in any case, and by their value where it is a number, -999.0 for -999."""
+    words = {word.casefold().strip() for word in gaps}
+    values = {value for word in words if not math.isnan(value := plain(word))}
+    # NaN is in no set of numbers, except as the same object.
+    return {field for field in fields if field.casefold() in words or (values and (value := plain(field)) == value and value in values)}
+
+
+def same(field: str) -> object:
+    """What is equal for fields that a person may take for the same: 1, 1.0 and 1,0; New York and new_york; also where none can be seen.
+
+    Unicode writes one letter in several ways, and marks of direction or of no width (category Cf) are invisible.
+    """
+    text = "".join(sign for sign in unicodedata.normalize("NFKC", field) if unicodedata.category(sign) != "Cf").casefold().strip()
+    if number := _number(text):
+        return number.comma if math.isnan(number.point) else number.point, number.unit
+    # Between letters alone: A and A- are two grades.
+    return re.sub(r"(?<=[^\W_])[\s_-]+(?=[^\W_])", " ", " ".join(text.split()))
+
+
+def listed(name: str) -> str:
+    """A list of one name, whole, as a setting takes it: quoted where YAML would read something else."""
+    bare = re.fullmatch(r"[^\W\d]([\w .()/%+-]*[\w.()/%+-])?", name) and name.lower() not in (
+        "true",
+        "false",
+        "yes",
+        "no",
+        "on",
+        "off",
+        "null",
+    )
+    return f"[{name}]" if bare else "['" + name.replace("'", "''") + "']"
 
 
 @dataclass(frozen=True)
@@ -99,7 +140,7 @@ def read_columns(
 ) -> dict[str, Reading]:
     """How each column of a table reads; those in `words` are words, those in `numbers` are numbers although they look like codes.
 
-    `gaps`, in lower case, stand for missing numbers. `decimal` decides where a column can be read in two ways; with "auto" the others do:
+    `gaps`, in any case, stand for missing numbers. `decimal` decides where a column can be read in two ways; with "auto" the others do:
     a file has one notation.
     """
     looked_at = {name: _Column(name, fields, gaps, name in numbers) for name, fields in columns.items() if name not in words}
@@ -113,9 +154,9 @@ class _Column:
     """One column. What is looked at field by field is looked at once for each different field."""
 
     def __init__(self, name: str, fields: Sequence[str], gaps: Collection[str], forced: bool) -> None:
-        self.name, self.fields, self.forced = one_line(name, 40), fields, forced
+        self.listed, self.fields, self.forced = listed(name), fields, forced
         self.counts = Counter(fields)
-        self.gaps = {field for field in self.counts if field.casefold() in gaps}
+        self.gaps = gaps_among(self.counts, gaps)
         read = {field: number for field in self.counts.keys() - self.gaps if (number := _number(field))}
         self.unit = self._most_common_unit(read)
         codes = set() if forced else self._codes(read)
@@ -144,9 +185,12 @@ class _Column:
 
     def _codes(self, read: dict[str, _Number]) -> set[str]:
         """Numbers that look like codes. Among decimal numbers 2E7 is one of them."""
+        if read and (all(_WHOLE_EXPONENT.fullmatch(number.body) for number in read.values()) or _alike_groups(read)):
+            return set(read)
         codes = {field for field, number in read.items() if _CODE.fullmatch(number.body)}
         decimals = self._rows([field for field, number in read.items() if number.decimal])
-        return {field for field in codes if 2 * decimals < self._rows(read) or "e" not in field.lower()}
+        phones = {field for field in read if _PHONE.fullmatch(field) and sum(map(str.isdecimal, field)) >= 9}
+        return phones | {field for field in codes if 2 * decimals < self._rows(read) or "e" not in field.lower()}
 
     @property
     def sign(self) -> Sign | None:
@@ -157,14 +201,16 @@ class _Column:
     def reading(self, chosen: Sign | None, separator: str) -> Reading:
         """`chosen` is the decimal sign of what can be read in two ways."""
         if self.is_words:
-            return Reading()
+            return self._other_words() or self._glued() or Reading()
         if self.gaps:
-            return self._doubt(self.gaps, "is missing ({}).", "Fill it in, leave the row out, or the column: config.leave_out.")
+            return self._doubt(
+                self.gaps, "is missing ({}).", f"Fill it in, leave the row out, or the column: config.leave_out: {self.listed}."
+            )
         many = self.forced or 2 * self._rows(self.read) > len(self.fields)
         if odd := self.others | {field for field in self.codes if many and not _CODE.fullmatch(field)}:
             return self._doubt(odd, f"is {{}}, not a number{'' if self.forced else ' like most of the column'}.")
         if self.codes:
-            return self._doubt(self.codes, "is {}: a code, or a number?", f"For numbers: config.numbers: [{self.name}].")
+            return self._doubt(self.codes, "is {}: a code, or a number?", f"For numbers: config.numbers: {self.listed}.")
         if other := {field for field, number in self.read.items() if number.unit != self.unit}:
             unit = f"'{one_line(self.unit)}' for a unit" if self.unit else "no unit"
             return self._doubt(other, f"is {{}}, where most of the column has {unit}.", "Write all alike.")
@@ -182,6 +228,35 @@ class _Column:
                 text = f"is {{}}: {point:.12g} by a decimal point, or {comma:.12g} by a decimal comma?"
                 return self._doubt({first_double}, text, "Say which: config.decimal: point, or comma.")
         return self._numbers(sign or "point", chosen)
+
+    def _other_words(self) -> Reading | None:
+        """A doubt where one or two words, in most fields, may stand for a missing number."""
+        if len(self.others) > 2 or len(self.read) < FEWEST:
+            return None
+        word = max(sorted(self.others), key=self.counts.__getitem__)
+        text = f"is {{}} in {self.counts[word]:,} of {len(self.fields):,} fields, a number in the others: missing?"
+        return self._doubt({word}, text, f"If so: config.missing: {listed(one_line(word, 40))}.")
+
+    def _glued(self) -> Reading | None:
+        """A doubt where nearly all words hold one number, with the same characters around it."""
+        around: dict[str, tuple[str, str, str, str]] = {}
+        for field in self.others if len(self.others) >= FEWEST else ():
+            if match := _GLUED.fullmatch(field):
+                before, number, behind, exponent = match.groups(default="")
+                around[field] = before.strip(), number, behind.strip(), exponent
+        signs = Counter((before, behind, exponent) for before, _, behind, exponent in around.values())
+        most = max(sorted(signs), key=signs.__getitem__, default=("", "", ""))
+        if signs[most] + len(self.read) <= 0.9 * (len(self.others) + len(self.read)):
+            return None
+        fields = {field for field, (before, _, behind, exponent) in around.items() if (before, behind, exponent) == most}
+        first = next(field for field in self.fields if field in fields)
+        _, number, behind, exponent = around[first]
+        write = f"{number} {behind}" if behind.isalpha() else first.upper().replace("D", "E") if exponent else number
+        # Accounts write a minus behind.
+        write = f"-{number}" if behind == "-" else write
+        text = f"is {{}}: a number with '{one_line(''.join(most), 20)}' around it?"
+        hint = f"If so, write {one_line(write, 40)}."
+        return self._doubt({first}, text, f"{hint} If it only tells rows apart: config.leave_out: {self.listed}.")
 
     def _are_decimals(self, double: set[str]) -> bool:
         """Whether 1.234 is 1 and some decimals, as in most files: thousands would stand among smaller, whole numbers."""
@@ -205,8 +280,14 @@ class _Column:
     def _doubt(self, fields: Collection[str], text: str, hint: str = "") -> Reading:
         """About the first of these fields; {} in the text stands for it."""
         place = next(place for place, field in enumerate(self.fields) if field in fields)
-        hint = f"{hint} Where these are categories: config.words: [{self.name}].".strip()
+        hint = f"{hint} Where these are categories: config.words: {self.listed}.".strip()
         return Reading(doubt=text.replace("{}", f"'{one_line(self.fields[place], 40)}'", 1), hint=hint, place=place)
+
+
+def _alike_groups(read: Mapping[str, _Number]) -> bool:
+    """Whether all have as many groups of digits, three or more with one sign between, and one length: addresses, accounts."""
+    shapes = {re.sub("[0-9]", "0", number.body) for number in read.values()}
+    return len(shapes) == 1 and re.fullmatch(r"0+([^0eE])0+(?:\1(?:0+))+", shapes.pop()) is not None
 
 
 def _number(field: str) -> _Number | None:

@@ -81,7 +81,7 @@ def look(reference: str, about: Own = Own()) -> Iterator[Event]:
     """`NAME`, `NAME:VARIANT`, or the path of a file or folder; what is not here is fetched. Problem where it cannot be used."""
     if is_path(reference):
         path = Path(reference)
-        yield from own_folder(path, about) if path.is_dir() else files({path.name: path})
+        yield from own_folder(path, about) if path.is_dir() else files({path.name: path}, own=True)
         if about.columns:
             # Read as a run would read it: that makes the table of what was found, and refuses what a run would refuse.
             names = {entry.name for entry in fields(Columns)} & about.columns.keys()
@@ -136,8 +136,8 @@ def _names(paths: Mapping[str, Path]) -> dict[str, str]:
     return {str(key): str(value) for key, value in json.loads(own_file.text(paths["names"], 1_000_000)).items()}
 
 
-def files(paths: Mapping[str, Path]) -> Iterator[Event]:
-    """Files by their names in the catalogue, or one of a person's own: each by its kind."""
+def files(paths: Mapping[str, Path], own: bool = False) -> Iterator[Event]:
+    """Files by their names in the catalogue, or one of a person's `own`: each by its kind."""
     single = {key: path for key, path in paths.items() if path.is_file() and path.suffix.lower() in ENDINGS}
     if single:
         yield _squares("samples", [read_picture(path, SIDE) for path in single.values()], list(single))
@@ -146,7 +146,7 @@ def files(paths: Mapping[str, Path]) -> Iterator[Event]:
         if path.is_dir():
             yield from unlabelled(path)
         elif ending == ".csv":
-            yield from table(_fields(path), key)
+            yield from table(_fields(path, own), key)
         elif ending == ".txt":
             yield from text(key, own_file.text(path, TEXT_LIMIT))
         elif ending == ".pth":
@@ -211,11 +211,12 @@ def _squares(tag: str, opened: Sequence[Image.Image], captions: Sequence[str]) -
     return pictures(tag, np.stack(squares).transpose(0, 3, 1, 2).astype(np.float32) / 255, captions)
 
 
-def _fields(path: Path) -> Fields:
-    """A table as training reads it; one whose first row has a number in it has no names for its columns."""
+def _fields(path: Path, own: bool) -> Fields:
+    """A table as training reads it. One of the catalogue whose first row has a number in it has no names for its columns."""
     name = one_line(path.name)
     read = csv_rows.read(own_file.text(path, TEXT_LIMIT), name)
-    if read.rows and any(not math.isnan(plain(field)) for field in read.rows[0].fields):
+    # A person may call a column 2019, as training takes it.
+    if not own and read.rows and any(not math.isnan(plain(field)) for field in read.rows[0].fields):
         places = [str(place) for place in range(1, len(read.rows[0].fields) + 1)]
         read = replace(read, rows=[csv_rows.Row(0, places), *read.rows])
     return parse(read, name)
