@@ -125,7 +125,7 @@ def test_a_16_bit_colour_is_transparent_only_where_all_its_bits_are_equal() -> N
 @pytest.mark.parametrize("raw", ["RGB;16X", None])
 def test_a_pillow_without_the_lower_bytes_is_not_believed(monkeypatch: pytest.MonkeyPatch, raw: str | None) -> None:
     monkeypatch.setattr(pictures, "LOWER", {"RGB;16B": raw} if raw else {})
-    with pytest.raises(Problem, match="16-bit colours, of which Pillow .* reads the upper 8 bits alone"):
+    with pytest.raises(Problem, match=r"16-bit colours, of which Pillow .* reads the upper 8 bits alone"):
         decoded(io.BytesIO(png(1, 16, COLOUR, bytes(6))), "it", 0, Decoding())
 
 
