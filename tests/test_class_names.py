@@ -107,6 +107,8 @@ def test_a_file_in_two_classes_or_parts_is_said(tmp_path: Path) -> None:
             ["train/train/ants", "train/train/bees", "val/ants"],
             "train/ has no class folders, only train/train/ with folders in it. Put ants/ and bees/ of",
         ),
+        (["train/ants", "train/bees", "val/val/ants"], "val/ has no class folders, only val/val/ with folders in it. Put ants/ of"),
+        (["train/ants", "train/bees", "val/ants/more"], "val/ants/more is a folder in a class's folder"),
         (["train/images/ants", "train/images/bees"], "Put ants/ and bees/ of train/images/ into train/"),
         (
             ["fold1/ants", "fold1/bees", "fold2/ants"],

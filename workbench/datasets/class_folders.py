@@ -143,7 +143,7 @@ def listing(root: Path) -> Listing:
     folders = _part_folders(name, top)
     collected = _Collected()
     if folders:
-        _refuse_doubled(root, folders["train"])
+        _refuse_doubled(root, folders)
         _refuse_others(root, [entry.name for entry in top.folders if entry.name not in folders.values()], folders["train"])
         collected.beside(top, root)
         listed = {part: collected.classes(level(root / folder), root) for part, folder in folders.items()}
@@ -192,14 +192,17 @@ def _refuse_mixed(name: str, parts: list[Entry], classes: list[str]) -> None:
             raise Problem(text, hint, "data")
 
 
-def _refuse_doubled(root: Path, train: str) -> None:
-    """Raise Problem where train/ has one folder, and the class folders lie in that one: `train/train/ants`."""
-    inside = level(root / train).folders
-    if len(inside) == 1 and not (inner := level(Path(inside[0].path))).files and inner.folders:
-        within = shown(f"{train}/{inside[0].name}")
-        text = f"{one_line(str(root))}: {shown(train)} has no class folders, only {within} with folders in it."
-        hint = f"Put {folders_shown([folder.name for folder in inner.folders])} of {within} into {shown(train)}; the same for other parts."
-        raise Problem(text, hint, "data")
+def _refuse_doubled(root: Path, folders: dict[str, str]) -> None:
+    """Raise Problem where a part has one folder, and the class folders lie in that one: `train/train/ants`."""
+    trained = {folder.name for folder in level(root / folders["train"]).folders}
+    for part, outer in folders.items():
+        inside = level(root / outer).folders
+        alone = len(inside) == 1 and (part == "train" or inside[0].name not in trained)
+        if alone and not (inner := level(Path(inside[0].path))).files and inner.folders:
+            within = shown(f"{outer}/{inside[0].name}")
+            text = f"{one_line(str(root))}: {shown(outer)} has no class folders, only {within} with folders in it."
+            hint = f"Put {folders_shown([folder.name for folder in inner.folders])} of {within} into {shown(outer)}."
+            raise Problem(text, hint, "data")
 
 
 def _refuse_deep(name: str, top: Level) -> None:
