@@ -62,12 +62,13 @@ def test_validation_pictures_are_used_by_every_name(tmp_path: Path, name: str) -
     [
         (["val/a", "val/b", "valid/a", "valid/b"], "has val/ and valid/, and both would be the valid part. Keep one of them"),
         (["Train/a", "Train/b"], "has Train/ and train/, and both would be the train part"),
-        (["extra/a"], "has pictures in extra/ beside train/, where they would not be used. Only valid/ (val, validation, dev) and test/"),
+        (["extra/a"], "has pictures in extra/ beside train/, where they would not be used. Only valid/ (val, validation, dev, eval"),
         (["holdout/deep/er/a", "eval"], "has pictures in eval/ and holdout/ beside train/"),
         (["raw/scan.gif"], "has pictures in raw/ beside train/"),
         (["test"], "has pictures in test/ beside train/"),
         (["val/Ants"], "has no training pictures of the class Ants, which is in val/. train/ has ants: call both the same"),
-        (["val/ants ", "val/bees"], "train/ has ants: call both the same"),
+        (["val/ants ", "val/bees"], "of the class 'ants ', which is in val/. train/ has 'ants': call both the same"),
+        (["val/a\u200bnts"], "of the class 'a\\u200bnts', which is in val/. train/ has 'ants': call both the same"),
         (["test/wasps"], "has no training pictures of the class wasps, which is in test/. valid/ and test/ have train/'s classes"),
     ],
 )

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from workbench.datasets import faces, folder
+from workbench.datasets import faces, folder, pictures
 from workbench.datasets.pictures import Background, Decoding, decode_picture, decoded, read_picture
 from workbench.preparation import listening
+from workbench.problems import Problem
 from workbench.projects.convolutional_networks.image_classifier import ImageClassifier
 from workbench.projects.convolutional_networks.style_transfer import StyleTransfer
 from workbench.recipes.recipe import Compute, Train
@@ -99,8 +100,46 @@ def test_sixteen_bits_of_which_some_are_used_fill_the_range(kind: int, channels:
         values[:, -1] = 65535
     picture = decoded(io.BytesIO(png(2, 16, kind, values.tobytes())), "it", 0, Decoding())
     dark, bright = np.asarray(picture.image)[0, :, 0].tolist()
-    # In colour and with alpha Pillow reads the upper byte alone: of 9 bits it has one.
-    assert dark == 0 and bright >= (255 if kind == GREY else 128) and picture.bits == bits
+    assert dark == 0 and bright == 255 and picture.bits == bits
+
+
+@pytest.mark.parametrize(("kind", "colours"), [(GREY, 1), (COLOUR, 3), (GREY_ALPHA, 1), (COLOUR_ALPHA, 3)])
+@pytest.mark.parametrize("most", [1, 255, 1023, 65535])
+def test_every_used_bit_of_sixteen_is_kept(kind: int, colours: int, most: int) -> None:
+    """Also the check that the installed Pillow gives the lower bytes where `pictures.LOWER` says."""
+    values = np.random.default_rng(most).integers(0, most + 1, (300, colours + (kind in (GREY_ALPHA, COLOUR_ALPHA)))).astype(">u2")
+    values[0, :colours] = most
+    if kind in (GREY_ALPHA, COLOUR_ALPHA):
+        values[:, -1] = 65535
+    picture = decoded(io.BytesIO(png(300, 16, kind, values.tobytes())), "it", 0, Decoding())
+    expected = np.broadcast_to(values[:, :colours] >> (picture.bits - 8), (300, 3))
+    assert picture.bits == max(8, most.bit_length()) and (np.asarray(picture.image)[0] == expected).all()
+
+
+def test_a_16_bit_colour_is_transparent_only_where_all_its_bits_are_equal() -> None:
+    row = np.array([[300, 700, 900], [301, 700, 900]], ">u2")
+    picture = decoded(io.BytesIO(png(2, 16, COLOUR, row.tobytes(), row[0].tobytes())), "it", 0, Decoding())
+    assert np.asarray(picture.image)[0].tolist() == [[255] * 3, [301 >> 2, 700 >> 2, 900 >> 2]]
+
+
+@pytest.mark.parametrize("raw", ["RGB;16X", None])
+def test_a_pillow_without_the_lower_bytes_is_not_believed(monkeypatch: pytest.MonkeyPatch, raw: str | None) -> None:
+    monkeypatch.setattr(pictures, "LOWER", {"RGB;16B": raw} if raw else {})
+    with pytest.raises(Problem, match=r"16-bit colours, of which Pillow .* reads the upper 8 bits alone"):
+        decoded(io.BytesIO(png(1, 16, COLOUR, bytes(6))), "it", 0, Decoding())
+
+
+@pytest.mark.parametrize("kind", [GREY, COLOUR])
+def test_a_class_that_is_nearly_one_colour_beside_brighter_ones_is_told(tmp_path: Path, kind: int) -> None:
+    for name, most in (("dark", 300), ("bright", 65535)):
+        (tmp_path / name).mkdir()
+        for index in range(4):
+            values = np.random.default_rng(index).integers(0, most + 1, 16 * (3 if kind == COLOUR else 1)).astype(">u2")
+            (tmp_path / name / f"{index}.png").write_bytes(png(16, 16, kind, values.tobytes()))
+    with listening() as told:
+        folder.squares(tmp_path, 8)
+    assert [row[1] for row in told.rows if row[0] == "class dark"] == ["4 pictures, all nearly of one value"]
+    assert not [row for row in told.rows if row[0] == "class bright"]
 
 
 def ink(root: Path, *, number: int = 12, mode: str = "RGBA", colour: int = 0) -> Path:

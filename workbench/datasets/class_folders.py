@@ -1,6 +1,8 @@
 """What lies where in a person's folder of pictures: the parts of the split, the classes in them, and what is left out, which is said."""
 
 import os
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +14,17 @@ from workbench.problems import Problem, one_line
 PARTS = ("train", "valid", "test")
 NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("valid", "val", "validation", "dev"), "valid"),
+    **dict.fromkeys(("valid", "val", "validation", "dev", "eval"), "valid"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-"""The part that a folder of this name holds, in small letters: the spellings that data sets on the web have."""
+"""The part that a folder of this name holds, in small letters and without "set" behind it: the spellings that data sets on the web have."""
+TAKEN = "valid/ (val, validation, dev, eval, val_set) and test/ (testing, test_set)"
+"""The names of the other parts, for people."""
 CLUTTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "icon\r", "@eadir", "$recycle.bin", "system volume information"}
-"""Names, in small letters, that other operating systems leave in folders of pictures, in addition to hidden files."""
+CLUTTER |= {"#recycle", "lost+found", "picasa.ini"}
+"""Names, in small letters, that other systems and programs leave in folders of pictures, in addition to hidden files."""
+MARK = ":zone.identifier"
+"""What Windows writes behind a downloaded file's name for its note where that came from; seen where its disk is opened elsewhere."""
 OTHER_ENDINGS = {".gif", ".bmp", ".webp", ".tif", ".tiff", ".jpe", ".jfif", ".heic", ".avif"}
 """Pictures that are not read: a folder of them beside train/ was meant for something, too."""
 SHOWN = 5
@@ -48,9 +55,46 @@ class Listing:
     faults: list[str]
 
 
-def shown(name: str | Path) -> str:
+def is_clutter(name: str) -> bool:
+    """Whether an entry of this name is nobody's data: hidden, or left by another system."""
+    return name.startswith(".") or name.lower() in CLUTTER or name.lower().endswith(MARK)
+
+
+def look(name: str) -> str:
+    """A name as people see it: composed, without invisible characters and blanks at its ends. Names of one look cannot be told apart."""
+    return " ".join("".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf").split())
+
+
+def escaped(name: str) -> str:
+    """A name with quotes, and all that is not ASCII as escapes: where two names look the same."""
+    return one_line(ascii(name), 80)
+
+
+def unseen(name: str) -> bool:
+    """Whether a name has blanks at its ends, or characters that nobody sees."""
+    return name != name.strip() or any(unicodedata.category(character) == "Cf" for character in name)
+
+
+def named(name: str) -> str:
+    """A name as messages and the table have it: escaped where some of it would not be seen."""
+    return escaped(name) if unseen(name) else one_line(name, 80)
+
+
+def shown(name: str) -> str:
     """A folder's name as messages and the table have it."""
-    return f"{one_line(str(name), 80)}/"
+    return f"{named(name)}/"
+
+
+def folders_shown(names: Sequence[str]) -> str:
+    """The first few of these folders: "ants/, bees/ and cats/"."""
+    texts = [shown(name) for name in names[:SHOWN]] + [f"{len(names) - SHOWN:,} more"] * (len(names) > SHOWN)
+    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
+
+
+def part_of(name: str) -> str | None:
+    """The part that a folder of this name holds: `train`, `Training_set`, `val-set`."""
+    words = re.split(r"[\s_-]+", look(name).casefold())
+    return NAMES.get(" ".join(words).removesuffix(" set"))
 
 
 def some(names: Sequence[str]) -> str:
@@ -70,7 +114,7 @@ def level(folder: Path) -> Level:
     try:
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.name.startswith(".") or entry.name.lower() in CLUTTER:
+                if is_clutter(entry.name):
                     here.clutter.append(entry.name)
                 elif entry.is_dir(follow_symlinks=False):
                     here.folders.append(entry)
@@ -93,16 +137,21 @@ def listing(root: Path) -> Listing:
     if not root.is_dir():
         raise Problem(f"There is no folder {name}.", "It should hold a folder of pictures for each class.", "data")
     top = level(root)
-    links = [_fault(entry, root) for entry in top.others if entry.name.lower() in NAMES]
+    links = [_fault(entry, root) for entry in top.others if part_of(entry.name)]
     if links:
         raise Problem(f"{name}: {'; '.join(links)}.", "Put the folder itself there.", "data")
     folders = _part_folders(name, top)
     collected = _Collected()
     if folders:
+        _refuse_doubled(root, folders)
         _refuse_others(root, [entry.name for entry in top.folders if entry.name not in folders.values()], folders["train"])
         collected.beside(top, root)
         listed = {part: collected.classes(level(root / folder), root) for part, folder in folders.items()}
+        for part, folder in folders.items():
+            if unseen(folder):
+                preparation.found(shown(folder), "its name has blanks at its ends, or characters that nobody sees", f"as the {part} part")
     else:
+        _refuse_deep(name, top)
         listed = {"train": collected.classes(top, root)}
         _tell_classes_like_parts(name, listed["train"])
     collected.tell()
@@ -112,27 +161,66 @@ def listing(root: Path) -> Listing:
 def _part_folders(name: str, top: Level) -> dict[str, str]:
     """The folder of each part; none where the folders are classes. Raises Problem for two of the same part, and for parts without train."""
     parts: dict[str, list[str]] = {}
+    full: list[Entry] = []
     for entry in top.folders:
-        part = NAMES.get(entry.name.lower())
+        part = part_of(entry.name)
         if part and any(_holds_anything(folder) for folder in level(Path(entry.path)).folders):
             parts.setdefault(part, []).append(entry.name)
+            full.append(entry)
+    classes = [entry.name for entry in top.folders if not part_of(entry.name) and any(map(_is_picture, level(Path(entry.path)).files))]
+    _refuse_mixed(name, full, classes)
     for part, names in parts.items():
         if len(names) > 1:
-            text = f"{name} has {' and '.join(map(shown, names))}, and both would be the {part} part."
+            text = f"{name} has {folders_shown(names)}, and both would be the {part} part."
             raise Problem(text, "Keep one of them, or put their pictures together.", "data")
     folders = {part: parts[part][0] for part in PARTS if part in parts}
     if folders and "train" not in folders:
-        text = f"{name} has {' and '.join(map(shown, folders.values()))} with folders in it, but no train/."
-        raise Problem(text, "Put the class folders of the training pictures into a folder called train.", "data")
+        text = f"{name} has {folders_shown(list(folders.values()))} with folders in it, but no train/."
+        what = folders_shown(classes) if classes else "the class folders of the training pictures"
+        raise Problem(text, f"Put {what} into a folder called train.", "data")
     return folders
+
+
+def _refuse_mixed(name: str, parts: list[Entry], classes: list[str]) -> None:
+    """Raise Problem for a folder that is a class by its pictures and a part by its folders, beside classes."""
+    for entry in parts if classes else []:
+        inside = level(Path(entry.path))
+        if any(map(_is_picture, inside.files)):
+            within = folders_shown([f"{entry.name}/{folder.name}" for folder in inside.folders if _holds_anything(folder)])
+            text = f"{name}: {shown(entry.name)} has pictures like a class, but also {within} like a part of the split."
+            hint = f"If it is a class, move {within} away. If it is a part, put {folders_shown(classes)} into train/."
+            raise Problem(text, hint, "data")
+
+
+def _refuse_doubled(root: Path, folders: dict[str, str]) -> None:
+    """Raise Problem where a part has one folder, and the class folders lie in that one: `train/train/ants`."""
+    trained = {folder.name for folder in level(root / folders["train"]).folders}
+    for part, outer in folders.items():
+        inside = level(root / outer).folders
+        alone = len(inside) == 1 and (part == "train" or inside[0].name not in trained)
+        if alone and not (inner := level(Path(inside[0].path))).files and inner.folders:
+            within = shown(f"{outer}/{inside[0].name}")
+            text = f"{one_line(str(root))}: {shown(outer)} has no class folders, only {within} with folders in it."
+            hint = f"Put {folders_shown([folder.name for folder in inner.folders])} of {within} into {shown(outer)}."
+            raise Problem(text, hint, "data")
+
+
+def _refuse_deep(name: str, top: Level) -> None:
+    """Raise Problem for several folders that all have folders in place of pictures: parts by names that are none."""
+    inside = {entry.name: level(Path(entry.path)) for entry in top.folders}
+    deep = [outer for outer, here in inside.items() if any(map(_holds_anything, here.folders))]
+    if len(deep) > 1 and not any(map(_is_picture, (file for here in inside.values() for file in here.files))):
+        within = folders_shown(sorted({folder.name for outer in deep for folder in inside[outer].folders}))
+        text = f"{name}: {folders_shown(deep)} have folders where pictures are expected."
+        raise Problem(text, f"Put {within} into train/. {TAKEN} are read, too, with the same folders.", "data")
 
 
 def _tell_classes_like_parts(name: str, classes: dict[str, list[Path]]) -> None:
     """Say which classes are called as parts are; Problem where all are: nobody classifies pictures into train and test."""
     full = [class_name for class_name, files in classes.items() if files]
-    alike = [class_name for class_name in full if class_name.lower() in NAMES]
+    alike = [class_name for class_name in full if part_of(class_name)]
     if alike and alike == full:
-        text = f"{name}: {' and '.join(map(shown, full))} hold{'s' * (len(full) == 1)} pictures, but no folder for each class."
+        text = f"{name}: {folders_shown(full)} hold{'s' * (len(full) == 1)} pictures, but no folder for each class."
         raise Problem(text, "Put the pictures of each class into a folder: train/cats/1.jpg, train/dogs/1.jpg.", "data")
     for class_name in alike:
         number = counted(len(classes[class_name]), "picture")
@@ -164,8 +252,7 @@ class _Collected:
         self.clutter += here.clutter
         self.faults += [_fault(other, root) for other in here.others]
         for file in here.files:
-            ending = Path(file.name).suffix.lower()
-            (self.pictures if ending in ENDINGS | OTHER_ENDINGS else self.files).append(str(Path(file.path).relative_to(root)))
+            (self.pictures if _is_picture(file) else self.files).append(str(Path(file.path).relative_to(root)))
 
     def tell(self) -> None:
         """Make the rows of the table."""
@@ -183,10 +270,8 @@ def _refuse_others(root: Path, others: list[str], train: str) -> None:
     """Raise Problem where folders beside train/ have pictures; say which others there are."""
     full = [other for other in others if has_pictures(root / other)]
     if full:
-        text = (
-            f"{one_line(str(root))} has pictures in {' and '.join(map(shown, full))} beside {shown(train)}, where they would not be used."
-        )
-        hint = "Only valid/ (val, validation, dev) and test/ (testing) are read, with a folder for each class: rename it, or move it away."
+        text = f"{one_line(str(root))} has pictures in {folders_shown(full)} beside {shown(train)}, where they would not be used."
+        hint = f"Only {TAKEN} are read, with a folder for each class: rename it, or move it away."
         raise Problem(text, hint, "data")
     for other in others:
         preparation.found(shown(other), "no picture", "", f"it is not {shown(train)}, valid/ or test/")
@@ -195,10 +280,14 @@ def _refuse_others(root: Path, others: list[str], train: str) -> None:
 def has_pictures(folder: Path) -> bool:
     """Whether any visible file below it has the ending of a picture."""
     for _, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".") and name.lower() not in CLUTTER]
-        if any(not name.startswith(".") and Path(name).suffix.lower() in ENDINGS | OTHER_ENDINGS for name in files):
+        folders[:] = [name for name in folders if not is_clutter(name)]
+        if any(not is_clutter(name) and Path(name).suffix.lower() in ENDINGS | OTHER_ENDINGS for name in files):
             return True
     return False
+
+
+def _is_picture(entry: Entry) -> bool:
+    return Path(entry.name).suffix.lower() in ENDINGS | OTHER_ENDINGS
 
 
 def _holds_anything(entry: Entry) -> bool:

@@ -1,6 +1,8 @@
 """A person's own pictures, one folder per class: read strictly and within limits, scaled to one size, split in three."""
 
-from collections.abc import Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import numpy as np
 
 from workbench import preparation
 from workbench.datasets import picture_files
-from workbench.datasets.class_folders import PARTS, Listing, counted, listing, some
+from workbench.datasets.class_folders import PARTS, Listing, counted, escaped, listing, look, named, some, unseen
 from workbench.datasets.labelled_images import ImageData, LabelledImages
 from workbench.datasets.pictures import Background, Decoding
 from workbench.problems import Problem, one_line
@@ -19,6 +21,10 @@ MOST_NUMBERS = 500_000_000
 """Most pixels times channels of all pictures together: 2 GB as float32."""
 MOST_BYTES = 4 * MOST_NUMBERS
 """The same memory if each number is one byte."""
+NAMED = 12
+"""Most classes that the table names with their pictures."""
+ROOM = 130
+"""Characters for them: what fits into a field of the table, with how many more there are."""
 PURPOSE = {"train": "to train", "valid": "for validation", "test": "for the test"}
 
 Squares = tuple[np.ndarray, np.ndarray]
@@ -65,6 +71,7 @@ def squares(root: Path, size: int, most: int = MOST_BYTES, fewest: int = 0, back
     places = {part: [[next(numbers) for _ in by_class.get(name, [])] for name in classes] for part, by_class in listed.parts.items()}
     together = {name: [place for groups in places.values() for place in groups[index]] for index, name in enumerate(classes)}
     digests = [file.digest for file in pictures.files]
+    _tell_twice(listed, places, classes, digests)
     missing = [part for part in PARTS if part not in places]
     split = [_set_aside(group, digests, missing, name, shown) for name, group in zip(classes, places["train"], strict=True)]
     for part in ("train", *missing):
@@ -105,24 +112,35 @@ def _refuse_untrained(listed: Listing, shown: str) -> None:
         for name in sorted(set(by_class) - set(listed.parts["train"])):
             alike = train.get(_spelled(name))
             hint = "valid/ and test/ have train/'s classes."
+            called = named
             if alike:
-                hint = f"{listed.folders['train']} has {one_line(alike, 80)}: call both the same."
-            text = f"{shown} has no training pictures of the class {one_line(name, 80)}, which is in {listed.folders[part]}."
+                called = escaped if look(alike) == look(name) else named
+                hint = f"{listed.folders['train']} has {called(alike)}: call both the same."
+            text = f"{shown} has no training pictures of the class {called(name)}, which is in {listed.folders[part]}."
             raise Problem(text, hint, "data")
 
 
 def _spelled(name: str) -> str:
     """A class's name without what two spellings of the same word differ in."""
-    return " ".join(name.replace("_", " ").replace("-", " ").split()).casefold()
+    return " ".join(unicodedata.normalize("NFKC", look(name)).replace("_", " ").replace("-", " ").split()).casefold()
 
 
 def _tell_names(classes: Sequence[str], shown: str) -> None:
-    """Say which classes differ in spelling alone; Problem where two would be called the same."""
+    """Say which classes differ in spelling alone, or have a name of which some is not seen; Problem where two would be called the same."""
+    looks: dict[str, list[str]] = {}
     spelled: dict[str, list[str]] = {}
     short: dict[str, list[str]] = {}
     for name in classes:
+        looks.setdefault(look(name), []).append(name)
         spelled.setdefault(_spelled(name), []).append(name)
         short.setdefault(one_line(name, 40), []).append(name)
+        if unseen(name):
+            number = "its name has blanks at its ends, or characters that nobody sees"
+            preparation.found(f"class {named(name)}", number, f"as {one_line(name, 40)}")
+    for names in looks.values():
+        if len(names) > 1:
+            text = f"{shown} has {len(names)} classes whose names look the same: {' and '.join(map(escaped, names[:NAMED]))}."
+            raise Problem(text, "Put their pictures into one folder, or rename one.", "data")
     for names in short.values():
         if len(names) > 1:
             text = f"{shown} has {len(names)} classes whose first 40 characters are {one_line(names[0], 40)!r}."
@@ -144,6 +162,38 @@ def _tell_alike(pictures: picture_files.Squares, places: dict[str, list[int]]) -
             preparation.found(f"class {name}", f"{number}, {what} nearly of one value", "all, though they show only a colour")
 
 
+def _tell_twice(listed: Listing, places: Mapping[str, list[list[int]]], classes: Sequence[str], digests: Sequence[str]) -> None:
+    """Say which files are in several classes, or in several of the parts that the folder has."""
+    in_classes: dict[str, set[str]] = {}
+    in_parts: dict[str, set[str]] = {}
+    for part, groups in places.items():
+        for name, group in zip(classes, groups, strict=True):
+            for place in group:
+                in_classes.setdefault(digests[place], set()).add(named(name))
+                in_parts.setdefault(digests[place], set()).add(listed.folders[part])
+    for what, where, used in (
+        ("classes", in_classes, "as a picture of each of them"),
+        ("parts", in_parts, "in each of them, so that what is measured there is too good"),
+    ):
+        several = Counter(tuple(sorted(names)) for names in where.values() if len(names) > 1)
+        for names, number in several.most_common(picture_files.NAMED):
+            how_many = {2: "two", 3: "three"}.get(len(names), str(len(names)))
+            text = f"{counted(number, 'picture')} {'is' if number == 1 else 'are'} in {how_many} {what}: {' and '.join(names)}"
+            preparation.found(f"the same file in several {what}", text, used)
+        if len(several) > picture_files.NAMED:
+            number = sum(several.values()) - sum(number for _, number in several.most_common(picture_files.NAMED))
+            preparation.found(f"the same file in several {what}", f"and {counted(number, 'picture')} more", used)
+
+
+def _with_counts(by_class: Mapping[str, Sequence[Path]], classes: Sequence[str]) -> str:
+    """`ants 12, bees 9 and 3 more`."""
+    texts = [f"{one_line(name, 40)} {len(by_class.get(name, [])):,}" for name in classes]
+    fitting = texts[:NAMED]
+    while len(", ".join(fitting)) > ROOM:
+        fitting.pop()
+    return ", ".join(fitting) + (f" and {len(texts) - len(fitting):,} more" if len(texts) > len(fitting) else "")
+
+
 def _tell_parts(listed: Listing, places: dict[str, list[list[int]]], missing: Sequence[str], classes: Sequence[str]) -> None:
     """The rows about the parts: how many pictures of how many classes, and what is held out."""
     for part, by_class in listed.parts.items():
@@ -155,6 +205,8 @@ def _tell_parts(listed: Listing, places: dict[str, list[list[int]]], missing: Se
         without = f"no picture of {some(empty)}" if empty else ""
         what = listed.folders[part] or "class folders"
         preparation.found(what, f"{counted(number, 'picture')} of {len(classes) - len(empty):,} classes", ", ".join(used), without)
+        where = f"classes in {listed.folders[part]}" if listed.folders[part] else "classes"
+        preparation.found(where, f"{len(classes) - len(empty):,}", _with_counts(by_class, classes))
 
 
 def _set_aside(group: Sequence[int], digests: Sequence[str], parts: Sequence[str], name: str, shown: str) -> dict[str, list[int]]:

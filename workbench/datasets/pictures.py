@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import __version__ as version
 
 from workbench.problems import Problem, one_line
 
@@ -20,6 +21,10 @@ DEEP = 16
 """Bits of a number in a picture with more than one byte for each."""
 LEVELS = {"L;2": 85, "L;4": 17}
 """By Pillow's raw modes, the step between two grey values of a PNG with so few bits: Pillow scales them, but not the transparent one."""
+LOWER = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}
+"""By Pillow's raw modes of 16-bit colour, where it keeps the upper byte of each number, the raw mode that keeps the lower one.
+
+A pixel of grey and alpha has as many bytes as one of RGBA, which has all four: upper and lower of grey, upper and lower of alpha."""
 
 Background = Literal["white", "grey", "black"]
 """What lies under the transparent parts of a picture."""
@@ -88,7 +93,8 @@ def decoded(source: Path | io.BytesIO, name: str, side: int, decoding: Decoding)
             if side:
                 picture.draft(None, (2 * side, 2 * side))  # does nothing to a PNG
             picture.load()
-            eight, bits = _eight_bits(ImageOps.exif_transpose(picture), raw, decoding.bits)
+            lower = _lower(source, raw, name) if f";{DEEP}" in raw and not picture.mode.startswith("I") else None
+            eight, bits = _eight_bits(ImageOps.exif_transpose(picture), raw, lower, decoding.bits)
             opaque, transparent = _opaque(eight, decoding.background)
             return Decoded(opaque, (width, height), transparent, bits, frames)
     except FileNotFoundError:
@@ -107,33 +113,46 @@ def decoded(source: Path | io.BytesIO, name: str, side: int, decoding: Decoding)
         raise Problem(f"{name} is damaged: {one_line(str(error), 80)}.", "", "data") from None
 
 
-def _eight_bits(picture: Image.Image, raw: str, bits: int) -> tuple[Image.Image, int]:
+def _lower(source: Path | io.BytesIO, raw: str, name: str) -> tuple[Image.Image, ...]:
+    """The lower bytes of 16-bit red, green and blue, or of grey. Raises Problem where this Pillow does not give them."""
+    try:
+        with Image.open(source, formats=("PNG",)) as picture:
+            picture.tile = [picture.tile[0]._replace(args=LOWER[raw])]
+            picture.load()
+            bands = ImageOps.exif_transpose(picture).split()
+    except (KeyError, ValueError):  # a raw mode that it does not know
+        text = f"{name} has 16-bit colours, of which Pillow {version} reads the upper 8 bits alone."
+        raise Problem(text, "Save it with 8 bits for each colour.", "data") from None
+    return bands[1:2] if raw.startswith("LA") else bands[:3]
+
+
+def _eight_bits(picture: Image.Image, raw: str, lower: tuple[Image.Image, ...] | None, bits: int) -> tuple[Image.Image, int]:
     """A picture with 8 bits for each number, and how many its largest number needs, 0 where there were no more than 8.
 
-    `raw` is Pillow's raw mode of the file, `bits` how many to scale by; 0: as many as it needs.
+    `raw` is Pillow's raw mode of the file, `lower` has the lower bytes of 16-bit colours, `bits` how many to scale by; 0: as many as it
+    needs.
     """
     transparent = picture.info.get("transparency")
     if picture.mode.startswith("I"):
-        values = np.asarray(picture).clip(0, 65535)
-        needed = max(8, int(values.max()).bit_length())
-        # Pillow's own conversion would clip all values above 255.
-        grey = Image.fromarray((values >> ((bits or needed) - 8)).clip(0, 255).astype(np.uint8))
-        if isinstance(transparent, int):
-            grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
-        return grey, needed
-    if raw in LEVELS and isinstance(transparent, int):
-        picture.info["transparency"] = transparent * LEVELS[raw]
-    if f";{DEEP}" not in raw:
+        values = [np.asarray(picture).clip(0, 65535)]
+        transparent = (transparent,) if isinstance(transparent, int) else None
+    elif lower:
+        # Band by band where it can be: all at once need their memory several times.
+        values = [np.asarray(high).astype(np.uint16) << 8 | np.asarray(low) for high, low in zip(picture.split(), lower, strict=False)]
+    else:
+        if raw in LEVELS and isinstance(transparent, int):
+            picture.info["transparency"] = transparent * LEVELS[raw]
         return picture, 0
-    # In colour, or with alpha, Pillow reads the upper 8 of 16 bits.
+    needed = max(8, *(int(band.max()).bit_length() for band in values))
+    # Pillow's own conversion would clip all values above 255.
+    bands = [Image.fromarray((band >> ((bits or needed) - 8)).clip(0, 255).astype(np.uint8)) for band in values]
+    eight = Image.merge("RGB" if len(bands) == 3 else "L", bands)
     if isinstance(transparent, tuple):
-        picture.info["transparency"] = tuple(value >> 8 for value in transparent)
-        picture = picture.convert("RGBA")
-    bands = picture.split()
-    needed = 8 + max(int(np.asarray(band).max()).bit_length() for band in bands[:3])
-    missing = DEEP - (bits or needed)
-    brighter = [band.point([min(255, value << missing) for value in range(256)]) for band in bands[:3]]
-    return Image.merge(picture.mode, [*brighter, *bands[3:]]), needed
+        clear = np.logical_and.reduce([band == value for band, value in zip(values, transparent, strict=True)])
+        eight.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
+    elif "A" in picture.getbands():
+        eight.putalpha(picture.getchannel("A"))
+    return eight, needed
 
 
 def _opaque(picture: Image.Image, background: Background) -> tuple[Image.Image, bool]:
