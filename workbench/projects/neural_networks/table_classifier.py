@@ -44,9 +44,9 @@ class TableClassifier(TorchProject):
         decimal: Literal["auto", "point", "comma"] = "auto"
         """Decimal sign, for columns that can be read in two ways: 1,234. The others show theirs."""
         missing: list[str] = []
-        """Words for a missing field, in any column. None: an empty field, and in columns of numbers also NA, N/A, NaN, null, none and ?."""
+        """Words for a missing field, in any column. An empty field is one; among numbers NA, NaN, null, none, ? and pandas' others are, too."""
         spellings: Literal["ask", "together", "apart"] = "ask"
-        """What classes and words are that differ only in case or blanks, as Setosa and setosa: one, or different ones."""
+        """What words are that differ only in case, blanks, - and _, or how a number is written, as Setosa and setosa: one, or several."""
         hidden: list[Annotated[int, Field(ge=1)]] = [32, 16]
         """Hidden units of each layer; none: logistic regression. More fit the training data better, and may overfit."""
         dropout: float = Field(0.2, ge=0, lt=1)
