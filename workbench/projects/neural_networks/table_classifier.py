@@ -44,7 +44,7 @@ class TableClassifier(TorchProject):
         decimal: Literal["auto", "point", "comma"] = "auto"
         """Decimal sign, for columns that can be read in two ways: 1,234. The others show theirs."""
         missing: list[str] = []
-        """Words for a missing field, in any column. An empty field is one; among numbers NA, NaN, null, none, ? and pandas' others are, too."""
+        """Words for a missing field, in any column. An empty field is one; among numbers NA, null, ? and what pandas writes are, too."""
         spellings: Literal["ask", "together", "apart"] = "ask"
         """What words are that differ only in case, blanks, - and _, or how a number is written, as Setosa and setosa: one, or several."""
         hidden: list[Annotated[int, Field(ge=1)]] = [32, 16]
