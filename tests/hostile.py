@@ -76,6 +76,12 @@ class Payloads:
         return os.fsdecode(self(word).replace("\0", "").replace("/", "∕").encode("utf-8", "replace"))
 
 
+def _yaml(value: object) -> str:
+    """As JSON, but characters beyond 16 bits are written as YAML has them: it knows no pairs of surrogates."""
+    pairs = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}")
+    return pairs.sub(lambda pair: f"\\U{ord(json.loads(chr(34) + pair[0] + chr(34))):08x}", json.dumps(value))
+
+
 def hostile_recipe(payloads: Payloads) -> Path:
     """A recipe of a person's own, with a hostile name and hostile texts."""
     folder = paths.home() / "recipes"
@@ -88,10 +94,8 @@ def hostile_recipe(payloads: Payloads) -> Path:
         "watch": [payloads("watch").encode("utf-8", "replace").decode()],
     }
     path = folder / f"{payloads.name('file')}.yaml"
-    path.write_text(json.dumps(recipe))
-    (folder / f"{payloads.name('broken')}.yaml").write_text(
-        json.dumps({"title": 3, payloads("key").encode("utf-8", "replace").decode(): 1})
-    )
+    path.write_text(_yaml(recipe))
+    (folder / f"{payloads.name('broken')}.yaml").write_text(_yaml({"title": [3], payloads("key").encode("utf-8", "replace").decode(): 1}))
     return path
 
 
