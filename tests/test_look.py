@@ -126,7 +126,7 @@ def test_a_preview_says_of_a_folder_what_a_run_will_do_with_it(tmp_path: Path) -
         folder.read(root, 32)
     code, lines = looked(str(root))
     (found,) = [line for line in lines if line.get("tag") == "data/found"]
-    assert code == 0 and found["rows"] == told.rows and len(told.rows) == 5
+    assert code == 0 and found["rows"] == told.rows and len(told.rows) >= 5
     assert [line["rows"] for line in lines if line.get("tag") == "sizes"] == [[["train", 20, 2], ["valid", 10, 2]]]
 
 
