@@ -61,7 +61,7 @@ def test_a_note_and_an_export_at_once_with_a_delete(tmp_path: Path) -> None:
     ]
     said = [program.communicate(timeout=100)[1] for program in programs]
     assert not any("Traceback" in text for text in said), said
-    assert not out.exists() or out.read_text().endswith("</html>\n")
+    assert not out.exists() or out.read_text().endswith("</html>")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     if left := list_runs():
         assert notes.read(left[0]).note in ("mine", "a note")
