@@ -46,7 +46,7 @@ def spoil(file: Path, old: str, new: str) -> None:
     ("file", "old", "new", "named"),
     [
         ("README.md", "checkpoint.py ", "chekpoint.py ", "tree of files"),
-        ("README.md", "| test accuracy 0.9889 |", "| test accuracy 0.9989 |", "table of results"),
+        ("README.md", "test loss 0.0614", "test loss 0.0714", "table of results"),
         ("data/results.json", '"test/accuracy":0.98', '"test/accuracy":0.97', "table of results"),
         ("schemas.json", '"sha256": "', '"sha256": "0', "schemas.json"),
     ],
