@@ -1,15 +1,14 @@
 """Each recipe that bends the core is killed twice and resumed, and is then, bit by bit, the run that was never killed."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from killing import Victim, Whole
 
 from workbench.launch import start
-from workbench.runs.run import list_runs
-from workbench.runs.state import state_of
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 SETTINGS = {
     "digits-mlp": ["train.epochs=40", "train.log_every=20", "train.checkpoint_every=90"],
@@ -36,15 +35,6 @@ SETTINGS = {
         "config.report_every=10",
     ],
 }
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    """End whatever a failed test left running."""
-    yield
-    for run in list_runs():
-        if state_of(run).alive:
-            start.kill(run)
 
 
 @pytest.mark.parametrize("recipe", SETTINGS)

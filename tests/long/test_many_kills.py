@@ -3,7 +3,6 @@
 import random
 import statistics
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,21 +10,12 @@ from killing import Victim, Whole
 from lines import write
 
 from workbench.launch import start
-from workbench.runs.run import list_runs
-from workbench.runs.state import state_of
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 MOMENTS = ("any", "any", "any", "start-up", "saving", "saving", "evaluating", "evaluating")
 LINE = "{steps: 1200, batch_size: 10, log_every: 7, checkpoint_every: 30, evaluate_every: 50, keep_best: valid/loss}"
 DIGITS = ["train.epochs=100", "train.log_every=20", "train.checkpoint_every=150", "compute.threads=1", "compute.device=cpu"]
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    """End whatever a failed test left running."""
-    yield
-    for run in list_runs():
-        if state_of(run).alive:
-            start.kill(run)
 
 
 @pytest.mark.parametrize(("recipe", "kills"), [("line", 80), ("digits-mlp", 20)])
