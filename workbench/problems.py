@@ -76,4 +76,5 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def first_fault(error: Any) -> str:
     """The first thing that pydantic's ValidationError names, with its place: "learning_rate: Input should be greater than 0"."""
     fault = error.errors()[0]
-    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+    # What a validator of ours says needs no word before it.
+    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}"

@@ -40,6 +40,11 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
         """The file's name without its ending: what `dlwb run` takes."""
         return self.path.stem
 
+    @property
+    def trains(self) -> bool:
+        """Whether it can be trained; else it is only explored. Unknown while the project is not described: then as if it could."""
+        return self.schema is None or self.schema.trains
+
 
 class RecipeProblem(Problem):
     """Everything that is wrong with a recipe: `problems` has a line for each."""
@@ -94,6 +99,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
         checked["config"], more = schema_check.complete(data.get("config", {}), schema.config, owner, own)
         faults += [Fault(("config", *where), text) for where, text, _ in more]
         faults += _missing(checked["config"], schema, path.parent)
+        faults += _explored(data, schema, owner, spellings)
     faults = [_under_its_section(fault, data, schema) for fault in faults]
     bars = data.get("bar")
     for index, bar in enumerate(bars if isinstance(bars, list) else []):
@@ -106,6 +112,16 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
     if ("config", "data") in typed:  # its figures are those of its own data
         recipe = msgspec.structs.replace(recipe, bar=[], reference=[])
     return Loaded(recipe=recipe, path=path, project_file=file, schema=schema, overrides=tuple(overrides), unchecked=unchecked)
+
+
+def _explored(data: dict[str, Any], schema: ProjectSchema, owner: str, spellings: dict[Key, str]) -> list[Fault]:
+    """What is wrong with the request that exploring begins with; and a training that the project does not have."""
+    own = {where[1:]: word for where, word in spellings.items() if where[0] == "explore"}
+    request = data.get("explore", {})
+    faults = schema_check.complete(request, schema.request, owner, own)[1] if isinstance(request, dict) else []
+    if not schema.trains and "train" in data:
+        faults.append(Fault(("train",), f"{owner} is only explored, so there is nothing to train: leave the section out"))
+    return [Fault(("explore", *fault.where), fault.text) if fault.where != ("train",) else fault for fault in faults]
 
 
 def _missing(config: dict[str, Any], schema: ProjectSchema, folder: Path) -> list[Fault]:

@@ -24,6 +24,8 @@ class ProjectSchema(msgspec.Struct, frozen=True, kw_only=True):
     request: dict[str, Any] = {}
     """JSON schema of a request to its `sample`."""
     devices: tuple[str, ...] = ("cpu",)
+    trains: bool = True
+    """Whether it has a training step; a project without one is only explored."""
     takes: str = ""
     """The input that "try it" asks for: picture, text, row."""
     datasets: tuple[tuple[str, dict[str, str]], ...] = ()

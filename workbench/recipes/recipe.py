@@ -119,6 +119,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     project: Annotated[str, Meta(min_length=1, description="a shipped project's name, or ./your_own.py")]
     config: dict[str, Any] = {}
     train: Train = Train()
+    explore: dict[str, Any] = {}
+    """Values of the request with which exploring begins; what is not named has the project's default."""
     compute: Compute = Compute()
     seed: Count = 1
     watch: list[str | Note] = []

@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.problems import Problem
 from workbench.training.find_project import find_project
-from workbench.training.project import Settings
+from workbench.training.project import Project, Settings
 
 
 def describe(name: str) -> int:
@@ -23,6 +23,7 @@ def describe(name: str) -> int:
         "config": _schema(kind.Config),
         "request": _schema(kind.Request),
         "devices": kind.devices,
+        "trains": kind.train_step is not Project.train_step,
         "takes": kind.takes,
         "datasets": [(entry, {}) if isinstance(entry, str) else entry for entry in kind.datasets],
         "about": about,

@@ -4,12 +4,14 @@ The loop (`workbench.training.loop`) calls, in this order: build_data, build_mod
 train_step; on its cadences evaluate and sample; predict when somebody tries the model.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
 
 from workbench.events import Event
 from workbench.problems import Problem
@@ -17,7 +19,7 @@ from workbench.recipes.recipe import Compute, Train
 from workbench.training.batches import Batches
 from workbench.training.resumable import Resumable
 
-__all__ = ["Batches", "Field", "Own", "OwnUnlabelled", "Project", "Request", "Settings", "live", "only"]
+__all__ = ["Batches", "Field", "Matrix", "Own", "OwnUnlabelled", "Project", "Request", "Settings", "live", "only"]
 
 Own = Annotated[str, Field(pattern=r"^(\.{1,2}|~)?/", json_schema_extra={"own": True})]
 """A Config field's path to a file or folder of a person's own (`Literal["mnist"] | Own`): `./…` starts at the recipe's folder, and the
@@ -38,7 +40,41 @@ class Settings(BaseModel):
 
 
 class Request(Settings):
-    """What a person asks of `sample`: a project adds its prompt, temperature, drawn digit."""
+    """What a person asks of `sample`: a project adds its prompt, temperature, drawn digit.
+
+    A screen makes a form of its fields: a number between `ge` and `le` gets a slider (`"step"` in `json_schema_extra` is what a key
+    changes it by), a Literal choices, a Matrix cells to edit, a text with `"picture": True` a pad to draw on (the request then has the
+    PNG in base64).
+    """
+
+
+@dataclasses.dataclass(frozen=True)
+class Matrix:
+    """A field that is a small matrix, edited cell by cell: `kernel: Annotated[list[list[float]], Matrix((2, 7), (2, 7))] = …`.
+
+    Rows and columns: a count, or the least and the most; every number lies between `low` and `high`, and moves by `step` at a key.
+    """
+
+    rows: int | tuple[int, int]
+    columns: int | tuple[int, int]
+    low: float = -1000
+    high: float = 1000
+    step: float = 1
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        (fewest, most), (narrowest, widest) = (size if isinstance(size, tuple) else (size, size) for size in (self.rows, self.columns))
+        number = {"type": "number", "minimum": self.low, "maximum": self.high, "step": self.step}
+        row = {"type": "array", "minItems": narrowest, "maxItems": widest, "items": number}
+        return {"type": "array", "minItems": fewest, "maxItems": most, "items": row}
+
+    def _checked(self, rows: list[list[float]]) -> list[list[float]]:
+        widths = sorted({len(row) for row in rows})
+        if len(widths) > 1:
+            raise ValueError(f"all rows must have equally many numbers, not {widths[0]} and {widths[-1]}")
+        return rows
 
 
 def live(default: Any, *, when: Conditions | None = None, **rules: Any) -> Any:
@@ -118,7 +154,11 @@ class Project(Resumable):
         return iter(())
 
     def sample(self, request: Any) -> Iterator[Event]:
-        """Yield what can be shown: texts, pictures, neighbours; `request` carries what a person typed."""
+        """Yield what can be shown: texts, pictures, neighbours; `request` carries what a person typed.
+
+        The loop asks it on its cadence with the default Request; a person asks it live, where each change of a field asks again: so yield
+        first what is quick. A Problem names what a request cannot be; the panels before it stay. A project without `train_step` is only
+        explored: its recipe has no `train:`."""
         return iter(())
 
     def summary(self) -> Iterator[Event]:
