@@ -11,6 +11,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from workbench.problems import Problem, one_line
+from workbench.runs.run import Run
 from workbench.tui import keys
 from workbench.tui.charts.halfcell import Picture
 from workbench.tui.keys import Key
@@ -47,8 +48,8 @@ class TryPictureScreen(TryScreen):
     BINDINGS = keys.bindings(KEYS)
     HINT = "Draw with the mouse (the right button erases), or with a pen: arrows move it, space puts it down. Or o opens a picture file."
 
-    def __init__(self, feed: Any) -> None:
-        super().__init__(feed)
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
         self._picture = b""
         """The content of the picture file that is shown in place of the drawing."""
         self._timer: Timer | None = None
