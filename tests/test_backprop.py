@@ -27,7 +27,7 @@ def test_the_course_s_example_to_six_digits() -> None:
     assert backward["step W"] == pytest.approx(0.0301535, rel=2e-6)
     assert backward["step w1"] == pytest.approx(0.000152275, abs=5e-10)
     assert backward["step w2"] == pytest.approx(0.000456825, abs=5e-10)
-    assert list(events) == ["forward", "backward", "weights", "error/over steps", "error/now"]
+    assert list(events) == ["forward", "backward", "finite differences", "weights", "error/over steps", "error/now"]
 
 
 def test_the_first_step_moves_the_weights_and_lowers_the_error() -> None:
@@ -59,7 +59,7 @@ def test_the_hidden_error_term_uses_the_weight_from_before_the_step() -> None:
 @pytest.mark.parametrize("steps", [0, 50])
 def test_every_term_equals_its_finite_difference(activation: str, error: str, steps: int) -> None:
     backward = asked(NAME, activation=activation, error=error, steps=steps, **WIDE)
-    values, differences = column(backward, "backward"), column(backward, "backward", "by differences")
+    values, differences = column(backward, "backward"), column(backward, "finite differences", "differences")
     assert len(values) == 1 + 2 + 2 + 6
     assert list(values.values()) == pytest.approx(list(differences.values()), rel=2e-5, abs=1e-9)
 
@@ -83,7 +83,7 @@ def test_back_propagation_makes_no_forward_pass(monkeypatch: pytest.MonkeyPatch)
     assert terms.output == pytest.approx(checks.output, rel=1e-8) != pytest.approx(rough.output, rel=1e-3)
     shown = asked(NAME, **WIDE)
     assert column(shown, "backward")["δ output"] == pytest.approx(terms.output, rel=1e-5)
-    assert column(shown, "backward", "by differences")["δ output"] == pytest.approx(rough.output, rel=1e-5)
+    assert column(shown, "finite differences", "differences")["δ output"] == pytest.approx(rough.output, rel=1e-5)
 
 
 def test_zero_weights_above_pass_no_error_down() -> None:

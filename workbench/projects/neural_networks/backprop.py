@@ -69,7 +69,11 @@ class BackpropByHand(Project):
         history = descent(start, x, request, STEPS + 1)
         weights, (now, terms) = history[request.steps]
         yield Table(tag="forward", columns=["term", "formula", "value"], rows=forward_rows(now, request))
-        yield Table(tag="backward", columns=["term", "formula", "value", "by differences"], rows=backward_rows(weights, x, terms, request))
+        rows = backward_rows(terms, request)
+        yield Table(tag="backward", columns=["term", "formula", "value"], rows=rows)
+        checks = backward_rows(differences(weights, x, request), request)
+        rows = [[term, value, check[-1]] for (term, _, value), check in zip(rows, checks, strict=True)]
+        yield Table(tag="finite differences", columns=["term", "backward", "differences"], rows=rows)
         after = history[request.steps + 1][0]
         names, columns = weight_names(*start[0].shape), ["at start", "before", "after"]
         shown = np.column_stack([flat(moment) for moment in (start, weights, after)])
@@ -193,18 +197,16 @@ def forward_rows(now: Pass, request: Any) -> Rows:
     return [*rows, ["o", "sum of W a", *digits(now.output_sum)], ["ŷ", "σ(o)", *digits(now.output)], ["E", error, *digits(now.error)]]
 
 
-def backward_rows(weights: Pair, x: np.ndarray, terms: Terms, request: Any) -> Rows:
-    """Every number of the backward pass with its formula, and the finite difference that it should equal."""
-    check = differences(weights, x, request)
+def backward_rows(terms: Terms, request: Any) -> Rows:
+    """Every number of the backward pass with its formula."""
     marks = unit_marks(len(terms.hidden))
     derivative = {"sigmoid": "a(1−a)", "tanh": "(1−a²)", "relu": "[h > 0]", "linear": "1"}[request.activation]
     output = "(y−ŷ) ŷ(1−ŷ)" if request.error == "squared" else "y − ŷ"
-    rows: Rows = [["δ output", output, *digits(terms.output, check.output)]]
-    rows += [[f"δ hidden{mark}", f"W δ {derivative}", *digits(a, b)] for mark, a, b in zip(marks, terms.hidden, check.hidden, strict=True)]
-    rows += [[f"step W{mark}", "rate δ a", *digits(a, b)] for mark, a, b in zip(marks, terms.step2, check.step2, strict=True)]
+    rows: Rows = [["δ output", output, *digits(terms.output)]]
+    rows += [[f"δ hidden{mark}", f"W δ {derivative}", *digits(term)] for mark, term in zip(marks, terms.hidden, strict=True)]
+    rows += [[f"step W{mark}", "rate δ a", *digits(step)] for mark, step in zip(marks, terms.step2, strict=True)]
     names = weight_names(*terms.step1.shape)
-    steps = zip(names, terms.step1.ravel(), check.step1.ravel(), strict=False)
-    return [*rows, *([f"step {name}", "rate δ x", *digits(a, b)] for name, a, b in steps)]
+    return [*rows, *([f"step {name}", "rate δ x", *digits(step)] for name, step in zip(names, terms.step1.ravel(), strict=False))]
 
 
 def unit_marks(number: int) -> list[str]:
