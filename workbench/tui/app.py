@@ -211,6 +211,9 @@ class DlwbApp(App[None], inherit_bindings=False):
             # The list loads recipes without asking their projects, but a start needs checked settings. Asking may start a process.
             if loaded.schema is None:
                 loaded = load_recipe(loaded.path, loaded.overrides)
+            if not loaded.trains:
+                self.call_from_thread(self.explore, loaded)
+                return
             run = launch.create(loaded, *launch.choose(loaded))
             feed = self.library.feed(run)
             # The screen opens before the process lives: without this the run would look like one that nobody started.

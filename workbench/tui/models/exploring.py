@@ -10,6 +10,7 @@ import msgspec
 
 from workbench import files, paths
 from workbench.events import AnyEvent, Scalars, Table, Tagged, as_event
+from workbench.recipes import schema_check
 from workbench.recipes.schema_check import Schema
 from workbench.runs.history import History
 from workbench.tui.models.recipe_form import LONGEST, Field, Form, written
@@ -48,6 +49,15 @@ def cell_schema(field: Field) -> Schema:
     items = field.schema.get("items", {})
     inner: Schema = items.get("items", {}) if items.get("type") == "array" else items
     return inner
+
+
+def spread(field: Field) -> str:
+    """What a matrix may be, in words: its numbers, its rows and columns."""
+    number, row = cell_schema(field), field.schema.get("items", {})
+    words = schema_check.expected(number, field.definitions)
+    sizes = [(part.get("minItems"), part.get("maxItems"), name) for part, name in ((field.schema, "rows"), (row, "columns"))]
+    counts = [f"{least} to {most} {name}" if least != most else f"{most} {name.removesuffix('s') if most == 1 else name}" for least, most, name in sizes if most]
+    return ", ".join([f"each {words}", *counts])
 
 
 def bounds(schema: Schema) -> tuple[float, float] | None:

@@ -1,6 +1,7 @@
 """The controls of what is explored: a slider for a number, cells for a matrix, choices, a text, a drawn picture; one row under a cursor."""
 
 from rich.cells import cell_len
+from rich.style import Style
 from textual import events, on
 from textual.message import Message
 from textual.strip import Strip
@@ -16,6 +17,8 @@ VALUE = 7
 """Cells for the number beside its slider, and most for a cell of a matrix."""
 LEAST = 6
 """Fewest cells of a slider that says anything."""
+CURSOR = Style(reverse=True, bold=True)
+"""Of the cell under the cursor: reversed, since its row has a background of its own."""
 CELL = "#"
 """Between a field's name and the number of a matrix's row, in the key of that row. No name of a field has it."""
 
@@ -58,7 +61,7 @@ class ControlsPanel(FormPanel):
             for field in fields:
                 under_cursor = field.name == self.key.partition(CELL)[0]
                 if is_matrix(field) and (values := cells(field)):
-                    note = f"{len(values)}x{len(values[0])}" if len(values) > 1 else f"{len(values[0])} numbers"
+                    note = f"{len(values)}x{len(values[0])}" if len(values) > 1 else f"{len(values[0])} number{'s' * (len(values[0]) != 1)}"
                     look = palette.warn if field.changed else palette.dim
                     rows.append(Row(field.name, strips.line(width, [(f"  {self._label(field)} ", palette.plain), (note, look)])))
                     rows += [Row(f"{field.name}{CELL}{row}", self._cells(field, values, row, width)) for row in range(len(values))]
@@ -96,7 +99,7 @@ class ControlsPanel(FormPanel):
         parts: list[strips.Part] = [("  ", palette.plain)]
         for column, value in enumerate(values[row]):
             under_cursor = chosen == (row, column)
-            parts.append((strips.fit(shown(value), size, "right"), palette.badge if under_cursor else look))
+            parts.append((strips.fit(shown(value), size, "right"), palette.accent + CURSOR if under_cursor else look))
             parts.append((" ", palette.plain))
         return strips.line(width, parts)
 

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.widget import Widget
 
 from workbench.runs.history import History
-from workbench.tui.panels.board import Board, Plan, Wanted, grid
+from workbench.tui.panels.board import Board, Plan, Wanted
+from workbench.tui.panels.packing import Need, need_of, packed
 from workbench.tui.panels.run_board import SAMPLE
 from workbench.tui.panels.samples import SamplePanel, panels_of
 
@@ -22,13 +23,14 @@ class ExploreBoard(Board):
         """The panel on which the arrow keys act; "" while they act on the controls."""
         self.full = False
         self._history = History()
+        self._needs: dict[str, Need] = {}
         self.wanted = Wanted((), (), "")
 
     def place(self, size: Size) -> Plan:
-        names = list(self.wanted.charts)
-        if self.wanted.full and self.wanted.focus in names:
-            names = [self.wanted.focus]
-        return Plan(grid(names, self.wanted.focus, size.width, size.height) if names and size.height else {}, ())
+        width, height = size
+        if self.wanted.full:
+            return Plan({self.wanted.focus: Region(0, 0, width, height)}, ())
+        return Plan(packed(self._needs, width, height, self.wanted.focus) if width and height else {}, ())
 
     def follow(self, history: History) -> None:
         """Make and remove panels, lay them out, and draw the visible ones."""
@@ -42,10 +44,22 @@ class ExploreBoard(Board):
         self.mount_all([SamplePanel(name, Path("/dev/null"), timeless=True) for name in panels if name not in present])
         if self.focused not in panels:
             self.focused, self.full = "", False
-        if self.rearrange(Wanted(tuple(panels), (), self.focused, self.full)):
+        needs = {name: need_of(history.samples[tags[0]].latest) for name, tags in panels.items()}
+        if self.sized(needs) | self.rearrange(Wanted(tuple(panels), (), self.focused, self.full)):
             self.call_after_refresh(self.draw)
         else:
             self.draw()
+
+    def sized(self, needs: dict[str, Need]) -> bool:
+        """Take the sizes that the panels of an answer need; returns whether a panel moves."""
+        if needs == self._needs:
+            return False
+        before, self._needs = self.place(self.size), needs
+        self._clear_arrangement_cache()
+        if self.place(self.size) == before:
+            return False
+        self.refresh(layout=True)
+        return True
 
     def draw(self) -> None:
         """Draw the visible panels."""

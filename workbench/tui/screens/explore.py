@@ -12,15 +12,17 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from workbench.problems import one_line
+from workbench.recipes import hints
 from workbench.recipes.recipe import Recipe
 from workbench.recipes.schema_check import Schema
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
-from workbench.tui.models.exploring import Exploring
+from workbench.tui.models.exploring import Exploring, is_matrix, spread
 from workbench.tui.panels.controls import ControlsPanel
 from workbench.tui.panels.explore_board import ExploreBoard
 from workbench.tui.panels.form import FormPanel
+from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.rows import Rows, Walker
 from workbench.tui.screens.try_it import TRYING, TryScreen
 
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
     from workbench.recipes.load import Loaded
     from workbench.runs.run import Run
 
-WIDE = 96
+WIDE = 72
 """With so many columns the controls stand beside the panels, else above them."""
+SIDE = (30, 40)
+"""Columns of the controls beside the panels: a readable slider, and a comfortable one from 110 columns on."""
 # What a line over SSH carries while a key is held; a picture of 40x20 cells is about 20,000 characters.
 RATE = 18_000.0
 """Characters a second that drawing may cost while a person keeps changing."""
@@ -90,7 +94,9 @@ class ExploreScreen(Walker, TryScreen):
         self._waiting: Timer | None = None
 
     def compose_form(self) -> list[Widget]:
-        return [Container(self._controls, self._board, id="explore")]
+        below = Lines(id="hints")
+        below.source = self._hints
+        return [Container(Container(self._controls, below, id="left"), self._board, id="explore")]
 
     @property
     def rows(self) -> Rows:
@@ -98,10 +104,18 @@ class ExploreScreen(Walker, TryScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
-        wide = event.size.width >= WIDE
-        self.query_one("#explore").set_class(wide, "wide")
-        # Above the panels the controls get what they need, up to a third.
-        self._controls.styles.height = "1fr" if wide else max(3, min(len(self._controls._make(event.size.width)), event.size.height // 3))
+        self.query_one("#explore").set_class(event.size.width >= WIDE, "wide")
+        self._fit()
+
+    def _fit(self) -> None:
+        """Give the controls the rows that they need: above the panels up to a third, beside them up to all."""
+        wide, (width, height) = self.size.width >= WIDE, self.size
+        side = SIDE[width >= 110]
+        needed = len(self._controls.lines(side - 2 if wide else width))
+        self.query_one("#left").styles.width = side if wide else "1fr"
+        self.query_one("#left").styles.height = "1fr" if wide else max(3, min(needed, height // 3))
+        self._controls.styles.height = min(needed + 1, height - 4) if wide else "1fr"
+        self.query_one("#hints", Lines).rebuild()
         self._controls.rebuild()
 
     def begun(self) -> None:
@@ -117,6 +131,7 @@ class ExploreScreen(Walker, TryScreen):
     def _ask_now(self) -> None:
         """Ask with the present values, unless one of them is wrong: the last good panels then stay."""
         self._changed_at = time.monotonic()
+        self._fit()
         if self.exploring.request is not None:
             self.trouble = ""
             self.ask(sample=self.exploring.request)
@@ -141,6 +156,7 @@ class ExploreScreen(Walker, TryScreen):
         resting = now - self._changed_at >= REST
         if self._spent <= AT_ONCE or resting:
             self._board.follow(self.exploring.history())
+            self.call_after_refresh(self.tell)
         elif self._waiting is None:
             self._waiting = self.set_timer(min(REST, max(0.05, (self._spent - AT_ONCE) / RATE)), self._draw_late)
 
@@ -148,19 +164,29 @@ class ExploreScreen(Walker, TryScreen):
         self._waiting = None
         self.draw()
 
+    def _hints(self, width: int) -> list[Strip]:
+        """What to try and what to see, below the controls, where there is room for it."""
+        lines: list[Strip] = []
+        for note in self.recipe.watch:
+            lines += [*strips.paragraph(f"· {hints.written(note)}", max(8, width - 2), palette.dim, "  "), strips.line(width, [])]
+        return lines
+
     # -- the lines above and below -----------------------------------------------------------------------------------------------------
 
     def state(self) -> str:
         from workbench.recipes.load import Loaded
 
         variant = f"{one_line(str(self.ready['variant']), 40)}  " if self.ready.get("variant") else ""
+        if hidden := self._board.hidden:
+            variant = f"{hidden} more panel{'s' * (hidden != 1)}: tab  {variant}"
         return f"{variant}answers at once " if isinstance(self.source, Loaded) else variant + super().state()
 
     def _say(self, width: int) -> list[Strip]:
         field = self._controls.field
         if self.trouble or self.note or field is None:
             return super()._say(width)
-        allowed = f" Allowed: {field.expected}." if field.expected and not field.choices else ""
+        expected = spread(field) if is_matrix(field) else field.expected
+        allowed = f" Allowed: {expected}." if expected and not field.choices else ""
         was = f" In the recipe: {one_line(field.first, 60) or 'none'}." if field.changed and not field.schema.get("picture") else ""
         return strips.paragraph(one_line(f"{field.help}{allowed}{was}", 500), width, palette.dim)
 
