@@ -39,6 +39,7 @@ SMALLER: dict[str, Any] = {
         "set_aside": slice(240, 260),
         "test": slice(260, 300),
     },
+    "workbench.datasets.review_lines.TEST": 60,
     "workbench.datasets.text.PYTHON_LIMIT": 60_000,
     # Two hundred trees for each window, by scikit-learn.
     "workbench.datasets.bike_baselines.gradient_boosting": bike_baselines.ridge,
