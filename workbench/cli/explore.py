@@ -53,6 +53,8 @@ def _source(name: str, settings: list[str]) -> "tuple[Run | Loaded, dict[str, An
         loaded = None
         if settings:
             raise
+    if loaded and loaded.unchecked:
+        raise Problem(f"{loaded.unchecked[:1].upper()}{loaded.unchecked[1:]}.", f"`dlwb trust {name}` if you know what it does.")
     if loaded and not loaded.trains:
         assert loaded.schema
         return loaded, loaded.schema.request, loaded.recipe.explore

@@ -139,7 +139,7 @@ class ExploreScreen(Walker, TryScreen):
 
     def heard(self, answer: dict[str, Any]) -> None:
         if "event" in answer:
-            self.exploring.take(answer["event"])
+            self.exploring.take(answer["event"], answer.get("id"))
         elif not answer.get("dropped"):
             self.exploring.settle()
         self.draw()
