@@ -33,7 +33,13 @@ class DescentLandscape(Project):
 
     def sample(self, request: Any) -> Iterator[Event]:
         """The curve with the path on it, the path over the steps, where other settings end, random restarts and the velocity."""
-        path = descent(np.array([request.start]), request.rate, request.momentum, request.steps)[:, 0]
+        # One loop for all of them, as its 500 turns cost more than what is computed in them.
+        rates, momenta = np.repeat(RATES, len(MOMENTA)), np.tile(MOMENTA, len(RATES))
+        starts = np.concatenate([np.full(1 + len(rates), request.start), np.linspace(LOW, HIGH, STARTS)])
+        rates = np.concatenate([[request.rate], rates, np.full(STARTS, request.rate)])
+        momenta = np.concatenate([[request.momentum], momenta, np.full(STARTS, request.momentum)])
+        paths = descent(starts, rates, momenta, request.steps)
+        path, table, random = paths[:, 0], paths[-1, 1:-STARTS], paths[-1, -STARTS:]
         seen = path[np.abs(path) <= 3]
         end = float(path[-1])
         sides = max(2.2, float(np.abs(seen).max(initial=0)))
@@ -47,7 +53,7 @@ class DescentLandscape(Project):
             y=[*height(shown).tolist(), *height(seen[-1:]).tolist()],
             labels=["path"] * len(shown) + ["end"] * len(seen[-1:]),
         )
-        yield Curve(tag="path/x", x=list(range(len(seen))), y=seen.tolist(), labels=("steps", "x"))
+        yield Curve(tag="path/x", x=np.flatnonzero(np.abs(path) <= 3).tolist(), y=seen.tolist(), labels=("steps", "x"))
         minima = stationary()
         rows: list[list[str | float]] = [["start", request.start, float(height(np.array(request.start)))]]
         rows.append([f"after {request.steps} steps", end, float(height(np.array(end)))] if abs(end) <= FAR else ["diverged", "–", "–"])
@@ -56,14 +62,12 @@ class DescentLandscape(Project):
             for name, place in zip(("global minimum", "top", "local minimum"), minima, strict=True)
         ]
         yield Table(tag="places", columns=["place", "x", "f"], rows=rows)
-        rates, momenta = np.repeat(RATES, len(MOMENTA)), np.tile(MOMENTA, len(RATES))
-        ends = descent(np.full(len(rates), request.start), rates, momenta, request.steps)[-1]
         # Not a number where it diverged: a panel shows it as a gap.
-        ends = np.where(np.abs(ends) <= FAR, ends, np.nan).reshape(len(RATES), len(MOMENTA))
+        ends = np.where(np.abs(table) <= FAR, table, np.nan).reshape(len(RATES), len(MOMENTA))
         yield Matrix(
             tag="where it ends", values=ends.tolist(), rows=[f"rate {rate}" for rate in RATES], columns=[f"β {beta}" for beta in MOMENTA]
         )
-        share = global_share(request.rate, request.momentum, request.steps)
+        share = float(np.mean((random < stationary()[1]) & (np.abs(random) <= FAR)))
         rows = [[str(starts), 1 - (1 - share) ** starts] for starts in (1, 2, 3, 5, 10)]
         yield Table(tag="random starts", columns=["starts", "finds the global minimum"], rows=rows)
         velocity, rows = 0.0, []
@@ -81,7 +85,8 @@ def height(x: np.ndarray) -> np.ndarray:
 
 def gradient(x: np.ndarray) -> np.ndarray:
     """f'(x) = 4x³ − 6x + 1."""
-    return np.asarray(4 * x**3 - 6 * x + 1)
+    # Without a power: it takes most of the time of 500 steps from 801 starts.
+    return np.asarray((4 * x * x - 6) * x + 1)
 
 
 def stationary() -> np.ndarray:
@@ -97,12 +102,6 @@ def descent(starts: np.ndarray, rate: Any, momentum: Any, steps: int) -> np.ndar
     for step in range(1, steps + 1):
         velocity = momentum * velocity + gradient(x)
         # What diverges stays where it passed the limit: its cube would overflow soon after.
-        x = np.where(np.abs(x) <= FAR, x - rate * velocity, x)
+        x = np.where(abs(x) <= FAR, x - rate * velocity, x)
         path[step] = x
     return path
-
-
-def global_share(rate: float, momentum: float, steps: int) -> float:
-    """The share of uniform starts that end on the global minimum's side of the top."""
-    ends = descent(np.linspace(LOW, HIGH, STARTS), rate, momentum, steps)[-1]
-    return float(np.mean((ends < stationary()[1]) & (np.abs(ends) <= FAR)))
