@@ -53,7 +53,7 @@ class DescentLandscape(Project):
             y=[*height(shown).tolist(), *height(seen[-1:]).tolist()],
             labels=["path"] * len(shown) + ["end"] * len(seen[-1:]),
         )
-        yield Curve(tag="path/x", x=np.flatnonzero(np.abs(path) <= 3).tolist(), y=seen.tolist(), labels=("steps", "x"))
+        yield Curve(tag="path/x", x=np.flatnonzero(np.abs(path) <= 3).astype(float).tolist(), y=seen.tolist(), labels=("steps", "x"))
         minima = stationary()
         rows: list[list[str | float]] = [["start", request.start, float(height(np.array(request.start)))]]
         rows.append([f"after {request.steps} steps", end, float(height(np.array(end)))] if abs(end) <= FAR else ["diverged", "–", "–"])
