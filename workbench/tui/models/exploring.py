@@ -56,7 +56,11 @@ def spread(field: Field) -> str:
     number, row = cell_schema(field), field.schema.get("items", {})
     words = schema_check.expected(number, field.definitions)
     sizes = [(part.get("minItems"), part.get("maxItems"), name) for part, name in ((field.schema, "rows"), (row, "columns"))]
-    counts = [f"{least} to {most} {name}" if least != most else f"{most} {name.removesuffix('s') if most == 1 else name}" for least, most, name in sizes if most]
+    counts = [
+        f"{least} to {most} {name}" if least != most else f"{most} {name.removesuffix('s') if most == 1 else name}"
+        for least, most, name in sizes
+        if most
+    ]
     return ", ".join([f"each {words}", *counts])
 
 

@@ -190,6 +190,17 @@ class ExploreScreen(Walker, TryScreen):
         was = f" In the recipe: {one_line(field.first, 60) or 'none'}." if field.changed and not field.schema.get("picture") else ""
         return strips.paragraph(one_line(f"{field.help}{allowed}{was}", 500), width, palette.dim)
 
+    @on(ControlsPanel.Drawing)
+    def _draw_picture(self, event: ControlsPanel.Drawing) -> None:
+        from workbench.tui.screens.drawing import DrawScreen
+
+        def drawn(picture: str | None) -> None:
+            if picture is not None and self.exploring.put(event.field, picture):
+                self._controls.rebuild()
+                self._ask_now()
+
+        self.app.push_screen(DrawScreen(event.field), drawn)
+
     @on(Rows.Moved)
     def _moved(self) -> None:
         self.tell()
