@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from workbench.events import Curve, Event, Matrix, Scatter, Table
-from workbench.training.project import Field, Project, Request
+from workbench.training.project import Field, Project
 from workbench.training.project import Matrix as MatrixField
 
 CLASSES = ["sick", "healthy"]
@@ -17,7 +17,7 @@ DASH = "–"
 class MetricsLesson(Project):
     """Computes accuracy, precision, recall and F from a confusion matrix, and the errors of a regression."""
 
-    class Request(Request):
+    class Request(Project.Request):
         counts: Annotated[list[list[int]], MatrixField(2, 2, 0, 1_000_000, 10)] = [[1000, 200], [800, 8000]]
         """The confusion matrix: a row for those who are sick and one for those who are healthy, a column for each prediction."""
         beta: float = Field(2.0, ge=0, le=10, json_schema_extra={"step": 0.1})

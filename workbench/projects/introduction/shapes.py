@@ -8,7 +8,7 @@ import numpy as np
 
 from workbench.events import Event, Matrix, Table, Text
 from workbench.problems import Problem
-from workbench.training.project import Field, Project, Request
+from workbench.training.project import Field, Project
 from workbench.training.project import Matrix as MatrixField
 
 Cells = Annotated[list[list[float]], MatrixField((1, 6), (1, 6), -1000, 1000, 1)]
@@ -29,7 +29,7 @@ class Refusal(Exception):
 class Shapes(Project):
     """Shows what NumPy's operations do with shapes."""
 
-    class Request(Request):
+    class Request(Project.Request):
         operation: Literal["matrix product", "add", "multiply", "transpose", "reshape", "new axis", "sum"] = "matrix product"
         """What is done: the first three take A and B, the others A alone; add and multiply go cell by cell and broadcast."""
         A: Cells = [[1, 2, 3, 4], [5, 6, 7, 8]]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.events import Curve, Event, Scatter, Table
-from workbench.training.project import Field, Project, Request
+from workbench.training.project import Field, Project
 
 NAMES = ("sigmoid", "tanh", "relu", "leaky relu")
 LEAK = 0.01
@@ -18,7 +18,7 @@ REACH = 6.0
 class Activations(Project):
     """Shows activation functions at a sum, and how their derivatives multiply over layers."""
 
-    class Request(Request):
+    class Request(Project.Request):
         activation: Literal["sigmoid", "tanh", "relu", "leaky relu"] = "sigmoid"
         """The function whose derivatives are multiplied; the tables and curves show all four."""
         sum: float = Field(0.0, ge=-REACH, le=REACH, json_schema_extra={"step": 0.25})

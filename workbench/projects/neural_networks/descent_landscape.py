@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from workbench.events import Curve, Event, Matrix, Scatter, Table
-from workbench.training.project import Field, Project, Request
+from workbench.training.project import Field, Project
 
 RATES, MOMENTA = (0.01, 0.02, 0.05), (0.0, 0.5, 0.8, 0.9, 0.95)
 """Rates and momenta whose ends are shown side by side."""
@@ -21,7 +21,7 @@ FAR = 50.0
 class DescentLandscape(Project):
     """Follows gradient descent with momentum on f(x) = x⁴ − 3x² + x."""
 
-    class Request(Request):
+    class Request(Project.Request):
         start: float = Field(2.0, ge=-2.5, le=2.5, json_schema_extra={"step": 0.1})
         """Where the descent begins; from the left of the top at 0.17 it ends in the global minimum, without momentum."""
         rate: float = Field(0.01, ge=0.001, le=0.2, json_schema_extra={"step": 0.005})

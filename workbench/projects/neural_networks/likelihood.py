@@ -7,7 +7,7 @@ import numpy as np
 
 from workbench.events import Curve, Event, Scatter, Table
 from workbench.problems import Problem
-from workbench.training.project import Field, Project, Request
+from workbench.training.project import Field, Project
 from workbench.training.project import Matrix as MatrixField
 
 AROUND = 6.0
@@ -17,7 +17,7 @@ AROUND = 6.0
 class Likelihood(Project):
     """Compares models by the likelihood of the labels, and turns scores into probabilities, a loss and its gradient."""
 
-    class Request(Request):
+    class Request(Project.Request):
         models: Annotated[list[list[float]], MatrixField(2, (1, 6), 0, 1, 0.1)] = [[0.6, 0.2, 0.1, 0.7], [0.7, 0.9, 0.8, 0.6]]
         """The probability that each of two models, a row each, gives to every point's true label; higher is more likely."""
         scores: Annotated[list[list[float]], MatrixField(1, (2, 6), -1000, 1000, 0.5)] = [[2, 1, 0]]
