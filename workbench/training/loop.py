@@ -202,7 +202,7 @@ class Loop:
                 return stepping.cut(step, "ended")
             self._looked(lambda: stepping.tables(self.project, self.window), "step")
             self.sample()
-            return f"step {step:,}"
+            return stepping.words(step, self.window)
 
         answer(self, stepping.command, show, harmless=True)
 

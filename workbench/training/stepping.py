@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.events import Event, Table
+from workbench.formatting import number
 from workbench.problems import Problem
 from workbench.training.metric_window import MetricWindow
 from workbench.training.resumable import Resumable
 
 MOST = 1_000_000
 """Steps that one command may ask for: a slip of the finger must not ask for years."""
+NAMED = 4
+"""Numbers in an answer: a line for people."""
 ROWS = 400
 """Weight arrays that a table shows: more would not fit into a line of the log."""
 
@@ -66,6 +69,10 @@ class Stepping:
             rows = [*rows[:ROWS], [f"and {len(rows) - ROWS:,} more", "", "", "", ""]]
         if rows:
             yield Table(tag="weights", columns=["weight", "shape", "norm", "change", "gradient"], rows=rows)
+
+    def words(self, step: int, window: MetricWindow) -> str:
+        """What to answer after the last step: where the run is, and the first numbers of that step."""
+        return ", ".join([f"step {step:,}", *(f"{name} {number(value)}" for name, value in list(window.last().items())[:NAMED])])
 
     def cut(self, step: int, why: str) -> str:
         """What to answer where the run did not come to all of its steps."""

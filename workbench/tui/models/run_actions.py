@@ -68,6 +68,7 @@ STOPPING = "Stopping: the run finishes its step and saves a checkpoint."
 REPLIES = {
     "pause": "The run pauses at its next step.",
     "resume": "The run goes on.",
+    # A held key would fill the corner with notices, and every panel shows that it was done.
     "step": "",
     "sample": "A sample comes after the next step.",
     "set": "The settings change at the next step.",

@@ -17,6 +17,8 @@ SLOT = 38
 SLOT_ROWS = 11
 """Rows for such a panel; with room for twice as many there are two rows of panels."""
 GAP = 2
+TEXTS = ("console", "recipe", "source", "figures")
+"""The tabs that are no samples."""
 
 
 class Wanted(NamedTuple):
@@ -24,7 +26,7 @@ class Wanted(NamedTuple):
 
     charts: Sequence[str]
     tabs: Sequence[str]
-    """The names of samples, console and recipe; `plan` adds `figures` where it has no room at the side."""
+    """The names of samples, console, recipe and source; `plan` adds `figures` where it has no room at the side."""
     focus: str
     full: bool = False
     """Whether the panel in focus fills the board."""
@@ -58,7 +60,7 @@ def plan(size: Size, wanted: Wanted) -> Plan:
         side = max(34, min(46, width // 4))
         regions["figures"] = Region(width - side, 0, side, height)
         width -= side + 1
-    samples = len([tab for tab in tabs if tab not in ("console", "recipe", "figures")])
+    samples = len([tab for tab in tabs if tab not in TEXTS])
     # Pictures and matrices deserve half; the console and the settings alone a third.
     share = 0.5 if samples else 0.34
     if height < 8:
