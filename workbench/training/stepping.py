@@ -64,7 +64,11 @@ class Stepping:
         ]
         if rows:
             yield Table(tag="numbers", columns=["number", "this step", "before", "difference"], rows=rows)
-        rows = [_row(project, name, weight, self.weights.get(name)) for name, weight in project.trained_arrays().items()]
+        arrays = project.trained_arrays()
+        # Of a project with a single network its name says nothing, and the panel is narrow.
+        owner = {name.partition(".")[0] for name in arrays}
+        cut = len(f"{owner.pop()}.") if len(owner) == 1 and all("." in name for name in arrays) else 0
+        rows = [_row(project, name[cut:], weight, self.weights.get(name)) for name, weight in arrays.items()]
         if len(rows) > ROWS:
             rows = [*rows[:ROWS], [f"and {len(rows) - ROWS:,} more", "", "", "", ""]]
         if rows:

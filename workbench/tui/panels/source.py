@@ -70,56 +70,60 @@ class SourcePanel(Lines):
 
     def follow(self, method: str) -> None:
         """Mark this method, and read the file again where it is another one now."""
-        self._read()
-        if method != self.method:
-            away = self._away
+        if not self.size:
             self.method = method
-            if not away:
-                self._settle()
+            return
+        is_new, away = self._read(), self._away
+        if method != self.method or is_new:
+            self.method = method
+            if is_new or not away:
+                self._go()
             self.rebuild()
 
     @property
     def _away(self) -> bool:
         """Whether a person has scrolled to where the marked method does not begin."""
         place = self.place
-        return place is not None and not self.top <= place.start < self.top + max(1, self.size.height)
+        return place is not None and not self.top <= place.start < self.top + self.size.height
 
-    def _settle(self) -> None:
+    def _go(self) -> None:
+        """Bring the method into view."""
         if self.place:
             # Two lines above it: the end of the method before tells that one begins here.
             self.top = max(0, self.place.start - 2)
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Read the file where it is new; returns whether it was."""
         stamp = files.stamp(self.path)
-        if stamp == self._stamp or not self.is_mounted:
-            return
-        self._stamp = stamp
+        if stamp == self._stamp:
+            return False
+        self._stamp, self._note = stamp, ""
         try:
             text = text_of(self.path)
         except OSError as error:
-            self._note = f"{self.path.name} cannot be read: {one_line(error.strerror or str(error))}."
-            self._take(Source([], {}))
-            return
-        self._note = ""
-        self._take(Source([[(line, "plain")] for line in text.split("\n")], methods(text)))
-        # Importing the lexer and colouring takes a quarter of a second, and keys must not wait so long.
-        self.run_worker(lambda: self._colour(text, stamp), thread=True, exclusive=True, exit_on_error=False)
+            self._source, self._note = Source([], {}), f"{self.path.name} cannot be read: {one_line(error.strerror or str(error))}."
+            return True
+        self._source = Source([[(line, "plain")] for line in text.split("\n")], methods(text))
 
-    def _colour(self, text: str, stamp: files.Stamp) -> None:
-        lines = coloured(text)
-        if self.is_attached:
-            self.app.call_from_thread(lambda: self._take(self._source._replace(lines=lines)) if stamp == self._stamp else None)
+        def work() -> None:
+            lines = coloured(text)
+            if self.is_attached:
+                self.app.call_from_thread(self._color, stamp, lines)
 
-    def _take(self, source: Source) -> None:
-        first = not self._source.lines
-        self._source = source
-        self._lines = self.lines(self.size.width)
-        if first:
-            self._settle()
-        self.rebuild()
+        # To import the lexer and to colour takes a quarter of a second, and keys must not wait so long.
+        self.run_worker(work, thread=True, exclusive=True, exit_on_error=False)
+        return True
+
+    def _color(self, stamp: files.Stamp, lines: list[list[tuple[str, str]]]) -> None:
+        if stamp == self._stamp:
+            self._source = self._source._replace(lines=lines)
+            self.rebuild()
 
     def lines(self, width: int) -> list[Strip]:
-        self._read()
+        if not width:
+            return []
+        if self._stamp is None:
+            self._read()
         if self._note:
             return strips.paragraph(self._note, max(1, width - 1), palette.dim)
         place, digits = self.place or Place(-1, -1), len(str(len(self._source.lines)))
@@ -131,9 +135,9 @@ class SourcePanel(Lines):
         return shown
 
     def settle(self) -> None:
-        """Keep the method in view when the size changes."""
+        """Begin with the method in view."""
         if not self._painted:
-            self._settle()
+            self._go()
         super().settle()
 
 
