@@ -1,5 +1,8 @@
 """Single steps of a paused run: the same log and weights as without a pause, and what each step did, in tables."""
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lines import comparable, until
+from lines import comparable, ended, folded, send, start, until
+from piloting import open_run, seen, settle
 from test_loop import attempt, line  # noqa: F401
 from torch import nn
 
@@ -22,8 +26,14 @@ from workbench.torchkit.project import TorchProject
 from workbench.training.metric_window import MetricWindow
 from workbench.training.project import Batches, Project
 from workbench.training.stepping import ROWS, Stepping
+from workbench.tui.app import DlwbApp
+from workbench.tui.panels.source import SourcePanel
 
 OFTEN = Train(epochs=3, batch_size=10, log_every=1, evaluate_every=1, sample_every=1, checkpoint_every=9, keep_best="valid/loss")
+
+
+def dlwb(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-m", "workbench.cli", *words], capture_output=True, text=True, check=False)
 
 
 class Person:
@@ -265,3 +275,38 @@ def test_a_network_of_very_many_arrays_still_fits_into_the_log(tmp_path: Path) -
     events: list[Event] = list(stepping.tables(project, window))
     [table] = events
     assert isinstance(table, Table) and len(table.rows) == ROWS + 1 and table.rows[-1][0] == "and 4 more"
+
+
+async def test_a_held_key_makes_one_step_after_the_other_and_nothing_piles_up(tmp_path: Path) -> None:
+    run = start(tmp_path, train="{epochs: 500, batch_size: 10, log_every: 1000}", config="{sleep: 0.01}")
+    try:
+        async with DlwbApp().run_test(size=(120, 40)) as pilot:
+            screen = await open_run(pilot, "A line")
+            await settle(pilot, lambda: screen.feed.state.state == "running")
+            await pilot.press("greater_than_sign")
+            await settle(pilot, lambda: any("p pauses it first" in note.message for note in pilot.app._notifications), 10)
+            await pilot.press("p")
+            await settle(pilot, lambda: screen.feed.state.state == "paused")
+            paused = folded(run).step
+            await pilot.press(*["greater_than_sign"] * 30)
+            await settle(pilot, lambda: not screen.feed.awaits("step"))
+            await settle(pilot, lambda: "difference" in seen(pilot.app) and "gradient" in seen(pilot.app))
+            after = folded(run).step
+            assert paused < after < paused + 30
+            # Nothing waits in a queue: the run stands.
+            await pilot.pause(0.4)
+            assert folded(run).step == after == screen.feed.history.samples["step/numbers"].latest.step
+            [source] = screen.board.query(SourcePanel)
+            assert screen.board.asked == ("train_step", after) and f"step {after:,}" in seen(pilot.app)
+            await pilot.press("n")
+            await settle(pilot, lambda: screen.board.asked == ("sample", after))
+            assert source.path == run.project_copy
+            await pilot.press("greater_than_sign")
+            await settle(pilot, lambda: folded(run).step == after + 1)
+            done = dlwb("step", run.id, "5")
+            assert done.returncode == 0 and done.stderr.startswith(f"{run.id}: step {after + 6:,}, loss 0.")
+    finally:
+        send(run, "worker", signal.SIGKILL)
+        ended(run)
+    refused = dlwb("step", run.id)
+    assert refused.returncode == 1 and "so it cannot make a single step" in refused.stderr

@@ -6,7 +6,7 @@ import pytest
 from made_runs import finish, make_run
 from piloting import open_run, seen, settle
 
-from workbench.events import Scalars, Status, Table, Text
+from workbench.events import Scalars, Table, Text
 from workbench.recipes.find import project_source
 from workbench.runs.history import History
 from workbench.runs.state import State

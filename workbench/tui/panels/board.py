@@ -30,8 +30,8 @@ class Wanted(NamedTuple):
     focus: str
     full: bool = False
     """Whether the panel in focus fills the board."""
-    pictures: frozenset[str] = frozenset()
-    """Tabs with pictures: they get one and a half times the columns of their neighbours."""
+    wide: frozenset[str] = frozenset()
+    """Tabs with pictures or long lines: they get one and a half times the columns of their neighbours."""
 
 
 class Plan(NamedTuple):
@@ -82,7 +82,7 @@ def plan(size: Size, wanted: Wanted) -> Plan:
     for y, size_y in _split(below - 1, [1] * rows, 0):
         # -(-a // b) rounds up: the upper row takes the odd panel.
         in_row, page = page[: -(-slots // rows)], page[-(-slots // rows) :]
-        shares = [3 if tab in wanted.pictures else 2 for tab in in_row]
+        shares = [3 if tab in wanted.wide else 2 for tab in in_row]
         for tab, (x, size_x) in zip(in_row, _split(width, shares), strict=True):
             regions[tab] = Region(x, above + 1 + y, size_x, size_y)
     return Plan(regions, tabs)

@@ -115,12 +115,12 @@ class RunBoard(Board):
         if self.focused and self.focused not in (*charts, *samples, *TEXTS):
             self.focused, self.full = "", False
         latest = self.feed.history.samples
-        pictures = frozenset(name for name, tags in samples.items() if isinstance(latest[tags[0]].latest, Images))
+        wide = {name for name, tags in samples.items() if isinstance(latest[tags[0]].latest, Images)} | {"source"}
         # A new layout holds only after Textual's next refresh: then the panels know their sizes.
         # Last: it is about the data and never changes, and the page with the curves belongs to what the network does.
         data = [name for name, tags in samples.items() if tags[0] == preparation.TAG]
         tabs = (*(name for name in samples if name not in data), "console", "recipe", "source", *data)
-        if self.rearrange(Wanted(tuple(charts), tabs, self.focused, self.full, pictures)):
+        if self.rearrange(Wanted(tuple(charts), tabs, self.focused, self.full, frozenset(wide))):
             self.call_after_refresh(self._draw_panels)
         else:
             self._draw_panels()

@@ -4,6 +4,8 @@ import ast
 from pathlib import Path
 from typing import NamedTuple
 
+from rich.cells import cell_len
+from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
@@ -131,7 +133,11 @@ class SourcePanel(Lines):
         for number, pieces in enumerate(self._source.lines):
             inside = place.start <= number < place.end
             gutter = [(f"{number + 1:>{digits}} ", palette.dim if inside else palette.faint), ("▎" if inside else " ", palette.accent)]
-            shown.append(strips.line(width - 1, [*gutter, *((text, style(name)) for text, name in pieces)]))
+            parts = [*gutter, *((text, style(name)) for text, name in pieces)]
+            size = sum(cell_len(text) for text, _ in parts)
+            strip = strips.line(max(size, width - 1), parts)
+            # Pieces end anywhere: every line that goes on says so.
+            shown.append(strip if size < width else Strip([*strip.crop(0, width - 2), Segment("…", palette.faint)]))
         return shown
 
     def settle(self) -> None:
