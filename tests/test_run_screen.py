@@ -200,7 +200,7 @@ async def test_points_and_lines_of_one_metric_share_a_panel_and_the_network_stan
         panel = await focus(pilot, "sample boundary")
         plot = panel.query_one(Chart)._plot
         assert [trace.faint for trace in plot.traces].count(True) == 3 and {trace.name for trace in plot.traces} == {"blue", "red", "line"}
-        assert screen.board.ring[-3:] == ["sample network", "console", "recipe"]
+        assert screen.board.ring[-4:] == ["sample network", "console", "recipe", "source"]
         await focus(pilot, "sample network")
         await settle(pilot, lambda: "Linear" in seen(pilot.app) and "8,320" in seen(pilot.app))
 
