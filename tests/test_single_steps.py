@@ -126,6 +126,21 @@ def test_the_tables_say_what_the_step_did(line: type[Project], tmp_path: Path, l
     assert [event.step for event in text if event.step in (2, 3, 7, 8)] == [2, 3, 7, 8]
 
 
+def test_a_kill_among_the_steps_loses_no_more_than_in_a_running_run(line: type[Project], tmp_path: Path) -> None:  # noqa: F811
+    train = Train(epochs=3, batch_size=10, log_every=7, checkpoint_every=9, keep_best="valid/loss")
+    whole, never = attempt(line, tmp_path / "whole", train)
+    control = tmp_path / "cut" / "control.jsonl"
+    control.parent.mkdir()
+    append(control, "pause")
+    append(control, "step", {"steps": 50})
+    killed, _ = attempt(line, tmp_path / "cut", train, die_at=32)
+    assert [status.state for status in killed.statuses] == ["running", "paused"]
+    control.write_bytes(b"")
+    resumed, project = attempt(line, tmp_path / "cut", train, number=2)
+    assert resumed.statuses[-2].from_step == 27 and unasked(resumed) == unasked(whole)
+    assert np.array_equal(project.weights, never.weights)
+
+
 @pytest.mark.parametrize("generator", [False, True])
 def test_training_may_end_among_the_steps(line: type[Project], tmp_path: Path, generator: bool) -> None:  # noqa: F811
     train = Train(epochs=2, batch_size=10, log_every=7, keep_best="valid/loss")

@@ -53,7 +53,7 @@ def resume(
 
 
 def step(run: Reference, steps: Annotated[int, typer.Argument(min=1, metavar="N", help="How many steps")] = 1) -> None:
-    """Make N training steps of a paused run, one without N; its log then says what the last step did to each weight."""
+    """Make one training step of a paused run, or N; its log says what the last one did."""
     _ask(find_run(run), "step", {"steps": steps})
 
 
