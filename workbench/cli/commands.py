@@ -20,7 +20,7 @@ stopped, 130 left with Ctrl-C.
 """
 GROUPS: dict[str, list[Callable[..., None]]] = {
     "Start and look": [look.list_, start.run, explore.explore, look.runs_, look.logs, look.show, look.check, start.new, start.trust],
-    "Steer": [steer.pause, steer.resume, steer.stop, steer.kill, steer.wait, steer.set_, steer.sample, steer.checkpoint],
+    "Steer": [steer.pause, steer.resume, steer.step, steer.stop, steer.kill, steer.wait, steer.set_, steer.sample, steer.checkpoint],
     "Compare and export": [compare.compare, compare.export, compare.tag, compare.note],
     "Data": [],
     "Machine": [machine.doctor, machine.clean, machine.delete, machine.restore, machine.preferences],

@@ -1,4 +1,4 @@
-"""Steering: `dlwb pause`, `resume`, `stop`, `kill`, `wait`, `set`, `sample` and `checkpoint`."""
+"""Steering: `dlwb pause`, `resume`, `step`, `stop`, `kill`, `wait`, `set`, `sample` and `checkpoint`."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,7 @@ def _ask(run: "Run", verb: str, asked: dict[str, Any] | None = None) -> None:
     """Send a command to a live run and wait for its answer; exit code 1 where the run refuses."""
     from workbench.launch import start
 
-    done, message = start.answer(run, start.command(run, verb, asked))
+    done, message = start.answer(run, start.command(run, verb, asked), steps=verb == "step")
     tell(f"{run.id}: {message or verb + ': done'}")
     if not done:
         raise typer.Exit(1)
@@ -50,6 +50,11 @@ def resume(
         put(chosen.id)
     if tail:
         raise typer.Exit(following.follow(chosen, tail=tail))
+
+
+def step(run: Reference, steps: Annotated[int, typer.Argument(min=1, metavar="N", help="How many steps")] = 1) -> None:
+    """Make one training step of a paused run, or N; its log says what the last one did."""
+    _ask(find_run(run), "step", {"steps": steps})
 
 
 def stop(run: Ended) -> None:

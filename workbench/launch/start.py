@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from workbench import __version__, files, paths
-from workbench.events import Answer
+from workbench.events import Answer, Scalars
 from workbench.launch import choose_device, devices, logind
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure, trust
@@ -250,8 +250,8 @@ def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
     return commands.append(run.control, verb, request)
 
 
-def answer(run: Run, command: str) -> tuple[bool, str]:
-    """Wait for the answer to a command: whether it was done, and what the run said."""
+def answer(run: Run, command: str, *, steps: bool = False) -> tuple[bool, str]:
+    """Wait for the answer to a command: whether it was done, and what the run said. `steps`: the run trains before it answers."""
     tail = Tail(run.events)
     deadline = time.monotonic() + ANSWER_PATIENCE
     while time.monotonic() < deadline:
@@ -259,6 +259,8 @@ def answer(run: Run, command: str) -> tuple[bool, str]:
         for event in tail.read():
             if isinstance(event, Answer) and event.command == command:
                 return event.ok, event.message
+            if steps and isinstance(event, Scalars):
+                deadline = time.monotonic() + ANSWER_PATIENCE
         if not alive:
             return False, "The run ended before this could be done."
         time.sleep(0.05)

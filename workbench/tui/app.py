@@ -292,11 +292,18 @@ class DlwbApp(App[None], inherit_bindings=False):
     def _steer(self, run: Run, verb: str, request: dict[str, Any] | None) -> None:
         from workbench.tui.models import run_actions as steer
 
+        feed = self.library.feed(run)
+        feed.sending.append(verb)
+
         def ask() -> None:
-            reply, command = steer.ask(run, verb, request)
-            if command:
-                self.library.feed(run).asked[command] = verb
-            self.call_from_thread(self.say, reply)
+            try:
+                reply, command = steer.ask(run, verb, request)
+                if command:
+                    feed.asked[command] = verb
+            finally:
+                feed.sending.remove(verb)
+            if reply:
+                self.call_from_thread(self.say, reply)
             if not run.path.exists():
                 self.call_from_thread(self._gone, run)
 

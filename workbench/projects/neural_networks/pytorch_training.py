@@ -17,7 +17,7 @@ from workbench.torchkit.classification import Predictions
 from workbench.torchkit.optimization import step_size
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import pictures
-from workbench.training.project import Field, Request, Settings
+from workbench.training.project import Field, Settings
 
 PIECE = 1000
 """Pictures that go through the network at once outside training."""
@@ -35,7 +35,7 @@ class PytorchTraining(TorchProject):
         zero_grad: bool = True
         """Sets the gradients to zero before each step; without it each step adds to the gradients of all steps before."""
 
-    class Request(Request):
+    class Request(TorchProject.Request):
         """A few steps by hand, on a copy of the network; and a digit."""
 
         steps: int = Field(2, ge=1, le=5)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from workbench.runs.run import Run
     from workbench.runs.state import State
 
-VERBS = ("pause", "resume", "stop", "kill", "sample", "set")
+VERBS = ("pause", "resume", "step", "stop", "kill", "sample", "set")
 
 
 def refusal(state: State, verb: str) -> str:
@@ -33,6 +33,8 @@ def refusal(state: State, verb: str) -> str:
         )
     if verb in ("pause", "sample", "set") and state.state in ("queued", "starting"):
         return f"This run is {state.state}: it can {PASSIVE[verb]} when it trains."
+    if verb == "step" and state.state != "paused":
+        return "Only a paused run makes single steps: p pauses it first." if state.state == "running" else f"This run is {state.state}."
     if verb == "pause" and state.state == "paused":
         return "This run is already paused; r resumes it."
     if verb in ("pause", "sample", "set", "stop") and state.state == "stopping":
@@ -66,6 +68,8 @@ STOPPING = "Stopping: the run finishes its step and saves a checkpoint."
 REPLIES = {
     "pause": "The run pauses at its next step.",
     "resume": "The run goes on.",
+    # A held key would fill the corner with notices, and every panel shows that it was done.
+    "step": "",
     "sample": "A sample comes after the next step.",
     "set": "The settings change at the next step.",
 }
