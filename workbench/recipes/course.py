@@ -14,7 +14,8 @@ from workbench import __version__, files, paths
 from workbench.files import Stamp, stamp
 from workbench.problems import Problem, nearest, one_line
 from workbench.recipes import schema_check, yaml_reader
-from workbench.recipes.find import COURSE, shipped_and_own, shown_path
+from workbench.recipes.find import COURSE as COURSE
+from workbench.recipes.find import shipped_and_own, shown_path
 from workbench.recipes.load import Loaded, RecipeProblem, report
 from workbench.recipes.recipe import Bar
 from workbench.recipes.yaml_values import Fault

@@ -64,7 +64,13 @@ def outline(library: Library) -> list[Part]:
             known.items.append(item)
         else:
             part.lessons.append(Lesson(f"{part.name} / {lesson}", lesson, [item]))
-    return list(parts.values())
+    return [part._replace(lessons=[_named(lesson) for lesson in part.lessons]) for part in parts.values()]
+
+
+def _named(lesson: Lesson) -> Lesson:
+    """Where all recipes name the same lesson, its heading is all of that name."""
+    names = {_lesson(item) for item in lesson.items}
+    return lesson._replace(name=one_line(names.pop())) if lesson.name and len(names) == 1 else lesson
 
 
 def _lesson(item: Shelved | ReadAbout) -> str:

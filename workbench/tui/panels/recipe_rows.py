@@ -52,8 +52,8 @@ def recipe_rows(library: Library, width: int, folding: Folding, filtered: str = 
             if lesson.is_headed:
                 rows.append(Row(lesson.key, _lesson_row(lesson, folded, library, states, past, width)))
             if not folded:
-                indent = "    " if lesson.is_headed else "  "
-                rows += [_row(item, indent, longest, past, states, width) for item in lesson.items]
+                heading = lesson.name if lesson.is_headed else ""
+                rows += [_row(item, heading, longest, past, states, width) for item in lesson.items]
     if not rows:
         return [Row("", strips.line(width, [("  No recipe matches these words." if filtered else "  There are no recipes.", palette.dim)]))]
     return rows
@@ -96,12 +96,13 @@ def _lesson_row(
 
 def _row(
     item: Shelved | ReadAbout,
-    indent: str,
+    heading: str,
     title_width: int,
     past: Mapping[str, Sequence[Entry]],
     states: Mapping[str, Standing],
     width: int,
 ) -> Row:
+    indent = "    " if heading else "  "
     if isinstance(item, ReadAbout):
         left: list[strips.Part] = [(f"{indent}{item.title}", palette.dim)]
         return Row(item.key, strips.line(width, left, [("read about ", palette.faint)]))
@@ -114,8 +115,7 @@ def _row(
     # The right columns count in rows without runs too, so that all lessons end at the same column.
     room = max(8, width - RIGHT - 1 - len(indent))
     title = strips.fit(item.title, min(title_width, room if right else width - len(indent) - 1))
-    lesson = item.loaded.recipe.lesson
-    lesson = lesson.partition(",")[2].strip() if len(indent) > 2 else lesson  # the heading says the rest
+    lesson = item.loaded.recipe.lesson.removeprefix(heading).lstrip(", ")  # the heading says the rest
     lesson = strips.fit(one_line(lesson), room - len(title)) if room - len(title) >= 10 else ""
     left = [(indent, palette.plain), (title, palette.plain), (lesson, palette.faint)]
     return Row(item.key, strips.line(width, left, right))
