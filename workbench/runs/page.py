@@ -49,13 +49,14 @@ def page(
 def page_about(entry: ReadAbout, title_of: Callable[[str], str] = lambda name: "") -> list[Section]:
     """The page of what is only read about."""
     place = " · ".join(words for words in (entry.key, entry.part, entry.lesson) if words)
-    return [
+    sections = [
         Section(entry.title, [("", place), ("", "Read about: there is nothing to start.")]),
         Section("What it is", _sentences([entry.about])),
         Section("Why it has no recipe", _sentences([entry.why])),
         Section("Where to read about it", _sentences([entry.source])),
-        Section("Nearest recipes", [(name, one_line(title_of(name))) for name in entry.next]),
+        Section("Nearest to it", [(name, one_line(title_of(name))) for name in entry.next]),
     ]
+    return [section for section in sections if section.lines]
 
 
 def _sentences(texts: Sequence[str]) -> list[tuple[str, str]]:

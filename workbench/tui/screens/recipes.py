@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.strip import Strip
+from textual.timer import Timer
 
 from workbench import paths
 from workbench.problems import Problem, one_line
@@ -25,6 +26,8 @@ FIRST = "digits-mlp"
 """The recipe under the cursor at first: it needs no download and learns in seconds."""
 AHEAD = 0.5
 """Seconds until the newest log is read: the imports of `warm_up` are done by then."""
+RESTED = 1.0
+"""Seconds after which the place of the cursor is remembered: a terminal may be closed at any time."""
 
 
 class RecipesScreen(ListScreen):
@@ -48,6 +51,7 @@ class RecipesScreen(ListScreen):
         super().__init__()
         self._ahead: Iterator[None] | None = None
         self._folding = Folding()
+        self._saving: Timer | None = None
 
     def on_mount(self) -> None:
         # Textual calls the base's on_mount by itself.
@@ -61,6 +65,9 @@ class RecipesScreen(ListScreen):
 
     def rested(self) -> None:
         self._folding.cursor = self.rows.key or self._folding.cursor
+        if self._saving:
+            self._saving.stop()
+        self._saving = self.set_timer(RESTED, self._folding.save)
 
     def idle(self) -> None:
         """Read the log of the newest run ahead: people most often open that run first."""
