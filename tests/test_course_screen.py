@@ -146,7 +146,7 @@ async def test_a_teacher_s_course_is_a_part_of_its_own_in_its_order(tmp_path: Pa
         await pilot.press("down", "enter")
         await settle(pilot, lambda: stems == ["digits-mlp"])
         await walk_to(pilot, "nowhere.yaml", "down")
-        assert "there is no recipe nowhere" in " ".join(seen(pilot.app).split())
+        assert "there is no recipe nowhere" in pilot.app.screen.chosen.problems[0]
 
 
 def test_a_broken_course_is_a_row_with_its_mistakes(home: Path) -> None:

@@ -23,7 +23,7 @@ def course(
     as_csv: Annotated[bool, typer.Option("--csv", help="With --collect: print CSV.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the map of the course: parts, lessons, recipes, and what became of each.
+    """Print the course as a map, with what became of each recipe.
 
     With a folder, a teacher's course: its recipes in its order, judged by its bars. A student hands in what `dlwb runs --json > NAME.json`
     writes; --collect makes one table of such files, and says what each file says.
@@ -116,7 +116,7 @@ def _read(folder: Path) -> "tuple[Course, list[Loaded], list[str]]":
         try:
             if path is None:
                 raise Problem(courses.missing(name, folder, [other.stem for other in known]))
-            recipes.append(courses.with_bars(load_recipe(path), handed_out))
+            recipes.append(courses.with_bars(load_recipe(path), handed_out.bars.get(name)))
         except Problem as problem:
             wrong.append(clean(str(problem)))
     return handed_out, recipes, wrong

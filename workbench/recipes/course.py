@@ -166,9 +166,8 @@ def missing(name: str, folder: Path, names: Iterable[str]) -> str:
     return f"{shown_path(folder / COURSE)} order: there is no recipe {one_line(name)}{nearest(name, list(names)) or '.'}"
 
 
-def with_bars(loaded: Loaded, course: Course) -> Loaded:
-    """The recipe with the course's bars in place of its own."""
-    bars = course.bars.get(loaded.stem)
+def with_bars(loaded: Loaded, bars: list[Bar] | None) -> Loaded:
+    """The recipe with these bars in place of its own; None leaves it as it is."""
     return loaded if bars is None else msgspec.structs.replace(loaded, recipe=msgspec.structs.replace(loaded.recipe, bar=bars))
 
 

@@ -191,12 +191,13 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def _create(self, loaded: Loaded) -> None:
         from workbench.launch import start as launch
+        from workbench.recipes.course import with_bars
         from workbench.recipes.load import load_recipe
 
         try:
             # The list loads recipes without asking their projects, but a start needs checked settings. Asking may start a process.
             if loaded.schema is None:
-                loaded = load_recipe(loaded.path, loaded.overrides)
+                loaded = with_bars(load_recipe(loaded.path, loaded.overrides), loaded.recipe.bar)  # a teacher's course may have its own
             run = launch.create(loaded, *launch.choose(loaded))
             feed = self.library.feed(run)
             # The screen opens before the process lives: without this the run would look like one that nobody started.

@@ -144,7 +144,7 @@ class Library:
             else:
                 item = shelved.get(path) or Shelved(path, None, (f"{shown_path(path)} is not read.",))
             if item.loaded:
-                item = item._replace(loaded=course.with_bars(item.loaded, ordered))
+                item = item._replace(loaded=course.with_bars(item.loaded, ordered.bars.get(name)))
             twice = path in shelved and not path.is_relative_to(folder)
             key = folder / COURSE / name if twice else path
             part[key] = item._replace(course=ordered.title, due=ordered.due, rank=rank, twice=twice)
