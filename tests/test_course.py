@@ -187,10 +187,10 @@ def test_show_prints_the_page_and_a_recipe_that_reads_the_same(
 def test_a_start_whose_map_is_kept_reads_no_yaml(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workbench.recipes.course.time.time_ns", lambda now=time.time_ns: now() + 10 * 10**9)  # every file is old
     topics, handed_out = course.read_about(), course.course_of(folder)
-    monkeypatch.setattr(yaml_reader, "read", None)
-    assert course.read_about() == topics and course.course_of(folder) == handed_out
+    with monkeypatch.context() as without_yaml:
+        without_yaml.setattr(yaml_reader, "read", None)
+        assert course.read_about() == topics and course.course_of(folder) == handed_out
     assert isinstance(topics[0], ReadAbout) and isinstance(handed_out, Course)
-    monkeypatch.undo()
     (folder / "course.yaml").write_text(COURSE.replace("class 7", "class 8"))
     changed = course.course_of(folder)
     assert changed and changed.title == "Autumn, class 8"
@@ -339,6 +339,8 @@ def test_foreign_text_is_clean_in_the_table_and_no_formula_in_csv(
     runs[0]["recipe"]["config"]["\x1b]52;c;aGk=\x07evil"] = 1
     evil = tmp_path / "=1+1.json"
     evil.write_text(json.dumps(runs))
+    [run] = handed_in.read(evil)
+    assert run.recipe and "evil" in run.recipe.config and run.summary.device == "=cmd|' /C calc'!A0"
     shell.course(str(folder), [str(evil)], collect=True, as_csv=True)
     text = capsys.readouterr().out
     row = list(csv.DictReader(io.StringIO(text)))[1]

@@ -19,7 +19,7 @@ Exit codes: 0 success (wait, follow: the run finished), 1 a problem that you can
 stopped, 130 left with Ctrl-C.
 """
 GROUPS: dict[str, list[Callable[..., None]]] = {
-    "Start and look": [look.list_, course.course, start.run, look.runs_, look.logs, look.show, look.check, start.new, start.trust],
+    "Start and look": [look.list_, start.run, look.runs_, look.logs, look.show, look.check, start.new, start.trust, course.course],
     "Steer": [steer.pause, steer.resume, steer.stop, steer.kill, steer.wait, steer.set_, steer.sample, steer.checkpoint],
     "Compare and export": [compare.compare, compare.export, compare.tag, compare.note],
     "Data": [],

@@ -59,7 +59,7 @@ def _described(path: Path, recipe: "Loaded | Problem") -> dict[str, Any]:
 
 
 def show(recipe: Recipe, settings: Settings = None, as_json: AsJson = False) -> None:
-    """Show a lesson's page, and its recipe with all defaults filled in.
+    """Show a lesson's page, and its recipe with all defaults.
 
     The page stands in comments, so that what is printed is a recipe again.
     """
@@ -129,7 +129,9 @@ def check(
     ] = False,
     settings: Settings = None,
 ) -> None:
-    """Check recipes and print every problem with its line, also of the names under `next`. No code of a recipe runs.
+    """Check recipes and print every problem with its line. No code of a recipe runs.
+
+    Names under `next` must be those of recipes, or of what is read about.
 
     With --all, data of your own is read as a run would read it: what is found, used and left out, and each file that cannot be used.
     """
