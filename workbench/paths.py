@@ -42,7 +42,7 @@ def preferences() -> Path:
 
 
 def explored(stem: str) -> Path:
-    """What exploring the recipe of this name has come to; where the file exists, the recipe was explored."""
+    """The file with what this person changed when they explored a lesson last; that it is there means that they have explored it."""
     return home() / "explore" / f"{stem}.json"
 
 
