@@ -46,6 +46,11 @@ def explored(stem: str) -> Path:
     return home() / "explore" / f"{stem}.json"
 
 
+def list_of_recipes() -> Path:
+    """The file that remembers where the cursor of the list of recipes was, and what is folded."""
+    return home() / "list.json"
+
+
 def device_locks() -> Path:
     """The folder of device locks, one per accelerator; runs that wait for a lock form the queue."""
     return home() / "devices"

@@ -70,7 +70,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
     if not isinstance(data, dict):
         if not faults:
             faults.append(Fault((), "is empty" if data is None else "is not a list of `key: value` lines", 1))
-        raise RecipeProblem(_report(name, faults, lines, set()))
+        raise RecipeProblem(report(name, faults, lines, set()))
     data = {key: value for key, value in data.items() if value is not None}
     typed: set[Key] = set()
     for text in overrides:
@@ -107,7 +107,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
         if unbounded and not any(fault.where[:2] == ("bar", index) and len(fault.where) > 2 for fault in faults):
             faults.append(Fault(("bar", index), "needs at_least or at_most"))
     if faults:
-        raise RecipeProblem(_report(name, faults, lines, typed))
+        raise RecipeProblem(report(name, faults, lines, typed))
     recipe = msgspec.convert(checked, Recipe)
     if ("config", "data") in typed:  # its figures are those of its own data
         recipe = msgspec.structs.replace(recipe, bar=[], reference=[])
@@ -170,7 +170,7 @@ def _override(data: dict[str, Any], spellings: dict[Key, str], text: str) -> Key
     return where
 
 
-def _report(name: str, faults: Sequence[Fault], lines: dict[Key, int], typed: set[Key]) -> list[str]:
+def report(name: str, faults: Sequence[Fault], lines: dict[Key, int], typed: set[Key]) -> list[str]:
     """One line a fault, in the file's order; what follows from another fault at the same place is left out."""
     report: list[tuple[int, str]] = []
     blamed: list[Key] = []

@@ -125,6 +125,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     seed: Count = 1
     watch: list[str | Note] = []
     """What to look for: sentences, and notes for a stage of the run."""
+    try_first: list[str] = msgspec.field(name="try", default_factory=list)
+    """What to try first, in sentences."""
+    next: list[str] = []
+    """What to read next: names of recipes, and keys of what is only read about."""
     reference: list[Reference] = []
     bar: list[Bar] = []
 

@@ -205,12 +205,14 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def _create(self, loaded: Loaded) -> None:
         from workbench.launch import start as launch
+        from workbench.recipes.course import with_bars
         from workbench.recipes.load import load_recipe
 
         try:
             # The list loads recipes without asking their projects, but a start needs checked settings. Asking may start a process.
             if loaded.schema is None:
-                loaded = load_recipe(loaded.path, loaded.overrides)
+                # With the bars that a teacher's course put in place of the recipe's own.
+                loaded = with_bars(load_recipe(loaded.path, loaded.overrides), loaded.recipe.bar)
             if not loaded.trains:
                 self.call_from_thread(self.explore, loaded)
                 return
