@@ -151,7 +151,7 @@ def _records(run: Run) -> Iterator[Any]:
         for event in samples.events:
             if isinstance(event, Images) and event.file:
                 try:
-                    data, width, height = picture(run, event)
+                    data, width, height = picture(run.path, event)
                 except (OSError, ValueError):
                     continue  # the picture is gone, or is none
                 image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)

@@ -12,6 +12,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
+from workbench import files, paths
 from workbench.problems import one_line
 from workbench.recipes import hints
 from workbench.recipes.find import project_source
@@ -74,6 +75,7 @@ class ExploreScreen(Walker, TryScreen):
         Key("d", "drop_row", "", "Remove the row of the matrix's cell"),
         Key("D", "drop_column", "", "Remove the column of the matrix's cell"),
         Key("v", "source", "source", "Show the lesson's own Python file, at the method that answers"),
+        Key("x", "export", "export", "Write the values and the panels as one HTML page"),
         Key("e", "copy", "", "Copy the lesson with its Python file, and edit the copy"),
         Key("tab", "next", "panel", "Go to the next panel, where the arrow keys then move", "Tab"),
         Key("up", "up", "", "Go to the control above; in a panel, move up", "↑"),
@@ -212,6 +214,8 @@ class ExploreScreen(Walker, TryScreen):
     def refusal(self, name: str) -> str:
         if name == "copy" and not isinstance(self.source, Loaded) and not self.source.about().get("recipe"):
             return "This run does not say which recipe it was started from."
+        if name == "export" and not self.exploring.events:
+            return "There is no answer yet."
         if name == "undo" and not self.exploring.changed:
             return "There is no change to take back."
         if name in ("add_row", "add_column", "drop_row", "drop_column") and self._controls.cell is None:
@@ -296,6 +300,20 @@ class ExploreScreen(Walker, TryScreen):
     def do_source(self) -> None:
         self._board.focused = "" if self._board.focused == SOURCE else SOURCE
         self._board.follow(self.exploring.history())
+
+    def do_export(self) -> None:
+        from workbench.runs.export.explored import explored_page
+
+        exploring, folder = self.exploring, paths.home() / "exports"
+        page = explored_page(self.recipe, exploring.request or {}, exploring.form.changes, exploring.history(), self.source.stem)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            names = (folder / f"{self.source.stem}-explored-{number}.html" for number in range(1, 10**6))
+            file = next(path for path in names if not path.exists())
+            files.write(file, page.encode())
+            self.services.say(f"Written: {file}")
+        except OSError as error:
+            self.services.say(str(files.problem("The page", "written", error)), warning=True)
 
     def do_copy(self) -> None:
         from workbench.tui.screens.copying import edit_copy
