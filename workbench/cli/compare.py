@@ -1,19 +1,28 @@
 """Comparing and exporting: `dlwb compare`, `export`, `tag` and `note`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.arguments import AsJson, Reference, find_run
+from workbench.cli.arguments import AsJson, Reference, find_comparison, find_run
 from workbench.cli.printing import print_json, put, table, tell
 
+if TYPE_CHECKING:
+    from workbench.runs.comparisons import Comparison
 
-def compare(references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two or more runs.")], as_json: AsJson = False) -> None:
+
+def compare(
+    references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two or more runs, or one comparison.")], as_json: AsJson = False
+) -> None:
     """Compare runs side by side.
 
     Shows the settings that differ and the results of each run. A star marks the best value of a validation or test metric.
+    Of a comparison, the table of its variants: mean, spread over seeds, and whether the intervals part.
     """
+    if len(references) == 1 and (comparison := find_comparison(references[0])):
+        _variants(comparison, as_json)
+        return
     from workbench.formatting import count, duration, number
     from workbench.runs import compare as comparing
     from workbench.runs.state import state_of
@@ -43,6 +52,42 @@ def compare(references: Annotated[list[str], typer.Argument(metavar="RUN...", he
     table(["", *(side.name for side in sides)], rows)
     if not settings:
         tell("No setting differs.")
+
+
+def _variants(comparison: "Comparison", as_json: bool) -> None:
+    from workbench.runs import compare as comparing
+
+    standing = comparison.standing()
+    arms = comparing.arms(comparison, standing)
+    if not as_json:
+        from workbench.cli.follow import print_table
+
+        print_table(arms)
+        if standing.state.state != "finished":
+            tell(f"{comparison.id} {standing.state.state}: {standing.state.message} {standing.state.hint}".rstrip())
+        return
+    runs = [{"variant": part.variant, "seed": part.seed, "run": part.run, "state": state and state.state} for part, state in standing.parts]
+    rows = {
+        arm.name: {
+            "values": arm.values,
+            "seconds": arm.seconds,
+            "interval": arm.own and arm.own._asdict(),
+            "difference": arm.difference and arm.difference._asdict(),
+            "verdict": arm.verdict,
+        }
+        for arm in arms.rows
+    }
+    print_json(
+        {
+            "comparison": comparison.id,
+            "state": standing.state,
+            "metric": arms.metric,
+            "seeds": comparison.plan().seeds,
+            "variants": rows,
+            "remarks": arms.remarks,
+            "runs": runs,
+        }
+    )
 
 
 def export(
