@@ -68,8 +68,8 @@ def create(loaded: Loaded, device: str = "") -> Comparison:
             except FileExistsError:
                 number += 1
                 path = paths.comparisons() / f"{base}~{number}"
-        for place, variant in enumerate(chosen.values()):
-            _write_variant(path / "variants" / f"{place:02}", variant, recipe.seed)
+        for place, (name, variant) in enumerate(chosen.items()):
+            _write_variant(path / "variants" / f"{place:02}", name, variant, recipe.seed)
         (path / "recipe.yaml").write_text(dump_recipe(recipe))
         # Written last: a directory counts as a comparison once it has a plan.
         files.write(path / "comparison.json", msgspec.json.encode(plan), sync=False)
@@ -82,13 +82,14 @@ def create(loaded: Loaded, device: str = "") -> Comparison:
     return Comparison(path)
 
 
-def _write_variant(folder: Path, variant: Loaded, seed: int) -> None:
+def _write_variant(folder: Path, name: str, variant: Loaded, seed: int) -> None:
     """A recipe like any other, complete, with a copy of a person's own project beside it: no edit meanwhile makes its seeds differ."""
     folder.mkdir(parents=True)
     if variant.project_file:
         (folder / "project.py").write_bytes(trust.read(variant.project_file))
     recipe = msgspec.structs.replace(
         variant.recipe,
+        title=f"{name}: {variant.recipe.title}",
         seed=seed,
         project="./project.py" if variant.project_file else variant.recipe.project,
         config=paths.rooted(variant.recipe.config, variant.path.parent),
@@ -185,7 +186,7 @@ class Runner:
         belongs = {"comparison": self.comparison.id, "variant": part.variant}
         run = launch.create(loaded, *launch.choose(loaded, self.plan.device), belongs)
         self._note(place, run=run.id)
-        notes.tag(run, [self.comparison.stem[: notes.TAG_LENGTH], part.variant])
+        notes.tag(run, [part.variant, self.comparison.stem[: notes.TAG_LENGTH]])
         return run
 
     def _note(self, place: int, **changes: str) -> None:

@@ -1,6 +1,7 @@
 """Comparisons: what lies where in the directory of one, its runs, its state, and how one is found."""
 
 import os
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,6 +85,14 @@ class Comparison:
     def stamp(self) -> str:
         """When it was started: 2026-11-29_163000."""
         return self.id.removeprefix(f"{self.stem}_").partition("~")[0]
+
+    @property
+    def started(self) -> float:
+        """The same, in seconds; 0 where its name says nothing of it."""
+        try:
+            return time.mktime(time.strptime(self.stamp, "%Y-%m-%d_%H%M%S"))
+        except (ValueError, OverflowError):
+            return 0.0
 
     @property
     def lock(self) -> Path:

@@ -39,6 +39,9 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
         *(("data", line) for line in _data(loaded)),
         ("training", f"{length}, batches of {train.batch_size:,}"),
     ]
+    if compare := recipe.compare:
+        seeds = f"{compare.seeds} seed{'s' * (compare.seeds != 1)} each"
+        facts.append(("compares", f"{', '.join(compare.variants)}; {seeds}, {len(compare.variants) * compare.seeds} runs in turn"))
     facts += _needs(loaded, past := library.of(shelved.path.stem))
     if best := bars.best_of(recipe, [entry.summary for entry in past]):
         facts.append(
