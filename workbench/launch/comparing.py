@@ -118,7 +118,8 @@ def begin(comparison: Comparison, *, anyway: bool = False) -> None:
 def stop(comparison: Comparison) -> None:
     """Ask a comparison to start no further run, and to stop those that train: each finishes its step and saves a checkpoint."""
     deadline = time.monotonic() + PATIENCE
-    while not comparison.signal(signal.SIGTERM):
+    # The lock first: a process that has ended may still take signals.
+    while not (lock.is_held(comparison.lock) and comparison.signal(signal.SIGTERM)):
         if not lock.is_held(comparison.lock):
             raise Problem(f"{comparison.id} is not running, so it cannot be stopped.")
         # Just after its start the lock names no process yet.
@@ -140,6 +141,7 @@ class Runner:
         self.lock.write(self.holder)
         self.plan = comparison.plan()
         self.parts = self._adopted()
+        comparison.write(self.parts)
 
     def work(self) -> None:
         """Train every part that has not finished, as many at once as there are devices for; a failed one does not stop the others."""
