@@ -38,6 +38,7 @@ def made(values: dict[str, list[float | str]], recipes: dict[str, Recipe] | None
             ended(run, "finished" if not isinstance(figure, str) else figure, "steps" if not isinstance(figure, str) else "memory")
             parts.append({"variant": name, "seed": seed, "run": run.id})
     plan = {"recipe": "x", "title": "Digits", "metric": metric, "variants": list(values), "seeds": seeds}
+    (path / "recipe.yaml").write_text(dump_recipe(RECIPE))
     (path / "comparison.json").write_text(json.dumps(plan))
     (path / "runs.json").write_text(json.dumps({"parts": parts}))
     return Comparison(path)

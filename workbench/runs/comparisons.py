@@ -114,15 +114,16 @@ class Comparison:
             raise Problem(f"{folder} has no recipe.", "Start the comparison again.")
         return named[0]
 
-    def recipe(self, variant: int) -> Recipe:
-        """The recipe of a variant, every default filled in."""
-        document = yaml_reader.read(self.recipe_file(variant), follow=False)
+    def recipe(self, variant: int | None = None) -> Recipe:
+        """The recipe of a variant, every default filled in; without one, that of the comparison."""
+        file = self.path / "recipe.yaml" if variant is None else self.recipe_file(variant)
+        document = yaml_reader.read(file, follow=False)
         try:
             if document.faults:
                 raise msgspec.ValidationError(document.faults[0].text)
             return msgspec.convert(document.value, Recipe)
         except msgspec.ValidationError as error:
-            raise Problem(f"{self.recipe_file(variant)} is damaged: {one_line(str(error))}.") from None
+            raise Problem(f"{file} is damaged: {one_line(str(error))}.") from None
 
     def parts(self) -> list[Part]:
         """Every variant with every seed, in the order in which they are trained: all variants of a seed, then the next seed."""

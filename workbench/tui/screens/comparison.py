@@ -9,6 +9,7 @@ from textual.strip import Strip
 
 from workbench.events import split_tag
 from workbench.problems import Problem, one_line
+from workbench.recipes import hints
 from workbench.runs import compare
 from workbench.runs.comparisons import Comparison
 from workbench.runs.history import Series
@@ -18,6 +19,7 @@ from workbench.tui.charts.plot import SLOTS
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.keys import Key
 from workbench.tui.models import run_actions
+from workbench.tui.panels.detail import labelled
 from workbench.tui.panels.lines import Lines
 from workbench.tui.screens.compare import LOOK, READ, CompareScreen, recipe_of
 
@@ -51,6 +53,7 @@ class ComparisonScreen(CompareScreen):
         self.comparison = comparison
         self.plan = comparison.plan()
         self.standing = comparison.standing()
+        self.sentences = comparison.recipe().watch
         self.arms: compare.Arms | None = None
         self._slots: list[int] = []
         """For each run, the place of its variant."""
@@ -178,6 +181,8 @@ class ComparisonScreen(CompareScreen):
             lines += strips.paragraph(f"! {one_line(remark, 1000)}", width, palette.warn, "  ")
         if not self.standing.state.alive and self.standing.state.hint:
             lines += strips.paragraph("r trains what is missing.", width, palette.dim)
+        for place, note in enumerate(self.sentences):
+            lines += labelled("watch for" if not place else "", f"· {hints.written(note)}", width, "  ")
         return lines
 
     # -- keys ------------------------------------------------------------------------------------------------------------------
