@@ -198,7 +198,7 @@ class Arm(NamedTuple):
     values: dict[int, float]
     """Its figure by seed, of the finished runs."""
     seconds: float | None
-    """Mean time of a finished run."""
+    """Mean time of a finished run, without its start."""
     own: Interval | None
     difference: Interval | None
     """This variant minus the first one, paired by seed; None for the first one."""
@@ -239,7 +239,7 @@ def arms(comparison: Comparison, standing: Standing | None = None) -> Arms:
             remarks.append(f"{called} has no finite {plan.metric}.")
             continue
         values[part.variant][part.seed] = value
-        seconds[part.variant].append(summary.seconds)
+        seconds[part.variant].append(summary.seconds - summary.ready)
     remarks += unfair(dict(zip(plan.variants, recipes, strict=True)))
     if len({project for project, _ in codes}) < len(codes):
         remarks.append("The code has changed between its runs.")
