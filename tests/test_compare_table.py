@@ -10,9 +10,11 @@ from scipy import stats
 
 from workbench import paths
 from workbench.events import Scalars, Status
+from workbench.problems import Problem
 from workbench.recipes.recipe import Recipe, Train, dump_recipe
 from workbench.runs import compare
 from workbench.runs.comparisons import Comparison, Part
+from workbench.runs.export import formats
 from workbench.runs.log import EventLog
 
 
@@ -130,3 +132,15 @@ def test_a_damaged_list_of_runs_hides_no_comparison(text: str, home: Path) -> No
     comparison = made({"none": [0.7], "other": [0.8]})
     (comparison.path / "runs.json").write_text(text)
     assert comparison.parts() == [Part(variant="none", seed=1), Part(variant="other", seed=1)]
+
+
+def test_it_gets_out_as_one_page_in_which_foreign_text_is_text(tmp_path: Path) -> None:
+    comparison = made({"none": [0.70, 0.80, 0.90], "other": [0.71, 0.812, 0.911]})
+    plan = json.loads((comparison.path / "comparison.json").read_text())
+    (comparison.path / "comparison.json").write_text(json.dumps({**plan, "title": "<script>\x1b[31mred"}))
+    formats.export_comparison(comparison, "html", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "&lt;script&gt;red" in page and "<script" not in page and "\x1b" not in page
+    assert '<td class="n">0.8000' in page and "<td>better" in page and "config.data" in page
+    with pytest.raises(Problem, match="is exported as html, not as csv"):
+        formats.export_comparison(comparison, "csv")

@@ -11,6 +11,7 @@ import pytest
 from gpu_machine import CUDA_LINE, machine
 from gpu_machine import dlwb as dlwb_on
 from lines import LINE, at_step, comparable, ended, folded, send, until, write
+from made_runs import make_run
 from test_cli import dlwb
 
 from workbench.launch import comparing
@@ -235,9 +236,12 @@ def test_words_mean_the_comparison_or_one_of_its_runs(tmp_path: Path) -> None:
     run = runs_of(comparison)[0]
     assert find_comparison("line") == find_comparison(comparison.id) == comparison
     assert find_comparison(run.id) is None and find_comparison(run.id[5:17]) is None and find_comparison("last") is None
-    assert find_comparison("ne_", ends="stop") is None
+    number = comparison.id.rpartition("_")[0]
+    assert find_comparison(number) == find_comparison(number, ends="stop") == comparison and find_comparison("ne_", ends="stop") is None
     offered = dlwb("compare", run.id, runs_of(comparison)[1].id)
     assert offered.returncode == 0 and "test/loss" in offered.stdout, "runs of a comparison are compared like any others"
+    make_run("line", stamp="2999-01-01_000000")
+    assert find_comparison("line") is None, "a later run of that recipe"
 
 
 def test_a_device_that_is_not_there_is_refused_before_anything_is_made(tmp_path: Path) -> None:

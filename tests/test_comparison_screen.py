@@ -9,13 +9,14 @@ from piloting import seen, settle, walk_to
 from test_compare_table import made
 
 from workbench.recipes.recipe import Recipe
+from workbench.runs.compare import mean_line
 from workbench.runs.comparisons import list_comparisons
 from workbench.runs.history import Series
 from workbench.runs.run import list_runs
 from workbench.tui.app import DlwbApp
 from workbench.tui.charts.chart import Chart
 from workbench.tui.charts.plot import FAINT, SERIES
-from workbench.tui.screens.comparison import ComparisonScreen, mean
+from workbench.tui.screens.comparison import ComparisonScreen
 from workbench.tui.screens.runs import RunsScreen
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
@@ -36,9 +37,9 @@ def series(steps: list[float], values: list[float]) -> Series:
 
 def test_the_mean_line_is_that_of_its_runs_where_all_have_values() -> None:
     # The second one is at 3 and 5 in between, and ends at step 40.
-    steps, values = mean([series([10, 20, 30, 50], [1.0, 1.0, 1.0, 9.0]), series([0, 40], [2.0, 6.0]), series([], [])])
-    assert steps.tolist() == [10, 20, 30] and values == pytest.approx(np.array([2.0, 2.5, 3.0]))
-    assert len(mean([series([], [])])[0]) == 0
+    steps, values = mean_line([series([10, 20, 30, 50], [1.0, 1.0, 1.0, 9.0]), series([0, 40], [2.0, 6.0]), series([], [])])
+    assert steps == [10, 20, 30] and values == pytest.approx([2.0, 2.5, 3.0])
+    assert mean_line([series([], [])]) == ([], [])
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])

@@ -95,13 +95,16 @@ def export(
     to: Annotated[str, typer.Option(help="html, csv, json or tensorboard")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; without it, csv and json go to stdout.")] = None,
 ) -> None:
-    """Write a run as an HTML page, or its log for another program.
+    """Write a run, or a comparison, as an HTML page, or a run's log for another program.
 
     The page has charts, samples and settings; csv, json and tensorboard are for other programs.
     """
     from workbench.runs.export import formats as exporting
 
-    exporting.export(find_run(run), to, out)
+    if comparison := find_comparison(run):
+        exporting.export_comparison(comparison, to, out)
+    else:
+        exporting.export(find_run(run), to, out)
 
 
 def tag(run: Reference, words: Annotated[list[str], typer.Argument(metavar="WORD...", help="-WORD removes a tag.")]) -> None:

@@ -17,7 +17,7 @@ from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars
 from workbench.runs.comparisons import Comparison, Standing
-from workbench.runs.history import History, history_of
+from workbench.runs.history import History, Series, history_of
 from workbench.runs.run import Run
 from workbench.runs.summary import Summary, log_size, summarize, summary_of
 
@@ -191,6 +191,10 @@ def interval(values: Sequence[float]) -> Interval | None:
     return Interval(mean, deviation, mean - reach, mean + reach)
 
 
+Curve = tuple[list[float], list[float]]
+"""Steps and values."""
+
+
 class Arm(NamedTuple):
     """A variant of a comparison over its seeds."""
 
@@ -282,6 +286,18 @@ def unfair(recipes: Mapping[str, Recipe]) -> list[str]:
         if changed:
             remarks.append(f"{name} is trained otherwise than {first_name}: {'; '.join(changed)}.")
     return remarks
+
+
+def mean_line(series: Sequence[Series]) -> Curve:
+    """The mean of several series at the steps of the first one, up to where the shortest ends; between two points in a straight line."""
+    import numpy as np
+
+    series = [one for one in series if len(one)]
+    if not series:
+        return [], []
+    last = min(one.steps[-1] for one in series)
+    steps = [step for step in series[0].steps if step <= last]
+    return steps, np.mean([np.interp(steps, one.steps, one.values) for one in series], axis=0).tolist()
 
 
 HEADS = ("variant", "seeds", "mean", "spread", "95 % interval", "time", "difference", "")

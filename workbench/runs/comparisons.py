@@ -12,7 +12,7 @@ from workbench.problems import Problem, one_line
 from workbench.recipes import yaml_reader
 from workbench.recipes.recipe import Recipe
 from workbench.runs import lock
-from workbench.runs.run import LEAST, Run
+from workbench.runs.run import LEAST, Run, list_runs
 from workbench.runs.state import State, state_of, whole
 
 
@@ -187,16 +187,20 @@ def _has_run(comparison: Comparison) -> bool:
 
 
 def find_comparison(reference: str, *, ends: str = "") -> Comparison | None:
-    """The comparison of that id, of a part of one that is unique, or a recipe's newest one; None where a run may be meant.
+    """The comparison of that id, of a part of one that is unique, or a recipe's newest one; None where a run is meant.
 
     `ends`: the verb that ends something; a part of an id is then at least `LEAST` characters long.
     """
     every = list_comparisons()
-    for matches in ([one for one in every if one.id == reference], [one for one in every if one.stem == reference]):
-        if matches:
-            return matches[0]
+    if exact := [one for one in every if one.id == reference]:
+        return exact[0]
+    runs = list_runs() if every else []
+    for one in every:
+        if one.stem == reference:
+            # A later run of the same recipe, on its own, is what its name means.
+            newest = next((run.id for run in runs if run.stem == reference), "")
+            return one if lock.is_held(one.lock) or any(part.run == newest for part in one.parts()) else None
     matches = [one for one in every if reference and reference in one.id]
-    # The same words may name a run of it, which has another id.
-    if len(matches) != 1 or any(reference in part.run for part in matches[0].parts()) or (ends and len(reference) < LEAST):
+    if len(matches) != 1 or reference == "last" or (ends and len(reference) < LEAST) or any(reference in run.id for run in runs):
         return None
     return matches[0]

@@ -3,7 +3,6 @@
 import time
 from typing import ClassVar
 
-import numpy as np
 from rich.style import Style
 from textual.strip import Strip
 
@@ -57,7 +56,7 @@ class ComparisonScreen(CompareScreen):
         self.arms: compare.Arms | None = None
         self._slots: list[int] = []
         """For each run, the place of its variant."""
-        self._means: dict[tuple[str, int], tuple[tuple[object, ...], tuple[np.ndarray, np.ndarray]]] = {}
+        self._means: dict[tuple[str, int], tuple[tuple[object, ...], compare.Curve]] = {}
         """By tag and variant the mean of its runs, with what it was made from: a chart compares its data by identity."""
         self._asked = self._drawn_at = 0.0
 
@@ -134,11 +133,11 @@ class ComparisonScreen(CompareScreen):
                 means.append(Line(name, self._mean(tag, slot, [side.history.series[tag] for side in finished or sides]), slot % SLOTS))
         return [*faint, *means]
 
-    def _mean(self, tag: str, slot: int, series: list[Series]) -> tuple[np.ndarray, np.ndarray]:
+    def _mean(self, tag: str, slot: int, series: list[Series]) -> compare.Curve:
         made_from = tuple((id(one), one.version, len(one)) for one in series)
-        before, line = self._means.get((tag, slot), ((), (np.empty(0), np.empty(0))))
+        before, line = self._means.get((tag, slot), ((), ([], [])))
         if before != made_from:
-            line = mean(series)
+            line = compare.mean_line(series)
             self._means[tag, slot] = made_from, line
         return line
 
@@ -197,16 +196,6 @@ class ComparisonScreen(CompareScreen):
 
     def do_resume(self) -> None:
         self.services.steer_comparison(self.comparison, "resume")
-
-
-def mean(series: list[Series]) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of several series at the steps of the first one, up to where the shortest ends; between two points in a straight line."""
-    series = [one for one in series if len(one)]
-    if not series:
-        return np.empty(0), np.empty(0)
-    steps = np.asarray(series[0].steps)
-    steps = steps[steps <= min(one.steps[-1] for one in series)]
-    return steps, np.mean([np.interp(steps, np.asarray(one.steps), np.asarray(one.values)) for one in series], axis=0)
 
 
 def _verdict_style(text: str) -> Style:
