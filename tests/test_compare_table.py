@@ -111,11 +111,15 @@ def test_equal_variants_do_not_differ_and_have_an_interval_of_nothing() -> None:
 
 
 def test_what_failed_and_what_is_not_finite_is_said_and_not_counted() -> None:
-    arms = compare.arms(made({"none": [0.7, 0.8, float("nan")], "other": [0.8, "failed", ""]}))
+    comparison = made({"none": [0.7, 0.8, float("nan")], "other": [0.8, "failed", 0.95], "third": [0.8, 0.8]})
+    last = [part.place for part in comparison.parts() if part.variant == "other"][-1]
+    assert last
+    ended(last, "stopped", "person")  # its log has a figure, of a training that is not over
+    arms = compare.arms(comparison)
     assert arms.rows[0].values == {1: 0.7, 2: 0.8} and arms.rows[1].values == {1: 0.8}
     assert any(remark.startswith("other, seed 2 failed") for remark in arms.remarks)
     assert "none, seed 3 has no finite test/accuracy." in arms.remarks
-    assert [row[1] for row in compare.cells(arms)] == ["2/3", "1/3"]
+    assert [row[1] for row in compare.cells(arms)] == ["2/3", "1/3", "2/3"]
 
 
 def test_what_makes_it_unfair_is_said() -> None:
