@@ -21,6 +21,11 @@ def runs() -> Path:
     return home() / "runs"
 
 
+def comparisons() -> Path:
+    """The folder of comparisons, with one folder for each; their runs are among all runs."""
+    return home() / "comparisons"
+
+
 def data() -> Path:
     """Downloaded data sets."""
     return home() / "data"

@@ -216,8 +216,15 @@ def runs_(
     teacher can collect it: `dlwb course FOLDER --collect FILE…`.
     """
     from workbench.runs import index
+    from workbench.runs.comparisons import list_comparisons
     from workbench.runs.run import list_runs
 
+    if not as_json:
+        fitting = [one for one in list_comparisons() if all(word.casefold() in one.id.casefold() for word in words or [])]
+        rows = [[one.id, (state := one.standing().state).state, state.message] for one in fitting]
+        if rows:
+            table(["COMPARISON", "STATE", "RUNS"], rows)
+            print()
     chosen = []
     for look in index.look_at(list_runs()):
         text = f"{look.run.id} {' '.join(look.notes.tags)} {look.notes.note}".casefold()

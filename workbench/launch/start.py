@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -38,7 +38,11 @@ ANSWER_PATIENCE = 60.0
 
 def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
     """Read a recipe, choose its device, create a run and launch it, as `dlwb run` and Enter do."""
-    loaded = load_recipe(find_recipe(name), settings)
+    return begin(load_recipe(find_recipe(name), settings), device)
+
+
+def begin(loaded: Loaded, device: str = "") -> Run:
+    """Start a run of a recipe that is read."""
     run = create(loaded, *choose(loaded, device))
     try:
         launch(run)
@@ -98,10 +102,10 @@ def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
     return choice
 
 
-def create(loaded: Loaded, device: str, warning: str = "", requested: str = "") -> Run:
+def create(loaded: Loaded, device: str, warning: str = "", requested: str = "", more: Mapping[str, Any] = {}) -> Run:
     """Create the run directory of a loaded recipe; nothing runs yet. `device` is cpu or cuda:N; the warning goes into its log.
 
-    With `requested` `auto` or `cuda` another GPU than `device` will do as well, where that one is not free.
+    `more` is noted in run.json. With `requested` `auto` or `cuda` another GPU than `device` will do as well, where that one is not free.
     """
     if not loaded.trains:
         raise Problem(f"{loaded.stem} is a lesson to explore: there is nothing to train.", f"`dlwb explore {loaded.stem}` answers.")
@@ -141,6 +145,7 @@ def create(loaded: Loaded, device: str, warning: str = "", requested: str = "") 
             "versions": _versions(),
             "code": code.hash,
             "files": code.files,
+            **more,
         }
         (path / "run.json").write_text(json.dumps(about))
         (path / "project.py").write_bytes(source)
@@ -195,9 +200,7 @@ def launch(run: Run, *, anyway: bool = False) -> str:
     environment["DLWB_ANYWAY"] = "1" if anyway else ""
     command = [sys.executable, "-P", "-m", "workbench.launch.supervisor", str(run.path.absolute()), str(offset)]
     command += choose_device.allowed(run)
-    done = _call([*logind.scope(), *command], environment)
-    if done.returncode == 1 and done.stderr.startswith("Failed to"):  # systemd-run finds no bus, for example after `su`
-        done = _call(command, environment)
+    done = detached(command, environment)
     if done.returncode == 3:
         raise Problem(f"{run.id} is running already.", f"`dlwb run {run.stem}` starts another one.")
     if done.returncode == 4:
@@ -205,6 +208,14 @@ def launch(run: Run, *, anyway: bool = False) -> str:
     if done.returncode:
         raise Problem(f"{run.id} could not be started: {one_line(done.stderr.strip().rpartition(chr(10))[2]) or done.returncode}.")
     return remark
+
+
+def detached(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command that leaves a process behind, which logind does not end at logout."""
+    done = _call([*logind.scope(), *command], environment)
+    if done.returncode == 1 and done.stderr.startswith("Failed to"):  # systemd-run finds no bus, for example after `su`
+        done = _call(command, environment)
+    return done
 
 
 def _call(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

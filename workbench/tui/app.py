@@ -36,6 +36,7 @@ from workbench.tui.screens.key_screen import KeyScreen
 from workbench.tui.screens.recipes import RecipesScreen
 
 if TYPE_CHECKING:
+    from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
     from workbench.tui.models.ended_runs import Endings
 
@@ -216,6 +217,9 @@ class DlwbApp(App[None], inherit_bindings=False):
             if not loaded.trains:
                 self.call_from_thread(self.explore, loaded)
                 return
+            if loaded.recipe.compare:
+                self._compare(loaded)
+                return
             run = launch.create(loaded, *launch.choose(loaded))
             feed = self.library.feed(run)
             # The screen opens before the process lives: without this the run would look like one that nobody started.
@@ -227,6 +231,26 @@ class DlwbApp(App[None], inherit_bindings=False):
             launch.launch(run)
         finally:
             feed.launching = False
+
+    def _compare(self, loaded: Loaded) -> None:
+        from workbench.launch import comparing
+
+        self.call_from_thread(self.open_comparison, comparing.start(loaded))
+
+    def open_comparison(self, comparison: Comparison) -> None:
+        """Show a comparison: its curves, and the table of its variants."""
+        from workbench.tui.screens.comparison import ComparisonScreen
+
+        if isinstance(self.screen, KeyScreen) and self.screen.PASSING:
+            self.screen.dismiss()
+        if not (isinstance(self.screen, ComparisonScreen) and self.screen.comparison == comparison):
+            self.push_screen(ComparisonScreen(comparison))
+
+    def steer_comparison(self, comparison: Comparison, verb: str) -> None:
+        """Stop a comparison, or resume it."""
+        from workbench.tui.models import run_actions
+
+        self._in_thread(lambda: self.call_from_thread(self.say, run_actions.ask_comparison(comparison, verb)))
 
     def warm_up(self) -> None:
         """Import what a run's screen needs and save the index of recipes, while the person reads the list."""

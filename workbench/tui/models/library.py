@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,7 @@ from workbench.recipes.recipe import Recipe
 
 # Modules that read runs are imported where they are used, so that the list of recipes is painted before they load.
 if TYPE_CHECKING:
+    from workbench.runs.comparisons import Comparison, Plan, Standing
     from workbench.runs.run import Run
     from workbench.tui.models.run_feed import Feed
 
@@ -94,6 +96,14 @@ class Entry:
         return one_line(self.recipe.title) if self.recipe else self.run.stem
 
 
+class Compared(NamedTuple):
+    """A comparison of the list of runs."""
+
+    comparison: Comparison
+    plan: Plan
+    standing: Standing
+
+
 def shelve(path: Path, index: Index) -> Shelved:
     """Read a recipe for the list; a recipe with problems stays in the list, with them."""
     try:
@@ -118,6 +128,7 @@ class Library:
         """Whether the runs were read: before, nothing can be said of what became of a recipe."""
         self.index: Index | None = None
         self.entries: dict[str, Entry] = {}
+        self.comparisons: dict[str, Compared] = {}
         self._feeds: dict[str, Feed] = {}
         self._opened: list[str] = []
 
@@ -228,6 +239,17 @@ class Library:
             yield from self._look(entry)
             yield
         self.looked = True
+        yield from self._look_at_comparisons()
+
+    def _look_at_comparisons(self) -> Iterator[None]:
+        from workbench.runs.comparisons import list_comparisons
+
+        compared = {}
+        for comparison in list_comparisons():
+            with contextlib.suppress(Problem):  # its plan is damaged; its runs are in the list
+                compared[comparison.id] = Compared(comparison, comparison.plan(), comparison.standing())
+            yield
+        self.comparisons = compared
 
     def _look(self, entry: Entry) -> Iterator[None]:
         from workbench.runs import notes
