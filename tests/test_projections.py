@@ -93,7 +93,7 @@ def test_axes_of_the_map_can_be_chosen() -> None:
 
 def test_t_sne_comes_after_pca_from_two_starts_and_keeps_neighbours() -> None:
     project = built("projections")
-    given = events("projections", project, data="digits", points=200, tsne=True, perplexity=10)
+    given = events("projections", project, data="digits", points=100, tsne=True, perplexity=10)
     maps = [event for event in given if isinstance(event, Scatter)]
     assert [event.tag for event in maps] == ["PCA", "t-SNE, seed 1", "t-SNE, seed 2"] and given.index(maps[1]) > 4
     assert maps[1].x != maps[2].x and maps[1].labels == maps[0].labels
@@ -101,7 +101,7 @@ def test_t_sne_comes_after_pca_from_two_starts_and_keeps_neighbours() -> None:
     assert isinstance(table, Table)
     shares = {row[0]: row[3] for row in table.rows}
     assert min(shares["t-SNE, seed 1"], shares["t-SNE, seed 2"]) > float(shares["the map"]) + 0.15  # type: ignore[type-var]
-    again = asked("projections", project, data="digits", points=200, tsne=True, perplexity=10, seed=2)
+    again = asked("projections", project, data="digits", points=100, tsne=True, perplexity=10, seed=2)
     assert again["t-SNE, seed 2"].x == maps[2].x
 
 
