@@ -65,7 +65,9 @@ class Projections(Project):
         shape = fitted.shape
         shown = fitted.test[:REBUILT].astype(float)
         rebuilt = fitted.mean + (shown - fitted.mean) @ fitted.axes[:, :kept] @ fitted.axes[:, :kept].T
-        yield pictures("rebuilt", np.concatenate([shown, rebuilt]).reshape(-1, *shape), columns=REBUILT)
+        # A digit and what is left of it are one tile: they stay together however many fit into a row.
+        pairs = np.concatenate([both.reshape(-1, *shape) for both in (shown, rebuilt)], axis=1)
+        yield pictures("rebuilt", pairs, columns=REBUILT)
         yield components(fitted)
 
         shares = fitted.variances / fitted.variances.sum()
