@@ -48,11 +48,12 @@ def accuracy(project: SentimentNetwork) -> float:
 
 
 @pytest.mark.parametrize("inputs", ["presence", "counts"])
-def test_dense_and_sparse_end_with_equal_weights(monkeypatch: pytest.MonkeyPatch, inputs: str) -> None:
+def test_dense_and_sparse_end_with_the_same_bits(monkeypatch: pytest.MonkeyPatch, inputs: str) -> None:
     dense, sparse = (built(monkeypatch, lines(400), inputs=inputs, sparse=sparse, learning_rate=0.05) for sparse in (False, True))
     for project in (dense, sparse):
         train(project, 300)
-    assert np.abs(dense.first - sparse.first).max() < 1e-10 and np.abs(dense.second - sparse.second).max() < 1e-10
+    # 1e-10 would be enough here; over 24,000 reviews at a rate of 0.1 a difference in the last bit grows to 0.1.
+    assert np.array_equal(dense.first, sparse.first) and np.array_equal(dense.second, sparse.second)
     assert np.abs(dense.first).max() > 0.1
 
 
