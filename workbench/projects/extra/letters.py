@@ -30,7 +30,7 @@ class Letters(Project):
         """Where the letters come from: the freely licensed fonts of this system, or a folder of your own; more families are harder, and
         tell better what it does with unseen ones."""
         copies: int = Field(50, ge=1, le=1000)
-        """Pictures of each letter of each font, turned, scaled and moved; more take longer and make it surer of what it knows."""
+        """Pictures of each letter of each font, turned, scaled and moved; more take longer and make it more confident."""
         learning_rate: float = live(0.2, gt=0)
         """Step size of gradient descent; higher learns faster, and swings."""
 
