@@ -92,6 +92,16 @@ def test_a_step_goes_down_the_gradient_of_half_the_squared_error(monkeypatch: py
     assert np.array(steps) / 1e-4 == pytest.approx(slopes, rel=1e-6)
 
 
+def test_all_weights_of_words_lie_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From zeros and without an activation, ten hidden units are one: the map shows something else."""
+    project = trained(monkeypatch, lines(700))
+    sizes = np.linalg.svd(project.first, compute_uv=False)
+    assert sizes[0] > 1 and sizes[1] < 1e-12 * sizes[0]
+    dots = asked(SPARSE, project)["map of words"]
+    effects = dict(zip(project.words, project.first @ project.second, strict=True))
+    assert sorted(dots.x) == pytest.approx(sorted(effects.values())) and max(dots.y) == pytest.approx(np.log10(project.counts.sum(1).max()))
+
+
 def test_it_learns_what_tells_and_nothing_from_shuffled_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     texts, labels = lines(700)
     assert accuracy(trained(monkeypatch, (texts, labels))) > 0.97

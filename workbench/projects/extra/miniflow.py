@@ -213,10 +213,11 @@ def drawn(node: Node, first: str = "", rest: str = "", seen: set[str] | None = N
 
 
 def numbers(value: np.ndarray) -> str:
-    """The first numbers of a value, row by row; of 1 x 1 with 7 digits."""
-    flat = value.ravel()
-    digits = 7 if flat.size == 1 else 4
-    return ", ".join(f"{number:.{digits}g}" for number in flat[:SHOWN]) + (", …" if flat.size > SHOWN else "")
+    """A small value, its rows between slashes, or the first numbers of a larger one; a single number with 7 digits."""
+    digits = 7 if value.size == 1 else 4
+    if value.size > SHOWN:
+        return ", ".join(f"{number:.{digits}g}" for number in value.ravel()[:SHOWN]) + ", …"
+    return " / ".join(", ".join(f"{number:.{digits}g}" for number in row) for row in value)
 
 
 def table(order: Sequence[Node]) -> Table:

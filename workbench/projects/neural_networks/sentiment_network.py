@@ -134,7 +134,7 @@ class SentimentNetwork(Project):
             right = (answers >= 0.5) == self.labels[self.seen :]
             accuracy, margin = float(right.mean()), 1.96 * math.sqrt(float(right.var()) / len(right))
             speed = self.speed()
-            yield Scalars(values={"accuracy": accuracy, "reviews_per_second": speed, "words": len(self.words)})
+            yield Scalars(values={"accuracy": accuracy, "reviews_per_second": speed})
             interval = f"{100 * (accuracy - margin):.1f} to {100 * (accuracy + margin):.1f} %"
             rows: list[list[str | float]] = [["accuracy", f"{100 * accuracy:.1f} %"], ["95 % interval", interval]]
             rows += [["reviews per second", float(f"{speed:.3g}")], ["words", len(self.words)]]
@@ -151,7 +151,7 @@ class SentimentNetwork(Project):
         return len(rows) / max(took, 1e-9)
 
     def sample(self, request: Any) -> Iterator[Event]:
-        """What carries a review, the neighbours of a word, and a map of the words with the largest weights."""
+        """What carries a review, the neighbours of a word, and a map of the words that move the answer most."""
         yield self.carried(request.review.strip() or TYPED)
         yield self.neighbours(request.word.strip().lower())
         yield self.map()
@@ -183,16 +183,17 @@ class SentimentNetwork(Project):
         return Table(tag="neighbours", columns=["nearest", "product", "most opposite", "product "], rows=rows)
 
     def map(self) -> Scatter:
-        """The words that move the answer most, at the first two principal components of their weights; named by where they are used."""
+        """The words that move the answer most, by what each adds to the log odds and how often it is used in training.
+
+        Not by two directions of their weights: from zeros, every update is a multiple of `second`, so all of them lie on one line.
+        """
         effects = self.first @ self.second
         order = np.argsort(effects, kind="stable")
         chosen = np.unique(np.concatenate([order[:MAPPED], order[-MAPPED:]]))
-        weights = self.first[chosen] - self.first[chosen].mean(0)
-        directions = np.linalg.svd(weights, full_matrices=False)[2][:2]
-        x, y = directions @ weights.T if len(directions) == 2 else (weights[:, 0], np.zeros(len(weights)))
+        uses = np.log10(self.counts[chosen].sum(1))
         more = review_lines.log_ratios(self.counts[chosen]) > 0
         labels = [f"more in {CLASSES[int(positive)]} reviews" for positive in more]
-        return Scatter(tag="map of words", x=x.tolist(), y=y.tolist(), labels=labels)
+        return Scatter(tag="map of words", x=effects[chosen].tolist(), y=uses.tolist(), labels=labels)
 
     def predict(self, inputs: Any) -> Any:
         """`{"review": "…"}` to `{"answer", "probabilities", "note"}`; 0.5 where no word is known."""
