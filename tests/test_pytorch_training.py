@@ -12,28 +12,25 @@ from exploring import asked, built
 from stepping import scalars, shuffled
 
 from workbench.datasets import mnist
+from workbench.datasets.labelled_images import ImageData
 from workbench.events import Images
 from workbench.problems import Problem
 
 STEM = "pytorch-training"
-FEW = 1500
-"""Training pictures of a short test: an epoch has 24 steps."""
 
-read_once = cache(mnist.read)
+read_all = mnist.read
+
+
+@cache
+def few() -> ImageData:
+    """The first pictures of each part, unpacked once: an epoch of 64 to a batch has 24 steps."""
+    data = read_all()
+    return ImageData(data.train[:1200], data.valid[:300], data.test[:1000], data.classes)
 
 
 @pytest.fixture(autouse=True)
 def digits(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All tests read the same 70,000 digits, unpacked once."""
-    monkeypatch.setattr(mnist, "read", read_once)
-
-
-def small(**config: Any) -> Any:
-    """The recipe's project on a part of its training pictures."""
-    project: Any = built(STEM, **config)
-    project.splits["train"] = tuple(part[:FEW] for part in project.splits["train"])
-    project.per_epoch = len(project.batches(0, np.random.default_rng(0)))
-    return project
+    monkeypatch.setattr(mnist, "read", few)
 
 
 def trained(project: Any, steps: int) -> list[dict[str, Any]]:
@@ -48,7 +45,7 @@ def trained(project: Any, steps: int) -> list[dict[str, Any]]:
 
 
 def test_it_learns_digits_and_nothing_from_shuffled_labels() -> None:
-    learnt, misled = small(learning_rate=0.03), shuffled(small(learning_rate=0.03))
+    learnt, misled = built(STEM, learning_rate=0.03), shuffled(built(STEM, learning_rate=0.03))
     untrained = scalars(learnt, "test")["loss"]
     assert untrained == pytest.approx(np.log(10), abs=0.1)
     for project in (learnt, misled):
@@ -57,7 +54,8 @@ def test_it_learns_digits_and_nothing_from_shuffled_labels() -> None:
     assert scalars(misled, "test")["loss"] > 2.25
 
 
-def test_the_recipe_is_the_course_s() -> None:
+def test_the_recipe_is_the_course_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist, "read", read_all)
     project: Any = built(STEM)
     assert sum(weight.numel() for weight in project.network.parameters()) == 109_386
     pixels, labels = project.splits["train"]
@@ -66,7 +64,7 @@ def test_the_recipe_is_the_course_s() -> None:
 
 
 def test_a_step_is_the_rate_times_the_gradient() -> None:
-    project = small()
+    project = built(STEM)
     batch = next(iter(project.batches(0, np.random.default_rng(0))))
     before = [weight.detach().clone() for weight in project.network.parameters()]
     loss = -project.network(batch[0])[torch.arange(64), batch[1]].mean()
@@ -77,7 +75,7 @@ def test_a_step_is_the_rate_times_the_gradient() -> None:
 
 
 def test_without_zero_grad_gradients_add_up_and_the_numbers_are_others() -> None:
-    right, wrong = small(), small(zero_grad=False)
+    right, wrong = built(STEM), built(STEM, zero_grad=False)
     wrong.network.load_state_dict(right.network.state_dict())
     losses = [[numbers["loss"].item() for numbers in trained(project, 20)] for project in (right, wrong)]
     assert losses[0][:2] == losses[1][:2]  # the first step has nothing to add to
@@ -85,7 +83,7 @@ def test_without_zero_grad_gradients_add_up_and_the_numbers_are_others() -> None
 
 
 def test_the_mean_of_an_epoch_is_the_mean_of_its_steps() -> None:
-    numbers = trained(small(), 48)
+    numbers = trained(built(STEM), 48)
     means = [place for place, step in enumerate(numbers) if step["epoch_loss"] is not None]
     assert means == [23, 47]
     for end in means:
