@@ -16,7 +16,7 @@ from workbench.problems import Problem
 from workbench.torchkit.augment import random_affine
 from workbench.torchkit.features import resized
 from workbench.training.figures import pictures
-from workbench.training.project import Field, Project, Request
+from workbench.training.project import Field, Project
 
 CLASSES = ("cat", "dog")
 EACH = 2
@@ -28,7 +28,7 @@ class ImageLoading(Project):
 
     datasets = ("cats-dogs:small",)
 
-    class Request(Request):
+    class Request(Project.Request):
         """How the pictures are transformed; augmentation is for the training pictures alone."""
 
         resize: int = Field(128, ge=64, le=256, json_schema_extra={"step": 16})

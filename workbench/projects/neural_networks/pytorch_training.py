@@ -18,7 +18,7 @@ from workbench.torchkit.classification import Predictions
 from workbench.torchkit.optimization import step_size
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import pictures
-from workbench.training.project import Field, Request, Settings
+from workbench.training.project import Field, Settings
 
 PIECE = 1000
 """Pictures that go through the network at once outside training."""
@@ -36,7 +36,7 @@ class PytorchTraining(TorchProject):
         zero_grad: bool = True
         """Sets the gradients to zero before each step; without it each step adds to the gradients of all steps before."""
 
-    class Request(Request):
+    class Request(TorchProject.Request):
         """A few steps by hand, on a copy of the network; and a digit."""
 
         steps: int = Field(2, ge=1, le=5)
@@ -128,7 +128,9 @@ class PytorchTraining(TorchProject):
         size = self.train.batch_size
         optimizer = SGD(network.parameters(), lr=request.learning_rate)
         # Of the last layer: a pixel at the edge is the same in nearly all digits.
-        weight = network[5].weight
+        last = network[5]
+        assert isinstance(last, nn.Linear)
+        weight = last.weight
         for step in range(request.steps):
             pixels, labels = (part[step * size : (step + 1) * size] for part in self.splits["train"])
             if request.zero_grad:
@@ -136,6 +138,7 @@ class PytorchTraining(TorchProject):
             with torch.enable_grad():
                 loss = F.nll_loss(network(pixels), labels)
             loss.backward()
+            assert weight.grad is not None
             before, gradient = weight[0, 0].item(), weight.grad[0, 0].item()
             optimizer.step()
             yield [step + 1, *(round(number, 7) for number in (loss.item(), before, gradient, weight[0, 0].item()))]

@@ -13,7 +13,7 @@ from workbench.events import Curve, Event, Table, Text
 from workbench.problems import Problem
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import pictures
-from workbench.training.project import Field, Request
+from workbench.training.project import Field
 
 INPUTS, OUTPUTS = 28 * 28, 10
 SAVED = (512, 256, 128)
@@ -47,7 +47,7 @@ class SaveLoad(TorchProject):
 
     datasets = ("fashion-mnist",)
 
-    class Request(Request):
+    class Request(TorchProject.Request):
         """What is saved, and which network it is loaded into."""
 
         sizes: str = Field("512, 256, 128", min_length=1, max_length=60)
