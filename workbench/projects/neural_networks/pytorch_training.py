@@ -98,7 +98,7 @@ class PytorchTraining(TorchProject):
         self.running += loss.detach()
         self.position += 1
         if self.position < self.per_epoch:
-            return {"loss": loss, "epoch_loss": None}
+            return {"loss": loss}
         mean = self.running / self.position
         self.running, self.position = torch.zeros_like(self.running), 0
         return {"loss": loss, "epoch_loss": mean}
