@@ -163,7 +163,9 @@ def _take_over(run: Run) -> tuple[lock.Lock, dict[str, Any]]:
 
 
 def _born() -> float:
-    """When this process began, by the monotonic clock."""
+    """When this process began, or was taken where it had waited, by the monotonic clock."""
+    if taken := os.environ.pop("DLWB_TAKEN", ""):
+        return float(taken)
     # The kernel counts a process's start in ticks since the boot, time asleep included (proc_pid_stat(5)).
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - lock.start_ticks(os.getpid()) / os.sysconf("SC_CLK_TCK")
     return time.monotonic() - age
