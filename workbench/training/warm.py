@@ -65,7 +65,7 @@ def main(file: int) -> None:
 
 def _import() -> None:
     # Of this thread alone, and for good: a person's process cannot go back to a higher priority.
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY)
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), max(PRIORITY, os.getpriority(os.PRIO_PROCESS, 0)))
     for name in MODULES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

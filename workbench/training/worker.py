@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import importlib
 import os
 import signal
 import sys
@@ -101,6 +102,10 @@ class Worker:
         project = make_project(self.run, recipe)
         starting(READING)
         announcer = Announcer(partial(self._turn, "starting"), lambda stage: logged(stage.text, stage=stage))
+        with contextlib.suppress(ImportError):
+            # It draws from `random` when it is first imported, and scikit-learn imports it: after the seeding that would change all that
+            # follows, where the library was not imported yet.
+            importlib.import_module("rich.style")
         sources = Sources(self.run, anyway=self.anyway)
         with announcer, preparation.listening(announcer, sources.met) as prepared:
             project.build()
