@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from gpu_machine import CUDA_LINE, dlwb, machine
 from killing import differences, wait
 from lines import LINE, LONG, SLOW, at_step, ended, folded, send, until, write
 
@@ -24,7 +25,7 @@ from workbench.launch.doctor import session
 from workbench.launch.surroundings import worker_environment
 from workbench.problems import Problem
 from workbench.runs import lock
-from workbench.runs.run import Run
+from workbench.runs.run import Run, list_runs
 from workbench.runs.state import state_of
 from workbench.tui.models.answering import Answering
 from workbench.tui.models.warm_answers import WarmAnswers
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left")
 # As the terminal program does in a thread; what follows a run's start need not wait here.
 KEEPER = "from workbench.launch import warm; warm.REST = 0.0; warm.keep()"
 ONE = "compute.threads=1"
+Program = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture(autouse=True)
@@ -46,12 +48,12 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def program() -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
+def program() -> Iterator[Program]:
     """Starts a process that keeps one waiting, in place of a terminal program."""
     programs: list[subprocess.Popen[bytes]] = []
 
-    def begin() -> "subprocess.Popen[bytes]":
-        programs.append(subprocess.Popen([sys.executable, "-c", KEEPER]))
+    def begin(environment: dict[str, str] | None = None) -> "subprocess.Popen[bytes]":
+        programs.append(subprocess.Popen([sys.executable, "-c", KEEPER], env=environment))
         return programs[-1]
 
     yield begin
@@ -87,7 +89,7 @@ def start_line(folder: Path, source: str = LINE) -> Run:
     return launch.start(str(write(folder, SLOW, LONG, source)), [ONE])
 
 
-def test_a_run_taken_from_it_has_every_bit_of_a_cold_one_and_outlives_the_program(program: Callable[[], "subprocess.Popen[bytes]"]) -> None:
+def test_a_run_taken_from_it_has_every_bit_of_a_cold_one_and_outlives_the_program(program: Program) -> None:
     settings = [ONE, "train.epochs=3", "train.log_every=5", "train.sample_every=50", "train.checkpoint_every=40"]
     cold = launch.start("digits-mlp", settings)
     assert ended(cold).state == "finished"
@@ -96,6 +98,8 @@ def test_a_run_taken_from_it_has_every_bit_of_a_cold_one_and_outlives_the_progra
     run = launch.start("digits-mlp", settings)
     assert worker(run) == taken
     keeper.kill()
+    send(run, "parent", signal.SIGKILL)
+    assert lock.is_held(run.lock), "it was handed down"
     assert ended(run).state == "finished"
     assert differences(run, cold) == []
     assert len(folded(run).series["train/loss"]) > 20
@@ -105,7 +109,7 @@ def test_a_run_taken_from_it_has_every_bit_of_a_cold_one_and_outlives_the_progra
 
 
 def test_what_is_taken_has_the_folder_the_output_and_the_death_of_a_cold_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Callable[[], "subprocess.Popen[bytes]"]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Program
 ) -> None:
     program()
     taken = waiting()
@@ -115,7 +119,8 @@ def test_what_is_taken_has_the_folder_the_output_and_the_death_of_a_cold_one(
     hello = "import os, sys\nprint(os.getcwd(), os.environ['DLWB_MIRROR'], sys.argv[1:], flush=True)\nimport numpy as np"
     run = start_line(tmp_path / "own", LINE.replace("import numpy as np", hello, 1))
     assert worker(run) == taken and parent(taken) == lock.content(run.lock)["parent"]["pid"]
-    assert os.sched_getscheduler(taken) == os.SCHED_OTHER and os.getpriority(os.PRIO_PROCESS, taken) == os.getpriority(os.PRIO_PROCESS, 0)
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    assert {os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in Path(f"/proc/{taken}/task").iterdir()} == {usual}
     at_step(run, 20)
     assert run.output.read_text().startswith(f"{tmp_path} {tmp_path} {[str(run.path)]}")
     assert "SIGTERM" not in state_of(run).words
@@ -137,7 +142,7 @@ def test_what_is_taken_has_the_folder_the_output_and_the_death_of_a_cold_one(
 
 
 def test_it_takes_only_what_finds_the_same_and_ends_with_the_last_program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Callable[[], "subprocess.Popen[bytes]"]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Program
 ) -> None:
     keepers = [program(), program()]
     pid = waiting()
@@ -181,7 +186,7 @@ def test_it_takes_only_what_finds_the_same_and_ends_with_the_last_program(
     until(lambda: not warm.place().exists())
 
 
-def test_one_that_hangs_or_was_killed_is_not_waited_for(tmp_path: Path, program: Callable[[], "subprocess.Popen[bytes]"]) -> None:
+def test_one_that_hangs_or_was_killed_is_not_waited_for(tmp_path: Path, program: Program) -> None:
     program()
     pid = waiting()
     above = parent(pid)
@@ -211,9 +216,7 @@ def test_one_that_hangs_or_was_killed_is_not_waited_for(tmp_path: Path, program:
     launch.kill(run)
 
 
-def test_one_that_dies_in_the_moment_it_is_taken_is_replaced_by_a_cold_one(
-    tmp_path: Path, program: Callable[[], "subprocess.Popen[bytes]"]
-) -> None:
+def test_one_that_dies_in_the_moment_it_is_taken_is_replaced_by_a_cold_one(tmp_path: Path, program: Program) -> None:
     program()
     pid = waiting()
     os.kill(pid, signal.SIGSTOP)  # it hears of nothing: the order lies in the socket when it is killed
@@ -227,7 +230,7 @@ def test_one_that_dies_in_the_moment_it_is_taken_is_replaced_by_a_cold_one(
     launch.kill(run)
 
 
-def test_changed_code_is_not_run_by_an_old_one(monkeypatch: pytest.MonkeyPatch, program: Callable[[], "subprocess.Popen[bytes]"]) -> None:
+def test_changed_code_is_not_run_by_an_old_one(monkeypatch: pytest.MonkeyPatch, program: Program) -> None:
     program()
     place = warm.place()
     first = until(lambda: place.exists() and place.stat().st_ctime_ns)
@@ -264,7 +267,29 @@ def test_the_stamp_of_the_code_changes_with_any_file_of_it(tmp_path: Path, monke
     assert surroundings.code() != now
 
 
-async def test_answers_come_from_it_too(tmp_path: Path, program: Callable[[], "subprocess.Popen[bytes]"]) -> None:
+def test_a_gpu_is_handed_down_with_the_run_and_none_is_waited_for_with_torch_in_memory(tmp_path: Path, program: Program) -> None:
+    environment = machine(tmp_path, "70000/80000")
+    recipe = write(tmp_path / "project", SLOW, LONG, CUDA_LINE)
+    program(environment)
+    taken = waiting()
+    assert dlwb(environment, "run", str(recipe), "--set", ONE, "--device", "cuda:0").returncode == 0
+    (first,) = list_runs()
+    assert worker(first) == taken
+    at_step(first, 5)
+    following = waiting(other_than=taken)
+    assert dlwb(environment, "run", str(recipe), "--set", ONE, "--device", "cuda:0").returncode == 0
+    second = max(list_runs(), key=lambda run: run.id)
+    until(lambda: state_of(second).message == "waiting for cuda:0")
+    until(lambda: not lives(following))
+    send(first, "parent", signal.SIGKILL)
+    time.sleep(0.5)
+    assert state_of(second).state == "queued", "the worker holds its GPU by itself"
+    send(first, "worker", signal.SIGKILL)
+    at_step(second, 5)
+    assert folded(second).device.startswith("cuda:0") and worker(second) not in (taken, following)
+
+
+async def test_answers_come_from_it_too(tmp_path: Path, program: Program) -> None:
     run = start_line(
         tmp_path, LINE.replace("import numpy as np", "import sys\nprint('to the answers?', file=sys.stdout)\nimport numpy as np", 1)
     )

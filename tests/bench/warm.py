@@ -88,7 +88,7 @@ def main() -> None:
                 assert (pid != warm.waits()) == (not environment), "it was taken where it should be, and only there"
                 terminal.close()
                 keeper.close()
-                wait(lambda: not Path(f"/proc/{pid}").exists())
+                wait(lambda pid=pid: not Path(f"/proc/{pid}").exists())
         print(f"from the program's start until one waits: {median(warming):.1f} s")
         report("Enter to the first point", cold, warmed)
         run = start.start("digits-mlp", ["train.epochs=3"])

@@ -22,7 +22,7 @@ from workbench.launch.warm import receive, send
 from workbench.runs import lock
 from workbench.runs.run import Run
 
-GRACE = 10.0
+GRACE = 5.0
 """Seconds that the terminal program which started it may take to connect."""
 LOOK_EVERY = 2.0
 """Seconds between two looks at the preference."""
