@@ -61,6 +61,12 @@ def device_locks() -> Path:
     return home() / "devices"
 
 
+def sockets() -> Path:
+    """The folder of sockets, which only this person enters: on this machine, as a home may be another machine's too."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime) / "dlwb" if runtime else Path(os.environ.get("TMPDIR") or "/tmp") / f"dlwb-{os.getuid()}"
+
+
 def mirror() -> Path | None:
     """The folder that is searched before anything is downloaded: `$DLWB_MIRROR`, made absolute; None where it is not set."""
     setting = os.environ.get("DLWB_MIRROR")

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from workbench import files, paths
-from workbench.launch import choose_device
+from workbench.launch import choose_device, logind
 from workbench.launch import start as launch
 from workbench.problems import Problem, one_line
 from workbench.recipes import trust
@@ -108,7 +108,7 @@ def begin(comparison: Comparison, *, anyway: bool = False) -> None:
     if (mirror := comparison.plan().mirror) and "DLWB_MIRROR" not in environment:
         environment["DLWB_MIRROR"] = mirror
     command = [sys.executable, "-P", "-m", "workbench.launch.comparing", str(comparison.path.absolute()), "anyway" if anyway else ""]
-    done = launch.detached(command, environment)
+    done = logind.call(command, environment)
     if done.returncode == 3:
         raise Problem(f"{comparison.id} is running already.", f"`dlwb stop {comparison.id}` stops it.")
     if done.returncode:

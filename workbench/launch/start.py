@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ import msgspec
 
 from workbench import __version__, files, paths
 from workbench.events import Answer, Scalars
-from workbench.launch import choose_device, devices, logind
+from workbench.launch import choose_device, devices, logind, warm
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure, trust
 from workbench.recipes.find import find_recipe, project_source
@@ -198,9 +197,9 @@ def launch(run: Run, *, anyway: bool = False) -> str:
     if mirror and isinstance(mirror, str) and "DLWB_MIRROR" not in environment:
         environment["DLWB_MIRROR"] = mirror
     environment["DLWB_ANYWAY"] = "1" if anyway else ""
-    command = [sys.executable, "-P", "-m", "workbench.launch.supervisor", str(run.path.absolute()), str(offset)]
-    command += choose_device.allowed(run)
-    done = detached(command, environment)
+    words = [str(run.path.absolute()), str(offset), *choose_device.allowed(run)]
+    done = warm.launch(words, environment, run.recipe().compute.threads)
+    done = done or logind.call([sys.executable, "-P", "-m", "workbench.launch.supervisor", *words], environment)
     if done.returncode == 3:
         raise Problem(f"{run.id} is running already.", f"`dlwb run {run.stem}` starts another one.")
     if done.returncode == 4:
@@ -208,26 +207,6 @@ def launch(run: Run, *, anyway: bool = False) -> str:
     if done.returncode:
         raise Problem(f"{run.id} could not be started: {one_line(done.stderr.strip().rpartition(chr(10))[2]) or done.returncode}.")
     return remark
-
-
-def detached(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a command that leaves a process behind, which logind does not end at logout."""
-    done = _call([*logind.scope(), *command], environment)
-    if done.returncode == 1 and done.stderr.startswith("Failed to"):  # systemd-run finds no bus, for example after `su`
-        done = _call(command, environment)
-    return done
-
-
-def _call(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-        cwd=paths.working_folder(),
-    )
 
 
 def _take_new_code(run: Run, attempt: int) -> None:

@@ -70,6 +70,8 @@ class DlwbApp(App[None], inherit_bindings=False):
         self._shown = Shown()
         self.starting = False
         """True from Enter on a recipe until the screen of its run opens."""
+        self._keeping = False
+        """Whether this program has a Python with torch wait."""
         # Textual needs its own names for the colours: $foreground, $background, $success, …
         for name, colors in palette.THEMES.items():
             base_colors = {"foreground": colors.text, "background": colors.ground, "surface": colors.raised, "panel": colors.raised}
@@ -253,7 +255,7 @@ class DlwbApp(App[None], inherit_bindings=False):
         self._in_thread(lambda: self.call_from_thread(self.say, run_actions.ask_comparison(comparison, verb)))
 
     def warm_up(self) -> None:
-        """Import what a run's screen needs and save the index of recipes, while the person reads the list."""
+        """Import what a run's screen needs, save the index of recipes, have a worker wait, while the person reads the list."""
         index = self.library.index
 
         def work() -> None:
@@ -263,6 +265,11 @@ class DlwbApp(App[None], inherit_bindings=False):
             # What is imported by now lives until the end. Frozen, it costs later collections nothing. `cli.main` disabled the collector.
             gc.freeze()
             gc.enable()
+            if not self._keeping and not self.is_headless:
+                from workbench.launch import warm
+
+                self._keeping = True
+                threading.Thread(target=warm.keep, daemon=True).start()
 
         self.run_worker(work, thread=True, exit_on_error=False)
 

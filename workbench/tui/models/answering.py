@@ -18,6 +18,7 @@ from workbench.recipes.load import Loaded
 if TYPE_CHECKING:
     from workbench.recipes.recipe import Recipe
     from workbench.runs.run import Run
+    from workbench.tui.models.warm_answers import WarmAnswers
 
 # An answer may hold pictures in base64. asyncio's own limit for a line is 64 KiB.
 LONGEST = 64 << 20
@@ -58,21 +59,23 @@ class Answering:
 
     def __init__(self, source: Run | Loaded) -> None:
         self.source = source
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | WarmAnswers | None = None
         self._turn = asyncio.Lock()
         self._asked = 0
 
     async def start(self, doing: Callable[[str], None]) -> dict[str, Any]:
         """Load the weights; returns the description (`step`, `takes`, `form`). Calls `doing` with each stage. Raises Problem."""
-        environment, asked = dict(os.environ), [str(self.source.path)]
+        from workbench.tui.models import warm_answers
+
+        environment, arguments = dict(os.environ), [str(self.source.path)]
         if isinstance(self.source, Loaded):
-            asked.append(json.dumps(self.source.overrides))
+            arguments.append(json.dumps(self.source.overrides))
         # A project may read its data set again, for class names or a vocabulary: from where the training read it.
         elif isinstance(mirror := self.source.about().get("mirror"), str) and mirror:
             environment.setdefault("DLWB_MIRROR", mirror)
-        self._process = await asyncio.create_subprocess_exec(
+        self._process = await warm_answers.start(arguments, environment, LONGEST) or await asyncio.create_subprocess_exec(
             # -P keeps the current folder out of sys.path: a person's own `json.py` there must not be imported.
-            *(sys.executable, "-P", "-m", "workbench.training.answer", *asked),
+            *(sys.executable, "-P", "-m", "workbench.training.answer", *arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             # Warnings of libraries would draw over the screen; problems come as answers.
