@@ -37,6 +37,11 @@ INSTEAD: dict[str, dict[str, Any]] = {
     "faces-64": {"data": "{mirror}/celeba/pictures"},
 }
 """By the recipe, settings that made data cannot have."""
+ASKED: dict[str, dict[str, Any]] = {
+    # The made digits are fewer than its 2,000.
+    "projections": {"points": 200},
+}
+"""By the recipe of an explored lesson, values of its request that made data can have."""
 
 
 def shrunk(value: Any, most: int) -> Any:
@@ -56,4 +61,5 @@ def recipe_on(file: Path, mirror: Path, device: str, *, small: bool = True) -> R
         config = {name: SLOW.get(name, shrunk(value, MOST[name]) if name in MOST else value) for name, value in config.items()}
         train = msgspec.structs.replace(train, batch_size=min(train.batch_size, BATCH))
     compute = msgspec.structs.replace(recipe.compute, device=device, threads=1)
-    return msgspec.structs.replace(recipe, config=config, train=train, compute=compute)
+    explore = {**recipe.explore, **ASKED.get(file.stem, {})}
+    return msgspec.structs.replace(recipe, config=config, train=train, compute=compute, explore=explore)

@@ -49,6 +49,11 @@ class Projections(Project):
         seed: int = only(1, when={"tsne": True}, ge=0, le=100)
         """Random start of the first of both maps; the second one has the next number."""
 
+    def build_data(self) -> None:
+        # What is held is of these files, and of no others that this process may have read before.
+        for held in (fit, everything, tsne):
+            held.cache_clear()
+
     def sample(self, request: Any) -> Iterator[Event]:
         """The map of two components, rebuilt digits, components, their variance, nearest neighbours; then t-SNE, where it is asked for."""
         fitted = fit(request.data)
