@@ -192,7 +192,7 @@ async def look_and_try(pilot: Any, payloads: Payloads, run: Any) -> None:
     look._fill()
     await pilot.pause()
     check(app)
-    screen = TryFormScreen(app.library.feed(run), "row")
+    screen = TryFormScreen(run, "row")
     screen.form.before = ""
     await app.push_screen(screen)
     await settle(pilot, lambda: bool(screen.ready))

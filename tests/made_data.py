@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from workbench.datasets import bike_baselines
+from workbench.datasets import bike_baselines, housing
 from workbench.datasets.store import catalog as catalogue
 
 SMALLER: dict[str, Any] = {
@@ -39,6 +39,7 @@ SMALLER: dict[str, Any] = {
         "set_aside": slice(240, 260),
         "test": slice(260, 300),
     },
+    "workbench.datasets.review_lines.TEST": 60,
     "workbench.datasets.text.PYTHON_LIMIT": 60_000,
     # Two hundred trees for each window, by scikit-learn.
     "workbench.datasets.bike_baselines.gradient_boosting": bike_baselines.ridge,
@@ -167,6 +168,16 @@ def countries(random: np.random.Generator) -> dict[str, bytes]:
     return {"countries": table(["Country", "Life expectancy", "BMI"], rows)}
 
 
+def boston(random: np.random.Generator) -> dict[str, bytes]:
+    return {"houses": table([], [[*map("{:.4f}".format, row)] for row in random.random((60, 14)) + 0.1])}
+
+
+def california(random: np.random.Generator) -> dict[str, bytes]:
+    rows = [[*map("{:.4f}".format, row), f"{40 + row[0]:.0f}0000", "INLAND"] for row in random.random((60, 8))]
+    rows[3][4] = ""
+    return {"houses": table([*housing.CALIFORNIA, "median_house_value", "ocean_proximity"], rows)}
+
+
 def lesions(random: np.random.Generator) -> dict[str, bytes]:
     header, names = ["Id", "task_1", "task_2"], [f"ISIC_{place:07d}" for place in range(60)]
     truth = [[name, *map(float, pair)] for name, pair in zip(names, random.integers(0, 2, (60, 2)), strict=True)]
@@ -228,6 +239,8 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "anna": novel,
     "seinfeld": partial(scripts, speakers=("jerry", "george", "elaine", "kramer")),
     "simpsons": partial(scripts, speakers=("moe_szyslak", "homer_simpson", "barney_gumble")),
+    "boston": boston,
+    "california": california,
     "skin-lesions": lesions,
     "cifar10": cifar,
     "cifar10:jpeg": partial(

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from stepping import measured, scalars, shuffled, train
 
-from workbench.events import Images, Matrix, Scalars, Table
+from workbench.events import Curve, Images, Matrix, Scalars, Table
 from workbench.problems import Problem
 from workbench.projects.convolutional_networks.image_classifier import ImageClassifier
 from workbench.recipes.recipe import Compute, Train
@@ -182,3 +182,64 @@ def test_a_live_learning_rate_reaches_the_optimizer(optimizer: str) -> None:
     before = [weight.detach().clone() for weight in project.network.parameters()]
     train(project, 3)
     assert all(torch.equal(old, new) for old, new in zip(before, project.network.parameters(), strict=True))
+
+
+def test_a_number_of_pictures_per_class_is_the_first_of_each() -> None:
+    whole, part = built().splits, built(per_class=20).splits
+    pixels, labels = part["train"]
+    assert labels.bincount().tolist() == [20] * 10
+    for digit in range(10):
+        assert torch.equal(pixels[labels == digit], whole["train"][0][whole["train"][1] == digit][:20])
+    assert torch.equal(part["valid"][0], whole["valid"][0]) and torch.equal(part["test"][0], whole["test"][0])
+
+
+def test_l1_leaves_exact_zeros_where_a_sub_gradient_leaves_none() -> None:
+    plain, thresholded = built(), built(l1=0.01)
+    for project in (plain, thresholded):
+        train(project, 100)
+    zeros = [{**events[0].values, **events[1].values}["zeros"] for events in map(weights_shown, (plain, thresholded))]
+    assert zeros[0] == 0 and zeros[1] > 0.1
+
+
+def weights_shown(project: ImageClassifier) -> list[Any]:
+    project.config = project.config.model_copy(update={"panels": "weights"})
+    return measured(project, "valid")
+
+
+def test_the_weights_are_measured_without_their_biases() -> None:
+    project = built(hidden=[], initialisation="zeros")
+    with torch.no_grad():
+        project.network[1].weight[0, :4] = torch.tensor([0.5, -2.0, 0.0009, -0.001])
+        project.network[1].bias.fill_(7)
+    _, numbers, histogram = weights_shown(project)
+    assert numbers.values["near_zero"] == pytest.approx(637 / 640) and numbers.values["zeros"] == pytest.approx(636 / 640)
+    assert numbers.values["abs_sum"] == pytest.approx(2.5019) and numbers.values["norm"] == pytest.approx(4.25**0.5, rel=1e-5)
+    assert isinstance(histogram, Curve) and histogram.tag == "weights"
+    counts = 10 ** np.array(histogram.y) - 1
+    assert counts.sum() == pytest.approx(640) and counts.max() == pytest.approx(638)
+    assert histogram.x[int(counts.argmax())] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("activation", "smallest", "largest"), [("sigmoid", 0, 1e-3), ("relu", 0.1, 10)])
+def test_the_gradient_vanishes_through_eight_layers_of_sigmoids(activation: str, smallest: float, largest: float) -> None:
+    project = built(hidden=[64] * 8, activation=activation, initialisation="he", dropout=0.0, panels="gradients")
+    before = [weight.grad for weight in project.network.parameters()]
+    _, numbers, curve = measured(project, "valid")
+    assert before == [weight.grad for weight in project.network.parameters()] == [None] * 18
+    assert isinstance(numbers, Scalars) and smallest <= numbers.values["gradient/first"] / numbers.values["gradient/last"] <= largest
+    # The norm of what back-propagation leaves in `.grad`, on the first 1,000 training pictures.
+    pixels, labels = (part[:1000] for part in project.splits["train"])
+    torch.nn.functional.cross_entropy(project.network(pixels), labels).backward()
+    norms = [layer.weight.grad.norm().log10().item() for layer in project.network if isinstance(layer, torch.nn.Linear)]
+    assert isinstance(curve, Curve) and curve.y == pytest.approx(norms, abs=1e-4) and len(norms) == 9
+
+
+@pytest.mark.parametrize("panels", ["weights", "gradients"])
+def test_what_is_shown_changes_no_step(panels: str) -> None:
+    plain, shown = built(dropout=0.5), built(dropout=0.5, panels=panels)
+    for project in (plain, shown):
+        project.seed_all(4)
+        measured(project, "valid")
+        train(project, 5)
+    for mine, theirs in zip(plain.network.parameters(), shown.network.parameters(), strict=True):
+        assert torch.equal(mine, theirs)

@@ -16,8 +16,8 @@ from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Train
 
 
-def built(seed: int, rule: str) -> LinearBoundary:
-    project = LinearBoundary(LinearBoundary.Config(rule=rule), Train(batch_size=1), Compute(device="cpu"), seed)
+def built(seed: int, rule: str, batch_size: int = 1, **config: Any) -> LinearBoundary:
+    project = LinearBoundary(LinearBoundary.Config(rule=rule, **config), Train(batch_size=batch_size), Compute(device="cpu"), seed)
     project.build()
     return project
 
@@ -51,6 +51,41 @@ def test_a_perceptron_gets_92_to_93_points_right(mirror: Any, seed: int) -> None
     assert measured(project)["accuracy"] == 0.5
     found = epochs(project, 25)
     assert found[-1]["accuracy"] in (0.92, 0.93)
+
+
+def test_the_gradient_of_the_batch_is_the_mean_of_all_single_gradients(mirror: Any) -> None:
+    def moved(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        project = built(44, "gradient descent", average=True, learning_rate=1)
+        before = np.append(project.weights, project.bias)
+        project.train_step((points, labels))
+        return np.append(project.weights, project.bias) - before
+
+    points, labels = built(44, "gradient descent").points, built(44, "gradient descent").labels
+    single = [moved(points[place : place + 1], labels[place : place + 1]) for place in range(100)]
+    assert moved(points, labels) == pytest.approx(np.mean(single, axis=0), abs=1e-12)
+    # A point's own gradient is another one: what makes stochastic descent noisy.
+    assert np.std(single, axis=0).min() > 0.1
+
+
+def test_smaller_batches_lower_the_loss_further_by_points_and_not_by_steps(mirror: Any) -> None:
+    recipe = load_recipe(find_recipe("batch-or-stochastic")).recipe
+    last, early, rises = {}, {}, {}
+    for size in (100, 10, 1):
+        project = built(recipe.seed, batch_size=size, **recipe.config)
+        for epoch in range(recipe.train.epochs):
+            for step, batch in enumerate(project.batches(epoch, np.random.default_rng([recipe.seed, epoch]))):
+                project.train_step(batch)
+                if epoch * (100 // size) + step == 19:
+                    early[size] = measured(project)["loss"]
+        *_, curve = project.sample(project.Request())
+        assert isinstance(curve, Curve) and curve.tag == "loss by points seen"
+        assert (curve.x[0], curve.x[-1], len(curve.x)) == (0, 2000, 201 if size < 100 else 21)
+        last[size], rises[size] = curve.y[-1], int((np.diff(curve.y) > 0).sum())
+        assert last[size] == pytest.approx(measured(project)["loss"])
+    assert last[1] < last[10] < last[100] - 0.2
+    # After 20 steps the large batch has seen 2,000 points, and batches of 10 a tenth, for the same loss.
+    assert early[100] == last[100] and early[10] == pytest.approx(early[100], abs=0.05)
+    assert rises[100] == 0 and rises[1] > 50
 
 
 @pytest.mark.parametrize(("rule", "number"), [("perceptron", 25), ("gradient descent", 100)])

@@ -7,8 +7,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from workbench.torchkit import schedules
-from workbench.torchkit.optimization import Clipping, LearningRate, Optimization, one_cycle, set_rate, step_size
+from workbench.torchkit.optimization import Clipping, LearningRate, Optimization, step_size
+from workbench.torchkit.schedules import decay, one_cycle
 from workbench.training.project import Settings, live, only
 
 
@@ -67,7 +67,7 @@ def test_all_that_can_change_while_a_run_goes_on_is_declared() -> None:
         pass
 
     fields = Config.model_json_schema()["properties"]
-    assert {name for name, field in fields.items() if field.get("live")} == {"learning_rate", "momentum", "weight_decay", "clip"}
+    assert {name for name, field in fields.items() if field.get("live")} == {"learning_rate", "momentum", "weight_decay", "l1", "clip"}
     assert fields["momentum"]["when"] == {"optimizer": ["sgd"]}
     with pytest.raises(ValidationError):
         Config(momentum=1.0)
@@ -98,5 +98,56 @@ def test_a_field_says_beside_what_it_means_something() -> None:
         Config(channels=0)
 
 
-def test_people_s_own_projects_import_it_from_schedules() -> None:
-    assert schedules.set_rate is set_rate and schedules.one_cycle is one_cycle
+@pytest.mark.parametrize(("name", "middle"), [("step", 0.01 ** (2 / 3)), ("exponential", 0.1), ("cosine", 0.505)])
+def test_a_decaying_rate_goes_from_one_to_its_last_share(name: Any, middle: float) -> None:
+    assert decay(name, 0, 0.01) == pytest.approx(1) and decay(name, 1, 0.01) == pytest.approx(0.01)
+    assert decay(name, 0.5, 0.01) == pytest.approx(middle)
+    assert decay(name, 1.5, 0.01) == decay(name, 1, 0.01)  # a run whose length somebody has shortened
+    shares = [decay(name, step / 100, 0.01) for step in range(101)]
+    assert shares == sorted(shares, reverse=True)
+    config = Optimization(optimizer="sgd", learning_rate=0.2, schedule=name)
+    optimizer = config.make_optimizer(weights())
+    assert config.apply(optimizer, 0.5) == {"learning_rate": pytest.approx(0.2 * middle)}
+    assert groups(optimizer, "lr") == pytest.approx([0.2 * middle])
+
+
+def test_a_step_decay_falls_by_equal_factors_at_equal_distances() -> None:
+    shares = [decay("step", done, 0.001, drops=3) for done in (0, 0.24, 0.26, 0.49, 0.51, 0.76, 1)]
+    assert shares == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.001, 0.001])
+
+
+def test_l1_moves_each_weight_towards_zero_by_rate_times_lambda_and_no_further() -> None:
+    weight = nn.Parameter(torch.tensor([0.5, -0.05, -0.3, 0.0]))
+    config = Optimization(optimizer="sgd", learning_rate=0.5, l1=0.2)
+    optimizer = config.make_optimizer([weight])
+    weight.grad = torch.zeros(4)
+    optimizer.step()
+    assert weight.tolist() == pytest.approx([0.4, 0.0, -0.2, 0.0])
+    # Exact zeros: a step down the sub-gradient would leave 0.05 on the other side of it.
+    assert weight[1].item() == 0
+    # Live, and by the rate of now.
+    config.model_copy(update={"l1": 1.0, "learning_rate": 0.1}).apply(optimizer, 0.0)
+    optimizer.step()
+    assert weight.tolist() == pytest.approx([0.3, 0.0, -0.1, 0.0])
+
+
+def test_l1_is_the_minimum_of_the_loss_with_its_penalty() -> None:
+    """(w - a)² / 2 + λ|w| is least at a moved by λ towards zero: the fixed point, at any rate; a penalty of λ·w² or of 2λ is not there."""
+    target = torch.tensor([1.0, 0.1, -0.7])
+    weight = nn.Parameter(torch.zeros(3))
+    optimizer = Optimization(optimizer="sgd", learning_rate=0.3, l1=0.2).make_optimizer([weight])
+    for _ in range(100):
+        optimizer.zero_grad()
+        ((weight - target).square().sum() / 2).backward()
+        optimizer.step()
+    assert weight.tolist() == pytest.approx([0.8, 0.0, -0.5], abs=1e-6)
+
+
+def test_weight_decay_of_sgd_is_twice_the_lambda_of_a_squared_penalty() -> None:
+    decayed, penalised = (nn.Parameter(torch.tensor([0.5, -2.0])) for _ in range(2))
+    decayed.grad = torch.zeros(2)
+    Optimization(optimizer="sgd", learning_rate=0.1, weight_decay=2 * 0.3).make_optimizer([decayed]).step()
+    optimizer = Optimization(optimizer="sgd", learning_rate=0.1).make_optimizer([penalised])
+    (0.3 * penalised.square().sum()).backward()
+    optimizer.step()
+    assert decayed.tolist() == pytest.approx(penalised.tolist())

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exploring import asked
+from exploring import built as explored
 from stepping import measured, scalars, train
 
 from workbench.datasets import body_mass
@@ -159,7 +161,7 @@ def test_the_gap_is_what_the_loss_lies_above_its_minimum(mirror: Any) -> None:
 def test_the_countries_are_shown_with_both_lines(mirror: Any) -> None:
     project = built()
     train(project, 10)
-    dots, best, line, farthest = project.sample(project.Request())
+    dots, best, line, *_, farthest = project.sample(project.Request())
     assert isinstance(dots, Scatter) and len(dots.x) == 163
     assert isinstance(best, Curve) and isinstance(line, Curve) and isinstance(farthest, Table)
     assert [event.tag for event in (dots, best, line)] == ["regression/countries", "regression/least_squares", "regression/trained"]
@@ -168,6 +170,60 @@ def test_the_countries_are_shown_with_both_lines(mirror: Any) -> None:
     assert line.y == pytest.approx([slope * x + intercept for x in line.x]) and best.y != line.y
     errors = [abs(float(years) - float(predicted)) for _, _, years, predicted in farthest.rows]
     assert errors == sorted(errors, reverse=True)
+
+
+def test_exploring_begins_with_the_course_s_question_and_both_tricks(mirror: Any) -> None:
+    answer = asked("regression")
+    assert answer["asked"].rows[0] == ["least squares", pytest.approx(60.315647, abs=1e-6), ""]
+    assert answer["regression/asked"].labels == ["asked"]
+    assert answer["tricks"].rows == [
+        ["before", -0.6, 4, 4],
+        ["absolute trick", pytest.approx(-0.1), pytest.approx(3.9), pytest.approx(1.4)],
+        ["square trick", pytest.approx(-0.4), pytest.approx(3.96), pytest.approx(2.96)],
+    ]
+    project = explored("regression")
+    assert asked("regression", project, point=[[-5, 9]])["tricks"].rows[0][3] == 2
+    assert asked("regression", project, point=[[-5, 7]])["tricks"].rows[1][1:3] == [-0.6, 4], "a point on the line moves nothing"
+
+
+def test_a_degree_that_bends_too_far_fits_the_training_and_fails_the_others(mirror: Any) -> None:
+    project = explored("regression")
+    answer = asked("regression", project, degree=9, bmi=40)
+    training, validation = (answer[f"error by degree/{name}"].y for name in ("training", "validation"))
+    assert training == sorted(training, reverse=True) and len(training) == 9
+    assert min(validation) < validation[-1]
+    first, _, third = answer["asked"].rows
+    assert "extrapolation: the countries have BMI 19.87 to 31.00" in first[2] and third[0] == "degree 9"
+    assert abs(third[1] - first[1]) > 1_000, "no life lasts so long"
+    assert answer["regression/asked"].labels == ["extrapolation"] and answer["regression/polynomial"].x[-1] == 40
+    assert project.least_squares == pytest.approx((SLOPE, INTERCEPT), abs=1e-6)  # type: ignore[attr-defined]
+    train, valid = np.split(project.shuffled, [54])[::-1]  # type: ignore[attr-defined]
+    bmi, years = project.countries.bmi, project.countries.years  # type: ignore[attr-defined]
+    line = np.polyfit(bmi[train], years[train], 1)
+    assert training[0] == pytest.approx(np.mean((np.polyval(line, bmi[train]) - years[train]) ** 2))
+    assert validation[0] == pytest.approx(np.mean((np.polyval(line, bmi[valid]) - years[valid]) ** 2))
+
+
+def test_l1_leaves_zeros_and_l2_shrinks(mirror: Any) -> None:
+    project = explored("regression")
+
+    def weights(**fields: Any) -> np.ndarray:
+        return np.array([row[1] for row in asked("regression", project, degree=9, **fields)["weights"].rows])
+
+    free, first, second = weights(), weights(penalty="L1", strength=0.5), weights(penalty="L2", strength=0.5)
+    assert (first == 0).sum() >= 4 and (free != 0).all() and (second != 0).all()
+    assert np.abs(second).sum() < np.abs(free).sum()
+    assert not weights(penalty="L1", strength=10).any()
+    # One standardised input: soft-thresholding, and division by 1 + strength.
+    line = asked("regression", project)["weights"].rows[0][1]
+    assert asked("regression", project, penalty="L1", strength=0.5)["weights"].rows[0][1] == pytest.approx(line - 0.5, rel=1e-5)
+    assert asked("regression", project, penalty="L2", strength=0.5)["weights"].rows[0][1] == pytest.approx(line / 1.5, rel=1e-5)
+
+
+@pytest.mark.parametrize(("fields", "says"), [({"bmi": 61}, "bmi"), ({"degree": 10}, "degree"), ({"point": [[1, 2, 3]]}, "point")])
+def test_what_cannot_be_explored_is_refused(mirror: Any, fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(Problem, match=says):
+        asked("regression", **fields)
 
 
 @pytest.mark.parametrize(("bmi", "outside"), [(19.86, True), (19.87, False), (ASKED, False), (30.99, False), (31.0, True), (45, True)])

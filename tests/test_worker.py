@@ -212,12 +212,12 @@ def test_answers_from_the_best_weights(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "workbench.training.answer", str(run.path)], input=asked, capture_output=True, text=True, check=True
     )
-    *doing, ready, first, second, third, fourth = [json.loads(line) for line in done.stdout.splitlines()]
+    *doing, ready, first, second, third, whole, fourth = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["doing"] for each in doing] == ["reading its data", "building its network", "loading its weights"]
     assert ready["ready"] and ready["step"] == 100
     assert abs(first["outputs"]["y"] - 2) < 0.3
     assert not second["ok"] and "JSON" in second["message"]
-    assert third["events"][0]["text"].startswith("y(1.0) = ")
+    assert third["more"] and third["event"]["text"].startswith("y(1.0) = ") and whole == {"id": 2, "ok": True}
     assert not fourth["ok"] and "wrong" in fourth["message"]
 
 

@@ -254,6 +254,15 @@ def spelled(value: Any) -> Any:
     return _each(value, spelled)
 
 
+def plain(event: Event) -> dict[str, Any]:
+    """The event as plain data for JSON; `as_event` takes it back."""
+    data: dict[str, Any] = spelled(msgspec.to_builtins(event, enc_hook=_listed))
+    if isinstance(event, Scalars):
+        # None, unlike NaN, says that there is no such figure at this step.
+        data["values"] = {tag: value for tag, value in data["values"].items() if value is not None}
+    return data
+
+
 def _unspelled(value: Any) -> Any:
     return _SPECIAL.get(value, value) if isinstance(value, str) else _each(value, _unspelled)
 
@@ -278,11 +287,7 @@ def encode(event: Event) -> bytes:
         body = _encoder.encode(event)
         # msgspec writes NaN and infinity as null. A text with this word takes the slow way in vain.
         if b"null" in body:
-            plain = spelled(msgspec.to_builtins(event, enc_hook=_listed))
-            if isinstance(event, Scalars):
-                # None, unlike NaN, says that there is no such figure at this step.
-                plain["values"] = {tag: value for tag, value in plain["values"].items() if value is not None}
-            body = _encoder.encode(plain)
+            body = _encoder.encode(plain(event))
     except UnicodeEncodeError:  # half a surrogate pair, as in a file name that is not UTF-8
         body = _encoder.encode(spelled(cleaned(msgspec.to_builtins(event, enc_hook=_listed))))
     return seal(body)
@@ -340,15 +345,21 @@ def decode(body: bytes) -> AnyEvent | Unknown | None:
         if is_plain(line):
             return decode_plain(line)
     try:
-        value = cleaned(msgspec.json.decode(line))
-        name: Any = value.get("type") if isinstance(value, dict) else None
-        if not isinstance(name, str):
-            return None
+        return as_event(msgspec.json.decode(line))
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def as_event(data: Any) -> AnyEvent | Unknown | None:
+    """The event of plain data (what `plain` returned), with foreign text cleaned; None where it is no event at all."""
+    value = cleaned(data)
+    name: Any = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(name, str):
+        return None
+    try:
         # Only where numbers belong: a text that says NaN stays a text.
         numbers = {member: _unspelled(value[member]) for member in ("values", "x", "y", "at") if member in value}
         return msgspec.convert({**value, **numbers}, AnyEvent)  # type: ignore[no-any-return]
     except msgspec.ValidationError:
         # Valid JSON with a type or members that are not ours: a newer version may have written it.
         return Unknown(name)
-    except (msgspec.DecodeError, RecursionError):
-        return None

@@ -41,6 +41,11 @@ def preferences() -> Path:
     return home() / "preferences.json"
 
 
+def explored(stem: str) -> Path:
+    """The file with what this person changed when they explored a lesson last; that it is there means that they have explored it."""
+    return home() / "explore" / f"{stem}.json"
+
+
 def device_locks() -> Path:
     """The folder of device locks, one per accelerator; runs that wait for a lock form the queue."""
     return home() / "devices"

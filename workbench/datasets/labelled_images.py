@@ -20,6 +20,11 @@ class LabelledImages:
     def __getitem__(self, chosen: slice | np.ndarray) -> "LabelledImages":
         return LabelledImages(self.images[chosen], self.labels[chosen])
 
+    def first_of_each(self, number: int) -> "LabelledImages":
+        """The first `number` examples of each class, or all of a class that has fewer, in their order."""
+        places = [np.flatnonzero(self.labels == label)[:number] for label in np.unique(self.labels)]
+        return self[np.sort(np.concatenate(places))]
+
 
 @dataclass(frozen=True)
 class ImageData:

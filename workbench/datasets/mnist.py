@@ -25,9 +25,15 @@ def read(name: str = "mnist") -> ImageData:
     """48,000 training and 12,000 validation pictures, split by one fixed shuffle, and the 10,000 test pictures, each (1, 28, 28)."""
     files = fetch(name)
     train = _labelled(files["train-images"], files["train-labels"], TRAIN)
-    test = _labelled(files["test-images"], files["test-labels"], TEST)
+    test = test_pictures(name)
     order = np.random.default_rng(0).permutation(len(train))
     return ImageData(train[order[VALID:]], train[order[:VALID]], test, CLASSES[name])
+
+
+def test_pictures(name: str = "mnist") -> LabelledImages:
+    """The 10,000 test pictures alone, read in a moment: for lessons that look at a few pictures and train on none."""
+    files = fetch(name)
+    return _labelled(files["test-images"], files["test-labels"], TEST)
 
 
 def _labelled(images: Path, labels: Path, count: int) -> LabelledImages:

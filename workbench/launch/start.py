@@ -102,6 +102,8 @@ def create(loaded: Loaded, device: str, warning: str = "", requested: str = "") 
 
     With `requested` `auto` or `cuda` another GPU than `device` will do as well, where that one is not free.
     """
+    if not loaded.trains:
+        raise Problem(f"{loaded.stem} is a lesson to explore: there is nothing to train.", f"`dlwb explore {loaded.stem}` answers.")
     file = loaded.project_file or project_source(loaded.recipe.project)
     source = trust.read(file) if loaded.project_file else file.read_bytes()
     code = closure.closure(file)

@@ -5,41 +5,21 @@ A lesson's Config inherits `Optimization`, or `LearningRate` where the lesson it
 on the settings and the progress alone, so a resumed run goes on with the same values, and no lesson needs to be told of a change.
 """
 
-import math
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import softshrink
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from workbench.training.project import Settings, live
+from workbench.torchkit.schedules import decay, set_rate
+from workbench.training.project import Settings, live, only
 
-LIVE = ("momentum", "weight_decay")
+LIVE = ("momentum", "weight_decay", "l1")
 """Live settings that are called as their key in an optimizer's groups of parameters. The learning rate is `lr` there, see `set_rate`."""
-
-
-def one_cycle(done: float, rising: float = 0.3, start: float = 0.04) -> float:
-    """Share of the highest learning rate when the share `done` of a run is over, by the one-cycle policy (Smith and Topin 2019).
-
-    It rises from `start` to 1 in a line during the share `rising`, then falls to 0 as half a cosine.
-    """
-    if done < rising:
-        return start + (1 - start) * done / rising
-    # min: behind the end the cosine would rise again.
-    return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (done - rising) / (1 - rising)))
-
-
-def set_rate(optimizer: Optimizer, rate: float, schedule: str = "constant", done: float = 0.0, *, rising: float = 0.3) -> float:
-    """Give every group of parameters its learning rate for the next step, and return that rate.
-
-    With `schedule` "one-cycle" `rate` is the highest of the run, of which the share `done` is over. A group's `share`, where it has one,
-    multiplies its own rate: pre-trained layers are fine-tuned with a lower one.
-    """
-    if schedule == "one-cycle":
-        rate *= one_cycle(done, rising)
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group.get("share", 1.0)
-    return rate
+DECAYS = ("step", "exponential", "cosine")
+"""Schedules that begin with the learning rate and end with a share of it, see `decay`."""
 
 
 def step_size(default: float, about: str = "Step size of the optimizer; higher learns faster and may diverge.") -> Any:
@@ -54,15 +34,23 @@ class LearningRate(Settings):
     """Share of the run in which one-cycle rises."""
 
     learning_rate: float = step_size(0.001)
-    schedule: Literal["constant", "one-cycle"] = "constant"
-    """Learning rate over the run: constant, or one-cycle, which rises to learning_rate and then falls to zero."""
+    schedule: Literal["constant", "one-cycle", "step", "exponential", "cosine"] = "constant"
+    """Learning rate over the run: constant; one-cycle, which rises to learning_rate and then falls to zero; or falling in a few steps, by
+    the same factor at each step, or as half a cosine."""
+    last_share: float = only(0.01, when={"schedule": DECAYS}, gt=0, le=1)
+    """Share of learning_rate that is left at the end of the run; lower settles closer to a minimum, and takes smaller steps on the way."""
+    drops: int = only(3, when={"schedule": "step"}, ge=1, le=100)
+    """How often the learning rate falls in the run, by equal factors at equal distances; more come closer to an exponential decay."""
 
     def apply(self, optimizer: Optimizer, progress: float) -> dict[str, float]:
         """Give the optimizer what it needs for the next step: the learning rate of now, and each live setting that its groups know.
 
         `progress` is the share of the run that is done. Returns the learning rate as a number to log, where a schedule changes it.
         """
-        rate = set_rate(optimizer, self.learning_rate, self.schedule, progress, rising=self.rising)
+        rate = self.learning_rate
+        if self.schedule in DECAYS:
+            rate *= decay(self.schedule, progress, self.last_share, self.drops)
+        rate = set_rate(optimizer, rate, self.schedule, progress, rising=self.rising)
         for name in LIVE:
             value = getattr(self, name, None)
             # All groups alike: only the learning rate of pre-trained layers is a share of the rest.
@@ -80,16 +68,39 @@ class Optimization(LearningRate):
     momentum: float = live(0.0, ge=0, lt=1, when={"optimizer": "sgd"})
     """Fraction of the previous update that sgd adds to the next one; higher smooths the path and overshoots more."""
     weight_decay: float = live(0.0, ge=0)
-    """Strength with which each step shrinks the weights towards zero; higher reduces overfitting, and too high underfits."""
+    """Strength with which each step shrinks the weights towards zero; higher reduces overfitting, and too high underfits.
+    It adds weight_decay * w to the gradient: a penalty of λ Σw² on the loss, under sgd, is a weight_decay of 2λ."""
+    l1: float = live(0.0, ge=0)
+    """Strength λ of the penalty λ Σ|w| on the weights, by soft-thresholding: each step moves every weight towards zero by the learning
+    rate times λ, and leaves exact zeros. Higher leaves more of them, and too high underfits."""
 
     def make_optimizer(self, parameters: Any) -> Optimizer:
         """The optimizer of these parameters, or groups of them, each with an optional `share` of the learning rate."""
         # Fused: one kernel takes the step of all weights, where else each tensor takes several.
         settings: dict[str, Any] = {"lr": self.learning_rate, "weight_decay": self.weight_decay, "fused": True}
+        optimizer: Optimizer
         if self.optimizer == "sgd":
-            return SGD(parameters, momentum=self.momentum, **settings)
-        # In SGD and Adam weight decay is a term of the gradient; AdamW decays the weights themselves (Loshchilov and Hutter 2019).
-        return (Adam if self.optimizer == "adam" else AdamW)(parameters, **settings)
+            optimizer = SGD(parameters, momentum=self.momentum, **settings)
+        else:
+            # In SGD and Adam weight decay is a term of the gradient; AdamW decays the weights themselves (Loshchilov and Hutter 2019).
+            optimizer = (Adam if self.optimizer == "adam" else AdamW)(parameters, **settings)
+        for group in optimizer.param_groups:
+            group["l1"] = self.l1
+        optimizer.register_step_post_hook(soft_threshold)
+        return optimizer
+
+
+@torch.no_grad()
+def soft_threshold(optimizer: Optimizer, *_: Any) -> None:
+    """Moves each weight towards zero by its group's learning rate times `l1`, and no further than to zero: the proximal step of λ Σ|w|.
+
+    A step down the sub-gradient λ sign(w) would go past zero and back, and leave no weight at it (Parikh and Boyd 2014, section 6.5.2).
+    """
+    for group in optimizer.param_groups:
+        # Not there in a checkpoint of before there was such a setting.
+        if strength := group.get("l1", 0.0) * group["lr"]:
+            for weight in group["params"]:
+                weight.copy_(softshrink(weight, strength))
 
 
 class Clipping(Settings):

@@ -1,32 +1,62 @@
-"""`python -m workbench.training.answer RUN` answers from a run's best weights, in JSON lines over stdin and stdout. "Try it" asks it.
+"""`python -m workbench.training.answer SOURCE [SETTINGS]` answers in JSON lines over stdin and stdout; try it and explore ask it.
 
-`{"id", "predict": inputs}` or `{"id", "sample": request}` → `{"id", "ok", …}`; `{"id", "reload": true}` takes the best weights that
-there are by now, and answers with their step. Before it is ready, lines `{"doing": "reading its data"}` say what it is at. Where a whole
-answer takes long, a line with `"more": true` and what is known comes before it.
+SOURCE is a run, whose best weights answer, or the recipe of a lesson that is only explored, with SETTINGS (JSON) over it.
+`{"id", "predict": inputs}` → `{"id", "ok", "outputs"}`; where a whole answer takes long, a line with `"more": true` and what is known
+comes before it. `{"id", "sample": request}` → a line `{"id", "ok", "more": true, "event"}` for each event, then `{"id", "ok", "step"}`;
+with `"dropped": true` where an empty line came meanwhile: whoever asked has a newer question. `{"id", "reload": true}` takes the best
+weights that there are by now. Before it is ready, lines `{"doing": "reading its data"}` say what it is at.
 """
 
 import json
 import os
+import queue
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from pydantic import ValidationError
 
-from workbench.problems import Problem, first_fault
+from workbench.events import placed, plain
+from workbench.problems import Problem, one_line
+from workbench.recipes.load import load_recipe
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.run import Run
 from workbench.training.failures import named
-from workbench.training.find_project import make_project
+from workbench.training.find_project import explored_project, make_project
 from workbench.training.project import Project
+from workbench.training.request import request
 
 
-def answer(path: Path) -> int:
-    """Load the run's project with its best weights, on the CPU, and answer until stdin ends."""
-    run = Run(path)
+class Questions:
+    """The lines of stdin, read ahead by a thread, so that a long answer sees that nobody wants it any more."""
+
+    def __init__(self) -> None:
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.hurry = threading.Event()
+        """Set by an empty line."""
+        # A daemon: the process ends while it still reads.
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            if line.strip():
+                self._lines.put(line)
+            else:
+                self.hurry.set()
+        self._lines.put("")  # the end
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._lines.get():
+            self.hurry.clear()
+            yield line
+
+
+def answer(path: Path, settings: str = "[]") -> int:
+    """Load the project of a run or a recipe, on the CPU, and answer until stdin ends."""
+    run = None if path.is_file() else Run(path)
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what the project prints must not stand between the answers
 
@@ -34,23 +64,35 @@ def answer(path: Path) -> int:
         print(json.dumps(line), file=out)
 
     try:
-        recipe = run.recipe()
-        # Its GPU may be busy with this very run, or with another one.
-        recipe = msgspec.structs.replace(recipe, compute=msgspec.structs.replace(recipe.compute, device="cpu"))
-        project = make_project(run, recipe)
+        project = _of_run(run) if run else explored_project(load_recipe(path, json.loads(settings)))
         project.build(lambda what: say(doing=what))
-        say(doing="loading its weights")
-        step = _load_best(project, run)
+        step = 0
+        if run:
+            say(doing="loading its weights")
+            step = _load_best(project, run)
         about = {"demo": project.demo, "variant": project.variant, "takes": project.takes, "form": project.form()}
     # A project may call sys.exit, too, and whoever started this waits for a line.
     except BaseException as error:
-        say(ok=False, message=str(named(error, run)))
+        say(ok=False, message=_told(error, run))
         return 1
     say(ok=True, ready=True, step=step, **about)
-    for line in sys.stdin:
-        for reply in _answered(project, line, run):
+    questions = Questions()
+    for line in questions:
+        for reply in _answered(project, line, run, questions.hurry):
             say(**reply)
     return 0
+
+
+def _told(error: BaseException, run: Run | None) -> str:
+    if run or isinstance(error, Problem):
+        return str(named(error, run) if run else error)
+    return f"{type(error).__name__}: {one_line(str(error))}."
+
+
+def _of_run(run: Run) -> Project:
+    recipe = run.recipe()
+    # Its GPU may be busy with this very run, or with another one.
+    return make_project(run, msgspec.structs.replace(recipe, compute=msgspec.structs.replace(recipe.compute, device="cpu")))
 
 
 def _load_best(project: Project, run: Run) -> int:
@@ -62,17 +104,17 @@ def _load_best(project: Project, run: Run) -> int:
     return best[0].step
 
 
-def _answered(project: Project, line: str, run: Run) -> Iterator[dict[str, Any]]:
+def _answered(project: Project, line: str, run: Run | None, hurry: threading.Event) -> Iterator[dict[str, Any]]:
     try:
         question = json.loads(line)
         identity = {"id": question.get("id")}
-    # AttributeError: it is JSON, but no object.
-    except (ValueError, AttributeError):
+    # AttributeError: it is JSON, but no object. RecursionError: a thousand brackets.
+    except (ValueError, AttributeError, RecursionError):
         yield {"ok": False, "message": "A request is one JSON object on one line."}
         return
     try:
         if question.get("reload"):
-            yield {**identity, "ok": True, "step": _load_best(project, run)}
+            yield {**identity, "ok": True, "step": _load_best(project, run) if run else 0}
         elif "predict" in question:
             with project.evaluating():
                 first = project.first_answer(question["predict"])
@@ -82,17 +124,20 @@ def _answered(project: Project, line: str, run: Run) -> Iterator[dict[str, Any]]
                 outputs = project.predict(question["predict"])
             yield {**identity, "ok": True, "outputs": outputs}
         else:
-            with project.evaluating():
-                request = project.Request.model_validate(question.get("sample") or {})
-                samples = [msgspec.to_builtins(event) for event in project.sample(request)]
-            yield {**identity, "ok": True, "events": samples}
-    except ValidationError as error:
-        yield {**identity, "ok": False, "message": first_fault(error)}
+            asked = request(project, question.get("sample") or {})
+            # With the seed of the run: the same request has the same answer.
+            with project.looking(project.seed):
+                for event in project.sample(asked):
+                    yield {**identity, "ok": True, "more": True, "event": plain(placed(event, 0, 0.0, "sample"))}
+                    if hurry.is_set():
+                        yield {**identity, "ok": True, "dropped": True}
+                        return
+            yield {**identity, "ok": True}
     except Exception as error:
         if not isinstance(error, Problem):
             traceback.print_exc()
-        yield {**identity, "ok": False, "message": str(named(error, run))}
+        yield {**identity, "ok": False, "message": _told(error, run)}
 
 
 if __name__ == "__main__":
-    sys.exit(answer(Path(sys.argv[1])))
+    sys.exit(answer(Path(sys.argv[1]), *sys.argv[2:]))

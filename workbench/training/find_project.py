@@ -7,12 +7,14 @@ import traceback
 import types
 from pathlib import Path
 
+import msgspec
 from pydantic import ValidationError
 
 from workbench import paths
 from workbench.problems import Problem, first_fault, one_line
 from workbench.recipes import trust
 from workbench.recipes.find import project_source
+from workbench.recipes.load import Loaded
 from workbench.recipes.recipe import Recipe
 from workbench.runs.run import Run
 from workbench.training.project import Project
@@ -61,6 +63,14 @@ def _module(source: str | Path) -> types.ModuleType:
     sys.modules["own_project"] = module
     exec(code, vars(module))
     return module
+
+
+def explored_project(loaded: Loaded) -> Project:
+    """The project of a recipe that is only explored, for the CPU, not built yet. A person's own file has to be trusted."""
+    recipe = loaded.recipe
+    kind = find_project(loaded.project_file or recipe.project)
+    compute = msgspec.structs.replace(recipe.compute, device="cpu", threads=recipe.compute.threads or 1)
+    return kind(kind.Config.model_validate(recipe.config), recipe.train, compute, recipe.seed, loaded.path.parent)
 
 
 def make_project(run: Run, recipe: Recipe) -> Project:

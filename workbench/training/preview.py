@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from PIL import Image, ImageOps
 
-from workbench.datasets import csv_rows, faces, folder, images, own_file, photos
+from workbench.datasets import csv_rows, faces, folder, images, own_file, photographs, photos
 from workbench.datasets import table as tables
 from workbench.datasets.class_folders import level
 from workbench.datasets.labelled_images import ImageData
@@ -97,6 +97,8 @@ def look(reference: str, about: Own = Own()) -> Iterator[Event]:
         from workbench.datasets.text import python_source
 
         yield from text("Python", python_source())
+    elif name == "photographs":
+        yield from files(photographs.files())
     elif reference in photos.INSIDE:
         fetched = fetch(name, variant)
         below, _ = photos.INSIDE[reference]

@@ -178,7 +178,21 @@ class DlwbApp(App[None], inherit_bindings=False):
                 return
         self._begin(loaded)
 
+    def explore(self, source: Run | Loaded) -> None:
+        """Open the screen on which a person explores a lesson, or what a run has learnt."""
+        from workbench.tui.models.requests import request_schema
+        from workbench.tui.screens.explore import ExploreScreen
+
+        if isinstance(source, Loaded):
+            self.push_screen(ExploreScreen(source, source.recipe, source.schema.request if source.schema else {}))
+        else:
+            recipe = source.recipe()
+            self.push_screen(ExploreScreen(source, recipe, request_schema(source, recipe)))
+
     def _begin(self, loaded: Loaded) -> None:
+        if not loaded.trains:
+            self.explore(loaded)
+            return
         if self.starting:
             return  # Enter pressed twice quickly starts one run
         self.starting = True
@@ -199,6 +213,9 @@ class DlwbApp(App[None], inherit_bindings=False):
             # The list loads recipes without asking their projects, but a start needs checked settings. Asking may start a process.
             if loaded.schema is None:
                 loaded = load_recipe(loaded.path, loaded.overrides)
+            if not loaded.trains:
+                self.call_from_thread(self.explore, loaded)
+                return
             run = launch.create(loaded, *launch.choose(loaded))
             feed = self.library.feed(run)
             # The screen opens before the process lives: without this the run would look like one that nobody started.
@@ -260,15 +277,15 @@ class DlwbApp(App[None], inherit_bindings=False):
         """Open the screen on which a person tries a run's network."""
         from workbench.tui.models import answering
 
-        feed, kind = self.library.feed(run), answering.takes(run, recipe)
+        kind = answering.takes(run, recipe)
         if kind == "picture":
             from workbench.tui.screens.try_picture import TryPictureScreen
 
-            self.push_screen(TryPictureScreen(feed))
+            self.push_screen(TryPictureScreen(run))
         else:
             from workbench.tui.screens.try_form import TryFormScreen
 
-            self.push_screen(TryFormScreen(feed, kind))
+            self.push_screen(TryFormScreen(run, kind))
 
     def steer(self, run: Run, verb: str, request: dict[str, Any] | None = None) -> None:
         """Send a command to a run; ask first before killing it."""

@@ -17,7 +17,8 @@ from workbench.problems import Problem
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.classification import ClassifierSettings, Predictions
-from workbench.torchkit.layers import cnn, mlp
+from workbench.torchkit.diagnostics import gradient_events, gradient_norms, weight_events
+from workbench.torchkit.layers import Activation, Initialisation, cnn, mlp
 from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import grid_png, pictures
@@ -37,6 +38,8 @@ class ImageClassifier(TorchProject):
     class Config(ClassifierSettings, Augmentation, OwnPictures):
         data: Literal["digits", "mnist", "fashion-mnist"] | Own = "digits"
         """Data set of labelled pictures; or a folder of your own, ./pictures, with a folder for each class."""
+        per_class: int = Field(0, ge=0)
+        """Training pictures of each class, the first ones; 0 takes all. Fewer are learnt sooner, and overfit more."""
         image_size: int = Field(32, ge=8, le=256)
         """Width and height in pixels to which pictures of your own are resized; higher shows more detail and trains slower."""
         model: Literal["mlp", "cnn"] = "mlp"
@@ -47,9 +50,16 @@ class ImageClassifier(TorchProject):
         """Hidden units of each fully connected layer; more fit the training data better, and may overfit."""
         dropout: float = Field(0.2, ge=0, lt=1)
         """Dropout probability of a hidden unit in each training step; higher reduces overfitting and slows learning."""
+        activation: Activation = only("relu", when={"model": "mlp"})
+        """Activation of the hidden units: relu max(0, x), tanh, or sigmoid 1/(1 + exp(-x)), whose slope is 0.25 at most."""
+        initialisation: Initialisation = only("default", when={"model": "mlp"})
+        """How weights begin, with biases 0: zeros, ones, uniform-01 [0, 1), uniform-half ±0.5, uniform-fan-in ±1/√n, normal-fan-in (SD
+        1/√n), he (SD √(2/n)), of n inputs; default, PyTorch's: uniform-fan-in, for the biases too."""
+        panels: Literal["answers", "weights", "gradients"] = "answers"
+        """What an evaluation shows beside loss and accuracy: the answers, the weights' sizes, or the gradient's norm in each layer."""
 
     def build_data(self) -> None:
-        data = images.read(self.config.data, self.config.image_size, self.config.background)
+        data = images.read(self.config.data, self.config.image_size, self.config.background, self.config.per_class)
         self.classes, self.decoding = data.classes, data.decoding
         # (number, channels, height, width) and (number,) on the device
         self.splits = {
@@ -70,7 +80,7 @@ class ImageClassifier(TorchProject):
                 )
             self.network = cnn(self.shape, config.channels, config.hidden, outputs, config.dropout)
         else:
-            self.network = mlp(int(np.prod(self.shape)), config.hidden, outputs, config.dropout)
+            self.network = mlp(int(np.prod(self.shape)), config.hidden, outputs, config.dropout, config.activation, config.initialisation)
         # With the channels last a convolution on the CPU takes two thirds of the time.
         self.network.to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = config.make_optimizer(self.network.parameters())
@@ -104,6 +114,21 @@ class ImageClassifier(TorchProject):
         logits = self.logits(pixels)
         predictions = Predictions(labels, logits.softmax(1), self.classes)
         yield Scalars(values={"loss": float(F.cross_entropy(logits, labels)), "accuracy": predictions.accuracy})
+        if self.config.panels == "weights":
+            yield from weight_events(self.network)
+        elif self.config.panels == "gradients":
+            yield from gradient_events(gradient_norms(self.network, self.first_loss()))
+        else:
+            yield from self.answers(predictions, pixels)
+
+    def first_loss(self) -> Tensor:
+        """The loss on the first training pictures, with the graph that its gradient needs."""
+        pixels, labels = (part[:PIECE] for part in self.splits["train"])
+        with torch.enable_grad():
+            return F.cross_entropy(self.network(pixels), labels)
+
+    def answers(self, predictions: Predictions, pixels: Tensor) -> Iterator[Event]:
+        """The confusion matrix, the accuracy by class, and examples of the matrix's cells."""
         yield from predictions.tables()
         chosen, cells = predictions.examples()
         yield pictures("confusion/examples", pixels[chosen], predictions.captions(chosen), columns=16, cells=cells)

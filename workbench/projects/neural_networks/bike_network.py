@@ -19,8 +19,9 @@ from workbench.datasets.bike_baselines import rmse
 from workbench.datasets.bike_sharing import Hours
 from workbench.events import Event, Scalars, Table
 from workbench.torchkit.batches import sent
-from workbench.torchkit.optimization import set_rate, step_size
+from workbench.torchkit.optimization import step_size
 from workbench.torchkit.project import TorchProject
+from workbench.torchkit.schedules import set_rate
 from workbench.training.project import Batches, Field, Settings, only
 
 CHRISTMAS = 22.0

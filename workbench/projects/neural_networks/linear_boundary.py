@@ -1,4 +1,4 @@
-"""A line between two classes of points, updated by one point at a time, in NumPy. Recipes: perceptron, gradient-descent."""
+"""A line between two classes of points, updated by one point or several at a time, in NumPy."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -8,6 +8,9 @@ import numpy as np
 from workbench.datasets import points
 from workbench.events import Curve, Event, Scalars, Scatter
 from workbench.training.project import Batches, Field, Project, Settings, live
+
+RECORDED = 10
+"""Points between two places of the curve over points; a run of full batches has a place for each batch."""
 
 
 class LinearBoundary(Project):
@@ -20,6 +23,10 @@ class LinearBoundary(Project):
         """Learning rule: perceptron, whose output is a step of 0 or 1; gradient descent, whose output is a probability."""
         learning_rate: float = live(0.01, gt=0)
         """Step size of an update; higher moves the line further for each point, and may overshoot."""
+        average: bool = False
+        """Moves the line by the mean over a batch's points, instead of their sum; a larger batch then steps no further."""
+        shuffle: bool = False
+        """Draws a new order of the points for each epoch, instead of the file's."""
         margin: float = Field(0.1, ge=0)
         """Distance beyond the points, in units of the features, up to which the line is drawn."""
 
@@ -34,9 +41,14 @@ class LinearBoundary(Project):
         else:
             self.weights = np.random.normal(scale=1 / np.sqrt(2), size=2)
             self.bias = 0.0
+        if self.config.average:
+            self.seen = 0
+            """Points that it has been updated by, each as often as it was seen."""
+            self.by_examples = [(0, self.loss(self.score(self.points), self.labels))]
+            """The loss on all points after so many."""
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Batches:
-        return Batches((self.points, self.labels), self.train.batch_size, None)
+        return Batches((self.points, self.labels), self.train.batch_size, rng if self.config.shuffle else None)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         points, labels = batch  # (batch, 2), (batch,)
@@ -45,8 +57,13 @@ class LinearBoundary(Project):
         # minus the gradient of the log-loss along the score.
         output = score >= 0 if self.config.rule == "perceptron" else sigmoid(score)
         error = labels - output
-        self.weights += self.config.learning_rate * error @ points
-        self.bias += self.config.learning_rate * float(error.sum())
+        rate = self.config.learning_rate / (len(labels) if self.config.average else 1)
+        self.weights += rate * error @ points
+        self.bias += rate * float(error.sum())
+        if self.config.average:
+            self.seen += len(labels)
+            if self.seen % RECORDED == 0:
+                self.by_examples.append((self.seen, self.loss(self.score(self.points), self.labels)))
         return {"loss": self.loss(score, labels)}
 
     def score(self, points: np.ndarray) -> np.ndarray:
@@ -70,12 +87,15 @@ class LinearBoundary(Project):
         yield Scalars(values={tag: float(value) for tag, value in values.items()})
 
     def sample(self, request: Any) -> Iterator[Event]:
-        """The points, and the line as it is."""
+        """The points, and the line as it is; where batches are averaged, also the loss by points seen."""
         names = ["one" if label else "zero" for label in self.labels]
         yield Scatter(tag="boundary/points", x=self.points[:, 0].tolist(), y=self.points[:, 1].tolist(), labels=names)
         low, high = self.points.min(0) - self.config.margin, self.points.max(0) + self.config.margin
         ends = crossing(self.weights, self.bias, low, high)
         yield Curve(tag="boundary/line", x=[x for x, _ in ends], y=[y for _, y in ends], labels=("first feature", "second feature"))
+        if self.config.average:
+            seen, losses = zip(*self.by_examples, strict=True)
+            yield Curve(tag="loss by points seen", x=list(seen), y=list(losses), labels=("points seen", "log-loss on all points"))
 
 
 def sigmoid(score: np.ndarray) -> np.ndarray:

@@ -12,8 +12,9 @@ from workbench.datasets import text
 from workbench.events import Event, Scalars, Text
 from workbench.problems import one_line
 from workbench.torchkit import language
-from workbench.torchkit.optimization import Clipping, set_rate, step_size
+from workbench.torchkit.optimization import Clipping, step_size
 from workbench.torchkit.project import TorchProject
+from workbench.torchkit.schedules import set_rate
 from workbench.training.project import Field
 
 NAMES = {" ": "space", "\n": "line end", "\t": "tab"}

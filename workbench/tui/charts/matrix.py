@@ -109,9 +109,8 @@ def place(values: Floats, rows: Sequence[str], columns: Sequence[str], top: int,
     whole = [names] if names + 1 + widest * wide <= width else []
     # Whole names, then names cut to a fifth of the width, then to 4 letters.
     for name_width in (*whole, min(names, max(6, width // 5)), min(names, 4)):
-        cell = (
-            min((width - name_width - 1) // wide, max(longest, *(text_width(name) for name in columns), 1) + 2) if columns else longest + 2
-        )
+        content = max([longest, *(text_width(name) for name in columns)])
+        cell = min((width - name_width - 1) // wide, content + 2)
         if cell >= 2 and height - top >= tall:
             return Place(name_width + 1 if name_width else 0, top + heads, cell, 1, name_width, True)
     room = height - top

@@ -1,4 +1,4 @@
-"""The process that answers from a run's weights, and whether a run can be tried. The try-it screens ask through this."""
+"""The process that answers: from a run's weights, or for a lesson that is explored; and whether a run can be asked. Screens ask it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from workbench import paths
+from workbench.files import read_plain
 from workbench.problems import Problem, cleaned
+from workbench.recipes.find import project_source
+from workbench.recipes.load import Loaded
 
 if TYPE_CHECKING:
     from workbench.recipes.recipe import Recipe
@@ -41,6 +44,11 @@ def refusal(run: Run, recipe: Recipe | None) -> str:
         if recipe and project_schema(run, recipe) is None:
             return UNKNOWN
         return "This project cannot be tried: it takes no pictures, texts or numbers."
+    return no_weights(run)
+
+
+def no_weights(run: Run) -> str:
+    """Why there are no weights yet that could answer; "" when there are."""
     with contextlib.suppress(OSError):
         # The folder alone is enough here: the process that answers reads and checks the checkpoint itself.
         if any(run.path.glob("checkpoints/step-*")):
@@ -51,8 +59,8 @@ def refusal(run: Run, recipe: Recipe | None) -> str:
 class Answering:
     """One process that answers questions one after the other."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, source: Run | Loaded) -> None:
+        self.source = source
         self._process: asyncio.subprocess.Process | WarmAnswers | None = None
         self._turn = asyncio.Lock()
         self._asked = 0
@@ -61,15 +69,16 @@ class Answering:
         """Load the weights; returns the description (`step`, `takes`, `form`). Calls `doing` with each stage. Raises Problem."""
         from workbench.tui.models import warm_answers
 
-        environment = dict(os.environ)
+        environment, asked = dict(os.environ), [str(self.source.path)]
+        if isinstance(self.source, Loaded):
+            asked.append(json.dumps(self.source.overrides))
         # A project may read its data set again, for class names or a vocabulary: from where the training read it.
-        mirror = self.run.about().get("mirror")
-        if mirror and isinstance(mirror, str):
+        elif isinstance(mirror := self.source.about().get("mirror"), str) and mirror:
             environment.setdefault("DLWB_MIRROR", mirror)
-        arguments = [str(self.run.path)]
-        self._process = await warm_answers.start(arguments, environment, LONGEST) or await asyncio.create_subprocess_exec(
+        warm = await warm_answers.start(asked, environment, LONGEST) if self._needs_torch() else None
+        self._process = warm or await asyncio.create_subprocess_exec(
             # -P keeps the current folder out of sys.path: a person's own `json.py` there must not be imported.
-            *(sys.executable, "-P", "-m", "workbench.training.answer", *arguments),
+            *(sys.executable, "-P", "-m", "workbench.training.answer", *asked),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             # Warnings of libraries would draw over the screen; problems come as answers.
@@ -82,8 +91,17 @@ class Answering:
             doing(str(reply["doing"]))
         return reply
 
+    def _needs_torch(self) -> bool:
+        """Whether what waits with torch is worth taking: a lesson in NumPy opens as quickly without it."""
+        if not isinstance(self.source, Loaded):
+            return True
+        with contextlib.suppress(OSError):
+            source = read_plain(self.source.project_file or project_source(self.source.recipe.project), follow=True)
+            return any(name in source for name in (b"torch", b"sklearn"))
+        return False  # the process says what is wrong
+
     async def ask(self, first: Callable[[dict[str, Any]], None] = lambda answer: None, **question: Any) -> dict[str, Any]:
-        """The answer to `predict=…`, `sample=…` or `reload=True`; `first` takes what is known before the whole answer.
+        """The answer to `predict=…`, `sample=…` or `reload=True`; `first` takes what is known before the whole answer: a sample's events.
 
         Raises Problem with its message, or with how the process ended.
         """
@@ -97,6 +115,12 @@ class Answering:
             while (answer := await self._read()).get("more"):
                 first(answer)
             return answer
+
+    def hurry(self) -> None:
+        """Let the process leave a sample unfinished at its next event: a newer question waits."""
+        if self._turn.locked() and self._process and self._process.stdin:
+            with contextlib.suppress(OSError):
+                self._process.stdin.write(b"\n")
 
     async def _read(self) -> dict[str, Any]:
         process = self._process

@@ -11,7 +11,7 @@ from workbench.recipes.recipe import LIVE, Recipe
 from workbench.recipes.schema_check import Schema
 from workbench.runs.run import Run
 
-NOTHING = "This project's samples have no settings; n takes a sample."
+NOTHING = "This project's samples have no settings: there is nothing to ask it with. n takes a sample."
 SEED = "Start of all random numbers; the same seed gives the same run."
 UNKNOWN = "This machine does not know the settings of this project file yet: run `dlwb check` on its recipe."
 

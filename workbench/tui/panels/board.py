@@ -68,7 +68,7 @@ def plan(size: Size, wanted: Wanted) -> Plan:
     below = max(min(6, height // 2), round(height * share))
     above = height - below
     charts = wanted.charts or ["notice"]
-    regions.update(_grid(charts, wanted.focus, width, above))
+    regions.update(grid(charts, wanted.focus, width, above))
     regions["tabs"] = Region(0, above, width, 1)
     across = max(1, min(len(tabs), width // SLOT))
     rows = 2 if len(tabs) > across and below - 1 >= 2 * SLOT_ROWS else 1
@@ -86,7 +86,8 @@ def plan(size: Size, wanted: Wanted) -> Plan:
     return Plan(regions, tabs)
 
 
-def _grid(names: Sequence[str], focus: str, width: int, height: int) -> dict[str, Region]:
+def grid(names: Sequence[str], focus: str, width: int, height: int) -> dict[str, Region]:
+    """Panels in rows as even as possible; where not all fit, the page with the focus."""
     # n charts have n - 1 gaps.
     most = max(1, (width + GAP) // (CHART[0] + GAP)), max(1, height // CHART[1])
     per_page = most[0] * most[1]

@@ -37,9 +37,12 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     facts = [
         ("project", recipe.project),
         *(("data", line) for line in _data(loaded)),
-        ("training", f"{length}, batches of {train.batch_size:,}"),
     ]
-    facts += _needs(loaded, past := library.of(shelved.path.stem))
+    past = library.of(shelved.path.stem)
+    if loaded.trains:
+        facts += [("training", f"{length}, batches of {train.batch_size:,}"), *_needs(loaded, past)]
+    else:
+        facts.append(("to explore", "Enter opens it: change its values and see the answer at once"))
     if best := bars.best_of(recipe, [entry.summary for entry in past]):
         facts.append(
             ("best here", f"{bars.short_name(best.metric)} {formatting.number(best.value)}" + f", with {best.variant}" * bool(best.variant))

@@ -38,6 +38,17 @@ def group(history: History) -> dict[str, list[str]]:
 
     The description of the network is last, because it never changes. A matrix's examples show in the matrix's own panel.
     """
+    panels = panels_of(history)
+    tags = {tag: samples.latest for tag, samples in history.samples.items()}
+
+    def order(panel: tuple[str, list[str]]) -> tuple[bool, int]:
+        return panel[1][0].startswith("model/"), ORDER.index(type(tags[panel[1][0]]))
+
+    return dict(sorted(panels.items(), key=order))
+
+
+def panels_of(history: History) -> dict[str, list[str]]:
+    """The same in the order in which the tags came."""
     panels: dict[str, list[str]] = {}
     tags = {tag: samples.latest for tag, samples in history.samples.items() if not belongs_to_a_matrix(history, tag)}
     curved = {split_tag(tag)[1] for tag, latest in tags.items() if isinstance(latest, Curve)}
@@ -45,11 +56,7 @@ def group(history: History) -> dict[str, list[str]]:
         _, metric, series = split_tag(tag) if tag != preparation.TAG else ("", "data", "")
         shared = isinstance(latest, Curve) or (isinstance(latest, Scatter) and metric in curved)
         panels.setdefault(one_line(metric if shared or not series else f"{metric} {series}", 40), []).append(tag)
-
-    def order(panel: tuple[str, list[str]]) -> tuple[bool, int]:
-        return panel[1][0].startswith("model/"), ORDER.index(type(tags[panel[1][0]]))
-
-    return dict(sorted(panels.items(), key=order))
+    return panels
 
 
 Body = TypeVar("Body", bound=Widget)
@@ -62,16 +69,18 @@ class SamplePanel(Vertical):
     SamplePanel > Head { height: 1; }
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, *, timeless: bool = False) -> None:
+        """Without a log (`timeless`) a sample has no step, and no older ones."""
         super().__init__(name=name)
         self.folder = folder
+        self._timeless = timeless
         self._title = name.partition(" ")[2]
         self.place: int | None = None
         """Index of the visible sample, from the oldest; None: always the newest."""
         self._at: float | None = None
         self._history = History()
         self._samples: list[Samples] = []
-        self._shown: tuple[object, ...] = ()
+        self._shown: list[Tagged] = []
         self._focused = False
         self._event: Tagged | None = None
         self._head = Head()
@@ -147,9 +156,10 @@ class SamplePanel(Vertical):
         chosen = self._chosen()
         self._event = chosen[0]
         older = self._older(chosen)
-        # Events are never changed after they are read, and the history holds them: identity is enough, and pictures are not decoded again.
-        if tuple(map(id, [*chosen, *older])) != self._shown:
-            self._shown = tuple(map(id, [*chosen, *older]))
+        # Events are never changed after they are read: identity is enough, and pictures are not decoded again.
+        events = [*chosen, *older]
+        if len(events) != len(self._shown) or any(event is not before for event, before in zip(events, self._shown, strict=True)):
+            self._shown = events
             self._body(chosen, older)
         self._head.rebuild()
 
@@ -189,8 +199,10 @@ class SamplePanel(Vertical):
         step = f"  step {formatting.count(event.step)}"
         number = self.count if self.place is None else self.place + 1
         place = f"  {number} of {self.count}" if self.count > 1 else ""
+        if self._timeless:
+            split = step = place = ""
         # From the fullest form on; "sample" and "data" as splits say nothing, so that form is skipped.
-        forms = [(f"  {split} ·{step[1:]}", place), (step, place), ("", place)]
+        forms = [(f"  {split} ·{step[1:]}" if split else "", place), (step, place), ("", place)]
         legend = self.body.words if isinstance(self.body, Pair) else ""
         chosen = isinstance(self.body, Pair) and self.body.explains and self._focused and bool(legend)
         free = width - cell_len(self._title) - (cell_len(legend) + 2 if chosen else 0)

@@ -12,8 +12,8 @@ from workbench.problems import one_line
 from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 
-# "49.7 kB", "12 %".
-AMOUNT = re.compile(r"[\d.,]+ [A-Za-z%]{1,3}")
+# "49.7 kB", "12 %", "0.0030455", "-1e-5".
+AMOUNT = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?( [A-Za-z%]{1,3})?")
 
 
 class Sheet(Lines):
@@ -116,7 +116,7 @@ def _table(table: Table, width: int, height: int) -> list[Strip]:
     for place, name in enumerate(table.columns):  # whole headings, where there is room left
         sizes[place] += max(0, min(len(name) - sizes[place], room - sum(sizes)))
     # A cut word can still be read; a cut number is a wrong number. Numbers are cut only when no column of words is left to cut.
-    words_first = [place for place, number in enumerate(numeric) if not number] or list(range(len(sizes)))
+    words_first = [place for place, number in enumerate(right) if not number] or list(range(len(sizes)))
     while sizes and sum(sizes) > room and max(sizes) > 4:
         widest = max(words_first, key=lambda place: sizes[place])
         if sizes[widest] <= 4:

@@ -50,6 +50,7 @@ class RunScreen(KeyScreen):
         Key("N,i", "request", "ask", "Take a sample with a prompt, a temperature, or other settings of the project", "N i"),
         Key("c", "change", "change", "Change settings during training: learning rate, number of steps, intervals"),
         Key("t", "try", "try it", "Try the network: draw a digit, give a picture, type a text"),
+        Key("T", "explore", "explore", "Explore the best weights: change what the samples are asked with, and see the answer at once"),
         Key("y", "log_y", "log y", "Make all y-axes logarithmic, all linear, or each by its values"),
         Key("tab", "next", "panel", "Go to the next panel", "Tab"),
         Key("enter", "full", "full", "Show the panel in focus on the full screen, and back", "⏎"),
@@ -161,6 +162,8 @@ class RunScreen(KeyScreen):
         if verb in run_actions.VERBS:
             reason = run_actions.refusal(self.feed.state, verb)
             return requests.refusal(self.feed.run, self.recipe) if name == "request" and not reason else reason
+        if name == "explore":
+            return requests.refusal(self.feed.run, self.recipe) or answering.no_weights(self.feed.run)
         if name == "try":
             return answering.refusal(self.feed.run, self.recipe)
         if name in ("older", "newer") and not isinstance(self.board.target(), SamplePanel):
@@ -225,6 +228,9 @@ class RunScreen(KeyScreen):
 
     def do_try(self) -> None:
         self.services.try_run(self.feed.run, self.recipe)
+
+    def do_explore(self) -> None:
+        self.services.explore(self.feed.run)
 
     def do_log_y(self) -> None:
         self.board.log_y = {None: True, True: False, False: None}[self.board.log_y]

@@ -11,6 +11,7 @@ from textual.widgets import Input
 from workbench import formatting
 from workbench.problems import one_line
 from workbench.recipes.schema_check import Schema
+from workbench.runs.run import Run
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
@@ -37,10 +38,10 @@ class TryFormScreen(FormKeys, TryScreen):
     BINDINGS = keys.bindings(KEYS)
     HINT = "Enter sends the values in the fields to the network."
 
-    def __init__(self, feed: Any, kind: str) -> None:
-        super().__init__(feed)
+    def __init__(self, run: Run, kind: str) -> None:
+        super().__init__(run)
         self.kind = kind
-        schema = requests.request_schema(feed.run, feed.run.recipe()) if kind == "text" else {}
+        schema = requests.request_schema(run, run.recipe()) if kind == "text" else {}
         self.form = Form(schema, {}, "it")
         self._panel = FormPanel(self.form, typing=True, id="form")
         self.outputs: dict[str, Any] = {}

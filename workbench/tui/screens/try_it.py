@@ -1,7 +1,9 @@
-"""Try a run: send inputs to its network and see the answers. The base of the screens for pictures, texts and numbers."""
+"""The base of the screens that ask: they send inputs to a run's network, or requests to a lesson, and show the answers."""
+
+from __future__ import annotations
 
 import time
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.strip import Strip
@@ -12,10 +14,13 @@ from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.models.answering import Answering
-from workbench.tui.models.run_feed import Feed
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
 from workbench.tui.screens.key_screen import KeyScreen
+
+if TYPE_CHECKING:
+    from workbench.recipes.load import Loaded
+    from workbench.runs.run import Run
 
 TRYING: tuple[Key, ...] = (
     Key(
@@ -34,13 +39,14 @@ class TryScreen(KeyScreen):
     """Starts the process that answers, keeps only the newest question waiting, and ends the process when the screen closes."""
 
     KEYS: ClassVar[tuple[Key, ...]] = TRYING
+    HEADING: ClassVar[str] = "Try it"
     HINT: ClassVar[str] = ""
     """Instructions, visible until there is another message."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, source: Run | Loaded) -> None:
         super().__init__()
-        self.feed = feed
-        self.answering = Answering(feed.run)
+        self.source = source
+        self.answering = Answering(source)
         self.ready: dict[str, Any] = {}
         """The description from the process; empty until the weights are loaded."""
         self.note, self.trouble = "", ""
@@ -55,7 +61,7 @@ class TryScreen(KeyScreen):
         yield Lines(id="say")
         yield KeyBar()
 
-    def compose_form(self) -> "list[Widget]":
+    def compose_form(self) -> list[Widget]:
         """The widgets between the first line and the last lines."""
         return []
 
@@ -97,7 +103,9 @@ class TryScreen(KeyScreen):
     def ask(self, **question: Any) -> None:
         """Ask this next, or as soon as the weights are loaded; it replaces a question that still waits."""
         self._question = question
-        if self.ready and not self._asking:
+        if self._asking:
+            self.answering.hurry()
+        elif self.ready:
             self.run_worker(self._ask(), group="asking")
 
     async def _ask(self) -> None:
@@ -109,7 +117,7 @@ class TryScreen(KeyScreen):
             while self._question is not None:
                 question, self._question = self._question, None
                 try:
-                    answer = await self.answering.ask(self._tell_answer, **question)
+                    answer = await self.answering.ask(self.heard, **question)
                 except Problem as problem:
                     self._fail(problem)
                     continue
@@ -120,12 +128,13 @@ class TryScreen(KeyScreen):
                     self.notify(f"Weights of step {answer['step']:,}" + ("" if newer else ", as before"), timeout=3)
                     self.reloaded()
                 else:
-                    self._tell_answer(answer)
+                    self.heard(answer)
                 self.tell()
         finally:
             self._asking = False
 
-    def _tell_answer(self, answer: dict[str, Any]) -> None:
+    def heard(self, answer: dict[str, Any]) -> None:
+        """Show an answer, or the part of it that is known."""
         self.answered(answer.get("outputs") or {})
         self.tell()
 
@@ -145,15 +154,19 @@ class TryScreen(KeyScreen):
             panel.rebuild()
 
     def _top(self, width: int) -> list[Strip]:
-        recipe = self.feed.run.stem
         if self.ready:
-            state = (f"weights of step {self.ready.get('step', 0):,} ", palette.good)
+            state = (self.state(), palette.good)
         else:
             loading = f"{self._doing} … {time.monotonic() - self._since:.0f} s "
             state = ("not loaded ", palette.bad) if self.trouble else (loading, palette.warn)
         demo = str(self.ready.get("demo") or "")
-        parts = [(" Try it  ", palette.heading), (one_line(recipe, 60), palette.bold), (f"  DEMO: {demo}" if demo else "", palette.warn)]
+        parts = [(f" {self.HEADING}  ", palette.heading), (one_line(self.source.stem, 60), palette.bold)]
+        parts.append((f"  DEMO: {demo}" if demo else "", palette.warn))
         return [strips.line(width, parts, [state])]
+
+    def state(self) -> str:
+        """What answers, at the right of the first line."""
+        return f"weights of step {self.ready.get('step', 0):,} "
 
     def _say(self, width: int) -> list[Strip]:
         if self.trouble:

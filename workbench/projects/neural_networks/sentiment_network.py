@@ -1,0 +1,214 @@
+"""Says whether a film review is positive, review by review, in NumPy: counts, presence, sparse, filtered. Recipes: sentiment-network-…"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+
+from workbench.datasets import review_lines
+from workbench.events import Event, Scalars, Scatter, Table
+from workbench.preparation import counted
+from workbench.problems import Problem, one_line
+from workbench.training.project import Batches, Field, Project, Settings, live
+
+CLASSES = ["negative", "positive"]
+TIMED = 200
+"""Training reviews by which the speed is measured."""
+NEAREST = 8
+"""Words in a list of neighbours, and of a typed review."""
+MAPPED = 150
+"""Words on the map of either kind."""
+MOST_CHARACTERS = 20_000
+"""Of a typed review."""
+TYPED = "The trailer was wonderful. The film is not: two hours of beautiful pictures, and an awful, boring story."
+
+
+class SentimentNetwork(Project):
+    """A hidden layer without activation and without biases, trained on one review after the other, in the file's order."""
+
+    datasets = ("imdb",)
+    takes = "text"
+
+    class Config(Settings):
+        learning_rate: float = live(0.1, gt=0)
+        """Step size of an update; higher learns faster; with counts the sigmoid saturates, and nothing is learnt."""
+        hidden: int = Field(10, ge=1)
+        """Number of hidden units; they are linear, so more of them say no more."""
+        inputs: Literal["counts", "presence"] = "presence"
+        """What a word's input is: how often it stands in the review, or 1 where it does at all."""
+        sparse: bool = False
+        """Add up only the weights of the review's own words, not of all words times mostly 0: the same numbers, much sooner."""
+        min_count: int = Field(0, ge=0)
+        """A word is known that is used more often than this in training; higher leaves rare words out."""
+        polarity: float = Field(0.0, ge=0)
+        """Least absolute log ratio of a known word with 50 uses and more; higher leaves more words out that stand in both kinds."""
+
+    class Request(Project.Request):
+        review: str = Field("", max_length=MOST_CHARACTERS)
+        """Your own review, with capitals if you like; empty takes an invented one."""
+        word: str = Field("excellent", max_length=40)
+        """The word whose neighbours are listed: the words with the most similar and with the most opposite weights."""
+
+    def build_data(self) -> None:
+        lines, self.labels = review_lines.read()
+        config, self.seen = self.config, len(lines) - review_lines.TEST
+        # The test's reviews choose neither words nor ratios.
+        known = review_lines.count(lines[: self.seen], self.labels[: self.seen])
+        kept = np.flatnonzero(review_lines.passing(known.counts, config.min_count, config.polarity))
+        if not len(kept):
+            raise Problem("config.min_count and config.polarity leave no word.", "Lower one of them.", "data")
+        self.words = [known.words[place] for place in kept]
+        self.number = {word: place for place, word in enumerate(self.words)}
+        self.counts = known.counts[kept]
+        self.reviews = [self.inputs_of(line.split(" ")) for line in counted("numbering words", lines)]
+
+    def inputs_of(self, tokens: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The places of a review's known words, each once, and the input of each: (words,), (words,)."""
+        times = {self.number[word]: times for word, times in Counter(tokens).items() if word in self.number}
+        places = np.fromiter(times, np.int32, len(times))
+        if self.config.inputs == "presence":
+            return places, np.ones(len(places))
+        return places, np.fromiter(times.values(), float, len(times))
+
+    def build_model(self) -> None:
+        # NumPy's old generator, seeded with the run's seed: with seed 1 the course's very ten numbers, on which its figures depend.
+        self.first = np.zeros((len(self.words), self.config.hidden))
+        self.second = np.random.normal(0.0, 1.0, self.config.hidden)
+        self.right = self.answered = 0
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Batches:
+        # In the file's order, which alternates between the two kinds.
+        return Batches((np.arange(self.seen), self.labels[: self.seen]), self.train.batch_size, None)
+
+    def train_step(self, batch: Any) -> dict[str, Any]:
+        losses = []
+        for row, label in zip(*batch, strict=True):
+            hidden = self.hidden_of(self.reviews[row])  # (hidden,)
+            answer = sigmoid(float(hidden @ self.second))
+            # The answer comes before the update, so each review is new to the network that is asked.
+            self.answered += 1
+            self.right += int((answer >= 0.5) == label)
+            error = answer - label
+            # Half the squared error along the score: the error times the slope of the sigmoid.
+            delta = error * answer * (1 - answer)
+            # Before `second` changes: the error flows back through the weights that made it.
+            back = delta * self.second
+            self.second -= self.config.learning_rate * delta * hidden
+            self.update(self.reviews[row], self.config.learning_rate * back)
+            losses.append(error**2 / 2)
+        return {"loss": np.mean(losses), "accuracy/so_far": self.right / self.answered}
+
+    def hidden_of(self, review: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """(hidden,): the inputs times the first weights. Dense, as in steps 3 and 4, multiplies every word that there is."""
+        places, inputs = review
+        hidden: np.ndarray
+        if self.config.sparse:
+            hidden = inputs @ self.first[places]
+        else:
+            layer = np.zeros(len(self.words))
+            layer[places] = inputs
+            hidden = layer @ self.first
+        return hidden
+
+    def update(self, review: tuple[np.ndarray, np.ndarray], step: np.ndarray) -> None:
+        """Subtract inputs times step (hidden,) from the first weights: of the review's words alone, or, dense, of all words."""
+        places, inputs = review
+        if self.config.sparse:
+            self.first[places] -= inputs[:, None] * step
+        else:
+            layer = np.zeros(len(self.words))
+            layer[places] = inputs
+            self.first -= np.outer(layer, step)
+
+    def positive(self, review: tuple[np.ndarray, np.ndarray]) -> float:
+        """Probability that a review is positive; 0.5 where it has no known word."""
+        return sigmoid(float(self.hidden_of(review) @ self.second))
+
+    def evaluate(self, split: str) -> Iterator[Event]:
+        """On the last 1,000 reviews, at the end only: they choose nothing. What is logged while it trains is new to the network, too."""
+        if split == "test":
+            answers = np.array([self.positive(review) for review in self.reviews[self.seen :]])
+            right = (answers >= 0.5) == self.labels[self.seen :]
+            accuracy, margin = float(right.mean()), 1.96 * math.sqrt(float(right.var()) / len(right))
+            speed = self.speed()
+            yield Scalars(values={"accuracy": accuracy, "reviews_per_second": speed, "words": len(self.words)})
+            interval = f"{100 * (accuracy - margin):.1f} to {100 * (accuracy + margin):.1f} %"
+            rows: list[list[str | float]] = [["accuracy", f"{100 * accuracy:.1f} %"], ["95 % interval", interval]]
+            rows += [["reviews per second", float(f"{speed:.3g}")], ["words", len(self.words)]]
+            yield Table(tag="result", columns=["what", "figure"], rows=rows)
+
+    def speed(self) -> float:
+        """Reviews that training takes a second of the processor's time, from some that are trained on; the weights are put back."""
+        state = self.state()
+        rows = np.arange(min(TIMED, self.seen))
+        began = time.process_time()
+        self.train_step((rows, self.labels[rows]))
+        took = time.process_time() - began
+        self.load_state(state)
+        return len(rows) / max(took, 1e-9)
+
+    def sample(self, request: Any) -> Iterator[Event]:
+        """What carries a review, the neighbours of a word, and a map of the words with the largest weights."""
+        yield self.carried(request.review.strip() or TYPED)
+        yield self.neighbours(request.word.strip().lower())
+        yield self.map()
+
+    def carried(self, text: str) -> Table:
+        """What each word adds to the log odds, exactly, as all units before the sigmoid are linear; unknown words are named below."""
+        tokens = review_lines.typed(text)
+        places, inputs = self.inputs_of(tokens)
+        shares = inputs * (self.first[places] @ self.second)
+        order = np.argsort(-np.abs(shares), kind="stable")[:NEAREST]
+        rows: list[list[str | float]] = [["positive, probability", round(self.positive((places, inputs)), 4)]]
+        rows += [[self.words[places[place]] or "(empty)", float(f"{shares[place]:.6g}")] for place in order]
+        unknown = [word for word in dict.fromkeys(tokens) if word and word not in self.number]
+        rows += [[one_line(word, 20), "unknown"] for word in unknown[:NEAREST]]
+        return Table(tag="review", columns=["word", "adds to the log odds"], rows=rows)
+
+    def neighbours(self, word: str) -> Table:
+        """The words with the largest and the smallest dot product of weights with this word's."""
+        place = self.number.get(word)
+        rows: list[list[str | float]] = []
+        if place is None:
+            rows.append([one_line(word, 20), "unknown", "", ""])
+        else:
+            products = self.first @ self.first[place]
+            order = np.argsort(-products, kind="stable")
+            for near, far in zip(order[:NEAREST], order[::-1][:NEAREST], strict=True):
+                names, values = (self.words[near], self.words[far]), (products[near], products[far])
+                rows.append([names[0], float(f"{values[0]:.4g}"), names[1], float(f"{values[1]:.4g}")])
+        return Table(tag="neighbours", columns=["nearest", "product", "most opposite", "product "], rows=rows)
+
+    def map(self) -> Scatter:
+        """The words that move the answer most, at the first two principal components of their weights; named by where they are used."""
+        effects = self.first @ self.second
+        order = np.argsort(effects, kind="stable")
+        chosen = np.unique(np.concatenate([order[:MAPPED], order[-MAPPED:]]))
+        weights = self.first[chosen] - self.first[chosen].mean(0)
+        directions = np.linalg.svd(weights, full_matrices=False)[2][:2]
+        x, y = directions @ weights.T if len(directions) == 2 else (weights[:, 0], np.zeros(len(weights)))
+        more = review_lines.log_ratios(self.counts[chosen]) > 0
+        labels = [f"more in {CLASSES[int(positive)]} reviews" for positive in more]
+        return Scatter(tag="map of words", x=x.tolist(), y=y.tolist(), labels=labels)
+
+    def predict(self, inputs: Any) -> Any:
+        """`{"review": "…"}` to `{"answer", "probabilities", "note"}`; 0.5 where no word is known."""
+        text = inputs.get("review") if isinstance(inputs, dict) else None
+        if not isinstance(text, str) or not text.strip() or len(text) > MOST_CHARACTERS:
+            raise Problem(f"The input is no review of at most {MOST_CHARACTERS:,} characters.", 'Send {"review": "I liked it."}.', "data")
+        review = self.inputs_of(review_lines.typed(text))
+        positive = self.positive(review)
+        note = "" if len(review[0]) else "There is no word in it that the network knows."
+        return {
+            "answer": CLASSES[positive >= 0.5],
+            "probabilities": dict(zip(CLASSES, (1 - positive, positive), strict=True)),
+            "note": note,
+        }
+
+
+def sigmoid(score: float) -> float:
+    """1 / (1 + exp(-score)), without overflow where it is far below zero."""
+    return 0.5 * (1 + math.tanh(0.5 * score))
