@@ -104,3 +104,10 @@ def test_log_every_is_chosen_by_how_long_a_step_takes(seconds: float, total: int
         now += 5.0  # what is done between two steps is no part of them
         cadence.plan(train, step, total, 0, now)
     assert cadence.chosen_log_every(total) == chosen
+
+
+def test_a_pause_brings_no_checkpoint_of_what_is_saved_already() -> None:
+    cadence, by_clock = Cadence(), Train(epochs=1)
+    cadence.saved(10.0, 10.01)
+    cadence.waited(11.0, 500.0)
+    assert not cadence.saves(by_clock, 1, 500.0 + SAVE_EVERY - 1.5) and cadence.saves(by_clock, 1, 500.0 + SAVE_EVERY)

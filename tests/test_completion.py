@@ -18,7 +18,7 @@ from test_imports import HEAVY, SCREEN, loaded_by
 from workbench import paths
 from workbench.cli import complete
 
-FIRST = "list run runs logs show check new trust pause"
+FIRST = "list run explore runs logs show check new trust"
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ class Zsh:
 def test_bash_completes_commands_options_and_names(environment: dict[str, str]) -> None:
     run = make_run("mnist-mlp", stamp="2026-11-23_100000").id
     assert in_bash(environment, "")[:9] == FIRST.split()
-    assert in_bash(environment, "st") == ["stop"]
+    assert in_bash(environment, "st") == ["step", "stop"]
     assert in_bash(environment, "run", "digits-") == ["digits-mlp"]
     assert in_bash(environment, "run", "digits-mlp", "--f") == ["--follow"]
     assert in_bash(environment, "run", "digits-mlp", "--device", "cu") == ["cuda"]
@@ -115,7 +115,7 @@ def test_bash_splits_words_at_colons_and_equals_signs(environment: dict[str, str
 
 def test_fish_completes_with_a_few_words_on_each(environment: dict[str, str]) -> None:
     run = make_run("mnist-mlp", stamp="2026-11-23_100000").id
-    assert in_fish(environment, "dlwb st") == {"stop": "Stop a run after its step; it saves a checkpoint first"}
+    assert in_fish(environment, "dlwb sto") == {"stop": "Stop a run after its step; it saves a checkpoint first"}
     assert list(in_fish(environment, "dlwb run digits-")) == ["digits-mlp"]
     assert list(in_fish(environment, "dlwb stop ")) == ["last", "mnist-mlp", run]
     assert in_fish(environment, "dlwb data remove fashion")["fashion-mnist"]

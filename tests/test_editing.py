@@ -1,13 +1,16 @@
 """Recipes edited from the list, in a real editor's place on a real pseudo terminal: what is shipped stays, what is mended is seen."""
 
+import json
 import stat
 from pathlib import Path
 
+import made_runs
 import pytest
 from test_pty import Screen
 
 from workbench import paths
 from workbench.problems import Problem
+from workbench.recipes.find import project_source
 from workbench.recipes.load import load_recipe
 from workbench.tui import editor
 from workbench.tui.app import DlwbApp
@@ -53,6 +56,35 @@ def test_a_shipped_recipe_is_copied_edited_and_checked(tmp_path: Path, monkeypat
         terminal.type("q")
         while terminal.program.poll() is None:
             terminal.read(0.1)
+    finally:
+        terminal.program.kill()
+
+
+def test_the_lesson_of_a_run_is_copied_with_its_recipe_and_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISUAL", script(tmp_path, 'echo "# mine" >> "$2"'))
+    run = made_runs.make_run("bike-sharing")
+    made_runs.finish(run, 100)
+    (run.path / "run.json").write_text(json.dumps({"recipe": str(SHIPPED)}))
+    lesson = project_source(load_recipe(SHIPPED).recipe.project)
+    before = lesson.read_text()
+    terminal = Screen()
+    try:
+        terminal.wait("Bike sharing")
+        terminal.type("2")
+        terminal.wait("finished")
+        terminal.type("\r")
+        terminal.wait("smoothed 1 %")
+        terminal.type("e")
+        terminal.wait("become your own")
+        terminal.type("\r")
+        terminal.wait(" yours:")  # one word: how the sentence wraps depends on the width
+        copy = paths.home() / "recipes" / "my_bike_sharing.py"
+        assert copy.read_text() == before + "# mine\n" and lesson.read_text() == before
+        assert load_recipe(copy.with_name("my-bike-sharing.yaml")).project_file == copy
+        terminal.type("e")
+        terminal.wait("become your own")
+        terminal.type("\r")
+        terminal.wait("already")
     finally:
         terminal.program.kill()
 

@@ -41,7 +41,7 @@ async def test_the_table_stands_in_a_tab_of_its_own_behind_all_others(size: tupl
     async with DlwbApp().run_test(size=size) as pilot:
         screen = await open_run(pilot, "finished")
         tabs = [name for name in screen.board.ring if name != "figures"]
-        assert tabs[-3:] == ["console", "recipe", "sample data"]
+        assert tabs[-4:] == ["console", "recipe", "source", "sample data"]
         assert "class folders" not in seen(pilot.app), "charts and samples come first"
         while screen.board.focused != "sample data":
             await pilot.press("tab")

@@ -7,6 +7,7 @@ import yaml
 
 from workbench.problems import Problem
 from workbench.recipes import trust, yaml_reader
+from workbench.recipes.find import shipped_projects
 from workbench.recipes.load import RecipeProblem, load_recipe
 from workbench.recipes.recipe import Train
 
@@ -300,8 +301,8 @@ def test_what_is_typed_after_set_is_one_value_as_it_stands() -> None:
     ("project", "report"),
     [
         ("image_clasifier", "there is no project image_clasifier; did you mean image_classifier?"),
-        ("torchvision.models.resnet18", "there is no project torchvision.models.resnet18; there are bike_network"),
-        ("__init__", "there is no project __init__; there are bike_network"),
+        ("torchvision.models.resnet18", f"there is no project torchvision.models.resnet18; there are {shipped_projects()[0]}"),
+        ("__init__", f"there is no project __init__; there are {shipped_projects()[0]}"),
         ("../projects/mnist_gan", "there is no project ../projects/mnist_gan"),
         ("mine.py", "for a file of your own write ./mine.py"),
         ("./mien.py", "there is no file ./mien.py beside the recipe; did you mean mine.py?"),

@@ -200,7 +200,7 @@ async def test_points_and_lines_of_one_metric_share_a_panel_and_the_network_stan
         panel = await focus(pilot, "sample boundary")
         plot = panel.query_one(Chart)._plot
         assert [trace.faint for trace in plot.traces].count(True) == 3 and {trace.name for trace in plot.traces} == {"blue", "red", "line"}
-        assert screen.board.ring[-3:] == ["sample network", "console", "recipe"]
+        assert screen.board.ring[-4:] == ["sample network", "console", "recipe", "source"]
         await focus(pilot, "sample network")
         await settle(pilot, lambda: "Linear" in seen(pilot.app) and "8,320" in seen(pilot.app))
 
@@ -243,9 +243,10 @@ async def test_the_recipe_tab_says_what_was_changed_and_where_its_file_differs(s
         await open_run(pilot, "stopped")
         await focus(pilot, "recipe")
         await pilot.press("enter")
+        assert next(line for line in seen(pilot.app).splitlines() if "hidden" in line).split()[1:3] == ["[128,", "64]"]
+        # As far down as a low screen needs.
+        await pilot.press("down", "down", "down")
         await settle(pilot, lambda: "learning_rate" in seen(pilot.app) and "the file has 0.005" in seen(pilot.app))
-        text = seen(pilot.app)
-        assert next(line for line in text.splitlines() if "hidden" in line).split()[1:3] == ["[128,", "64]"]
         await pilot.press("pagedown")
         await settle(pilot, lambda: "was 0 until step 1,000" in seen(pilot.app) and "the file has 400" in seen(pilot.app))
 

@@ -41,10 +41,10 @@ def project(seed: int = 1, **config: Any) -> Xor:
     return network
 
 
-@pytest.mark.parametrize(("hidden", "least", "most"), [(1, 0, 0), (2, 0.65, 0.9), (4, 0.95, 1)])
-def test_the_share_of_fifty_random_starts_that_learn_xor(hidden: int, least: float, most: float) -> None:
+@pytest.mark.parametrize(("hidden", "steps", "least", "most"), [(1, 1500, 0, 0), (2, 5000, 0.65, 0.9), (4, 2500, 0.95, 1)])
+def test_the_share_of_fifty_random_starts_that_learn_xor(hidden: int, steps: int, least: float, most: float) -> None:
     """Fifty seeds, not one lucky one; with x1·x2 as an input one hidden unit would be enough."""
-    right, losses = outcome(trained(started(SEEDS, hidden, 1.0), 1.0, 5000))
+    right, losses = outcome(trained(started(SEEDS, hidden, 1.0), 1.0, steps))
     share = np.mean(right == 4)
     assert least <= share <= most
     assert (losses[right == 4] < 0.02).all() and (losses[right < 4] > 0.3).all()

@@ -21,6 +21,11 @@ def runs() -> Path:
     return home() / "runs"
 
 
+def comparisons() -> Path:
+    """The folder of comparisons, with one folder for each; their runs are among all runs."""
+    return home() / "comparisons"
+
+
 def data() -> Path:
     """Downloaded data sets."""
     return home() / "data"
@@ -44,6 +49,11 @@ def preferences() -> Path:
 def explored(stem: str) -> Path:
     """The file with what this person changed when they explored a lesson last; that it is there means that they have explored it."""
     return home() / "explore" / f"{stem}.json"
+
+
+def list_of_recipes() -> Path:
+    """The file that remembers where the cursor of the list of recipes was, and what is folded."""
+    return home() / "list.json"
 
 
 def device_locks() -> Path:

@@ -33,7 +33,7 @@ sys.path.insert(1, str(Path(__file__).parents[2]))
 import made_data
 import torch
 from device.compare import TOLERANCE, difference
-from device.exercise import STEPS, Costs, Exercise, described
+from device.exercise import STEPS, Costs, Exercise, described, trains
 from device.small import recipe_on
 from device.speed import measured
 from pretend_cuda import pretend_cuda
@@ -85,9 +85,10 @@ def of_recipe(file: Path, mirror: Path, seconds: float, watch: Any) -> dict[str,
     small, began = recipe_on(file, mirror, device), time.monotonic()
     with contextlib.nullcontext(watch.take) if watch else counting() as take:
         told = dataclasses.asdict(Exercise(file, small, take).run())
-    tried(told, "difference", lambda: difference(small, STEPS, file.parent))
-    real = recipe_on(file, mirror, device, small=bool(watch))
-    tried(told, "speed", lambda: measured(real, seconds, file.parent))
+    if trains(small):
+        tried(told, "difference", lambda: difference(small, STEPS, file.parent))
+        real = recipe_on(file, mirror, device, small=bool(watch))
+        tried(told, "speed", lambda: measured(real, seconds, file.parent))
     return {**told, "seconds": round(time.monotonic() - began, 1)}
 
 

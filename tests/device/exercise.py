@@ -58,6 +58,11 @@ def made(recipe: Recipe, folder: Path) -> Project:
     return project
 
 
+def trains(recipe: Recipe) -> bool:
+    """Whether its project has a training step."""
+    return find_project(recipe.project).train_step is not Project.train_step
+
+
 def batches(project: Project) -> Iterator[Any]:
     """Batches without end, as the loop takes them."""
     epoch = 0
@@ -97,7 +102,9 @@ class Exercise:
         """Every part in turn; an error ends its own part, and what needs it."""
         began = time.process_time()
         self.steps = steps
-        parts = (self.build, self.summary, self.train, self.evaluate, self.sample, self.checkpoint, self.to_the_cpu_and_back, self.answer)
+        trained = (self.summary, self.train, self.evaluate, self.sample, self.checkpoint, self.to_the_cpu_and_back)
+        # A lesson without a training step is only asked.
+        parts = (self.build, *(trained if trains(self.recipe) else (self.sample,)), self.answer)
         for part in parts:
             self.take()
             try:
@@ -143,7 +150,7 @@ class Exercise:
             self.looked(lambda split=split: self.project.evaluate(split))
 
     def sample(self) -> None:
-        asked = self.project.Request.model_validate(request(self.project))
+        asked = self.project.Request.model_validate({**self.recipe.explore, **request(self.project)})
         self.looked(lambda: self.project.sample(asked))
 
     def checkpoint(self) -> None:

@@ -30,6 +30,8 @@ INSTEAD: dict[str, dict[str, Any]] = {
     "four-cases": {"network": "squeezenet1_0", "cut": "features.5"},
     # VGG-16 has 528 MB of weights, and torchvision's are found by a hash in their name.
     "dog-breeds": {"network": "squeezenet1_0", "weights": "stand-in"},
+    # A system's fonts are its own.
+    "letters": {"fonts": "{mirror}/letters", "copies": 4},
     # CelebA is what a person unpacks.
     "faces": {"data": "{mirror}/celeba/pictures"},
     "faces-64": {"data": "{mirror}/celeba/pictures"},
@@ -47,7 +49,7 @@ def shrunk(value: Any, most: int) -> Any:
 def recipe_on(file: Path, mirror: Path, device: str, *, small: bool = True) -> Recipe:
     """The recipe on made data and on a device; `small` makes its networks and batches small, too."""
     recipe = load_recipe(file).recipe
-    instead = {name: value.format(mirror=mirror) for name, value in INSTEAD.get(file.stem, {}).items()}
+    instead = {name: value.format(mirror=mirror) if isinstance(value, str) else value for name, value in INSTEAD.get(file.stem, {}).items()}
     config = {**recipe.config, **instead}
     train = recipe.train
     if small:

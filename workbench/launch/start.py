@@ -8,13 +8,13 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from workbench import __version__, files, paths
-from workbench.events import Answer
+from workbench.events import Answer, Scalars
 from workbench.launch import choose_device, devices, logind, warm
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure, trust
@@ -37,7 +37,11 @@ ANSWER_PATIENCE = 60.0
 
 def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
     """Read a recipe, choose its device, create a run and launch it, as `dlwb run` and Enter do."""
-    loaded = load_recipe(find_recipe(name), settings)
+    return begin(load_recipe(find_recipe(name), settings), device)
+
+
+def begin(loaded: Loaded, device: str = "") -> Run:
+    """Start a run of a recipe that is read."""
     run = create(loaded, *choose(loaded, device))
     try:
         launch(run)
@@ -97,10 +101,10 @@ def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
     return choice
 
 
-def create(loaded: Loaded, device: str, warning: str = "", requested: str = "") -> Run:
+def create(loaded: Loaded, device: str, warning: str = "", requested: str = "", more: Mapping[str, Any] = {}) -> Run:
     """Create the run directory of a loaded recipe; nothing runs yet. `device` is cpu or cuda:N; the warning goes into its log.
 
-    With `requested` `auto` or `cuda` another GPU than `device` will do as well, where that one is not free.
+    `more` is noted in run.json. With `requested` `auto` or `cuda` another GPU than `device` will do as well, where that one is not free.
     """
     if not loaded.trains:
         raise Problem(f"{loaded.stem} is a lesson to explore: there is nothing to train.", f"`dlwb explore {loaded.stem}` answers.")
@@ -140,6 +144,7 @@ def create(loaded: Loaded, device: str, warning: str = "", requested: str = "") 
             "versions": _versions(),
             "code": code.hash,
             "files": code.files,
+            **more,
         }
         (path / "run.json").write_text(json.dumps(about))
         (path / "project.py").write_bytes(source)
@@ -235,8 +240,8 @@ def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
     return commands.append(run.control, verb, request)
 
 
-def answer(run: Run, command: str) -> tuple[bool, str]:
-    """Wait for the answer to a command: whether it was done, and what the run said."""
+def answer(run: Run, command: str, *, steps: bool = False) -> tuple[bool, str]:
+    """Wait for the answer to a command: whether it was done, and what the run said. `steps`: the run trains before it answers."""
     tail = Tail(run.events)
     deadline = time.monotonic() + ANSWER_PATIENCE
     while time.monotonic() < deadline:
@@ -244,6 +249,8 @@ def answer(run: Run, command: str) -> tuple[bool, str]:
         for event in tail.read():
             if isinstance(event, Answer) and event.command == command:
                 return event.ok, event.message
+            if steps and isinstance(event, Scalars):
+                deadline = time.monotonic() + ANSWER_PATIENCE
         if not alive:
             return False, "The run ended before this could be done."
         time.sleep(0.05)

@@ -21,6 +21,7 @@ PASSIVE = {
     "stop": "be stopped",
     "pause": "be paused",
     "resume": "be resumed",
+    "step": "make a single step",
     "sample": "show a sample",
     "set": "be changed",
     "checkpoint": "save a checkpoint",
@@ -38,7 +39,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     verb: str
     time: float = 0.0
     request: dict[str, Any] = {}
-    """sample: the project's Request. set: the new values, `config.learning_rate` and the like."""
+    """sample: the project's Request. set: the new values, `config.learning_rate` and the like. step: how many `steps`."""
 
 
 def append(path: Path, verb: str, request: dict[str, Any] | None = None) -> str:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from workbench.problems import Problem
 from workbench.training.resumable import Resumable
@@ -105,6 +106,29 @@ class TorchResumable(Resumable):
     def array_state(self, value: Any) -> Any:
         """A copy of a tensor on the CPU, or of a NumPy array."""
         return _on_cpu(value) if isinstance(value, torch.Tensor) else super().array_state(value)
+
+    def trained_arrays(self) -> dict[str, Any]:
+        """The parameters and other tensors that gradients change, by name; of a project without any, every array of real numbers."""
+        state = {name: value for name, value in vars(self).items() if name not in self._base and name not in self._data}
+        tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor) and value.is_floating_point()}
+        trained: dict[str, Any] = {
+            f"{name}.{part}": weight
+            for name, value in state.items()
+            # An average follows the network that is trained, and has no gradients of its own.
+            if isinstance(value, nn.Module) and not isinstance(value, AveragedModel)
+            for part, weight in value.named_parameters()
+            if weight.requires_grad
+        }
+        trained.update((name, tensor) for name, tensor in tensors.items() if tensor.requires_grad)
+        return trained or {**super().trained_arrays(), **tensors}
+
+    def norm_of(self, array: Any) -> float:
+        """The Euclidean norm of a tensor, or of an array of NumPy."""
+        if not isinstance(array, torch.Tensor):
+            return super().norm_of(array)
+        # In double precision: the squares of float16 overflow above 256.
+        dense = array.detach().to_dense() if array.is_sparse else array.detach()
+        return float(torch.linalg.vector_norm(dense, dtype=torch.float64))
 
     def load_array(self, value: Any, saved: Any) -> Any:
         """Write into the tensor that is there, so that an optimizer goes on with the same one."""

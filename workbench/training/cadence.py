@@ -97,8 +97,15 @@ class Cadence:
         """A checkpoint was written from `began` to `now`: the clock asks for the next one by SAVE_EVERY and SAVE_SHARE."""
         self._save_at = now + max(SAVE_EVERY, SAVE_SHARE * (now - began))
 
+    def waited(self, began: float, now: float) -> None:
+        """The run was paused from `began` to `now`: the clock of the checkpoints stood still, as there was nothing new to save."""
+        self._save_at += now - began
+
     def plan(self, train: Train, step: int, total: int, change_at: int, now: float) -> None:
-        """Set the next stop; `change_at` is the step of the next change that an earlier attempt made, 0 for none."""
+        """Set the next stop; `change_at` is a step after which there is something to do by no cadence, 0 for none.
+
+        Such are a change that an earlier attempt made, and the single steps of a paused run.
+        """
         self._since = now
         measuring = train.log_every == 0
         # True counts as 1: the loop stops after each step as long as durations are measured.

@@ -21,13 +21,14 @@ from workbench.runs.history import History
 from workbench.runs.log import EventLog
 from workbench.training import snapshot
 from workbench.training.batches import planned, stream
-from workbench.training.cadence import Cadence, Place
+from workbench.training.cadence import POLL, Cadence, Place
 from workbench.training.early_stopping import EarlyStopping
 from workbench.training.live_settings import LiveSettings, to_repeat
 from workbench.training.meters import Meters
 from workbench.training.metric_window import MetricWindow, refuse_not_finite
-from workbench.training.obey import obey
+from workbench.training.obey import answer, obey
 from workbench.training.project import Project, Settings
+from workbench.training.stepping import Stepping
 
 
 @dataclass
@@ -64,6 +65,10 @@ class Loop:
         self.stopping = EarlyStopping(self.recipe.train.keep_best)
         self.window = MetricWindow(self.project)
         self.ending: Status | None = None
+        self.paused = False
+        """Whether it waits between two steps until somebody asks for more; during the steps of `stepping` it stays so."""
+        self.stepping: Stepping | None = None
+        """The single steps that it makes though it is paused."""
         self.metrics: dict[str, float] = {}
         self._best: dict[str, Any] | None = None
         """The best state yet, until it is written."""
@@ -156,12 +161,50 @@ class Loop:
                 obey(self, command)
             # Not `now`: a sample that was asked for may have taken seconds.
             self.cadence.looked(time.monotonic())
-        if self.terminate and not self.ending:
-            self.ending = Status(state="stopped", cause="sigterm", message="Asked to end by SIGTERM; saved.")
+        self._heed_sigterm()
         if self.ending or self.cadence.saves(train, step, time.monotonic()):
             self.save()
+        self._show_steps()
+        if self.paused:
+            self._wait()
+        if self.stepping:
+            self.stepping.before(step, self.project, self.window)
         # A person may have changed the settings just now.
-        self.cadence.plan(self.live.train, step, self.place.total(self.live.train), self.live.next_change(), time.monotonic())
+        stops = (self.live.next_change(), self.stepping.stop(step) if self.stepping else 0)
+        change_at = min(filter(None, stops), default=0)
+        self.cadence.plan(self.live.train, step, self.place.total(self.live.train), change_at, time.monotonic())
+
+    def _heed_sigterm(self) -> None:
+        if self.terminate and not self.ending:
+            self.ending = Status(state="stopped", cause="sigterm", message="Asked to end by SIGTERM; saved.")
+
+    def _wait(self) -> None:
+        """Obey commands until one lets the run go on, for good or for some steps, or ends it. SIGTERM ends a pause, too."""
+        began = time.monotonic()
+        while self.paused and not (self.stepping or self.ending or self.terminate):
+            for command in self.inbox.poll():
+                obey(self, command)
+            if self.paused and not self.stepping:
+                time.sleep(POLL)
+        self.cadence.waited(began, time.monotonic())
+        # At its end the run saves where its last step is in no checkpoint yet.
+        self._heed_sigterm()
+
+    def _show_steps(self) -> None:
+        """Log what the last of the asked steps did and a sample, and answer, where they are all done, or the run ends."""
+        stepping, step = self.stepping, self.place.step
+        if not stepping or (step < stepping.last and not self.ending):
+            return
+        self.stepping = None
+
+        def show() -> str:
+            if step < stepping.last:
+                return stepping.cut(step, "ended")
+            self._looked(lambda: stepping.tables(self.project, self.window), "step")
+            self.sample()
+            return stepping.words(step, self.window)
+
+        answer(self, stepping.command, show, harmless=True)
 
     def _finished(self, reached: bool) -> Status | None:
         patience = self.live.train.patience

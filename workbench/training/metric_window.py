@@ -15,6 +15,8 @@ class MetricWindow:
         self._steps: list[dict[str, Any]] = []
         self._read: dict[str, list[float]] = {}
         """What was read of earlier steps, by name."""
+        self._newest: dict[str, Any] = {}
+        """The numbers of the newest step that was read."""
 
     def add(self, numbers: dict[str, Any]) -> None:
         """Take what train_step returned; a number that is None is not defined at this step, and no part of any mean."""
@@ -23,6 +25,8 @@ class MetricWindow:
     def floats(self) -> dict[str, list[float]]:
         """All numbers so far as floats, by name, read in one go; the window stays open."""
         steps, self._steps = self._steps, []
+        # Once a window and not once a step, so that nothing is paid for it where nobody makes single steps.
+        self._newest = steps[-1] if steps else self._newest
         # All at once: each number read by itself would wait for the device.
         pairs = [(name, value) for numbers in steps for name, value in numbers.items() if value is not None]
         read = self._project.floats([value for _, value in pairs])
@@ -33,6 +37,12 @@ class MetricWindow:
     def load(self, values: dict[str, list[float]]) -> None:
         """Go on with a window that a checkpoint held open."""
         self._steps, self._read = [], {name: list(numbers) for name, numbers in values.items()}
+
+    def last(self) -> dict[str, float]:
+        """The numbers of the last step, of this attempt; the window stays open."""
+        self.floats()
+        numbers = {name: value for name, value in self._newest.items() if value is not None}
+        return dict(zip(numbers, self._project.floats(list(numbers.values())), strict=True))
 
     def means(self) -> dict[str, float]:
         """The means so far, by tag; the window stays open."""

@@ -1,7 +1,7 @@
 """What people ask of a live run, applied between two steps: each command once, and answered by an event."""
 
-import time
 import traceback
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from workbench.events import Answer, Event, Status
 from workbench.problems import Problem, first_fault, one_line
 from workbench.runs.commands import Command, Inbox
-from workbench.training.cadence import POLL, Place
+from workbench.training.cadence import Place
 from workbench.training.project import Project, Settings
+from workbench.training.stepping import Stepping, wanted
 
 
 class Obedient(Protocol):
@@ -20,7 +21,8 @@ class Obedient(Protocol):
     inbox: Inbox
     place: Place
     ending: Status | None
-    terminate: bool
+    paused: bool
+    stepping: Stepping | None
 
     def say(self, event: Event, split: str = "") -> None: ...
     def sample(self, request: Settings | None = None) -> None: ...
@@ -31,9 +33,17 @@ class Obedient(Protocol):
 
 def obey(loop: Obedient, command: Command) -> None:
     """Apply one command at this step, and answer it."""
+    answer(loop, command.id, lambda: _do(loop, command), harmless=command.verb == "sample")
+
+
+def answer(loop: Obedient, command: str, act: Callable[[], str | None], *, harmless: bool) -> None:
+    """Do what a command asks, and answer it with what `act` says, or with its error; None where the answer comes later, or came already.
+
+    After any error in what is `harmless` the run goes on, as it has changed nothing; after others nobody knows its state.
+    """
     ok = True
     try:
-        message = _do(loop, command)
+        message = act()
     except Problem as problem:
         # Without room for a checkpoint or a line the run has to end.
         if problem.cause == "disk-full":
@@ -42,13 +52,12 @@ def obey(loop: Obedient, command: Command) -> None:
     except ValidationError as error:
         ok, message = False, first_fault(error)
     except Exception as error:
-        # Only a sample is sure to have changed nothing: after an error in anything else nobody knows the state.
-        if command.verb != "sample":
+        if not harmless:
             raise
         traceback.print_exc()
         ok, message = False, f"{type(error).__name__}: {one_line(str(error))}"
     if message is not None:
-        loop.say(Answer(command=command.id, ok=ok, message=message))
+        loop.say(Answer(command=command, ok=ok, message=message))
 
 
 def _do(loop: Obedient, command: Command) -> str | None:
@@ -57,10 +66,21 @@ def _do(loop: Obedient, command: Command) -> str | None:
         case "stop":
             loop.ending = loop.ending or Status(state="stopped", cause="person", message="Stopped by a person; saved.")
         case "pause":
-            _pause(loop, command)
+            return _pause(loop, command)
+        case "resume" if loop.paused:
+            loop.say(Answer(command=command.id, message="goes on"))
+            loop.paused = False
+            loop.turn("running", from_step=loop.place.step)
             return None
         case "resume":
             return "It is not paused."
+        case "step":
+            if not loop.paused:
+                raise Problem("It is running, and only a paused run makes single steps.", "Pause it first.")
+            if loop.stepping:
+                raise Problem("It still makes the steps that were asked before.", "Ask again when they are done.")
+            loop.stepping = Stepping(command.id, loop.place.step, wanted(command.request))
+            return None
         case "sample":
             loop.sample(loop.project.Request.model_validate(command.request))
         case "set":
@@ -75,20 +95,16 @@ def _do(loop: Obedient, command: Command) -> str | None:
     return ""
 
 
-def _pause(loop: Obedient, command: Command) -> None:
-    """Save and wait; other commands are obeyed meanwhile."""
+def _pause(loop: Obedient, command: Command) -> str | None:
+    """Save, and wait from here on; a pause among the steps of a paused run ends them."""
+    if loop.stepping:
+        loop.say(Answer(command=loop.stepping.command, message=loop.stepping.cut(loop.place.step, "paused")))
+        loop.stepping = None
+    elif loop.paused:
+        return "It is paused already."
     # Answered before the checkpoint, which may take seconds.
     loop.say(Answer(command=command.id, message="paused"))
     loop.save()
     loop.turn("paused")
-    # SIGTERM ends a pause, too: the loop then saves.
-    while not loop.ending and not loop.terminate:
-        for asked in loop.inbox.poll():
-            if asked.verb == "resume":
-                loop.say(Answer(command=asked.id, message="goes on"))
-                return loop.turn("running", from_step=loop.place.step)
-            if asked.verb == "pause":
-                loop.say(Answer(command=asked.id, message="It is paused already."))
-            else:
-                obey(loop, asked)
-        time.sleep(POLL)
+    loop.paused = True
+    return None

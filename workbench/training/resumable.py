@@ -139,6 +139,18 @@ class Resumable:
                 "Make it in build_data if it never changes; else give it state_dict and load_state_dict, or keep it in an array.",
             ) from None
 
+    def trained_arrays(self) -> dict[str, Any]:
+        """The arrays of real numbers that training changes, by name, as they are now: no copies."""
+        found: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if name not in self._base and name not in self._data and not isinstance(value, self.stateless):
+                found.update(_arrays(name, value.state_dict() if isinstance(value, Stateful) else value))
+        return found
+
+    def norm_of(self, array: Any) -> float:
+        """The Euclidean norm of an array of any shape."""
+        return float(np.linalg.norm(np.asarray(array, float)))
+
     def load_state(self, state: dict[str, Any]) -> None:
         """Write a state back in place."""
         for name, saved in state.items():
@@ -179,6 +191,17 @@ class Resumable:
         from workbench.training.numpy_state import decode_npz
 
         return decode_npz(data)
+
+
+def _arrays(name: str, tree: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from _arrays(f"{name}.{key}", value)
+    elif isinstance(tree, list | tuple):
+        for place, value in enumerate(tree):
+            yield from _arrays(f"{name}.{place}", value)
+    elif isinstance(tree, np.ndarray) and np.issubdtype(tree.dtype, np.floating):
+        yield name, tree
 
 
 def _pythons(saved: list[Any]) -> tuple[Any, ...]:

@@ -36,6 +36,7 @@ from workbench.tui.screens.key_screen import KeyScreen
 from workbench.tui.screens.recipes import RecipesScreen
 
 if TYPE_CHECKING:
+    from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
     from workbench.tui.models.ended_runs import Endings
 
@@ -207,14 +208,19 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def _create(self, loaded: Loaded) -> None:
         from workbench.launch import start as launch
+        from workbench.recipes.course import with_bars
         from workbench.recipes.load import load_recipe
 
         try:
             # The list loads recipes without asking their projects, but a start needs checked settings. Asking may start a process.
             if loaded.schema is None:
-                loaded = load_recipe(loaded.path, loaded.overrides)
+                # With the bars that a teacher's course put in place of the recipe's own.
+                loaded = with_bars(load_recipe(loaded.path, loaded.overrides), loaded.recipe.bar)
             if not loaded.trains:
                 self.call_from_thread(self.explore, loaded)
+                return
+            if loaded.recipe.compare:
+                self._compare(loaded)
                 return
             run = launch.create(loaded, *launch.choose(loaded))
             feed = self.library.feed(run)
@@ -227,6 +233,26 @@ class DlwbApp(App[None], inherit_bindings=False):
             launch.launch(run)
         finally:
             feed.launching = False
+
+    def _compare(self, loaded: Loaded) -> None:
+        from workbench.launch import comparing
+
+        self.call_from_thread(self.open_comparison, comparing.start(loaded))
+
+    def open_comparison(self, comparison: Comparison) -> None:
+        """Show a comparison: its curves, and the table of its variants."""
+        from workbench.tui.screens.comparison import ComparisonScreen
+
+        if isinstance(self.screen, KeyScreen) and self.screen.PASSING:
+            self.screen.dismiss()
+        if not (isinstance(self.screen, ComparisonScreen) and self.screen.comparison == comparison):
+            self.push_screen(ComparisonScreen(comparison))
+
+    def steer_comparison(self, comparison: Comparison, verb: str) -> None:
+        """Stop a comparison, or resume it."""
+        from workbench.tui.models import run_actions
+
+        self._in_thread(lambda: self.call_from_thread(self.say, run_actions.ask_comparison(comparison, verb)))
 
     def warm_up(self) -> None:
         """Import what a run's screen needs, save the index of recipes, have a worker wait, while the person reads the list."""
@@ -299,11 +325,18 @@ class DlwbApp(App[None], inherit_bindings=False):
     def _steer(self, run: Run, verb: str, request: dict[str, Any] | None) -> None:
         from workbench.tui.models import run_actions as steer
 
+        feed = self.library.feed(run)
+        feed.sending.append(verb)
+
         def ask() -> None:
-            reply, command = steer.ask(run, verb, request)
-            if command:
-                self.library.feed(run).asked[command] = verb
-            self.call_from_thread(self.say, reply)
+            try:
+                reply, command = steer.ask(run, verb, request)
+                if command:
+                    feed.asked[command] = verb
+            finally:
+                feed.sending.remove(verb)
+            if reply:
+                self.call_from_thread(self.say, reply)
             if not run.path.exists():
                 self.call_from_thread(self._gone, run)
 

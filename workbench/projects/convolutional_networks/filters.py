@@ -15,7 +15,7 @@ from workbench.events import Event, Images, Table
 from workbench.events import Matrix as Numbers
 from workbench.problems import Problem
 from workbench.training.figures import grid_png
-from workbench.training.project import Field, Matrix, Project, Request, only
+from workbench.training.project import Field, Matrix, Project, only
 
 Kernel = Literal["left dark", "left bright", "top dark", "top bright", "Sobel x", "Sobel y", "blur", "sharpen", "outline"]
 
@@ -47,7 +47,7 @@ class Filters(Project):
 
     datasets = ("photographs",)
 
-    class Request(Request):
+    class Request(Project.Request):
         filter: Literal["own", Kernel] = "own"
         """Kernel that slides over the picture: your own numbers, one of the course's four (left dark …), or a known one."""
         kernel: Annotated[list[list[float]], Matrix((2, 7), (2, 7), -20, 20, 1)] = only(LEFT_DARK, when={"filter": "own"})

@@ -10,7 +10,7 @@ from workbench.datasets.skin_lesions import TASKS
 from workbench.datasets.store.fetch import fetch
 from workbench.events import Curve, Event, Matrix, Table
 from workbench.problems import one_line
-from workbench.training.project import Field, Project, Request
+from workbench.training.project import Field, Project
 
 BEST = (0.874, 0.965, 0.911)
 """The challenge's best AUC of melanoma and of keratosis, and the best mean of both, by three different teams (ISIC 2017)."""
@@ -24,7 +24,7 @@ class SkinScores(Project):
 
     datasets = ("skin-lesions",)
 
-    class Request(Request):
+    class Request(Project.Request):
         task: Literal["melanoma", "seborrheic keratosis"] = "melanoma"
         """Disease that is looked for; every other lesion counts as negative."""
         threshold: float = Field(0.0, ge=0, le=1, json_schema_extra={"step": 0.01})

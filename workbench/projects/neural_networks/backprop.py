@@ -8,7 +8,7 @@ import numpy as np
 
 from workbench.events import Curve, Event, Matrix, Scatter, Table
 from workbench.problems import Problem
-from workbench.training.project import Field, Project, Request
+from workbench.training.project import Field, Project
 from workbench.training.project import Matrix as MatrixField
 
 STEPS = 50
@@ -45,7 +45,7 @@ class Terms:
 class BackpropByHand(Project):
     """Follows one example forward and its error backward through a network of one hidden layer."""
 
-    class Request(Request):
+    class Request(Project.Request):
         x: Row = [[0.1, 0.3]]
         """The example's inputs, one number each; a larger input moves its weights further."""
         W1: Weights = [[0.4], [-0.2]]

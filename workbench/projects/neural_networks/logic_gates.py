@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from workbench.events import Curve, Event, Matrix, Scatter, Table
-from workbench.training.project import Field, Project, Request
+from workbench.training.project import Field, Project
 from workbench.training.project import Matrix as MatrixField
 
 GATES = {"AND": (0, 0, 0, 1), "OR": (0, 1, 1, 1), "NAND": (1, 1, 1, 0), "NOR": (1, 0, 0, 0), "XOR": (0, 1, 1, 0)}
@@ -22,7 +22,7 @@ THREE: dict[str, Any] = {"network": ["three units"]}
 class LogicGates(Project):
     """Shows what one perceptron computes, and that three of them compute XOR."""
 
-    class Request(Request):
+    class Request(Project.Request):
         network: Literal["one unit", "three units"] = "one unit"
         """One perceptron; or two side by side with a third on their outputs."""
         w1: float = Field(2.0, ge=-10, le=10, json_schema_extra={"step": 0.5, "when": ONE})

@@ -13,7 +13,7 @@ from workbench.events import Curve, Event, Scalars, Table
 from workbench.torchkit.layers import Activation, mlp
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import pictures
-from workbench.training.project import Field, Request
+from workbench.training.project import Field
 
 BATCH = 64
 """Digits that go through the network at once, the first of the test set."""
@@ -28,7 +28,7 @@ class PytorchNetworks(TorchProject):
 
     datasets = ("mnist",)
 
-    class Request(Request):
+    class Request(TorchProject.Request):
         """Which network, and which digit it is shown."""
 
         network: Literal["784-256-10, sigmoid", "784-128-64-10, ReLU"] = "784-128-64-10, ReLU"
@@ -68,7 +68,7 @@ class PytorchNetworks(TorchProject):
         rows: list[list[str | float]] = [
             ["loss on 64 digits", round(loss, 6)],
             ["ln 10, the loss of guessing", round(math.log(10), 6)],
-            ["accuracy", accuracy],
+            ["accuracy", round(accuracy, 4)],
             ["sum of a row, at most off by", float(f"{deviation:.1g}")],
         ]
         yield Table(tag="batch", columns=["figure", "value"], rows=rows)

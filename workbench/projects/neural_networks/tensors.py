@@ -8,7 +8,7 @@ import torch
 
 from workbench.events import Event, Matrix, Scalars, Table, Text
 from workbench.problems import one_line
-from workbench.training.project import Field, Project, Request
+from workbench.training.project import Field, Project
 
 Operation = Literal["a @ b", "a @ b.T", "a * b", "a.T @ b", "a + 1", "a.view(5, 1)", "a.T", "a.clone()"]
 
@@ -16,7 +16,7 @@ Operation = Literal["a @ b", "a @ b.T", "a * b", "a.T @ b", "a + 1", "a.view(5, 
 class Tensors(Project):
     """Draws tensors, multiplies them, and tells which share memory."""
 
-    class Request(Request):
+    class Request(Project.Request):
         """What to draw and to multiply."""
 
         seed: int = Field(7, ge=0, le=100)

@@ -7,7 +7,7 @@ import numpy as np
 
 from workbench.events import Curve, Event, Matrix, Scalars, Scatter, Table
 from workbench.problems import Problem
-from workbench.training.project import Batches, Field, Project, Request, Settings, live
+from workbench.training.project import Batches, Field, Project, Settings, live
 
 INPUTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], float)
 TARGETS = np.array([[0], [1], [1], [0]], float)
@@ -33,7 +33,7 @@ class Xor(Project):
         start: float = Field(1.0, ge=0, le=10)
         """Standard deviation of the normal distribution that all weights and biases start from; at 0 all units stay equal."""
 
-    class Request(Request):
+    class Request(Project.Request):
         x1: float = Field(1.0, ge=LOW, le=HIGH, json_schema_extra={"step": 0.05})
         """First input of the point that is asked; between 0 and 1 there is no right answer, only the network's."""
         x2: float = Field(0.0, ge=LOW, le=HIGH, json_schema_extra={"step": 0.05})

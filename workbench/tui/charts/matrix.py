@@ -25,7 +25,7 @@ Rgb = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Shades:
-    """Colours: of an empty cell, of a full one on the diagonal (or anywhere, without a diagonal), and of a full one off the diagonal."""
+    """Colours: of an empty cell; of a full one on the diagonal, or above 0; of a full one off the diagonal, or below 0."""
 
     ground: Rgb = (15, 19, 24)
     right: Rgb = (66, 148, 224)
@@ -35,12 +35,10 @@ class Shades:
 
 
 def shares(values: Floats) -> Floats:
-    """The strength of each cell's shade, 0 … 1: its share of its row; with negative values, its position between smallest and largest."""
+    """The strength of each cell's shade, 0 … 1: its share of its row; with negative values, its size beside the largest one."""
     finite = _finite(values)
     if finite.size and finite.min() < 0:
-        low, high = float(finite.min()), float(finite.max())
-        # Halved first: the difference of two huge values would overflow.
-        return (finite / 2 - low / 2) / max(high / 2 - low / 2, 1e-300)
+        return np.asarray(np.abs(finite) / np.abs(finite).max())
     largest = finite.max(axis=1, keepdims=True, initial=0.0)
     # By the largest first, then by the sum: a row of huge values cannot overflow when it is summed.
     finite = finite / np.where(largest > 0, largest, 1.0)
@@ -73,7 +71,9 @@ def colors(values: Floats, diagonal: bool, shades: Shades) -> NDArray[np.uint8]:
     if not diagonal and strength.size and values.min() >= 0:
         strength = strength / max(strength.max(), 1e-300)
     full = np.broadcast_to(np.array(shades.right, float), (*values.shape, 3)).copy()
-    if diagonal:
+    if strength.size and values.min() < 0:
+        full[values < 0] = shades.wrong
+    elif diagonal:
         full[np.eye(len(values)) == 0] = shades.wrong
     ground = np.array(shades.ground, float)
     # The rare mistakes are interesting: the square root makes small shares visible.
@@ -102,7 +102,7 @@ class Place:
 def place(values: Floats, rows: Sequence[str], columns: Sequence[str], top: int, width: int, height: int) -> Place:
     """The position of the cells. In little room the numbers go first, then the names, then single rows and columns."""
     tall, wide = values.shape
-    longest = _longest(_numbers(values))
+    longest = _longest(_numbers(values, list(rows) == list(columns)))
     names = max((text_width(name) for name in rows), default=0)
     heads = bool(columns) and height - top > tall
     widest = max([longest, *(text_width(name) for name in columns)]) + 2
@@ -125,7 +125,7 @@ def natural(values: Floats, rows: Sequence[str], columns: Sequence[str]) -> tupl
     """Columns and rows in which a person can read it well."""
     if values.ndim != 2 or not values.size:
         return 1, 1
-    longest = max(_longest(_numbers(values)), min(5, max((text_width(name) for name in columns), default=0)))
+    longest = max(_longest(_numbers(values, list(rows) == list(columns))), min(5, max((text_width(name) for name in columns), default=0)))
     names = min(12, max((text_width(name) for name in rows), default=0))
     return names + 1 + values.shape[1] * (longest + 2), values.shape[0] + 1
 
@@ -162,7 +162,7 @@ def draw(
         top = 1
     where = place(values, rows, columns, top, width, height)
     if where.table:
-        words = _numbers(values)
+        words = _numbers(values, diagonal)
         cell = int(where.across)
         shaded = colors(values, diagonal, shades)
         _table(cells, shaded, words if cell >= _longest(words) else [], rows, columns if where.top > top else (), where, chosen)
@@ -185,13 +185,13 @@ def draw(
     return cells
 
 
-def _numbers(values: Floats) -> list[list[str]]:
-    """Whole numbers as they are, or shortened when large; other numbers with two digits."""
+def _numbers(values: Floats, counts: bool) -> list[list[str]]:
+    """Whole numbers as they are, or shortened when large; other numbers with two digits. `counts`: of a confusion matrix."""
     whole = bool((values == np.rint(values)).all()) if np.isfinite(values).all() else False
     if whole:
         return [
             # Zeros would hide the few mistakes among them.
-            [("·" if not value else str(int(value)) if abs(value) < 10_000 else number(value, 2)) for value in row]
+            [("·" if counts and not value else str(int(value)) if abs(value) < 10_000 else number(value, 2)) for value in row]
             for row in values.tolist()
         ]
     return [[f"{value:.2f}" if abs(value) < 100 else number(value, 3) for value in row] for row in values.tolist()]

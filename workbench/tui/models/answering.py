@@ -69,16 +69,16 @@ class Answering:
         """Load the weights; returns the description (`step`, `takes`, `form`). Calls `doing` with each stage. Raises Problem."""
         from workbench.tui.models import warm_answers
 
-        environment, asked = dict(os.environ), [str(self.source.path)]
+        environment, arguments = dict(os.environ), [str(self.source.path)]
         if isinstance(self.source, Loaded):
-            asked.append(json.dumps(self.source.overrides))
+            arguments.append(json.dumps(self.source.overrides))
         # A project may read its data set again, for class names or a vocabulary: from where the training read it.
         elif isinstance(mirror := self.source.about().get("mirror"), str) and mirror:
             environment.setdefault("DLWB_MIRROR", mirror)
-        warm = await warm_answers.start(asked, environment, LONGEST) if self._needs_torch() else None
+        warm = await warm_answers.start(arguments, environment, LONGEST) if self._needs_torch() else None
         self._process = warm or await asyncio.create_subprocess_exec(
             # -P keeps the current folder out of sys.path: a person's own `json.py` there must not be imported.
-            *(sys.executable, "-P", "-m", "workbench.training.answer", *asked),
+            *(sys.executable, "-P", "-m", "workbench.training.answer", *arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             # Warnings of libraries would draw over the screen; problems come as answers.

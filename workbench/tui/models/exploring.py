@@ -107,6 +107,7 @@ class Exploring:
         self.stem = stem
         self.events: dict[str, AnyEvent] = {}
         """The newest event of each tag; those of the answer before stay until the whole answer is there."""
+        self._answer: object = None
         self._fresh: set[str] = set()
         self._undo: list[tuple[str, float, dict[str, str]]] = []
         self._load()
@@ -118,16 +119,16 @@ class Exploring:
         """The request as data; None while a field is wrong."""
         return self.form.values
 
-    def put(self, name: str, text: str) -> bool:
-        """Change a field; returns whether it differs from before."""
+    def put(self, name: str, text: str, *, alone: bool = False) -> bool:
+        """Change a field, `alone` as a change of its own, else together with what came just before; returns whether it differs."""
         field = self.form.fields[name]
         if text == field.text:
             return False
         texts = {other.name: other.text for other in self.form.fields.values()}
         now = time.monotonic()
-        together = bool(self._undo) and self._undo[-1][0] == name and now - self._undo[-1][1] < TOGETHER
+        together = not alone and bool(self._undo) and self._undo[-1][0] == name and now - self._undo[-1][1] < TOGETHER
         texts = self._undo.pop()[2] if together else texts
-        self._undo = [*self._undo, (name, now, texts)][-MOST_UNDO:]
+        self._undo = [*self._undo, (name, 0.0 if alone else now, texts)][-MOST_UNDO:]
         self.form.put(name, text)
         return True
 
@@ -202,8 +203,10 @@ class Exploring:
 
     # -- answers -------------------------------------------------------------------------------------------------------------------------
 
-    def take(self, data: Any) -> None:
-        """Take in an event of an answer that comes."""
+    def take(self, data: Any, answer: object) -> None:
+        """Take in an event of an answer that comes; `answer` tells it from others: what an unfinished one brought is not the next one's."""
+        if answer != self._answer:
+            self._answer, self._fresh = answer, set()
         event = as_event(data)
         if isinstance(event, Scalars):
             # Without a log there is no curve over steps: the numbers stand in a table.

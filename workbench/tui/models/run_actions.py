@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from workbench.runs.commands import PASSIVE
 
 if TYPE_CHECKING:
+    from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
     from workbench.runs.state import State
 
-VERBS = ("pause", "resume", "stop", "kill", "sample", "set")
+VERBS = ("pause", "resume", "step", "stop", "kill", "sample", "set")
 
 
 def refusal(state: State, verb: str) -> str:
@@ -33,6 +34,8 @@ def refusal(state: State, verb: str) -> str:
         )
     if verb in ("pause", "sample", "set") and state.state in ("queued", "starting"):
         return f"This run is {state.state}: it can {PASSIVE[verb]} when it trains."
+    if verb == "step" and state.state != "paused":
+        return "Only a paused run makes single steps: p pauses it first." if state.state == "running" else f"This run is {state.state}."
     if verb == "pause" and state.state == "paused":
         return "This run is already paused; r resumes it."
     if verb in ("pause", "sample", "set", "stop") and state.state == "stopping":
@@ -62,10 +65,32 @@ def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str
     return REPLIES[verb], start.command(run, verb, request)
 
 
+def comparison_refusal(state: State, verb: str) -> str:
+    """Why a comparison in this state refuses `stop` or `resume`; "" when it accepts it."""
+    if verb == "stop":
+        return "" if state.state == "running" else f"This comparison is {state.state}: there is nothing to stop."
+    if state.alive:
+        return f"This comparison is already {state.state}."
+    return "All its runs have finished; start another comparison instead." if state.state == "finished" else ""
+
+
+def ask_comparison(comparison: Comparison, verb: str) -> str:
+    """Stop a comparison, or resume it; returns a sentence for the person. Raises Problem."""
+    from workbench.launch import comparing
+
+    if verb == "stop":
+        comparing.stop(comparison)
+        return "The comparison stops: its run finishes its step and saves a checkpoint, and no other one starts."
+    comparing.begin(comparison)
+    return "The comparison trains what is missing."
+
+
 STOPPING = "Stopping: the run finishes its step and saves a checkpoint."
 REPLIES = {
     "pause": "The run pauses at its next step.",
     "resume": "The run goes on.",
+    # A held key would fill the corner with notices, and every panel shows that it was done.
+    "step": "",
     "sample": "A sample comes after the next step.",
     "set": "The settings change at the next step.",
 }

@@ -36,6 +36,8 @@ class Feed:
         """True while this program starts the run's process."""
         self.asked: dict[str, str] = {}
         """The verbs of the commands that this program sent and that are not answered yet, by their ids."""
+        self.sending: list[str] = []
+        """The verbs of the commands that this program is about to send."""
         self.request: dict[str, Any] = {}
         """The request of the last sample."""
         self.problem = ""
@@ -96,6 +98,10 @@ class Feed:
         ours = [answer for answer in reversed(self.history.answers) if answer.command in self.asked] if self.asked else []
         # Two answers to one command: `pop` has taken the command out by the second.
         return [(self.asked.pop(answer.command), answer) for answer in reversed(ours) if answer.command in self.asked]
+
+    def awaits(self, verb: str) -> bool:
+        """Whether a command of this program with this verb is not answered yet."""
+        return verb in self.sending or verb in self.asked.values()
 
     def rate(self) -> float:
         """Steps per second: the recent rate of a living run, the mean rate of an ended one; 0 when not known."""

@@ -17,6 +17,8 @@ SLOT = 38
 SLOT_ROWS = 11
 """Rows for such a panel; with room for twice as many there are two rows of panels."""
 GAP = 2
+TEXTS = ("console", "recipe", "source", "figures")
+"""The tabs that are no samples."""
 
 
 class Wanted(NamedTuple):
@@ -24,12 +26,12 @@ class Wanted(NamedTuple):
 
     charts: Sequence[str]
     tabs: Sequence[str]
-    """The names of samples, console and recipe; `plan` adds `figures` where it has no room at the side."""
+    """The names of samples, console, recipe and source; `plan` adds `figures` where it has no room at the side."""
     focus: str
     full: bool = False
     """Whether the panel in focus fills the board."""
-    pictures: frozenset[str] = frozenset()
-    """Tabs with pictures: they get one and a half times the columns of their neighbours."""
+    wide: frozenset[str] = frozenset()
+    """Tabs with pictures or long lines: they get one and a half times the columns of their neighbours."""
 
 
 class Plan(NamedTuple):
@@ -58,7 +60,7 @@ def plan(size: Size, wanted: Wanted) -> Plan:
         side = max(34, min(46, width // 4))
         regions["figures"] = Region(width - side, 0, side, height)
         width -= side + 1
-    samples = len([tab for tab in tabs if tab not in ("console", "recipe", "figures")])
+    samples = len([tab for tab in tabs if tab not in TEXTS])
     # Pictures and matrices deserve half; the console and the settings alone a third.
     share = 0.5 if samples else 0.34
     if height < 8:
@@ -80,7 +82,7 @@ def plan(size: Size, wanted: Wanted) -> Plan:
     for y, size_y in _split(below - 1, [1] * rows, 0):
         # -(-a // b) rounds up: the upper row takes the odd panel.
         in_row, page = page[: -(-slots // rows)], page[-(-slots // rows) :]
-        shares = [3 if tab in wanted.pictures else 2 for tab in in_row]
+        shares = [3 if tab in wanted.wide else 2 for tab in in_row]
         for tab, (x, size_x) in zip(in_row, _split(width, shares), strict=True):
             regions[tab] = Region(x, above + 1 + y, size_x, size_y)
     return Plan(regions, tabs)

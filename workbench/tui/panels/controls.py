@@ -142,12 +142,18 @@ class ControlsPanel(FormPanel):
 
     def resize(self, rows: int, columns: int) -> None:
         """Add or remove a row or a column of the matrix under the cursor."""
-        if self.field and self.exploring.resize(self.field.name, rows, columns, self.cell or (0, 0)):
+        row, column = self.cell or (0, 0)
+        if self.field and self.exploring.resize(self.field.name, rows, columns, (row, column)):
+            name = self.field.name
+            # On to what was added; where the last row is gone, to the one before.
+            self.column = max(0, column + columns) if columns > 0 else min(column, len(cells(self.field)[0]) - 1)
+            self.rebuild()
+            self.select(f"{name}{CELL}{min(row + max(rows, 0), len(cells(self.field)) - 1)}")
             self._changed()
 
     def take_back(self) -> None:
         """Put the field under the cursor back to the recipe's value."""
-        if self.field and self.exploring.put(self.field.name, self.field.first):
+        if self.field and self.exploring.put(self.field.name, self.field.first, alone=True):
             self._changed()
 
     def _changed(self) -> None:

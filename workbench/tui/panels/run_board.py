@@ -16,12 +16,13 @@ from workbench.tui.charts.chart import Chart, Line, Moment, Reference
 from workbench.tui.charts.smoothing import SHARES
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.run_feed import Feed
-from workbench.tui.panels.board import Board, Wanted
+from workbench.tui.panels.board import TEXTS, Board, Wanted
 from workbench.tui.panels.console import Console
 from workbench.tui.panels.figures import Figures, by_split
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.recipe_tab import RecipeTab
 from workbench.tui.panels.samples import SamplePanel, group
+from workbench.tui.panels.source import SourcePanel, method_of
 from workbench.tui.panels.tab_bar import TabBar
 
 # 1 % of the axis: a training loss of noisy batches becomes a readable line.
@@ -70,6 +71,8 @@ class RunBoard(Board):
         """Index in SHARES of the smoothing of the curves."""
         self.cursor: float | None = None
         """The step at which the charts show their values."""
+        self.asked = ("", -1)
+        """The project's method that a person asked for, and at which step; it is marked until the training goes on."""
         self._summary = Summary(size=0)
 
     def compose(self) -> ComposeResult:
@@ -77,6 +80,7 @@ class RunBoard(Board):
         yield TabBar(name="tabs")
         yield Console(self.feed.run.output)
         yield RecipeTab(self.feed.run, self.recipe)
+        yield SourcePanel(self.feed.run.project_copy)
         yield Figures()
 
     def panel(self, name: str) -> Widget | None:
@@ -86,7 +90,7 @@ class RunBoard(Board):
     @property
     def view(self) -> tuple[object, ...]:
         """What is visible and how: while it and the log are the same, there is nothing to draw."""
-        return self.focused, self.full, self.log_y, self.smooth, self.cursor
+        return self.focused, self.full, self.log_y, self.smooth, self.cursor, self.asked
 
     @property
     def ring(self) -> list[str]:
@@ -108,15 +112,15 @@ class RunBoard(Board):
         new += [SamplePanel(name, self.feed.run.path) for name in samples if name not in present]
         if new:
             self.mount_all(new)
-        if self.focused and self.focused not in (*charts, *samples, "console", "recipe", "figures"):
+        if self.focused and self.focused not in (*charts, *samples, *TEXTS):
             self.focused, self.full = "", False
         latest = self.feed.history.samples
-        pictures = frozenset(name for name, tags in samples.items() if isinstance(latest[tags[0]].latest, Images))
+        wide = {name for name, tags in samples.items() if isinstance(latest[tags[0]].latest, Images)} | {"source"}
         # A new layout holds only after Textual's next refresh: then the panels know their sizes.
         # Last: it is about the data and never changes, and the page with the curves belongs to what the network does.
         data = [name for name, tags in samples.items() if tags[0] == preparation.TAG]
-        tabs = (*(name for name in samples if name not in data), "console", "recipe", *data)
-        if self.rearrange(Wanted(tuple(charts), tabs, self.focused, self.full, pictures)):
+        tabs = (*(name for name in samples if name not in data), "console", "recipe", "source", *data)
+        if self.rearrange(Wanted(tuple(charts), tabs, self.focused, self.full, frozenset(wide))):
             self.call_after_refresh(self._draw_panels)
         else:
             self._draw_panels()
@@ -152,6 +156,9 @@ class RunBoard(Board):
                 child.follow(self.recipe, summary, history)
             elif isinstance(child, RecipeTab):
                 child.follow(history)
+            elif isinstance(child, SourcePanel):
+                method, step = self.asked
+                child.follow(method if method and step == history.step else method_of(self.feed.state, history))
             # Nothing new was printed: what is painted stands.
             elif isinstance(child, Console) and (child.read() or not child.top):
                 child.rebuild()

@@ -36,13 +36,16 @@ OLDER = 8
 def group(history: History) -> dict[str, list[str]]:
     """The tags of each panel: a metric has one panel for all its splits, and its curves and points share it.
 
-    The description of the network is last, because it never changes. A matrix's examples show in the matrix's own panel.
+    The description of the network is last, because it never changes. What the run's last step did is first, for as long as it is the
+    last: somebody asked for that step. A matrix's examples show in the matrix's own panel.
     """
     panels = panels_of(history)
     tags = {tag: samples.latest for tag, samples in history.samples.items()}
 
-    def order(panel: tuple[str, list[str]]) -> tuple[bool, int]:
-        return panel[1][0].startswith("model/"), ORDER.index(type(tags[panel[1][0]]))
+    def order(panel: tuple[str, list[str]]) -> tuple[bool, bool, int]:
+        first = panel[1][0]
+        asked = first.startswith("step/") and tags[first].step == history.step
+        return not asked, first.startswith("model/"), ORDER.index(type(tags[first]))
 
     return dict(sorted(panels.items(), key=order))
 

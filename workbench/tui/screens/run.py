@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
+from textual.timer import Timer
 
 from workbench import formatting
 from workbench.problems import Problem, one_line
@@ -21,6 +22,7 @@ from workbench.tui.panels.run_header import RunHeader
 from workbench.tui.panels.samples import SamplePanel
 from workbench.tui.panels.tab_bar import TabBar
 from workbench.tui.screens.ask import AskScreen
+from workbench.tui.screens.copying import edit_copy
 from workbench.tui.screens.key_screen import KeyScreen
 
 # A person sees the effect of a key within a quarter of a second.
@@ -32,8 +34,13 @@ DRAW = 1.0
 """Seconds between two drawings, so that a run that logs fast sends no more bytes over SSH than one that logs slowly."""
 FIRST = 1.0
 """The same while an old log is read: each drawing delays the full picture, and most logs are read in less time."""
+STEP = 0.05
+"""Seconds between two looks while a single step is awaited: a person who holds the key sees about ten of them a second."""
 READ = 0.025
 """Seconds of one slice of such a log. Keys are answered between slices; smaller slices cost more turns of the event loop."""
+
+ASKED = {"sample": "sample", "step": "train_step"}
+"""Which of the project's methods a command asks for."""
 
 
 class RunScreen(KeyScreen):
@@ -43,6 +50,7 @@ class RunScreen(KeyScreen):
         Key("escape", "back", "back", "Go back: from the full screen to all panels, remove the cursor, to the lists", "Esc"),
         Key("p", "pause", "pause", "Pause the run at its next step"),
         Key("r", "resume", "resume", "Resume a paused run at once, or an ended run from its last checkpoint"),
+        Key("greater_than_sign", "step", "step", "Make one training step of a paused run and show what it did; held, step after step", ">"),
         Key("f", "again", "again", "Start a new run: first change these settings in a form"),
         Key("s", "stop", "stop", "Stop the run: it finishes its step and saves a checkpoint; before its first step the start is canceled"),
         Key("k", "kill", "kill", "Kill the run, after a question: work since the last checkpoint is lost"),
@@ -70,6 +78,7 @@ class RunScreen(KeyScreen):
         Key("full_stop", "newer", "", "Show a newer sample", "."),
         Key("minus", "less", "", "Smooth the curves less, down to not at all", "-"),
         Key("plus,equals_sign", "more", "", "Smooth the curves more", "+"),
+        Key("e", "edit", "edit", "Copy the lesson's Python file and its recipe as your own, and edit the copy in $EDITOR"),
         Key("x", "export", "export", "Export: one HTML page, CSV, the visible picture or text, the path"),
         *keys.ALWAYS,
     )
@@ -89,6 +98,7 @@ class RunScreen(KeyScreen):
         self._drawn: tuple[object, ...] = ()
         self._whole = False
         """Whether the log was read to its end and drawn once."""
+        self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield self.header
@@ -114,18 +124,27 @@ class RunScreen(KeyScreen):
             self.set_timer(0.0005, self._look)
             return
         feed.ask()
-        self._tell_answers()
-        if feed.state != before or since >= DRAW or not self._whole:
+        answered = self._tell_answers()
+        if feed.state != before or since >= DRAW or answered or not self._whole:
             self.draw()
-        self.set_timer(POLL if feed.state.alive or feed.launching else REST, self._look)
+        self._look_in(STEP if feed.awaits("step") else POLL if feed.state.alive or feed.launching else REST)
 
-    def _tell_answers(self) -> None:
-        """Report the answers to commands that were sent from here."""
-        for verb, answer in self.feed.answers():
+    def _look_in(self, seconds: float) -> None:
+        if self._timer:
+            self._timer.stop()
+        self._timer = self.set_timer(seconds, self._look)
+
+    def _tell_answers(self) -> bool:
+        """Report the answers to commands that were sent from here; returns whether there was one."""
+        answers = self.feed.answers()
+        for verb, answer in answers:
+            if answer.ok and verb in ASKED:
+                self.board.asked = ASKED[verb], answer.step
             if not answer.ok:
                 self.services.say(one_line(answer.message, 400) or "The run refused the command.", warning=True)
             elif verb in ("sample", "set"):
                 self.services.say(f"{'Sampled' if verb == 'sample' else 'Changed'} at step {formatting.count(answer.step)}.")
+        return bool(answers)
 
     def draw(self) -> None:
         """Update everything; only changes are painted, and of an ended run nothing is computed while nothing changes."""
@@ -164,6 +183,8 @@ class RunScreen(KeyScreen):
             return requests.refusal(self.feed.run, self.recipe) if name == "request" and not reason else reason
         if name == "explore":
             return requests.refusal(self.feed.run, self.recipe) or answering.no_weights(self.feed.run)
+        if name == "edit" and not self.feed.run.about().get("recipe"):
+            return "This run does not say which recipe it was started from."
         if name == "try":
             return answering.refusal(self.feed.run, self.recipe)
         if name in ("older", "newer") and not isinstance(self.board.target(), SamplePanel):
@@ -192,6 +213,12 @@ class RunScreen(KeyScreen):
 
     def do_resume(self) -> None:
         self.services.steer(self.feed.run, "resume")
+
+    def do_step(self) -> None:
+        # One at a time: of the presses of a held key, the first one after the last answer counts, so nothing piles up.
+        if not self.feed.awaits("step"):
+            self.services.steer(self.feed.run, "step", {"steps": 1})
+            self._look_in(STEP)
 
     def do_stop(self) -> None:
         self.services.steer(self.feed.run, "stop")
@@ -231,6 +258,9 @@ class RunScreen(KeyScreen):
 
     def do_explore(self) -> None:
         self.services.explore(self.feed.run)
+
+    def do_edit(self) -> None:
+        edit_copy(self, str(self.feed.run.about().get("recipe")))
 
     def do_log_y(self) -> None:
         self.board.log_y = {None: True, True: False, False: None}[self.board.log_y]

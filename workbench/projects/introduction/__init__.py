@@ -1,0 +1,1 @@
+"""Lessons of part 1: matrices and NumPy."""
