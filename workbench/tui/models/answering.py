@@ -43,7 +43,7 @@ def refusal(run: Run, recipe: Recipe | None) -> str:
     if recipe is None or not takes(run, recipe):
         if recipe and project_schema(run, recipe) is None:
             return UNKNOWN
-        return "This project cannot be tried: it takes no pictures, texts or numbers."
+        return "This project cannot be tried: it takes no pictures, texts or numbers. T explores what it has learnt."
     return no_weights(run)
 
 
