@@ -44,6 +44,8 @@ def data(sets: Mirror, home: Path) -> Iterator[Path]:
 
 def exercised(recipe: str, mirror: Path) -> Report:
     file = find_recipe(recipe)
+    if load_recipe(file).recipe.project == "keras_classifier":
+        pytest.importorskip("keras", reason="needs Keras: pip install 'dlwb[keras]'")
     device = "cuda:0" if "cuda" in find_project(load_recipe(file).recipe.project).devices else "cpu"
     with pretend_cuda() as watch:
         return Exercise(file, recipe_on(file, mirror, device), watch.take).run()
