@@ -1,8 +1,8 @@
 """The Keras lessons: exact counts, equal to PyTorch with the same weights, exact resumes, the best epoch tested, and life without Keras."""
 
-import importlib.util
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from workbench.torchkit.ngrams import Vocabulary
 from workbench.training import describe
 from workbench.training.loop import Loop
 
-needs_keras = pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs Keras: pip install 'dlwb[keras]'")
+needs_keras = pytest.mark.skipif(find_spec("keras") is None, reason="needs Keras: pip install 'dlwb[keras]'")
 CNN = {"channels": [4, 6], "hidden": [16], "dropout": [0.4]}
 MLP = {"hidden": [32], "dropout": [0.2], "learning_rate": 0.003}
 
