@@ -206,9 +206,9 @@ def style_pictures(random: np.random.Generator) -> dict[str, bytes]:
     return {name: picture(random, 120, 96) for name in ("octopus", "space_needle", "hockney", "delaunay")}
 
 
-def classes_of_pictures(random: np.random.Generator, folders: list[str], each: int, side: int, kind: str = "jpg") -> dict[str, bytes]:
+def classes_of_pictures(random: np.random.Generator, folders: list[str], each: int, side: int, wider: int = 8) -> dict[str, bytes]:
     """So many pictures in each folder, in an archive."""
-    members = {f"{folder}/{place}.{kind}": picture(random, side + 8, side) for folder in folders for place in range(each)}
+    members = {f"{folder}/{place}.jpg": picture(random, side + wider, side) for folder in folders for place in range(each)}
     return {"pictures": archive(members)}
 
 
@@ -259,7 +259,7 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "skin-lesions": lesions,
     "cifar10": cifar,
     "cifar10:jpeg": partial(
-        classes_of_pictures, folders=[f"cifar10/{part}/{name}" for part in ("train", "test") for name in CIFAR], each=3, side=32
+        classes_of_pictures, folders=[f"cifar10/{part}/{name}" for part in ("train", "test") for name in CIFAR], each=5, side=32, wider=0
     ),
     "cats-dogs:small": partial(
         classes_of_pictures,
