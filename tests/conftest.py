@@ -30,10 +30,15 @@ def mirror() -> Path:
 def nothing_is_left() -> Iterator[None]:
     """End whatever a failed test left running."""
     yield
+    import signal
+
     from workbench.launch import start
+    from workbench.runs.comparisons import list_comparisons
     from workbench.runs.run import list_runs
     from workbench.runs.state import state_of
 
+    for comparison in list_comparisons():
+        comparison.signal(signal.SIGKILL)  # first: it would start its next run
     for run in list_runs():
         if state_of(run).alive:
             start.kill(run)

@@ -8,6 +8,7 @@ from made_runs import explained, finish, make_run, samples, train
 from textual import events
 from textual.pilot import Pilot
 
+from workbench.launch import comparing
 from workbench.launch import start as launch
 from workbench.problems import Problem
 from workbench.tui.app import DlwbApp
@@ -45,6 +46,8 @@ def harmless(monkeypatch: pytest.MonkeyPatch) -> None:
         return Problem("")
 
     monkeypatch.setattr(launch, "create", refuse)
+    monkeypatch.setattr(comparing, "create", refuse)
+    monkeypatch.setattr(run_actions, "ask_comparison", lambda *_: "Nothing is asked.")
     monkeypatch.setattr(run_actions, "ask", lambda *_: ("Nothing is asked.", ""))
     monkeypatch.setattr(Job, "start", lambda self: self)
     monkeypatch.setattr(LookScreen, "_read", lambda self: None)

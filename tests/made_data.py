@@ -225,6 +225,21 @@ def cifar(random: np.random.Generator) -> dict[str, bytes]:
     return {"pictures": archive(members | {"cifar-10-batches-bin/batches.meta.txt": "\n".join(CIFAR).encode()})}
 
 
+def font(family: str, random: np.random.Generator) -> bytes:
+    """A font in BDF, a text format, with squares of ink for the letters A to J: one row of pixels in each line, as hexadecimal digits."""
+    head = f"STARTFONT 2.1\nFONT -made-{family}-medium-r-normal--64-640-72-72-c-640-iso8859-1\nSIZE 64 72 72\nFONTBOUNDINGBOX 64 64 0 0"
+    properties = f'STARTPROPERTIES 5\nFAMILY_NAME "{family}"\nPIXEL_SIZE 64\nPOINT_SIZE 640\nFONT_ASCENT 64\nFONT_DESCENT 0\nENDPROPERTIES'
+    lines = [head, properties, "CHARS 10"]
+    for letter in "ABCDEFGHIJ":
+        squares = np.random.default_rng(ord(letter)).random((8, 8)) < 0.5
+        # A family of its own: some squares are others.
+        squares ^= random.random((8, 8)) < 0.06
+        rows = ["".join("ff" if square else "00" for square in row) for row in squares.tolist() for _ in range(8)]
+        box = "SWIDTH 640 0\nDWIDTH 64 0\nBBX 64 64 0 0\nBITMAP"
+        lines += [f"STARTCHAR {letter}\nENCODING {ord(letter)}\n{box}", *rows, "ENDCHAR"]
+    return "\n".join([*lines, "ENDFONT", ""]).encode()
+
+
 SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "mnist": pictures_of_idx,
     "fashion-mnist": pictures_of_idx,
@@ -269,6 +284,7 @@ UNPACKED: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
         for number in range(1, 5)
         for place in range(4 if part != "train" else 12)
     },
+    "letters": lambda random: {f"made-{place}.bdf": font(f"Made {'ABCDE'[place]}", random) for place in range(5)},
     "celeba/pictures": lambda random: {f"{place:06d}.jpg": picture(random, 64, 64) for place in range(110)},
 }
 """What a person unpacks, by its folder in the mirror."""

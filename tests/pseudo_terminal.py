@@ -13,6 +13,8 @@ import time
 
 import pyte
 
+from workbench import preferences
+
 PROGRAM = [sys.executable, "-c", "from workbench.tui.app import run; run()"]
 
 
@@ -20,6 +22,7 @@ class Screen:
     """A terminal of 100x30 with a program on it; `environment` is added to the program's."""
 
     def __init__(self, program: list[str] = PROGRAM, **environment: str) -> None:
+        preferences.put("warm", "off")  # the start of a Python with torch would take the processors from what is tested
         self.screen = pyte.Screen(100, 30)
         self.stream = pyte.ByteStream(self.screen)
         self.bytes = b""

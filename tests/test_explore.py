@@ -192,6 +192,20 @@ async def test_a_run_is_explored_from_its_best_weights(tmp_path: Path) -> None:
         await settle(pilot, lambda: next(iter(said.values())) is not before)
 
 
+async def test_what_is_explored_gets_out_as_a_page(own: Path) -> None:
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("right")
+        await settle(pilot, lambda: shown(screen) == [[3.5, 7], [10.5, 14]])
+        await pilot.press("v")
+        await settle(pilot, lambda: "def sample(self, request):" in seen(pilot.app))
+        await pilot.press("escape", "x", "x")
+        folder = paths.home() / "exports"
+        await settle(pilot, lambda: len(list(folder.glob("own-explored-*.html"))) == 2)
+    page = (folder / "own-explored-1.html").read_text()
+    assert "10.5" in page and "factor" in page and "changed" in page and "Change the factor." in page and "<script" not in page
+
+
 def shell(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "workbench.cli", *words], capture_output=True, text=True, check=False)
 

@@ -36,6 +36,8 @@ async def test_recipes_stand_under_their_parts_with_their_past_runs(size) -> Non
 async def test_own_recipes_stand_before_the_course_s() -> None:
     copy_recipe.copy("mine", "digits-mlp")
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
+        await pilot.press("home")
         await settle(pilot, lambda: "mine" in seen(pilot.app))
         text = seen(pilot.app)
         assert text.index("Own recipes") < text.index("mine") < text.index("2. Neural networks")
@@ -141,10 +143,10 @@ async def test_the_filter_keeps_rows_with_the_words_and_escape_gives_them_back()
         await settle(pilot, lambda: "Handwritten digits" not in seen(pilot.app))
         assert "MNIST GAN" in seen(pilot.app)
         await pilot.press("escape")
-        await settle(pilot, lambda: "Handwritten digits" in seen(pilot.app))
+        await settle(pilot, lambda: "Project: TV scripts" in seen(pilot.app))
         for key, letter in (("slash", "/"), *zip("gan", "gan", strict=True)):
             pilot.app.post_message(Key(key, letter))  # in one go, before the field can be there
-        await settle(pilot, lambda: "Handwritten digits" not in seen(pilot.app))
+        await settle(pilot, lambda: "Project: TV scripts" not in seen(pilot.app))
         assert pilot.app.screen.words == "gan" and "quit" in seen(pilot.app).splitlines()[-1]
 
 
@@ -163,7 +165,7 @@ async def test_a_click_chooses_and_a_second_one_opens() -> None:
 
 async def test_the_cursor_begins_on_the_recipe_for_newcomers() -> None:
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
-        await settle(pilot, lambda: "▌ Handwritten digits, the first run" in seen(pilot.app))
+        await settle(pilot, lambda: "▌   Handwritten digits, the first run" in seen(pilot.app))
 
 
 async def test_enter_starts_one_run_which_is_watched_and_killed() -> None:

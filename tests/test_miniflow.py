@@ -29,8 +29,12 @@ def test_the_recipe_begins_with_the_classroom_s_cost() -> None:
     assert of(asked("miniflow", project, node="W"), "gradient").ravel() == pytest.approx([5.010287e-5, 1.002057e-4], rel=1e-6)
     assert of(asked("miniflow", project, node="b"), "gradient").ravel() == pytest.approx([-5.010287e-5], rel=1e-6)
     assert isinstance(answer["nodes"], Table) and [row[0] for row in answer["nodes"].rows] == ["X", "W", "b", "y", "l", "a", "cost"]
-    assert isinstance(answer["graph"], Text)
-    assert [re.split(" {3,}", line.strip("│├└─ "))[0] for line in answer["graph"].text.splitlines()] == [
+    assert [row[2:] for row in answer["nodes"].rows[:2]] == [
+        ["-1, -2 / -1, -2", answer["nodes"].rows[0][3]],
+        ["2 / 3", "5.01e-05 / 0.0001002"],
+    ]
+    assert isinstance(answer["graph"], Text) and not any(line.startswith(" ") for line in answer["graph"].text.splitlines())
+    assert [re.split(" {3,}", line.strip("│├└─· "))[0] for line in answer["graph"].text.splitlines()] == [
         "cost = mse",
         "y",
         "a = sigmoid",

@@ -317,7 +317,7 @@ async def test_the_finder_starts_what_a_key_does_and_goes_to_a_recipe() -> None:
         await settle(pilot, lambda: "recipe, run or action" in seen(pilot.app))
         await pilot.press(*"mnist gan".replace(" ", ""))
         await settle(pilot, lambda: "Recipe: MNIST GAN" in seen(pilot.app))
-        await pilot.press("down", "enter")
+        await pilot.press("enter")
         await settle(pilot, lambda: isinstance(pilot.app.screen, RecipesScreen) and "▌ MNIST GAN" in seen(pilot.app))
 
 

@@ -21,6 +21,11 @@ def runs() -> Path:
     return home() / "runs"
 
 
+def comparisons() -> Path:
+    """The folder of comparisons, with one folder for each; their runs are among all runs."""
+    return home() / "comparisons"
+
+
 def data() -> Path:
     """Downloaded data sets."""
     return home() / "data"
@@ -46,9 +51,20 @@ def explored(stem: str) -> Path:
     return home() / "explore" / f"{stem}.json"
 
 
+def list_of_recipes() -> Path:
+    """The file that remembers where the cursor of the list of recipes was, and what is folded."""
+    return home() / "list.json"
+
+
 def device_locks() -> Path:
     """The folder of device locks, one per accelerator; runs that wait for a lock form the queue."""
     return home() / "devices"
+
+
+def sockets() -> Path:
+    """The folder of sockets, which only this person enters: on this machine, as a home may be another machine's too."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime) / "dlwb" if runtime else Path(os.environ.get("TMPDIR") or "/tmp") / f"dlwb-{os.getuid()}"
 
 
 def mirror() -> Path | None:

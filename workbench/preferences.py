@@ -18,6 +18,9 @@ class Preference(NamedTuple):
 KNOWN: dict[str, Preference] = {
     "theme": Preference(("auto", "dark", "light", "sixteen"), "colours: as the terminal reports, dark, light, or its own 16 colours"),
     "notice": Preference(("bell", "notice", "off"), "when a run ends while dlwb is open: the bell, the bell and a desktop notice, nothing"),
+    "warm": Preference(
+        ("on", "off"), "while dlwb is open, a Python with torch waits, so that runs start at once; `dlwb doctor` says its memory"
+    ),
 }
 
 

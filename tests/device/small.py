@@ -30,11 +30,18 @@ INSTEAD: dict[str, dict[str, Any]] = {
     "four-cases": {"network": "squeezenet1_0", "cut": "features.5"},
     # VGG-16 has 528 MB of weights, and torchvision's are found by a hash in their name.
     "dog-breeds": {"network": "squeezenet1_0", "weights": "stand-in"},
+    # A system's fonts are its own.
+    "letters": {"fonts": "{mirror}/letters", "copies": 4},
     # CelebA is what a person unpacks.
     "faces": {"data": "{mirror}/celeba/pictures"},
     "faces-64": {"data": "{mirror}/celeba/pictures"},
 }
 """By the recipe, settings that made data cannot have."""
+ASKED: dict[str, dict[str, Any]] = {
+    # The made digits are fewer than its 2,000.
+    "projections": {"points": 200},
+}
+"""By the recipe of an explored lesson, values of its request that made data can have."""
 
 
 def shrunk(value: Any, most: int) -> Any:
@@ -47,11 +54,12 @@ def shrunk(value: Any, most: int) -> Any:
 def recipe_on(file: Path, mirror: Path, device: str, *, small: bool = True) -> Recipe:
     """The recipe on made data and on a device; `small` makes its networks and batches small, too."""
     recipe = load_recipe(file).recipe
-    instead = {name: value.format(mirror=mirror) for name, value in INSTEAD.get(file.stem, {}).items()}
+    instead = {name: value.format(mirror=mirror) if isinstance(value, str) else value for name, value in INSTEAD.get(file.stem, {}).items()}
     config = {**recipe.config, **instead}
     train = recipe.train
     if small:
         config = {name: SLOW.get(name, shrunk(value, MOST[name]) if name in MOST else value) for name, value in config.items()}
         train = msgspec.structs.replace(train, batch_size=min(train.batch_size, BATCH))
     compute = msgspec.structs.replace(recipe.compute, device=device, threads=1)
-    return msgspec.structs.replace(recipe, config=config, train=train, compute=compute)
+    explore = {**recipe.explore, **ASKED.get(file.stem, {})}
+    return msgspec.structs.replace(recipe, config=config, train=train, compute=compute, explore=explore)

@@ -8,6 +8,7 @@ import typer
 from workbench.problems import Problem
 
 if TYPE_CHECKING:
+    from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
 
 Recipe = Annotated[str, typer.Argument(help="The name of a recipe, as in `dlwb list`, or the path of a .yaml file.")]
@@ -24,6 +25,13 @@ def find_run(reference: str, ends: str = "") -> "Run":
     from workbench.runs.run import find_run
 
     return find_run(reference, ends=ends)
+
+
+def find_comparison(reference: str, ends: str = "") -> "Comparison | None":
+    """The comparison that a reference means; None where it means a run, or nothing."""
+    from workbench.runs.comparisons import find_comparison
+
+    return find_comparison(reference, ends=ends)
 
 
 def pair(word: str) -> tuple[str, str]:

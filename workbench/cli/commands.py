@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from workbench import __version__
-from workbench.cli import compare, completion, data, explore, generate, look, machine, results, start, steer
+from workbench.cli import compare, completion, course, data, explore, generate, look, machine, results, start, steer
 from workbench.cli.printing import put
 
 HELP = """Train deep-learning recipes and look at runs. `dlwb` alone opens the terminal program; the commands do the same from scripts.
@@ -19,7 +19,18 @@ Exit codes: 0 success (wait, follow: the run finished), 1 a problem that you can
 stopped, 130 left with Ctrl-C.
 """
 GROUPS: dict[str, list[Callable[..., None]]] = {
-    "Start and look": [look.list_, start.run, explore.explore, look.runs_, look.logs, look.show, look.check, start.new, start.trust],
+    "Start and look": [
+        look.list_,
+        start.run,
+        explore.explore,
+        look.runs_,
+        look.logs,
+        look.show,
+        look.check,
+        start.new,
+        start.trust,
+        course.course,
+    ],
     "Steer": [steer.pause, steer.resume, steer.step, steer.stop, steer.kill, steer.wait, steer.set_, steer.sample, steer.checkpoint],
     "Compare and export": [compare.compare, compare.export, compare.tag, compare.note],
     "Data": [],

@@ -1,19 +1,28 @@
 """Comparing and exporting: `dlwb compare`, `export`, `tag` and `note`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.arguments import AsJson, Reference, find_run
+from workbench.cli.arguments import AsJson, Reference, find_comparison, find_run
 from workbench.cli.printing import print_json, put, table, tell
 
+if TYPE_CHECKING:
+    from workbench.runs.comparisons import Comparison
 
-def compare(references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two or more runs.")], as_json: AsJson = False) -> None:
+
+def compare(
+    references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two or more runs, or one comparison.")], as_json: AsJson = False
+) -> None:
     """Compare runs side by side.
 
     Shows the settings that differ and the results of each run. A star marks the best value of a validation or test metric.
+    Of a comparison, the table of its variants: mean, spread over seeds, and whether the intervals part.
     """
+    if len(references) == 1 and (comparison := find_comparison(references[0])):
+        _variants(comparison, as_json)
+        return
     from workbench.formatting import count, duration, number
     from workbench.runs import compare as comparing
     from workbench.runs.state import state_of
@@ -45,18 +54,57 @@ def compare(references: Annotated[list[str], typer.Argument(metavar="RUN...", he
         tell("No setting differs.")
 
 
+def _variants(comparison: "Comparison", as_json: bool) -> None:
+    from workbench.runs import compare as comparing
+
+    standing = comparison.standing()
+    arms = comparing.arms(comparison, standing)
+    if not as_json:
+        from workbench.cli.follow import print_table
+
+        print_table(arms)
+        if standing.state.state != "finished":
+            tell(f"{comparison.id} {standing.state.state}: {standing.state.message} {standing.state.hint}".rstrip())
+        return
+    runs = [{"variant": part.variant, "seed": part.seed, "run": part.run, "state": state and state.state} for part, state in standing.parts]
+    rows = {
+        arm.name: {
+            "values": arm.values,
+            "seconds": arm.seconds,
+            "interval": arm.own and arm.own._asdict(),
+            "difference": arm.difference and arm.difference._asdict(),
+            "verdict": arm.verdict,
+        }
+        for arm in arms.rows
+    }
+    print_json(
+        {
+            "comparison": comparison.id,
+            "state": standing.state,
+            "metric": arms.metric,
+            "seeds": comparison.plan().seeds,
+            "variants": rows,
+            "remarks": arms.remarks,
+            "runs": runs,
+        }
+    )
+
+
 def export(
     run: Reference,
     to: Annotated[str, typer.Option(help="html, csv, json or tensorboard")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; without it, csv and json go to stdout.")] = None,
 ) -> None:
-    """Write a run as an HTML page, or its log for another program.
+    """Write a run, or a comparison, as an HTML page, or a run's log for another program.
 
     The page has charts, samples and settings; csv, json and tensorboard are for other programs.
     """
     from workbench.runs.export import formats as exporting
 
-    exporting.export(find_run(run), to, out)
+    if comparison := find_comparison(run):
+        exporting.export_comparison(comparison, to, out)
+    else:
+        exporting.export(find_run(run), to, out)
 
 
 def tag(run: Reference, words: Annotated[list[str], typer.Argument(metavar="WORD...", help="-WORD removes a tag.")]) -> None:

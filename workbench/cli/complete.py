@@ -94,7 +94,8 @@ def _values(parameter: str, command: str, arguments: Sequence[str]) -> Iterable[
     if parameter in ("recipe", "recipes", "source"):
         return [(name, "") for name in recipe_names()]
     if parameter in ("run", "runs", "references", "checkpoints"):
-        return [(name, "") for name in run_names()]
+        comparisons = comparison_names() if command in ("compare", "export", "resume", "stop", "wait") else []
+        return [(name, "") for name in [*run_names(), *comparisons]]
     if parameter in ("data_set", "data_sets"):
         return data_sets()
     if parameter == "settings" and arguments:
@@ -121,6 +122,14 @@ def run_names() -> list[str]:
     # .trash holds deleted runs.
     names = [name for name in names if not name.startswith(".")]
     return ["last", *dict.fromkeys(name.split("_", 2)[-1].partition("~")[0] for name in names), *names]
+
+
+def comparison_names() -> list[str]:
+    """The ids of all comparisons."""
+    try:
+        return sorted(filter(PLAIN.fullmatch, os.listdir(paths.comparisons())))
+    except OSError:
+        return []
 
 
 def data_sets() -> list[Offer]:

@@ -7,11 +7,11 @@ import typer
 
 from workbench.cli.arguments import AsJson, request
 from workbench.cli.printing import print_json, put, table
-from workbench.events import AnyEvent, Curve, Images, Matrix, Scalars, Scatter, Table, Text, as_event
 from workbench.formatting import number
 from workbench.problems import Problem, clean
 
 if TYPE_CHECKING:
+    from workbench.events import AnyEvent
     from workbench.recipes.load import Loaded
     from workbench.runs.run import Run
 
@@ -26,7 +26,7 @@ def explore(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a lesson, or what a run has learnt: the panels of the explore screen as text."""
+    """Ask a lesson, or a run, and print the answer."""
     fields = [word for word in asked or [] if not word.startswith("config.")]
     source, schema, begin = _source(name, [word for word in asked or [] if word.startswith("config.")])
     values = {**begin, **request(fields, schema)}
@@ -34,10 +34,12 @@ def explore(
     if as_json:
         print_json({"request": values, "step": ready.get("step", 0), "variant": ready.get("variant", ""), "events": events})
         return
+    from workbench.events import Unknown, as_event
+
     for data in events:
         event = as_event(data)
-        if event:
-            _print(event)  # type: ignore[arg-type]
+        if event and not isinstance(event, Unknown):
+            _print(event)
 
 
 def _source(name: str, settings: list[str]) -> "tuple[Run | Loaded, dict[str, Any], dict[str, Any]]":
@@ -80,8 +82,10 @@ async def _ask(source: "Run | Loaded", values: dict[str, Any]) -> tuple[dict[str
     return ready, events
 
 
-def _print(event: AnyEvent) -> None:
+def _print(event: "AnyEvent") -> None:
     """An event as lines of text."""
+    from workbench.events import Curve, Images, Matrix, Scalars, Scatter, Table, Text
+
     title = getattr(event, "tag", "sample/numbers").partition("/")[2]
     match event:
         case Scalars(values=values):

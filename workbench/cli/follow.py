@@ -8,10 +8,13 @@ from collections.abc import Iterator
 import msgspec
 
 from workbench import files, preparation, terminal
+from workbench.cli.printing import table
 from workbench.events import Answer, AnyEvent, Images, Mark, Scalars, Status, Table, Tagged, Text, spelled
 from workbench.formatting import number
 from workbench.launch import start
 from workbench.problems import clean
+from workbench.runs import compare, lock
+from workbench.runs.comparisons import Comparison
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
 from workbench.runs.state import state_of
@@ -111,6 +114,51 @@ def wait(run: Run, bell: bool = False) -> int:
     if bell:
         print(terminal.BELL + terminal.notice(f"{run.id} {state_of(run).words}"), end="", file=sys.stderr, flush=True)
     return _ended(run)
+
+
+def follow_comparison(comparison: Comparison) -> int:
+    """Print a line for each run of a comparison that ends, and at last its table; returns the exit code for its end."""
+    told: set[str] = set()
+    try:
+        while True:
+            # Asked before the runs: else what ends in between would be missed.
+            alive = lock.is_held(comparison.lock)
+            for part, state in comparison.standing().parts:
+                if state and not state.alive and state.attempt and part.run not in told:
+                    told.add(part.run)
+                    print(f"{part.variant}, seed {part.seed}: {state.words}", file=sys.stderr, flush=True)
+            if not alive:
+                break
+            time.sleep(EVERY)
+    except KeyboardInterrupt:
+        print(
+            f"\n{comparison.id} goes on in the background. `dlwb stop {comparison.id}` stops it.",
+            file=sys.stderr,
+        )
+        return LET_GO
+    print_table(compare.arms(comparison))
+    return wait_for_comparison(comparison)
+
+
+def wait_for_comparison(comparison: Comparison) -> int:
+    """Wait for a comparison's end; returns the exit code for it."""
+    try:
+        while lock.is_held(comparison.lock):
+            time.sleep(EVERY)
+    except KeyboardInterrupt:
+        print(f"\n{comparison.id} goes on.", file=sys.stderr)
+        return LET_GO
+    state = comparison.standing().state
+    print(f"{comparison.id} {state.state}. {state.message} {state.hint}".rstrip(), file=sys.stderr)
+    return {"finished": FINISHED, "stopped": STOPPED}.get(state.state, FAILED)
+
+
+def print_table(arms: compare.Arms) -> None:
+    """The table of a comparison, with what failed and what makes it unfair."""
+    print(f"{arms.metric}; each difference is to {arms.rows[0].name}, paired by seed, with its 95 % interval")
+    table(compare.HEADS, list(compare.cells(arms)))
+    for remark in arms.remarks:
+        print(f"! {clean(remark)}", file=sys.stderr)
 
 
 def _ended(run: Run) -> int:

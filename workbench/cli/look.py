@@ -14,6 +14,7 @@ from workbench.problems import Problem, clean, one_line
 if TYPE_CHECKING:
     from workbench.recipes.load import Loaded
     from workbench.runs.index import Look
+    from workbench.runs.page import Section
 
 
 def list_(as_json: AsJson = False) -> None:
@@ -58,11 +59,25 @@ def _described(path: Path, recipe: "Loaded | Problem") -> dict[str, Any]:
 
 
 def show(recipe: Recipe, settings: Settings = None, as_json: AsJson = False) -> None:
-    """Show a recipe with all defaults filled in."""
+    """Show a lesson's page, and its recipe with all defaults.
+
+    The page stands in comments, so that what is printed is a recipe again.
+    """
+    from workbench.recipes.course import read_about
     from workbench.recipes.find import find_recipe
     from workbench.recipes.load import load_recipe
     from workbench.recipes.recipe import dump_recipe
+    from workbench.runs import index, standing
+    from workbench.runs.page import page, page_about
+    from workbench.runs.run import list_runs
 
+    topics = {entry.key: entry for entry in read_about()}
+    if recipe in topics:
+        if as_json:
+            print_json(topics[recipe])
+        else:
+            _print_page(page_about(topics[recipe], _title_of), "")
+        return
     path = find_recipe(recipe)
     loaded = load_recipe(path, settings or [])
     if as_json:
@@ -71,7 +86,40 @@ def show(recipe: Recipe, settings: Settings = None, as_json: AsJson = False) -> 
     print(f"# {one_line(str(path), 1000)}")
     if loaded.unchecked:
         print(f"# {loaded.unchecked}")
+    past = index.look_at([run for run in list_runs() if run.stem == loaded.stem])
+    print("#")
+    _print_page(page(loaded, past, standing.explored(), _title_of), "# ")
     print(dump_recipe(loaded.recipe), end="")
+
+
+def _title_of(name: str) -> str:
+    """The title of a recipe, or of what is only read about; "" where it cannot be read."""
+    from workbench.recipes.course import read_about
+    from workbench.recipes.find import find_recipe
+    from workbench.recipes.load import load_recipe
+
+    topics = {entry.key: entry.title for entry in read_about()}
+    try:
+        return topics.get(name) or load_recipe(find_recipe(name), describe=False).recipe.title
+    except Problem:
+        return ""
+
+
+PAGE_WIDTH = 100
+
+
+def _print_page(sections: "list[Section]", before: str) -> None:
+    """Print a page, `before` each line."""
+    import textwrap
+
+    for heading, entries in sections:
+        print(f"{before}{heading}")
+        room = max((len(label) for label, _ in entries), default=0)
+        for label, text in entries:
+            first = f"{before}  {label.ljust(room)}{'  ' * bool(room)}"
+            rest = before + " " * (len(first) - len(before))
+            print(textwrap.fill(text, PAGE_WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False) or first)
+        print(before.rstrip())
 
 
 def check(
@@ -83,8 +131,11 @@ def check(
 ) -> None:
     """Check recipes and print every problem with its line. No code of a recipe runs.
 
+    Names under `next` must be those of recipes, or of what is read about.
+
     With --all, data of your own is read as a run would read it: what is found, used and left out, and each file that cannot be used.
     """
+    from workbench.recipes.course import unknown_next
     from workbench.recipes.find import find_recipe, shipped_and_own, shown_path
     from workbench.recipes.load import load_recipe
 
@@ -92,6 +143,8 @@ def check(
     for path in [find_recipe(name) for name in recipes] or shipped_and_own():
         try:
             loaded = load_recipe(path, settings or [])
+            if unknown := unknown_next(loaded):
+                raise Problem("\n".join(unknown))
             print(f"{shown_path(path)}: {loaded.unchecked or 'valid'}")
             for own, about in _own_data(loaded) if everything else []:
                 right = _preview(own, about) and right
@@ -159,11 +212,19 @@ def runs_(
     """List the runs, newest first.
 
     Shows state, device, step, time, figure, bars and tags. In a terminal the table fits its width: long cells continue in the next line,
-    and the run's id stays whole. In a pipe or a file each run is one line.
+    and the run's id stays whole. In a pipe or a file each run is one line. --json also holds each run's settings and code, so that a
+    teacher can collect it: `dlwb course FOLDER --collect FILE…`.
     """
     from workbench.runs import index
+    from workbench.runs.comparisons import list_comparisons
     from workbench.runs.run import list_runs
 
+    if not as_json:
+        fitting = [one for one in list_comparisons() if all(word.casefold() in one.id.casefold() for word in words or [])]
+        rows = [[one.id, (state := one.standing().state).state, state.message] for one in fitting]
+        if rows:
+            table(["COMPARISON", "STATE", "RUNS"], rows)
+            print()
     chosen = []
     for look in index.look_at(list_runs()):
         text = f"{look.run.id} {' '.join(look.notes.tags)} {look.notes.note}".casefold()
@@ -172,7 +233,9 @@ def runs_(
             if look.problem:
                 tell(f"{look.run.id}: {look.problem}")
     if as_json:
-        print_json([_described_run(look) for look in chosen])
+        from workbench.runs.handed_in import exported
+
+        print_json([exported(look) for look in chosen])
     elif chosen:
         table(["RUN", "STATE", "ON", "STEP", "TIME", "FIGURE", "BARS", "TAGS"], [_row(look) for look in chosen])
         for look in chosen:
@@ -182,14 +245,6 @@ def runs_(
         tell("No run matches these words.")
     else:
         tell("No runs yet: `dlwb run digits-mlp` starts one.")
-
-
-def _described_run(look: "Look") -> dict[str, Any]:
-    from workbench.runs import bars as verdict
-
-    bars = verdict.judge(look.recipe, look.summary) if look.recipe else []
-    judged = [{"metric": bar.bar.metric, "value": bar.value, "passed": bar.passed} for bar in bars]
-    return {"id": look.run.id, "state": look.state, "summary": look.summary, "bars": judged, "notes": look.notes}
 
 
 def _row(look: "Look") -> list[str]:

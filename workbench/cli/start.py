@@ -17,11 +17,22 @@ def run(
     follow: Follow = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a recipe in the background; prints the run's id."""
+    """Train a recipe in the background; prints the run's id. Of a recipe that compares, all its variants, one run after the other."""
     from workbench.cli import follow as following
     from workbench.launch import start
+    from workbench.recipes.find import find_recipe
+    from workbench.recipes.load import load_recipe
 
-    started = start.start(recipe, settings or [], device)
+    loaded = load_recipe(find_recipe(recipe), settings or [])
+    if loaded.recipe.compare:
+        from workbench.launch import comparing
+
+        comparison = comparing.start(loaded, device)
+        print_json({"comparison": comparison.id}) if as_json else put(comparison.id)
+        if follow:
+            raise typer.Exit(following.follow_comparison(comparison))
+        return
+    started = start.begin(loaded, device)
     if warning := started.about().get("warning"):
         tell(clean(f"! {warning}"))
     if not (follow and as_json):

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.arguments import Ended, Follow, Reference, find_run, request
+from workbench.cli.arguments import Ended, Follow, Reference, find_comparison, find_run, request
 from workbench.cli.printing import put, tell
 
 if TYPE_CHECKING:
@@ -31,10 +31,19 @@ def resume(
     anyway: Annotated[bool, typer.Option("--anyway", help="Resume even if the project's code, or its data, has changed.")] = False,
     follow: Follow = False,
 ) -> None:
-    """Resume a paused or ended run from its last checkpoint."""
+    """Resume a paused or ended run from its last checkpoint; of a comparison, train what is missing."""
     from workbench.launch import start
     from workbench.runs.state import state_of
 
+    if comparison := find_comparison(run):
+        from workbench.cli import follow as following
+        from workbench.launch import comparing
+
+        comparing.begin(comparison, anyway=anyway)
+        put(comparison.id)
+        if follow:
+            raise typer.Exit(following.follow_comparison(comparison))
+        return
     chosen = find_run(run)
     tail = None
     if follow:
@@ -58,9 +67,15 @@ def step(run: Reference, steps: Annotated[int, typer.Argument(min=1, metavar="N"
 
 
 def stop(run: Ended) -> None:
-    """Stop a run after its step; it saves a checkpoint first."""
+    """Stop a run after its step; it saves a checkpoint first. Of a comparison, also start no further run."""
     from workbench.launch import start
 
+    if comparison := find_comparison(run, "stop"):
+        from workbench.launch import comparing
+
+        comparing.stop(comparison)
+        tell(f"{comparison.id} stops; `dlwb wait {comparison.id}` waits for it, `dlwb resume {comparison.id}` trains what is missing.")
+        return
     chosen = find_run(run, "stop")
     start.stop(chosen)
     tell(f"{chosen.id} stops after its step; `dlwb wait {chosen.id}` waits for it.")
@@ -82,7 +97,10 @@ def wait(
     """Wait until runs have ended. Exit code 0 when all finished, 1 when one failed, 3 when one was stopped."""
     from workbench.cli import follow
 
-    codes = [follow.wait(find_run(reference), bell) for reference in runs]
+    codes = []
+    for reference in runs:
+        comparison = find_comparison(reference)
+        codes.append(follow.wait_for_comparison(comparison) if comparison else follow.wait(find_run(reference), bell))
     raise typer.Exit(1 if 1 in codes else max(codes))
 
 

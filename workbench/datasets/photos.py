@@ -1,4 +1,4 @@
-"""Photographs by class for networks that were pre-trained on ImageNet: flowers, dog breeds, or a person's own folder."""
+"""Photographs by class for networks that were pre-trained on ImageNet: flowers, cats and dogs, dog breeds, or a person's own folder."""
 
 import json
 import re
@@ -14,6 +14,7 @@ from workbench.problems import Problem, one_line
 
 INSIDE = {
     "flowers102:72px": ("flower_data", 72),
+    "cats-dogs:small": ("Cat_Dog_data", 112),
     "dogs:21-breeds": ("dogImages/test", 160),
     "dogs:120-breeds": ("dog_breeds", 128),
 }

@@ -7,6 +7,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+from workbench import paths
+
 FOLDERS = ("usr/lib/systemd", "usr/local/lib/systemd", "run/systemd", "etc/systemd")
 """Folders of drop-in files; of two files with the same name, the one in the later folder counts (logind.conf(5))."""
 
@@ -57,6 +59,26 @@ def lingers(root: Path = Path("/")) -> bool:
         return (root / "var/lib/systemd/linger" / pwd.getpwuid(os.getuid()).pw_name).exists()
     except KeyError:
         return False
+
+
+def call(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command whose children go on when this program ends, and after a logout where that is possible."""
+    done = _call([*scope(), *command], environment)
+    if done.returncode == 1 and done.stderr.startswith("Failed to"):  # systemd-run finds no bus, for example after `su`
+        done = _call(command, environment)
+    return done
+
+
+def _call(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        cwd=paths.working_folder(),
+    )
 
 
 def scope() -> list[str]:

@@ -6,17 +6,16 @@ import os
 import platform
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from workbench import __version__, files, paths
 from workbench.events import Answer, Scalars
-from workbench.launch import choose_device, devices, logind
+from workbench.launch import choose_device, devices, logind, warm
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure, trust
 from workbench.recipes.find import find_recipe, project_source
@@ -38,7 +37,11 @@ ANSWER_PATIENCE = 60.0
 
 def start(name: str, settings: Sequence[str] = (), device: str = "") -> Run:
     """Read a recipe, choose its device, create a run and launch it, as `dlwb run` and Enter do."""
-    loaded = load_recipe(find_recipe(name), settings)
+    return begin(load_recipe(find_recipe(name), settings), device)
+
+
+def begin(loaded: Loaded, device: str = "") -> Run:
+    """Start a run of a recipe that is read."""
     run = create(loaded, *choose(loaded, device))
     try:
         launch(run)
@@ -98,10 +101,10 @@ def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
     return choice
 
 
-def create(loaded: Loaded, device: str, warning: str = "", requested: str = "") -> Run:
+def create(loaded: Loaded, device: str, warning: str = "", requested: str = "", more: Mapping[str, Any] = {}) -> Run:
     """Create the run directory of a loaded recipe; nothing runs yet. `device` is cpu or cuda:N; the warning goes into its log.
 
-    With `requested` `auto` or `cuda` another GPU than `device` will do as well, where that one is not free.
+    `more` is noted in run.json. With `requested` `auto` or `cuda` another GPU than `device` will do as well, where that one is not free.
     """
     if not loaded.trains:
         raise Problem(f"{loaded.stem} is a lesson to explore: there is nothing to train.", f"`dlwb explore {loaded.stem}` answers.")
@@ -141,6 +144,7 @@ def create(loaded: Loaded, device: str, warning: str = "", requested: str = "") 
             "versions": _versions(),
             "code": code.hash,
             "files": code.files,
+            **more,
         }
         (path / "run.json").write_text(json.dumps(about))
         (path / "project.py").write_bytes(source)
@@ -193,11 +197,9 @@ def launch(run: Run, *, anyway: bool = False) -> str:
     if mirror and isinstance(mirror, str) and "DLWB_MIRROR" not in environment:
         environment["DLWB_MIRROR"] = mirror
     environment["DLWB_ANYWAY"] = "1" if anyway else ""
-    command = [sys.executable, "-P", "-m", "workbench.launch.supervisor", str(run.path.absolute()), str(offset)]
-    command += choose_device.allowed(run)
-    done = _call([*logind.scope(), *command], environment)
-    if done.returncode == 1 and done.stderr.startswith("Failed to"):  # systemd-run finds no bus, for example after `su`
-        done = _call(command, environment)
+    words = [str(run.path.absolute()), str(offset), *choose_device.allowed(run)]
+    done = warm.launch(words, environment, run.recipe().compute.threads)
+    done = done or logind.call([sys.executable, "-P", "-m", "workbench.launch.supervisor", *words], environment)
     if done.returncode == 3:
         raise Problem(f"{run.id} is running already.", f"`dlwb run {run.stem}` starts another one.")
     if done.returncode == 4:
@@ -205,18 +207,6 @@ def launch(run: Run, *, anyway: bool = False) -> str:
     if done.returncode:
         raise Problem(f"{run.id} could not be started: {one_line(done.stderr.strip().rpartition(chr(10))[2]) or done.returncode}.")
     return remark
-
-
-def _call(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-        cwd=paths.working_folder(),
-    )
 
 
 def _take_new_code(run: Run, attempt: int) -> None:

@@ -15,19 +15,23 @@ import subprocess
 import sys
 import time
 import types
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from workbench import files, paths
 from workbench.launch.device_queue import DeviceQueue
-from workbench.launch.devices import CUDA_ORDER
+from workbench.launch.surroundings import worker_environment
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import dump_recipe
 from workbench.runs import commands, lock
 from workbench.runs.run import Run
 from workbench.runs.state import attempts
+
+if TYPE_CHECKING:
+    from workbench.launch.waiting import Worker
 
 OUTPUT_LIMIT = 4 << 20
 """Most bytes of output.log; then it is renamed to output.log.1, which replaces the previous one."""
@@ -46,13 +50,15 @@ class Ended(Exception):
 class Supervisor:
     """One attempt at a run."""
 
-    def __init__(self, run: Run, offset: int, devices: list[str], held: lock.Lock, attempt: int) -> None:
+    def __init__(self, run: Run, offset: int, devices: list[str], held: lock.Lock, attempt: int, waiting: "Worker | None" = None) -> None:
         self.run = run
         self.offset = offset
         self.devices = devices
         """Those that it may take, the best one first."""
         self.lock = held
         self.attempt = attempt
+        self.waiting = waiting
+        """A process with torch imported that waits to become the worker."""
         self.worker: subprocess.Popen[bytes] | None = None
         self.device: lock.Lock | None = None
         self._kills = [_oom_kills()] * 2
@@ -60,7 +66,7 @@ class Supervisor:
         self._got_sigterm = False
         signal.signal(signal.SIGTERM, self._on_sigterm)
         self.holder: dict[str, Any] = {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempt}
-        self.holder.update(parent=_process(os.getpid()), state="queued")
+        self.holder.update(parent=process(os.getpid()), state="queued")
         self.lock.write(self.holder)
 
     def watch(self) -> None:
@@ -99,6 +105,9 @@ class Supervisor:
         try:
             while not (taken := queue.take()):
                 if not self.holder.get("message"):
+                    if self.waiting:  # nobody knows for how long it would hold its memory
+                        self.waiting.end()
+                        self.waiting = None
                     self.holder["message"] = f"waiting for {' or '.join(names)}"
                     self.lock.write(self.holder)
                 if self._got_sigterm:
@@ -117,29 +126,12 @@ class Supervisor:
         handed = {"DLWB_LOCK": self.lock.file, "DLWB_REPORT": report_start}
         if self.device:
             handed["DLWB_DEVICE_LOCK"] = self.device.file
-        environment = {
-            **os.environ,
-            **CUDA_ORDER,
-            **{name: str(file) for name, file in handed.items()},
-            "DLWB_CONTROL_OFFSET": str(self.offset),
-            "PYTHONUNBUFFERED": "1",
-            # NumPy's BLAS reads these once, when it is imported: 1 and 2 threads give different bits.
-            **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(self.run.recipe().compute.threads)),
-        }
-        self.worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "workbench.training.worker", str(self.run.path)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=tuple(handed.values()),
-            env=environment,
-            cwd=paths.working_folder(),
-        )
+        self.worker = self._start_worker(handed)
         # Only the worker keeps the writing end of the pipe.
         os.close(report_start)
         if self._got_sigterm:
             self.worker.send_signal(signal.SIGTERM)
-        self.holder.update(state="starting", message="", worker=_process(self.worker.pid))
+        self.holder.update(state="starting", message="", worker=process(self.worker.pid))
         self.lock.write(self.holder)
         last = self._copy_output()
         code = self.worker.wait()
@@ -151,6 +143,25 @@ class Supervisor:
         os.close(report_end)
         reported = {key: report[key] for key in ("state", "cause", "message", "hint", "step") if key in report}
         return reported or self._named(code, last)
+
+    def _start_worker(self, handed: Mapping[str, int]) -> subprocess.Popen[bytes]:
+        """Start the worker, or let the process that waits become it; `handed` are the files that it gets, by variable."""
+        environment = worker_environment(os.environ, self.run.recipe().compute.threads) | {"DLWB_CONTROL_OFFSET": str(self.offset)}
+        module, arguments = "workbench.training.worker", [str(self.run.path)]
+        if self.waiting:
+            with contextlib.suppress(OSError):
+                self.waiting.become(module, arguments, environment, handed)
+                return self.waiting.process
+            self.waiting.end()
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", module, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=tuple(handed.values()),
+            env=environment | {name: str(file) for name, file in handed.items()},
+            cwd=paths.working_folder(),
+        )
 
     def _copy_output(self) -> str:
         """Copy what the worker prints to output.log, whose size is bounded; returns its last line."""
@@ -234,7 +245,7 @@ class Supervisor:
             self.worker.send_signal(signal.SIGTERM)
 
 
-def _process(pid: int) -> dict[str, int]:
+def process(pid: int) -> dict[str, int]:
     """A process as the lock names it: a pid alone may be another's by now."""
     return {"pid": pid, "ticks": lock.start_ticks(pid)}
 
@@ -258,50 +269,65 @@ def _keep_room(file: Path) -> None:
         os.close(handle)
 
 
-def _refused(error: OSError, file: Path) -> int:
-    """Say why there is no attempt: the last line on stderr is what a person gets to read."""
-    print(files.problem(str(file), "written", error, file), file=sys.stderr, flush=True)
-    return 1
-
-
-def main(words: list[str]) -> int:
-    """Fork; the child takes the lock, reports that, and supervises the run. Exit code 3: the lock is held; 4: this is not a run."""
-    run, offset, devices = Run(Path(words[0])), int(words[1]), words[2:]
-    ready, signal_ready = os.pipe()
-    if os.fork():
-        os.close(signal_ready)
-        answer = os.read(ready, 1)
-        return answer[0] if answer else 1
-    os.close(ready)
-    os.setsid()
+def begin(run: Run, offset: int, devices: list[str], waiting: "Worker | None" = None) -> tuple[int, str, Supervisor | None]:
+    """Take the run's lock. Returns 0 and a supervisor, or 3: the lock is held; 4: this is not a run; 1 with a sentence."""
     try:
         held = lock.Lock.take(run.lock)
         # Between opening and locking the file, the run may have been moved into the trash together with its lock.
         if held and not (os.path.samestat(os.fstat(held.file), os.stat(run.lock)) and (run.path / "recipe.yaml").exists()):  # noqa: PTH116
             raise FileNotFoundError
     except FileNotFoundError:
-        os.write(signal_ready, b"\x04")
-        return 4
+        return 4, "", None
     except OSError as error:
         return _refused(error, run.lock)
     if held is None:
-        os.write(signal_ready, b"\x03")
-        return 3
+        return 3, "", None
     before = attempts(run)
-    supervisor = Supervisor(run, offset, devices, held, before + 1)
+    supervisor = Supervisor(run, offset, devices, held, before + 1, waiting)
     try:
         _keep_room(run.path / "exit.json")
     except OSError as error:
         with contextlib.suppress(OSError):
             held.write({**supervisor.holder, "attempt": before})  # this attempt never started
         return _refused(error, run.path / "exit.json")
-    os.write(signal_ready, b"\x00")
+    return 0, "", supervisor
+
+
+def _refused(error: OSError, file: Path) -> tuple[int, str, None]:
+    return 1, str(files.problem(str(file), "written", error, file)), None
+
+
+def detach() -> int:
+    """Go on in a child process with a session of its own; returns a pipe: the parent ends with the exit code that is written to it."""
+    ready, signal_ready = os.pipe()
+    if os.fork():
+        os.close(signal_ready)
+        answer = os.read(ready, 1)
+        sys.exit(answer[0] if answer else 1)
+    os.close(ready)
+    os.setsid()
+    return signal_ready
+
+
+def let_go(signal_ready: int, code: int) -> None:
+    """End the parent with that exit code, and have no terminal and no pipe of its any more."""
+    os.write(signal_ready, bytes([code]))
     os.close(signal_ready)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
-    supervisor.watch()
-    return 0
+
+
+def main(words: list[str]) -> int:
+    """Fork; the child takes the lock, reports that, and supervises the run. The exit codes are those of `begin`."""
+    signal_ready = detach()
+    code, message, supervisor = begin(Run(Path(words[0])), int(words[1]), words[2:])
+    if message:
+        print(message, file=sys.stderr, flush=True)  # the last line on stderr is what a person gets to read
+    let_go(signal_ready, code)
+    if supervisor:
+        supervisor.watch()
+    return code
 
 
 if __name__ == "__main__":

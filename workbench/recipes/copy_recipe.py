@@ -11,7 +11,7 @@ import yaml
 from workbench import files, paths
 from workbench.problems import Problem, one_line
 from workbench.recipes import trust, yaml_reader, yaml_values
-from workbench.recipes.find import find_recipe, project_source, shipped_and_own, shown_path
+from workbench.recipes.find import COURSE, find_recipe, project_source, shipped_and_own, shown_path
 from workbench.recipes.load import load_recipe
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
@@ -36,6 +36,8 @@ def folder(here: bool = False) -> Path:
 def copy(name: str, source: str, *, project: bool = False, here: bool = False) -> New:
     """Copy the recipe `source` (a name or a path) as `name`; Problem where the name is taken or invalid."""
     name = name.removesuffix(".yaml")
+    if f"{name}.yaml" == COURSE:
+        raise Problem(f"{COURSE} is the file that orders a folder of recipes.", "Choose another name.")
     if not NAME.fullmatch(name):
         raise Problem(f"{one_line(name, 80) or 'Nothing'} cannot be a recipe's name.", "Use letters, digits, - and _.")
     taken = next((path for path in shipped_and_own() if path.stem == name), None)

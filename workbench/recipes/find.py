@@ -8,6 +8,8 @@ from pathlib import Path
 from workbench import files, paths
 from workbench.problems import Problem, nearest, one_line
 
+COURSE = "course.yaml"
+"""A file of this name orders the recipes of its folder, and is none."""
 _RELATIVE = re.compile(rb"""[:\[,-] *["']?\.{1,2}/""")
 """A setting that is a path from the recipe's folder, or text that looks like one."""
 
@@ -51,7 +53,7 @@ def shipped_and_own() -> list[Path]:
         for place, folders, names in os.walk(folder):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
-                if name.endswith(".yaml") and not name.startswith("."):
+                if name.endswith(".yaml") and not name.startswith(".") and name != COURSE:
                     file, same_name = Path(place, name), recipes.setdefault(name, [])
                     # A second checkout as working directory has the shipped recipes again; one that was edited is another recipe.
                     if not any(_same(file, other) for other in same_name):

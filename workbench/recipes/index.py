@@ -70,8 +70,9 @@ class Index:
 
         self._kept.entries.pop(str(path), None)
         loaded = load_recipe(path, describe=False)
-        # Whether a person's own files are where the settings say is looked up each time.
+        # Whether a person's own files are where the settings say is looked up each time; so is a recipe that a variant names.
         own = any(isinstance(value, str) and OWN.match(value) for value in loaded.recipe.config.values())
+        own = own or any("recipe" in settings for settings in (loaded.recipe.compare.variants.values() if loaded.recipe.compare else ()))
         if loaded.schema and not loaded.unchecked and not own:
             project = stamp(_source(loaded.project_file, loaded.recipe))
             if stamp(path) == before and before.settled(self._began) and project.settled(self._began):

@@ -12,13 +12,15 @@ import msgspec
 from workbench import paths
 from workbench.problems import Problem, nearest, one_line
 from workbench.recipes import project_schemas, schema_check, trust, yaml_reader
-from workbench.recipes.find import near_file, shipped_projects, shown_path
+from workbench.recipes.find import find_recipe, near_file, shipped_projects, shown_path
 from workbench.recipes.project_schemas import ProjectSchema
 from workbench.recipes.recipe import Compute, Recipe, Train
 from workbench.recipes.yaml_values import Fault, Key
 
 OWN = re.compile(r"(\.{1,2}|~)?/")
 """How a path of a person's own begins."""
+VARIANT = re.compile(r"[\w.+-]{1,24}")
+"""The name of a variant: its runs have it as a tag."""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,11 +49,12 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecipeProblem(Problem):
-    """Everything that is wrong with a recipe: `problems` has a line for each."""
+    """Everything that is wrong with a recipe: `problems` has a line for each, `settings` what is wrong with the settings put over it."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[str], settings: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+        self.settings = tuple(settings)
 
 
 @cache
@@ -59,10 +62,11 @@ def _own_schema() -> dict[str, Any]:
     return msgspec.json.schema(Recipe)
 
 
-def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bool = True) -> Loaded:
+def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bool = True, compares: bool = True) -> Loaded:
     """Read a recipe, with `config.learning_rate=0.1` put over it; raises RecipeProblem with all that is wrong.
 
     With `describe` False no process is started, not even to describe a trusted project whose schema is not at hand: for lists.
+    With `compares` False its comparison is left out: what a variant changes.
     """
     path = Path(path)
     name = shown_path(path)
@@ -70,14 +74,12 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
     if not isinstance(data, dict):
         if not faults:
             faults.append(Fault((), "is empty" if data is None else "is not a list of `key: value` lines", 1))
-        raise RecipeProblem(_report(name, faults, lines, set()))
-    data = {key: value for key, value in data.items() if value is not None}
+        raise RecipeProblem(report(name, faults, lines, set()))
+    data = {key: value for key, value in data.items() if value is not None and (compares or key != "compare")}
     typed: set[Key] = set()
     for text in overrides:
-        try:
-            typed.add(_override(data, spellings, text))
-        except Problem as problem:
-            faults.append(Fault((), problem.message, -1))
+        where = _override(data, spellings, text)
+        faults.append(where) if isinstance(where, Fault) else typed.add(where)
     checked, more = schema_check.complete(data, _own_schema(), "a recipe", spellings)
     faults += more
     project = data.get("project")
@@ -100,6 +102,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
         faults += [Fault(("config", *where), text) for where, text, _ in more]
         faults += _missing(checked["config"], schema, path.parent)
         faults += _explored(data, schema, owner, spellings)
+    faults += _compared(data, path, overrides, describe)
     faults = [_under_its_section(fault, data, schema) for fault in faults]
     bars = data.get("bar")
     for index, bar in enumerate(bars if isinstance(bars, list) else []):
@@ -107,7 +110,8 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
         if unbounded and not any(fault.where[:2] == ("bar", index) and len(fault.where) > 2 for fault in faults):
             faults.append(Fault(("bar", index), "needs at_least or at_most"))
     if faults:
-        raise RecipeProblem(_report(name, faults, lines, typed))
+        settings = [fault for fault in faults if fault.line < 0 or any(fault.where[: len(place)] == place for place in typed)]
+        raise RecipeProblem(report(name, faults, lines, typed), [(_dotted(fault.where), fault.text) for fault in settings])
     recipe = msgspec.convert(checked, Recipe)
     if ("config", "data") in typed:  # its figures are those of its own data
         recipe = msgspec.structs.replace(recipe, bar=[], reference=[])
@@ -119,9 +123,61 @@ def _explored(data: dict[str, Any], schema: ProjectSchema, owner: str, spellings
     own = {where[1:]: word for where, word in spellings.items() if where[0] == "explore"}
     request = data.get("explore", {})
     faults = schema_check.complete(request, schema.request, owner, own)[1] if isinstance(request, dict) else []
-    if not schema.trains and "train" in data:
-        faults.append(Fault(("train",), f"{owner} is only explored, so there is nothing to train: leave the section out"))
-    return [Fault(("explore", *fault.where), fault.text) if fault.where != ("train",) else fault for fault in faults]
+    faults = [Fault(("explore", *fault.where), fault.text) for fault in faults]
+    for section in ("train", "compare"):
+        if not schema.trains and section in data:
+            faults.append(Fault((section,), f"{owner} is only explored, so there is nothing to {section}: leave the section out"))
+    return faults
+
+
+def variants(loaded: Loaded) -> dict[str, Loaded]:
+    """The recipe of each variant of a comparison, without seeds; raises Problem."""
+    assert loaded.recipe.compare
+    return {name: _variant(settings, loaded.path, loaded.overrides, True) for name, settings in loaded.recipe.compare.variants.items()}
+
+
+def _variant(settings: dict[str, Any], path: Path, overrides: Sequence[str], describe: bool) -> Loaded:
+    base = path
+    if "recipe" in settings:
+        base = find_recipe(str(paths.rooted(settings["recipe"], path.parent)))
+        other = yaml_reader.read(base).value
+        if isinstance(other, dict) and other.get("compare"):
+            raise Problem(f"{one_line(base.stem)} is a comparison itself; a variant is one recipe")
+    # What is set for the comparison holds for each of its variants.
+    words = [text for text in overrides if not text.startswith("compare.")]
+    words += [f"{name}={yaml_reader.flow_text(value)}" for name, value in paths.rooted(settings, path.parent).items() if name != "recipe"]
+    return load_recipe(base, words, describe=describe, compares=False)
+
+
+def _compared(data: dict[str, Any], path: Path, overrides: Sequence[str], describe: bool) -> list[Fault]:
+    """What is wrong with the variants of a comparison."""
+    compare = data.get("compare")
+    named = compare.get("variants") if isinstance(compare, dict) else None
+    faults = []
+    for name, settings in named.items() if isinstance(named, dict) else ():
+        where: Key = ("compare", "variants", name)
+        if not VARIANT.fullmatch(name):
+            faults.append(Fault(where, "the name of a variant is one word of at most 24 letters, digits, and . _ + -"))
+        if not isinstance(settings, dict):
+            continue
+        for key in settings:
+            if key != "recipe" and key.partition(".")[0] not in ("config", "train", "compute"):
+                faults.append(Fault((*where, key), "a variant has settings, as config.dropout, train.… and compute.…, and `recipe`"))
+        try:
+            _variant(settings, path, overrides, describe)
+        except RecipeProblem as problem:
+            for dotted, text in problem.settings:
+                key = next((key for key in settings if dotted == key or dotted.startswith(f"{key}.")), "")
+                if key:
+                    faults.append(Fault((*where, key), text if dotted == key else f"{dotted}: {text}"))
+                elif "recipe" in settings:
+                    faults.append(Fault((*where, "recipe"), f"--set {dotted}: {text}"))
+            # What is wrong with this recipe itself is in its own report.
+            if "recipe" in settings and not problem.settings:
+                faults.append(Fault((*where, "recipe"), f"has mistakes: `dlwb check {one_line(str(settings['recipe']))}` lists them"))
+        except Problem as problem:
+            faults.append(Fault((*where, "recipe"), problem.message))
+    return faults
 
 
 def _missing(config: dict[str, Any], schema: ProjectSchema, folder: Path) -> list[Fault]:
@@ -148,46 +204,52 @@ def _under_its_section(fault: Fault, data: dict[str, Any], schema: ProjectSchema
     return fault
 
 
-def _override(data: dict[str, Any], spellings: dict[Key, str], text: str) -> Key:
-    """Put one `dotted.key=value` into the data, and how it is spelled; returns its place. Raises Problem."""
+def _override(data: dict[str, Any], spellings: dict[Key, str], text: str) -> Key | Fault:
+    """Put one `dotted.key=value` into the data, and how it is spelled; returns its place, or what is wrong with it."""
     name, sign, value = text.partition("=")
     where = tuple(name.strip().split("."))
     if not sign or not all(where):
-        raise Problem(f"--set {one_line(text, 80)}: is not of the form config.learning_rate=0.1")
-    called = f"--set {one_line(name, 80)}"
-    if where != ("seed",) and not (where[0] in ("config", "train", "compute") and len(where) > 1):
-        raise Problem(f"{called}: only config.…, train.…, compute.… and seed can be set")
+        return Fault((one_line(text, 80),), "is not of the form config.learning_rate=0.1", -1)
+    called: Key = (one_line(name, 80),)
+    in_comparison = where in (("compare", "seeds"), ("compare", "metric")) and "compare" in data
+    if where != ("seed",) and not in_comparison and not (where[0] in ("config", "train", "compute") and len(where) > 1):
+        return Fault(called, "only config.…, train.…, compute.… and seed can be set", -1)
     document = yaml_reader.flow(value)
     if document.faults:
-        raise Problem(f"{called}: {'; '.join(fault.text for fault in document.faults)}")
+        return Fault(called, "; ".join(fault.text for fault in document.faults), -1)
     section: Any = data
     for part in where[:-1]:
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
-            raise Problem(f"{called}: {part} has no settings of its own")
+            return Fault(called, f"{part} has no settings of its own", -1)
     section[where[-1]] = paths.rooted(document.value, Path())  # what the shell completes starts at the working directory
     spellings.update({(*where, *place): word for place, word in document.spellings.items()})
     return where
 
 
-def _report(name: str, faults: Sequence[Fault], lines: dict[Key, int], typed: set[Key]) -> list[str]:
+def report(name: str, faults: Sequence[Fault], lines: dict[Key, int], typed: set[Key]) -> list[str]:
     """One line a fault, in the file's order; what follows from another fault at the same place is left out."""
     report: list[tuple[int, str]] = []
     blamed: list[Key] = []
     for where, text, line in faults:
+        dotted = _dotted(where)
+        if line < 0:
+            report.append((1 << 30, f"--set {dotted}: {text}"))
+            continue
         if where and any(where[: len(place)] == place for place in blamed):
             continue
         if where:
             blamed.append(where)
-        dotted = ".".join(str(part) for part in where)
-        if line < 0:
-            report.append((1 << 30, text))
-        elif any(where[: len(place)] == place for place in typed):
+        if any(where[: len(place)] == place for place in typed):
             report.append((1 << 30, f"--set {one_line(dotted, 200)}: {text}"))
         else:
             line = line or next((lines[where[:end]] for end in range(len(where), 0, -1) if where[:end] in lines), 1)
             report.append((line, f"{name}:{line} {one_line(dotted, 200)}: {text}" if dotted else f"{name}:{line} {text}"))
     return [text for _, text in sorted(report, key=lambda entry: entry[0])]
+
+
+def _dotted(where: Key) -> str:
+    return ".".join(str(part) for part in where)
 
 
 def _project_file(project: str, recipe: Path) -> Path | None:

@@ -109,6 +109,15 @@ class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
 
+class Compare(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A comparison of variants of the recipe, each trained once for each seed."""
+
+    variants: Annotated[dict[str, dict[str, Any]], Meta(min_length=2, max_length=12)]
+    """By name, the settings of each: `config.dropout: 0.2`; with `recipe`, another recipe is what they change."""
+    seeds: Annotated[int, Meta(ge=1, le=20, description="Seeds of each variant, from the recipe's on; more tell smaller differences.")] = 3
+    metric: Annotated[str, Meta(pattern=r"^$|^[^/]+/.", description="Metric to compare, such as test/accuracy; empty: the bar's.")] = ""
+
+
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One thing to train, complete: a project, its numbers, and what to make of the result."""
 
@@ -122,9 +131,15 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     explore: dict[str, Any] = {}
     """Values of the request with which exploring begins; what is not named has the project's default."""
     compute: Compute = Compute()
+    compare: Compare | None = None
+    """Makes it a comparison: its start trains all variants."""
     seed: Count = 1
     watch: list[str | Note] = []
     """What to look for: sentences, and notes for a stage of the run."""
+    try_first: list[str] = msgspec.field(name="try", default_factory=list)
+    """What to try first, in sentences."""
+    next: list[str] = []
+    """What to read next: names of recipes, and keys of what is only read about."""
     reference: list[Reference] = []
     bar: list[Bar] = []
 

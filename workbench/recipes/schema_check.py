@@ -185,6 +185,9 @@ class _Check:
     def object(self, value: dict[str, Any], schema: Schema, where: Key, owner: str) -> dict[str, Any]:
         properties: dict[str, Schema] = schema.get("properties", {})
         other = schema.get("additionalProperties", True)
+        least, most = schema.get("minProperties", 0), schema.get("maxProperties", len(value))
+        if not least <= len(value) <= most:
+            self.fault(where, f"must have {f'{least} or more' if len(value) < least else f'{most} or fewer'} entries, not {len(value)}")
         if where:
             owner = str(where[-1] if isinstance(where[-1], str) else where[-2])
         completed = {}

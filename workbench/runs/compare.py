@@ -1,19 +1,25 @@
-"""Runs side by side: the settings that differ, and each run's figures. `dlwb compare` prints it, the terminal program draws it."""
+"""Runs side by side: the settings that differ, each run's figures; of a comparison its variants' means, and whether their intervals part.
+
+`dlwb compare` prints it, the terminal program draws it.
+"""
 
 import hashlib
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from workbench import files
 from workbench.events import split_tag
+from workbench.formatting import number
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars
-from workbench.runs.history import History, history_of
+from workbench.runs.comparisons import Comparison, Standing
+from workbench.runs.history import History, Series, history_of
 from workbench.runs.run import Run
-from workbench.runs.summary import Summary, log_size, summarize
+from workbench.runs.summary import Summary, log_size, summarize, summary_of
 
 NOT_SET = "–"
 
@@ -147,3 +153,178 @@ def _best(sides: Sequence[Side], metric: str, values: list[float | None]) -> int
         return None
     choose = max if bars.is_higher_better(sides[0].recipe, metric) else min
     return choose(finite, key=lambda place: finite[place])
+
+
+# -- variants over seeds -----------------------------------------------------------------------------------------------------------
+
+T_975 = (
+    *(12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157, 2.228139),
+    *(2.200985, 2.178813, 2.160369, 2.144787, 2.131450, 2.119905, 2.109816, 2.100922, 2.093024),
+)
+"""The 0.975 quantile of Student's t distribution with 1, 2, … 19 degrees of freedom: a comparison has at most 20 seeds."""
+
+
+class Interval(NamedTuple):
+    """A mean over seeds; of two values or more also their spread, and the 95 % interval of the mean by Student's t distribution."""
+
+    mean: float
+    deviation: float | None = None
+    """Standard deviation of a single seed, with n - 1."""
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def holds_zero(self) -> bool:
+        """Whether zero lies in it; without an interval nothing speaks against zero."""
+        return self.low is None or self.high is None or self.low <= 0 <= self.high
+
+
+def interval(values: Sequence[float]) -> Interval | None:
+    """Mean, spread and interval of at most 20 values; None of no value."""
+    if not values:
+        return None
+    mean = statistics.fmean(values)
+    if len(values) == 1:
+        return Interval(mean)
+    deviation = statistics.stdev(values)
+    reach = T_975[len(values) - 2] * deviation / len(values) ** 0.5
+    return Interval(mean, deviation, mean - reach, mean + reach)
+
+
+Curve = tuple[list[float], list[float]]
+"""Steps and values."""
+
+
+class Arm(NamedTuple):
+    """A variant of a comparison over its seeds."""
+
+    name: str
+    values: dict[int, float]
+    """Its figure by seed, of the finished runs."""
+    seconds: float | None
+    """Mean time of a finished run, without its start."""
+    own: Interval | None
+    difference: Interval | None
+    """This variant minus the first one, paired by seed; None for the first one."""
+    verdict: str
+    """Whether it differs from the first one: better, worse, differs or no difference; with how many seeds, while some are missing."""
+
+
+class Arms(NamedTuple):
+    """The table of a comparison."""
+
+    metric: str
+    seeds: int
+    rows: list[Arm]
+    remarks: list[str]
+    """What failed, and what makes the comparison unfair."""
+
+
+def arms(comparison: Comparison, standing: Standing | None = None) -> Arms:
+    """The variants of a comparison, each with its figures over the finished seeds."""
+    standing, plan = standing or comparison.standing(), comparison.plan()
+    recipes = [comparison.recipe(place) for place in range(len(plan.variants))]
+    values: dict[str, dict[int, float]] = {name: {} for name in plan.variants}
+    seconds: dict[str, list[float]] = {name: [] for name in plan.variants}
+    remarks, codes, data = [], set[tuple[str, str]](), set[str]()
+    for part, state in standing.parts:
+        run, called = part.place, f"{part.variant}, seed {part.seed}"
+        if part.problem:
+            remarks.append(f"{called}: {part.problem}")
+        elif run and state and state.state == "failed":
+            remarks.append(f"{called} failed: {state.message or state.words}")
+        if not run or not state or state.state != "finished":
+            continue
+        summary = summary_of(run)
+        value = bars.figure(recipes[plan.variants.index(part.variant)], summary, plan.metric)
+        codes.add((run.recipe().project, str(run.about().get("code"))))
+        data.add(f"a demo: {summary.demo}" if summary.demo else summary.variant)
+        if value is None or value - value != 0:
+            remarks.append(f"{called} has no finite {plan.metric}.")
+            continue
+        values[part.variant][part.seed] = value
+        seconds[part.variant].append(summary.seconds - summary.ready)
+    remarks += unfair(dict(zip(plan.variants, recipes, strict=True)))
+    if len({project for project, _ in codes}) < len(codes):
+        remarks.append("The code has changed between its runs.")
+    remarks += [f"Data: {one_line(name)}." for name in sorted(data - {""})]
+    return Arms(plan.metric, len(plan.seeds), _rows(recipes[0], plan.metric, values, seconds, len(plan.seeds)), remarks)
+
+
+def _rows(
+    recipe: Recipe, metric: str, values: Mapping[str, dict[int, float]], seconds: Mapping[str, Sequence[float]], seeds: int
+) -> list[Arm]:
+    first = next(iter(values.values()))
+    rows = []
+    for place, (name, own) in enumerate(values.items()):
+        paired = [value - first[seed] for seed, value in own.items() if seed in first]
+        difference = interval(paired) if place else None
+        verdict = "" if not place else _verdict(recipe, metric, difference) + (f", {len(paired)} of {seeds} seeds" * (len(paired) < seeds))
+        mean = statistics.fmean(seconds[name]) if seconds[name] else None
+        rows.append(Arm(name, own, mean, interval(list(own.values())), difference, verdict))
+    return rows
+
+
+def _verdict(recipe: Recipe, metric: str, difference: Interval | None) -> str:
+    if difference is None or difference.holds_zero:
+        return "no difference"
+    if not bars.has_direction(recipe, metric):
+        return "differs"
+    return "better" if (difference.mean > 0) == bars.is_higher_better(recipe, metric) else "worse"
+
+
+def unfair(recipes: Mapping[str, Recipe]) -> list[str]:
+    """In which variants more differs from the first one than the model and its settings: length, batches, data, project."""
+    (first_name, first), *others = recipes.items()
+    remarks = []
+    for name, recipe in others:
+        train, base = msgspec.to_builtins(recipe.train), msgspec.to_builtins(first.train)
+        rows = [(f"train.{key}", train[key], base[key]) for key in train]
+        rows += [("config.data", recipe.config.get("data"), first.config.get("data"))]
+        rows += [("project", recipe.project, first.project)] if not recipe.project.startswith("./") else []
+        changed = [f"{key} {shown(value)}, not {shown(before)}" for key, value, before in rows if value != before]
+        if changed:
+            remarks.append(f"{name} is trained otherwise than {first_name}: {'; '.join(changed)}.")
+    return remarks
+
+
+def mean_line(series: Sequence[Series]) -> Curve:
+    """The mean of several series at the steps of the first one, up to where the shortest ends; between two points in a straight line."""
+    import numpy as np
+
+    series = [one for one in series if len(one)]
+    if not series:
+        return [], []
+    last = min(one.steps[-1] for one in series)
+    steps = [step for step in series[0].steps if step <= last]
+    return steps, np.mean([np.interp(steps, one.steps, one.values) for one in series], axis=0).tolist()
+
+
+HEADS = ("variant", "seeds", "mean", "spread", "95 % interval", "time", "difference", "")
+"""The columns of the table of a comparison."""
+
+
+def cells(table: Arms) -> Iterable[list[str]]:
+    """The table's rows in words; a difference stands with its own interval."""
+    for arm in table.rows:
+        own, difference = arm.own, arm.difference
+        yield [
+            arm.name,
+            f"{len(arm.values)}/{table.seeds}",
+            number(own.mean) if own else NOT_SET,
+            number(own.deviation) if own and own.deviation is not None else NOT_SET,
+            between(own),
+            f"{arm.seconds:.1f} s" if arm.seconds is not None else NOT_SET,
+            f"{signed(difference.mean)} ({between(difference)})" if difference else "",
+            arm.verdict,
+        ]
+
+
+def between(spread: Interval | None) -> str:
+    """An interval in words."""
+    return f"{number(spread.low)} to {number(spread.high)}" if spread and spread.low is not None and spread.high is not None else NOT_SET
+
+
+def signed(value: float) -> str:
+    """A difference with its sign."""
+    return ("+" if value > 0 else "") + number(value)

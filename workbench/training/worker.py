@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import importlib
 import os
 import signal
 import sys
@@ -101,6 +102,10 @@ class Worker:
         project = make_project(self.run, recipe)
         starting(READING)
         announcer = Announcer(partial(self._turn, "starting"), lambda stage: logged(stage.text, stage=stage))
+        with contextlib.suppress(ImportError):
+            # It draws from `random` when it is first imported, and scikit-learn imports it: after the seeding that would change all that
+            # follows, where the library was not imported yet.
+            importlib.import_module("rich.style")
         sources = Sources(self.run, anyway=self.anyway)
         with announcer, preparation.listening(announcer, sources.met) as prepared:
             project.build()
@@ -163,7 +168,9 @@ def _take_over(run: Run) -> tuple[lock.Lock, dict[str, Any]]:
 
 
 def _born() -> float:
-    """When this process began, by the monotonic clock."""
+    """When this process began, or was taken where it had waited, by the monotonic clock."""
+    if taken := os.environ.pop("DLWB_TAKEN", ""):
+        return float(taken)
     # The kernel counts a process's start in ticks since the boot, time asleep included (proc_pid_stat(5)).
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - lock.start_ticks(os.getpid()) / os.sysconf("SC_CLK_TCK")
     return time.monotonic() - age

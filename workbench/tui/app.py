@@ -36,6 +36,7 @@ from workbench.tui.screens.key_screen import KeyScreen
 from workbench.tui.screens.recipes import RecipesScreen
 
 if TYPE_CHECKING:
+    from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
     from workbench.tui.models.ended_runs import Endings
 
@@ -69,6 +70,8 @@ class DlwbApp(App[None], inherit_bindings=False):
         self._shown = Shown()
         self.starting = False
         """True from Enter on a recipe until the screen of its run opens."""
+        self._keeping = False
+        """Whether this program has a Python with torch wait."""
         # Textual needs its own names for the colours: $foreground, $background, $success, …
         for name, colors in palette.THEMES.items():
             base_colors = {"foreground": colors.text, "background": colors.ground, "surface": colors.raised, "panel": colors.raised}
@@ -205,14 +208,19 @@ class DlwbApp(App[None], inherit_bindings=False):
 
     def _create(self, loaded: Loaded) -> None:
         from workbench.launch import start as launch
+        from workbench.recipes.course import with_bars
         from workbench.recipes.load import load_recipe
 
         try:
             # The list loads recipes without asking their projects, but a start needs checked settings. Asking may start a process.
             if loaded.schema is None:
-                loaded = load_recipe(loaded.path, loaded.overrides)
+                # With the bars that a teacher's course put in place of the recipe's own.
+                loaded = with_bars(load_recipe(loaded.path, loaded.overrides), loaded.recipe.bar)
             if not loaded.trains:
                 self.call_from_thread(self.explore, loaded)
+                return
+            if loaded.recipe.compare:
+                self._compare(loaded)
                 return
             run = launch.create(loaded, *launch.choose(loaded))
             feed = self.library.feed(run)
@@ -226,8 +234,28 @@ class DlwbApp(App[None], inherit_bindings=False):
         finally:
             feed.launching = False
 
+    def _compare(self, loaded: Loaded) -> None:
+        from workbench.launch import comparing
+
+        self.call_from_thread(self.open_comparison, comparing.start(loaded))
+
+    def open_comparison(self, comparison: Comparison) -> None:
+        """Show a comparison: its curves, and the table of its variants."""
+        from workbench.tui.screens.comparison import ComparisonScreen
+
+        if isinstance(self.screen, KeyScreen) and self.screen.PASSING:
+            self.screen.dismiss()
+        if not (isinstance(self.screen, ComparisonScreen) and self.screen.comparison == comparison):
+            self.push_screen(ComparisonScreen(comparison))
+
+    def steer_comparison(self, comparison: Comparison, verb: str) -> None:
+        """Stop a comparison, or resume it."""
+        from workbench.tui.models import run_actions
+
+        self._in_thread(lambda: self.call_from_thread(self.say, run_actions.ask_comparison(comparison, verb)))
+
     def warm_up(self) -> None:
-        """Import what a run's screen needs and save the index of recipes, while the person reads the list."""
+        """Import what a run's screen needs, save the index of recipes, have a worker wait, while the person reads the list."""
         index = self.library.index
 
         def work() -> None:
@@ -237,6 +265,11 @@ class DlwbApp(App[None], inherit_bindings=False):
             # What is imported by now lives until the end. Frozen, it costs later collections nothing. `cli.main` disabled the collector.
             gc.freeze()
             gc.enable()
+            if not self._keeping and not self.is_headless:
+                from workbench.launch import warm
+
+                self._keeping = True
+                threading.Thread(target=warm.keep, daemon=True).start()
 
         self.run_worker(work, thread=True, exit_on_error=False)
 

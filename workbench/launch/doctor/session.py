@@ -1,13 +1,15 @@
 """Checks of what may end a run or slow it down: a deleted folder, logind at logout, limits of memory and processors, the clock."""
 
 import os
+import re
 import resource
 import time
 from pathlib import Path
 
-from workbench import paths
-from workbench.formatting import gib
-from workbench.launch import logind
+from workbench import paths, preferences
+from workbench.formatting import gib, size
+from workbench.launch import logind, warm
+from workbench.launch.cgroups import cgroups, read
 from workbench.launch.doctor.finding import Finding
 from workbench.launch.estimate import GIB
 
@@ -18,7 +20,8 @@ ENOUGH = 4 * GIB
 def look() -> list[Finding]:
     """Run these checks."""
     root = Path("/")
-    return [finding for finding in (folder(), logout(root), memory(root), processors(root), clock(time.time())) if finding]
+    findings = (folder(), logout(root), memory(root), processors(root), waiting(), clock(time.time()))
+    return [finding for finding in findings if finding]
 
 
 def folder() -> Finding | None:
@@ -59,25 +62,10 @@ def memory(root: Path) -> Finding:
 
 
 def _available(root: Path) -> float | None:
-    for line in _text(root / "proc/meminfo").splitlines():
+    for line in read(root / "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             return float(line.split()[1]) * 1024
     return None
-
-
-def cgroups(root: Path) -> list[Path]:
-    """The cgroups of this process and their parents: of version 2, and of version 1's memory and cpu controllers."""
-    groups: list[Path] = []
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, place = [*line.split(":", 2), "", ""][:3]
-        base = root / "sys/fs/cgroup"
-        if controllers:
-            if not {"memory", "cpu"} & set(controllers.split(",")):
-                continue
-            base = base / next(name for name in controllers.split(",") if name in ("memory", "cpu"))
-        folder = base / place.lstrip("/")
-        groups += [group for group in (folder, *folder.parents) if group.is_relative_to(base)]
-    return groups
 
 
 def cgroup_room(root: Path) -> float | None:
@@ -85,7 +73,7 @@ def cgroup_room(root: Path) -> float | None:
     rooms: list[float] = []
     for group in cgroups(root):
         for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
-            most, now = _text(group / limit).strip(), _text(group / used).strip()
+            most, now = read(group / limit).strip(), read(group / used).strip()
             # Version 1 writes a huge number, version 2 the word "max", where there is no limit.
             if most.isdigit() and now.isdigit() and int(most) < 2**60:
                 rooms.append(max(0.0, float(int(most) - int(now))))
@@ -104,8 +92,19 @@ def processors(root: Path) -> Finding:
 
 
 def _quota(group: Path) -> list[str]:
-    words = _text(group / "cpu.max").split() or [_text(group / name).strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
+    words = read(group / "cpu.max").split() or [read(group / name).strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
     return words if len(words) == 2 and all(word.isdigit() and int(word) for word in words) else []
+
+
+def waiting() -> Finding:
+    """Whether a Python with torch waits for the next run, and how much memory it takes."""
+    if preferences.get("warm") == "off":
+        return Finding("warm", "ok", "No Python with torch waits for runs; `dlwb preferences warm=on` lets one wait while dlwb is open.")
+    # Pss counts what is shared with other processes, as the libraries with a run, by shares (proc_pid_smaps(5)).
+    if share := re.search(r"^Pss: +(\d+) kB", read(Path(f"/proc/{warm.waits()}/smaps_rollup")), re.MULTILINE):
+        text = f"A Python with torch waits for the next run, with {size(float(share[1]) * 1024)} of memory"
+        return Finding("warm", "ok", f"{text}; `dlwb preferences warm=off` ends it.")
+    return Finding("warm", "ok", "No Python with torch waits for the next run; one does while dlwb is open.")
 
 
 def clock(now: float) -> Finding | None:
@@ -115,10 +114,3 @@ def clock(now: float) -> Finding | None:
     return Finding(
         "clock", "bad", f"This machine's clock says {time.strftime('%Y-%m-%d', time.localtime(now))}.", "Set it: timedatectl set-ntp true."
     )
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(errors="replace")
-    except OSError:
-        return ""

@@ -1,7 +1,4 @@
-"""Classifies photographs with a network pre-trained on ImageNet, frozen or fine-tuned, or from scratch: flowers, dog breeds, your own.
-
-Recipes: flowers-transfer, flowers-scratch, dog-breeds, dog-breeds-scratch.
-"""
+"""Classifies photographs with a network pre-trained on ImageNet, frozen or fine-tuned, or from scratch: flowers, dog breeds, your own."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
@@ -23,7 +20,7 @@ from workbench.torchkit import backbone, features
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.classification import ClassifierSettings, Predictions
-from workbench.torchkit.layers import cnn
+from workbench.torchkit.layers import cnn, mlp
 from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import network_table
@@ -59,7 +56,7 @@ class Transfer(TorchProject):
     takes = "picture"
 
     class Config(ClassifierSettings, Augmentation, OwnPictures):
-        data: Literal["flowers102:72px", "dogs", "dogs:21-breeds", "dogs:120-breeds"] | Own = "flowers102:72px"
+        data: Literal["flowers102:72px", "cats-dogs:small", "dogs", "dogs:21-breeds", "dogs:120-breeds"] | Own = "flowers102:72px"
         """Data set of photographs (dogs: the project's dogImages, unpacked by you); or a folder of your own, ./pictures, with a folder for
         each class, or train/, valid/ and test/ with such folders in them."""
         picture_size: int = Field(224, ge=16, le=1024)
@@ -78,8 +75,10 @@ class Transfer(TorchProject):
         """Share of the learning rate for the pre-trained layers; higher adapts them faster, and forgets more of ImageNet."""
         channels: list[list[Annotated[int, Field(ge=1)]]] = only([[16], [32], [64], [128]], when={"network": "cnn"})
         """Output channels of each convolutional layer of the cnn, in groups; each group ends with a max pooling that halves the picture."""
+        hidden: list[Annotated[int, Field(ge=1)]] = []
+        """Hidden units of each layer between the pre-trained network, or the cnn, and the last layer; more fit better, and may overfit."""
         dropout: float = Field(0.2, ge=0, lt=1)
-        """Dropout probability of the last layer's inputs in each training step; higher reduces overfitting and slows learning."""
+        """Dropout probability of the last layers' inputs in each training step; higher reduces overfitting and slows learning."""
         detect: bool = False
         """For dog breeds: "try it" first tells whether the picture shows a dog, a person, or neither."""
 
@@ -149,14 +148,15 @@ class Transfer(TorchProject):
                 raise Problem(
                     f"Pictures of {config.picture_size} pixels cannot be halved {len(config.channels)} times.", "Use fewer config.channels."
                 )
-            self.network = nn.Sequential(backbone.Scaled(), cnn(shape, config.channels, [], outputs, config.dropout))
+            self.network = nn.Sequential(backbone.Scaled(), cnn(shape, config.channels, config.hidden, outputs, config.dropout))
             self.network.to(self.device).to(memory_format=torch.channels_last)
             self.head: nn.Module = nn.Identity()
         else:
             if not self.frozen:
                 self.network = self.pretrained()
             assert isinstance(self.network, backbone.Backbone)
-            self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(self.network.width, outputs)).to(self.device)
+            layers = mlp(self.network.width, config.hidden, outputs, config.dropout)[1:]  # features are flat already
+            self.head = nn.Sequential(nn.Dropout(config.dropout), *layers).to(self.device)
             # Batch norm keeps ImageNet's running averages: those of a few batches of other pictures would be worse.
             self.network.train(config.weights == "random" and not self.frozen)
         trained = [weight for weight in self.network.parameters() if weight.requires_grad]

@@ -8,8 +8,8 @@ import numpy as np
 
 from workbench.events import Curve, Event, Matrix, Table, Text
 from workbench.problems import Problem, nearest, one_line
-from workbench.training import project as lesson
 from workbench.training.project import Field, Project
+from workbench.training.project import Matrix as Cells
 
 MOST = 20
 """Nodes that a typed graph may have: as many as a panel has rows."""
@@ -208,15 +208,17 @@ def drawn(node: Node, first: str = "", rest: str = "", seen: set[str] | None = N
     sources = [] if again else node.inputs
     for place, source in enumerate(sources, 1):
         last = place == len(sources)
-        lines += drawn(source, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "), seen)
+        # A dot, not blanks: a panel of text drops those that a line begins with.
+        lines += drawn(source, rest + ("└─ " if last else "├─ "), rest + ("·  " if last else "│  "), seen)
     return lines
 
 
 def numbers(value: np.ndarray) -> str:
-    """The first numbers of a value, row by row; of 1 x 1 with 7 digits."""
-    flat = value.ravel()
-    digits = 7 if flat.size == 1 else 4
-    return ", ".join(f"{number:.{digits}g}" for number in flat[:SHOWN]) + (", …" if flat.size > SHOWN else "")
+    """A small value, its rows between slashes, or the first numbers of a larger one; a single number with 7 digits."""
+    digits = 7 if value.size == 1 else 4
+    if value.size > SHOWN:
+        return ", ".join(f"{number:.{digits}g}" for number in value.ravel()[:SHOWN]) + ", …"
+    return " / ".join(", ".join(f"{number:.{digits}g}" for number in row) for row in value)
 
 
 def table(order: Sequence[Node]) -> Table:
@@ -235,13 +237,13 @@ class MiniFlow(Project):
         graph: str = Field("l = linear(X, W, b); a = sigmoid(l); cost = mse(y, a)", max_length=400)
         """The operations, in any order, with a semicolon between two: add, multiply, linear, sigmoid and mse of the inputs X, W, b, y or
         of one another; more make a deeper graph."""
-        X: Annotated[list[list[float]], lesson.Matrix((1, 4), (1, 4), -100, 100)] = [[-1, -2], [-1, -2]]
+        X: Annotated[list[list[float]], Cells((1, 4), (1, 4), -100, 100)] = [[-1, -2], [-1, -2]]
         """Inputs, an example in each row; larger ones drive a sigmoid to where its gradient vanishes."""
-        W: Annotated[list[list[float]], lesson.Matrix((1, 4), (1, 4), -100, 100, 0.1)] = [[2], [3]]
+        W: Annotated[list[list[float]], Cells((1, 4), (1, 4), -100, 100, 0.1)] = [[2], [3]]
         """Weights, as many rows as X has columns; a larger one lets its input count more."""
-        b: Annotated[list[list[float]], lesson.Matrix(1, (1, 4), -100, 100, 0.1)] = [[-3]]
+        b: Annotated[list[list[float]], Cells(1, (1, 4), -100, 100, 0.1)] = [[-3]]
         """Bias, a number for each column of W; raising it raises the output for every example."""
-        y: Annotated[list[list[float]], lesson.Matrix((1, 4), (1, 4), -100, 100)] = [[1], [2]]
+        y: Annotated[list[list[float]], Cells((1, 4), (1, 4), -100, 100)] = [[1], [2]]
         """Targets, of the shape of what they are compared with; the farther from it, the higher the error."""
         node: str = Field("", max_length=12)
         """The node whose value and gradient are shown in full; empty shows the last one."""

@@ -68,7 +68,7 @@ class PytorchNetworks(TorchProject):
         rows: list[list[str | float]] = [
             ["loss on 64 digits", round(loss, 6)],
             ["ln 10, the loss of guessing", round(math.log(10), 6)],
-            ["accuracy", accuracy],
+            ["accuracy", round(accuracy, 4)],
             ["sum of a row, at most off by", float(f"{deviation:.1g}")],
         ]
         yield Table(tag="batch", columns=["figure", "value"], rows=rows)

@@ -1,6 +1,7 @@
-"""Trains a network for digits as the course's third PyTorch notebook does, in five calls that anybody can read: the training loop itself."""
+"""Trains a network for digits in the five calls of every training loop in PyTorch, as the course's third notebook does."""
 
 import copy
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,6 +54,7 @@ class PytorchTraining(TorchProject):
         pixels = np.concatenate([data.train.images, data.valid.images])
         labels = np.concatenate([data.train.labels, data.valid.labels])
         self.classes = data.classes
+        self.per_epoch = math.ceil(len(labels) / self.train.batch_size)
         self.splits = {"train": self.normalised(pixels, labels), "test": self.normalised(data.test.images, data.test.labels)}
 
     def normalised(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -79,9 +81,7 @@ class PytorchTraining(TorchProject):
         return {"network": (self.splits["train"][0][: self.train.batch_size],)}
 
     def batches(self, epoch: int, rng: np.random.Generator) -> InMemory:
-        batches = InMemory(self.splits["train"], self.train.batch_size, rng)
-        self.per_epoch = len(batches)
-        return batches
+        return InMemory(self.splits["train"], self.train.batch_size, rng)
 
     def train_step(self, batch: Any) -> dict[str, Any]:
         pixels, labels = batch  # (batch, 1, 28, 28), (batch,)
@@ -124,11 +124,13 @@ class PytorchTraining(TorchProject):
         yield Curve(tag="probabilities", x=list(range(10)), y=shares, labels=("digit", "probability"))
 
     def by_hand(self, network: nn.Sequential, request: Any) -> Iterator[list[str | float]]:
-        """Trains a copy of the network on the first batches, and gives the weight of the output's first unit from hidden unit 1 on the way."""
+        """Trains a copy of the network on the first batches, and gives the weight from hidden unit 1 to output 0 at each step."""
         size = self.train.batch_size
         optimizer = SGD(network.parameters(), lr=request.learning_rate)
         # Of the last layer: a pixel at the edge is the same in nearly all digits.
-        weight = network[5].weight
+        last = network[5]
+        assert isinstance(last, nn.Linear)
+        weight = last.weight
         for step in range(request.steps):
             pixels, labels = (part[step * size : (step + 1) * size] for part in self.splits["train"])
             if request.zero_grad:
@@ -136,6 +138,7 @@ class PytorchTraining(TorchProject):
             with torch.enable_grad():
                 loss = F.nll_loss(network(pixels), labels)
             loss.backward()
+            assert weight.grad is not None
             before, gradient = weight[0, 0].item(), weight.grad[0, 0].item()
             optimizer.step()
             yield [step + 1, *(round(number, 7) for number in (loss.item(), before, gradient, weight[0, 0].item()))]

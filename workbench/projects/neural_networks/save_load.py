@@ -74,16 +74,15 @@ class SaveLoad(TorchProject):
             weight = state["output.weight"]
             weight[0, 0] = torch.nextafter(weight[0, 0], weight.new_tensor(torch.inf))
         file = written(state)
-        yield contents(state, len(file))
         # Other weights than the saved ones: equal answers can only come from the file.
         loaded = self.built(hidden, request.seed + 1)
         checkpoint = torch.load(io.BytesIO(file), map_location=self.device, weights_only=True)
-        rows, wrong = compared(checkpoint["state_dict"], loaded.state_dict())
-        yield Table(tag="layers", columns=["parameter", "saved", "network", "fits"], rows=rows)
+        table, wrong = contents(checkpoint["state_dict"], loaded.state_dict(), len(file))
         if wrong:
             text = f"load_state_dict refuses, as {len(wrong)} parameters do not fit: {', '.join(wrong)}."
             hint = f"Build the network with the sizes that the checkpoint names: {checkpoint['hidden_layers']}."
             yield Text(tag="loaded", text=f"{text}\n{hint}")
+            yield table
             return
         loaded.load_state_dict(checkpoint["state_dict"])
         before, after = saved(self.pixels), loaded(self.pixels)
@@ -91,6 +90,7 @@ class SaveLoad(TorchProject):
         difference = float((before - after).abs().max())
         same = "bit for bit equal" if torch.equal(before, after) else f"not equal: a score differs by {difference:.3g}"
         yield Text(tag="loaded", text=f"{equal} of {len(state)} parameters are equal; the scores of {ASKED} garments are {same}.")
+        yield table
         for name, scores in (("saved", before), ("loaded", after)):
             shares = scores[request.garment].softmax(0).tolist()
             yield Curve(tag=f"probabilities/{name}", x=list(range(OUTPUTS)), y=shares, labels=("class", "probability"))
@@ -120,25 +120,17 @@ def written(state: dict[str, Tensor]) -> bytes:
     return file.getvalue()
 
 
-def contents(state: dict[str, Tensor], size: int) -> Table:
-    """Each parameter of a state_dict: its key, shape, how many numbers, and the first digits of its bytes' SHA-256."""
-    rows: list[list[str | float]] = []
-    for name, weight in state.items():
-        digest = hashlib.sha256(weight.cpu().numpy().tobytes()).hexdigest()
-        rows.append([name, shape(weight), weight.numel(), digest[:8]])
-    total = sum(weight.numel() for weight in state.values())
-    return Table(tag="checkpoint", columns=["key", "shape", "numbers", "SHA-256"], rows=[*rows, ["all", f"{size:,} bytes", total, ""]])
-
-
-def compared(saved: dict[str, Tensor], network: dict[str, Tensor]) -> tuple[list[list[str | float]], list[str]]:
-    """A row for each parameter of either, with both shapes; and the names of those that do not fit."""
+def contents(saved: dict[str, Tensor], network: dict[str, Tensor], size: int) -> tuple[Table, list[str]]:
+    """A row for each parameter of either, with both shapes and the first digits of the saved bytes' SHA-256; what does not fit."""
     rows: list[list[str | float]] = []
     wrong = []
     for name in dict.fromkeys([*saved, *network]):
         shapes = [shape(state[name]) if name in state else "missing" for state in (saved, network)]
-        rows.append([name, *shapes, "yes" if shapes[0] == shapes[1] else "no"])
+        digest = hashlib.sha256(saved[name].cpu().numpy().tobytes()).hexdigest()[:8] if name in saved else ""
+        rows.append([name, *shapes, "yes" if shapes[0] == shapes[1] else "no", digest])
         wrong += [name] * (shapes[0] != shapes[1])
-    return rows, wrong
+    rows.append([f"all, {size:,} bytes", *(f"{sum(part.numel() for part in state.values()):,}" for state in (saved, network)), "", ""])
+    return Table(tag="checkpoint", columns=["parameter", "saved", "network", "fits", "SHA-256"], rows=rows), wrong
 
 
 def shape(tensor: Tensor) -> str:

@@ -15,6 +15,7 @@ import msgspec
 from workbench import files, terminal
 from workbench.events import Images, Text, spelled
 from workbench.problems import Problem, one_line
+from workbench.runs.comparisons import Comparison
 from workbench.runs.export.html import to_html
 from workbench.runs.export.samples import picture
 from workbench.runs.history import History, history_of
@@ -40,10 +41,23 @@ def export(run: Run, form: str, out: Path | None = None) -> None:
             print(piece, end="")
 
 
+def export_comparison(comparison: Comparison, form: str, out: Path | None = None) -> None:
+    """The same for a comparison, of which there is a page alone."""
+    from workbench.runs.export import comparison as page
+
+    if form != "html":
+        raise Problem(f"A comparison is exported as html, not as {one_line(form)}.", "Its runs are exported one by one in every format.")
+    print(saved_at(_written(page.to_html(comparison), out or Path(f"{comparison.id}.html"))), file=sys.stderr)
+
+
 def save(run: Run, form: str, file: Path) -> Path:
     """Write it as html, csv or json; returns the file's whole path. Problem where it cannot be written: an older file stays as it was."""
+    return _written(_pieces(run, form), file)
+
+
+def _written(pieces: Iterator[str], file: Path) -> Path:
     # Half a surrogate pair, which a foreign text may hold, cannot be written as UTF-8.
-    data = "".join(_pieces(run, form)).encode(errors="replace")
+    data = "".join(pieces).encode(errors="replace")
     try:
         if file.exists() and not file.is_file():
             file.write_bytes(data)  # a pipe or a device: nothing to replace
@@ -151,7 +165,7 @@ def _records(run: Run) -> Iterator[Any]:
         for event in samples.events:
             if isinstance(event, Images) and event.file:
                 try:
-                    data, width, height = picture(run, event)
+                    data, width, height = picture(run.path, event)
                 except (OSError, ValueError):
                     continue  # the picture is gone, or is none
                 image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)

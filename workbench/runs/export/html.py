@@ -10,6 +10,7 @@ from workbench import formatting
 from workbench.events import CAUSES, split_tag
 from workbench.formatting import number
 from workbench.problems import clean, one_line
+from workbench.recipes import hints
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars as verdict
 from workbench.runs import compare, notes
@@ -49,7 +50,7 @@ def to_html(run: Run) -> Iterator[str]:
             figures=_figures(recipe, summary),
             charts=_charts(recipe, history, [mark.step for mark in marks]),
             marks=marks,
-            samples=sample_figures(run, history),
+            samples=sample_figures(run.path, history),
             settings=compare.settings(recipe, history),
             now=time.strftime("%Y-%m-%d %H:%M"),
         )
@@ -77,6 +78,7 @@ def templates() -> "jinja2.Environment":
     environment.globals["svg"] = svg
     environment.filters |= {
         "count": formatting.count,
+        "hint": hints.written,
         "lines": lambda text: escape(clean(text)),
         "metric": verdict.short_name,
         "number": number,

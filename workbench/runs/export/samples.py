@@ -4,6 +4,7 @@ import base64
 import io
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from workbench import files
@@ -13,7 +14,6 @@ from workbench.problems import Problem, one_line
 from workbench.runs.export import svg
 from workbench.runs.history import History
 from workbench.runs.log import read_rows
-from workbench.runs.run import Run
 
 PICTURE_LIMIT = 16 << 20
 """Bytes of one PNG."""
@@ -21,32 +21,35 @@ TILES, POINTS, ROWS, CELLS = 120, 3000, 200, 24
 """The most pictures, points and table rows shown of one sample, and the widest matrix that has its numbers written in."""
 
 
-def sample_figures(run: Run, history: History) -> list[dict[str, Any]]:
-    """The newest of each tag, as the template takes them; curves and points of one metric stand in one chart."""
+def sample_figures(folder: Path, history: History, *, steps: bool = True) -> list[dict[str, Any]]:
+    """The newest of each tag, as the template takes them; curves and points of one metric stand in one chart. `folder` is the run's.
+
+    Without `steps` none is named: what was explored has no steps.
+    """
     together: dict[str, list[Tagged]] = {}
     for samples in history.samples.values():
         event = samples.latest
         charted = isinstance(event, Curve | Scatter)
         together.setdefault(split_tag(event.tag)[1] if charted else f"alone {event.tag}", []).append(event)
-    return [_figure(run, events) for events in together.values()]
+    return [_figure(folder, events, steps) for events in together.values()]
 
 
-def _figure(run: Run, events: Sequence[Tagged]) -> dict[str, Any]:
+def _figure(folder: Path, events: Sequence[Tagged], steps: bool) -> dict[str, Any]:
     event = events[0]
     split, metric, series = split_tag(event.tag)
-    where = (split if split != "sample" else "", "" if isinstance(event, Curve) else series, f"step {event.step:,}")
+    where = (split if split != "sample" else "", "" if isinstance(event, Curve) else series, f"step {event.step:,}" if steps else "")
     content: dict[str, Any]
     try:
         if isinstance(event, Images):
-            content = _images(run, event)
+            content = _images(folder, event)
         elif isinstance(event, Matrix):
-            content = _matrix(run, event)
+            content = _matrix(folder, event)
         elif isinstance(event, Text):
             content = {"kind": "text", "text": event.text, "prompt": event.prompt}
         elif isinstance(event, Table):
             content = _table(event)
         else:
-            content = _charted(run, events)
+            content = _charted(folder, events)
     # A missing or damaged artifact costs its own figure, not the page.
     except (OSError, ValueError, Problem) as error:
         content = {"kind": "problem", "problem": str(error)}
@@ -61,12 +64,12 @@ def _is_wide(event: Tagged) -> bool:
     return isinstance(event, Text) or (isinstance(event, Table) and len(event.columns) > 4)
 
 
-def _charted(run: Run, events: Sequence[Tagged]) -> dict[str, Any]:
+def _charted(folder: Path, events: Sequence[Tagged]) -> dict[str, Any]:
     lines: list[svg.Line] = []
     labels = ("", "")
     for event in events:
         assert isinstance(event, Curve | Scatter)
-        x, y = (read_rows(run.path / event.file).tolist() if event.file else [event.x, event.y])[:2]
+        x, y = (read_rows(folder / event.file).tolist() if event.file else [event.x, event.y])[:2]
         split, metric, series = split_tag(event.tag)
         if isinstance(event, Curve):
             labels = (one_line(event.labels[0], 40), one_line(event.labels[1], 40))
@@ -88,16 +91,16 @@ def _source(png: bytes) -> str:
     return Markup(f"data:image/png;base64,{base64.b64encode(png).decode()}")
 
 
-def picture(run: Run, event: Images) -> tuple[bytes, int, int]:
+def picture(folder: Path, event: Images) -> tuple[bytes, int, int]:
     """The PNG of an event, its width and height. OSError or ValueError where it is gone, or is none."""
-    data = event.png or files.read_plain(run.path / event.file, PICTURE_LIMIT + 1)
+    data = event.png or files.read_plain(folder / event.file, PICTURE_LIMIT + 1)
     if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) > PICTURE_LIMIT:
         raise ValueError("it is no PNG, or a very large one")
     return data, int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")  # PNG, 11.2.2 IHDR
 
 
-def _images(run: Run, event: Images) -> dict[str, Any]:
-    data, width, height = picture(run, event)
+def _images(folder: Path, event: Images) -> dict[str, Any]:
+    data, width, height = picture(folder, event)
     columns = max(1, event.columns)
     # Only the captions tell how many pictures the grid holds.
     rows = -(-len(event.captions) // columns)
@@ -127,8 +130,8 @@ def _images(run: Run, event: Images) -> dict[str, Any]:
     }
 
 
-def _matrix(run: Run, event: Matrix) -> dict[str, Any]:
-    values = read_rows(run.path / event.file).tolist() if event.file else event.values
+def _matrix(folder: Path, event: Matrix) -> dict[str, Any]:
+    values = read_rows(folder / event.file).tolist() if event.file else event.values
     across = max(map(len, values), default=0)
     # The difference is not 0 for NaN and infinity.
     finite = [value for row in values for value in row if value - value == 0]

@@ -56,7 +56,7 @@ class Line:
     slot: int | None = None
     points: bool = False
     faint: bool = False
-    """Whether it is an older state of a line."""
+    """Whether it is an older state of a line, or a single run behind a mean."""
 
 
 def curve_line(name: str, event: Curve, slot: int | None = None, *, faint: bool = False) -> Line:
@@ -266,7 +266,8 @@ class Chart(Canvas):
             # Only what is new is read: a redraw of a long run costs no more than of a short one.
             pyramid.follow(line.data)
             value = float(line.data.values[-1]) if len(line.data) else None
-            return Trace(line.name, slot, pyramid, value=value, smooth=self._smooth(key, pyramid, smooth, end))
+            smoothed = self._smooth(key, pyramid, smooth, end)
+            return Trace(line.name, slot, pyramid, faint=line.faint, value=value, smooth=smoothed)
         x, y = (np.asarray(values, np.float64).ravel() for values in line.data)
         size = min(len(x), len(y))
         x, y = x[:size], y[:size]

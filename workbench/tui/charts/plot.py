@@ -55,7 +55,7 @@ class Trace:
     y: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     points: bool = False
     faint: bool = False
-    """Whether it is an older state of a line: drawn faint, without a name in the legend."""
+    """Whether it stands behind another line: drawn faint, without a name in the legend."""
     value: float | None = None
     """The latest value, for the legend."""
     smooth: Pyramid | None = None

@@ -11,12 +11,12 @@ from workbench.tui.charts.pyramid import Columns
 def draw_series(area: Area, trace: Trace) -> bool:
     """Draw one series; returns whether any dot is visible."""
     width, height = area.width * 2, area.rows * 4
-    key = SERIES + trace.slot
+    key = (FAINT if trace.faint else SERIES) + trace.slot
     if trace.pyramid is None:
         x, y = (trace.x, trace.y) if trace.points else braille.clipped(trace.x, trace.y, area.x, area.y)
         draw_dots = braille.points if trace.points else braille.polyline
         dots = draw_dots(x, y, area.x, area.y, width, height)
-        area.ink(dots, FAINT + trace.slot if trace.faint else key)
+        area.ink(dots, key)
         return bool(dots.any())
     columns = (trace.smooth or trace.pyramid).columns(area.x.low, area.x.high, width)
     area.ink(braille.line(columns, area.x, area.y, height), key)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from workbench.datasets.store import catalog
 from workbench.problems import Problem, one_line
-from workbench.recipes.find import course_order, shipped_and_own, shown_path
+from workbench.recipes import course
+from workbench.recipes.course import Course, ReadAbout
+from workbench.recipes.find import COURSE, course_order, shipped_and_own, shown_path
 from workbench.recipes.index import Index
 from workbench.recipes.load import Loaded, RecipeProblem
 from workbench.recipes.recipe import Recipe
 
 # Modules that read runs are imported where they are used, so that the list of recipes is painted before they load.
 if TYPE_CHECKING:
+    from workbench.runs.comparisons import Comparison, Plan, Standing
     from workbench.runs.run import Run
     from workbench.tui.models.run_feed import Feed
 
@@ -33,6 +37,18 @@ class Shelved(NamedTuple):
     path: Path
     loaded: Loaded | None
     problems: tuple[str, ...] = ()
+    course: str = ""
+    """The title of the teacher's course whose part it stands in."""
+    due: str = ""
+    rank: int = 0
+    """Its place in that course."""
+    twice: bool = False
+    """Whether it also stands in its own part: a recipe of dlwb that a course names."""
+
+    @property
+    def key(self) -> str:
+        """What its row in the list goes by."""
+        return f"{self.path}\n{self.course}" if self.twice else str(self.path)
 
     @property
     def title(self) -> str:
@@ -41,6 +57,8 @@ class Shelved(NamedTuple):
     @property
     def part(self) -> str:
         """Its heading in the list: its part of the course; for a broken recipe, the name of its folder."""
+        if self.course:
+            return one_line(self.course)
         if self.loaded:
             return one_line(self.loaded.recipe.part) or OWN
         # Shipped recipes lie in folders like `2-neural-networks`: a broken one then stands near its neighbours.
@@ -49,7 +67,9 @@ class Shelved(NamedTuple):
 
     @property
     def place(self) -> tuple[tuple[int, str], ...]:
-        """Sort key of the list: a person's own recipes first, then by part, lesson and name."""
+        """Sort key of the list: a teacher's course first, then a person's own recipes, then by part, lesson and name."""
+        if self.course:
+            return (-1, self.course), (self.rank, "")
         lesson = self.loaded.recipe.lesson if self.loaded else ""
         part = course_order(self.part)
         return (0, "") if self.part == OWN else part, part, course_order(lesson), (0, self.path.stem)
@@ -76,6 +96,14 @@ class Entry:
         return one_line(self.recipe.title) if self.recipe else self.run.stem
 
 
+class Compared(NamedTuple):
+    """A comparison of the list of runs."""
+
+    comparison: Comparison
+    plan: Plan
+    standing: Standing
+
+
 def shelve(path: Path, index: Index) -> Shelved:
     """Read a recipe for the list; a recipe with problems stays in the list, with them."""
     try:
@@ -93,15 +121,45 @@ class Library:
 
     def __init__(self) -> None:
         self.shelf: list[Shelved] = []
+        self.read_about: list[ReadAbout] = []
+        self.explored: set[str] = set()
+        """Names of the recipes that were explored."""
+        self.looked = False
+        """Whether the runs were read: before, nothing can be said of what became of a recipe."""
         self.index: Index | None = None
         self.entries: dict[str, Entry] = {}
+        self.comparisons: dict[str, Compared] = {}
         self._feeds: dict[str, Feed] = {}
         self._opened: list[str] = []
 
     def load_recipes(self) -> None:
         """Read all recipes and sort them by part and lesson."""
         self.index = index = Index()
-        self.shelf = sorted((shelve(path, index) for path in shipped_and_own()), key=lambda shelved: shelved.place)
+        found = shipped_and_own()
+        shelved = {path: shelve(path, index) for path in found}
+        for folder, ordered in course.courses():
+            if isinstance(ordered, RecipeProblem):
+                shelved[folder / COURSE] = Shelved(folder / COURSE, None, ordered.problems)
+            else:
+                shelved |= self._course(folder, ordered, shelved)
+        self.shelf = sorted(shelved.values(), key=lambda shelved: shelved.place)
+        self.read_about = course.read_about()
+
+    def _course(self, folder: Path, ordered: Course, shelved: dict[Path, Shelved]) -> dict[Path, Shelved]:
+        """What stands in the part of a teacher's course, by path; a recipe of dlwb keeps its place in its own part, too."""
+        part = {}
+        for rank, (name, path) in enumerate(course.recipes_of(folder, ordered, shelved).items()):
+            if path is None:
+                path = folder / f"{name}.yaml"
+                item = Shelved(path, None, (course.missing(name, folder, [known.stem for known in shelved]),))
+            else:
+                item = shelved.get(path) or Shelved(path, None, (f"{shown_path(path)} is not read.",))
+            if item.loaded:
+                item = item._replace(loaded=course.with_bars(item.loaded, ordered.bars.get(name)))
+            twice = path in shelved and not path.is_relative_to(folder)
+            key = folder / COURSE / name if twice else path
+            part[key] = item._replace(course=ordered.title, due=ordered.due, rank=rank, twice=twice)
+        return part
 
     def feed(self, run: Run) -> Feed:
         """The run's feed, for a screen that opens; it stays in memory for a while after the screen closes."""
@@ -145,9 +203,23 @@ class Library:
         """The past runs of a recipe, newest first."""
         return [entry for entry in self.entries.values() if entry.run.stem == stem]
 
+    def by_stem(self) -> dict[str, list[Entry]]:
+        """All runs by the names of their recipes, newest first."""
+        past: dict[str, list[Entry]] = {}
+        for entry in self.entries.values():
+            past.setdefault(entry.run.stem, []).append(entry)
+        return past
+
+    def title_of(self, name: str) -> str:
+        """The title of a recipe, or of what is only read about; "" where there is neither."""
+        titles = {entry.key: entry.title for entry in self.read_about} | {shelved.path.stem: shelved.title for shelved in self.shelf}
+        return titles.get(name, "")
+
     def count(self, name: str) -> int:
         """Number of rows of the list of that name."""
-        return len({"recipes": self.shelf, "runs": self.entries, "data": catalog.catalog()}[name])
+        if name == "recipes":
+            return sum(not shelved.twice for shelved in self.shelf)
+        return len(self.entries) if name == "runs" else len(catalog.catalog())
 
     def live(self) -> int:
         """Number of living runs."""
@@ -155,15 +227,29 @@ class Library:
 
     def refresh(self) -> Iterator[None]:
         """Look at every run again. A generator that yields after each small piece of work, so that keys are answered between."""
+        from workbench.runs import standing
         from workbench.runs.run import list_runs
 
         runs = list_runs()
+        self.explored = standing.explored()
         self.entries = {run.id: self.entries.get(run.id) or Entry(run) for run in runs}
         yield
         # A copy: between two pieces a run may be deleted.
         for entry in list(self.entries.values()):
             yield from self._look(entry)
             yield
+        self.looked = True
+        yield from self._look_at_comparisons()
+
+    def _look_at_comparisons(self) -> Iterator[None]:
+        from workbench.runs.comparisons import list_comparisons
+
+        compared = {}
+        for comparison in list_comparisons():
+            with contextlib.suppress(Problem):  # its plan is damaged; its runs are in the list
+                compared[comparison.id] = Compared(comparison, comparison.plan(), comparison.standing())
+            yield
+        self.comparisons = compared
 
     def _look(self, entry: Entry) -> Iterator[None]:
         from workbench.runs import notes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.runs.commands import PASSIVE
 
 if TYPE_CHECKING:
+    from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
     from workbench.runs.state import State
 
@@ -62,6 +63,26 @@ def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str
     if verb == "resume" and not state_of(run).alive:
         return start.launch(run) or "The run resumes from its last checkpoint.", ""
     return REPLIES[verb], start.command(run, verb, request)
+
+
+def comparison_refusal(state: State, verb: str) -> str:
+    """Why a comparison in this state refuses `stop` or `resume`; "" when it accepts it."""
+    if verb == "stop":
+        return "" if state.state == "running" else f"This comparison is {state.state}: there is nothing to stop."
+    if state.alive:
+        return f"This comparison is already {state.state}."
+    return "All its runs have finished; start another comparison instead." if state.state == "finished" else ""
+
+
+def ask_comparison(comparison: Comparison, verb: str) -> str:
+    """Stop a comparison, or resume it; returns a sentence for the person. Raises Problem."""
+    from workbench.launch import comparing
+
+    if verb == "stop":
+        comparing.stop(comparison)
+        return "The comparison stops: its run finishes its step and saves a checkpoint, and no other one starts."
+    comparing.begin(comparison)
+    return "The comparison trains what is missing."
 
 
 STOPPING = "Stopping: the run finishes its step and saves a checkpoint."

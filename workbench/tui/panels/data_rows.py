@@ -70,7 +70,9 @@ def pane(data_set: Stored, job: Job | None, library: Library, width: int) -> lis
         lines += labelled(label, text, width)
     for place, (key, file) in enumerate(about.files.items()):
         lines += labelled("files" if not place else "", f"{key}  {size(file.bytes)}", width)
-    users = [shelved.title for shelved in library.shelf if shelved.loaded and data_set.reference in used(shelved.loaded)]
+    users = [
+        shelved.title for shelved in library.shelf if shelved.loaded and not shelved.twice and data_set.reference in used(shelved.loaded)
+    ]
     for place, title in enumerate(users):
         lines += labelled("used by" if not place else "", title, width)
     return lines

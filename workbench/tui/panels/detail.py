@@ -5,10 +5,11 @@ from textual.strip import Strip
 from workbench import formatting
 from workbench.launch import estimate
 from workbench.launch.devices import Device
-from workbench.problems import Problem, one_line
+from workbench.problems import one_line
 from workbench.recipes import hints
 from workbench.recipes.load import Loaded
 from workbench.runs import bars
+from workbench.runs.page import data_lines
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.library import Entry, Library, Shelved
 
@@ -36,13 +37,16 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     length = f"{train.steps:,} steps" if train.steps else f"{train.epochs:,} epoch{'s' * (train.epochs != 1)}"
     facts = [
         ("project", recipe.project),
-        *(("data", line) for line in _data(loaded)),
+        *(("data", line) for line in data_lines(loaded)),
     ]
     past = library.of(shelved.path.stem)
     if loaded.trains:
         facts += [("training", f"{length}, batches of {train.batch_size:,}"), *_needs(loaded, past)]
     else:
         facts.append(("to explore", "Enter opens it: change its values and see the answer at once"))
+    if compare := recipe.compare:
+        seeds = f"{compare.seeds} seed{'s' * (compare.seeds != 1)} each"
+        facts.append(("compares", f"{', '.join(compare.variants)}; {seeds}, {len(compare.variants) * compare.seeds} runs in turn"))
     if best := bars.best_of(recipe, [entry.summary for entry in past]):
         facts.append(
             ("best here", f"{bars.short_name(best.metric)} {formatting.number(best.value)}" + f", with {best.variant}" * bool(best.variant))
@@ -68,23 +72,6 @@ def used(loaded: Loaded) -> list[str]:
     from workbench.datasets.store.catalog import uses
 
     return uses(loaded.schema.datasets if loaded.schema else (), loaded.recipe.config)
-
-
-def _data(loaded: Loaded) -> list[str]:
-    """A line for each data set: title, size, state and licence."""
-    from workbench.datasets.store.stored import named, stored
-
-    config = loaded.recipe.config
-    source = str(config.get("data", ""))
-    try:
-        names = [named(source, str(config.get("variant") or ""))]
-    except Problem:
-        names = [named(reference) for reference in used(loaded)]
-    lines = []
-    for data_set in (stored(*name) for name in names):
-        size = f", {formatting.size(data_set.bytes)}" if data_set.bytes else ""
-        lines.append(f"{data_set.about.title}{size}; {data_set.words}; licence: {data_set.about.licence}")
-    return lines or [source]  # a person's own folder or file
 
 
 def _needs(loaded: Loaded, past: list[Entry]) -> list[tuple[str, str]]:

@@ -2,14 +2,21 @@
 
 from pathlib import Path
 
+from textual.app import ComposeResult
 from textual.geometry import Region, Size
 from textual.widget import Widget
 
 from workbench.runs.history import History
 from workbench.tui.panels.board import Board, Plan, Wanted
+from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.packing import Need, need_of, packed
 from workbench.tui.panels.run_board import SAMPLE
 from workbench.tui.panels.samples import SamplePanel, panels_of
+from workbench.tui.panels.source import SourcePanel
+
+SOURCE = "source"
+SOURCE_NEED = Need(64, 12, 1)
+"""A line of code without breaks, and a method with what stands around it."""
 
 
 class ExploreBoard(Board):
@@ -17,8 +24,10 @@ class ExploreBoard(Board):
 
     DEFAULT_CSS = "ExploreBoard { padding: 0 1; }"
 
-    def __init__(self) -> None:
+    def __init__(self, source: Path) -> None:
+        """`source` is the lesson's own Python file: its last panel."""
         super().__init__()
+        self._source = source
         self.focused = ""
         """The panel on which the arrow keys act; "" while they act on the controls."""
         self.full = False
@@ -26,11 +35,14 @@ class ExploreBoard(Board):
         self._needs: dict[str, Need] = {}
         self.wanted = Wanted((), (), "")
 
+    def compose(self) -> ComposeResult:
+        yield SourcePanel(self._source, "sample", name=SOURCE)
+
     def place(self, size: Size) -> Plan:
         width, height = size
         if self.wanted.full:
             return Plan({self.wanted.focus: Region(0, 0, width, height)}, ())
-        return Plan(packed(self._needs, width, height, self.wanted.focus) if width and height else {}, ())
+        return Plan(packed({**self._needs, SOURCE: SOURCE_NEED}, width, height, self.wanted.focus) if width and height else {}, ())
 
     def follow(self, history: History) -> None:
         """Make and remove panels, lay them out, and draw the visible ones."""
@@ -38,14 +50,14 @@ class ExploreBoard(Board):
         panels = {SAMPLE + name: tags for name, tags in panels_of(history).items()}
         present = {child.name: child for child in self.children}
         for name, child in present.items():
-            if name not in panels:
+            if name not in panels and name != SOURCE:
                 child.remove()
         # An answer has its events in its own files nowhere: only what is in the event itself can be shown.
         self.mount_all([SamplePanel(name, Path("/dev/null"), timeless=True) for name in panels if name not in present])
-        if self.focused not in panels:
+        if self.focused not in panels and self.focused != SOURCE:
             self.focused, self.full = "", False
         needs = {name: need_of(history.samples[tags[0]].latest) for name, tags in panels.items()}
-        if self.sized(needs) | self.rearrange(Wanted(tuple(panels), (), self.focused, self.full)):
+        if self.sized(needs) | self.rearrange(Wanted((*panels, SOURCE), (), self.focused, self.full)):
             self.call_after_refresh(self.draw)
         else:
             self.draw()
@@ -68,6 +80,8 @@ class ExploreBoard(Board):
         for child in self.children:
             if isinstance(child, SamplePanel) and child.name in regions:
                 child.follow(self._history, tags.get(child.name or "", []), focused=child.name == self.focused)
+            elif isinstance(child, SourcePanel) and child.name in regions:
+                child.follow("sample")
 
     def on_resize(self) -> None:
         self.draw()
@@ -92,6 +106,8 @@ class ExploreBoard(Board):
         panel = self.panel(self.focused)
         if isinstance(panel, SamplePanel):
             panel.move(across, down, page=page)
+        elif isinstance(panel, Lines):
+            panel.scroll_by(down * (max(1, panel.size.height - 1) if page else 1))
 
     def clear(self) -> bool:
         """Remove the choice of a matrix's cell; returns whether there was one."""

@@ -54,6 +54,8 @@ class Rows(Lines):
         """Makes the rows for a width; set by the screen."""
         self.first = ""
         """The key of the row that has the cursor at first, if there is such a row."""
+        self.reveal: Callable[[str], None] | None = None
+        """Makes a row that is folded away stand in the list; set by a screen that folds."""
 
     def lines(self, width: int) -> list[Strip]:
         if self.make:
@@ -89,6 +91,8 @@ class Rows(Lines):
 
     def select(self, key: str) -> None:
         """Move the cursor to the row with this key, if there is one."""
+        if key and self.reveal and not any(row.key == key for row in self._rows):
+            self.reveal(key)
         for index, row in enumerate(self._rows):
             if key and row.key == key:
                 self._to(index)

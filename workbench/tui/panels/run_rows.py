@@ -7,9 +7,10 @@ from rich.style import Style
 from textual.strip import Strip
 
 from workbench import formatting
+from workbench.problems import one_line
 from workbench.runs import bars
 from workbench.tui.drawing import palette, states, strips
-from workbench.tui.models.library import Entry, Library
+from workbench.tui.models.library import Compared, Entry, Library
 from workbench.tui.panels.recipe_rows import TITLE_WIDTH, matches
 from workbench.tui.panels.rows import Row
 
@@ -70,6 +71,7 @@ def columns(library: Library, width: int, filtered: str, order: Order) -> list[C
     """The columns of `run_rows`, from the left."""
     cells = [(entry, _run_cells(entry)) for entry in library.entries.values()]
     shown = [row_cells for entry, row_cells in cells if matches(_text(entry, row_cells), filtered)]
+    shown += [row_cells for _, row_cells in _compared(library, filtered)]
     states, titles = (max((len(row_cells[name][0]) for row_cells in shown), default=0) for name in ("state", "recipe"))
     return _columns(library, width, states, titles, order.column)
 
@@ -98,15 +100,23 @@ def run_rows(library: Library, width: int, filtered: str = "", order: Order | No
         head = f"{name} {'▼' if order.falls else '▲'}" if name == order.column else name
         names.append((strips.fit(head, size, align) + "  ", palette.accent if name == order.column else palette.faint))
     rows = [Row("", strips.line(width, [("  ", palette.plain), *names]))]
-    for entry, cells in listed:
-        parts: list[strips.Part] = [(f"{MARK} " if entry.run.id in marked else "  ", palette.accent)]
+    keyed = [(entry.run.id, cells) for entry, cells in listed]
+    if order.column == "started":
+        # A comparison stands above its newest run.
+        newest = {key: max((part.run for part, _ in compared.standing.parts), default="") for key, compared in library.comparisons.items()}
+        keyed += _compared(library, filtered)
+        keyed.sort(key=lambda row: (newest.get(row[0], row[0]), row[0] in newest), reverse=order.falls)
+    else:
+        keyed = [*_compared(library, filtered), *keyed]
+    for key, cells in keyed:
+        parts: list[strips.Part] = [(f"{MARK} " if key in marked else "  ", palette.accent)]
         for name, size, align in shown:
             text, style = cells[name]
             # "failed" alone reads better than "failed: out of m…".
             if name == "state" and len(text) > size:
                 text = text.partition(":")[0]
             parts += [(strips.fit(text, size, align), style), ("  ", palette.plain)]
-        rows.append(Row(entry.run.id, strips.line(width, parts)))
+        rows.append(Row(key, strips.line(width, parts)))
     return rows
 
 
@@ -177,6 +187,37 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
         ),
         "started": (formatting.when(summary.started), palette.dim),
     }
+
+
+def _compared(library: Library, filtered: str) -> list[tuple[str, dict[str, tuple[str, Style]]]]:
+    """The comparisons with these words, newest first."""
+    rows = [(key, _comparison_cells(compared)) for key, compared in library.comparisons.items()]
+    return [(key, cells) for key, cells in rows if matches(" ".join([key, *(text for text, _ in cells.values())]), filtered)]
+
+
+def _comparison_cells(compared: Compared) -> dict[str, tuple[str, Style]]:
+    comparison, plan, standing = compared
+    symbol, text, style = states.state_words(standing.state)
+    empty = dict.fromkeys((name for name, *_ in COLUMNS), ("", palette.plain))
+    return {
+        **empty,
+        "state": (f"{symbol} {text}", style),
+        "recipe": (one_line(plan.title), palette.bold),
+        "tags": ("comparison", palette.violet),
+        "step": (f"{standing.count('finished')}/{len(standing.parts)} runs", palette.plain),
+        "started": (formatting.when(comparison.started), palette.dim),
+    }
+
+
+def comparison_lines(compared: Compared, width: int) -> list[Strip]:
+    """The pane about a comparison."""
+    comparison, plan, standing = compared
+    symbol, text, style = states.state_words(standing.state)
+    seeds = f"seeds {plan.seeds[0]} to {plan.seeds[-1]}" if len(plan.seeds) > 1 else f"seed {plan.seeds[0]}"
+    lines = [strips.line(width, [(f"{symbol} {text}", style), (f"   {comparison.id}", palette.faint)])]
+    lines += strips.paragraph(one_line(f"{standing.state.message}   {standing.state.hint}", 1000), width, palette.plain)
+    lines += strips.paragraph(one_line(f"{plan.metric} of {', '.join(plan.variants)}; {seeds}", 1000), width, palette.dim)
+    return lines
 
 
 def no_runs(width: int, filtered: bool) -> Sequence[Strip]:

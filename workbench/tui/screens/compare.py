@@ -65,11 +65,11 @@ class CompareScreen(KeyScreen):
         super().__init__()
         self.feeds = list(feeds)
         self.names = compare.names([feed.run for feed in feeds])
-        self.recipes = [_recipe(feed) for feed in feeds]
+        self.recipes = [recipe_of(feed) for feed in feeds]
         self.split = ""
         self.page = 0
         self.log_y: bool | None = None
-        self._sides: list[Side] = []
+        self.sides: list[Side] = []
         self._drawn: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -80,10 +80,15 @@ class CompareScreen(KeyScreen):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one("#names", Lines).source = self._name_lines
-        self.query_one("#names").styles.height = len(self.feeds)
-        self.query_one("#table", Lines).source = self._table_lines
-        self.call_after_refresh(self._look)
+        self.query_one("#names", Lines).source = self.name_lines
+        self.query_one("#names").styles.height = self.name_rows
+        self.query_one("#table", Lines).source = self.table_lines
+        self.call_after_refresh(self.look)
+
+    @property
+    def name_rows(self) -> int:
+        """Rows of the names at the top."""
+        return len(self.feeds)
 
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
@@ -91,7 +96,8 @@ class CompareScreen(KeyScreen):
         self._drawn = ()
         self.call_after_refresh(self.draw)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Follow the logs, and draw what is new."""
         # The timer may fire once more after the screen is gone.
         if not self.is_attached:
             return
@@ -99,15 +105,19 @@ class CompareScreen(KeyScreen):
             feed.read()
             feed.ask()
         self.draw()
-        self.set_timer(LOOK if all(feed.caught_up for feed in self.feeds) else READ, self._look)
+        self.set_timer(LOOK if all(feed.caught_up for feed in self.feeds) else READ, self.look)
+
+    def content(self) -> tuple[object, ...]:
+        """A value that changes with everything that is drawn."""
+        return (*(feed.history.version for feed in self.feeds), *(feed.state for feed in self.feeds), self.split, self.page, self.log_y)
 
     def draw(self) -> None:
         """Update everything, if anything changed."""
-        now = (*(feed.history.version for feed in self.feeds), *(feed.state for feed in self.feeds), self.split, self.page, self.log_y)
+        now = self.content()
         if now == self._drawn or not self.is_active or not self.size:
             return
         self._drawn = now
-        self._sides = [
+        self.sides = [
             Side(feed.run, name, recipe, feed.history, summarize(feed.history, 0))
             for feed, name, recipe in zip(self.feeds, self.names, self.recipes, strict=True)
         ]
@@ -118,19 +128,19 @@ class CompareScreen(KeyScreen):
     # -- curves ----------------------------------------------------------------------------------------------------------------
 
     def _splits(self) -> list[str]:
-        tags = {split_tag(tag)[0] for side in self._sides for tag, series in side.history.series.items() if len(series) > 1}
+        tags = {split_tag(tag)[0] for side in self.sides for tag, series in side.history.series.items() if len(series) > 1}
         return [*(split for split in SPLITS if split in tags), *sorted(tags - {*SPLITS, "system", "test"})]
 
-    def _metrics(self) -> list[str]:
+    def metrics(self) -> list[str]:
         """The metrics of this split: each has a chart, with a line for each run that logs it."""
-        tags = [tag for side in self._sides for tag in side.history.series if split_tag(tag)[0] == self.split]
+        tags = [tag for side in self.sides for tag in side.history.series if split_tag(tag)[0] == self.split]
         return list(dict.fromkeys(tag.removeprefix(f"{self.split}/") for tag in tags))
 
     def _draw_charts(self) -> None:
         splits = self._splits()
         if self.split not in splits:
             self.split = splits[0] if splits else ""
-        metrics = self._metrics()
+        metrics = self.metrics()
         place = self.query_one("#charts")
         columns = 2 if place.size.width >= 110 and len(metrics) > 1 else 1
         fitting = max(1, place.size.height // CHART_ROWS) * columns
@@ -147,40 +157,44 @@ class CompareScreen(KeyScreen):
         more = len(metrics) - len(shown)
         end = max(map(last_step, self.feeds), default=0)
         for number, (chart, metric) in enumerate(zip([*charts, *new], shown, strict=False)):
-            lines = [
-                Line(side.name, side.history.series[f"{self.split}/{metric}"], slot % SLOTS)
-                for slot, side in enumerate(self._sides)
-                if f"{self.split}/{metric}" in side.history.series
-            ]
+            lines = self.curves(f"{self.split}/{metric}")
             title = f"{self.split} {metric.replace('/', ' ')}" + (f"  (tab: {more} more)" if more and not number else "")
             chart.log_y = logarithmic([f"{self.split}/{metric}"], self.log_y)
             chart.show(lines, title=title, end=end)
 
+    def curves(self, tag: str) -> list[Line]:
+        """The lines of a metric's chart: one for each run that logs it."""
+        shown = [(slot, side) for slot, side in enumerate(self.sides) if tag in side.history.series]
+        return [Line(side.name, side.history.series[tag], slot % SLOTS) for slot, side in shown]
+
     # -- words -----------------------------------------------------------------------------------------------------------------
 
-    def _color(self, slot: int) -> Style:
+    def color(self, slot: int) -> Style:
+        """The colour of the run, or variant, at a place."""
         for chart in self.query(Chart):  # any chart: it knows the colours of series in this theme
             return chart.style_for(SERIES + slot % SLOTS) + Style(bgcolor=palette.plain.bgcolor)
         return palette.plain
 
-    def _name_lines(self, width: int) -> list[Strip]:
+    def name_lines(self, width: int) -> list[Strip]:
+        """The lines at the top: what is compared."""
         lines = []
-        for slot, (side, feed) in enumerate(zip(self._sides, self.feeds, strict=False)):
+        for slot, (side, feed) in enumerate(zip(self.sides, self.feeds, strict=False)):
             symbol, text, style = states.state_words(feed.state)
-            what = f"  {side.recipe.title}" if len({other.recipe.title for other in self._sides}) > 1 or not slot else ""
+            what = f"  {side.recipe.title}" if len({other.recipe.title for other in self.sides}) > 1 or not slot else ""
             done = f"{formatting.count(side.summary.step)} steps  {formatting.duration(side.summary.seconds)} "
-            parts = [("━━ ", self._color(slot)), (side.name, palette.bold), (what, palette.dim)]
+            parts = [("━━ ", self.color(slot)), (side.name, palette.bold), (what, palette.dim)]
             lines.append(strips.line(width, parts, [(f"  {symbol} {text.partition(':')[0]}  ", style), (done, palette.faint)]))
         return lines
 
-    def _table_lines(self, width: int) -> list[Strip]:
-        if not self._sides:
+    def table_lines(self, width: int) -> list[Strip]:
+        """The settings that differ, and the figures."""
+        if not self.sides:
             return []
         width = max(20, width - 1)
-        settings, figures = compare.differing(self._sides), compare.figures(self._sides)
+        settings, figures = compare.differing(self.sides), compare.figures(self.sides)
         named = [12, *(len(_short(row.name)) for row in settings), *(len(bars.short_name(row.metric)) for row in figures)]
-        label = min(max(named) + 1, max(width // 3, width - len(self._sides) * (max(map(len, self.names)) + 3)))
-        cell_width = max(6, (width - label) // len(self._sides) - 1)
+        label = min(max(named) + 1, max(width // 3, width - len(self.sides) * (max(map(len, self.names)) + 3)))
+        cell_width = max(6, (width - label) // len(self.sides) - 1)
         blank = strips.line(width, [])
 
         def written(name: str, cells: Sequence[strips.Part]) -> Strip:
@@ -189,7 +203,7 @@ class CompareScreen(KeyScreen):
                 parts += [(" ", palette.plain), (strips.fit(text, cell_width, "right"), style)]
             return strips.line(width, parts)
 
-        heads = [(name, self._color(slot)) for slot, name in enumerate(self.names)]
+        heads = [(name, self.color(slot)) for slot, name in enumerate(self.names)]
         lines = [
             strips.line(width, [("settings that differ", palette.bold)])
             if settings
@@ -252,7 +266,8 @@ class CompareScreen(KeyScreen):
         self.query_one("#table", Lines).scroll_by(rows)
 
 
-def _recipe(feed: Feed) -> Recipe:
+def recipe_of(feed: Feed) -> Recipe:
+    """A run's recipe, or one with no more than its name where that is damaged."""
     try:
         return feed.run.recipe()
     except Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
@@ -11,8 +12,11 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
+from workbench import files, paths
 from workbench.problems import one_line
 from workbench.recipes import hints
+from workbench.recipes.find import project_source
+from workbench.recipes.load import Loaded
 from workbench.recipes.recipe import Recipe
 from workbench.recipes.schema_check import Schema
 from workbench.tui import keys
@@ -20,7 +24,7 @@ from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
 from workbench.tui.models.exploring import Exploring, is_matrix, spread
 from workbench.tui.panels.controls import ControlsPanel
-from workbench.tui.panels.explore_board import ExploreBoard
+from workbench.tui.panels.explore_board import SOURCE, ExploreBoard
 from workbench.tui.panels.form import FormPanel
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.rows import Rows, Walker
@@ -29,7 +33,6 @@ from workbench.tui.screens.try_it import TRYING, TryScreen
 if TYPE_CHECKING:
     from textual.widgets import Input
 
-    from workbench.recipes.load import Loaded
     from workbench.runs.run import Run
 
 WIDE = 72
@@ -71,6 +74,9 @@ class ExploreScreen(Walker, TryScreen):
         Key("A", "add_column", "", "Add a column behind the matrix's cell"),
         Key("d", "drop_row", "", "Remove the row of the matrix's cell"),
         Key("D", "drop_column", "", "Remove the column of the matrix's cell"),
+        Key("v", "source", "source", "Show the lesson's own Python file, at the method that answers"),
+        Key("x", "export", "export", "Write the values and the panels as one HTML page"),
+        Key("e", "copy", "", "Copy the lesson with its Python file, and edit the copy"),
         Key("tab", "next", "panel", "Go to the next panel, where the arrow keys then move", "Tab"),
         Key("up", "up", "", "Go to the control above; in a panel, move up", "↑"),
         Key("down", "down", "", "Go to the control below; in a panel, move down", "↓"),
@@ -87,7 +93,7 @@ class ExploreScreen(Walker, TryScreen):
         self.recipe = recipe
         self.exploring = Exploring(schema, recipe.explore, source.stem)
         self._controls = ControlsPanel(self.exploring, id="controls")
-        self._board = ExploreBoard()
+        self._board = ExploreBoard(source_file(source, recipe))
         self._spent = 0.0
         """Characters of drawing that the rate does not cover yet."""
         self._counted, self._counted_at, self._changed_at = 0, time.monotonic(), 0.0
@@ -174,8 +180,6 @@ class ExploreScreen(Walker, TryScreen):
     # -- the lines above and below -----------------------------------------------------------------------------------------------------
 
     def state(self) -> str:
-        from workbench.recipes.load import Loaded
-
         variant = f"{one_line(str(self.ready['variant']), 40)}  " if self.ready.get("variant") else ""
         if hidden := self._board.hidden:
             variant = f"{hidden} more panel{'s' * (hidden != 1)}: tab  {variant}"
@@ -208,6 +212,10 @@ class ExploreScreen(Walker, TryScreen):
     # -- keys ------------------------------------------------------------------------------------------------------------------------
 
     def refusal(self, name: str) -> str:
+        if name == "copy" and not isinstance(self.source, Loaded) and not self.source.about().get("recipe"):
+            return "This run does not say which recipe it was started from."
+        if name == "export" and not self.exploring.events:
+            return "There is no answer yet."
         if name == "undo" and not self.exploring.changed:
             return "There is no change to take back."
         if name in ("add_row", "add_column", "drop_row", "drop_column") and self._controls.cell is None:
@@ -289,6 +297,29 @@ class ExploreScreen(Walker, TryScreen):
         self._board.focus_next()
         self._board.follow(self.exploring.history())
 
+    def do_source(self) -> None:
+        self._board.focused = "" if self._board.focused == SOURCE else SOURCE
+        self._board.follow(self.exploring.history())
+
+    def do_export(self) -> None:
+        from workbench.runs.export.explored import explored_page
+
+        exploring, folder = self.exploring, paths.home() / "exports"
+        page = explored_page(self.recipe, exploring.request or {}, exploring.form.changes, exploring.history(), self.source.stem)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            names = (folder / f"{self.source.stem}-explored-{number}.html" for number in range(1, 10**6))
+            file = next(path for path in names if not path.exists())
+            files.write(file, page.encode())
+            self.services.say(f"Written: {file}")
+        except OSError as error:
+            self.services.say(str(files.problem("The page", "written", error)), warning=True)
+
+    def do_copy(self) -> None:
+        from workbench.tui.screens.copying import edit_copy
+
+        edit_copy(self, str(self.source.path if isinstance(self.source, Loaded) else self.source.about().get("recipe")))
+
     def do_back(self) -> None:
         if self._controls.editing:
             self._controls.close()
@@ -313,3 +344,10 @@ class ExploreScreen(Walker, TryScreen):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         self._controls.close()
+
+
+def source_file(source: Run | Loaded, recipe: Recipe) -> Path:
+    """The lesson's own Python file: of a run the copy that trained it."""
+    if isinstance(source, Loaded):
+        return source.project_file or project_source(recipe.project)
+    return source.project_copy

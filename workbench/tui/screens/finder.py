@@ -32,7 +32,11 @@ def commands(screen: KeyScreen) -> Iterator[Action]:
     for theme in palette.THEMES:
         yield Action(f"Colours: {theme}", "", partial(services.wear, theme))
     for shelved in services.library.shelf:
+        if shelved.twice:
+            continue
         yield Action(f"Recipe: {shelved.title}", one_line(shelved.path.stem), partial(services.show_recipe, str(shelved.path)))
+    for topic in services.library.read_about:
+        yield Action(f"Read about: {topic.title}", topic.key, partial(services.show_recipe, topic.key))
     for entry in services.library.entries.values():
         yield Action(f"Run: {run_title(entry)}", one_line(entry.run.id), partial(services.open_run, entry.run))
 

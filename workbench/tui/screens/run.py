@@ -1,8 +1,7 @@
 """One run: its curves and samples during training and after. Everything comes from its log; the run does not depend on the screen."""
 
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -23,10 +22,8 @@ from workbench.tui.panels.run_header import RunHeader
 from workbench.tui.panels.samples import SamplePanel
 from workbench.tui.panels.tab_bar import TabBar
 from workbench.tui.screens.ask import AskScreen
+from workbench.tui.screens.copying import edit_copy
 from workbench.tui.screens.key_screen import KeyScreen
-
-if TYPE_CHECKING:
-    from workbench.recipes.copy_recipe import New
 
 # A person sees the effect of a key within a quarter of a second.
 POLL = 0.25
@@ -263,33 +260,7 @@ class RunScreen(KeyScreen):
         self.services.explore(self.feed.run)
 
     def do_edit(self) -> None:
-        from workbench.recipes import copy_recipe
-        from workbench.tui.screens.name import NameScreen
-
-        source, copies = str(self.feed.run.about().get("recipe")), []
-
-        def take(name: str) -> None:
-            copies.append(copy_recipe.copy(name, source, project=True))
-
-        def copied(name: str | None) -> None:
-            if name and copies:
-                self._edit(copies[0])
-
-        text = "The lesson's Python file and its recipe become your own. You edit the copy; this run and the lesson stay as they are."
-        stem = Path(source).stem
-        self.app.push_screen(NameScreen(f"Copy {one_line(stem, 40)} and its Python file", text, f"my-{stem}", take), copied)
-
-    def _edit(self, new: "New") -> None:
-        """Open the copied Python file in the editor, then say what the list would say of the copied recipe."""
-        from workbench.tui.editor import edit
-
-        assert new.project
-        try:
-            edit(self.app, self.services.frame, new.project)
-        except Problem as problem:
-            self.services.say(str(problem), warning=True)
-        self.services.library.load_recipes()
-        self.services.say(f"{new.project.name} and {new.recipe.name} are yours: the list of recipes starts them.")
+        edit_copy(self, str(self.feed.run.about().get("recipe")))
 
     def do_log_y(self) -> None:
         self.board.log_y = {None: True, True: False, False: None}[self.board.log_y]

@@ -24,6 +24,7 @@ from workbench.tui.screens.list import MOVING, ListScreen
 if TYPE_CHECKING:
     from textual.widgets import Input
 
+    from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
     from workbench.tui.models.library import Entry
 
@@ -75,6 +76,12 @@ class RunsScreen(ListScreen):
         return self.library.entries.get(self.rows.key)
 
     @property
+    def compared(self) -> "Comparison | None":
+        """The comparison under the cursor."""
+        compared = self.library.comparisons.get(self.rows.key)
+        return compared.comparison if compared else None
+
+    @property
     def chosen_or_marked(self) -> "list[Run]":
         """The marked runs; without marks, the run under the cursor."""
         marked = [self.library.entries[key].run for key in self.marked if key in self.library.entries]
@@ -85,6 +92,8 @@ class RunsScreen(ListScreen):
 
     def pane_lines(self, width: int) -> Sequence[Strip]:
         chosen = self.chosen
+        if compared := self.library.comparisons.get(self.rows.key):
+            return run_rows.comparison_lines(compared, width)
         return run_lines(chosen, width) if chosen else run_rows.no_runs(width, bool(self.library.entries))
 
     def rested(self) -> None:
@@ -103,6 +112,10 @@ class RunsScreen(ListScreen):
 
     def refusal(self, name: str) -> str:
         chosen = self.chosen
+        if self.compared and name in ("try", "kill", "again", "mark", "tag", "note", "export", "delete", "stop", "resume"):
+            if name not in ("stop", "resume"):
+                return "This is a comparison: its runs are in this list, and it leaves the list with them."
+            return run_actions.comparison_refusal(self.library.comparisons[self.rows.key].standing.state, name)
         if name == "try":
             return answering.refusal(chosen.run, chosen.recipe) if chosen else "There is no run here to try."
         if name in run_actions.VERBS:
@@ -111,12 +124,16 @@ class RunsScreen(ListScreen):
             return "" if self._deleted else "No run was deleted since you opened dlwb; `dlwb restore RUN` restores older ones."
         if name == "compare" and len(self.chosen_or_marked) < 2:
             return "First mark two or more runs with space."
+        if name == "open" and self.compared:
+            return ""
         if name in ("open", "mark", "tag", "note", "export", "delete") and not chosen:
             return f"There is no run here to {name}."
         return ""
 
     def do_open(self) -> None:
-        if self.chosen:
+        if self.compared:
+            self.services.open_comparison(self.compared)
+        elif self.chosen:
             self.services.open_run(self.chosen.run)
 
     def do_try(self) -> None:
@@ -137,7 +154,9 @@ class RunsScreen(ListScreen):
         self._steer("kill")
 
     def _steer(self, verb: str) -> None:
-        if self.chosen:
+        if self.compared:
+            self.services.steer_comparison(self.compared, verb)
+        elif self.chosen:
             self.services.steer(self.chosen.run, verb)
 
     def do_mark(self) -> None:

@@ -1,0 +1,122 @@
+"""Digits in the plane: the exact shares and errors of principal components, neighbours that no label helps, and two maps of t-SNE."""
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from exploring import asked, built, events
+from PIL import Image
+
+from workbench.events import Scatter, Table
+from workbench.problems import Problem
+from workbench.projects.convolutional_networks import projections
+from workbench.projects.convolutional_networks.projections import fit, neighbours
+
+
+def rows(answer: dict[str, Any]) -> dict[str, list[Any]]:
+    return {row[0]: row[1:] for row in answer["kept"].rows}
+
+
+def test_the_recipe_gives_the_exact_shares_and_the_error_of_two_components(mirror: Path) -> None:
+    table = rows(asked("projections"))
+    assert table["component 1"][0] == pytest.approx(0.097047, abs=5e-7)
+    assert table["component 2"][0] == pytest.approx(0.070959, abs=5e-7)
+    assert table["2 kept"][1] == pytest.approx(0.055669, abs=5e-7)
+    assert table["2 kept"][2] == table["the map"][2] == pytest.approx(0.39, abs=0.02)
+    assert table["all 784"][2] == pytest.approx(0.846, abs=0.01)
+
+
+@pytest.mark.parametrize(("kept", "error"), [(0, 0.067470), (32, 0.016828), (196, 0.002310)])
+def test_the_error_of_rebuilt_test_digits(mirror: Path, kept: int, error: float) -> None:
+    answer = asked("projections", components=kept)
+    assert rows(answer)[f"{kept} kept"][1] == pytest.approx(error, abs=5e-7)
+    # What is drawn is what is measured: rebuilt by hand from the same axes.
+    fitted = fit("mnist")
+    digits = fitted.test[:8]
+    again = fitted.mean + (digits - fitted.mean) @ fitted.axes[:, :kept] @ fitted.axes[:, :kept].T
+    with Image.open(io.BytesIO(answer["rebuilt"].png)) as picture:
+        pixels = np.asarray(picture, float) / 255
+    tiles = pixels.reshape(2, 28, 8, 28).swapaxes(1, 2)
+    assert tiles[0] == pytest.approx(digits.reshape(8, 28, 28), abs=0.003)
+    assert tiles[1] == pytest.approx(again.reshape(8, 28, 28).clip(0, 1), abs=0.003)
+
+
+def test_components_are_orthonormal_and_those_of_scikit_learn() -> None:
+    from sklearn.decomposition import PCA
+
+    fitted = fit("digits")
+    assert fitted.axes.T @ fitted.axes == pytest.approx(np.eye(64), abs=1e-9)
+    images, _, test = projections.read("digits")
+    theirs = PCA(n_components=10).fit(images.reshape(-1, 64))
+    assert (fitted.variances / fitted.variances.sum())[:10] == pytest.approx(theirs.explained_variance_ratio_, abs=1e-5)
+    rebuilt = theirs.inverse_transform(theirs.transform(test.reshape(-1, 64)))
+    assert fitted.errors[10] == pytest.approx(np.mean((test.reshape(-1, 64) - rebuilt) ** 2), rel=1e-4)
+    assert fitted.errors[-1] == pytest.approx(0, abs=1e-9) and (np.diff(fitted.errors) <= 0).all()
+
+
+def test_no_distance_knows_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cheat would be a map, or a nearest neighbour, that has seen the labels: with shuffled ones it would still be right."""
+    fitted = fit("digits")
+    shuffled = dataclasses.replace(fitted, labels=np.random.default_rng(1).permutation(fitted.labels))
+    right = rows(asked("projections", data="digits"))
+    projections.everything.cache_clear()
+    monkeypatch.setattr(projections, "fit", lambda data: shuffled)
+    answer = asked("projections", data="digits")
+    wrong = rows(answer)
+    projections.everything.cache_clear()
+    assert right["all 64"][2] > 0.95 and right["the map"][2] > 0.5
+    assert wrong["all 64"][2] < 0.2 and wrong["the map"][2] < 0.2
+    monkeypatch.undo()
+    assert (answer["PCA"].x, answer["PCA"].y) == (
+        asked("projections", data="digits")["PCA"].x,
+        asked("projections", data="digits")["PCA"].y,
+    )
+
+
+def test_the_nearest_neighbour_is_another_point() -> None:
+    points = np.array([[0.0, 0], [0, 1], [5, 5], [5, 6.5]])
+    assert neighbours(points, np.array([0, 0, 1, 1])) == 1
+    assert neighbours(points, np.array([0, 1, 0, 1])) == 0
+    assert neighbours(points, np.array([0, 0, 0, 1])) == 0.5
+
+
+def test_axes_of_the_map_can_be_chosen() -> None:
+    project = built("projections")
+    answer = asked("projections", project, data="digits", across=3, up=1)
+    fitted = fit("digits")
+    assert answer["PCA"].x == fitted.projected[:500, 2].tolist() and answer["PCA"].y == fitted.projected[:500, 0].tolist()
+    assert [*rows(answer)][:2] == ["component 3", "component 1"]
+
+
+def test_t_sne_comes_after_pca_from_two_starts_and_keeps_neighbours() -> None:
+    project = built("projections")
+    given = events("projections", project, data="digits", points=100, tsne=True, perplexity=10)
+    maps = [event for event in given if isinstance(event, Scatter)]
+    assert [event.tag for event in maps] == ["PCA", "t-SNE, seed 1", "t-SNE, seed 2"] and given.index(maps[1]) > 4
+    assert maps[1].x != maps[2].x and maps[1].labels == maps[0].labels
+    table = given[-1]
+    assert isinstance(table, Table)
+    shares = {row[0]: row[3] for row in table.rows}
+    assert min(shares["t-SNE, seed 1"], shares["t-SNE, seed 2"]) > float(shares["the map"]) + 0.15  # type: ignore[type-var]
+    again = asked("projections", project, data="digits", points=100, tsne=True, perplexity=10, seed=2)
+    assert again["t-SNE, seed 2"].x == maps[2].x
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"components": 65, "data": "digits"}, "components is 65, but digits allows up to 64"),
+        ({"points": 2000, "data": "digits"}, "points is 2000, but digits allows up to 1,437"),
+        ({"components": -1}, "components"),
+        ({"perplexity": float("nan")}, "perplexity"),
+        ({"across": 0}, "across"),
+        ({"data": "cifar10"}, "data"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(Problem, match=says) as raised:
+        asked("projections", **fields)
+    assert raised.value.cause == "data"

@@ -1,0 +1,203 @@
+"""A comparison: the curves of its variants in one chart for each metric, and the table that says whether they differ. Live."""
+
+import time
+from typing import ClassVar
+
+from rich.style import Style
+from textual.strip import Strip
+
+from workbench.events import split_tag
+from workbench.problems import Problem, one_line
+from workbench.recipes import hints
+from workbench.runs import compare
+from workbench.runs.comparisons import Comparison
+from workbench.runs.history import Series
+from workbench.tui import keys
+from workbench.tui.charts.chart import Line
+from workbench.tui.charts.plot import SLOTS
+from workbench.tui.drawing import palette, states, strips
+from workbench.tui.keys import Key
+from workbench.tui.models import run_actions
+from workbench.tui.panels.detail import labelled
+from workbench.tui.panels.lines import Lines
+from workbench.tui.screens.compare import LOOK, READ, CompareScreen, recipe_of
+
+READING = 0.02
+"""Seconds of reading in one slice, of all runs together."""
+DRAWING = 0.5
+"""Seconds between two drawings while the logs are being read."""
+LAST = ("difference", "time", "spread", "95 % interval")
+"""Columns of the table that go, in this order, where there is no room for all."""
+
+
+class ComparisonScreen(CompareScreen):
+    """Opens when a comparison starts, and from the list of runs."""
+
+    DEFAULT_CSS = """
+    ComparisonScreen #both { layout: vertical; }
+    ComparisonScreen #charts, ComparisonScreen.narrow #charts { width: 100%; height: 1fr; }
+    ComparisonScreen #table, ComparisonScreen.narrow #table {
+        width: 100%; height: 8; border-left: none; border-top: solid $frame;
+    }
+    """
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        Key("s", "stop", "stop", "Stop the comparison: its run saves a checkpoint, and no other one starts"),
+        Key("r", "resume", "resume", "Train what is missing"),
+        *CompareScreen.KEYS,
+    )
+    BINDINGS = keys.bindings(KEYS)
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__(())
+        self.comparison = comparison
+        self.plan = comparison.plan()
+        self.standing = comparison.standing()
+        self.sentences = comparison.recipe().watch
+        self.arms: compare.Arms | None = None
+        self._slots: list[int] = []
+        """For each run, the place of its variant."""
+        self._means: dict[tuple[str, int], tuple[tuple[object, ...], compare.Curve]] = {}
+        """By tag and variant the mean of its runs, with what it was made from: a chart compares its data by identity."""
+        self._asked = self._drawn_at = 0.0
+
+    @property
+    def name_rows(self) -> int:
+        return 1
+
+    def on_mount(self) -> None:
+        self._follow()
+        super().on_mount()
+
+    def _follow(self) -> None:
+        """Look which runs there are by now, and how each is."""
+        before, self.standing = self.standing, self.comparison.standing()
+        known = {feed.run for feed in self.feeds}
+        for part, _ in self.standing.parts:
+            run = part.place
+            if run and run not in known:
+                feed = self.services.library.feed(run)
+                self.feeds.append(feed)
+                self.names.append(f"{part.variant} {part.seed}")
+                self.recipes.append(recipe_of(feed))
+                self._slots.append(self.plan.variants.index(part.variant))
+        if self.arms is None or self.standing.parts != before.parts:
+            self.arms = compare.arms(self.comparison, self.standing)
+        for feed in self.feeds:
+            feed.ask()
+        self._asked = time.monotonic()
+
+    def look(self) -> None:
+        if not self.is_attached:
+            return
+        now = time.monotonic()
+        if now > self._asked + LOOK:
+            try:
+                self._follow()
+            except Problem as problem:
+                self.services.say(str(problem), warning=True)
+        for feed in self.feeds:
+            feed.read()
+            if time.monotonic() > now + READING:
+                break
+        caught_up = all(feed.caught_up for feed in self.feeds)
+        if caught_up or now > self._drawn_at + DRAWING:
+            self._drawn_at = now
+            self.draw()
+        self.set_timer(LOOK if caught_up else READ, self.look)
+
+    def draw(self) -> None:
+        super().draw()
+        table = self.query_one("#table", Lines)
+        # One row more is its border; where it is too high for that it scrolls.
+        height = max(4, min(len(self.table_lines(self.size.width)) + 1, self.size.height * 45 // 100))
+        if table.styles.height is None or table.styles.height.value != height:
+            table.styles.height = height
+
+    def metrics(self) -> list[str]:
+        compared = "/".join(filter(None, split_tag(self.plan.metric)[1:]))
+        return sorted(super().metrics(), key=lambda metric: metric != compared)
+
+    def content(self) -> tuple[object, ...]:
+        return (*super().content(), self.standing)
+
+    # -- curves ----------------------------------------------------------------------------------------------------------------
+
+    def curves(self, tag: str) -> list[Line]:
+        """The runs of each variant, faint, and over them the mean of those that have finished; of all, while none has."""
+        faint, means = [], []
+        for slot, name in enumerate(self.plan.variants):
+            sides = [side for side, place in zip(self.sides, self._slots, strict=True) if place == slot and tag in side.history.series]
+            faint += [Line(name, side.history.series[tag], slot % SLOTS, faint=True) for side in sides]
+            finished = [side for side in sides if side.history.status.state == "finished"]
+            if sides:
+                means.append(Line(name, self._mean(tag, slot, [side.history.series[tag] for side in finished or sides]), slot % SLOTS))
+        return [*faint, *means]
+
+    def _mean(self, tag: str, slot: int, series: list[Series]) -> compare.Curve:
+        made_from = tuple((id(one), one.version, len(one)) for one in series)
+        before, line = self._means.get((tag, slot), ((), ([], [])))
+        if before != made_from:
+            line = compare.mean_line(series)
+            self._means[tag, slot] = made_from, line
+        return line
+
+    # -- words -----------------------------------------------------------------------------------------------------------------
+
+    def name_lines(self, width: int) -> list[Strip]:
+        state = self.standing.state
+        symbol, text, style = states.state_words(state)
+        now = [f"{part.variant}, seed {part.seed}" for part, run_state in self.standing.parts if run_state and run_state.alive]
+        message = state.message + (f"; now {' and '.join(now)}" if now else "")
+        parts = [(f"{symbol} {text.partition(':')[0]}  ", style), (one_line(self.plan.title), palette.bold)]
+        return [strips.line(width, parts, [(f"  {one_line(message)} ", palette.dim)])]
+
+    def table_lines(self, width: int) -> list[Strip]:
+        if not self.arms:
+            return []
+        width = max(20, width - 1)
+        rows = [list(compare.HEADS), *compare.cells(self.arms)]
+        widths = [max(len(row[place]) for row in rows) for place in range(len(compare.HEADS))]
+        for name in LAST:
+            if sum(size + 2 for size in widths) - 2 > width:
+                widths[compare.HEADS.index(name)] = 0
+        split, name, series = split_tag(self.arms.metric)
+        metric = " ".join(filter(None, (split, name, series)))
+        first = self.plan.variants[0]
+        words = f"  mean over seeds; each difference is to {first}, paired by seed, 95 %"
+        lines = [strips.line(width, [(metric, palette.bold), (words, palette.faint)])]
+        for number, row in enumerate(rows):
+            parts: list[strips.Part] = []
+            for place, (text, size) in enumerate(zip(row, widths, strict=True)):
+                if not size:
+                    continue
+                style = palette.faint if not number else self.color(number - 1) if not place else palette.plain
+                if number and place == len(row) - 1:
+                    style = _verdict_style(text)
+                align = "left" if place in (0, len(row) - 1) else "right"
+                parts += [(strips.fit(text, size, align), style), ("  ", palette.plain)]
+            lines.append(strips.line(width, parts))
+        for remark in self.arms.remarks:
+            lines += strips.paragraph(f"! {one_line(remark, 1000)}", width, palette.warn, "  ")
+        if not self.standing.state.alive and self.standing.state.hint:
+            lines += strips.paragraph("r trains what is missing.", width, palette.dim)
+        for place, note in enumerate(self.sentences):
+            lines += labelled("watch for" if not place else "", f"· {hints.written(note)}", width, "  ")
+        return lines
+
+    # -- keys ------------------------------------------------------------------------------------------------------------------
+
+    def refusal(self, name: str) -> str:
+        if name in ("stop", "resume"):
+            return run_actions.comparison_refusal(self.standing.state, name)
+        return super().refusal(name)
+
+    def do_stop(self) -> None:
+        self.services.steer_comparison(self.comparison, "stop")
+
+    def do_resume(self) -> None:
+        self.services.steer_comparison(self.comparison, "resume")
+
+
+def _verdict_style(text: str) -> Style:
+    word = text.partition(",")[0]
+    return {"better": palette.good, "worse": palette.bad, "differs": palette.accent}.get(word, palette.dim)
