@@ -28,8 +28,10 @@ def generate(
         raise Problem(f"{readme} cannot be read: {error.strerror}.", "This works in a checkout of the repository.") from None
     committed = project_schemas.shipped_file().read_bytes() if project_schemas.shipped_file().exists() else b""
     described = project_schemas.described_anew()
-    if described != committed and not check:
-        # First: the table below says by it which lessons are only explored.
+    if described != committed:
+        # First, and alone: the table below says by it which lessons are only explored.
+        if check:
+            raise Problem(f"Stale: {project_schemas.shipped_file().name}.", "`dlwb generate` writes it.")
         files.write(project_schemas.shipped_file(), described)
     stale = []
     new = text

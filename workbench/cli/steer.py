@@ -31,7 +31,7 @@ def resume(
     anyway: Annotated[bool, typer.Option("--anyway", help="Resume even if the project's code, or its data, has changed.")] = False,
     follow: Follow = False,
 ) -> None:
-    """Resume a run from its last checkpoint, or a comparison's missing runs."""
+    """Resume a paused or ended run, or a comparison."""
     from workbench.launch import start
     from workbench.runs.state import state_of
 
@@ -62,7 +62,7 @@ def resume(
 
 
 def step(run: Reference, steps: Annotated[int, typer.Argument(min=1, metavar="N", help="How many steps")] = 1) -> None:
-    """Make one training step of a paused run, or N; say what it did."""
+    """Make one training step of a paused run, or several."""
     _ask(find_run(run), "step", {"steps": steps})
 
 
