@@ -16,7 +16,10 @@ def number(value: float) -> str:
     if size >= 1000:
         return f"{value:,.0f}"
     # Four decimals, and more of them where they would leave fewer than three digits: 0.000152.
-    return f"{value:.{max(4, 2 - math.floor(math.log10(size)))}f}" if size < 1 else f"{value:.4g}"
+    if size >= 1e-2:
+        return f"{value:.4f}" if size < 1 else f"{value:.4g}"
+    text = f"{value:.{2 - math.floor(math.log10(size))}f}"
+    return f"{value:.4f}" if float(text) == float(f"{value:.4f}") else text
 
 
 def count(value: float) -> str:

@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent)]
@@ -48,7 +49,7 @@ def pressed(terminal: PtyTerminal, key: str) -> tuple[float, float]:
     return (came[0], came[-1]) if came else (2.0, 2.0)
 
 
-def told(name: str, times: list[float]) -> str:
+def told(name: str, times: Sequence[float]) -> str:
     """Median and p99 in milliseconds."""
     times = sorted(1000 * seconds for seconds in times)
     return f"{name} median {times[len(times) // 2]:.0f} ms, p99 {times[min(len(times) - 1, int(0.99 * len(times)))]:.0f} ms"
@@ -83,7 +84,8 @@ def measure(lesson: str, keys: int, hold: float) -> None:
         rate = held(terminal, key, hold)
         terminal.close()
     firsts, lasts = zip(*times, strict=True)
-    print(f"{lesson}: open {took:.2f} s; {keys} keys: {told('first byte', list(firsts))}; {told('panel', list(lasts))}; held {rate / 1024:.1f} KiB/s")
+    shown = f"{told('first byte', firsts)}; {told('panel', lasts)}"
+    print(f"{lesson}: open {took:.2f} s; {keys} keys: {shown}; held {rate / 1024:.1f} KiB/s")
 
 
 def main() -> None:

@@ -223,7 +223,8 @@ class SamplePanel(Vertical):
         """The name of a chart's y-axis, for which the chart itself has no room; "" where the panel or a line is called so."""
         curves = [event for event in self._shown if isinstance(event, Curve)]
         name = one_line(curves[0].labels[1], 40) if curves and isinstance(self.body, Chart) else ""
-        return "" if name in (self._title, *(split_tag(event.tag)[2] for event in curves)) else name
+        # "probability" over "probabilities" says it twice.
+        return "" if self._title.startswith(name[:-1]) or name in [split_tag(event.tag)[2] for event in curves] else name
 
     def _body(self, chosen: Sequence[Tagged], older: Sequence[Curve]) -> None:
         event = chosen[0]
