@@ -48,7 +48,7 @@ class Autoencoder(TorchProject):
         """Digit that is rebuilt: one of the test digits, or your own drawing."""
         digit: int = only(0, when={"picture": "test"}, ge=0, le=999)
         """Which of the first thousand test digits."""
-        drawing: str = Field("", json_schema_extra={"picture": True, "when": {"picture": ["drawing"]}})
+        drawing: str = only("", when={"picture": "drawing"}, picture=True)
         """Your own drawing of a digit; it is centred as MNIST's digits are."""
         noise: float = Field(0.0, ge=0, le=1, json_schema_extra={"step": 0.05})
         """Standard deviation of the noise that is added before the network sees it; the denoiser takes it away, others rebuild it."""

@@ -92,8 +92,9 @@ class ExploreBoard(Board):
 
     @property
     def hidden(self) -> int:
-        """How many panels are on other pages."""
-        return len(self.wanted.charts) - len(self.place(self.size).regions)
+        """How many panels of the answer are on other pages."""
+        regions = self.place(self.size).regions
+        return sum(name not in regions for name in self.wanted.charts if name != SOURCE)
 
     def focus_next(self) -> None:
         """From the controls to the first panel, to the next ones, and back."""
