@@ -39,6 +39,8 @@ VERSIONS = 8
 """Augmented versions of a picture in a row."""
 FILTERS = 32
 """Filters of the first layer that are shown."""
+FILTER_SIDE = 9
+"""Pixels to which small filters are enlarged, in whole multiples."""
 FARTHEST = 6
 """Most pixels by which pictures are moved to see what it costs."""
 MOVED = 4
@@ -231,4 +233,7 @@ def filters(network: nn.Module) -> Tensor:
     low, high = weights.flatten(1).amin(1)[:, None], weights.flatten(1).amax(1)[:, None]
     # A fully connected layer has a weight for each colour of each pixel: its filters are as large as pictures.
     side = weights.shape[2:] if weights.dim() == 4 else (SIDE, SIDE)
-    return ((weights.flatten(1) - low) / (high - low).clamp(min=1e-12)).view(len(weights), 3, *side)
+    shown = ((weights.flatten(1) - low) / (high - low).clamp(min=1e-12)).view(len(weights), 3, *side)
+    # A filter of 2x2 pixels would be a dot on the screen.
+    larger = max(1, FILTER_SIDE // shown.shape[-1])
+    return shown.repeat_interleave(larger, 2).repeat_interleave(larger, 3)

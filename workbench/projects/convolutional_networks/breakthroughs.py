@@ -1,5 +1,6 @@
 """AlexNet, VGG and ResNet at 32 pixels, and a plain network as deep as a ResNet: why residual connections made networks deep."""
 
+import copy
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -28,7 +29,7 @@ class Breakthroughs(CifarClassifier):
 
     class Config(CifarSettings, ClassifierSettings, Augmentation):
         network: Literal["alexnet", "vgg", "resnet", "plain"] = "resnet"
-        """Kind of network: alexnet, 5 convolutions; vgg, 13 of 3x3; resnet, blocks that add to what they get; plain, the same without adding."""
+        """Kind of network: alexnet, 5 convolutions; vgg, 13 of 3x3; resnet, blocks that add to their input; plain, without adding."""
         channels: int = Field(16, ge=1, le=128)
         """Channels of the first convolution, and a multiple of it in deeper ones; twice as many take about four times as long."""
         depth: int = only(20, when={"network": ("resnet", "plain")}, ge=8, le=110)
@@ -78,10 +79,15 @@ class Breakthroughs(CifarClassifier):
     def evaluate(self, split: str) -> Iterator[Event]:
         """As all classifiers; and the gradient's norm in each layer, where back-propagation through many layers may lose it."""
         yield from super().evaluate(split)
+        yield from gradient_events(self.gradients())
+
+    def gradients(self) -> list[float]:
+        """The gradient's norm in each layer on the first training pictures, with batch norm as in training."""
         pixels, labels = (part[:JUDGED] for part in self.splits["train"])
+        # A copy: in training mode batch norm would take these pictures into its running averages.
+        network = copy.deepcopy(self.network).train()
         with torch.enable_grad():
-            loss = F.cross_entropy(self.network(self.inputs(pixels)), labels)
-            yield from gradient_events(gradient_norms(self.network, loss))
+            return gradient_norms(network, F.cross_entropy(network(self.inputs(pixels)), labels))
 
     def summary(self) -> Iterator[Event]:
         yield from super().summary()
