@@ -15,7 +15,7 @@ from workbench.events import Curve, Images, Text
 from workbench.problems import Problem
 from workbench.projects.convolutional_networks import seeing
 from workbench.projects.convolutional_networks.image_classifier import ImageClassifier
-from workbench.projects.convolutional_networks.seeing import Layer, Seeing, changed, flat, gradient_signs, random_signs
+from workbench.projects.convolutional_networks.seeing import Seeing, changed, flat, gradient_signs, random_signs
 from workbench.recipes.recipe import Compute, Recipe, Train, dump_recipe
 from workbench.runs.checkpoint import Checkpoints
 
@@ -82,12 +82,12 @@ def test_the_signs_are_those_of_finite_differences(lesson: Seeing) -> None:
 
 def test_only_what_is_classified_correctly_is_attacked(lesson: Seeing) -> None:
     """The cheat would be to begin with mistakes: this network makes some, and the curves still begin at 1."""
-    assert 100 < len(lesson.right) < lesson.counted - 5
+    assert 100 < len(lesson.right) < len(lesson.pixels) - 5
     answer = asked("seeing", lesson)
     by_gradient, by_chance = (answer[f"accuracy over ε/{name} sign"] for name in ("gradient", "random"))
     assert by_gradient.x[0] == 0 and by_gradient.y[0] == by_chance.y[0] == 1
     assert by_gradient.y[-1] < 0.4 < by_chance.y[-1] - 0.2
-    assert f"{len(lesson.right)} of {lesson.counted}" in answer["attacked pictures"].text
+    assert f"{len(lesson.right)} of {len(lesson.pixels)}" in answer["attacked pictures"].text
     for place in range(8):
         assert lesson.classes[int(lesson.labels[lesson.right[place]])] in asked("seeing", lesson, picture=place)["picture"].captions[0]
 
@@ -118,26 +118,28 @@ def test_a_look_changes_no_weight_and_no_mode(lesson: Seeing) -> None:
 
 
 def test_an_ascent_excites_its_unit_and_can_be_interrupted(lesson: Seeing) -> None:
-    shown = events("seeing", lesson, show="maximise", unit=5, steps=40)
+    shown = events("seeing", lesson, show="maximise", unit=5, steps=40, depth=1, rate=0.02)
     curves = [event for event in shown if isinstance(event, Curve)]
     assert [len(curve.y) for curve in curves] == list(range(5, 41, 5))
     assert curves[-1].y[-1] > 2 * curves[-1].y[0] > 0
     # The last value is what the network answers to the picture before that step: measured anew from noise.
     with lesson.evaluating():
-        _, outputs = lesson.outputs(2, torch.full_like(lesson.pixels[:1], 0.5))
+        outputs = lesson.outputs(lesson.layers[1][1], torch.full_like(lesson.pixels[:1], 0.5))
     assert curves[-1].y[-1] > float(outputs[0, 4].mean())
     assert [type(event) for event in shown[:2]] == [Images, Images]
 
 
 def test_a_dream_excites_its_layer_in_every_octave(lesson: Seeing) -> None:
-    answer = asked("seeing", lesson, show="dream", steps=10, octaves=2, layer=1)
+    answer = asked("seeing", lesson, show="dream", steps=10, octaves=2, depth=0)
     y = answer["activation"].y
+    dense = asked("seeing", lesson, show="dream", steps=5, depth=1)["activation"].y
+    assert len(dense) == 15 and dense[14] > dense[0]
     assert len(y) == 20 and y[9] > y[0] and y[19] > y[10]
-    assert answer["ascent"].captions == ["2 ReLU, octave 2 of 2, step 20"]
+    assert answer["ascent"].captions == ["octave 2 of 2, step 20"]
 
 
 def test_the_maps_are_the_outputs_of_the_layer(lesson: Seeing) -> None:
-    answer = asked("seeing", lesson, show="layer", layer=1)
+    answer = asked("seeing", lesson, show="layer", depth=0)
     table = {row[0]: row[1] for row in answer["layer"].rows}
     first = lesson.network[:3].eval()
     with torch.no_grad():
@@ -145,7 +147,7 @@ def test_the_maps_are_the_outputs_of_the_layer(lesson: Seeing) -> None:
     assert table["units"] == 8 and table["numbers of each"] == "8 x 8"
     assert table["largest activation"] == pytest.approx(float(outputs.max()), rel=1e-5)
     strongest = outputs[0].mean((1, 2)).argsort(descending=True)
-    assert answer["strongest maps"].captions[0].startswith(f"unit {int(strongest[0]) + 1}: ")
+    assert answer["strongest maps, unit: mean"].captions[0].startswith(f"{int(strongest[0]) + 1}: ")
 
 
 def test_a_saturated_relu6_says_why_there_is_no_gradient(lesson: Seeing) -> None:
@@ -153,15 +155,14 @@ def test_a_saturated_relu6_says_why_there_is_no_gradient(lesson: Seeing) -> None
     nn.init.zeros_(ceiling[0].weight)
     with torch.no_grad():
         ceiling[0].bias.copy_(torch.tensor([9.0, -1.0]))
-    layer = Layer("0", ceiling)
     network, lesson.network = lesson.network, ceiling
     try:
         for unit, says in ((0, "ReLU6 does not grow above 6"), (1, "does not grow below 0")):
-            shown = list(lesson.ascent(layer, unit, lesson.pixels[:1], 5, 0.1, ""))
+            shown = list(lesson.ascent(ceiling, unit, lesson.pixels[:1], 5, 0.1, ""))
             assert len(shown) == 1 and isinstance(shown[0], Text) and says in shown[0].text
     finally:
         lesson.network = network
-    assert "any pixel" in flat(Layer("", nn.ReLU()), 1.0)
+    assert "any pixel" in flat(nn.ReLU(), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -169,8 +170,8 @@ def test_a_saturated_relu6_says_why_there_is_no_gradient(lesson: Seeing) -> None
     [
         ({"epsilon": 1.5}, "epsilon"),
         ({"target": "walrus"}, "target"),
-        ({"show": "layer", "layer": 3}, "layers 1 to 2"),
-        ({"show": "dream", "unit": 17}, "units 1 to 16"),
+        ({"show": "layer", "depth": 1.1}, "depth"),
+        ({"show": "dream", "unit": 17, "depth": 1}, "units 1 to 16"),
         ({"drawing": "no picture"}, "base64"),
     ],
 )

@@ -39,7 +39,7 @@ PRESENT, ABSENT, OTHERS = 0.9, 0.1, 0.5
 """Margins of the loss: a present digit's capsule is to be longer than 0.9, an absent one's shorter than 0.1, which counts half."""
 RECONSTRUCTION = 0.0005
 """Factor of the squared error, summed over the pixels, so that it does not dominate the margin loss."""
-AFFINE = {"shift": 4.0, "rotation": 20.0, "zoom": 0.2}
+SHIFT, ROTATION, ZOOM = 4, 20, 0.2
 """Each digit of the affine test is shifted by up to 4 pixels each way, rotated by up to 20°, and scaled by 0.8 to 1.2, uniformly."""
 AFFINE_SEED, AFFINE_VALID = 0, 2_000
 """The transforms are the same in every run; validation looks at the first 2,000 digits, the test at all."""
@@ -65,7 +65,8 @@ class CapsuleNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(batch, 1, 28, 28) → (batch, 10, 16): the digits' capsules, whose lengths say how likely each digit is there."""
-        return self.routed(pixels)[0]
+        parents, _, _ = self.routed(pixels)
+        return parents
 
     def routed(self, pixels: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
         """The digits' capsules, the couplings (batch, 10, children) of each routing, and the children (batch, children, 8)."""
@@ -86,7 +87,8 @@ def squash(vectors: Tensor) -> Tensor:
     """Vectors along the last axis with their direction, and lengths l²/(1 + l²), between 0 and 1."""
     length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     # l²/(1 + l²) · v/l without the division: a zero vector stays zero, and its gradient is finite.
-    return vectors * (length / (1 + length.square()))
+    squashed: Tensor = vectors * (length / (1 + length.square()))
+    return squashed
 
 
 def route(votes: Tensor, routings: int, over: str) -> tuple[Tensor, list[Tensor]]:
@@ -164,7 +166,7 @@ class Capsules(TorchProject):
     def build_model(self) -> None:
         config = self.config
         capsules = CapsuleNetwork(config.maps, config.types, config.routings, config.softmax)
-        self.network: nn.Module = capsules if config.model == "capsules" else equal_cnn(config.maps, config.types, count(capsules))
+        self.network: Any = capsules if config.model == "capsules" else equal_cnn(config.maps, config.types, count(capsules))
         self.network.to(self.device)
         self.optimizer = config.make_optimizer(self.network.parameters())
 
@@ -264,7 +266,7 @@ class Capsules(TorchProject):
 
     def summary(self) -> Iterator[Event]:
         yield from super().summary()
-        ranges = f"shifted by up to {AFFINE['shift']:.0f} pixels each way, rotated by up to {AFFINE['rotation']:.0f}°, scaled by 0.8 to 1.2"
+        ranges = f"shifted by up to {SHIFT} pixels each way, rotated by up to {ROTATION}°, scaled by {1 - ZOOM} to {1 + ZOOM}"
         yield Text(
             tag="affine test", text=f"{count(self.network):,} parameters. Affine digits are {ranges}; the draws are the same in every run."
         )
@@ -298,4 +300,4 @@ def moved_digits(pixels: Tensor) -> Tensor:
     with torch.random.fork_rng(devices=[pixels.device] if pixels.is_cuda else []):
         torch.manual_seed(AFFINE_SEED)
         # Drawn on the CPU, so that every device tests the same pictures.
-        return random_affine(pixels.cpu(), **AFFINE).to(pixels.device)
+        return random_affine(pixels.cpu(), shift=SHIFT, rotation=ROTATION, zoom=ZOOM).to(pixels.device)

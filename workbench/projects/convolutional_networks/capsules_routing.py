@@ -53,11 +53,11 @@ class CapsulesRouting(Project):
         outputs, couplings = route(votes, request.routings, request.softmax)
         yield from plane(votes, outputs[-1])
         yield coupling_table(couplings)
-        rounds = list(range(1, request.routings + 1))
+        rounds = [float(number) for number in range(1, request.routings + 1)]
         for parent, name in enumerate(PARENTS):
             lengths = [float(np.linalg.norm(output[parent])) for output in outputs]
             yield Curve(tag=f"length by routing/{name}", x=rounds, y=lengths, labels=("routing", "length"))
-        yield from squashed(request.length)
+        yield squashed(request.length)
         yield margin_table(np.array(request.lengths).ravel(), request.digit)
         yield network_table()
 
@@ -118,15 +118,12 @@ def coupling_table(couplings: list[np.ndarray]) -> Numbers:
     return Numbers(tag="couplings", values=np.concatenate([first, last]).T.tolist(), rows=rows, columns=columns)
 
 
-def squashed(length: float) -> Iterator[Event]:
-    """The squash over lengths from 0 to 5, and three of them beside the one that is asked for."""
-    lengths = np.linspace(0, 5, 51)
-    yield Curve(tag="squash", x=lengths.tolist(), y=(lengths**2 / (1 + lengths**2)).tolist(), labels=("length", "squashed"))
+def squashed(length: float) -> Table:
+    """The squash of three lengths, beside the one that is asked for."""
     rows: list[list[str | float]] = []
     for name, value in (("", 0.1), ("", 1.0), ("", 3.0), ("yours", length)):
-        after = float(np.linalg.norm(squash(np.array([value, 0.0]))))
-        rows.append([name, value, after])
-    yield Table(tag="squashed lengths", columns=["", "length", "squashed"], rows=rows)
+        rows.append([name, value, float(np.linalg.norm(squash(np.array([value, 0.0]))))])
+    return Table(tag="squashed lengths", columns=["", "length", "squashed"], rows=rows)
 
 
 def margin_table(lengths: np.ndarray, digit: int) -> Table:
@@ -134,7 +131,7 @@ def margin_table(lengths: np.ndarray, digit: int) -> Table:
     terms = margin_terms(lengths, digit)
     rows: list[list[str | float]] = [
         [f"digit {digit}, longer than 0.9", float(lengths[digit]), float(terms[digit])],
-        ["nine others, shorter than 0.1", float(np.delete(lengths, digit).max()), float(np.delete(terms, digit).sum())],
+        ["others, shorter than 0.1", float(np.delete(lengths, digit).max()), float(np.delete(terms, digit).sum())],
         ["margin loss", "", float(terms.sum())],
     ]
     return Table(tag="margin loss", columns=["capsules", "longest", "loss"], rows=rows)

@@ -1,7 +1,7 @@
 """Looks into a trained network: its activation maps, the pictures that excite a unit, deep dreams, and adversarial pictures. Explored."""
 
+import math
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +31,6 @@ BREEDS = {
     "american eskimo dog": "eskimo dog",
     "basset hound": "basset",
     "belgian malinois": "malinois",
-    "belgian sheepdog": "groenendael",
 }
 """Breeds that ImageNet has by another name; what it does not have at all is left out."""
 MOST = {"run": 128, "photographs": 32}
@@ -46,18 +45,12 @@ NOISE = 0.1
 """Standard deviation of the noise around grey from which an ascent begins."""
 OCTAVE = 1.4
 """Each octave of a dream is so many times as large as the one before, as in Mordvintsev et al. (2015)."""
+JITTER = 32
+"""In each step of an ascent the picture lies a 32nd of its side elsewhere; smaller ones than that stay."""
 SHOWN = 5
 """Steps of an ascent between two looks at it; a newer request interrupts it there."""
 POINT, WEIGHTS, BIAS = (7.0, 6.0), (2.0, 1.0), -18.0
 """The perceptron of the course's first lessons, whose score at this point is 2."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer that can be looked into: its name, and its module, whose output is (batch, units) or (batch, units, height, width)."""
-
-    name: str
-    module: nn.Module
 
 
 class Seeing(TorchProject):
@@ -85,8 +78,8 @@ class Seeing(TorchProject):
         """ε: how much each number of the picture, from 0 to 1, may change at most; higher deceives more often, and is easier to see."""
         target: str = only("", when={"show": "attack"}, max_length=60)
         """Class that the attack is to reach, by its name; empty: any but the right one."""
-        layer: int = Field(2, ge=1, le=40, json_schema_extra={"when": {"show": ["layer", "maximise", "dream"]}})
-        """Layer to look into, from 1; later ones answer to larger and more complex patterns."""
+        depth: float = Field(0.7, ge=0, le=1, json_schema_extra={"step": 0.05, "when": {"show": ["layer", "maximise", "dream"]}})
+        """Layer to look into, from 0, the first, to 1, the last; later ones answer to larger and more complex patterns."""
         unit: int = Field(0, ge=0, le=4096, json_schema_extra={"when": {"show": ["maximise", "dream"]}})
         """Unit (channel) of the layer, from 1; 0: to maximise the one that this picture excites most, to dream all of them."""
         steps: int = Field(30, ge=5, le=200, json_schema_extra={"step": 5, "when": {"show": ["maximise", "dream"]}})
@@ -107,7 +100,6 @@ class Seeing(TorchProject):
         with self.evaluating():
             answers = self.logits(self.pixels).argmax(1)
         self.right = torch.nonzero(answers == self.labels)[:, 0]
-        self.counted = len(self.pixels)
         self.curves: dict[tuple[int, int], list[list[float]]] = {}
 
     def look_into_stand_in(self, name: str) -> None:
@@ -116,7 +108,7 @@ class Seeing(TorchProject):
 
         self.network: nn.Module = backbone.build(name, "stand-in")
         self.classes = [one_line(title) for title in models.get_model_weights("mobilenet_v2").DEFAULT.meta["categories"]]
-        numbers = {plain(title): number for number, title in reversed(list(enumerate(self.classes)))}
+        numbers = numbered(self.classes)
         dogs = photos.read("dogs:21-breeds", SIZE)
         breeds = torch.tensor([numbers.get(BREEDS.get(plain(breed), plain(breed)), -1) for breed in dogs.classes])
         # All three parts: nothing is trained on them.
@@ -126,10 +118,10 @@ class Seeing(TorchProject):
         self.pixels = photographs[labels >= 0].permute(0, 3, 1, 2).float() / 255
         self.labels = labels[labels >= 0]
         inner = self.network.network
-        self.layers = [named(path, inner.get_submodule(path)) for path in self.network.layers() if path.startswith("features.")]
-        about = find(*backbone.STAND_INS[name])
+        paths = [path for path in self.network.layers() if path.startswith("features.")]
+        self.layers = [(f"{path} {type(inner.get_submodule(path)).__name__}", inner.get_submodule(path)) for path in paths]
         self.kind, self.digits = "photographs", ""
-        self.variant = f"{about.title} in place of torchvision's weights; {dogs.variant}"
+        self.variant = f"{find(*backbone.STAND_INS[name]).title} in place of torchvision's weights; {dogs.variant}"
 
     def look_into_run(self, folder: Path) -> None:
         """The best weights of a run, and its validation pictures."""
@@ -137,7 +129,9 @@ class Seeing(TorchProject):
         self.network, self.classes = run.network, run.classes
         self.pixels, self.labels = (part[:LOOKED_AT] for part in run.splits["valid"])
         activations = (nn.ReLU, nn.Tanh, nn.Sigmoid)
-        self.layers = [named(name, module) for name, module in self.network.named_modules() if isinstance(module, activations)]
+        self.layers = [
+            (f"{path} {type(part).__name__}", part) for path, part in self.network.named_modules() if isinstance(part, activations)
+        ]
         self.kind, self.digits, self.light = "run", run.config.data, run.light
         self.variant, self.demo = run.variant, run.demo
 
@@ -152,22 +146,25 @@ class Seeing(TorchProject):
         if request.show == "attack":
             yield from self.attack(request, pixels, label)
             return
-        layer, outputs = self.outputs(request.layer, pixels)
+        name, layer = self.layers[round(request.depth * (len(self.layers) - 1))]
+        outputs = self.outputs(layer, pixels)
         means = outputs.flatten(2).mean(2)[0] if outputs.ndim > 2 else outputs[0]
         if request.unit > len(means):
-            raise Problem(f"unit: layer {request.layer}, {layer.name}, has units 1 to {len(means)}; 0 chooses.", cause="data")
+            raise Problem(f"unit: the layer {name} has units 1 to {len(means)}; 0 chooses.", cause="data")
         unit = request.unit - 1 if request.unit else int(means.argmax())
         if request.show == "layer":
             yield pictures("picture", pixels, [self.told(pixels)], columns=1)
-            yield from activation_maps(layer, outputs, means)
+            yield from activation_maps(name, outputs, means)
         elif request.show == "maximise":
             generator = torch.Generator().manual_seed(request.seed)
             noise = (0.5 + NOISE * torch.randn(pixels.shape, generator=generator)).clamp(0, 1)
-            yield pictures("begins with", noise, ["noise"], columns=1)
-            yield from self.ascent(layer, unit, noise, request.steps, request.rate, f"unit {unit + 1} of {layer.name}")
+            yield pictures("begins with", noise, [f"noise, for {name}"], columns=1)
+            yield from self.ascent(layer, unit, noise, request.steps, request.rate, f"unit {unit + 1}")
         else:
-            yield pictures("begins with", pixels, [self.told(pixels)], columns=1)
-            yield from self.dream(layer, request, pixels, outputs.ndim > 2)
+            yield pictures("begins with", pixels, [f"{self.told(pixels)}, for {name}"], columns=1)
+            # No smaller than leaves each map a number; fully connected layers take pictures of their own size alone.
+            least = math.ceil(pixels.shape[2] / (outputs.shape[2] if outputs.ndim > 2 else 1))
+            yield from self.dream(layer, request, pixels, max(8, least))
 
     def chosen(self, request: Any) -> tuple[Tensor, int]:
         """The picture that is asked for, (1, channels, height, width), and its class."""
@@ -182,7 +179,7 @@ class Seeing(TorchProject):
             pixels = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).reshape(1, *shape)
             return pixels, int(self.logits(pixels).argmax())
         # Where it classifies nothing correctly, its layers can still be looked into.
-        places = self.right if len(self.right) else torch.arange(self.counted)
+        places = self.right if len(self.right) else torch.arange(len(self.pixels))
         if request.picture >= len(places):
             raise Problem(f"picture: the network classifies {len(places)} pictures correctly, so 0 to {len(places) - 1}.", cause="data")
         place = places[request.picture]
@@ -219,7 +216,7 @@ class Seeing(TorchProject):
         """The number of the class to reach; -1 for any but the right one."""
         if not name.strip():
             return -1
-        numbers = {plain(title): number for number, title in reversed(list(enumerate(self.classes)))}
+        numbers = numbered(self.classes)
         number = numbers.get(plain(name))
         if number is None:
             raise Problem(f"target: there is no class {one_line(name, 40)!r}{nearest(plain(name), list(numbers)) or '.'}", cause="data")
@@ -242,55 +239,51 @@ class Seeing(TorchProject):
         if not len(places):
             return
         epsilons = np.linspace(0, EPSILONS[self.kind], 7).tolist()
-        if (target, seed) not in self.curves:
+        ys = self.curves.setdefault((target, seed), [[], []])
+        if len(ys[0]) < len(epsilons):
             wanted = labels if target < 0 else torch.full_like(labels, target)
             moves = [gradient_signs(self.logits, pixels, wanted, target >= 0), random_signs(pixels, seed)]
-            ys: list[list[float]] = [[], []]
-            for epsilon in epsilons:
+            # An interrupted answer goes on where it was.
+            for epsilon in epsilons[len(ys[0]) :]:
                 for y, signs in zip(ys, moves, strict=True):
                     y.append(float((self.logits(changed(pixels, signs, epsilon)).argmax(1) == labels).float().mean()))
                 yield from accuracy_curves(epsilons, ys)
-            self.curves[target, seed] = ys
         else:
-            yield from accuracy_curves(epsilons, self.curves[target, seed])
-        text = f"{len(self.right)} of {self.counted} validation pictures are classified correctly; {len(places)} of them are attacked."
+            yield from accuracy_curves(epsilons, ys)
+        text = f"{len(self.right)} of {len(self.pixels)} pictures are classified correctly; {len(places)} of them are attacked."
         yield Text(tag="attacked pictures", text=text)
 
     # -- layers -------------------------------------------------------------------------------------------------------------
 
-    def outputs(self, number: int, pixels: Tensor) -> tuple[Layer, Tensor]:
-        """A layer by its number, and its outputs for a picture."""
-        if number > len(self.layers):
-            raise Problem(f"layer: this network has layers 1 to {len(self.layers)}.", cause="data")
-        layer = self.layers[number - 1]
-        return layer, self.output(layer, pixels)
-
-    def output(self, layer: Layer, pixels: Tensor) -> Tensor:
-        """A layer's outputs, (number, units) or (number, units, height, width)."""
-        hook = layer.module.register_forward_hook(stop)
+    def outputs(self, layer: nn.Module, pixels: Tensor) -> Tensor:
+        """What a layer makes of pictures, (number, units) or (number, units, height, width)."""
+        hook = layer.register_forward_hook(stop)
         try:
             self.logits(pixels)
         except _Reached as reached:
             return reached.output
         finally:
             hook.remove()
-        raise Problem(f"The network never uses its layer {layer.name}.", cause="data")
+        raise Problem("The network never uses this layer.", cause="data")
 
-    def excitement(self, layer: Layer, unit: int, pixels: Tensor) -> Tensor:
+    def excitement(self, layer: nn.Module, unit: int, pixels: Tensor) -> Tensor:
         """What is climbed: the mean of a unit's outputs; of all units (-1) the mean square, as in Mordvintsev et al. (2015)."""
-        output = self.output(layer, pixels)
-        return output.square().mean() if unit < 0 else output[:, unit].mean()
+        outputs = self.outputs(layer, pixels)
+        return outputs.square().mean() if unit < 0 else outputs[:, unit].mean()
 
     def ascent(
-        self, layer: Layer, unit: int, pixels: Tensor, steps: int, rate: float, caption: str, before: tuple[float, ...] = ()
+        self, layer: nn.Module, unit: int, pixels: Tensor, steps: int, rate: float, caption: str, before: tuple[float, ...] = ()
     ) -> Generator[Event, None, tuple[Tensor, list[float]]]:
         """Gradient ascent on the pixels, shown as it goes. Returns the last picture, and the activations of all steps."""
         values = list(before)
+        reach = min(pixels.shape[2:]) // JITTER
+        moves = [(down, across) for down in (0, reach, -reach) for across in (0, -reach, reach)] if reach else []
         for step in range(1, steps + 1):
             with torch.enable_grad():
                 # A new leaf in each step. The gradient goes to the pixels alone: no weight ever gets one.
                 leaf = pixels.detach().requires_grad_()
-                value = self.excitement(layer, unit, leaf)
+                # Moved by a few pixels, another way in each step: else patterns of single pixels, which no layer is meant for, grow best.
+                value = self.excitement(layer, unit, leaf.roll(moves[step % len(moves)], (2, 3)) if moves else leaf)
                 (gradient,) = torch.autograd.grad(value, leaf)
             values.append(float(value.detach()))
             size = float(gradient.square().mean().sqrt())
@@ -303,25 +296,16 @@ class Seeing(TorchProject):
                 yield Curve(tag="activation", x=list(range(len(values))), y=list(values), labels=("step", "activation"))
         return pixels, values
 
-    def dream(self, layer: Layer, request: Any, pixels: Tensor, convolutional: bool) -> Iterator[Event]:
-        """Ascents on the picture in growing sizes; what one size added is enlarged and laid over the next."""
-        # Fully connected layers take pictures of one size alone.
-        octaves = request.octaves if convolutional else 1
-        sizes = [[max(8, round(length / OCTAVE**back)) for length in pixels.shape[2:]] for back in reversed(range(octaves))]
-        added = torch.zeros_like(pixels)
-        values: list[float] = []
-        for number, size in enumerate(sizes, 1):
-            small = resized(pixels, size)
-            begin = (small + resized(added, size)).clamp(0, 1)
-            name = layer.name if not request.unit else f"unit {request.unit} of {layer.name}"
-            caption = f"{name}, octave {number} of {len(sizes)}"
+    def dream(self, layer: nn.Module, request: Any, pixels: Tensor, least: int) -> Iterator[Event]:
+        """Ascents on the picture in growing sizes, from `least` pixels on; what one size added is enlarged and laid over the next."""
+        added, values = torch.zeros_like(pixels), list[float]()
+        for back in reversed(range(request.octaves)):
+            size = [max(least, round(length / OCTAVE**back)) for length in pixels.shape[2:]]
+            small, detail = (F.interpolate(part, size, mode="bilinear") for part in (pixels, added))
+            begin = (small + detail).clamp(0, 1)
+            caption = f"octave {request.octaves - back} of {request.octaves}"
             dreamt, values = yield from self.ascent(layer, request.unit - 1, begin, request.steps, request.rate, caption, tuple(values))
             added = dreamt - small
-
-
-def named(path: str, module: nn.Module) -> Layer:
-    """A layer, called by its place in the network and its kind."""
-    return Layer(f"{path} {type(module).__name__}", module)
 
 
 class _Reached(Exception):
@@ -379,36 +363,27 @@ def accuracy_curves(epsilons: list[float], ys: list[list[float]]) -> Iterator[Ev
         yield Curve(tag=f"accuracy over ε/{name}", x=epsilons[: len(y)], y=list(y), labels=("ε", "accuracy"))
 
 
-def activation_maps(layer: Layer, outputs: Tensor, means: Tensor) -> Iterator[Event]:
-    """The strongest maps of a layer, each with its unit's number and mean; how many units answer at all."""
+def activation_maps(name: str, outputs: Tensor, means: Tensor) -> Iterator[Event]:
+    """The strongest maps of a layer, each with its unit's number and mean; and the layer's size."""
     order = means.argsort(descending=True)[:MAPS]
     maps = outputs[0, order]
     maps = maps if maps.ndim == 3 else maps[:, None, None]
     # Small maps are enlarged by whole factors: each of their numbers stays one square.
     factor = max(1, 28 // maps.shape[1])
     maps = maps.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
-    captions = [f"unit {unit + 1}: {mean:.3g}" for unit, mean in zip(order.tolist(), means[order].tolist(), strict=True)]
-    yield pictures("strongest maps", maps / (maps.abs().max() or 1), captions, columns=8)
-    silent = int((outputs[0].flatten(1).abs().amax(1) == 0).sum()) if outputs.ndim > 2 else int((outputs[0] == 0).sum())
+    captions = [f"{unit + 1}: {mean:.3g}" for unit, mean in zip(order.tolist(), means[order].tolist(), strict=True)]
+    # Each by its own largest number: beside one strong map all others would be black.
+    brightest = maps.abs().amax((1, 2), keepdim=True).clamp(min=1e-12)
+    yield pictures("strongest maps, unit: mean", maps / brightest, captions, columns=8)
     size = " x ".join(map(str, outputs.shape[2:])) or "1"
-    rows: list[list[str | float]] = [
-        ["layer", layer.name],
-        ["units", float(len(means))],
-        ["numbers of each", size],
-        ["units that are 0 everywhere", float(silent)],
-        ["largest activation", float(f"{float(outputs.max()):.6g}")],
-    ]
+    rows: list[list[str | float]] = [["layer", name], ["units", float(len(means))], ["numbers of each", size]]
+    rows.append(["largest activation", float(f"{float(outputs.max()):.6g}")])
     yield Table(tag="layer", columns=["", "value"], rows=rows)
 
 
-def resized(pixels: Tensor, size: list[int]) -> Tensor:
-    """Pictures in another size, bilinear."""
-    return F.interpolate(pixels, size, mode="bilinear", align_corners=False)
-
-
-def flat(layer: Layer, value: float) -> str:
+def flat(layer: nn.Module, value: float) -> str:
     """Why an ascent cannot begin: where a ReLU is flat, its gradient is 0."""
-    saturated = value >= 6 and any(isinstance(part, nn.ReLU6) for part in layer.module.modules())
+    saturated = value >= 6 and any(isinstance(part, nn.ReLU6) for part in layer.modules())
     where = "is 6 at every place, and ReLU6 does not grow above 6" if saturated else "is 0 at every place, and ReLU does not grow below 0"
     if not saturated and value > 0:
         where = "does not change with any pixel"
@@ -418,3 +393,8 @@ def flat(layer: Layer, value: float) -> str:
 def plain(name: str) -> str:
     """A class's name as it is compared: `Shih-Tzu` and `shih_tzu` are one."""
     return " ".join(name.lower().replace("'", "").replace("-", " ").replace("_", " ").split())
+
+
+def numbered(classes: list[str]) -> dict[str, int]:
+    """The number of each class by its plain name; of two with one name, as ImageNet's cranes, the first."""
+    return {plain(title): number for number, title in reversed(list(enumerate(classes)))}
