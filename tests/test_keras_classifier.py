@@ -60,6 +60,9 @@ def network(stem: str, shape: tuple[int, ...], classes: int) -> KerasClassifier:
         ("keras-admissions", (6,), 2, 9_282),
         ("keras-mnist-mlp", (1, 28, 28), 10, 669_706),
         ("keras-imdb", (1000,), 2, 513_538),
+        ("keras-cifar-mlp", (3, 32, 32), 10, 3_590_642),
+        ("keras-cifar-cnn", (3, 32, 32), 10, 528_054),
+        ("keras-cifar-cnn-augmented", (3, 32, 32), 10, 528_054),
     ],
 )
 def test_the_networks_have_the_course_s_parameters_and_equal_their_twins(
@@ -220,7 +223,7 @@ def test_what_does_not_fit_is_one_sentence(config: dict[str, Any], sentence: str
 def test_an_example_that_is_not_there_is_one_sentence() -> None:
     project = built(**MLP)
     with project.evaluating(), pytest.raises(Problem, match=r"first must be from 0 to \d+, as there are \d+ examples."):
-        list(project.sample(project.Request(first=999)))
+        list(project.sample(project.Request(first=499)))
 
 
 # -- with another environment, and without Keras -------------------------------------------------------------------------------------------

@@ -10,21 +10,25 @@ import torch
 from torch import Tensor, nn
 
 from workbench import paths
-from workbench.datasets import images, imdb, table
+from workbench.datasets import cifar, images, imdb, table
+from workbench.datasets.store.catalog import find
+from workbench.datasets.store.stored import named
 from workbench.events import Event, Scalars, Table, Text
 from workbench.problems import Problem
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
+from workbench.torchkit.cifar import unit
 from workbench.torchkit.classification import Predictions
+from workbench.torchkit.disk_cache import cached
 from workbench.torchkit.ngrams import Vocabulary
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import pictures
 from workbench.training.project import Field, live, only
 
-PICTURES = ("digits", "mnist", "fashion-mnist")
+PICTURES = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar10:jpeg")
 PIECE = 1000
 """Examples that go through the network at once outside training."""
-ASKED = 1000
+ASKED = 500
 """Validation examples that a sample chooses from: an answer has to come at once."""
 SHOWN = 24
 """Examples in a sample."""
@@ -63,8 +67,8 @@ class KerasClassifier(TorchProject):
     devices = ("cpu",)
 
     class Config(Augmentation):
-        data: Literal["student-admissions", "imdb", "digits", "mnist", "fashion-mnist"] = "student-admissions"
-        """Data set: applicants to a graduate school, film reviews, or labelled pictures."""
+        data: Literal["student-admissions", "imdb", "digits", "mnist", "fashion-mnist", "cifar10", "cifar10:jpeg"] = "student-admissions"
+        """Data set: applicants to a graduate school, film reviews, or labelled pictures; cifar10:jpeg is a copy with lossy compression."""
         words: int = only(1000, when={"data": "imdb"}, ge=10, le=20_000)
         """Most frequent words of which the network is told whether a review has them; more tell more, and overfit sooner."""
         channels: list[Annotated[int, Field(ge=1)]] = only([], when={"data": PICTURES}, max_length=3)
@@ -92,6 +96,8 @@ class KerasClassifier(TorchProject):
         # Here, before minutes of reading.
         self.keras = keras_on_torch()
         config = self.config
+        if config.data not in PICTURES and (config.shift or config.rotation or config.zoom or config.flip):
+            raise Problem("shift, rotation, zoom and flip change pictures, and here are none.", "Leave them out of config.", "data")
         self.columns: list[str] = []
         """What a table says of an example beside its answer; nothing of a picture."""
         if config.data == "student-admissions":
@@ -100,8 +106,6 @@ class KerasClassifier(TorchProject):
             self.read_reviews()
         else:
             self.read_pictures()
-        if not self.is_picture and (config.shift or config.rotation or config.zoom or config.flip):
-            raise Problem("shift, rotation, zoom and flip change pictures, and here are none.", "Leave them out of config.", "data")
 
     def read_students(self) -> None:
         """GRE, grade point average, and the school's rank one-hot: six inputs with mean 0 and standard deviation 1."""
@@ -125,10 +129,14 @@ class KerasClassifier(TorchProject):
             self.about[name] = [[" ".join(text)[:EXCERPT]] for text in part.texts]
 
     def read_pictures(self) -> None:
-        data = images.read(self.config.data)
+        reference = self.config.data
+        name, variant = named(reference)
+        data = cifar.read(reference, cache=cached) if name == "cifar10" else images.read(name)
+        about = find(name, variant)
+        self.variant = f"{about.title} in place of {about.stand_in_for}" if about.stand_in_for else ""
         self.classes = data.classes
         parts = {"train": data.train, "valid": data.valid, "test": data.test}
-        # (number, channels, height, width) and (number,)
+        # (number, channels, height, width), in [0, 1] or bytes, and (number,)
         self.splits = {name: (torch.from_numpy(part.images), torch.from_numpy(part.labels)) for name, part in parts.items()}
 
     @property
@@ -184,7 +192,7 @@ class KerasClassifier(TorchProject):
     def train_step(self, batch: Any) -> dict[str, Any]:
         inputs, labels = batch  # (batch, inputs) or (batch, channels, height, width); (batch,)
         if self.is_picture:
-            inputs = self.config.augmented(inputs)
+            inputs = self.config.augmented(unit(inputs))
         weights = self.model.trainable_weights
         self.model.zero_grad()
         # Dropout drops only where a call says that it is for training.
@@ -201,7 +209,7 @@ class KerasClassifier(TorchProject):
 
     def probabilities(self, inputs: Tensor) -> Tensor:
         """(number, …) → (number, classes), without dropout."""
-        return torch.cat([self.model(piece, training=False) for piece in inputs.split(PIECE)])
+        return torch.cat([self.model(unit(piece), training=False) for piece in inputs.split(PIECE)])
 
     def evaluate(self, split: str) -> Iterator[Event]:
         inputs, labels = self.splits[split]
@@ -222,7 +230,7 @@ class KerasClassifier(TorchProject):
     def examples(self, tag: str, split: str, predictions: Predictions, chosen: np.ndarray, cells: list[tuple[int, int]]) -> Event:
         """Pictures with captions, or a table with a row for each example."""
         if self.is_picture:
-            return pictures(tag, self.splits[split][0][chosen], predictions.captions(chosen), 16 if cells else 8, cells)
+            return pictures(tag, unit(self.splits[split][0][chosen]), predictions.captions(chosen), 16 if cells else 8, cells)
         rows: list[list[str | float]] = [
             [
                 self.classes[predictions.labels[place]],
@@ -251,7 +259,7 @@ class KerasClassifier(TorchProject):
         yield self.examples("answers", "valid", predictions, chosen, [])
         other = twin(self.model)
         ours = self.probabilities(inputs[chosen])
-        distance = float((ours - other(inputs[chosen])).abs().max())
+        distance = float((ours - other(unit(inputs[chosen]))).abs().max())
         layers = ", ".join(type(layer).__name__ for layer in other)
         yield Text(
             tag="PyTorch twin",
