@@ -96,7 +96,7 @@ def test_a_comparison_is_read_again_when_a_recipe_that_it_names_changes(own: Pat
     names = readings(monkeypatch)
     assert Index().load(both).recipe.compare and not names
     own.write_text("title: Second\nproject: image_classifier\nconfig: {hiden: [3]}\n")
-    with pytest.raises(RecipeProblem, match="hiden"):
+    with pytest.raises(RecipeProblem, match="`dlwb check mine` lists them"):
         Index().load(both)
 
 
