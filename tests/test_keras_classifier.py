@@ -181,7 +181,7 @@ def test_students_are_shown_with_their_marks(mirror: Path) -> None:
     values = scalars(project, "test")
     assert values["accuracy/majority"] == 0.68 and 0.55 < values["accuracy"] < 0.85
     with project.evaluating():
-        answers, text = project.sample(project.Request(order="surest mistakes"))
+        answers, text = project.sample(project.Request(order="most confident mistakes"))
     assert isinstance(answers, Table) and answers.columns == ["truth", "answer", "probability", "GRE", "GPA", "rank"]
     assert isinstance(text, Text) and text.text.startswith("The same weights in Linear, ReLU, Linear, ReLU, Linear, Softmax: of 48 ")
     wrong = [row for row in answers.rows if row[0] != row[1]]
@@ -200,7 +200,7 @@ def test_examples_are_chosen_by_order_and_place() -> None:
         with project.evaluating():
             return next(iter(project.sample(project.Request(**fields)))).captions
 
-    first, later, unsure = captions(), captions(first=4), captions(order="least sure")
+    first, later, unsure = captions(), captions(first=4), captions(order="least confident")
     assert first[4:] == later[: len(first) - 4] and len(first) == keras_classifier.SHOWN
     assert max(int(text.split()[1].rstrip("%,")) for text in unsure) <= 30
 

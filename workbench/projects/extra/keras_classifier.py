@@ -85,8 +85,8 @@ class KerasClassifier(TorchProject):
         """Step size of the optimizer; higher learns faster and may diverge."""
 
     class Request(TorchProject.Request):
-        order: Literal["as they come", "surest mistakes", "least sure"] = "as they come"
-        """Which of the validation examples come first: a mistake of which the network is sure says most about what it has learnt."""
+        order: Literal["as they come", "most confident mistakes", "least confident"] = "as they come"
+        """Which of the validation examples come first: a mistake that the network is confident of says most about what it has learnt."""
         first: int = Field(0, ge=0, le=ASKED - 1)
         """How many of them are passed over; higher shows later ones."""
 
@@ -248,11 +248,11 @@ class KerasClassifier(TorchProject):
         if request.first >= len(labels):
             raise Problem(f"first must be from 0 to {len(labels) - 1:,}, as there are {len(labels):,} examples.", "", "data")
         predictions = Predictions(labels, self.probabilities(inputs), self.classes)
-        unsure_first = predictions.confidence
+        confidence = predictions.confidence
         keys = {
             "as they come": np.arange(len(labels)),
-            "least sure": unsure_first,
-            "surest mistakes": np.where(predictions.answers == predictions.labels, unsure_first, -unsure_first),
+            "least confident": confidence,
+            "most confident mistakes": np.where(predictions.answers == predictions.labels, confidence, -confidence),
         }
         order = np.argsort(keys[request.order], kind="stable")
         chosen = order[request.first : request.first + SHOWN]
