@@ -186,6 +186,8 @@ class ExploreScreen(Walker, TryScreen):
             # In a narrow terminal the name of the data leaves no room for both.
             variant = f"{variant}{more}" if self.size.width >= 110 or not variant else more
             return variant
+        if not self.exploring.events and not self.trouble:
+            return f"{variant}answering … "
         return f"{variant}answers at once " if isinstance(self.source, Loaded) else variant + super().state()
 
     def _say(self, width: int) -> list[Strip]:
