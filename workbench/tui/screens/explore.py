@@ -173,7 +173,9 @@ class ExploreScreen(Walker, TryScreen):
     def _hints(self, width: int) -> list[Strip]:
         """What to try and what to see, below the controls, where there is room for it."""
         lines: list[Strip] = []
-        for note in (*self.recipe.try_first, *self.recipe.watch):
+        # What to try first with a run begins with its start.
+        first = self.recipe.try_first if isinstance(self.source, Loaded) else []
+        for note in (*first, *self.recipe.watch):
             lines += [*strips.paragraph(f"· {hints.written(note)}", max(8, width - 2), palette.dim, "  "), strips.line(width, [])]
         return lines
 
