@@ -151,7 +151,7 @@ def curves(panel: str, depth: list[int], measured: list[float], factor: float | 
     for name, values in lines.items():
         points = [(float(layer), math.log10(value)) for layer, value in zip(depth, values, strict=True) if value > 0]
         x, y = [layer for layer, _ in points], [power for _, power in points]
-        yield Curve(tag=f"{panel}/{name}", x=x, y=y, labels=("layer", "log10 of the root mean square"))
+        yield Curve(tag=f"{panel}/{name}", x=x, y=y, labels=("layer", "log10 of its size, rms"))
 
 
 def starts(size: int, gain: float, layers: int) -> Table:

@@ -88,8 +88,10 @@ class ControlsPanel(FormPanel):
             value = float(str(field.text or 0))
             place = round((value - ends[0]) / (ends[1] - ends[0]) * (room - 1))
             left, right = max(0, min(room - 1, place)), room - 1 - max(0, min(room - 1, place))
+            # A longer one would touch its slider; the whole number shows when it is typed over.
+            number = field.text if len(field.text) <= VALUE else f"{value:.4g}"
             slider = [("━" * left, palette.accent), ("●", look), ("─" * right, palette.faint)]
-            return strips.line(width, [label, *slider, (strips.fit(field.text, VALUE + 1, "right"), look)])
+            return strips.line(width, [label, *slider, (strips.fit(number, VALUE + 1, "right"), look)])
         return strips.line(width, [label, (self._text(field, width - self.names), look)])
 
     def _text(self, field: Field, room: int) -> str:

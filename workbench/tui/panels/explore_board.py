@@ -42,7 +42,9 @@ class ExploreBoard(Board):
         width, height = size
         if self.wanted.full:
             return Plan({self.wanted.focus: Region(0, 0, width, height)}, ())
-        return Plan(packed({**self._needs, SOURCE: SOURCE_NEED}, width, height, self.wanted.focus) if width and height else {}, ())
+        if not (width and height) or not (self._needs or self.wanted.focus):
+            return Plan({}, ())  # no code flashes up before the first answer
+        return Plan(packed({**self._needs, SOURCE: SOURCE_NEED}, width, height, self.wanted.focus), ())
 
     def follow(self, history: History) -> None:
         """Make and remove panels, lay them out, and draw the visible ones."""

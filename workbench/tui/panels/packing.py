@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from textual.geometry import Region
 
-from workbench import formatting
 from workbench.events import Curve, Images, Matrix, Scatter, Table, Tagged, Text
-from workbench.problems import one_line
 from workbench.tui.charts.matrix import natural
+from workbench.tui.panels.sheet import cell_texts
 
 GAP = 2
 MOST = 3
@@ -35,7 +34,7 @@ def need_of(event: Tagged) -> Need:
     """What the panel of an event needs, its first line with the name included."""
     match event:
         case Table(columns=columns, rows=rows):
-            texts = [columns, *([_shown(cell) for cell in row] for row in rows)]
+            texts = [columns, *cell_texts(event)]
             widths = [max(min(len(row[place]), 24) for row in texts if place < len(row)) for place in range(len(columns))]
             # Two cells between columns, and one for the bar of a table that is longer than its panel.
             return Need(sum(widths) + 2 * len(widths) - 1, min(len(rows), 24) + 3)
@@ -54,10 +53,6 @@ def need_of(event: Tagged) -> Need:
         case Curve() | Scatter():
             return Need(36, 9, 2)
     return Need(30, 8, 1)
-
-
-def _shown(cell: str | float) -> str:
-    return one_line(cell, 40) if isinstance(cell, str) else formatting.number(cell)
 
 
 def packed(needs: Mapping[str, Need], width: int, height: int, focus: str = "") -> dict[str, Region]:

@@ -173,7 +173,9 @@ class ExploreScreen(Walker, TryScreen):
     def _hints(self, width: int) -> list[Strip]:
         """What to try and what to see, below the controls, where there is room for it."""
         lines: list[Strip] = []
-        for note in (*self.recipe.try_first, *self.recipe.watch):
+        # What to try first with a run begins with its start.
+        first = self.recipe.try_first if isinstance(self.source, Loaded) else []
+        for note in (*first, *self.recipe.watch):
             lines += [*strips.paragraph(f"· {hints.written(note)}", max(8, width - 2), palette.dim, "  "), strips.line(width, [])]
         return lines
 
@@ -186,6 +188,8 @@ class ExploreScreen(Walker, TryScreen):
             # In a narrow terminal the name of the data leaves no room for both.
             variant = f"{variant}{more}" if self.size.width >= 110 or not variant else more
             return variant
+        if not self.exploring.events and not self.trouble:
+            return f"{variant}answering … "
         return f"{variant}answers at once " if isinstance(self.source, Loaded) else variant + super().state()
 
     def _say(self, width: int) -> list[Strip]:
