@@ -125,7 +125,7 @@ def test_a_picture_is_shown_with_its_values() -> None:
     matrix, colours = events["values"], events["colours"]
     assert isinstance(matrix, Matrix) and isinstance(colours, Images)
     picture = project.splits["valid"][0][3]
-    assert matrix.values == picture[2, 20:28, 4:12].tolist() and matrix.rows[0] == "20" and matrix.columns[-1] == "11"
+    assert matrix.values == picture[2, 20:28, 4:12].tolist() and matrix.rows[0] == "y20" and matrix.columns[-1] == "x11"
     assert colours.captions[1] == f"red, mean {picture[0].float().mean():.0f}"
     assert "augmented" not in asked(built(**SMALL))
     with pytest.raises(Problem, match="There are 20 validation pictures: picture is 0 to 19"):

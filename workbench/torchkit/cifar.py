@@ -224,7 +224,9 @@ def window(picture: Tensor, request: Any) -> Matrix:
     """Some rows and columns of one colour of a picture in bytes, as its numbers from 0 to 255."""
     rows, columns = (range(start, start + WINDOW) for start in (request.row, request.column))
     part = picture[COLOURS.index(request.channel), rows.start : rows.stop, columns.start : columns.stop]
-    return Matrix(tag="values", values=part.float().tolist(), rows=[*map(str, rows)], columns=[*map(str, columns)])
+    # With names of their own: equal ones on both sides would make it a confusion matrix.
+    names = [f"y{row}" for row in rows], [f"x{column}" for column in columns]
+    return Matrix(tag="values", values=part.float().tolist(), rows=names[0], columns=names[1])
 
 
 def filters(network: nn.Module) -> Tensor:
