@@ -55,6 +55,8 @@ WORDS = 9_500
 """Different words of a text: more than any recipe's clusters end at."""
 
 BIKES = "instant,dteday,season,yr,mnth,hr,holiday,weekday,workingday,weathersit,temp,atemp,hum,windspeed,casual,registered,cnt"
+BREEDS = ("Affenpinscher", "Basenji", "Beagle", "Bedlington_terrier")
+"""Breeds of dogs that ImageNet has, too."""
 CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
@@ -270,7 +272,7 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "flowers102:72px": flowers,
     "dogs:120-breeds": partial(classes_of_pictures, folders=[f"dog_breeds/breed_{number}" for number in range(5)], each=7, side=128),
     "dogs:21-breeds": partial(
-        classes_of_pictures, folders=[f"dogImages/test/{number:03d}.Breed" for number in range(1, 5)], each=6, side=160
+        classes_of_pictures, folders=[f"dogImages/test/{number:03d}.{breed}" for number, breed in enumerate(BREEDS, 1)], each=6, side=160
     ),
     "celeba:lfw": partial(classes_of_pictures, folders=[f"lfw_faces/Person_{number}" for number in range(110)], each=1, side=64),
     "mobilenet-v2-weights": lambda random: {"weights": weights("mobilenet_v2")},

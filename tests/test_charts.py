@@ -88,10 +88,31 @@ def test_few_points_are_joined_and_a_gap_is_not() -> None:
     assert draw(Plot([valid], "loss", 100), 40, 9).text() == picture(*GOLDEN_SPARSE)
 
 
-def test_a_single_point_is_four_dots() -> None:
+def test_a_single_point_is_a_mark() -> None:
     cells = draw(Plot([Trace("valid", 1, Pyramid([50], [0.5]))], "", 100), 40, 9)
-    [place] = np.argwhere((cells.codes >= 0x2800) & (cells.codes < 0x2900)).tolist()
-    assert int(cells.codes[tuple(place)] - 0x2800).bit_count() == 4
+    [[row, column]] = np.argwhere(cells.codes == ord("●")).tolist()
+    assert cells.keys[row, column] == SERIES + 1
+
+
+@pytest.mark.parametrize(("number", "marks"), [(1, 1), (4, 4), (200, 0)])
+def test_few_points_over_a_line_are_marks_in_their_own_colour(number: int, marks: int) -> None:
+    x = np.linspace(0, 10, 500)
+    points = Trace("now", 1, None, x[:: 500 // number][:number], np.sin(x)[:: 500 // number][:number], points=True)
+    cells = draw(Plot([points, Trace("f", 0, Pyramid(x, np.sin(x)))], "", None), 60, 12)
+    assert (cells.codes == ord("●")).sum() == marks
+    assert (cells.keys[cells.codes == ord("●")] == SERIES + 1).all()
+
+
+def test_an_axis_that_counts_has_whole_ticks() -> None:
+    digits = np.arange(10.0)
+    assert draw(Plot([Trace("", 0, Pyramid(digits, digits))], "", None), 40, 9).text().splitlines()[-1].split("─")[-1].strip() == "9"
+    shares = draw(Plot([Trace("", 0, Pyramid(digits / 9, digits))], "", None), 40, 9).text().splitlines()[-1]
+    assert "0.5" in shares
+
+
+def test_without_a_name_there_is_no_row_for_the_legend() -> None:
+    named, bare = (draw(Plot([Trace(name, 0, Pyramid([0, 1], [0, 1]))], "", None), 40, 9).text().splitlines() for name in ("f", ""))
+    assert named[0].strip() == "f" and bare[0].strip()[0] in "1│"
 
 
 def test_a_diverging_loss_is_seen() -> None:
@@ -279,7 +300,7 @@ async def test_curves_and_scatters_are_charts_too() -> None:
         cloud = Scatter(tag="e", x=[1, 2, 3], y=[1, 5, 2], labels=["cat", "dog", "cat"])
         chart.show(scatter_lines(cloud), title="embedding", end=None)
         cells = chart.draw(60, 20)
-        inked = cells.keys[(cells.codes >= 0x2800) & (cells.codes < 0x2900)].tolist()
+        inked = cells.keys[cells.codes == ord("●")].tolist()
         assert sorted(inked) == [SERIES + chart._slots["cat"]] * 2 + [SERIES + chart._slots["dog"]]
 
 

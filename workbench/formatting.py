@@ -5,7 +5,7 @@ import time
 
 
 def number(value: float) -> str:
-    """A figure with three to five significant digits: 0.0183, 2.303, 1.20e-5, 12,480."""
+    """A figure with three to five significant digits: 0.0183, 0.000152, 2.303, 1.20e-5, 12,480."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
     size = abs(value)
@@ -15,7 +15,11 @@ def number(value: float) -> str:
         return f"{value:.2e}".replace("e-0", "e-").replace("e+0", "e")
     if size >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.4f}" if size < 1 else f"{value:.4g}"
+    # Four decimals, and more of them where they would leave fewer than three digits: 0.000152.
+    if size >= 1e-2:
+        return f"{value:.4f}" if size < 1 else f"{value:.4g}"
+    text = f"{value:.{2 - math.floor(math.log10(size))}f}"
+    return f"{value:.4f}" if float(text) == float(f"{value:.4f}") else text
 
 
 def count(value: float) -> str:

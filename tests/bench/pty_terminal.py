@@ -10,7 +10,16 @@ import termios
 import time
 from pathlib import Path
 
-KEYS = {"enter": b"\r", "esc": b"\x1b", "end": b"\x1b[F", "down": b"\x1b[B", "up": b"\x1b[A", "tab": b"\t"}
+KEYS = {
+    "enter": b"\r",
+    "esc": b"\x1b",
+    "end": b"\x1b[F",
+    "down": b"\x1b[B",
+    "up": b"\x1b[A",
+    "left": b"\x1b[D",
+    "right": b"\x1b[C",
+    "tab": b"\t",
+}
 
 
 class PtyTerminal:

@@ -226,8 +226,13 @@ def expected(schema: Schema, definitions: dict[str, Schema]) -> str:
         words[0] += f" [ … ], in it {expected(items, definitions)}"
     bounds = ("minimum", "at least"), ("exclusiveMinimum", "more than"), ("maximum", "at most"), ("exclusiveMaximum", "less than")
     if "minimum" in schema and "maximum" in schema:
-        return f"{words[0]} from {schema['minimum']:g} to {schema['maximum']:g}"
-    return ", ".join(words + [f"{text} {schema[name]:g}" for name, text in bounds if name in schema])
+        return f"{words[0]} from {_bound(schema['minimum'])} to {_bound(schema['maximum'])}"
+    return ", ".join(words + [f"{text} {_bound(schema[name])}" for name, text in bounds if name in schema])
+
+
+def _bound(number: float) -> str:
+    """As a person writes it: 1000000 and 0.00001, not 1e+06 and 1e-05."""
+    return f"{number:.0f}" if abs(number) < 1e15 and number == int(number) else f"{number:g}"
 
 
 def choices(schema: Schema, definitions: dict[str, Schema]) -> list[Any]:

@@ -82,12 +82,14 @@ def live(default: Any, *, when: Conditions | None = None, **rules: Any) -> Any:
     return Field(default, json_schema_extra={"live": True, **_condition(when)}, **rules)
 
 
-def only(default: Any, *, when: Conditions, **rules: Any) -> Any:
-    """A Config field that means something only beside certain values of others: `only(3, when={"model": "cnn"}, ge=1)`.
+def only(default: Any, *, when: Conditions, step: float | None = None, picture: bool = False, **rules: Any) -> Any:
+    """A field that means something only beside certain values of others: `only(3, when={"model": "cnn"}, ge=1)`.
 
-    The schema then says `"when": {"model": ["cnn"]}`; a form hides the field otherwise, a recipe may still give it.
+    The schema then says `"when": {"model": ["cnn"]}`; a form hides the field otherwise, a recipe may still give it. `step` and
+    `picture` are what Request says of a slider and of a pad.
     """
-    return Field(default, json_schema_extra=_condition(when), **rules)
+    extra = {"step": step} if step is not None else {"picture": True} if picture else {}
+    return Field(default, json_schema_extra={**extra, **_condition(when)}, **rules)
 
 
 def _condition(when: Conditions | None) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Filters(Project):
         """Picture in grey: a photograph, the step of 8x8 pixels, one of the style transfer's pictures, your own file or drawing."""
         file: str = only("", when={"picture": "file"})
         """Path of your own PNG or JPEG; a relative one starts where dlwb was started."""
-        drawing: str = Field("", json_schema_extra={"picture": True, "when": {"picture": ["drawing"]}})
+        drawing: str = only("", when={"picture": "drawing"}, picture=True)
         """Your own drawing, or a picture that you open on its pad."""
         size: int = Field(64, ge=16, le=128, json_schema_extra={"step": 8})
         """Pixels of the picture's longer side; more show finer detail, and the same kernel then covers a smaller part of it."""
@@ -203,7 +203,7 @@ def layers(framed: int, width: int, kernel: tuple[int, ...], stride: int) -> Tab
     for name, columns, (tall, wide), step, pad, depth, kernels in (
         ("this one", width, kernel, stride, padding, 1, 1),
         ("3x3 of a CNN", 28, (3, 3), 1, 1, 3, 16),
-        ("AlexNet's first", 227, (11, 11), 4, 0, 3, 96),
+        ("AlexNet, 1st", 227, (11, 11), 4, 0, 3, 96),
     ):
         out = output_size(columns, wide, step, pad)
         rows.append([name, *map(float, (columns, wide, pad, step, out, depth, kernels, weights(tall, wide, depth, kernels)))])

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.events import Curve, Event, Table
-from workbench.training.project import Field, Project, Request
+from workbench.training.project import Field, Project
 
 Start = Literal["zeros", "ones", "uniform-0-1", "uniform-0.5", "uniform-rule", "normal-rule", "default", "he"]
 
@@ -21,7 +21,7 @@ BINS = 41
 class WeightInitSignal(Project):
     """Follows the size of a signal and of its gradient through layers whose weights were only just drawn."""
 
-    class Request(Request):
+    class Request(Project.Request):
         initialisation: Start = "normal-rule"
         """How weights are drawn, with n inputs of a layer: -rule is ±1/√n or a deviation of 1/√n, he a deviation of √(2/n)."""
         gain: float = Field(1.0, ge=0.1, le=3, json_schema_extra={"step": 0.05})
@@ -151,7 +151,7 @@ def curves(panel: str, depth: list[int], measured: list[float], factor: float | 
     for name, values in lines.items():
         points = [(float(layer), math.log10(value)) for layer, value in zip(depth, values, strict=True) if value > 0]
         x, y = [layer for layer, _ in points], [power for _, power in points]
-        yield Curve(tag=f"{panel}/{name}", x=x, y=y, labels=("layer", "log10 of the root mean square"))
+        yield Curve(tag=f"{panel}/{name}", x=x, y=y, labels=("layer", "log10 of its size, rms"))
 
 
 def starts(size: int, gain: float, layers: int) -> Table:

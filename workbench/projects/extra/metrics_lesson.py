@@ -19,7 +19,7 @@ class MetricsLesson(Project):
 
     class Request(Project.Request):
         counts: Annotated[list[list[int]], MatrixField(2, 2, 0, 1_000_000, 10)] = [[1000, 200], [800, 8000]]
-        """The confusion matrix: a row for those who are sick and one for those who are healthy, a column for each prediction."""
+        """The confusion matrix: the sick in the first row, the healthy in the second; a column for each prediction."""
         beta: float = Field(2.0, ge=0, le=10, json_schema_extra={"step": 0.1})
         """How many times as much recall counts as precision in F: 0 is precision alone, 1 both alike, large values recall."""
         values: Annotated[list[list[float]], MatrixField(2, (2, 6), -1000, 1000, 0.5)] = [[3, 5, 2, 7], [2.5, 5, 4, 8]]

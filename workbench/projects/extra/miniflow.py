@@ -235,8 +235,7 @@ class MiniFlow(Project):
 
     class Request(Project.Request):
         graph: str = Field("l = linear(X, W, b); a = sigmoid(l); cost = mse(y, a)", max_length=400)
-        """The operations, in any order, with a semicolon between two: add, multiply, linear, sigmoid and mse of the inputs X, W, b, y or
-        of one another; more make a deeper graph."""
+        """Operations in any order, semicolons between: add, multiply, linear, sigmoid, mse, of X, W, b, y or of one another."""
         X: Annotated[list[list[float]], Cells((1, 4), (1, 4), -100, 100)] = [[-1, -2], [-1, -2]]
         """Inputs, an example in each row; larger ones drive a sigmoid to where its gradient vanishes."""
         W: Annotated[list[list[float]], Cells((1, 4), (1, 4), -100, 100, 0.1)] = [[2], [3]]

@@ -49,7 +49,7 @@ class Regression(Project):
         line: Pair = [[-0.6, 4]]
         """Slope and intercept of the line that both tricks move."""
         point: Pair = [[-5, 3]]
-        """The point, x and y, that the tricks move it towards; farther off, the square trick moves it more, the absolute not."""
+        """The point, x and y, that the tricks move it to; farther off, the square trick moves it more, the absolute not."""
         absolute_rate: float = Field(0.1, ge=0, le=1, json_schema_extra={"step": 0.01})
         """Learning rate of the absolute trick; higher moves the line further."""
         square_rate: float = Field(0.01, ge=0, le=1, json_schema_extra={"step": 0.01})

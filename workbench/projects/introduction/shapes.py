@@ -8,7 +8,7 @@ import numpy as np
 
 from workbench.events import Event, Matrix, Table, Text
 from workbench.problems import Problem
-from workbench.training.project import Field, Project
+from workbench.training.project import Field, Project, only
 from workbench.training.project import Matrix as MatrixField
 
 Cells = Annotated[list[list[float]], MatrixField((1, 6), (1, 6), -1000, 1000, 1)]
@@ -16,8 +16,8 @@ Kind = Literal["matrix", "vector", "number"]
 
 TWO = ["matrix product", "add", "multiply"]
 VIEWS = ["transpose", "reshape", "new axis"]
-WITH_B: dict[str, Any] = {"when": {"operation": TWO}}
-OF_VIEWS: dict[str, Any] = {"when": {"operation": VIEWS}}
+WITH_B = {"operation": TWO}
+OF_VIEWS = {"operation": VIEWS}
 WRITTEN = 100.0
 """What is written into the result's first cell: an array that shares its memory then holds it, too."""
 
@@ -36,17 +36,17 @@ class Shapes(Project):
         """The first array, row by row."""
         a_is: Kind = "matrix"
         """How much of A is taken: all rows, its first row as a vector, or its first cell as a single number."""
-        B: Cells = Field([[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]], json_schema_extra=WITH_B)
+        B: Cells = only([[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]], when=WITH_B)
         """The second array, row by row."""
-        b_is: Kind = Field("matrix", json_schema_extra=WITH_B)
+        b_is: Kind = only("matrix", when=WITH_B)
         """How much of B is taken: all rows, its first row as a vector, or its first cell as a single number."""
-        target: str = Field("4, 2", json_schema_extra={"when": {"operation": ["reshape"]}}, max_length=40)
+        target: str = only("4, 2", when={"operation": "reshape"}, max_length=40)
         """The shape to reshape to, as in 4, 2; one number may be -1, which is then worked out from the others."""
-        axis: Literal["first", "last", "all"] = Field("first", json_schema_extra={"when": {"operation": ["sum", "new axis"]}})
+        axis: Literal["first", "last", "all"] = only("first", when={"operation": ["sum", "new axis"]})
         """The axis along which to sum, which then is gone, or where the new axis of length 1 goes (all: on both ends)."""
-        copy_first: bool = Field(False, json_schema_extra=OF_VIEWS)
+        copy_first: bool = only(False, when=OF_VIEWS)
         """Copy the result, so that it has memory of its own; else it is a view of A's memory where that can be."""
-        write: bool = Field(False, json_schema_extra=OF_VIEWS)
+        write: bool = only(False, when=OF_VIEWS)
         """Write 100 into the result's first cell, to see whether A changes as well."""
         row: int = Field(1, ge=1, le=36)
         """Row of the result's cell whose terms are shown, counted from 1."""

@@ -34,8 +34,7 @@ class Activations(Project):
         rows: list[list[str | float]] = []
         for name in NAMES:
             slope = float(derivative(name, at))
-            through = f"{(request.weight * slope) ** request.layers:.6g}"
-            rows.append([name, float(activated(name, at)), slope, through])
+            rows.append([name, float(activated(name, at)), slope, (request.weight * slope) ** request.layers])
         columns = ["activation", "value", "derivative", f"{request.layers} layers"]
         yield Table(tag="at the sum", columns=columns, rows=rows)
         sums = np.linspace(-REACH, REACH, 97)
@@ -59,7 +58,7 @@ class Activations(Project):
         lost: list[list[str | float]] = []
         for layers in sorted({1, 2, 3, 5, request.layers}):
             left = factor**layers
-            lost.append([str(layers), f"{left:.6g}", f"{100 * (1 - left):.6g} %" if left <= 1 else "none: it grows"])
+            lost.append([str(layers), left, f"{100 * (1 - left):.6g} %" if left <= 1 else "none: it grows"])
         yield Table(tag=f"lost by {request.activation}", columns=["layers", "what is left", "lost"], rows=lost)
 
 

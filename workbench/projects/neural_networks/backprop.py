@@ -49,7 +49,7 @@ class BackpropByHand(Project):
         x: Row = [[0.1, 0.3]]
         """The example's inputs, one number each; a larger input moves its weights further."""
         W1: Weights = [[0.4], [-0.2]]
-        """Weights from the inputs to the hidden units: a row for each input, a column for each hidden unit; there are no biases."""
+        """Weights to the hidden units: a row for each input, a column for each hidden unit; there are no biases."""
         W2: Column = [[0.1]]
         """Weights from the hidden units to the output: a row for each hidden unit; the error flows back through them."""
         y: float = Field(1.0, ge=0, le=1, json_schema_extra={"step": 0.1})

@@ -19,9 +19,9 @@ class Likelihood(Project):
 
     class Request(Project.Request):
         models: Annotated[list[list[float]], MatrixField(2, (1, 6), 0, 1, 0.1)] = [[0.6, 0.2, 0.1, 0.7], [0.7, 0.9, 0.8, 0.6]]
-        """The probability that each of two models, a row each, gives to every point's true label; higher is more likely."""
+        """The probability that two models, a row each, give to each point's true label; higher is more likely."""
         scores: Annotated[list[list[float]], MatrixField(1, (2, 6), -1000, 1000, 0.5)] = [[2, 1, 0]]
-        """The scores of the classes for one point; raising one raises its class's probability and lowers the others'."""
+        """One point's scores, a class each; raising one raises its class's probability and lowers the others'."""
         label: int = Field(1, ge=1, le=6)
         """The point's true class, counted from 1; the loss is −log of the probability it gets."""
 

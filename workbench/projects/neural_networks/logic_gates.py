@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from workbench.events import Curve, Event, Matrix, Scatter, Table
-from workbench.training.project import Field, Project
 from workbench.training.project import Matrix as MatrixField
+from workbench.training.project import Project, only
 
 GATES = {"AND": (0, 0, 0, 1), "OR": (0, 1, 1, 1), "NAND": (1, 1, 1, 0), "NOR": (1, 0, 0, 0), "XOR": (0, 1, 1, 0)}
 """The outputs for the inputs of CORNERS, in their order."""
@@ -15,8 +15,8 @@ CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], float)
 ROWS, COLUMNS = 16, 36
 """Points of the plane at which the output is computed: what a panel of 38 x 9 half cells shows one by one."""
 
-ONE: dict[str, Any] = {"network": ["one unit"]}
-THREE: dict[str, Any] = {"network": ["three units"]}
+ONE = {"network": "one unit"}
+THREE = {"network": "three units"}
 
 
 class LogicGates(Project):
@@ -25,21 +25,19 @@ class LogicGates(Project):
     class Request(Project.Request):
         network: Literal["one unit", "three units"] = "one unit"
         """One perceptron; or two side by side with a third on their outputs."""
-        w1: float = Field(2.0, ge=-10, le=10, json_schema_extra={"step": 0.5, "when": ONE})
+        w1: float = only(2.0, when=ONE, ge=-10, le=10, step=0.5)
         """Weight of the first input; a larger one lets x1 count for more, and turns the line."""
-        w2: float = Field(1.0, ge=-10, le=10, json_schema_extra={"step": 0.5, "when": ONE})
+        w2: float = only(1.0, when=ONE, ge=-10, le=10, step=0.5)
         """Weight of the second input; a larger one lets x2 count for more, and turns the line."""
-        bias: float = Field(-18.0, ge=-20, le=20, json_schema_extra={"step": 0.5, "when": ONE})
+        bias: float = only(-18.0, when=ONE, ge=-20, le=20, step=0.5)
         """The number added to the weighted sum; raising it makes more of the plane positive."""
-        units: Annotated[list[list[float]], MatrixField(3, 3, -20, 20, 0.5)] = Field(
-            [[1, 1, -0.5], [-1, -1, 1.5], [1, 1, -1.5]], json_schema_extra={"when": THREE}
-        )
-        """A row for each unit, with its two weights and its bias: the two hidden ones, at first OR and NAND, and the output, AND."""
+        units: Annotated[list[list[float]], MatrixField(3, 3, -20, 20, 0.5)] = only([[1, 1, -0.5], [-1, -1, 1.5], [1, 1, -1.5]], when=THREE)
+        """Two weights and a bias for each unit, a row each: the hidden ones, at first OR and NAND, and the output, AND."""
         activation: Literal["step", "sigmoid"] = "step"
         """What a unit makes of its score: 1 from 0 on and else 0; or the sigmoid, a probability that is one half at 0."""
-        x1: float = Field(7.0, ge=-10, le=10, json_schema_extra={"step": 0.1, "when": ONE})
+        x1: float = only(7.0, when=ONE, ge=-10, le=10, step=0.1)
         """First input of the point whose score is shown."""
-        x2: float = Field(6.0, ge=-10, le=10, json_schema_extra={"step": 0.1, "when": ONE})
+        x2: float = only(6.0, when=ONE, ge=-10, le=10, step=0.1)
         """Second input of that point."""
 
     def sample(self, request: Any) -> Iterator[Event]:

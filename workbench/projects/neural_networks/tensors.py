@@ -32,15 +32,15 @@ class Tensors(Project):
         """The network's output and how it comes about, every tensor's shape and stride, an operation or its refusal, and shared memory."""
         parts = network(request.seed, request.hidden)
         *_, (_, output) = steps(parts)
-        yield Scalars(values={"output": output.item()})
-        yield Matrix(tag="W1", values=parts["W1"].tolist(), rows=[f"input {row + 1}" for row in range(3)], columns=units(request.hidden))
         rows: list[list[str | float]] = [[name, *(round(number, 6) for number in part.flatten().tolist())] for name, part in steps(parts)]
         widest = max(map(len, rows))
         columns = ["step", *(str(place) for place in range(1, widest))]
         yield Table(tag="forward", columns=columns, rows=[row + [""] * (widest - len(row)) for row in rows])
+        yield Matrix(tag="W1", values=parts["W1"].tolist(), rows=[f"input {row + 1}" for row in range(3)], columns=units(request.hidden))
         yield Table(tag="tensors", columns=["tensor", "shape", "dtype", "stride"], rows=[described(*part) for part in parts.items()])
         yield from operated(request.operation, request.seed)
         yield memory(request.factor)
+        yield Scalars(values={"output": output.item()})
 
 
 def network(seed: int, hidden: int = 2) -> dict[str, torch.Tensor]:

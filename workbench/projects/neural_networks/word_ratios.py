@@ -102,7 +102,7 @@ class WordRatios(Project):
             else:
                 positive, negative = map(int, known.counts[place])
                 rows.append([word or EMPTY, positive, negative, float(f"{ratios[place]:.7g}")])
-        return Table(tag="words", columns=["word", "in positive", "in negative", "log ratio"], rows=rows)
+        return Table(tag="words", columns=["word", "positive", "negative", "log ratio"], rows=rows)
 
     def as_numbers(self, review: str, uses: np.ndarray, ratios: np.ndarray) -> Iterator[Event]:
         """A review as its words' counts and presences, and its words by ratio; words that no review has are named."""

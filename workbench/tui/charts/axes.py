@@ -91,8 +91,8 @@ def x_end(largest: float) -> float:
     return next(factor * power for factor in (1, 1.5, 2, 3, 4, 6, 8, 10, 20) if factor * power >= largest * (1 - 1e-9))
 
 
-def ticks(scale: Scale, parts: float) -> list[float]:
-    """Round numbers within the scale: at least two, and at most about `parts` + 1."""
+def ticks(scale: Scale, parts: float, *, whole: bool = False) -> list[float]:
+    """Round numbers within the scale: at least two, and at most about `parts` + 1. `whole`: of a count, which has no halves."""
     if scale.log:
         first, last = math.log10(scale.low), math.log10(scale.high)
         if last - first > 1.999:
@@ -105,6 +105,7 @@ def ticks(scale: Scale, parts: float) -> list[float]:
     # A range between two round numbers may hold only one of them: finer steps then find a second.
     for more in (1.0, 2.0, 4.0):
         step = step_for(scale.high - scale.low, parts * more)
+        step = max(1.0, math.ceil(step)) if whole else step
         numbers = range(math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9) + 1)
         if len(numbers) > 1:
             break

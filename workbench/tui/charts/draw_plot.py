@@ -5,7 +5,7 @@ from workbench.tui.charts.legend import header
 from workbench.tui.charts.plot import AXIS, CURSOR, LABEL, Plot
 from workbench.tui.charts.plot_layout import Area, layout, x_labels
 from workbench.tui.charts.plot_marks import draw_cursor, moment_label, moment_line, reference_labels, reference_lines
-from workbench.tui.charts.plot_series import draw_series, draw_unsmoothed
+from workbench.tui.charts.plot_series import draw_marks, draw_series, draw_unsmoothed
 
 
 def draw(plot: Plot, width: int, height: int) -> Cells:
@@ -28,6 +28,8 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
     drawn = False
     for trace in sorted(plot.traces, key=lambda trace: trace.points):  # points after lines, so that they stay visible
         drawn = draw_series(area, trace) or drawn
+    for trace in plot.traces:
+        draw_marks(area, trace)
     reference_labels(area, plot)
     for moment in plot.moments:
         moment_label(area, moment)

@@ -27,8 +27,13 @@ def _room(plot: Plot, width: int, whole: bool) -> int:
 
 
 def legend_rows(plot: Plot, width: int, height: int) -> int:
-    """1, or 2 where the names alone do not fit beside the title. Values do not count, so that the chart does not jump when they change."""
+    """0 without a title and names, 1, or 2 where the names alone do not fit beside the title.
+
+    Values do not count, so that the chart does not jump when they change.
+    """
     names = _bare([trace.name for trace in plot.traces if not trace.faint])
+    if not plot.title and not any(names) and all(trace.value is None for trace in plot.traces):
+        return 0
     return 2 if height >= TALL and _wide(names) > _room(plot, width, whole=True) else 1
 
 

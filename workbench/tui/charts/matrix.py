@@ -34,11 +34,11 @@ class Shades:
     """The colours of the terminal that shows them."""
 
 
-def shares(values: Floats) -> Floats:
-    """The strength of each cell's shade, 0 … 1: its share of its row; with negative values, its size beside the largest one."""
+def shares(values: Floats, confusion: bool) -> Floats:
+    """The strength of each cell's shade, 0 … 1: its size beside the largest one; in a confusion matrix its share of its row."""
     finite = _finite(values)
-    if finite.size and finite.min() < 0:
-        return np.asarray(np.abs(finite) / np.abs(finite).max())
+    if finite.size and (not confusion or finite.min() < 0):
+        return np.asarray(np.abs(finite) / max(np.abs(finite).max(), 1e-300))
     largest = finite.max(axis=1, keepdims=True, initial=0.0)
     # By the largest first, then by the sum: a row of huge values cannot overflow when it is summed.
     finite = finite / np.where(largest > 0, largest, 1.0)
@@ -67,9 +67,7 @@ def pooled(values: Floats, height: int, width: int, diagonal: bool) -> tuple[Flo
 
 def colors(values: Floats, diagonal: bool, shades: Shades) -> NDArray[np.uint8]:
     """The colour of each cell, shape (rows, columns, 3)."""
-    strength = shares(values)
-    if not diagonal and strength.size and values.min() >= 0:
-        strength = strength / max(strength.max(), 1e-300)
+    strength = shares(values, diagonal)
     full = np.broadcast_to(np.array(shades.right, float), (*values.shape, 3)).copy()
     if strength.size and values.min() < 0:
         full[values < 0] = shades.wrong
@@ -121,12 +119,13 @@ def place(values: Floats, rows: Sequence[str], columns: Sequence[str], top: int,
     return Place(0, top, 1 / beside, 1 / (2 * down))
 
 
-def natural(values: Floats, rows: Sequence[str], columns: Sequence[str]) -> tuple[int, int]:
-    """Columns and rows in which a person can read it well."""
+def natural(values: Floats, rows: Sequence[str], columns: Sequence[str], *, whole: bool = False) -> tuple[int, int]:
+    """Columns and rows in which a person can read it well; `whole`: with no name cut."""
     if values.ndim != 2 or not values.size:
         return 1, 1
-    longest = max(_longest(_numbers(values, list(rows) == list(columns))), min(5, max((text_width(name) for name in columns), default=0)))
-    names = min(12, max((text_width(name) for name in rows), default=0))
+    head, name = max(map(text_width, columns), default=0), max(map(text_width, rows), default=0)
+    longest = max(_longest(_numbers(values, list(rows) == list(columns))), head if whole else min(5, head))
+    names = name if whole else min(12, name)
     return names + 1 + values.shape[1] * (longest + 2), values.shape[0] + 1
 
 

@@ -16,6 +16,8 @@ from workbench.tui.charts.plot import AXIS, FAINT, LABEL, SERIES, STRAIGHT, Plot
 MEETING = 4
 """Two series that share at least so many columns run along each other; with fewer they only cross."""
 
+COUNTED = 1000
+"""Most points of a curve whose x is looked at: whether all are whole numbers."""
 LOG_FROM = 100
 """From this ratio of largest to smallest value on, a linear axis would hide all but the largest values."""
 
@@ -33,6 +35,8 @@ class Area:
     y: Scale
     footer: int
     """Rows of the x-axis below: 0 or 1."""
+    whole: bool
+    """Whether x counts something: its ticks are then whole numbers."""
     marks: list[tuple[float, str]]
     """The ticks of the y-axis, with their labels."""
     shared: NDArray[np.int_] = field(init=False)
@@ -95,7 +99,15 @@ def layout(cells: Cells, plot: Plot) -> Area:
     # At least 4 cells, so that the charts of a column line up.
     gutter = max(4, *(len(label) for label in labels)) if width >= 20 else 0
     left = gutter + 1 if gutter else 0
-    return Area(cells, left, top, width - left, rows, x, y, footer, list(zip(marks, labels, strict=True)))
+    return Area(cells, left, top, width - left, rows, x, y, footer, _whole(plot), list(zip(marks, labels, strict=True)))
+
+
+def _whole(plot: Plot) -> bool:
+    """Whether every x of some curves is a whole number."""
+    if plot.end is not None:
+        return False
+    grids = [trace.pyramid.x if trace.pyramid else trace.x for trace in plot.traces if not trace.points]
+    return bool(grids) and all(len(x) <= COUNTED and bool((x == np.rint(x)).all()) for x in grids) and any(len(x) > STRAIGHT for x in grids)
 
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -168,7 +180,7 @@ def _y_scale(plot: Plot, x: Scale) -> Scale:
 def x_labels(area: Area, label: str) -> None:
     """Write the numbers below the x-axis and its name; where a cross is, there is no number."""
     cells, y = area.cells, area.top + area.rows
-    marks = ticks(area.x, max(1.0, area.width / 9))
+    marks = ticks(area.x, max(1.0, area.width / 9), whole=area.whole)
     step = marks[1] - marks[0] if len(marks) > 1 else 0.0
     end = area.left + area.width
     free = area.left

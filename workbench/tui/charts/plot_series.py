@@ -7,6 +7,9 @@ from workbench.tui.charts.plot import BAD, FAINT, SERIES, Trace
 from workbench.tui.charts.plot_layout import Area
 from workbench.tui.charts.pyramid import Columns
 
+FEW = 12
+"""Most points that are drawn as marks: more of them would hide one another, and the lines."""
+
 
 def draw_series(area: Area, trace: Trace) -> bool:
     """Draw one series; returns whether any dot is visible."""
@@ -23,6 +26,16 @@ def draw_series(area: Area, trace: Trace) -> bool:
     if not trace.smooth:
         _not_finite(area, columns)
     return bool(columns.count.any())
+
+
+def draw_marks(area: Area, trace: Trace) -> None:
+    """Draw each of a few points, or the one point of a line, as a mark: among lines a person does not see a single dot."""
+    x, y = (trace.pyramid.x, trace.pyramid.y) if trace.pyramid else (trace.x, trace.y)
+    if trace.faint or trace.smooth or len(x) > (FEW if trace.points else 1):
+        return
+    for point_x, point_y in zip(x.tolist(), y.tolist(), strict=True):
+        if area.x.low <= point_x <= area.x.high and area.y.low <= point_y <= area.y.high:
+            area.cells.write(area.left + area.column(point_x), area.top + area.row(point_y), "●", SERIES + trace.slot)
 
 
 def draw_unsmoothed(area: Area, trace: Trace) -> None:

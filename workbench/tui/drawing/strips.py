@@ -88,14 +88,19 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
     width = max(width, 4)
     lines: list[str] = []
     for paragraph in shown(text).split("\n"):
-        current, room = "", width
-        for word in paragraph.split(" "):
+        # The spaces at the beginning of a line are its place in a tree, or a verse's.
+        words = paragraph.lstrip(" ")
+        current = " " * min(len(paragraph) - len(words), width // 2)
+        room = width - len(current)
+        begins = True
+        for word in words.split(" "):
             size = cell_len(word)
-            if current and size + 1 > room:
+            if current and not begins and size + 1 > room:
                 lines.append(current)
                 current, room = indent, width - cell_len(indent)
-            elif current:
+            elif current and not begins:
                 current, room = current + " ", room - 1
+            begins = False
             while cell_len(word) > room:
                 # `set_cell_size` pads where half of a wide character would be left. At least one character goes on, or this never ends.
                 head = set_cell_size(word, room).rstrip(" ") or word[:1]

@@ -51,10 +51,12 @@ def cell_schema(field: Field) -> Schema:
     return inner
 
 
-def spread(field: Field) -> str:
-    """What a matrix may be, in words: its numbers, its rows and columns."""
+def allowed(field: Field) -> str:
+    """What a field may be, in few words: two lines have to hold it and its help. Of a matrix its numbers, its rows and columns."""
+    if not is_matrix(field):
+        return _between(field.schema) or ("" if field.choices else field.expected)
     number, row = cell_schema(field), field.schema.get("items", {})
-    words = schema_check.expected(number, field.definitions)
+    words = _between(number) or schema_check.expected(number, field.definitions)
     sizes = [(part.get("minItems"), part.get("maxItems"), name) for part, name in ((field.schema, "rows"), (row, "columns"))]
     counts = [
         f"{least} to {most} {name}" if least != most else f"{most} {name.removesuffix('s') if most == 1 else name}"
@@ -70,6 +72,11 @@ def bounds(schema: Schema) -> tuple[float, float] | None:
         return None
     low, high = schema.get("minimum"), schema.get("maximum")
     return (low, high) if isinstance(low, int | float) and isinstance(high, int | float) and low < high else None
+
+
+def _between(schema: Schema) -> str:
+    """The two ends of a number that has both."""
+    return schema_check.expected(schema, {}).partition(" from ")[2] if bounds(schema) else ""
 
 
 def step_of(schema: Schema) -> float:

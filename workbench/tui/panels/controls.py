@@ -70,6 +70,12 @@ class ControlsPanel(FormPanel):
                 rows += [Row("", strip) for strip in self._below(field, under_cursor, width)]
         return rows
 
+    @property
+    def names(self) -> int:
+        """No wider than the longest name: a slider needs the room."""
+        widest = max((cell_len(self._label(field)) for _, fields in self.form.shown() for field in fields), default=0)
+        return min(widest + 3, max(8, self.size.width // 2))
+
     def _label(self, field: Field) -> str:
         return one_line(field.label.replace("_", " "), 40)
 
@@ -82,15 +88,19 @@ class ControlsPanel(FormPanel):
             value = float(str(field.text or 0))
             place = round((value - ends[0]) / (ends[1] - ends[0]) * (room - 1))
             left, right = max(0, min(room - 1, place)), room - 1 - max(0, min(room - 1, place))
+            # A longer one would touch its slider; the whole number shows when it is typed over.
+            number = field.text if len(field.text) <= VALUE else f"{value:.4g}"
             slider = [("━" * left, palette.accent), ("●", look), ("─" * right, palette.faint)]
-            return strips.line(width, [label, *slider, (strips.fit(field.text, VALUE + 1, "right"), look)])
-        return strips.line(width, [label, (self._text(field), look)])
+            return strips.line(width, [label, *slider, (strips.fit(number, VALUE + 1, "right"), look)])
+        return strips.line(width, [label, (self._text(field, width - self.names), look)])
 
-    def _text(self, field: Field) -> str:
+    def _text(self, field: Field, room: int) -> str:
         if field.schema.get("picture"):
             return "⏎ draws another" if field.text else "⏎ draws one"
         text = one_line(field.text, 200)
-        return f"◂ {text} ▸" if field.choices and not field.typed else text or "·"
+        choice = f"◂ {text} ▸" if field.choices and not field.typed else text
+        # A whole value without its arrows says more than one that is cut.
+        return (choice if cell_len(choice) <= room else text) or "·"
 
     def _cells(self, field: Field, values: list[list[float]], row: int, width: int) -> Strip:
         size = self._cell_width(values)

@@ -43,7 +43,7 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     if loaded.trains:
         facts += [("training", f"{length}, batches of {train.batch_size:,}"), *_needs(loaded, past)]
     else:
-        facts.append(("to explore", "Enter opens it: change its values and see the answer at once"))
+        facts.append(("explore", "Enter opens it: change its values and see the answer at once"))
     if compare := recipe.compare:
         seeds = f"{compare.seeds} seed{'s' * (compare.seeds != 1)} each"
         facts.append(("compares", f"{', '.join(compare.variants)}; {seeds}, {len(compare.variants) * compare.seeds} runs in turn"))

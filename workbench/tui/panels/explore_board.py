@@ -42,7 +42,9 @@ class ExploreBoard(Board):
         width, height = size
         if self.wanted.full:
             return Plan({self.wanted.focus: Region(0, 0, width, height)}, ())
-        return Plan(packed({**self._needs, SOURCE: SOURCE_NEED}, width, height, self.wanted.focus) if width and height else {}, ())
+        if not (width and height) or not (self._needs or self.wanted.focus):
+            return Plan({}, ())  # no code flashes up before the first answer
+        return Plan(packed({**self._needs, SOURCE: SOURCE_NEED}, width, height, self.wanted.focus), ())
 
     def follow(self, history: History) -> None:
         """Make and remove panels, lay them out, and draw the visible ones."""
@@ -92,8 +94,9 @@ class ExploreBoard(Board):
 
     @property
     def hidden(self) -> int:
-        """How many panels are on other pages."""
-        return len(self.wanted.charts) - len(self.place(self.size).regions)
+        """How many panels of the answer are on other pages."""
+        regions = self.place(self.size).regions
+        return sum(name not in regions for name in self.wanted.charts if name != SOURCE)
 
     def focus_next(self) -> None:
         """From the controls to the first panel, to the next ones, and back."""

@@ -6,14 +6,16 @@ from typing import NamedTuple
 import numpy as np
 from textual.geometry import Region
 
-from workbench import formatting
 from workbench.events import Curve, Images, Matrix, Scatter, Table, Tagged, Text
-from workbench.problems import one_line
+from workbench.tui.charts.matrix import natural
+from workbench.tui.panels.sheet import cell_texts
 
 GAP = 2
 MOST = 3
 """Panels in a row: with more of them a person no longer sees which belongs to what."""
 WIDEST_TEXT = 60
+TILE = 32
+"""Columns of one of few pictures: with half of them a photograph is a dozen squares."""
 # A matrix with more cells than these is drawn as shades, and grows with its room.
 MOST_CELLS = (24, 20)
 """Columns and rows of a matrix whose numbers are readable."""
@@ -32,29 +34,25 @@ def need_of(event: Tagged) -> Need:
     """What the panel of an event needs, its first line with the name included."""
     match event:
         case Table(columns=columns, rows=rows):
-            texts = [columns, *([_shown(cell) for cell in row] for row in rows)]
+            texts = [columns, *cell_texts(event)]
             widths = [max(min(len(row[place]), 24) for row in texts if place < len(row)) for place in range(len(columns))]
-            return Need(sum(widths) + 2 * len(widths) + 1, min(len(rows), 24) + 3)
+            # Two cells between columns, and one for the bar of a table that is longer than its panel.
+            return Need(sum(widths) + 2 * len(widths) - 1, min(len(rows), 24) + 3)
         case Matrix(values=values, rows=names, columns=heads):
             tall, wide = len(values), max(map(len, values), default=0)
             if wide > MOST_CELLS[0] or tall > MOST_CELLS[1]:
                 return Need(min(2 * wide, 64), 10, 2)
-            cell = max([*(len(f"{value:.2f}") for row in values for value in row if np.isfinite(value)), *map(len, heads), 2]) + 2
-            return Need(max(map(len, names), default=0) + 1 + wide * cell, tall + 3)
+            return Need(natural(np.array(values, float), names, heads, whole=True)[0], tall + 2 + bool(heads))
         case Text(text=text):
             lines = text.split("\n")
             width = min(WIDEST_TEXT, max(map(len, lines)) + 2)
             return Need(width, min(14, sum(1 + len(line) // max(1, width) for line in lines) + 2))
         case Images(captions=captions, columns=columns):
             tiles = -(-max(1, len(captions)) // max(1, columns))
-            return Need(max(24, min(76, 18 * columns)), 3 + 6 * tiles, 3)
+            return Need(TILE * columns if columns < 3 else 76, 3 + 6 * tiles, 3)
         case Curve() | Scatter():
             return Need(36, 9, 2)
     return Need(30, 8, 1)
-
-
-def _shown(cell: str | float) -> str:
-    return one_line(cell, 40) if isinstance(cell, str) else formatting.number(cell)
 
 
 def packed(needs: Mapping[str, Need], width: int, height: int, focus: str = "") -> dict[str, Region]:
@@ -115,6 +113,10 @@ def _across(needs: Mapping[str, Need], row: Sequence[str], width: int) -> list[t
     """(start, width) of each panel of a row: what grows takes the columns that are left, else all take a part."""
     free = max(0, width - GAP * (len(row) - 1) - sum(needs[name].width for name in row))
     growing = [needs[name].grows for name in row]
+    alike = (width - GAP * (len(row) - 1)) // len(row)
+    if len(set(growing)) == 1 and all(needs[name].width <= alike for name in row):
+        # Panels of the same kind in equal columns: they stand below those of the row above.
+        return [(place * (alike + GAP), alike) for place in range(len(row))]
     shares = growing if any(growing) else [1] * len(row)
     places: list[tuple[int, int]] = []
     x = 0

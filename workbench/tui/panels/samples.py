@@ -29,6 +29,8 @@ from workbench.tui.panels.sheet import Sheet
 
 ORDER = (Matrix, Images, Curve, Scatter, Text, Table)
 """The order of the panels: the most informative kind first."""
+SAYS_NOTHING = ("sample", "data")
+"""Splits that say nothing to a reader."""
 OLDER = 8
 """Most older lines that are drawn faint behind a moving one."""
 
@@ -210,11 +212,19 @@ class SamplePanel(Vertical):
         chosen = isinstance(self.body, Pair) and self.body.explains and self._focused and bool(legend)
         free = width - cell_len(self._title) - (cell_len(legend) + 2 if chosen else 0)
         where, place = next(
-            (form for form in forms[split in ("sample", "data") :] if cell_len("".join(form)) <= free), ("", "") if chosen else forms[2]
+            (form for form in forms[split in SAYS_NOTHING :] if cell_len("".join(form)) <= free), ("", "") if chosen else forms[2]
         )
         room = width - cell_len(self._title + where + place) - 2
-        parts = [title, (where, palette.dim), (place, palette.faint if self.place is None else palette.warn)]
+        axis = f"  {axis}" if (axis := self._axis()) and cell_len(axis) <= room else ""
+        parts = [title, (axis, palette.faint), (where, palette.dim), (place, palette.faint if self.place is None else palette.warn)]
         return strips.line(width, parts, [(legend, palette.accent if chosen else palette.faint)] if cell_len(legend) <= room else [])
+
+    def _axis(self) -> str:
+        """The name of a chart's y-axis, for which the chart itself has no room; "" where the panel or a line is called so."""
+        curves = [event for event in self._shown if isinstance(event, Curve)]
+        name = one_line(curves[0].labels[1], 40) if curves and isinstance(self.body, Chart) else ""
+        # "probability" over "probabilities" says it twice.
+        return "" if self._title.startswith(name[:-1]) or name in [split_tag(event.tag)[2] for event in curves] else name
 
     def _body(self, chosen: Sequence[Tagged], older: Sequence[Curve]) -> None:
         event = chosen[0]
@@ -256,8 +266,8 @@ class SamplePanel(Vertical):
         return Curve(tag=event.tag, x=x, y=y, labels=event.labels, at=at[0] if at else [], totals=event.totals, step=event.step)
 
     def _line(self, event: Curve, *, faint: bool = False) -> Line:
-        split, metric, series = split_tag(event.tag)
-        return curve_line(one_line(series or split or metric, 40), event, faint=faint)
+        split, _, series = split_tag(event.tag)
+        return curve_line(one_line(series or ("" if self._timeless or split in SAYS_NOTHING else split), 40), event, faint=faint)
 
     def _widget(self, kind: type[Body]) -> Body:
         """The body as a widget of this kind; it replaces a body of another kind."""

@@ -13,7 +13,9 @@ from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 
 # "49.7 kB", "12 %", "0.0030455", "-1e-5".
-AMOUNT = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?( [A-Za-z%]{1,3})?")
+AMOUNT = re.compile(r"[-+−]?[\d.,]+(e[-+]?\d+)?( [A-Za-z%]{1,3})?")
+NONE = ("", "—", "–", "-")
+"""What stands in a column of numbers where there is none."""
 
 
 class Sheet(Lines):
@@ -92,20 +94,29 @@ def _paragraphs(table: Table, width: int) -> list[Strip]:
     return lines[:-1]
 
 
-def _table(table: Table, width: int, height: int) -> list[Strip]:
-    columns = [[row[place] for row in table.rows if place < len(row)] for place in range(len(table.columns))]
-    numeric = [all(isinstance(value, float) for value in column) for column in columns]
-    # Amounts like 49.7 kB and 512 B are aligned to the right as numbers are.
-    right = [is_number or all(AMOUNT.fullmatch(str(value)) for value in column) for is_number, column in zip(numeric, columns, strict=True)]
-    whole = [all(isinstance(value, float) and value % 1 == 0 for value in column) for column in columns]
+def _columns(table: Table) -> list[list[str | float]]:
+    return [[row[place] for row in table.rows if place < len(row)] for place in range(len(table.columns))]
+
+
+def cell_texts(table: Table) -> list[list[str]]:
+    """The cells of a table as they are written, row by row: the numbers of a column with equally many decimals, where they have any."""
+    columns = _columns(table)
+    numeric = [all(isinstance(value, float) or value in NONE for value in column) for column in columns]
+    whole = [all(value % 1 == 0 for value in column if isinstance(value, float)) for column in columns]
 
     def cell(value: str | float, place: int) -> str:
         if isinstance(value, str):
             return one_line(value, 2000)
-        return f"{value:.4f}" if numeric[place] and not whole[place] and 1e-3 <= abs(value) < 10 else formatting.number(value)
+        return f"{value:.4f}" if numeric[place] and not whole[place] and 1e-2 <= abs(value) < 10 else formatting.number(value)
 
-    rows = [[cell(value, place) for place, value in enumerate(row[: len(columns)])] for row in table.rows]
-    below = [max([1, *(min(width, len(row[place])) for row in rows if place < len(row))]) for place in range(len(columns))]
+    return [[cell(value, place) for place, value in enumerate(row[: len(columns)])] for row in table.rows]
+
+
+def _table(table: Table, width: int, height: int) -> list[Strip]:
+    # Amounts like 49.7 kB and 512 B are aligned to the right as numbers are, and so is a dash where there is none.
+    right = [any(map(_amount, column)) and all(_amount(value) or value in NONE for value in column) for column in _columns(table)]
+    rows = cell_texts(table)
+    below = [max([1, *(min(width, len(row[place])) for row in rows if place < len(row))]) for place in range(len(table.columns))]
     sizes = [max(min(len(name), 12), size) for name, size in zip(table.columns, below, strict=True)]
     gap = "  " if sum(min(size, LONG) for size in below) + 2 * len(sizes) - 2 < width else " "
     room = width - 1 - len(gap) * (len(sizes) - 1)
@@ -130,6 +141,10 @@ def _table(table: Table, width: int, height: int) -> list[Strip]:
 
     deep = (height - 1) // max(1, len(rows))
     return [written(table.columns, palette.faint), *(written(line, palette.plain) for row in rows for line in _wrapped(row, sizes, deep))]
+
+
+def _amount(value: str | float) -> bool:
+    return isinstance(value, float) or bool(AMOUNT.fullmatch(value))
 
 
 def _wrapped(cells: Sequence[str], sizes: Sequence[int], deep: int) -> list[list[str]]:

@@ -22,7 +22,7 @@ from workbench.recipes.schema_check import Schema
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
-from workbench.tui.models.exploring import Exploring, is_matrix, spread
+from workbench.tui.models.exploring import Exploring, allowed
 from workbench.tui.panels.controls import ControlsPanel
 from workbench.tui.panels.explore_board import SOURCE, ExploreBoard
 from workbench.tui.panels.form import FormPanel
@@ -80,8 +80,8 @@ class ExploreScreen(Walker, TryScreen):
         Key("tab", "next", "panel", "Go to the next panel, where the arrow keys then move", "Tab"),
         Key("up", "up", "", "Go to the control above; in a panel, move up", "↑"),
         Key("down", "down", "", "Go to the control below; in a panel, move down", "↓"),
-        Key("pageup", "page_up", "", "Go up in large steps", "PgUp"),
-        Key("pagedown", "page_down", "", "Go down in large steps", "PgDn"),
+        Key("pageup", "page_up", "", "Go up in large steps; beside the controls, to what to see before", "PgUp"),
+        Key("pagedown", "page_down", "", "Go down in large steps; beside the controls, to what else there is to see", "PgDn"),
         Key("home", "first", "", "Go to the first control", "Home"),
         Key("end", "last", "", "Go to the last control", "End"),
         *TRYING,
@@ -173,7 +173,9 @@ class ExploreScreen(Walker, TryScreen):
     def _hints(self, width: int) -> list[Strip]:
         """What to try and what to see, below the controls, where there is room for it."""
         lines: list[Strip] = []
-        for note in self.recipe.watch:
+        # What to try first with a run begins with its start.
+        first = self.recipe.try_first if isinstance(self.source, Loaded) else []
+        for note in (*first, *self.recipe.watch):
             lines += [*strips.paragraph(f"· {hints.written(note)}", max(8, width - 2), palette.dim, "  "), strips.line(width, [])]
         return lines
 
@@ -182,17 +184,21 @@ class ExploreScreen(Walker, TryScreen):
     def state(self) -> str:
         variant = f"{one_line(str(self.ready['variant']), 40)}  " if self.ready.get("variant") else ""
         if hidden := self._board.hidden:
-            variant = f"{hidden} more panel{'s' * (hidden != 1)}: tab  {variant}"
+            more = f"{hidden} more panel{'s' * (hidden != 1)}: Tab "
+            # In a narrow terminal the name of the data leaves no room for both.
+            variant = f"{variant}{more}" if self.size.width >= 110 or not variant else more
+            return variant
+        if not self.exploring.events and not self.trouble:
+            return f"{variant}answering … "
         return f"{variant}answers at once " if isinstance(self.source, Loaded) else variant + super().state()
 
     def _say(self, width: int) -> list[Strip]:
         field = self._controls.field
         if self.trouble or self.note or field is None:
             return super()._say(width)
-        expected = spread(field) if is_matrix(field) else field.expected
-        allowed = f" Allowed: {expected}." if expected and not field.choices else ""
+        expected = f" Allowed: {words}." if (words := allowed(field)) else ""
         was = f" In the recipe: {one_line(field.first, 60) or 'none'}." if field.changed and not field.schema.get("picture") else ""
-        return strips.paragraph(one_line(f"{field.help}{allowed}{was}", 500), width, palette.dim)
+        return strips.paragraph(one_line(f"{field.help}{expected}{was}", 500), width, palette.dim)
 
     @on(ControlsPanel.Drawing)
     def _draw_picture(self, event: ControlsPanel.Drawing) -> None:
@@ -214,6 +220,8 @@ class ExploreScreen(Walker, TryScreen):
     def refusal(self, name: str) -> str:
         if name == "copy" and not isinstance(self.source, Loaded) and not self.source.about().get("recipe"):
             return "This run does not say which recipe it was started from."
+        if name == "reload" and isinstance(self.source, Loaded) and self.ready:
+            return "A lesson has no weights that change; R starts its process again where that has ended."
         if name == "export" and not self.exploring.events:
             return "There is no answer yet."
         if name == "undo" and not self.exploring.changed:
@@ -255,10 +263,20 @@ class ExploreScreen(Walker, TryScreen):
         self._board.move(0, 1) if self._board.focused else super().do_down()
 
     def do_page_up(self) -> None:
-        self._board.move(0, -1, page=True) if self._board.focused else super().do_page_up()
+        self._page(-1)
 
     def do_page_down(self) -> None:
-        self._board.move(0, 1, page=True) if self._board.focused else super().do_page_down()
+        self._page(1)
+
+    def _page(self, down: int) -> None:
+        """A page of the panel in focus, of controls that do not all fit, or of what stands below them."""
+        hints_below = self.query_one("#hints", Lines)
+        if self._board.focused:
+            self._board.move(0, down, page=True)
+        elif self._controls.bottom or not hints_below.bottom:
+            super().do_page_down() if down > 0 else super().do_page_up()
+        else:
+            hints_below.scroll_by(down * max(1, hints_below.size.height - 1))
 
     def do_add_row(self) -> None:
         self._controls.resize(1, 0)

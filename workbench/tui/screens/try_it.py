@@ -26,7 +26,7 @@ TRYING: tuple[Key, ...] = (
     Key(
         "R",
         "reload",
-        "newer weights",
+        "reload",
         "Load the best weights of a live run so far; if the network's process has ended, start it again",
         "R",
     ),
