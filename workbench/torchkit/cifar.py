@@ -225,8 +225,8 @@ def window(picture: Tensor, request: Any) -> Matrix:
     rows, columns = (range(start, start + WINDOW) for start in (request.row, request.column))
     part = picture[COLOURS.index(request.channel), rows.start : rows.stop, columns.start : columns.stop]
     # With names of their own: equal ones on both sides would make it a confusion matrix.
-    names = {"rows": [f"y{row}" for row in rows], "columns": [f"x{column}" for column in columns]}
-    return Matrix(tag="values", values=part.float().tolist(), **names)
+    names = [f"y{row}" for row in rows], [f"x{column}" for column in columns]
+    return Matrix(tag="values", values=part.float().tolist(), rows=names[0], columns=names[1])
 
 
 def filters(network: nn.Module) -> Tensor:
