@@ -93,7 +93,7 @@ class ExploreBoard(Board):
     @property
     def hidden(self) -> int:
         """How many panels are on other pages."""
-        return len(self.wanted.charts) - len(self.place(self.size).regions)
+        return len({*self.wanted.charts} - {*self.place(self.size).regions})
 
     def focus_next(self) -> None:
         """From the controls to the first panel, to the next ones, and back."""
