@@ -1,6 +1,7 @@
 """Exploring from the shell: `dlwb explore` asks a lesson, or a run's best weights, once, and prints the answer."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -94,19 +95,21 @@ def _print(event: "AnyEvent") -> None:
             table(["number", "value"], [[tag.partition("/")[2], number(value)] for tag, value in values.items()], right=1)
         case Table(columns=columns, rows=rows):
             put(clean(title))
-            table(columns, [[cell if isinstance(cell, str) else f"{cell:.6g}" for cell in row] for row in rows])
+            _cells(columns, [[cell if isinstance(cell, str) else f"{cell:.6g}" for cell in row] for row in rows])
         case Matrix(values=values, rows=rows, columns=columns):
             put(clean(title))
             heads = columns or [str(place) for place in range(max(map(len, values), default=0))]
             named = [rows[place] if place < len(rows) else str(place) for place in range(len(values))]
             lines = [[name, *(f"{value:.6g}" for value in row)] for name, row in zip(named, values, strict=True)]
-            table(["", *heads], lines, right=len(heads))
+            _cells(["", *heads], lines, right=len(heads))
         case Text(text=text):
             put(clean(title))
             put(clean(text))
         case Curve(x=x, y=y, labels=labels) if len(x) <= FEW:
             put(clean(title))
-            table([labels[0] or "x", labels[1] or "y"], [[f"{a:.6g}", f"{b:.6g}"] for a, b in zip(x, y, strict=True)], right=2)
+            _cells([labels[0] or "x", labels[1] or "y"], [[f"{a:.6g}", f"{b:.6g}"] for a, b in zip(x, y, strict=False)], right=2)
+        case Scatter(x=[]) | Scatter(y=[]) | Curve(y=[]):
+            put(clean(f"{title}: no points"))
         case Curve(x=x, y=y) | Scatter(x=x, y=y):
             put(clean(f"{title}: {len(x)} points, x {number(min(x))} to {number(max(x))}, y {number(min(y))} to {number(max(y))}"))
         case Images(captions=captions):
@@ -114,3 +117,9 @@ def _print(event: "AnyEvent") -> None:
         case _:
             return
     put("")
+
+
+def _cells(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int = 0) -> None:
+    """A table whose rows a lesson may have made longer or shorter than its heads."""
+    if width := max(map(len, [heads, *rows])):
+        table([*heads, *[""] * (width - len(heads))], [[*row, *[""] * (width - len(row))] for row in rows], right)

@@ -98,7 +98,7 @@ class _Check:
             return self.any_of(value, branches, where, owner)
         if "const" in schema or "enum" in schema:
             choices = [schema["const"]] if "const" in schema else schema["enum"]
-            if self.spellings.get(where) in choices and value not in choices:
+            if where in self.spellings and self.spellings[where] in choices and value not in choices:
                 value = self.spellings[where]
             # 1 and true are equal in Python, but different values in a recipe.
             if not any(choice == value and isinstance(choice, bool) == isinstance(value, bool) for choice in choices):

@@ -10,6 +10,7 @@ weights that there are by now. Before it is ready, lines `{"doing": "reading its
 import json
 import os
 import queue
+import select
 import sys
 import threading
 import traceback
@@ -17,7 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workbench.events import placed, plain
+from workbench.events import Tagged, placed, plain
+from workbench.files import LONGEST
 from workbench.problems import Problem, one_line
 from workbench.recipes.load import load_recipe
 from workbench.runs.run import Run
@@ -27,11 +29,18 @@ from workbench.training.project import Project
 from workbench.training.request import request
 from workbench.training.trained import load_best, of_run
 
+MOST_TAGS = 100
+"""Tags that an answer may have: each is a panel, or a line in one, and thousands would take minutes to draw."""
+
 
 class Questions:
-    """The lines of stdin, read ahead by a thread, so that a long answer sees that nobody wants it any more."""
+    """The lines of stdin, read ahead by a thread, so that a long answer sees that nobody wants it any more.
 
-    def __init__(self) -> None:
+    Where whoever asked was killed, nobody reads `answers` either: the process then ends, whatever it computes.
+    """
+
+    def __init__(self, answers: int) -> None:
+        self._answers = answers
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.hurry = threading.Event()
         """Set by an empty line."""
@@ -45,6 +54,10 @@ class Questions:
             else:
                 self.hurry.set()
         self._lines.put("")  # the end
+        reader = select.poll()
+        reader.register(self._answers, 0)  # POLLERR alone: the other end of the pipe is closed (poll(2))
+        reader.poll()
+        os._exit(1)
 
     def __iter__(self) -> Iterator[str]:
         while line := self._lines.get():
@@ -58,8 +71,14 @@ def answer(path: Path, settings: str = "[]") -> int:
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what the project prints must not stand between the answers
 
-    def say(**line: Any) -> None:
-        print(json.dumps(line), file=out)
+    def say(**line: Any) -> bool:
+        text = json.dumps(line)
+        if fits := len(text) < LONGEST:
+            print(text, file=out)
+        else:
+            message = f"The answer has {len(text) >> 20:,} MiB; {LONGEST >> 20} MiB can be shown."
+            print(json.dumps({"id": line.get("id"), "ok": False, "message": message}), file=out)
+        return fits
 
     try:
         project = of_run(run) if run else explored_project(load_recipe(path, json.loads(settings)))
@@ -74,17 +93,18 @@ def answer(path: Path, settings: str = "[]") -> int:
         say(ok=False, message=_told(error, run))
         return 1
     say(ok=True, ready=True, step=step, **about)
-    questions = Questions()
+    questions = Questions(out.fileno())
     for line in questions:
         for reply in _answered(project, line, run, questions.hurry):
-            say(**reply)
+            if not say(**reply):
+                break
     return 0
 
 
 def _told(error: BaseException, run: Run | None) -> str:
     if run or isinstance(error, Problem):
         return str(named(error, run) if run else error)
-    return f"{type(error).__name__}: {one_line(str(error))}."
+    return f"{type(error).__name__}{': ' * bool(str(error))}{one_line(str(error))}."
 
 
 def _answered(project: Project, line: str, run: Run | None, hurry: threading.Event) -> Iterator[dict[str, Any]]:
@@ -110,13 +130,18 @@ def _answered(project: Project, line: str, run: Run | None, hurry: threading.Eve
             asked = request(project, question.get("sample") or {})
             # With the seed of the run: the same request has the same answer.
             with project.looking(project.seed):
+                tags = set()
                 for event in project.sample(asked):
+                    tags.add(event.tag if isinstance(event, Tagged) else "")
+                    if len(tags) > MOST_TAGS:
+                        raise Problem(f"The answer has more than {MOST_TAGS} tags.")
                     yield {**identity, "ok": True, "more": True, "event": plain(placed(event, 0, 0.0, "sample"))}
                     if hurry.is_set():
                         yield {**identity, "ok": True, "dropped": True}
                         return
             yield {**identity, "ok": True}
-    except Exception as error:
+    # A project may call sys.exit here, too.
+    except (Exception, SystemExit) as error:
         if not isinstance(error, Problem):
             traceback.print_exc()
         yield {**identity, "ok": False, "message": _told(error, run)}

@@ -75,6 +75,7 @@ def _charted(folder: Path, events: Sequence[Tagged]) -> dict[str, Any]:
             labels = (one_line(event.labels[0], 40), one_line(event.labels[1], 40))
             lines.append(svg.Line(series or split or metric, x, y, len(lines)))
             continue
+        x = x[: len(y)]  # of a project that has more of one than of the other
         # Rounded up, so that no more than POINTS are left.
         every = -(-len(x) // POINTS) or 1
         names = event.labels if len(event.labels) == len(x) else [""] * len(x)

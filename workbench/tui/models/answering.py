@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from workbench import paths
-from workbench.files import read_plain
+from workbench.files import LONGEST, read_plain
 from workbench.problems import Problem, cleaned
 from workbench.recipes.find import project_source
 from workbench.recipes.load import Loaded
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from workbench.runs.run import Run
     from workbench.tui.models.warm_answers import WarmAnswers
 
-# An answer may hold pictures in base64. asyncio's own limit for a line is 64 KiB.
-LONGEST = 64 << 20
-"""Largest answer, in bytes."""
 AGAIN = "R starts it again."
 
 
@@ -64,11 +61,14 @@ class Answering:
         self._process: asyncio.subprocess.Process | WarmAnswers | None = None
         self._turn = asyncio.Lock()
         self._asked = 0
+        self._why = ""
+        """Why the process was ended from here; "" where it was not."""
 
     async def start(self, doing: Callable[[str], None]) -> dict[str, Any]:
         """Load the weights; returns the description (`step`, `takes`, `form`). Calls `doing` with each stage. Raises Problem."""
         from workbench.tui.models import warm_answers
 
+        self._why = ""
         environment, arguments = dict(os.environ), [str(self.source.path)]
         if isinstance(self.source, Loaded):
             arguments.append(json.dumps(self.source.overrides))
@@ -85,6 +85,7 @@ class Answering:
             stderr=asyncio.subprocess.DEVNULL,
             env=environment,
             cwd=paths.working_folder(),
+            # An answer may hold pictures in base64. asyncio's own limit for a line is 64 KiB.
             limit=LONGEST,
         )
         while "doing" in (reply := await self._read()):
@@ -114,6 +115,8 @@ class Answering:
                 await process.stdin.drain()
             while (answer := await self._read()).get("more"):
                 first(answer)
+                # A line that is there already is no pause: keys must get their turn among thousands of events.
+                await asyncio.sleep(0)
             return answer
 
     def hurry(self) -> None:
@@ -125,12 +128,17 @@ class Answering:
     async def _read(self) -> dict[str, Any]:
         process = self._process
         assert process and process.stdout
+        if self._why:
+            raise await self.ended()
         try:
             line = await process.stdout.readline()
             # A project's answer is foreign text: escape sequences in it must not reach the terminal.
             answer = cleaned(json.loads(line)) if line else None
-        except ValueError:
-            raise Problem("The answer cannot be read.", AGAIN) from None
+        except (ValueError, RecursionError):
+            # What is left of it would be taken for the next answer.
+            self._why = "the answer cannot be read"
+            await self.close()
+            raise await self.ended() from None
         if not isinstance(answer, dict):
             raise await self.ended()
         if not (answer.get("ok") or "doing" in answer):
@@ -141,7 +149,7 @@ class Answering:
         """Wait until the process has ended; returns a Problem that says how."""
         assert self._process, "start() comes first"
         code = await self._process.wait()
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        how = self._why or (signal.Signals(-code).name if code < 0 else f"exit code {code}")
         return Problem(f"The process that answers has ended: {how}.", AGAIN)
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from workbench import files, paths
 from workbench.events import AnyEvent, Scalars, Table, Tagged, as_event
+from workbench.problems import cleaned
 from workbench.recipes import schema_check
 from workbench.recipes.schema_check import Schema
 from workbench.runs.history import History
@@ -34,14 +35,15 @@ def is_matrix(field: Field) -> bool:
 
 
 def cells(field: Field) -> list[list[float]]:
-    """The numbers of such a field, row by row; empty while its text cannot be read."""
+    """The numbers of such a field, row by row; empty while its text cannot be read, or is no rectangle of cells."""
     try:
         value = field.value()
     except ValueError:
         return []
     rows = value if isinstance(value, list) else []
     rows = rows if all(isinstance(row, list) for row in rows) else [rows]
-    return rows if all(isinstance(number, int | float) for row in rows for number in row) else []
+    numbers = all(isinstance(number, int | float) for row in rows for number in row)
+    return rows if numbers and len({len(row) for row in rows}) == 1 and rows[0] else []
 
 
 def cell_schema(field: Field) -> Schema:
@@ -87,7 +89,7 @@ def step_of(schema: Schema) -> float:
     whole = schema.get("type") == "integer"
     if ends is None:
         return 1 if whole else 0.1
-    rough = (ends[1] - ends[0]) / SLIDER_STEPS
+    rough = ends[1] / SLIDER_STEPS - ends[0] / SLIDER_STEPS  # the whole range may be no finite number
     power = 10.0 ** math.floor(math.log10(rough))
     # One digit that a person counts in.
     nice = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= rough * 0.999)
@@ -97,9 +99,9 @@ def step_of(schema: Schema) -> float:
 def moved(value: float, schema: Schema, steps: int) -> float:
     """The number some steps on, on the grid of its steps and within its range."""
     step = step_of(schema)
-    new = value + steps * step
+    new, place = value + steps * step, value / step
     # Back onto the grid, so that 0.3 follows on 0.2 and not 0.30000000000000004; a typed value keeps its place between two.
-    if abs(value / step - round(value / step)) < 1e-6:
+    if math.isfinite(place) and math.isfinite(new / step) and abs(place - round(place)) < 1e-6:
         new = round(new / step) * step
     low, high = schema.get("minimum", new), schema.get("maximum", new)
     new = max(low, min(high, new))
@@ -240,7 +242,7 @@ class Exploring:
 
     def _load(self) -> None:
         try:
-            state = json.loads(files.read_plain(paths.explored(self.stem), MOST_STATE))
+            state = cleaned(json.loads(files.read_plain(paths.explored(self.stem), MOST_STATE)))
             changes = state["changes"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return  # a first visit, or a damaged file: it begins as the recipe has it

@@ -104,7 +104,7 @@ class Field:
         if text and not self.quoted and (self.text or self.start is not None):
             return self.text
         if not self.text.strip():
-            if any(branch.get("type") == "null" for branch in self.branches):
+            if not schema_check.complete(None, {**self.schema, "$defs": self.definitions}, "")[1]:
                 return None
             raise ValueError("must not be empty")
         value, wrong = flow_value(self.text)
@@ -142,9 +142,12 @@ class Form:
         """Find the problem of each field; take the values when there is none."""
         data: dict[str, Any] = {}
         spellings: dict[Key, str] = {}
+        required = self.schema.get("required", ())
         for field in self.fields.values():
             field.problem = ""
             spellings |= {(field.name, *place): word for place, word in flow(field.text).spellings.items()}
+            if not field.text and field.start is None and "default" not in field.schema and field.name not in required:
+                continue  # its project makes a value itself
             try:
                 data[field.name] = field.value()
             except ValueError as error:

@@ -97,6 +97,8 @@ class ExploreScreen(Walker, TryScreen):
         self._spent = 0.0
         """Characters of drawing that the rate does not cover yet."""
         self._counted, self._counted_at, self._changed_at = 0, time.monotonic(), 0.0
+        self._rested_at = 0.0
+        """From when on the next drawing leaves as much time for everything else as the last one took."""
         self._waiting: Timer | None = None
 
     def compose_form(self) -> list[Widget]:
@@ -160,11 +162,20 @@ class ExploreScreen(Walker, TryScreen):
         self._spent = max(0.0, self._spent - RATE * (now - self._counted_at)) + (sent - self._counted)
         self._counted, self._counted_at = sent, now
         resting = now - self._changed_at >= REST
-        if self._spent <= AT_ONCE or resting:
+        if now >= self._rested_at and (self._spent <= AT_ONCE or resting):
+            self._rested_at = now + REST
             self._board.follow(self.exploring.history())
-            self.call_after_refresh(self.tell)
+            self.call_after_refresh(self._drawn, now)
         elif self._waiting is None:
-            self._waiting = self.set_timer(min(REST, max(0.05, (self._spent - AT_ONCE) / RATE)), self._draw_late)
+            wait = 0.0 if resting else min(REST, max(0.05, (self._spent - AT_ONCE) / RATE)) if self._spent > AT_ONCE else 0.0
+            self._waiting = self.set_timer(max(0.01, wait, self._rested_at - now), self._draw_late)
+
+    def _drawn(self, began: float) -> None:
+        self._rested_at = 2 * time.monotonic() - began
+        self.tell()
+        if self._waiting:
+            self._waiting.stop()
+            self._draw_late()
 
     def _draw_late(self) -> None:
         self._waiting = None
