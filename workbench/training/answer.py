@@ -80,9 +80,12 @@ def answer(path: Path, settings: str = "[]") -> int:
             print(json.dumps({"id": line.get("id"), "ok": False, "message": message}), file=out)
         return fits
 
+    def doing(what: str) -> None:
+        say(doing=what)
+
     try:
         project = of_run(run) if run else explored_project(load_recipe(path, json.loads(settings)))
-        project.build(lambda what: say(doing=what))
+        project.build(doing)
         step = 0
         if run:
             say(doing="loading its weights")
