@@ -55,6 +55,8 @@ WORDS = 9_500
 """Different words of a text: more than any recipe's clusters end at."""
 
 BIKES = "instant,dteday,season,yr,mnth,hr,holiday,weekday,workingday,weathersit,temp,atemp,hum,windspeed,casual,registered,cnt"
+BREEDS = ("Affenpinscher", "Basenji", "Beagle", "Bedlington_terrier")
+"""Breeds of dogs that ImageNet has, too."""
 CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
@@ -206,9 +208,9 @@ def style_pictures(random: np.random.Generator) -> dict[str, bytes]:
     return {name: picture(random, 120, 96) for name in ("octopus", "space_needle", "hockney", "delaunay")}
 
 
-def classes_of_pictures(random: np.random.Generator, folders: list[str], each: int, side: int, kind: str = "jpg") -> dict[str, bytes]:
+def classes_of_pictures(random: np.random.Generator, folders: list[str], each: int, side: int, wider: int = 8) -> dict[str, bytes]:
     """So many pictures in each folder, in an archive."""
-    members = {f"{folder}/{place}.{kind}": picture(random, side + 8, side) for folder in folders for place in range(each)}
+    members = {f"{folder}/{place}.jpg": picture(random, side + wider, side) for folder in folders for place in range(each)}
     return {"pictures": archive(members)}
 
 
@@ -259,7 +261,7 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "skin-lesions": lesions,
     "cifar10": cifar,
     "cifar10:jpeg": partial(
-        classes_of_pictures, folders=[f"cifar10/{part}/{name}" for part in ("train", "test") for name in CIFAR], each=3, side=32
+        classes_of_pictures, folders=[f"cifar10/{part}/{name}" for part in ("train", "test") for name in CIFAR], each=5, side=32, wider=0
     ),
     "cats-dogs:small": partial(
         classes_of_pictures,
@@ -270,7 +272,7 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "flowers102:72px": flowers,
     "dogs:120-breeds": partial(classes_of_pictures, folders=[f"dog_breeds/breed_{number}" for number in range(5)], each=7, side=128),
     "dogs:21-breeds": partial(
-        classes_of_pictures, folders=[f"dogImages/test/{number:03d}.Breed" for number in range(1, 5)], each=6, side=160
+        classes_of_pictures, folders=[f"dogImages/test/{number:03d}.{breed}" for number, breed in enumerate(BREEDS, 1)], each=6, side=160
     ),
     "celeba:lfw": partial(classes_of_pictures, folders=[f"lfw_faces/Person_{number}" for number in range(110)], each=1, side=64),
     "mobilenet-v2-weights": lambda random: {"weights": weights("mobilenet_v2")},

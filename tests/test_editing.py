@@ -32,10 +32,10 @@ def test_a_shipped_recipe_is_copied_edited_and_checked(tmp_path: Path, monkeypat
     before = SHIPPED.read_bytes()
     terminal = Screen()
     try:
-        terminal.wait("Bike sharing")
+        terminal.wait("Handwritten digits")
         terminal.type("/")
         terminal.wait("words")
-        terminal.type("by hand\r")
+        terminal.type("gradients by hand\r")
         terminal.wait_gone("Handwritten digits")
         terminal.type("e")
         terminal.wait("is part of dlwb and does not change")
@@ -69,7 +69,7 @@ def test_the_lesson_of_a_run_is_copied_with_its_recipe_and_edited(tmp_path: Path
     before = lesson.read_text()
     terminal = Screen()
     try:
-        terminal.wait("Bike sharing")
+        terminal.wait("Handwritten digits")
         terminal.type("2")
         terminal.wait("finished")
         terminal.type("\r")

@@ -51,7 +51,7 @@ async def test_the_second_start_reads_no_recipe_that_is_as_it_was(monkeypatch: p
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await settle(pilot, (paths.cache_folder() / "recipes.index").exists)
     names: list[str] = []
-    monkeypatch.setattr(loading, "load_recipe", lambda path, **more: (names.append(path.name), load_recipe(path, **more))[1])
+    monkeypatch.setattr(loading, "load_recipe", lambda path, *rest, **more: (names.append(path.name), load_recipe(path, *rest, **more))[1])
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await pilot.press("home")
         await settle(pilot, lambda: "✗ broken.yaml" in seen(pilot.app) and "mine" in seen(pilot.app))

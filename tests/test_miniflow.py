@@ -33,8 +33,8 @@ def test_the_recipe_begins_with_the_classroom_s_cost() -> None:
         ["-1, -2 / -1, -2", answer["nodes"].rows[0][3]],
         ["2 / 3", "5.01e-05 / 0.0001002"],
     ]
-    assert isinstance(answer["graph"], Text)
-    assert [re.split(" {3,}", line.strip("│├└─ "))[0] for line in answer["graph"].text.splitlines()] == [
+    assert isinstance(answer["graph"], Text) and not any(line.startswith(" ") for line in answer["graph"].text.splitlines())
+    assert [re.split(" {3,}", line.strip("│├└─· "))[0] for line in answer["graph"].text.splitlines()] == [
         "cost = mse",
         "y",
         "a = sigmoid",

@@ -120,6 +120,7 @@ def test_l1_moves_each_weight_towards_zero_by_rate_times_lambda_and_no_further()
     weight = nn.Parameter(torch.tensor([0.5, -0.05, -0.3, 0.0]))
     config = Optimization(optimizer="sgd", learning_rate=0.5, l1=0.2)
     optimizer = config.make_optimizer([weight])
+    config.apply(optimizer, 0.0)
     weight.grad = torch.zeros(4)
     optimizer.step()
     assert weight.tolist() == pytest.approx([0.4, 0.0, -0.2, 0.0])
@@ -131,12 +132,21 @@ def test_l1_moves_each_weight_towards_zero_by_rate_times_lambda_and_no_further()
     assert weight.tolist() == pytest.approx([0.3, 0.0, -0.1, 0.0])
 
 
+def test_without_a_penalty_the_optimizer_s_state_is_torch_s_alone() -> None:
+    config = Optimization(optimizer="sgd", learning_rate=0.5)
+    optimizer = config.make_optimizer([nn.Parameter(torch.ones(2))])
+    config.apply(optimizer, 0.0)
+    assert "l1" not in optimizer.state_dict()["param_groups"][0]
+
+
 def test_l1_is_the_minimum_of_the_loss_with_its_penalty() -> None:
     """(w - a)² / 2 + λ|w| is least at a moved by λ towards zero: the fixed point, at any rate; a penalty of λ·w² or of 2λ is not there."""
     target = torch.tensor([1.0, 0.1, -0.7])
     weight = nn.Parameter(torch.zeros(3))
-    optimizer = Optimization(optimizer="sgd", learning_rate=0.3, l1=0.2).make_optimizer([weight])
+    config = Optimization(optimizer="sgd", learning_rate=0.3, l1=0.2)
+    optimizer = config.make_optimizer([weight])
     for _ in range(100):
+        config.apply(optimizer, 0.0)
         optimizer.zero_grad()
         ((weight - target).square().sum() / 2).backward()
         optimizer.step()

@@ -121,7 +121,7 @@ def test_help_has_every_command_in_its_group_on_one_line() -> None:
     wanted["Data"].append("data")
     wanted["Compare and export"].append("results")
     assert sections == wanted
-    assert sections["Start and look"][:3] == ["list", "run", "runs"]
+    assert sections["Start and look"][:3] == ["list", "run", "explore"]
 
 
 def test_every_command_says_what_it_takes() -> None:

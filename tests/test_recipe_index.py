@@ -49,7 +49,7 @@ def learn(*files: Path) -> None:
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are really read from now on."""
     names: list[str] = []
-    monkeypatch.setattr(loading, "load_recipe", lambda path, **more: (names.append(path.name), load_recipe(path, **more))[1])
+    monkeypatch.setattr(loading, "load_recipe", lambda path, *rest, **more: (names.append(path.name), load_recipe(path, *rest, **more))[1])
     return names
 
 
@@ -87,6 +87,17 @@ def test_a_changed_file_is_read_again(own: Path, how: str, monkeypatch: pytest.M
         os.utime(own)
     assert Index().load(own).recipe.title == ("First" if how == "touched" else "Third")
     assert names == ["mine.yaml"]
+
+
+def test_a_comparison_is_read_again_when_a_recipe_that_it_names_changes(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = own.with_name("both.yaml")
+    both.write_text("title: Both\nproject: image_classifier\ncompare: {variants: {a: {}, b: {recipe: mine}}, metric: test/accuracy}\n")
+    learn(both)
+    names = readings(monkeypatch)
+    assert Index().load(both).recipe.compare and not names
+    own.write_text("title: Second\nproject: image_classifier\nconfig: {hiden: [3]}\n")
+    with pytest.raises(RecipeProblem, match="`dlwb check mine` lists them"):
+        Index().load(both)
 
 
 def test_a_deleted_file_and_a_new_one(own: Path) -> None:

@@ -95,7 +95,7 @@ def export(
     to: Annotated[str, typer.Option(help="html, csv, json or tensorboard")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; without it, csv and json go to stdout.")] = None,
 ) -> None:
-    """Write a run, or a comparison, as an HTML page, or a run's log for another program.
+    """Write a run or a comparison as a page, CSV, or a log.
 
     The page has charts, samples and settings; csv, json and tensorboard are for other programs.
     """

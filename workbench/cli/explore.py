@@ -73,13 +73,14 @@ async def _ask(source: "Run | Loaded", values: dict[str, Any]) -> tuple[dict[str
     from workbench.tui.models.answering import Answering
 
     answering = Answering(source)
-    events: list[dict[str, Any]] = []
+    # By tag: a long answer yields a panel again and again while it comes, and only the last one is the answer.
+    events: dict[str, dict[str, Any]] = {}
     try:
         ready = await answering.start(lambda doing: None)
-        await answering.ask(lambda answer: events.append(answer["event"]), sample=values)
+        await answering.ask(lambda answer: events.update({str(answer["event"].get("tag")): answer["event"]}), sample=values)
     finally:
         await answering.close()
-    return ready, events
+    return ready, list(events.values())
 
 
 def _print(event: "AnyEvent") -> None:

@@ -26,21 +26,24 @@ def generate(
         text = readme.read_text(encoding="utf-8")
     except OSError as error:
         raise Problem(f"{readme} cannot be read: {error.strerror}.", "This works in a checkout of the repository.") from None
+    committed = project_schemas.shipped_file().read_bytes() if project_schemas.shipped_file().exists() else b""
+    described = project_schemas.described_anew()
+    if described != committed:
+        # First, and alone: the table below says by it which lessons are only explored.
+        if check:
+            raise Problem(f"Stale: {project_schemas.shipped_file().name}.", "`dlwb generate` writes it.")
+        files.write(project_schemas.shipped_file(), described)
     stale = []
     new = text
     for name, content in blocks():
         before, new = new, between(new, name, content)
         if new != before:
             stale.append(f"the {name} in {readme.name}")
-    committed = project_schemas.shipped_file().read_bytes() if project_schemas.shipped_file().exists() else b""
-    described = project_schemas.described_anew()
     stale += [project_schemas.shipped_file().name] * (described != committed)
     if check and stale:
         raise Problem(f"Stale: {', '.join(stale)}.", "`dlwb generate` writes it.")
     if new != text:
         files.write(readme, new.encode())
-    if described != committed:
-        files.write(project_schemas.shipped_file(), described)
     tell(f"Written: {', '.join(stale)}." if stale else "Nothing is stale.")
 
 

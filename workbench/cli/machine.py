@@ -202,7 +202,7 @@ def restore(
 
 
 def preferences(preferred: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="None: show all.")] = None) -> None:
-    """Show or set what you prefer: theme=dark, notice=bell."""
+    """Show or set what you prefer: theme, notice, warm."""
     from workbench import preferences as preferring
 
     for word in preferred or []:

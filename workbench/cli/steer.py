@@ -31,7 +31,7 @@ def resume(
     anyway: Annotated[bool, typer.Option("--anyway", help="Resume even if the project's code, or its data, has changed.")] = False,
     follow: Follow = False,
 ) -> None:
-    """Resume a paused or ended run from its last checkpoint; of a comparison, train what is missing."""
+    """Resume a paused or ended run, or a comparison."""
     from workbench.launch import start
     from workbench.runs.state import state_of
 
@@ -62,7 +62,7 @@ def resume(
 
 
 def step(run: Reference, steps: Annotated[int, typer.Argument(min=1, metavar="N", help="How many steps")] = 1) -> None:
-    """Make one training step of a paused run, or N; its log says what the last one did."""
+    """Make one training step of a paused run, or several."""
     _ask(find_run(run), "step", {"steps": steps})
 
 

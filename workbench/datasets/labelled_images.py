@@ -9,7 +9,8 @@ from workbench.datasets.pictures import PLAIN, Decoding
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """`images` (number, channels, height, width), float32 in [0, 1]; `labels` (number,), int64, an index into the classes."""
+    """`images` (number, channels, height, width), float32 in [0, 1], or bytes where a reader says so; `labels` (number,), int64, an index
+    into the classes."""
 
     images: np.ndarray
     labels: np.ndarray

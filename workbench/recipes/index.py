@@ -11,7 +11,7 @@ import msgspec
 from workbench import __version__, files, paths
 from workbench.files import Stamp, stamp
 from workbench.recipes import project_schemas as schemas
-from workbench.recipes.find import project_source
+from workbench.recipes.find import find_recipe, project_source
 from workbench.recipes.load import OWN, Loaded
 from workbench.recipes.project_schemas import ProjectSchema
 from workbench.recipes.recipe import Recipe
@@ -28,6 +28,8 @@ class _Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     schema: int
     """Its place in `schemas`: recipes of one project share it."""
     recipe: Recipe
+    named: dict[str, Stamp]
+    """The recipes that its variants name."""
 
 
 class _Kept(msgspec.Struct, array_like=True):
@@ -61,7 +63,8 @@ class Index:
         entry = self._kept.entries.get(name)
         if entry and entry.stamp == before:
             file = Path(entry.project_file) if entry.project_file else None
-            if entry.project_stamp == self._project(file, entry.recipe):
+            same = all(stamp(Path(other)) == was for other, was in entry.named.items())
+            if same and entry.project_stamp == self._project(file, entry.recipe):
                 return Loaded(recipe=entry.recipe, path=path, project_file=file, schema=self._kept.schemas[entry.schema])
         return self._read_anew(path, before)
 
@@ -70,13 +73,13 @@ class Index:
 
         self._kept.entries.pop(str(path), None)
         loaded = load_recipe(path, describe=False)
-        # Whether a person's own files are where the settings say is looked up each time; so is a recipe that a variant names.
+        # Whether a person's own files are where the settings say is looked up each time.
         own = any(isinstance(value, str) and OWN.match(value) for value in loaded.recipe.config.values())
-        own = own or any("recipe" in settings for settings in (loaded.recipe.compare.variants.values() if loaded.recipe.compare else ()))
+        named = {str(other): stamp(other) for other in _named(loaded)}
         if loaded.schema and not loaded.unchecked and not own:
             project = stamp(_source(loaded.project_file, loaded.recipe))
-            if stamp(path) == before and before.settled(self._began) and project.settled(self._began):
-                entry = _Entry(before, project, str(loaded.project_file or ""), -1, loaded.recipe)
+            if stamp(path) == before and all(part.settled(self._began) for part in (before, project, *named.values())):
+                entry = _Entry(before, project, str(loaded.project_file or ""), -1, loaded.recipe, named)
                 self._fresh[str(path)] = entry, loaded.schema
         return loaded
 
@@ -104,6 +107,12 @@ class Index:
                 kept.schemas.append(schema)
             kept.entries[name] = msgspec.structs.replace(entry, schema=places[packed])
         files.write_packed(_file(), kept, MOST_BYTES)
+
+
+def _named(loaded: Loaded) -> list[Path]:
+    """The files of the recipes that its variants name."""
+    variants = loaded.recipe.compare.variants.values() if loaded.recipe.compare else ()
+    return [find_recipe(str(paths.rooted(settings["recipe"], loaded.path.parent))) for settings in variants if "recipe" in settings]
 
 
 def _source(file: Path | None, recipe: Recipe) -> Path:

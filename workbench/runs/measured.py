@@ -296,9 +296,14 @@ def machine(result: Result) -> str:
 def markdown(results: Sequence[Result]) -> str:
     """The README's table of these results, and a sentence on the machine."""
     folder = paths.shipped("recipes")
+    explored: list[str] = []
     lines = ["| recipe | what | here | bar | time | on | course |", "|---|---|---|---|---|---|---|"]
     for path in sorted(folder.rglob("*.yaml"), key=lambda source: source.relative_to(folder).parts):
-        recipe = load_recipe(path, describe=False).recipe
+        loaded = load_recipe(path, describe=False)
+        recipe = loaded.recipe
+        if not loaded.trains:
+            explored.append(f"`{path.stem}` ({recipe.title})")
+            continue
         mine = groups([result for result in results if result.recipe == path.stem])
         for seeds in mine:
             rows = figures(recipe, seeds)
@@ -309,7 +314,8 @@ def markdown(results: Sequence[Result]) -> str:
             lines.append(f"| `{path.stem}` | {recipe.title} | {' | '.join(cells)} |")
         if not mine:
             lines.append(f"| `{path.stem}` | {recipe.title} | not measured | | | | |")
-    return "\n".join([*lines, "", _conditions(results)])
+    answers = f"Explored, with nothing to train: {', '.join(explored)}."
+    return "\n".join([*lines, "", answers, "", _conditions(results)])
 
 
 def _conditions(results: Sequence[Result]) -> str:

@@ -55,7 +55,8 @@ class LearningRate(Settings):
             value = getattr(self, name, None)
             # All groups alike: only the learning rate of pre-trained layers is a share of the rest.
             for group in optimizer.param_groups:
-                if value is not None and name in group:
+                # Without a penalty the groups, and so the checkpoints, are those of torch alone.
+                if value is not None and (name in group or (name == "l1" and value)):
                     group[name] = value
         return {} if self.schedule == "constant" else {"learning_rate": rate}
 
@@ -84,8 +85,6 @@ class Optimization(LearningRate):
         else:
             # In SGD and Adam weight decay is a term of the gradient; AdamW decays the weights themselves (Loshchilov and Hutter 2019).
             optimizer = (Adam if self.optimizer == "adam" else AdamW)(parameters, **settings)
-        for group in optimizer.param_groups:
-            group["l1"] = self.l1
         optimizer.register_step_post_hook(soft_threshold)
         return optimizer
 
@@ -97,7 +96,7 @@ def soft_threshold(optimizer: Optimizer, *_: Any) -> None:
     A step down the sub-gradient λ sign(w) would go past zero and back, and leave no weight at it (Parikh and Boyd 2014, section 6.5.2).
     """
     for group in optimizer.param_groups:
-        # Not there in a checkpoint of before there was such a setting.
+        # Only where there is, or was, a penalty.
         if strength := group.get("l1", 0.0) * group["lr"]:
             for weight in group["params"]:
                 weight.copy_(softshrink(weight, strength))

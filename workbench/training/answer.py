@@ -17,17 +17,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from workbench.events import placed, plain
 from workbench.problems import Problem, one_line
 from workbench.recipes.load import load_recipe
-from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.run import Run
 from workbench.training.failures import named
-from workbench.training.find_project import explored_project, make_project
+from workbench.training.find_project import explored_project
 from workbench.training.project import Project
 from workbench.training.request import request
+from workbench.training.trained import load_best, of_run
 
 
 class Questions:
@@ -64,12 +62,12 @@ def answer(path: Path, settings: str = "[]") -> int:
         print(json.dumps(line), file=out)
 
     try:
-        project = _of_run(run) if run else explored_project(load_recipe(path, json.loads(settings)))
+        project = of_run(run) if run else explored_project(load_recipe(path, json.loads(settings)))
         project.build(lambda what: say(doing=what))
         step = 0
         if run:
             say(doing="loading its weights")
-            step = _load_best(project, run)
+            step = load_best(project, run)
         about = {"demo": project.demo, "variant": project.variant, "takes": project.takes, "form": project.form()}
     # A project may call sys.exit, too, and whoever started this waits for a line.
     except BaseException as error:
@@ -89,21 +87,6 @@ def _told(error: BaseException, run: Run | None) -> str:
     return f"{type(error).__name__}: {one_line(str(error))}."
 
 
-def _of_run(run: Run) -> Project:
-    recipe = run.recipe()
-    # Its GPU may be busy with this very run, or with another one.
-    return make_project(run, msgspec.structs.replace(recipe, compute=msgspec.structs.replace(recipe.compute, device="cpu")))
-
-
-def _load_best(project: Project, run: Run) -> int:
-    """Returns the step that the weights are of."""
-    best = Checkpoints(run.path / "checkpoints").best(project.decode_state)
-    if best is None:
-        raise Problem(f"{run.id} has no checkpoint to answer from.", "Let it train until its first one.")
-    project.load_state(best[1]["state"])
-    return best[0].step
-
-
 def _answered(project: Project, line: str, run: Run | None, hurry: threading.Event) -> Iterator[dict[str, Any]]:
     try:
         question = json.loads(line)
@@ -114,7 +97,7 @@ def _answered(project: Project, line: str, run: Run | None, hurry: threading.Eve
         return
     try:
         if question.get("reload"):
-            yield {**identity, "ok": True, "step": _load_best(project, run) if run else 0}
+            yield {**identity, "ok": True, "step": load_best(project, run) if run else 0}
         elif "predict" in question:
             with project.evaluating():
                 first = project.first_answer(question["predict"])

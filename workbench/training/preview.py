@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from PIL import Image, ImageOps
 
-from workbench.datasets import csv_rows, faces, folder, images, own_file, photographs, photos
+from workbench.datasets import cifar, csv_rows, faces, folder, images, own_file, photographs, photos
 from workbench.datasets import table as tables
 from workbench.datasets.class_folders import level
 from workbench.datasets.labelled_images import ImageData
@@ -91,6 +91,8 @@ def look(reference: str, about: Own = Own()) -> Iterator[Event]:
     name, variant = named(reference)
     if name in ("digits", "mnist", "fashion-mnist"):
         yield from labelled(images.read(name))
+    elif name == "cifar10":
+        yield from labelled(cifar.read(reference))
     elif name == "breast-cancer":
         yield from table(breast_cancer())
     elif name == "python-source":
@@ -116,7 +118,8 @@ def labelled(data: ImageData) -> Iterator[Event]:
     # A picture of each class in turn: the first row shows as many classes as it can.
     chosen = [int(index) for turn in zip_longest(*by_class) for index in turn if index is not None][:SHOWN]
     captions = [data.classes[data.train.labels[index]] for index in chosen]
-    yield pictures("samples", data.train.images[chosen], captions)
+    samples = data.train.images[chosen]
+    yield pictures("samples", samples / 255 if samples.dtype == np.uint8 else samples, captions)
 
 
 def classes(counts: Mapping[str, Counter[str]], order: Sequence[str] = ()) -> Iterator[Event]:

@@ -17,7 +17,7 @@ from workbench.torchkit.batches import InMemory
 from workbench.torchkit.optimization import Optimization
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import pictures
-from workbench.training.project import Field, Request, live, only
+from workbench.training.project import Field, live, only
 
 SHAPE = (1, 28, 28)
 SHOWN = 8
@@ -43,7 +43,7 @@ class Autoencoder(TorchProject):
         noise: float = live(0.5, when={"kind": "denoising"}, ge=0, le=1)
         """Standard deviation of the noise that is added to each pixel of an input, then clipped to 0 to 1; higher is harder."""
 
-    class Request(Request):
+    class Request(TorchProject.Request):
         picture: Literal["test", "drawing"] = "test"
         """Digit that is rebuilt: one of the test digits, or your own drawing."""
         digit: int = only(0, when={"picture": "test"}, ge=0, le=999)

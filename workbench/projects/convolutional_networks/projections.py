@@ -12,7 +12,7 @@ from workbench.datasets.store.fetch import fetch
 from workbench.events import Curve, Event, Images, Scatter, Table
 from workbench.problems import Problem
 from workbench.training.figures import pictures
-from workbench.training.project import Field, Project, Request, only
+from workbench.training.project import Field, Project, only
 
 Data = Literal["mnist", "digits"]
 
@@ -31,7 +31,7 @@ class Projections(Project):
 
     datasets = ("mnist",)
 
-    class Request(Request):
+    class Request(Project.Request):
         data: Data = "mnist"
         """Digits: MNIST, 28x28, with components of all 60,000 (read in two seconds), or scikit-learn's 1,797 of 8x8."""
         components: int = Field(2, ge=0, le=196, json_schema_extra={"step": 1})

@@ -16,7 +16,7 @@ from workbench.torchkit.classification import ClassifierSettings, Predictions
 from workbench.torchkit.layers import mlp
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import pictures
-from workbench.training.project import Field, Request
+from workbench.training.project import Field
 
 PIECE = 2000
 """Pictures that go through the network at once outside training."""
@@ -39,7 +39,7 @@ class WeightInit(TorchProject):
         dropout: float = Field(0.2, ge=0, lt=1)
         """Dropout probability of a hidden unit in each training step; higher reduces overfitting and slows learning."""
 
-    class Request(Request):
+    class Request(TorchProject.Request):
         layer: int = Field(1, ge=1, le=3)
         """Layer whose weights are counted in the histogram; 1 is the one behind the pixels."""
         examples: int = Field(500, ge=10, le=5000, json_schema_extra={"step": 100})

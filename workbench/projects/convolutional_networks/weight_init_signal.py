@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.events import Curve, Event, Table
-from workbench.training.project import Field, Project, Request
+from workbench.training.project import Field, Project
 
 Start = Literal["zeros", "ones", "uniform-0-1", "uniform-0.5", "uniform-rule", "normal-rule", "default", "he"]
 
@@ -21,7 +21,7 @@ BINS = 41
 class WeightInitSignal(Project):
     """Follows the size of a signal and of its gradient through layers whose weights were only just drawn."""
 
-    class Request(Request):
+    class Request(Project.Request):
         initialisation: Start = "normal-rule"
         """How weights are drawn, with n inputs of a layer: -rule is ±1/√n or a deviation of 1/√n, he a deviation of √(2/n)."""
         gain: float = Field(1.0, ge=0.1, le=3, json_schema_extra={"step": 0.05})

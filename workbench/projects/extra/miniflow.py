@@ -208,7 +208,8 @@ def drawn(node: Node, first: str = "", rest: str = "", seen: set[str] | None = N
     sources = [] if again else node.inputs
     for place, source in enumerate(sources, 1):
         last = place == len(sources)
-        lines += drawn(source, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "), seen)
+        # A dot, not blanks: a panel of text drops those that a line begins with.
+        lines += drawn(source, rest + ("└─ " if last else "├─ "), rest + ("·  " if last else "│  "), seen)
     return lines
 
 

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from workbench import paths
+from workbench.files import read_plain
 from workbench.problems import Problem, cleaned
+from workbench.recipes.find import project_source
 from workbench.recipes.load import Loaded
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def refusal(run: Run, recipe: Recipe | None) -> str:
     if recipe is None or not takes(run, recipe):
         if recipe and project_schema(run, recipe) is None:
             return UNKNOWN
-        return "This project cannot be tried: it takes no pictures, texts or numbers."
+        return "This project cannot be tried: it takes no pictures, texts or numbers. T explores what it has learnt."
     return no_weights(run)
 
 
@@ -73,7 +75,8 @@ class Answering:
         # A project may read its data set again, for class names or a vocabulary: from where the training read it.
         elif isinstance(mirror := self.source.about().get("mirror"), str) and mirror:
             environment.setdefault("DLWB_MIRROR", mirror)
-        self._process = await warm_answers.start(arguments, environment, LONGEST) or await asyncio.create_subprocess_exec(
+        warm = await warm_answers.start(arguments, environment, LONGEST) if self._needs_torch() else None
+        self._process = warm or await asyncio.create_subprocess_exec(
             # -P keeps the current folder out of sys.path: a person's own `json.py` there must not be imported.
             *(sys.executable, "-P", "-m", "workbench.training.answer", *arguments),
             stdin=asyncio.subprocess.PIPE,
@@ -87,6 +90,15 @@ class Answering:
         while "doing" in (reply := await self._read()):
             doing(str(reply["doing"]))
         return reply
+
+    def _needs_torch(self) -> bool:
+        """Whether what waits with torch is worth taking: a lesson in NumPy opens as quickly without it."""
+        if not isinstance(self.source, Loaded):
+            return True
+        with contextlib.suppress(OSError):
+            source = read_plain(self.source.project_file or project_source(self.source.recipe.project), follow=True)
+            return any(name in source for name in (b"torch", b"sklearn"))
+        return False  # the process says what is wrong
 
     async def ask(self, first: Callable[[dict[str, Any]], None] = lambda answer: None, **question: Any) -> dict[str, Any]:
         """The answer to `predict=…`, `sample=…` or `reload=True`; `first` takes what is known before the whole answer: a sample's events.

@@ -50,7 +50,8 @@ def recipe_rows(library: Library, width: int, folding: Folding, filtered: str = 
         for lesson in lessons:
             folded = folding.is_folded(lesson) and not filtered
             if lesson.is_headed:
-                rows.append(Row(lesson.key, _lesson_row(lesson, folded, library, states, past, width)))
+                # Who filters wants a recipe: Enter then starts the first that matches, and folds nothing.
+                rows.append(Row("" if filtered else lesson.key, _lesson_row(lesson, folded, library, states, past, width)))
             if not folded:
                 heading = lesson.name if lesson.is_headed else ""
                 rows += [_row(item, heading, longest, past, states, width) for item in lesson.items]
