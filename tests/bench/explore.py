@@ -35,6 +35,7 @@ def opened(terminal: PtyTerminal, lesson: str) -> float:
     terminal.type("end")
     terminal.listen(3, until_quiet=0.5)
     sent = terminal.type("enter")
+    terminal.listen(20, until=b"Explore")
     # While it loads the first line counts the seconds.
     terminal.listen(20, until_quiet=1.5)
     return terminal.last - sent
@@ -73,6 +74,7 @@ def measure(lesson: str, keys: int, hold: float) -> None:
     way, key = SLIDERS[lesson]
     with tempfile.TemporaryDirectory() as home:
         terminal = PtyTerminal(DLWB, environment={"DLWB_HOME": home})
+        terminal.listen(30, until=b"Recipes")
         terminal.listen(20, until_quiet=2)
         # The worker that waits warm is there by now; the first lesson opened is the one that a person waits for.
         terminal.listen(8)
