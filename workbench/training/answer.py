@@ -31,7 +31,6 @@ from workbench.training.find_project import explored_project, make_project
 from workbench.training.project import Project
 from workbench.training.request import request
 
-
 MOST_TAGS = 100
 """Tags that an answer may have: each is a panel, or a line in one, and thousands would take minutes to draw."""
 
@@ -83,9 +82,12 @@ def answer(path: Path, settings: str = "[]") -> int:
             print(json.dumps({"id": line.get("id"), "ok": False, "message": message}), file=out)
         return fits
 
+    def announce(what: str) -> None:
+        say(doing=what)
+
     try:
         project = _of_run(run) if run else explored_project(load_recipe(path, json.loads(settings)))
-        project.build(lambda what: say(doing=what))
+        project.build(announce)
         step = 0
         if run:
             say(doing="loading its weights")
