@@ -31,7 +31,7 @@ THREADS = 1
 """Threads of the one that waits, as most recipes want it. A run with another number starts cold."""
 LONGEST = 1 << 18
 """Most bytes of a message: one holds an environment."""
-_FAILURES = (OSError, ValueError, KeyError)
+_FAILURES = (OSError, ValueError, KeyError, TypeError, RecursionError)
 """What a message may fail with: its sender was killed, or is of another version."""
 
 
@@ -114,7 +114,7 @@ def waits() -> int:
         return 0
     worker = lock.content(file).get("worker") if lock.is_held(file) else None
     pid, ticks = (worker.get("pid"), worker.get("ticks")) if isinstance(worker, dict) else (0, 0)
-    return int(pid) if isinstance(pid, int) and lock.start_ticks(pid) == ticks else 0
+    return int(pid) if isinstance(pid, int) and ticks and lock.start_ticks(pid) == ticks else 0
 
 
 # -- who takes it ------------------------------------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 import os
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from workbench import files, paths
 from workbench.problems import Problem, one_line
@@ -23,8 +24,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Path of the recipe that was started."""
     title: str
     metric: str
-    variants: list[str]
-    seeds: list[int]
+    variants: Annotated[list[str], Meta(min_length=1)]
+    seeds: Annotated[list[int], Meta(min_length=1)]
     device: str = ""
     """The device asked for; "" leaves it to each recipe."""
     mirror: str = ""
@@ -44,7 +45,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     def place(self) -> Run | None:
         """Its run; None where there is none, or it was deleted."""
         run = Run(paths.runs() / self.run)
-        return run if self.run and os.path.exists(run.path / "recipe.yaml") else None  # noqa: PTH110
+        is_name = run.path.parent == paths.runs() and run.id != ".."  # what leads anywhere else is none of ours
+        return run if is_name and os.path.exists(run.path / "recipe.yaml") else None  # noqa: PTH110
 
 
 class Standing(NamedTuple):
