@@ -103,14 +103,22 @@ def test_the_target_of_the_denoiser_is_the_clean_digit() -> None:
 
 
 def test_it_learns_and_nothing_where_input_and_target_are_of_different_digits() -> None:
-    project = built("linear", learning_rate=0.003)
+    project = built("linear", learning_rate=0.003, schedule="constant")
     train(project, 400)
     assert scalars(project)["loss"] < 0.045
-    project = built("linear", learning_rate=0.003)
+    project = built("linear", learning_rate=0.003, schedule="constant")
     noisy = project.noisy
     project.noisy = lambda digits, generator=None: noisy(digits.roll(1, 0), generator)  # type: ignore[method-assign]
     train(project, 400)
     assert scalars(project)["loss"] > 0.06
+
+
+def test_units_of_the_code_that_are_0_for_every_digit_are_counted() -> None:
+    project = built("linear")
+    assert scalars(project)["unused"] == 0
+    with torch.no_grad():
+        project.encoder[1].bias[:5] = -1000
+    assert scalars(project)["unused"] == 5
 
 
 def test_enlarging_repeats_pixels_or_makes_pairs_of_columns() -> None:

@@ -106,14 +106,18 @@ class Autoencoder(TorchProject):
         return self.noisy(self.splits[split], torch.Generator().manual_seed(NOISE_SEED))
 
     def evaluate(self, split: str) -> Iterator[Event]:
-        """Mean squared error per pixel, beside the clean digits."""
+        """Mean squared error per pixel, beside the clean digits; and how many numbers of the code are 0 for every digit."""
         digits = self.splits[split]
-        squares = 0.0
+        squares, largest = 0.0, []
         for seen_digits, clean in zip(self.inputs(split).split(PIECE), digits.split(PIECE), strict=True):
             with self.autocast():
-                outputs = self.rebuilt(seen_digits)
+                code = self.encoder(seen_digits)
+                outputs = self.decoder(code)
             squares += float(F.mse_loss(outputs.float(), clean, reduction="sum"))
-        yield Scalars(values={"loss": squares / digits.numel()})
+            largest.append(code.flatten(1).amax(0))
+        # A unit whose sums are negative for all inputs has no gradient, and never comes back: ReLU dies.
+        unused = int((torch.stack(largest).amax(0) <= 0).sum())
+        yield Scalars(values={"loss": squares / digits.numel(), "unused": float(unused)})
 
     def summary(self) -> Iterator[Event]:
         """The network, and what needs none: the test digits' error for black, for the mean digit, and for principal components."""
