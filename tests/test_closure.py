@@ -236,9 +236,9 @@ def test_all_projects_are_hashed_in_a_moment() -> None:
         "[closure.closure(path) for path in paths.projects().rglob('*.py')]; print(time.process_time() - start)"
     )
     times = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() for _ in range(3)]
-    # 0.4 s of an idle core; other work beside it costs its caches.
-    assert min(float(first) for first, _ in times) < 0.8
-    assert min(float(again) for _, again in times) < 0.05
+    # 0.6 s of an idle core and 0.03; other work beside it costs its caches.
+    assert min(float(first) for first, _ in times) < 3
+    assert min(float(again) for _, again in times) < 0.3
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:

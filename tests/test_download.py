@@ -257,7 +257,12 @@ def test_the_catalogue_holds_only_https_and_whole_hashes() -> None:
                 assert file.url.startswith("https://") or (not file.url and file.mirror), (name, key)
 
 
-def test_every_recipe_uses_a_data_set() -> None:
+def test_every_recipe_that_trains_uses_a_data_set() -> None:
+    """But the four rows of XOR, and letters that are drawn from the machine's own fonts."""
+    without = set()
     for path in shipped_and_own():
         loaded = load_recipe(path, describe=False)
-        assert loaded.schema and catalog.uses(loaded.schema.datasets, loaded.recipe.config), path.stem
+        assert loaded.schema
+        if loaded.trains and not catalog.uses(loaded.schema.datasets, loaded.recipe.config):
+            without.add(path.stem)
+    assert without == {"xor", "letters"}
