@@ -14,7 +14,6 @@ from rich.console import RenderableType
 from textual import events
 from textual._compositor import CompositorUpdate
 from textual._styles_cache import StylesCache
-from textual.app import App
 from textual.filter import LineFilter
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
@@ -24,14 +23,13 @@ from textual.widget import Widget
 from workbench import preferences
 from workbench.problems import Problem, clean
 from workbench.recipes.load import Loaded
-from workbench.recipes.recipe import Recipe
 from workbench.tui.drawing import palette
 from workbench.tui.drawing.driver import Terminal
 from workbench.tui.drawing.frame_diff import Frame, Ready
 from workbench.tui.drawing.strips import Shown, shown
 from workbench.tui.ending import end_with_terminal, need_terminal, report
-from workbench.tui.keys import Key
 from workbench.tui.models.library import Library
+from workbench.tui.opening import Opening
 from workbench.tui.screens.key_screen import KeyScreen
 from workbench.tui.screens.recipes import RecipesScreen
 
@@ -52,7 +50,7 @@ TIDY = 30.0
 StylesCache.get_inner_outer = getattr(StylesCache.get_inner_outer, "__wrapped__", StylesCache.get_inner_outer)  # type: ignore[method-assign]
 
 
-class DlwbApp(App[None], inherit_bindings=False):
+class DlwbApp(Opening, inherit_bindings=False):
     """The app: its screens ask it to start, steer and open runs."""
 
     TITLE = "dlwb"
@@ -149,12 +147,6 @@ class DlwbApp(App[None], inherit_bindings=False):
         assert isinstance(self.screen, RecipesScreen)
         self.screen.rows.select(path)
 
-    def open_form(self, loaded: Loaded, changes: dict[str, str] | None = None) -> None:
-        """Show a recipe's settings, so that a person can change them before the start."""
-        from workbench.tui.screens.form import FormScreen
-
-        self.push_screen(FormScreen(loaded, changes))
-
     def again(self, run: Run) -> None:
         """Show the form of a run's recipe, filled with the settings of the run."""
         from workbench.recipes.load import load_recipe
@@ -178,17 +170,6 @@ class DlwbApp(App[None], inherit_bindings=False):
                 self.push_screen(trust_question(file), partial(self._trusted, loaded))
                 return
         self._begin(loaded)
-
-    def explore(self, source: Run | Loaded) -> None:
-        """Open the screen on which a person explores a lesson, or what a run has learnt."""
-        from workbench.tui.models.requests import request_schema
-        from workbench.tui.screens.explore import ExploreScreen
-
-        if isinstance(source, Loaded):
-            self.push_screen(ExploreScreen(source, source.recipe, source.schema.request if source.schema else {}))
-        else:
-            recipe = source.recipe()
-            self.push_screen(ExploreScreen(source, recipe, request_schema(source, recipe)))
 
     def _begin(self, loaded: Loaded) -> None:
         if not loaded.trains:
@@ -239,15 +220,6 @@ class DlwbApp(App[None], inherit_bindings=False):
 
         self.call_from_thread(self.open_comparison, comparing.start(loaded))
 
-    def open_comparison(self, comparison: Comparison) -> None:
-        """Show a comparison: its curves, and the table of its variants."""
-        from workbench.tui.screens.comparison import ComparisonScreen
-
-        if isinstance(self.screen, KeyScreen) and self.screen.PASSING:
-            self.screen.dismiss()
-        if not (isinstance(self.screen, ComparisonScreen) and self.screen.comparison == comparison):
-            self.push_screen(ComparisonScreen(comparison))
-
     def steer_comparison(self, comparison: Comparison, verb: str) -> None:
         """Stop a comparison, or resume it."""
         from workbench.tui.models import run_actions
@@ -272,46 +244,6 @@ class DlwbApp(App[None], inherit_bindings=False):
                 threading.Thread(target=warm.keep, daemon=True).start()
 
         self.run_worker(work, thread=True, exit_on_error=False)
-
-    def open_run(self, run: Run) -> None:
-        """Show a run."""
-        from workbench.tui.screens.run import RunScreen
-
-        # A start form is done once its run opens: Esc on the run then leads back to the list.
-        if isinstance(self.screen, KeyScreen) and self.screen.PASSING:
-            self.screen.dismiss()
-        if isinstance(self.screen, RunScreen) and self.screen.feed.run == run:
-            return  # Enter pressed twice quickly, or a choice of the finder
-        feed = self.library.feed(run)
-        feed.ask()
-        self.push_screen(RunScreen(feed))
-
-    def open_help(self, keys: tuple[Key, ...]) -> None:
-        """Show what every key of a screen does."""
-        from workbench.tui.screens.help import HelpScreen
-
-        self.push_screen(HelpScreen(keys))
-
-    def open_finder(self) -> None:
-        """Show the finder over the screen that is open."""
-        from workbench.tui.screens.finder import Finder
-
-        if not isinstance(self.screen, Finder):
-            self.push_screen(Finder())
-
-    def try_run(self, run: Run, recipe: Recipe) -> None:
-        """Open the screen on which a person tries a run's network."""
-        from workbench.tui.models import answering
-
-        kind = answering.takes(run, recipe)
-        if kind == "picture":
-            from workbench.tui.screens.try_picture import TryPictureScreen
-
-            self.push_screen(TryPictureScreen(run))
-        else:
-            from workbench.tui.screens.try_form import TryFormScreen
-
-            self.push_screen(TryFormScreen(run, kind))
 
     def steer(self, run: Run, verb: str, request: dict[str, Any] | None = None) -> None:
         """Send a command to a run; ask first before killing it."""
