@@ -59,20 +59,21 @@ def test_components_are_orthonormal_and_those_of_scikit_learn() -> None:
 
 def test_no_distance_knows_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cheat would be a map, or a nearest neighbour, that has seen the labels: with shuffled ones it would still be right."""
+    project = built("projections")
     fitted = fit("digits")
     shuffled = dataclasses.replace(fitted, labels=np.random.default_rng(1).permutation(fitted.labels))
-    right = rows(asked("projections", data="digits"))
+    right = rows(asked("projections", project, data="digits"))
     projections.everything.cache_clear()
     monkeypatch.setattr(projections, "fit", lambda data: shuffled)
-    answer = asked("projections", data="digits")
+    answer = asked("projections", project, data="digits")
     wrong = rows(answer)
     projections.everything.cache_clear()
     assert right["all 64"][2] > 0.95 and right["the map"][2] > 0.5
     assert wrong["all 64"][2] < 0.2 and wrong["the map"][2] < 0.2
     monkeypatch.undo()
     assert (answer["PCA"].x, answer["PCA"].y) == (
-        asked("projections", data="digits")["PCA"].x,
-        asked("projections", data="digits")["PCA"].y,
+        asked("projections", project, data="digits")["PCA"].x,
+        asked("projections", project, data="digits")["PCA"].y,
     )
 
 
