@@ -48,7 +48,9 @@ def exercised(recipe: str, mirror: Path) -> Report:
     # Not importorskip: an import that the lesson does not prepare takes TensorFlow for its backend.
     if load_recipe(file).recipe.project == "keras_classifier" and not find_spec("keras"):
         pytest.skip("needs Keras: pip install 'dlwb[keras]'")
-    device = "cuda:0" if "cuda" in find_project(load_recipe(file).recipe.project).devices else "cpu"
+    project = find_project(load_recipe(file).recipe.project)
+    # What is only explored answers on the CPU.
+    device = "cuda:0" if "cuda" in project.devices and trains(load_recipe(file).recipe) else "cpu"
     with pretend_cuda() as watch:
         return Exercise(file, recipe_on(file, mirror, device), watch.take).run()
 

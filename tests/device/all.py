@@ -81,7 +81,9 @@ def tried(told: dict[str, Any], name: str, call: Callable[[], Any]) -> None:
 
 def of_recipe(file: Path, mirror: Path, seconds: float, watch: Any) -> dict[str, Any]:
     """Everything about one recipe; `watch` is the pretended machine, None on a real GPU."""
-    device = "cuda:0" if "cuda" in find_project(load_recipe(file).recipe.project).devices else "cpu"
+    project = find_project(load_recipe(file).recipe.project)
+    # What is only explored answers on the CPU.
+    device = "cuda:0" if "cuda" in project.devices and trains(load_recipe(file).recipe) else "cpu"
     small, began = recipe_on(file, mirror, device), time.monotonic()
     with contextlib.nullcontext(watch.take) if watch else counting() as take:
         told = dataclasses.asdict(Exercise(file, small, take).run())
