@@ -75,7 +75,7 @@ class Seeing(TorchProject):
         drawing: str = Field("", json_schema_extra={"picture": True})
         """Your own drawing or picture in its place; the network's answer then counts as the right one."""
         epsilon: float = Field(0.1, ge=0, le=1, json_schema_extra={"step": 0.005, "when": {"show": ["attack"]}})
-        """ε: how much each number of the picture, from 0 to 1, may change at most; higher deceives more often, and is easier to see."""
+        """Most that each number of the picture, from 0 to 1, may change, ε; higher deceives more often, and is easier to see."""
         target: str = only("", when={"show": "attack"}, max_length=60)
         """Class that the attack is to reach, by its name; empty: any but the right one."""
         depth: float = Field(0.7, ge=0, le=1, json_schema_extra={"step": 0.05, "when": {"show": ["layer", "maximise", "dream"]}})
