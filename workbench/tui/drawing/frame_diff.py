@@ -86,7 +86,7 @@ class Frame:
         self._rows: list[list[Cell]] = []
         self._size = Size(0, 0)
         self.sent = 0
-        """Characters that were written so far: what follows a person's finger spends no more than a line over SSH has."""
+        """Bytes that were written so far: what follows a person's finger spends no more than a line over SSH has."""
 
     def forget(self) -> None:
         """Forget everything: the next update of each cell is sent, whatever it holds."""
@@ -115,7 +115,7 @@ class Frame:
         for y, row in updated.items():
             self._rows[y] = row
         # Other writers (the bell, a crash's traceback) must not inherit our colours.
-        self.sent += len(written)
+        self.sent += len(written.encode())
         return written and written + "\x1b[0m"
 
 

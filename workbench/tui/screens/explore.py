@@ -39,11 +39,11 @@ WIDE = 72
 """With so many columns the controls stand beside the panels, else above them."""
 SIDE = (30, 40)
 """Columns of the controls beside the panels: a readable slider, and a comfortable one from 110 columns on."""
-# What a line over SSH carries while a key is held; a picture of 40x20 cells is about 20,000 characters.
-RATE = 18_000.0
-"""Characters a second that drawing may cost while a person keeps changing."""
-AT_ONCE = 60_000.0
-"""Characters that may be sent before that rate holds: a few single changes are drawn at once, whatever they cost."""
+# What a line over SSH carries while a key is held; a picture of 40x20 cells is about 40,000 bytes.
+RATE = 14_000.0
+"""Bytes a second that drawing may cost while a person keeps changing."""
+AT_ONCE = 30_000.0
+"""Bytes that may be sent before that rate holds: a few single changes are drawn at once, whatever they cost."""
 REST = 0.35
 """Seconds without a change after which the newest answer is drawn, whatever it costs."""
 
@@ -95,7 +95,7 @@ class ExploreScreen(Walker, TryScreen):
         self._controls = ControlsPanel(self.exploring, id="controls")
         self._board = ExploreBoard(source_file(source, recipe))
         self._spent = 0.0
-        """Characters of drawing that the rate does not cover yet."""
+        """Bytes of drawing that the rate does not cover yet."""
         self._counted, self._counted_at, self._changed_at = 0, time.monotonic(), 0.0
         self._rested_at = 0.0
         """From when on the next drawing leaves as much time for everything else as the last one took."""
