@@ -151,7 +151,9 @@ async def test_the_values_are_kept_for_the_next_time(own: Path) -> None:
         await pilot.press("enter")
         await settle(pilot, lambda: isinstance(pilot.app.screen, ExploreScreen) and bool(pilot.app.screen.exploring.events))
         assert shown(pilot.app.screen) == [[3.5, 7], [10.5, 14]]
-        await pilot.press("0")
+        await pilot.press("0", "full_stop", "5", "enter")
+        await settle(pilot, lambda: shown(pilot.app.screen) == [[0.5, 1], [1.5, 2]])
+        await pilot.press("r")
         await settle(pilot, lambda: shown(pilot.app.screen) == [[3, 6], [9, 12]])
 
 

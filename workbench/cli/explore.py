@@ -79,6 +79,8 @@ async def _ask(source: "Run | Loaded", values: dict[str, Any]) -> tuple[dict[str
     try:
         ready = await answering.start(lambda doing: None)
         await answering.ask(lambda answer: events.update({str(answer["event"].get("tag")): answer["event"]}), sample=values)
+    except Problem as problem:
+        raise Problem(problem.message) from None  # its hint names a key of the screen
     finally:
         await answering.close()
     return ready, list(events.values())

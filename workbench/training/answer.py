@@ -2,7 +2,7 @@
 
 SOURCE is a run, whose best weights answer, or the recipe of a lesson that is only explored, with SETTINGS (JSON) over it.
 `{"id", "predict": inputs}` → `{"id", "ok", "outputs"}`; where a whole answer takes long, a line with `"more": true` and what is known
-comes before it. `{"id", "sample": request}` → a line `{"id", "ok", "more": true, "event"}` for each event, then `{"id", "ok", "step"}`;
+comes before it. `{"id", "sample": request}` → a line `{"id", "ok", "more": true, "event"}` for each event, then `{"id", "ok"}`;
 with `"dropped": true` where an empty line came meanwhile: whoever asked has a newer question. `{"id", "reload": true}` takes the best
 weights that there are by now. Before it is ready, lines `{"doing": "reading its data"}` say what it is at.
 """

@@ -54,7 +54,7 @@ class ExploreBoard(Board):
         for name, child in present.items():
             if name not in panels and name != SOURCE:
                 child.remove()
-        # An answer has its events in its own files nowhere: only what is in the event itself can be shown.
+        # An answer has no folder of artifacts: its events hold all that they show.
         self.mount_all([SamplePanel(name, Path("/dev/null"), timeless=True) for name in panels if name not in present])
         if self.focused not in panels and self.focused != SOURCE:
             self.focused, self.full = "", False

@@ -69,7 +69,7 @@ class ExploreScreen(Walker, TryScreen):
         ),
         Key("u,ctrl+z", "undo", "undo", "Take the last change back"),
         Key("backspace,delete", "reset", "as in the recipe", "Set the value back to the recipe's", "⌫ Del"),
-        Key("0", "reset_all", "", "Set all values back to the recipe's"),
+        Key("r", "reset_all", "", "Set all values back to the recipe's"),
         Key("a", "add_row", "", "Add a row below the matrix's cell"),
         Key("A", "add_column", "", "Add a column behind the matrix's cell"),
         Key("d", "drop_row", "", "Remove the row of the matrix's cell"),
@@ -363,9 +363,9 @@ class ExploreScreen(Walker, TryScreen):
             super().do_back()
 
     def on_key(self, event: events.Key) -> None:
-        """A digit or a dot begins a value; on a text, any letter that is no key of this screen does."""
+        """A digit or a dot begins a value: a 0, too, as many values are below 1."""
         field, text = self._controls.field, event.character
-        if text and field and not self._controls.editing and not self._board.focused and text in "123456789." and field.typed:
+        if text and field and not self._controls.editing and not self._board.focused and text in "0123456789." and field.typed:
             event.stop()
             event.prevent_default()
             self._controls.begin(text)
