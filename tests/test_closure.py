@@ -120,6 +120,25 @@ def test_comments_docstrings_and_how_a_file_is_formatted_change_nothing(tmp_path
     assert hashes(package) == before
 
 
+def test_how_a_model_is_asked_changes_nothing_unless_training_asks_it(tmp_path: Path) -> None:
+    package = copied(tmp_path)
+    path = package / "projects" / "convolutional_networks" / "image_classifier.py"
+    before = closure.closure_hash(path, package)
+    edit(path, "about = {}\n", 'about = {"by": decode_picture.__name__}\n')
+    # A module that only `predict` uses is no part of what trains, nor is a package.
+    edit(
+        path,
+        "from base64 import b64encode\n",
+        "from base64 import b64encode\nimport wave\nfrom workbench.datasets.letters import read as letters\n",
+    )
+    edit(path, "pixels = self.checked(inputs)", "pixels = self.checked([inputs, letters, wave])")
+    assert closure.closure_hash(path, package) == before
+    edit(path, "self.optimizer.zero_grad()", "self.optimizer.zero_grad(), self.predict")
+    asked = closure.closure_hash(path, package)
+    edit(path, '"by": decode_picture.__name__', '"by": decode_picture.__doc__')
+    assert before != asked != closure.closure_hash(path, package)
+
+
 MOVES = {
     "training.project": "training.lesson",
     "training.metric_window": "training.averages",

@@ -1,8 +1,9 @@
 """One Python file as canonical text: what it computes, independent of how it is written. Two spellings of the same code give the same text.
 
-It leaves out comments, positions, docstrings and all other bare constants, `pass`, `__all__`, imports for type checkers only, and the order
-and grouping of imports. A name that an import binds is replaced by what is imported; a function's local variables are replaced by numbers,
-so that they can be renamed. The text is the same in every version of Python (`ast.dump` differs between versions).
+It leaves out comments, positions, docstrings and all other bare constants, `pass`, `__all__`, imports for type checkers only, the order
+and grouping of imports, and the methods that only answer a person once a model is trained, with the imports that they alone use. A name
+that an import binds is replaced by what is imported; a function's local variables are replaced by numbers, so that they can be renamed.
+The text is the same in every version of Python (`ast.dump` differs between versions).
 """
 
 import ast
@@ -15,6 +16,9 @@ from typing import Any, NamedTuple, cast
 PACKAGE = "workbench"
 LOOKS_AT_NAMES = {"locals", "eval", "exec"}
 """A file that calls one of these may read its variables' names, so these are not replaced by numbers."""
+ANSWERS = frozenset({"predict", "first_answer", "form", "serving"})
+"""Methods of a project that training and evaluation never call: how a model is asked and served changes no figure. In a file that uses one
+of them elsewhere, it counts."""
 
 
 class Ref(NamedTuple):
@@ -66,7 +70,10 @@ def read(data: bytes, package: str = "", *, outline: bool = False) -> Source:
     An `outline` has no pieces, only the names that are bound at module level.
     """
     try:
-        return _Writer(data, package, outline).source()
+        writer = _Writer(data, package, outline, ANSWERS)
+        if needed := writer.attributes & writer.skipped:
+            writer = _Writer(data, package, outline, ANSWERS - needed)
+        return writer.source()
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Source(pieces=(f"bytes {hashlib.sha256(data).hexdigest()}",))
 
@@ -123,13 +130,24 @@ def _is_all(node: ast.AST) -> bool:
 class _Writer:
     """Writes one tree."""
 
-    def __init__(self, data: bytes, package: str, outline: bool) -> None:
+    def __init__(self, data: bytes, package: str, outline: bool, skip: frozenset[str]) -> None:
         tree = ast.parse(data)
         self.package = package
         self.walrus = b":=" in data
         self.out: list[str | Ref] = []
+        self.skip = skip
+        """Methods to leave out."""
+        self.skipped: set[str] = set()
+        """Those that were."""
+        self.inside: set[str] = set()
+        """Names that they use."""
+        self.attributes: set[str] = set()
+        """Names of attributes that are written."""
+        self.used: set[str] = set()
+        """Names of imports that are written."""
         self.imports: set[str] = set()
-        self.packages: set[str] = set()
+        self.packages: dict[str, str] = {}
+        """Packages that are not ours, by the name that an import binds."""
         self.stars: list[str] = []
         self.scopes = 0
         self.numbered = not any(
@@ -140,6 +158,9 @@ class _Writer:
         self.collect(tree.body, self.module)
         if not outline:
             self.statements(tree.body, self.module)
+            needless = {name for name in self.inside - self.used if isinstance(self.module.names.get(name), Ref)}
+            self.imports -= {ref.dotted for name in needless if isinstance(ref := self.module.names[name], Ref)}
+            self.packages = {name: package for name, package in self.packages.items() if name not in needless}
 
     def source(self) -> Source:
         # A module that imports lazily, in __getattr__, states its names only in imports for type checkers.
@@ -147,7 +168,7 @@ class _Writer:
         refs = {name: what for name, what in self.module.names.items() if isinstance(what, Ref)}
         bindings = {name: what.dotted for name, what in refs.items() if lazy or not what.typing}
         # Only importing a package may have an effect (torch sets its threads), wherever in the file the import is.
-        packages = f"imports {' '.join(sorted(self.packages))};" if self.packages and self.out else ""
+        packages = f"imports {' '.join(sorted(set(self.packages.values())))};" if self.packages and self.out else ""
         merged: list[str | Ref] = [packages] if packages else []
         for is_text, group in itertools.groupby(self.out, lambda piece: isinstance(piece, str)):
             pieces = list(group)
@@ -223,6 +244,10 @@ class _Writer:
                 continue
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
                 continue
+            if scope.kind == "class" and isinstance(node, _FUNCTIONS) and node.name in self.skip:
+                self.skipped.add(node.name)
+                self.inside |= {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+                continue
             if isinstance(node, ast.Import | ast.ImportFrom):
                 self.import_(node, scope)
             elif _for_type_checkers(node):
@@ -237,7 +262,7 @@ class _Writer:
             if is_ours(full):
                 self.imports.add(full)
             else:
-                self.packages.add(full.partition(".")[0])
+                self.packages[f"* of {full}" if name == "*" else name] = full.partition(".")[0]
             if name != "*" and not isinstance(scope.names.get(name), Ref):  # also bound in another way, so the name cannot be replaced
                 self.out.append(f"(bind {self.called(name, scope)} ")
                 self.out += [self.ref(Ref(dotted)), ")"]
@@ -307,11 +332,13 @@ class _Writer:
         names, base = [], node
         while isinstance(base, ast.Attribute):
             names.append(base.attr)
+            self.attributes.add(base.attr)
             base = base.value  # type: ignore[assignment]
         if not isinstance(base, ast.Name):
             return False
         binding = scope.find(base.id)
         if binding and isinstance(binding[1], Ref):
+            self.used.add(base.id)
             dotted = ".".join([binding[1].dotted, *reversed(names)])
             self.out.append(self.ref(Ref(dotted, binding[1].typing)))
             return True
