@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def mlp(target: Path, seed: int = 0) -> ModelFolder:
     sizes = (784, 256, 128, 10)
     constants: dict[str, np.ndarray] = {"flat": np.array([0, -1])}
     nodes = [helper.make_node("Reshape", ["pixels", "flat"], ["x0"])]
-    for place, (width, wide) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for place, (width, wide) in enumerate(pairwise(sizes)):
         constants[f"w{place}"] = (random.standard_normal((width, wide)) * (2 / width) ** 0.5).astype(np.float32)
         constants[f"b{place}"] = (random.standard_normal(wide) * 0.1).astype(np.float32)
         last = place == len(sizes) - 2

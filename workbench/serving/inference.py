@@ -1,6 +1,7 @@
 """The Open Inference Protocol, version 2, over HTTP: its bodies to raw inputs, and answers to its tensors."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -10,11 +11,22 @@ from workbench.encoding.kinds import BagOfWords, Number, Picture, TextCodes
 from workbench.problems import one_line
 from workbench.serving import headers, inference_metadata
 from workbench.serving.messages import MOST_ROWS, Refusal
-from workbench.serving.wire import Asked
 
 _WHOLE = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 _REAL = ("FP16", "FP32", "FP64")
 _JSON = msgspec.json.Encoder()
+
+
+@dataclass
+class Asked:
+    """A body that was read."""
+
+    raws: list[Any]
+    """Each as `Coding.encode` takes it."""
+    write: Callable[[list[dict[str, Any]]], tuple[str, bytes]]
+    """The media type and the body of the answers."""
+    place: str = "Input"
+    """What one of the inputs is called when it cannot be read."""
 
 
 class Input(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""What the router and a worker say to each other: frames of 4 bytes of length and msgpack over a Unix socket. Neither side needs the other's libraries."""
+"""What the router and a worker say to each other: frames of 4 bytes of length and msgpack over a Unix socket."""
 
 from collections.abc import Iterator
 from typing import Any

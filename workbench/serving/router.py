@@ -1,6 +1,6 @@
-"""Router: the HTTP side of an endpoint. It checks headers and size, picks a variant, passes the body on and the answer back; no arrays, no bodies read.
+"""Router: the HTTP side of an endpoint. It checks headers and size, picks a variant, passes the body on and the answer back.
 
-The way of a request for an answer is plain ASGI; all else (health, metadata, metrics) is a Starlette app around it.
+It reads no body and knows no array. The way of a request for an answer is plain ASGI; all else (health, metadata, metrics) is Starlette's.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Variant: the router's handle of one model and the process that answers with it. It batches, times out, restarts; it never looks into a body."""
+"""Variant: the router's handle of one model and its process. It batches, times out and restarts, and never looks into a body."""
 
 import asyncio
 import math
@@ -66,7 +66,7 @@ class Variant:
     """A model under a name of the endpoint's. `ask` always returns a Reply: what goes wrong has its code in it."""
 
     def __init__(self, name: str, folder: ModelFolder, *, isolate: bool = True, log: int | None = None) -> None:
-        """`isolate=False` answers inside this process: faster, and a body that kills it kills all. `log`: a file for the worker's stderr."""
+        """`isolate=False` answers inside this process: faster, and a body that kills it kills all. `log`: for the worker's stderr."""
         self.name, self.folder, self.isolate = name, folder, isolate
         self.takes = headers.read_types(folder.model.encoder)
         self.figures = Figures()
@@ -134,7 +134,7 @@ class Variant:
         self._closing, self.healthy = True, False
         if self._watch:
             self._watch.cancel()
-        for task in self._background - {asyncio.current_task()}:  # type: ignore[operator]
+        for task in self._background - {asyncio.current_task()}:
             task.cancel()
         line, self._line = self._line, None
         if line:
@@ -270,7 +270,8 @@ class Variant:
                 self._line.send(Ask([waiting.request for waiting in batch]))
 
     def _next(self) -> list[_Waiting]:
-        batch, size = [], 0
+        batch: list[_Waiting] = []
+        size = 0
         while self._queue and len(batch) < MOST_TOGETHER:
             size += len(self._queue[0].request.body)
             if batch and size > MOST_BYTES:

@@ -1,36 +1,24 @@
-"""Bodies to raw inputs and answers to bodies: JSON, JSON lines, CSV, text, pictures; MLflow's and SageMaker's forms. In the worker alone."""
+"""Bodies to raw inputs, answers to bodies: JSON, JSON lines, CSV, text, pictures; SageMaker's and MLflow's forms. In the worker alone."""
 
 import csv
 import json
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from workbench.encoding.coding import Coding
 from workbench.encoding.kinds import BagOfWords, Picture, RowOfNumbers, Tensor, TextCodes
 from workbench.problems import Problem, one_line
-from workbench.serving import headers
+from workbench.serving import headers, inference
+from workbench.serving.inference import Asked
 from workbench.serving.messages import MOST_ROWS, Refusal, Reply, Request
 
 MLFLOW = ("instances", "inputs", "dataframe_split", "dataframe_records")
 _JSON, _VALUES = msgspec.json.Encoder(), msgspec.json.Decoder()
 MOST_ANSWERS = 16
 """Bare answers that go back beside the body."""
-
-
-@dataclass
-class Asked:
-    """A body that was read."""
-
-    raws: list[Any]
-    """Each as `Coding.encode` takes it."""
-    write: Callable[[list[dict[str, Any]]], tuple[str, bytes]]
-    """The media type and the body of the answers."""
-    place: str = "Input"
-    """What one of the inputs is called when it cannot be read."""
 
 
 def read(coding: Coding, request: Request) -> Asked:
@@ -96,8 +84,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _json(coding: Coding, request: Request) -> Asked:
     value = decoded(request.body)
     if request.form == "infer":
-        from workbench.serving import inference
-
         return inference.read(coding, value, request.model)
     if isinstance(value, dict) and any(key in value for key in MLFLOW):
         return _mlflow(coding, value, request)
@@ -162,8 +148,7 @@ def split(coding: Coding, value: Any) -> tuple[list[Any], bool]:
         return [value], True
     if not value or isinstance(value[0], dict | str):
         return value, False
-    depth, inner = 0, value
-    shape = []
+    depth, inner, shape = 0, cast(Any, value), []
     while isinstance(inner, list):
         shape.append(len(inner))
         depth, inner = depth + 1, inner[0] if inner else None
