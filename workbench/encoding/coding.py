@@ -204,7 +204,7 @@ def _row(encoder: RowOfNumbers, raw: dict[str, Any]) -> Item:
     if not isinstance(row, dict) or not row:
         raise Problem("The input has no row.", f'Send {{"row": {{"{one_line(columns[0].name)}": 1.5, …}}}}.', "data")
     places = {column.name: place for place, column in enumerate(columns)}
-    values = np.array([column.mean for column in columns])
+    values = np.array([column.mean for column in columns], float)
     for name, value in row.items():
         if name not in places:
             near = nearest(str(name), places) or f". There are: {one_line(', '.join(places), 1000)}."
