@@ -1,6 +1,6 @@
 """What a project's `serving()` returns: the graph and how raw input becomes its arrays and its output an answer."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,10 +18,8 @@ class Serving:
     """A module on the CPU that is called with the encoder's array, (batch, …), and returns (batch, …); or a booster."""
     examples: Callable[[int], Sequence[Any]] = field(default=lambda count: ())
     """So many real raw inputs of the test split, the first ones, as `predict` takes them."""
-    typical: Callable[[int], Sequence[Any]] = field(default=lambda count: ())
-    """So many of the validation split, against which drift is measured; the test's where there are none."""
-    documents: Callable[[], Iterable[Sequence[str]]] = field(default=lambda: ())
-    """The training texts as tokens, also those that the vocabulary lacks."""
+    truths: Callable[[int], Sequence[str]] = field(default=lambda count: ())
+    """The labels of so many of them, where there are classes."""
     exporter: Literal["dynamo", "legacy"] = "dynamo"
     licence: str = ""
 

@@ -165,7 +165,7 @@ class ImageClassifier(TorchProject):
             Coding(encoder, Classes(), self.classes),
             graph=self.network,
             examples=lambda count: sent_pictures(self.splits["test"][0][:count].cpu().numpy()),
-            typical=lambda count: sent_pictures(self.splits["valid"][0][:count].cpu().numpy()),
+            truths=lambda count: [self.classes[label] for label in self.splits["test"][1][:count].tolist()],
         )
 
     def checked(self, inputs: Any) -> np.ndarray:

@@ -136,12 +136,9 @@ class TableClassifier(TorchProject):
         )
         columns = [Column(name=name, mean=mean, scale=scale, low=low, high=high) for name, mean, scale, low, high in measured]
 
-        def rows(part: table.Part, count: int) -> list[Any]:
-            return [{"row": dict(zip(data.names, row.tolist(), strict=True))} for row in part.raw[:count]]
-
         return Serving(
             Coding(RowOfNumbers(columns=columns), Classes(), data.classes),
             graph=self.network,
-            examples=lambda count: rows(data.test, count),
-            typical=lambda count: rows(data.valid, count),
+            examples=lambda count: [{"row": dict(zip(data.names, row.tolist(), strict=True))} for row in data.test.raw[:count]],
+            truths=lambda count: [data.classes[label] for label in data.test.labels[:count].tolist()],
         )

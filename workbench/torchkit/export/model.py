@@ -61,17 +61,17 @@ def seal(project: Project, run: Run, target: Path, doing: Callable[[str], None] 
     examples = [{"input": raw, "answer": asked(project, raw)} for raw in raws[:EXAMPLES]]
     if made.answered:
         parity.same_answers(raws[:EXAMPLES], [example["answer"] for example in examples], made.answered)
-    doing("looking at typical inputs")
-    typical = list(serving.typical(baseline.SAMPLE)) or list(serving.examples(baseline.SAMPLE))
-    answers = _answers(serving.coding, made.outputs, typical) if made.outputs else [asked(project, raw) for raw in typical[:WATCHED]]
-    watched = baseline.made(serving.coding, typical[: len(answers)], answers, serving.documents())
+    doing("answering the test split")
+    watched = list(serving.examples(baseline.SAMPLE if made.outputs else WATCHED))
+    answers = _answers(serving.coding, made.outputs, watched) if made.outputs else [asked(project, raw) for raw in watched]
+    known = baseline.of(serving.coding, watched, answers, serving.truths(len(watched)))
     name, version = target.parent.name, int(target.name)
 
     def write(folder: Path) -> None:
         files = {
             **made.files,
             "examples.json": json.dumps(examples).encode(),
-            "baseline.json": baseline.write(watched),
+            "baseline.json": msgspec.json.encode(known, order="deterministic"),
             "recipe.yaml": papers.recipe_yaml(recipe),
             "MODEL_CARD.md": papers.card(name, recipe, project, serving, summary, raws[0], examples[0]["answer"]),
             **papers.mlflow(serving, run.id, made.example, made.output),
