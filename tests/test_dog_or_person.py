@@ -19,11 +19,19 @@ from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit import backbone
 
 
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The features of the same pictures, which the first test computes for all."""
+    return tmp_path_factory.mktemp("features")
+
+
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
+def few(monkeypatch: pytest.MonkeyPatch, home: Path, features: Path) -> None:
     """Fewer pictures, so that a test takes seconds."""
     monkeypatch.setattr(dog_or_person, "TRAINED", 60)
     monkeypatch.setattr(dog_or_person, "HELD_OUT", 40)
+    (home / "cache").mkdir(parents=True)
+    (home / "cache" / "features").symlink_to(features)
 
 
 def built(weights: str = "stand-in", **config: object) -> Transfer:
