@@ -63,11 +63,9 @@ def test_no_distance_knows_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted = fit("digits")
     shuffled = dataclasses.replace(fitted, labels=np.random.default_rng(1).permutation(fitted.labels))
     right = rows(asked("projections", project, data="digits"))
-    projections.everything.cache_clear()
     monkeypatch.setattr(projections, "fit", lambda data: shuffled)
     answer = asked("projections", project, data="digits")
     wrong = rows(answer)
-    projections.everything.cache_clear()
     assert right["all 64"][2] > 0.95 and right["the map"][2] > 0.5
     assert wrong["all 64"][2] < 0.2 and wrong["the map"][2] < 0.2
     monkeypatch.undo()

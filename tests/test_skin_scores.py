@@ -8,8 +8,9 @@ import pytest
 from exploring import asked, built
 
 from workbench.problems import Problem
-from workbench.projects.convolutional_networks.skin_scores import auc, by_order, cumulated
+from workbench.projects.convolutional_networks.skin_scores import by_order
 from workbench.torchkit import metrics
+from workbench.torchkit.against_the_rest import auc, cumulated
 
 
 def figures(answer: dict[str, Any], column: str = "here") -> dict[str, Any]:
