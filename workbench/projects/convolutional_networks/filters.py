@@ -59,7 +59,7 @@ class Filters(Project):
         """Its numbers, 2 to 7 rows and columns; where the picture is like them, the map is large."""
         run: str = only("", when={"filter": "run"}, max_length=1000)
         """Run of a CNN whose first convolution learnt the kernels: its id, its recipe's name for the newest, `last`, or its folder."""
-        learnt: int = only(1, when={"filter": "run"}, ge=1, le=MOST_KERNELS)
+        learnt: int = only(1, when={"filter": "run"}, ge=1, le=MOST_KERNELS, step=1)
         """Which of the run's kernels, from 1; without its bias."""
         down: float = Field(0.5, ge=0, le=1, json_schema_extra={"step": 0.02})
         """Where the kernel lies, as a share of the way from the top to the bottom; higher is farther down."""

@@ -24,7 +24,7 @@ class MetricsLesson(Project):
         """Where the four counts come from: your own numbers, or the last confusion matrix of a classifier's run."""
         run: str = only("", when={"source": "run"}, max_length=1000)
         """The run, its test where it has one: its id, its recipe's name for the newest, `last`, or its folder."""
-        positive: int = only(0, when={"source": "run"}, ge=0, le=1000)
+        positive: int = only(0, when={"source": "run"}, ge=0, le=1000, step=1)
         """Which class counts as positive, from 1, against all others; 0 takes the second of two classes, and else the first."""
         counts: Annotated[list[list[int]], MatrixField(2, 2, 0, 1_000_000, 10)] = only(
             [[1000, 200], [800, 8000]], when={"source": "own counts"}
@@ -89,7 +89,7 @@ def counts_of_run(run: str, positive: int) -> tuple[Counts, list[str], str]:
     counts = against_the_rest(np.array(matrix.values), place)
     names = [matrix.rows[place], matrix.rows[1 - place] if two else "the rest"]
     what = f"{one_line(folder.name, 60)}: {sum(counts):,} {split_tag(matrix.tag)[0]} examples of {number} classes, at step {matrix.step:,}."
-    return counts, names, f"{what} Class {place + 1}, {names[0]}, is positive."
+    return counts, names, f"{what} Class {place + 1} ({names[0]}) is positive."
 
 
 def against_the_rest(confusion: np.ndarray, place: int) -> Counts:
