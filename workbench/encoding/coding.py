@@ -27,6 +27,8 @@ from workbench.encoding.kinds import (
 )
 from workbench.problems import Problem, missing, nearest, one_line
 
+MOST = 1e30
+"""Of a measurement: float32 has room for it, also after it is scaled."""
 MOST_CHARACTERS = 20_000
 """Of a text."""
 
@@ -70,7 +72,7 @@ class Coding:
         if isinstance(encoder, Picture):
             return _picture(encoder, raw)
         if isinstance(encoder, TextCodes):
-            return self._codes(encoder, raw) if _is_text(raw) else _numbers(raw, (encoder.length + encoder.length_in_front,), np.int64)
+            return self._codes(encoder, raw) if _is_text(raw) else self._checked_codes(encoder, raw)
         if isinstance(encoder, BagOfWords):
             size = len(self.vocabulary)
             return Item(self._counts(encoder, typed(raw))) if _is_text(raw) else _numbers(raw, (size,))
@@ -113,6 +115,13 @@ class Coding:
             padding = [0] * (encoder.length - count)
             codes = [*padding, *codes] if encoder.side == "left" else [*codes, *padding]
         return Item(np.array([count, *codes] if encoder.length_in_front else codes, np.int64))
+
+    def _checked_codes(self, encoder: TextCodes, raw: Any) -> Item:
+        item = _numbers(raw, (encoder.length + encoder.length_in_front,), np.int64)
+        largest = int(item.array[encoder.length_in_front :].max(initial=0))
+        if self.vocabulary and largest >= len(self.vocabulary):
+            raise Problem(f"Code {largest} is outside of the vocabulary; its codes end at {len(self.vocabulary) - 1}.", "", "data")
+        return item
 
     def _counts(self, encoder: BagOfWords, text: str) -> np.ndarray:
         counts = np.zeros(len(self.vocabulary), np.float32)
@@ -208,7 +217,7 @@ def _row(encoder: RowOfNumbers, raw: dict[str, Any]) -> Item:
             near = nearest(str(name), places) or f". There are: {one_line(', '.join(places), 1000)}."
             raise Problem(f"There is no measurement {one_line(str(name), 80)!r}{near}", "", "data")
         # True is an int in Python, and no measurement.
-        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST:
             raise Problem(f"{one_line(name)} is not a number.", "", "data")
         values[places[name]] = value
     mean, scale = (np.array([getattr(column, name) for column in columns]) for name in ("mean", "scale"))
@@ -228,9 +237,10 @@ def _numbers(values: Any, shape: tuple[int, ...], kind: Any = np.float32) -> Ite
         raise Problem(text, f"Send {shape[0]} numbers.", "data")
     if array.ndim != len(shape) or (all(shape) and array.shape != shape) or not array.size:
         raise Problem(f"The input is {list(array.shape)}, where {list(shape)} is right.", "", "data")
-    if not np.isfinite(array).all():
-        raise Problem("The input has a number that is not finite.", "", "data")
-    if kind is np.int64 and ((array != np.round(array)).any() or (array < 0).any()):
+    # As it is for the model: float32 has no 1e39.
+    if not (np.abs(array) <= np.finfo(np.float32).max).all():
+        raise Problem("The input has a number that is too large or not finite.", "", "data")
+    if kind is np.int64 and ((array != np.round(array)).any() or (array < 0).any() or (array > 2**53).any()):
         raise Problem("A code is a whole number from 0.", "", "data")
     return Item(array.astype(kind))
 

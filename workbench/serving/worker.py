@@ -3,6 +3,7 @@
 A process of its own: whatever a body does to it, the router lives. What came while the last batch ran is the next batch.
 """
 
+import math
 import os
 import signal
 import socket
@@ -12,10 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from workbench.encoding.coding import Item
 from workbench.encoding.model_folder import ModelFolder
 from workbench.problems import Problem, one_line
 from workbench.serving import wire
+from workbench.serving.inference import Asked
 from workbench.serving.messages import Ask, Done, Frames, Ready, Refusal, Refused, Reply, Report, Request, Stats, packed
 from workbench.serving.session import Session
 
@@ -51,7 +55,7 @@ class Answerer:
         """The replies in the order of the requests. One that cannot be read or answered costs no other its answer."""
         begin = time.perf_counter()
         read = [self._read(request) for request in requests]
-        raws = [raw for asked in read if isinstance(asked, wire.Asked) for raw in asked.raws]
+        raws = [raw for asked in read if isinstance(asked, Asked) for raw in asked.raws]
         answers = self._answers(raws)
         place, replies = 0, []
         for asked in read:
@@ -70,7 +74,7 @@ class Answerer:
         """What the observer has seen."""
         return self.observer.report() if self.observer else {}
 
-    def _read(self, request: Request) -> wire.Asked | Reply:
+    def _read(self, request: Request) -> Asked | Reply:
         try:
             return wire.read(self.session.coding, request)
         except Refusal as refusal:
@@ -78,7 +82,7 @@ class Answerer:
         except Exception as error:
             return _failed(error)
 
-    def _reply(self, asked: wire.Asked, answers: Sequence[dict[str, Any] | Problem]) -> Reply:
+    def _reply(self, asked: Asked, answers: Sequence[dict[str, Any] | Problem]) -> Reply:
         try:
             return wire.reply(asked, answers)
         except Exception as error:
@@ -106,7 +110,9 @@ class Answerer:
         try:
             outputs = session.outputs(session.coding.batch([item for _, item in good]))
             for (place, _), output in zip(good, outputs, strict=True):
-                answers[place] = session.coding.decode(output)
+                answer = session.coding.decode(output)
+                finite = math.isfinite(answer["answer"]) if "unit" in answer else not np.isnan(output).any()
+                answers[place] = answer if finite else Refusal(500, "The model's answer is not a number.")
         except Exception as error:
             if len(good) > 1:
                 # One of them is the cause; the others get their answers.
