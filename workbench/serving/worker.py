@@ -16,6 +16,7 @@ from workbench.encoding.coding import Item
 from workbench.encoding.model_folder import ModelFolder
 from workbench.problems import Problem, one_line
 from workbench.serving import wire
+from workbench.serving.inference import Asked
 from workbench.serving.messages import Ask, Done, Frames, Ready, Refusal, Refused, Reply, Report, Request, Stats, packed
 from workbench.serving.session import Session
 
@@ -51,7 +52,7 @@ class Answerer:
         """The replies in the order of the requests. One that cannot be read or answered costs no other its answer."""
         begin = time.perf_counter()
         read = [self._read(request) for request in requests]
-        raws = [raw for asked in read if isinstance(asked, wire.Asked) for raw in asked.raws]
+        raws = [raw for asked in read if isinstance(asked, Asked) for raw in asked.raws]
         answers = self._answers(raws)
         place, replies = 0, []
         for asked in read:
@@ -70,7 +71,7 @@ class Answerer:
         """What the observer has seen."""
         return self.observer.report() if self.observer else {}
 
-    def _read(self, request: Request) -> wire.Asked | Reply:
+    def _read(self, request: Request) -> Asked | Reply:
         try:
             return wire.read(self.session.coding, request)
         except Refusal as refusal:
@@ -78,7 +79,7 @@ class Answerer:
         except Exception as error:
             return _failed(error)
 
-    def _reply(self, asked: wire.Asked, answers: Sequence[dict[str, Any] | Problem]) -> Reply:
+    def _reply(self, asked: Asked, answers: Sequence[dict[str, Any] | Problem]) -> Reply:
         try:
             return wire.reply(asked, answers)
         except Exception as error:
