@@ -19,8 +19,9 @@ from workbench.projects.convolutional_networks._dog_or_person import DogOrPerson
 from workbench.torchkit import backbone, features
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.classification import ClassifierSettings, Predictions
+from workbench.torchkit.classification import Predictions
 from workbench.torchkit.layers import cnn, mlp
+from workbench.torchkit.optimization import ClassifierSettings
 from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import network_table

@@ -13,7 +13,8 @@ from workbench.datasets import table
 from workbench.events import Event, Scalars, Table
 from workbench.problems import Problem, one_line
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.classification import ClassifierSettings, Predictions
+from workbench.torchkit.classification import Predictions
+from workbench.torchkit.optimization import ClassifierSettings
 from workbench.torchkit.project import TorchProject
 from workbench.training.project import Field
 
