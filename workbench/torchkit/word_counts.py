@@ -15,24 +15,25 @@ Texts = Mapping[str, Sequence[Sequence[str]]]
 """By split, each text as its words."""
 
 
-def word_counts(texts: Texts, most: int, *, stem: bool) -> tuple[list[str], dict[str, Any]]:
-    """The `most` most frequent words of the texts of "train", and by split how often each text has each: CSR float32 (texts, words).
+def word_counts(texts: Texts, most: int, *, stem: bool, known: str = "train") -> tuple[list[str], dict[str, Any]]:
+    """The `most` most frequent words of one split, and by split how often each text has each of them: CSR float32 (texts, words).
 
-    With `stem` words with one stem (Porter) count together. Of equally frequent ones those are known that come first.
+    With `stem` words with one stem (Porter) count together. `known` names the split that chooses the words; of equally frequent ones
+    those are taken that come first.
     """
     from scipy.sparse import csr_matrix
 
     # The 1 is this computation's version: raise it with a change, so that no cached counts of the old one are taken.
-    key = hashlib.sha256(f"1 {most} {stem}".encode())
+    key = hashlib.sha256(f"1 {most} {stem} {known}".encode())
     for name, split in texts.items():
         key.update(f"\n\n{name}".encode())
         for text in split:
             key.update(b"\n" + " ".join(text).encode())
     coded: dict[str, np.ndarray] = {}
 
-    def known() -> np.ndarray:
+    def vocabulary_of() -> np.ndarray:
         words, numbers = _numbered(texts, stem)
-        uses = np.bincount(numbers["train"][1], minlength=len(words))
+        uses = np.bincount(numbers[known][1], minlength=len(words))
         # Words are numbered as they come, so a stable sort keeps the first of equally frequent ones.
         order = np.argsort(-uses, kind="stable")[: min(most, int((uses > 0).sum()))]
         place = np.full(len(words), -1)
@@ -43,12 +44,12 @@ def word_counts(texts: Texts, most: int, *, stem: bool) -> tuple[list[str], dict
 
     def counts(name: str) -> np.ndarray:
         if not coded:
-            known()
-        rows, places = coded[name]
+            vocabulary_of()
+        rows, places = coded[name].astype(np.int64)
         pairs, times = np.unique(rows * len(vocabulary) + places, return_counts=True)
         return np.stack([*np.divmod(pairs, len(vocabulary)), times]).astype(np.int32)
 
-    vocabulary = cached("vocabularies", key.hexdigest(), known).tolist()
+    vocabulary = cached("vocabularies", key.hexdigest(), vocabulary_of).tolist()
     matrices = {}
     for name, split in texts.items():
         own = hashlib.sha256(key.digest() + name.encode())
@@ -66,7 +67,7 @@ def _numbered(texts: Texts, stem: bool) -> tuple[list[str], dict[str, np.ndarray
     number_of = {word: number[root] for word, root in zip(different, roots, strict=True)}
     numbers = {}
     for name, split in texts.items():
-        rows = np.repeat(np.arange(len(split)), [len(text) for text in split])
-        words = [number_of[word] for text in counted(f"counting words, {name}", split) for word in text]
-        numbers[name] = np.stack([rows, np.array(words, np.int64)])
+        rows = np.repeat(np.arange(len(split), dtype=np.int32), [len(text) for text in split])
+        words = (number_of[word] for text in counted(f"counting words, {name}", split) for word in text)
+        numbers[name] = np.stack([rows, np.fromiter(words, np.int32, len(rows))])
     return list(number), numbers
