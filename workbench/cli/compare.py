@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli import models
 from workbench.cli.arguments import AsJson, Reference, find_comparison, find_run
 from workbench.cli.printing import print_json, put, table, tell
 
@@ -92,19 +93,21 @@ def _variants(comparison: "Comparison", as_json: bool) -> None:
 
 def export(
     run: Reference,
-    to: Annotated[str, typer.Option(help="html, csv, json or tensorboard")],
+    to: Annotated[str, typer.Option(help="html, csv, json or tensorboard; model, onnx or safetensors")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; without it, csv and json go to stdout.")] = None,
+    name: Annotated[str, typer.Option(help="Of a model: its name; without it, the recipe's.")] = "",
 ) -> None:
-    """Write a run or a comparison as a page, CSV, or a log.
+    """Write a run or a comparison as a page, CSV, or a log; or a run's network as a model.
 
-    The page has charts, samples and settings; csv, json and tensorboard are for other programs.
+    The page has charts, samples and settings; csv, json and tensorboard are for other programs. A model is kept in a folder of dlwb's home,
+    where `dlwb model` finds it; --out writes it elsewhere. It is compared with the run's network on real inputs first.
     """
+    if to in models.FORMS:
+        models.export_run(find_run(run), to, out, name)
+        return
     from workbench.runs.export import formats as exporting
 
-    if comparison := find_comparison(run):
-        exporting.export_comparison(comparison, to, out)
-    else:
-        exporting.export(find_run(run), to, out)
+    exporting.export(find_comparison(run) or find_run(run), to, out)
 
 
 def tag(run: Reference, words: Annotated[list[str], typer.Argument(metavar="WORD...", help="-WORD removes a tag.")]) -> None:
