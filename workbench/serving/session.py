@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.encoding import model_folder
+from workbench.encoding import booster, model_folder
 from workbench.encoding.coding import Item
 from workbench.encoding.model_folder import ModelFolder
 from workbench.problems import Problem, missing
@@ -64,13 +64,5 @@ def _onnx(folder: ModelFolder, threads: int) -> Any:
 
 
 def _booster(folder: ModelFolder, threads: int) -> Any:
-    try:
-        import xgboost
-    except ImportError:
-        raise missing("This model", "xgboost", "boost") from None
-    try:
-        booster = xgboost.Booster({"nthread": threads})
-        booster.load_model(bytearray((folder.path / "model.ubj").read_bytes()))
-    except xgboost.core.XGBoostError:
-        raise Problem(f"model.ubj of {folder.label} is no booster.", "Export it again.", "data") from None
-    return lambda batch: booster.inplace_predict(batch, validate_features=False)
+    model = booster.load((folder.path / "model.ubj").read_bytes(), threads)
+    return lambda batch: booster.outputs(model, batch, folder.model.encoder)

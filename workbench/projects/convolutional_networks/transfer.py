@@ -20,9 +20,10 @@ from workbench.torchkit import backbone, features
 from workbench.torchkit.against_the_rest import areas
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.classification import ClassifierSettings, Predictions
+from workbench.torchkit.classification import Predictions
 from workbench.torchkit.layers import cnn, mlp
 from workbench.torchkit.metrics import roc_curve
+from workbench.torchkit.optimization import ClassifierSettings
 from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import network_table
