@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,30 @@ from workbench.runs.history import History, history_of
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
 
-FORMATS = ("html", "csv", "json", "tensorboard")
+FORMATS = ("html", "csv", "json", "tensorboard", "ipynb", "bundle")
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """How a formula of a spreadsheet begins; some take the wide signs, too."""
 
 
-def export(run: Run, form: str, out: Path | None = None) -> None:
-    """What `dlwb export` does: writes the file and says where it is, or prints."""
+def export(run: Run, form: str, out: Path | None = None, *, execute: bool = False) -> None:
+    """What `dlwb export` does: writes the file and says where it is, or prints. `execute` computes a notebook's figures again."""
     if form not in FORMATS:
         raise Problem(f"{one_line(form)} is not a format.", f"Formats: {', '.join(FORMATS)}.")
+    if execute and form != "ipynb":
+        raise Problem(f"Only a notebook is executed, not {form}.", "Use --to ipynb, or leave --execute out.")
+    if form == "ipynb":
+        from workbench.runs.export.notebook import to_notebook
+
+        file = out or Path(f"{run.id}.ipynb")
+        said = to_notebook(run, file, execute=execute)
+        print(f"{saved_at(file.absolute())}\n{said}", file=sys.stderr)
+        return
+    if form == "bundle":
+        from workbench.runs.export.bundle import to_bundle
+
+        folder = to_bundle(run, out or Path(f"{run.id}-bundle"))
+        print(f"{folder}\n{saved_at(folder.with_name(f'{folder.name}.tar.gz'))}", file=sys.stderr)
+        return
     if form == "tensorboard":
         folder = out or Path(f"{run.id}-tensorboard")
         print(f"{to_tensorboard(run, folder)} records; tensorboard --logdir {folder}", file=sys.stderr)
@@ -47,15 +62,16 @@ def export_comparison(comparison: Comparison, form: str, out: Path | None = None
 
     if form != "html":
         raise Problem(f"A comparison is exported as html, not as {one_line(form)}.", "Its runs are exported one by one in every format.")
-    print(saved_at(_written(page.to_html(comparison), out or Path(f"{comparison.id}.html"))), file=sys.stderr)
+    print(saved_at(written(page.to_html(comparison), out or Path(f"{comparison.id}.html"))), file=sys.stderr)
 
 
 def save(run: Run, form: str, file: Path) -> Path:
     """Write it as html, csv or json; returns the file's whole path. Problem where it cannot be written: an older file stays as it was."""
-    return _written(_pieces(run, form), file)
+    return written(_pieces(run, form), file)
 
 
-def _written(pieces: Iterator[str], file: Path) -> Path:
+def written(pieces: Iterable[str], file: Path) -> Path:
+    """Write the pieces as one file; returns its whole path. Problem where it cannot be written: an older file stays as it was."""
     # Half a surrogate pair, which a foreign text may hold, cannot be written as UTF-8.
     data = "".join(pieces).encode(errors="replace")
     try:
