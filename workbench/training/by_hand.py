@@ -16,7 +16,7 @@ import msgspec
 from pydantic import ValidationError
 
 from workbench import paths
-from workbench.events import Event, Mark, Scalars, placed
+from workbench.events import Event, Scalars, placed
 from workbench.preparation import Progress, listening
 from workbench.problems import Problem, first_fault, one_line
 from workbench.recipes.recipe import Recipe
@@ -58,9 +58,11 @@ def build(
         importlib.import_module("rich.style")
     with listening(advance) as prepared:
         project.build(doing)
-    table = prepared.table()
-    if log and table:
-        log.say(table, Place())
+    if log:
+        # With other data than the recipe's nothing is judged: figures and bars look for it here.
+        log.history.variant, log.history.demo = project.variant, project.demo
+        if table := prepared.table():
+            log.say(table, Place())
     return prepared.sources
 
 
@@ -100,7 +102,3 @@ class Log:
                 event = Scalars({tag: float(value) for tag, value in values.items()})
             self.say(event, place, split)
         return measured
-
-    def change(self, settings: dict[str, Any], place: Place) -> None:
-        """Keep what a person, or the run itself, changed at this step."""
-        self.say(Mark(text="changed", settings=settings), place)

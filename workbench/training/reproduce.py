@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from workbench import files, paths
+from workbench import files
 from workbench.events import Event, Mark, Scalars
 from workbench.launch.surroundings import worker_environment
 from workbench.preparation import Console

@@ -11,20 +11,22 @@ import re
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from workbench import __version__
+from workbench import __version__, files
 from workbench.formatting import count, duration
 from workbench.problems import Problem, clean, one_line
 from workbench.recipes import hints
+from workbench.recipes.project_schemas import describe
 from workbench.recipes.recipe import Recipe
 from workbench.runs import metric_stream
 from workbench.runs.export import cells
+from workbench.runs.export import notebook_code as code
 from workbench.runs.export.cells import Output
 from workbench.runs.export.portable import Places, portable_config, refuse
 from workbench.runs.history import History, history_of
@@ -40,117 +42,12 @@ print(json.dumps({tag: [[step, value.hex()] for step, value in points] for tag, 
 
 FROM_LOG = "The outputs below are from the log of this run."
 
-SETUP = """\
-import os
-
-# NumPy's BLAS reads these once, when it is imported: 1 and 2 threads give different bits.
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "{threads}"
-
-import math
-from pathlib import Path
-
-import numpy as np
-
-from workbench.runs.export import cells
-from workbench.runs.metric_stream import figures
-from workbench.training.batches import planned, stream
-from workbench.training.by_hand import Log, build, open_project, open_recipe
-from workbench.training.cadence import Cadence, Place
-from workbench.training.early_stopping import EarlyStopping
-from workbench.training.metric_window import MetricWindow{live}
-
-HERE = Path()"""
-RECIPE = "recipe = open_recipe(\n{recipe}\n)"
-DATA = """\
-project = open_project(recipe)
-log = Log(project)
-sources = build(project, log, doing=print)  # seeds every generator, reads the data, makes the network
-cells.display(cells.shown(HERE, log.history, ["data"]))"""
-NETWORK = """\
-log.look("model", Place())
-cells.display(cells.shown(HERE, log.history, ["model"]))"""
-LOOP = """\
-{start}place, window, stopping = Place(), MetricWindow(project), EarlyStopping(recipe.train.keep_best)
-is_due = Cadence().due  # what is to be done after a step, by the recipe's cadences
-best, over = None, False
-
-log.look("valid", place)  # before the first step
-while not over:
-    # A seed of its own for each epoch, as in a run, which so may go on in the middle of any.
-    batches = project.batches(place.epoch, np.random.default_rng([project.seed, place.epoch]))
-    place.per_epoch = planned(batches) or place.per_epoch
-    for batch, last in stream(batches):
-        project.progress = place.step / (place.total({train}) or math.inf)
-        window.add(project.train_step(batch))  # forward, backward, update
-        place.advance(last)
-        reached = place.reached({train})
-        due = is_due({train}, place.step, last=last, reached=reached)
-        if due.log:
-            log.numbers(window.close(), place)
-        if due.evaluate and stopping.judge(log.look("valid", place)):
-            best = project.state(){changes}
-        over = reached or stopping.is_over({train}.patience)
-        if over:
-            break
-
-cells.display(cells.figures(recipe, log.history, ("train", "valid")))"""
-CHANGES = """\
-# What was changed while the run trained, by the step after which it was.
-live = LiveSettings(project, recipe.train)
-live.pending = {changes}
-
-"""
-CHANGE = """
-        for change in live.due(place.step):
-            live.change(change["settings"])
-            if any(name.startswith("config.") for name in change["settings"]):
-                project.changed(project.config)"""
-CURVES = "cells.display(cells.curves(recipe, log.history))"
-EVALUATION = """\
-log.look("sample", place)
-if best:
-    project.load_state(best)  # the weights of the best evaluation
-log.look("test", place)
-cells.display(cells.figures(recipe, log.history))
-cells.display(cells.shown(HERE, log.history, ["test"]))"""
-TRY = """\
-cells.display(cells.shown(HERE, log.history, ["sample"]))"""
-ASK = {
-    "row": """\
-row = {field["name"]: field["value"] for field in project.form()["fields"]}  # change a number, and ask again
-with project.evaluating():
-    answer = project.predict({"row": row})
-answer""",
-    "picture": """\
-import base64, io
-from PIL import Image, ImageDraw
-
-picture = Image.new("L", (112, 112))
-ImageDraw.Draw(picture).line([(56, 16), (56, 96)], fill=255, width=12)  # draw something else, or: picture = Image.open("yours.png")
-file = io.BytesIO()
-picture.save(file, "PNG")
-with project.evaluating():
-    answer = project.predict({"picture": base64.b64encode(file.getvalue()).decode()})
-{name: value for name, value in answer.items() if name != "seen"}""",
-    "text": """\
-request = project.Request()  # project.Request(prompt="…") asks something else
-with project.looking(project.seed):
-    for event in project.sample(request):
-        print(getattr(event, "tag", ""), getattr(event, "prompt", ""), getattr(event, "text", ""))""",
-}
-BARS = "cells.display(cells.verdict(recipe, log.history))"
-CHECK = """\
-expected = {expected}
-last = {{tag: points[-1][1] for tag, points in figures(log.history).items()}}
-different = {{tag: (value, last.get(tag)) for tag, value in expected.items() if str(value) != str(last.get(tag))}}
-print(f"{{len(expected) - len(different)}} of {{len(expected)}} figures are the run's, bit for bit.", different or "")"""
 METHODS = {"data": ("build_data", "batches"), "network": ("build_model",), "step": ("train_step",), "measures": ("evaluate",)}
 """What of the lesson's own code stands in which section."""
 
 
-def to_notebook(run: Run, out: Path, *, execute: bool = False) -> str:
-    """Write a finished run as a notebook; returns what was written. Problem where the run, or an execution, is not what it should be."""
+def to_notebook(run: Run, *, execute: bool = False) -> tuple[str, str]:
+    """A finished run as a notebook's text, and where its outputs are from. Problem where the run, or an execution, is not as it should be."""
     nbformat = _library("nbformat")
     recipe = refuse(run, "notebook")
     if execute:
@@ -180,10 +77,7 @@ def to_notebook(run: Run, out: Path, *, execute: bool = False) -> str:
         notebook.metadata["dlwb"]["outputs"] = "executed, with the figures of the run"
         said = "executed in a clean kernel: every figure is the run's, bit for bit"
     nbformat.validate(notebook)
-    from workbench.runs.export.formats import written  # the formats know this one
-
-    written([nbformat.writes(notebook) + "\n"], out)
-    return said
+    return nbformat.writes(notebook) + "\n", said
 
 
 def _library(name: str) -> Any:
@@ -199,77 +93,93 @@ def _library(name: str) -> Any:
 
 
 def _cells(run: Run, recipe: Recipe, history: History, places: Places) -> list[Any]:
-    config = portable_config(recipe.config, places)
+    """Every cell with an id of its own, which stays the same from export to export."""
     sections = {name: value for name, value in msgspec.to_builtins(recipe).items() if name in SECTIONS}
-    # The reference is trained with the figures of others beside it; an own folder is named from where the notebook lies.
-    sections["config"] = config
+    sections["config"] = portable_config(recipe.config, places)
     changes = [{"step": mark.step, "settings": mark.settings} for mark in history.marks if mark.settings]
-    train = "live.train" if changes else "recipe.train"
-    log = [cells.text(f"From the log of run {run.id}.")]
-    source = _methods(run)
-    settings = places.cleaned(pprint.pformat(sections, width=110, sort_dicts=False))
+    own_code = _methods(run)
     expected = {tag: series[-1][1] for tag, series in metric_stream.figures(history).items() if series}
+    schema = describe(recipe.project)
+    takes = schema.takes if schema else ""
 
-    def from_log(*outputs: Output | Iterable[Output]) -> list[Output]:
-        listed = [output for part in outputs for output in ([part] if isinstance(part, dict) else part)]
-        return [places.portable(output) for output in [*log, *listed]] if listed else []
+    def words(identity: str, slide: str, *parts: str) -> Any:
+        cell = _library("nbformat").v4.new_markdown_cell("\n\n".join(filter(None, parts)), metadata={"slideshow": {"slide_type": slide}})
+        cell.id = identity
+        return cell
 
-    facts = f"{count(history.step)} steps in {duration(history.seconds)} on {one_line(history.device, 60)}, seed {recipe.seed}"
-    own = f"\n\nIts author's own data is not part of it. Put it beside this notebook: {_code(', '.join(places.own))}" if places.own else ""
-    loop = LOOP.format(
-        start=CHANGES.format(changes=pprint.pformat(changes, width=110, sort_dicts=False)) if changes else "",
-        train=train,
-        changes=CHANGE if changes else "",
+    def computed(identity: str, slide: str, source: str, *parts: Output | Iterable[Output]) -> Any:
+        nbformat = _library("nbformat")
+        outputs = [output for part in parts for output in ([part] if isinstance(part, dict) else part)]
+        outputs = [cells.text(f"From the log of run {run.id}."), *outputs] if outputs else []
+        shown = [nbformat.v4.new_output("display_data", data=places.portable(output)) for output in outputs]
+        cell = nbformat.v4.new_code_cell(source, outputs=shown, metadata={"slideshow": {"slide_type": slide}})
+        cell.id = identity
+        return cell
+
+    setup = code.SETUP.format(threads=recipe.compute.threads, live=code.LIVE if changes else "")
+    loop = code.LOOP.format(
+        start=code.CHANGES.format(changes=_literal(changes)) if changes else "",
+        train="live.train" if changes else "recipe.train",
+        changes=code.CHANGE if changes else "",
     )
-    try_it = [_code_cell("ask", ASK[takes], "subslide")] if (takes := _takes(run)) in ASK else []
-    setup = SETUP.format(
-        threads=recipe.compute.threads,
-        live="\nfrom workbench.training.live_settings import LiveSettings" if changes else "",
-    )
+    recipe_code = code.RECIPE.format(recipe=places.cleaned(_literal(sections)))
+    course = [f"{known.whose.capitalize()}: {known.metric} {known.value:g}, {known.source}" for known in recipe.reference]
     return [
-        _words("title", "slide", _html("h1", recipe.title), _html("p", f"{recipe.part} · {recipe.lesson}".strip(" ·")), _html("p", recipe.about)),
-        _words("run", "fragment", f"Run {_code(run.id)}: {facts}. {FROM_LOG}{own}"),
-        _words("first", "notes", *(_html("p", sentence) for sentence in recipe.try_first or ["Nothing in particular to try first."])),
-        _code_cell("setup", setup, "skip"),
-        _words("recipe-title", "slide", "## Recipe", "All that decides what is computed; the same numbers on the same processor, every time."),
-        _code_cell("recipe", RECIPE.format(recipe=settings), "subslide"),
-        _words("data-title", "slide", "## Data", *source["data"]),
-        _code_cell("data", DATA, "subslide", from_log(cells.shown(run.path, history, ["data"]))),
-        _words("network-title", "slide", "## Network", *source["network"]),
-        _code_cell("network", NETWORK, "subslide", from_log(cells.shown(run.path, history, ["model"]))),
-        _words("training-title", "slide", "## Training", "A step of this lesson, as its file has it:", *source["step"]),
-        _code_cell("training", loop, "subslide", from_log(cells.figures(recipe, history, ("train", "valid")))),
-        *(_words(f"watch-{place}", "fragment", _html("p", hints.written(note))) for place, note in enumerate(recipe.watch)),
-        _words("curves-title", "slide", "## Curves"),
-        _code_cell("curves", CURVES, "subslide", from_log(cells.curves(recipe, history))),
-        _words("evaluation-title", "slide", "## Evaluation", "What it measures, with the weights of the best evaluation:", *source["measures"]),
-        _code_cell("evaluation", EVALUATION, "subslide", from_log(cells.figures(recipe, history), cells.shown(run.path, history, ["test"]))),
-        _words("try-title", "slide", "## Try it"),
-        _code_cell("try", TRY, "subslide", from_log(cells.shown(run.path, history, ["sample"]))),
-        *try_it,
-        _words("bars-title", "slide", "## Bars", "What counts as passing."),
-        _code_cell("bars", BARS, "fragment", from_log(cells.verdict(recipe, history))),
-        *(
-            _words(f"reference-{place}", "fragment", _html("p", f"{known.whose.capitalize()}: {known.metric} {known.value:g}, {known.source}"))
-            for place, known in enumerate(recipe.reference)
+        words(
+            "title",
+            "slide",
+            _text("h1", recipe.title),
+            _text("p", f"{recipe.part} · {recipe.lesson}".strip(" ·")),
+            _text("p", recipe.about),
         ),
-        _code_cell("check", CHECK.format(expected=pprint.pformat(_numbers(expected), width=110)), "skip"),
-    ]  # fmt: skip
+        words("run", "fragment", *_about_run(run, recipe, history, places)),
+        words("first", "notes", *(_text("p", sentence) for sentence in recipe.try_first or ["Nothing in particular to try first."])),
+        computed("setup", "skip", setup),
+        words(
+            "recipe-title", "slide", "## Recipe", "All that decides what is computed: the same figures on the same processor, every time."
+        ),
+        computed("recipe", "subslide", recipe_code),
+        words("data-title", "slide", "## Data", *own_code["data"]),
+        computed("data", "subslide", code.DATA, cells.shown(run.path, history, ["data"])),
+        words("network-title", "slide", "## Network", *own_code["network"]),
+        computed("network", "subslide", code.NETWORK, cells.shown(run.path, history, ["model"])),
+        words("training-title", "slide", "## Training", "A step of this lesson, as its file has it:", *own_code["step"]),
+        computed("training", "subslide", loop, cells.figures(recipe, history, ("train", "valid"))),
+        words("curves-title", "slide", "## Curves"),
+        computed("curves", "subslide", code.CURVES, cells.curves(recipe, history)),
+        *(words(f"watch-{place}", "fragment", _text("p", hints.written(note))) for place, note in enumerate(recipe.watch)),
+        words("evaluation-title", "slide", "## Evaluation", "With the weights of the best evaluation:", *own_code["measures"]),
+        computed("evaluation", "subslide", code.EVALUATION, cells.figures(recipe, history), cells.shown(run.path, history, ["test"])),
+        words("try-title", "slide", "## Try it"),
+        computed("try", "subslide", code.TRY, cells.shown(run.path, history, ["sample"])),
+        *([computed("ask", "subslide", code.ASK[takes])] if takes in code.ASK else []),
+        words("bars-title", "slide", "## Bars", "What counts as passing."),
+        computed("bars", "fragment", code.BARS, cells.verdict(recipe, history)),
+        *(words(f"reference-{place}", "fragment", _text("p", sentence)) for place, sentence in enumerate(course)),
+        computed("check", "skip", code.CHECK.format(expected=_literal(_numbers(expected)))),
+    ]
+
+
+def _about_run(run: Run, recipe: Recipe, history: History, places: Places) -> Iterator[str]:
+    facts = f"{count(history.step)} steps in {duration(history.seconds)} on {one_line(history.device, 60)}, seed {recipe.seed}"
+    yield _text("p", f"Run {run.id}: {facts}. {FROM_LOG}")
+    if history.demo or history.variant:
+        yield _text("p", f"DEMO: {history.demo}." if history.demo else f"Data: {history.variant}.")
+    if places.own:
+        yield _text("p", f"Its author's own data is not part of it. Put it beside this notebook: {', '.join(places.own)}.")
+    if changed := run.changed_code():
+        yield _text("p", f"The code has changed since, so an execution may give other figures: {', '.join(changed[:4])}.")
+
+
+def _literal(value: Any) -> str:
+    return pprint.pformat(value, width=110, sort_dicts=False)
 
 
 def _numbers(values: Mapping[str, float]) -> dict[str, Any]:
     return {tag: value if value - value == 0 else str(value) for tag, value in values.items()}
 
 
-def _takes(run: Run) -> str:
-    """What "try it" asks this lesson with, from its code."""
-    word = re.search(r"^    takes(?:: [^=\n]+)? = \"(picture|text|row)\"", _source(run), re.MULTILINE)
-    return word[1] if word else ""
-
-
 def _source(run: Run) -> str:
-    from workbench import files
-
     try:
         return files.read_plain(run.project_copy).decode("utf-8", "replace")
     except OSError:
@@ -293,34 +203,15 @@ def _methods(run: Run) -> dict[str, list[str]]:
     return {section: [_fenced(functions[name]) for name in names if name in functions] for section, names in METHODS.items()}
 
 
-def _fenced(code: str) -> str:
+def _fenced(source: str) -> str:
     # Longer than any row of backticks in it: else the code could end the fence and go on as markup.
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", code)), default=0))
-    return f"{fence}python\n{clean(code)}\n{fence}"
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", source)), default=0))
+    return f"{fence}python\n{clean(source)}\n{fence}"
 
 
-def _code(words: str) -> str:
-    return f"<code>{escape(one_line(words))}</code>"
-
-
-def _html(tag: str, words: str) -> str:
+def _text(tag: str, words: str) -> str:
     """Foreign text as a block of HTML: Markdown leaves it as it is, and so does MathJax, by both of its names for that."""
     return f'<{tag} class="tex2jax_ignore mathjax_ignore">{escape(one_line(words, 4000))}</{tag}>' if words.strip() else ""
-
-
-def _words(identity: str, slide: str, *parts: str) -> Any:
-    nbformat = _library("nbformat")
-    cell = nbformat.v4.new_markdown_cell("\n\n".join(filter(None, parts)), metadata={"slideshow": {"slide_type": slide}})
-    cell.id = identity
-    return cell
-
-
-def _code_cell(identity: str, source: str, slide: str, outputs: Sequence[Output] = ()) -> Any:
-    nbformat = _library("nbformat")
-    shown = [nbformat.v4.new_output("display_data", data=dict(output)) for output in outputs]
-    cell = nbformat.v4.new_code_cell(source, outputs=shown, metadata={"slideshow": {"slide_type": slide}})
-    cell.id = identity
-    return cell
 
 
 # -- the execution -----------------------------------------------------------------------------------------------------------------------
