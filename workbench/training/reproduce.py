@@ -7,7 +7,6 @@ version, the threads, a setting, later the data. `--anyway` goes on in spite of 
 import hashlib
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -111,10 +110,7 @@ def unlike(bundle: Path, expected: Expected) -> list[str]:
         say("The code has changed", bytes_changed or closure.changed(expected.code_files, code.files) or ["its imports"])
     else:
         say("Files of the bundle have changed, where no figure depends on them", bytes_changed)
-    versions = differing(expected.packages)
-    if platform.python_version() != expected.python:
-        versions.insert(0, f"python is {platform.python_version()} here and {expected.python} in the run")
-    say("Versions differ", versions)
+    say("Versions differ", differing(expected.packages, expected.python))
     return sentences
 
 

@@ -91,13 +91,13 @@ def _code(run: Run, recipe: Recipe) -> closure.Closure:
             f"The code has changed since {run.id} was trained ({', '.join(changed[:3])}), and a bundle holds the code as it is.",
             f"`dlwb run {run.stem}` trains it again.",
         )
-    here = {"python": platform.python_version(), **code_needed.pins(["torch", "numpy"])}
     trained = run.about().get("versions")
-    for name, version in (trained if isinstance(trained, dict) else {}).items():
-        if name in here and here[name] != version:
-            raise Problem(
-                f"{run.id} was trained with {name} {one_line(str(version), 40)}, and {here[name]} is installed.", "Export it there."
-            )
+    trained = {name: one_line(str(version), 40) for name, version in trained.items()} if isinstance(trained, dict) else {}
+    python = trained.pop("python", platform.python_version())
+    trained.pop("dlwb", "")  # its code is compared
+    other = code_needed.differing(trained, python)
+    if other:
+        raise Problem(f"Versions have changed since {run.id} was trained: {', '.join(other)}.", "Export it where it was trained.")
     return closure.closure(project_source(recipe.project))
 
 

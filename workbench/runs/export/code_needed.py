@@ -1,9 +1,11 @@
 """What code a run needs: the workbench's files that its process imports, and the installed packages with their exact versions."""
 
 import ast
+import contextlib
+import platform
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -45,25 +47,27 @@ def _files_of(dotted: str, package: Path) -> Iterator[Path]:
 
 
 def _imports(file: Path) -> Iterator[str]:
-    tree = ast.parse(files.read_plain(file))
-    # What is imported for type checkers alone never runs.
-    typing = {inner for node in ast.walk(tree) if _is_for_types(node) for inner in ast.walk(node)}
-    for node in ast.walk(tree):
-        if node in typing:
+    waiting: list[ast.AST] = [ast.parse(files.read_plain(file))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            waiting += node.orelse  # what is imported for type checkers alone never runs
             continue
+        waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and isinstance(node.args[0], ast.Constant):
-            yield str(node.args[0].value)
+        elif isinstance(node, ast.Call) and _is_import(node):
+            yield str(ast.literal_eval(node.args[0]))
         # A door names the modules behind it as texts.
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"workbench(\.\w+)+", node.value):
             yield node.value
 
 
-def _is_for_types(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+def _is_import(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
+    return name == "import_module" and bool(call.args) and isinstance(call.args[0], ast.Constant)
 
 
 def pins(modules: Iterable[str]) -> dict[str, str]:
@@ -96,14 +100,14 @@ def requirements(versions: dict[str, str]) -> list[str]:
     return [*(f"--extra-index-url {INDEX}{label}" for label in labels), *(f"{name}=={version}" for name, version in versions.items())]
 
 
-def differing(versions: dict[str, str]) -> list[str]:
-    """A phrase for each package that is not installed in its version."""
-    phrases = []
-    for name, version in versions.items():
-        try:
-            here = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            here = ""
-        if here != version:
-            phrases.append(f"{name} is {here or 'not installed'} here and {version} in the run")
-    return phrases
+def differing(versions: Mapping[str, str], python: str) -> list[str]:
+    """A phrase for each package, and for Python, that is not here in the version that a run had."""
+    here = {"python": platform.python_version()}
+    for name in versions:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            here[name] = metadata.version(name)
+    return [
+        f"{name} is {here.get(name, 'not installed')} here and {version} in the run"
+        for name, version in {"python": python, **versions}.items()
+        if here.get(name) != version
+    ]

@@ -47,7 +47,7 @@ METHODS = {"data": ("build_data", "batches"), "network": ("build_model",), "step
 
 
 def to_notebook(run: Run, *, execute: bool = False) -> tuple[str, str]:
-    """A finished run as a notebook's text, and where its outputs are from. Problem where the run, or an execution, is not as it should be."""
+    """A finished run as a notebook, in its text, and where the outputs are from. Problem where that cannot be, or an execution differs."""
     nbformat = _library("nbformat")
     recipe = refuse(run, "notebook")
     if execute:
