@@ -194,7 +194,7 @@ def test_a_handler_may_make_the_numbers_itself(tmp_path: Path) -> None:
         ("routes: [{path: /a, function: predict}]\norigins: ['*']", "origins"),
         ("routes: [{path: /a, function: predict, methd: GET}]", "methd"),
         ("routes: [{path: /a, function: other}]", "other"),
-        ("routes: &a [*a]", "alias"),
+        ("routes: &a [*a]", "anchors"),
     ],
 )
 def test_routes_are_read_strictly(tmp_path: Path, text: str, words: str) -> None:
