@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from exploring import asked, built, events
 from PIL import Image
+from run_folders import trained_run
 
 from workbench.events import Scatter, Table
 from workbench.problems import Problem
@@ -63,11 +65,9 @@ def test_no_distance_knows_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted = fit("digits")
     shuffled = dataclasses.replace(fitted, labels=np.random.default_rng(1).permutation(fitted.labels))
     right = rows(asked("projections", project, data="digits"))
-    projections.everything.cache_clear()
     monkeypatch.setattr(projections, "fit", lambda data: shuffled)
     answer = asked("projections", project, data="digits")
     wrong = rows(answer)
-    projections.everything.cache_clear()
     assert right["all 64"][2] > 0.95 and right["the map"][2] > 0.5
     assert wrong["all 64"][2] < 0.2 and wrong["the map"][2] < 0.2
     monkeypatch.undo()
@@ -106,9 +106,79 @@ def test_t_sne_comes_after_pca_from_two_starts_and_keeps_neighbours() -> None:
     assert again["t-SNE, seed 2"].x == maps[2].x
 
 
+CNN = {"data": "digits", "model": "cnn", "channels": [[8], [16]], "hidden": [24], "learning_rate": 0.01}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any]:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return str(folder), trained_run(folder, "image_classifier", CNN, 60)
+
+
+def test_a_run_s_features_are_what_its_last_layer_gets(run: tuple[str, Any]) -> None:
+    folder, project = run
+    fitted = projections.features(folder)
+    pixels, labels = project.splits["valid"]
+    with project.evaluating():
+        before = project.network[:-1](pixels)
+    assert before.shape[1] == 24 and fitted.points == pytest.approx(before.numpy(), abs=1e-5)
+    assert fitted.labels.tolist() == [project.classes[label] for label in labels.tolist()] and fitted.shape == ()
+    # The components are the training examples'.
+    with project.evaluating():
+        train = project.network[:-1](project.splits["train"][0]).numpy()
+    assert fitted.mean == pytest.approx(train.mean(0), abs=1e-4)
+    assert fitted.variances.sum() == pytest.approx(train.var(0).sum(), rel=1e-4)
+
+
+def test_a_run_s_map_parts_the_classes_that_it_has_learnt(run: tuple[str, Any]) -> None:
+    """The cheat would be to draw pixels, or to know the labels: these neighbours are the network's work."""
+    project = built("projections")
+    answer = asked("projections", project, data="run", run=run[0], points=100)
+    assert list(answer) == ["PCA", "variance", "kept"] and len(answer["PCA"].x) == 100
+    table = rows(answer)
+    assert table["all 24"][2] > 0.9 and table["all 24"][1] == pytest.approx(0, abs=1e-9)
+    pixels = neighbours(asked_points(), projections.fit("digits").labels[:100])
+    assert table["the map"][2] > pixels
+    assert asked("projections", project, data="digits", points=100)["PCA"].x != answer["PCA"].x
+
+
+def asked_points() -> np.ndarray:
+    """The same number of digits on the map of their pixels."""
+    return projections.fit("digits").projected[:100, :2]
+
+
+def test_a_run_of_reviews_gives_the_inputs_of_its_last_layer(tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(projections.FEATURES_OF, "train", 60)
+    monkeypatch.setitem(projections.FEATURES_OF, "valid", 120)
+    monkeypatch.setitem(projections.FEATURES_OF, "test", 40)
+    config = {"vocabulary": 300, "length": 20, "embedding": 8, "hidden": 8}
+    project = trained_run(tmp_path / "run", "sentiment_gru", config, 2)
+    fitted = projections.features(str(tmp_path / "run"))
+    assert fitted.points.shape == (120, 2 * 8 + 8) and set(fitted.labels) == {"negative", "positive"}
+    places = np.linspace(0, len(project.inputs["valid"]) - 1, 120).astype(int)
+    last = project.network.parts[0].last
+    with project.evaluating():
+        logits = project.logits([project.inputs["valid"][place] for place in places])
+        again = last(torch.from_numpy(fitted.points))[:, 0]
+    assert torch.allclose(logits, again, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
+        ({"components": 25}, "components is 25, but this run allows up to 24"),
+        ({"points": 2000}, "points is 2000, but this run allows up to"),
+    ],
+)
+def test_what_a_run_has_not_is_said(run: tuple[str, Any], fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(Problem, match=says):
+        asked("projections", data="run", run=run[0], **{"points": 100, **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"data": "run"}, "run names no run yet"),
         ({"components": 65, "data": "digits"}, "components is 65, but digits allows up to 64"),
         ({"points": 2000, "data": "digits"}, "points is 2000, but digits allows up to 1,437"),
         ({"components": -1}, "components"),

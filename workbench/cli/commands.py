@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from workbench import __version__
-from workbench.cli import compare, completion, course, data, explore, generate, look, machine, models, results, start, steer
+from workbench.cli import compare, completion, course, data, explore, generate, look, machine, models, predict, results, start, steer
 from workbench.cli.printing import put
 
 HELP = """Train deep-learning recipes and look at runs. `dlwb` alone opens the terminal program; the commands do the same from scripts.
@@ -34,7 +34,7 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
     "Steer": [steer.pause, steer.resume, steer.step, steer.stop, steer.kill, steer.wait, steer.set_, steer.sample, steer.checkpoint],
     "Compare and export": [compare.compare, compare.export, compare.tag, compare.note],
     "Data": [],
-    "Models": [],
+    "Models": [predict.predict],
     "Machine": [machine.doctor, machine.clean, machine.delete, machine.restore, machine.preferences],
 }
 DATA: list[Callable[..., None]] = [data.list_, data.fetch, data.verify, data.remove]

@@ -107,10 +107,7 @@ def export(
         return
     from workbench.runs.export import formats as exporting
 
-    if comparison := find_comparison(run):
-        exporting.export_comparison(comparison, to, out)
-    else:
-        exporting.export(find_run(run), to, out)
+    exporting.export(find_comparison(run) or find_run(run), to, out)
 
 
 def tag(run: Reference, words: Annotated[list[str], typer.Argument(metavar="WORD...", help="-WORD removes a tag.")]) -> None:

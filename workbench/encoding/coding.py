@@ -1,6 +1,5 @@
 """Coding: one raw input to arrays, arrays of several to a batch, one row of a model's output to the answer that a person gets."""
 
-import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from workbench.datasets import imdb
 from workbench.datasets.pictures import Decoding, decode_picture
 from workbench.datasets.seen import seen
 from workbench.encoding.kinds import (
+    NAMES,
     BagOfWords,
     Binary,
     Classes,
@@ -30,8 +30,6 @@ from workbench.problems import Problem, missing, nearest, one_line
 
 MOST_CHARACTERS = 20_000
 """Of a text."""
-NAMES = {"picture": "pixels", "text_codes": "codes", "bag_of_words": "counts", "row": "row", "tensor": "numbers"}
-"""What a graph calls the array of each encoder."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +239,7 @@ def _row(encoder: RowOfNumbers, raw: Any) -> Item:
     if not isinstance(row, dict) or not row:
         raise Problem("The input has no row.", f'Send {{"row": {{"{one_line(columns[0].name)}": 1.5, …}}}}.', "data")
     places = {column.name: place for place, column in enumerate(columns)}
-    values = np.array([column.mean for column in columns])
+    values = np.array([column.mean for column in columns], float)
     for name, value in row.items():
         if name not in places:
             near = nearest(str(name), places) or f". There are: {one_line(', '.join(places), 1000)}."
@@ -286,7 +284,3 @@ def _shares(output: np.ndarray, of: str) -> np.ndarray:
         shares: np.ndarray = exponentials / exponentials.sum()
         return shares
     return np.exp(values) if of == "log probabilities" else values
-
-
-SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""A model's or an endpoint's name: looked up, never joined to a path before it fits."""

@@ -1,5 +1,6 @@
 """The closed list of encoders and decoders. They are data: a model folder names one of each with its parameters, and no code travels."""
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -82,6 +83,8 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True, tag="tensor", forbid_unk
 
 
 Encoder = Picture | TextCodes | BagOfWords | RowOfNumbers | Tensor
+NAMES = {"picture": "pixels", "text_codes": "codes", "bag_of_words": "counts", "row": "row", "tensor": "numbers"}
+"""What a graph calls the array of each encoder."""
 
 
 class Classes(msgspec.Struct, frozen=True, kw_only=True, tag="classes", forbid_unknown_fields=True):
@@ -139,3 +142,5 @@ class Drawn(msgspec.Struct, frozen=True, kw_only=True, tag="picture", forbid_unk
 
 
 Decoder = Classes | Binary | Number | NextToken | Drawn
+SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""A model's or an endpoint's name: looked up, never joined to a path before it fits."""

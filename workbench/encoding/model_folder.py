@@ -8,15 +8,17 @@ import tarfile
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from workbench import files
-from workbench.encoding.coding import SAFE, Coding
-from workbench.encoding.kinds import Decoder, Encoder
+from workbench.encoding.kinds import SAFE, Decoder, Encoder
 from workbench.problems import Problem, one_line
+
+if TYPE_CHECKING:
+    from workbench.encoding.coding import Coding
 
 FORMAT = 1
 LARGEST = 4 << 30
@@ -70,8 +72,10 @@ class ModelFolder:
         """`name:version`."""
         return f"{self.model.name}:{self.model.version}"
 
-    def coding(self) -> Coding:
+    def coding(self) -> "Coding":
         """How raw input and output are coded."""
+        from workbench.encoding.coding import Coding  # NumPy, which a router does without
+
         words = self._lines("vocabulary.txt") if "vocabulary.txt" in self.model.files else []
         labels = self._lines("labels.txt") if "labels.txt" in self.model.files else []
         return Coding(self.model.encoder, self.model.decoder, labels, words)

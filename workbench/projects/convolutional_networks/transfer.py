@@ -1,4 +1,4 @@
-"""Classifies photographs with a network pre-trained on ImageNet, frozen or fine-tuned, or from scratch: flowers, dog breeds, your own."""
+"""Classifies photographs with a network pre-trained on ImageNet, frozen or fine-tuned, or from scratch: flowers, dogs, skin lesions."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from workbench.datasets import photos
 from workbench.datasets.pictures import decode_picture
 from workbench.events import Event, Matrix, Scalars, Table
-from workbench.problems import Problem
+from workbench.problems import Problem, nearest, one_line
 from workbench.projects.convolutional_networks._dog_or_person import DogOrPerson
 from workbench.torchkit import backbone, features
+from workbench.torchkit.against_the_rest import areas
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.classification import ClassifierSettings, Predictions
 from workbench.torchkit.layers import cnn, mlp
+from workbench.torchkit.metrics import roc_curve
 from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import network_table
@@ -56,9 +58,11 @@ class Transfer(TorchProject):
     takes = "picture"
 
     class Config(ClassifierSettings, Augmentation, OwnPictures):
-        data: Literal["flowers102:72px", "cats-dogs:small", "dogs", "dogs:21-breeds", "dogs:120-breeds"] | Own = "flowers102:72px"
-        """Data set of photographs (dogs: the project's dogImages, unpacked by you); or a folder of your own, ./pictures, with a folder for
-        each class, or train/, valid/ and test/ with such folders in them."""
+        data: Literal["flowers102:72px", "cats-dogs:small", "dogs", "dogs:21-breeds", "dogs:120-breeds", "skin-lesions:pictures"] | Own = (
+            "flowers102:72px"
+        )
+        """Data set of photographs (dogs, skin-lesions:pictures: the projects' own, unpacked by you); or a folder of your own, ./pictures,
+        with a folder for each class, or train/, valid/ and test/ with such folders in them."""
         picture_size: int = Field(224, ge=16, le=1024)
         """Width and height in pixels to which the middle square of a picture is resized; higher shows more detail and takes longer."""
         network: str = "mobilenet_v2"
@@ -82,6 +86,9 @@ class Transfer(TorchProject):
         detect: bool = False
         """For dog breeds: "try it" first tells whether the picture shows a dog, a person, or neither."""
 
+        scored: list[str] = []
+        """Classes that are each scored against all others, by the area under the ROC (AUC) of their probability, with the areas' mean."""
+
     @property
     def frozen(self) -> bool:
         """Whether only the new last layer is trained."""
@@ -96,6 +103,10 @@ class Transfer(TorchProject):
             raise Problem("Only a network trained on ImageNet tells dogs from people.", "Set detect: false, or take published weights.")
         data = photos.read(config.data, config.picture_size, config.background)
         self.classes, self.variant, self.decoding = data.classes, data.variant, data.decoding
+        for name in config.scored:
+            if name not in self.classes:
+                text = f"scored: there is no class {one_line(name, 40)!r}{nearest(name, self.classes) or '.'}"
+                raise Problem(text, f"There are: {', '.join(self.classes[:12])}.", "data")
         # (number, 3, side, side) bytes; the sides are at most picture_size, and no larger than the pictures were.
         self.photos: dict[str, Tensor] = {}
         self.splits: dict[str, tuple[Tensor, Tensor]] = {}
@@ -219,12 +230,28 @@ class Transfer(TorchProject):
         best = logs.topk(min(TOP, len(self.classes)), 1).indices
         loss, top = self.floats([F.nll_loss(logs, labels), (best == labels[:, None]).float().sum(1).mean()])
         yield Scalars(values={"loss": loss, "accuracy": predictions.accuracy, "top5": top})
+        yield from self.against_the_rest(labels, logs)
         yield from predictions.tables()
         chosen, cells = predictions.examples(most=EXAMPLES)
         yield pictures("confusion/examples", self.small(split, chosen), predictions.captions(chosen), columns=15, cells=cells)
         yield from self.mistakes(split, predictions)
         if split == "test" and self.detectors:
             yield self.detectors.table()
+
+    def against_the_rest(self, labels: Tensor, logs: Tensor) -> Iterator[Event]:
+        """How well the classes of `scored` are told from all others: the AUC of each and their mean, and each one's ROC."""
+        names = self.config.scored
+        if not names:
+            return
+        numbers = [self.classes.index(name) for name in names]
+        truth = (labels[:, None].cpu() == torch.tensor(numbers)).numpy()
+        # In double: in float32 the most certain would all be 0 or 1, and ties have no order.
+        scores = logs[:, numbers].double().exp().cpu().numpy()
+        values = zip([*names, "mean"], areas(truth, scores), strict=True)
+        # Undefined where a split lacks a class.
+        yield Scalars(values={f"auc/{name}": area if np.isfinite(area) else None for name, area in values})
+        for place, name in enumerate(names):
+            yield roc_curve(truth[:, place], scores[:, place], f"roc/{name}")
 
     def mistakes(self, split: str, predictions: Predictions) -> Iterator[Event]:
         """The pairs of classes that are confused most often, and some pictures of each."""
