@@ -110,7 +110,7 @@ class Coding:
         if kind == "script words":
             from workbench.datasets import scripts
 
-            return [word if word in self.number else re.sub("['’]", "", word) for word in scripts.words(text)]
+            return [word if word in self.number else word.replace("'", "").replace("’", "") for word in scripts.words(text)]
         words = imdb.words(text)
         if kind == "review words":
             return words

@@ -87,7 +87,7 @@ def draw(logits: np.ndarray, temperature: float, top_k: int, random: np.random.G
         return int(logits.argmax())
     places = np.argsort(-logits, kind="stable")[: top_k or None]
     shares = _softmax(logits[places] / temperature)
-    return int(places[min(np.searchsorted(shares.cumsum(), random.random(), "right"), len(places) - 1)])
+    return int(places[min(int(np.searchsorted(shares.cumsum(), random.random(), "right")), len(places) - 1)])
 
 
 def text_of(coding: Coding, codes: Sequence[int]) -> str:

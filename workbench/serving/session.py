@@ -1,6 +1,7 @@
 """Session: a model folder that answers raw inputs, by ONNX Runtime or XGBoost on one thread. Where NumPy is, not where HTTP is."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,7 +39,7 @@ class Session:
         """The answer of each raw input, in their order; where one cannot be read, its Problem, and its neighbours their answers."""
         if isinstance(self.coding.decoder, NextToken):
             # Each is written on by itself: texts of different lengths end at different times.
-            return [_tried(lambda raw=raw: written(self.coding, raw, self._step)) for raw in raws]
+            return [_tried(partial(written, self.coding, raw, self._step)) for raw in raws]
         items: list[Item | Problem] = [self.encoded(raw) for raw in raws]
         good = [item for item in items if isinstance(item, Item)]
         outputs = iter(self.outputs(self.coding.batch(good)) if good else ())
@@ -50,7 +51,7 @@ class Session:
 
     def encoded(self, raw: Any) -> Item | Problem:
         """One input as the model takes it, or why it does not."""
-        return _tried(lambda: self.coding.encode(raw))
+        return _tried(partial(self.coding.encode, raw))
 
 
 def _tried(work: Callable[[], T]) -> T | Problem:
