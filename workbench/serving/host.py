@@ -19,14 +19,14 @@ from typing import Any
 import msgspec
 
 from workbench.encoding import model_folder, model_store
-from workbench.events import Answer, Event, Mark, Scalars, Status, Table
+from workbench.events import Answer, Event, Mark, Status, Table
 from workbench.formatting import short
 from workbench.problems import Problem, one_line
 from workbench.runs import lock
 from workbench.runs.commands import Command, Inbox
 from workbench.runs.log import EventLog
 from workbench.serving import headers, routing, server
-from workbench.serving.endpoint import Config, Current, Endpoint, VariantPlan
+from workbench.serving.endpoint import Config, Endpoint, VariantPlan
 from workbench.serving.recording import AccessLog, Captures, Shadow
 from workbench.serving.rollout import Change, Judge, changed, reweighted
 from workbench.serving.router import Answered, Router
