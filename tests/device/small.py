@@ -19,6 +19,9 @@ MOST: dict[str, Any] = {
     "channels": 8,
     "generator_width": 8,
     "discriminator_width": 8,
+    "maps": 16,
+    "types": 2,
+    "depth": 8,
 }
 """Largest value of a setting of this name, or of the numbers in its list; a new project's recipe shrinks by it, too."""
 BATCH = 16

@@ -137,8 +137,10 @@ class Current(msgspec.Struct, frozen=True, kw_only=True):
     """current.json: what the server goes on with after its death."""
 
     config: int = 1
-    before: int = 0
-    """The configuration that a roll-back leads to; 0: there is none."""
+    before: dict[int, int] = {}
+    """The configuration that a roll-back of each one leads to."""
+    share: float = 0.0
+    """What the canary has now; 0: its first share."""
     weights: dict[str, float] = {}
     """Weights that a person has set since; empty: those of the configuration."""
     offset: int = 0
@@ -291,7 +293,7 @@ def state_of(endpoint: Endpoint) -> State:
     if lock.is_held(endpoint.lock):
         state = holder.get("state")
         message = one_line(str(holder.get("message", "")))
-        return State(state=state if state in LIVE else "Creating", alive=True, attempt=attempt, host=elsewhere, message=message)
+        return State(state=state if state in (*LIVE, "Failed") else "Creating", alive=True, attempt=attempt, host=elsewhere, message=message)
     ended = files.read_object(endpoint.path / "exit.json")
     if attempt and ended.get("attempt") == attempt:
         state = ended.get("state")

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from workbench.encoding.coding import Item
+from workbench.encoding.kinds import NextToken
 from workbench.encoding.model_folder import ModelFolder
 from workbench.problems import Problem, one_line
 from workbench.serving import wire
@@ -90,6 +91,9 @@ class Answerer:
 
     def _answers(self, raws: Sequence[Any], seen: bool = True) -> list[dict[str, Any] | Problem]:
         session = self.session
+        if isinstance(session.coding.decoder, NextToken):
+            # A text is written by a loop of its own, which no batch shares.
+            return session.answers(raws)
         answers: list[dict[str, Any] | Problem] = [Problem(_TROUBLE)] * len(raws)
         good: list[tuple[int, Item]] = []
         for place, raw in enumerate(raws):
