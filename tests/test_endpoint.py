@@ -279,7 +279,10 @@ def test_what_cannot_be_served_is_one_sentence() -> None:
         ({"model": "line"}, "The endpoint line is running already"),
         ({"model": "line:7", "name": "b"}, "has no version '7'"),
         ({"model": "line", "name": "a/b"}, "is no name for an endpoint"),
-        ({"model": "line", "name": "b", "port": port}, f"Port {port} of 127.0.0.1 cannot be used: Address already in use. The endpoint line"),
+        (
+            {"model": "line", "name": "b", "port": port},
+            f"Port {port} of 127.0.0.1 cannot be used: Address already in use. The endpoint line",
+        ),
         ({"model": "line", "name": "c", "host": "0.0.0.0"}, "0.0.0.0 can be reached from other machines, and there is no token"),
     ):
         with pytest.raises(Problem, match=says):

@@ -293,7 +293,9 @@ def state_of(endpoint: Endpoint) -> State:
     if lock.is_held(endpoint.lock):
         state = holder.get("state")
         message = one_line(str(holder.get("message", "")))
-        return State(state=state if state in (*LIVE, "Failed") else "Creating", alive=True, attempt=attempt, host=elsewhere, message=message)
+        return State(
+            state=state if state in (*LIVE, "Failed") else "Creating", alive=True, attempt=attempt, host=elsewhere, message=message
+        )
     ended = files.read_object(endpoint.path / "exit.json")
     if attempt and ended.get("attempt") == attempt:
         state = ended.get("state")

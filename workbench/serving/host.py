@@ -170,7 +170,9 @@ class Host:
                 self._others[0] += 1
                 self._others[1] += refused
             # What the other variants refuse as well is the client's mistake.
-            elif self.judge.saw(reply.code >= 500 or (refused and self._others[1] <= self.judge.limit * self._others[0] and self._others[0] > 0)):
+            elif self.judge.saw(
+                reply.code >= 500 or (refused and self._others[1] <= self.judge.limit * self._others[0] and self._others[0] > 0)
+            ):
                 share = f"{self.judge.errors} of {self.judge.count}"
                 self._take_back(f"{share} requests to {name} failed, the last with {reply.code} {one_line(reply.message, 120)}")
 
