@@ -12,7 +12,7 @@ import msgspec
 
 from workbench import files, paths
 from workbench.encoding import model_folder
-from workbench.encoding.coding import SAFE
+from workbench.encoding.kinds import SAFE
 from workbench.encoding.model_folder import LARGEST, ModelFolder
 from workbench.problems import Problem, nearest, one_line
 
