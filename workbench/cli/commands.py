@@ -22,6 +22,7 @@ from workbench.cli import (
     results,
     start,
     steer,
+    web,
 )
 from workbench.cli.printing import put
 
@@ -49,7 +50,7 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
     "Steer": [steer.pause, steer.resume, steer.step, steer.stop, steer.kill, steer.wait, steer.set_, steer.sample, steer.checkpoint],
     "Compare and export": [compare.compare, compare.export, compare.tag, compare.note],
     "Data": [],
-    "Models": [predict.predict, endpoints.serve],
+    "Models": [predict.predict, endpoints.serve, web.web],
     "Machine": [machine.doctor, machine.clean, machine.delete, machine.restore, machine.preferences],
 }
 DATA: list[Callable[..., None]] = [data.list_, data.fetch, data.verify, data.remove]

@@ -3,6 +3,7 @@
 A process of its own: whatever a body does to it, the router lives. What came while the last batch ran is the next batch.
 """
 
+import math
 import os
 import signal
 import socket
@@ -12,7 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from workbench.encoding.coding import Item
+from workbench.encoding.kinds import NextToken
 from workbench.encoding.model_folder import ModelFolder
 from workbench.problems import Problem, one_line
 from workbench.serving import wire
@@ -87,6 +91,9 @@ class Answerer:
 
     def _answers(self, raws: Sequence[Any], seen: bool = True) -> list[dict[str, Any] | Problem]:
         session = self.session
+        if isinstance(session.coding.decoder, NextToken):
+            # A text is written by a loop of its own, which no batch shares.
+            return session.answers(raws)
         answers: list[dict[str, Any] | Problem] = [Problem(_TROUBLE)] * len(raws)
         good: list[tuple[int, Item]] = []
         for place, raw in enumerate(raws):
@@ -107,7 +114,9 @@ class Answerer:
         try:
             outputs = session.outputs(session.coding.batch([item for _, item in good]))
             for (place, _), output in zip(good, outputs, strict=True):
-                answers[place] = session.coding.decode(output)
+                answer = session.coding.decode(output)
+                finite = math.isfinite(answer["answer"]) if "unit" in answer else not np.isnan(output).any()
+                answers[place] = answer if finite else Refusal(500, "The model's answer is not a number.")
         except Exception as error:
             if len(good) > 1:
                 # One of them is the cause; the others get their answers.
