@@ -127,7 +127,7 @@ def test_a_bad_version_with_a_tenth_takes_itself_back(tmp_path: Path) -> None:
     assert took < 15
     assert {one.variant for one in seen if one.when > back} == {"1"}
     assert endpoint.config(3) == endpoint.config(1) and endpoint.current.config == 3
-    assert any(text.startswith("alarm: 2:") and "500" in text for text in marks(endpoint))
+    assert any(text.startswith("alarm: canary 2:") and "500" in text for text in marks(endpoint))
     # The failed canary is not what a roll-back leads to.
     with pytest.raises(Problem, match="no configuration to go back to"):
         operate.ask(endpoint, "rollback")
@@ -260,7 +260,7 @@ def test_two_updates_at_once_are_one_after_the_other_or_refused(tmp_path: Path) 
         thread.start()
     for thread in threads:
         thread.join()
-    refused = [text for text in answers.values() if text.startswith("Another change is being carried out.")]
+    refused = [text for text in answers.values() if text.startswith("Another change is being made.")]
     done = [text for text in answers.values() if text.startswith("configuration 2")]
     assert len(refused) == 1 and len(done) == 1, answers
     winner = next(version for version, text in answers.items() if text == done[0])

@@ -1,5 +1,6 @@
 """Serving: `dlwb serve`, and `dlwb endpoint list`, `show`, `update`, `rollback`, `logs`, `stop` and `delete`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,20 +10,25 @@ from workbench.cli.printing import print_json, put, table, tell
 from workbench.problems import Problem, one_line
 
 if TYPE_CHECKING:
-    from workbench.serving.endpoint import Endpoint
+    pass
 
 Named = Annotated[str, typer.Argument(metavar="NAME", help="An endpoint, as in `dlwb endpoint list`.")]
 
 
 def serve(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="NAME, NAME:VERSION or NAME@ALIAS, as in `dlwb model list`; or a run, which is exported first.")
+        str,
+        typer.Argument(
+            metavar="MODEL", help="NAME, NAME:VERSION or NAME@ALIAS, as in `dlwb model list`; or a run, which is exported first."
+        ),
     ] = "",
     name: Annotated[str, typer.Option(help="What the endpoint is called; without, as its model.")] = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where it listens; without, 8080 or the next free one.")] = 0,
     address: Annotated[str, typer.Option(help="The address it listens at; any other needs a token, in $DLWB_TOKEN_FILE.")] = "127.0.0.1",
     stop_when_idle: Annotated[str, typer.Option(metavar="TIME", help="Stop after so long without a request: 30m, 2h.")] = "",
-    isolate: Annotated[bool, typer.Option("--isolate/--no-isolate", help="A process for each model; without, one inside the server.")] = True,
+    isolate: Annotated[
+        bool, typer.Option("--isolate/--no-isolate", help="A process for each model; without, one inside the server.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Serve a model in the background; prints the URL once it answers. With --name alone: start an endpoint that was stopped again."""
@@ -59,7 +65,16 @@ def _exported(reference: str) -> str:
             run = find_run(reference)
         except Problem:
             raise problem from None
-    raise Problem(f"{run.id} is not exported yet.", f"`dlwb export {run.id} --to model` exports it.")
+    for label in map(
+        "{0[0]}:{0[1]}".format, [(name, version) for name in model_store.names() for version in model_store.versions(name)][::-1]
+    ):
+        if model_store.find(label).model.run == run.id:
+            return label
+    from workbench.launch import exporting
+
+    folder, compared = exporting.into_store(run, "", lambda what: tell(f"{what} …"))
+    tell(f"{folder.label}, {compared}")
+    return folder.label
 
 
 def list_(as_json: AsJson = False) -> None:
@@ -119,7 +134,12 @@ def show(name: Named, as_json: AsJson = False) -> None:
         put(one_line(about["message"]))
     columns = ("rate", "p50", "p95", "p99", "4xx", "errors", "requests")
     rows = [
-        [variant["name"], variant["model"], _share(variant).partition(" ")[2], *(f"{variant[key]:.4g}" if key in variant else "" for key in columns)]
+        [
+            variant["name"],
+            variant["model"],
+            _share(variant).partition(" ")[2],
+            *(f"{variant[key]:.4g}" if key in variant else "" for key in columns),
+        ]
         for variant in about["variants"]
     ]
     table(["VARIANT", "MODEL", "WEIGHT", "REQ/S", "P50", "P95", "P99", "4XX", "5XX", "REQUESTS"], rows, right=7)
@@ -134,13 +154,19 @@ def update(
     name: Named,
     variant: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODEL[=SHARE]", help="A version (4), @ALIAS or NAME:VERSION; alone it gets all traffic, 4=10% a share of it."),
+        typer.Option(
+            metavar="MODEL[=SHARE]", help="A version (4), @ALIAS or NAME:VERSION; alone it gets all traffic, 4=10% a share of it."
+        ),
     ] = None,
-    duration: Annotated[str, typer.Option("--for", metavar="TIME", help="A canary: the share lasts so long, then all traffic follows.")] = "",
+    duration: Annotated[
+        str, typer.Option("--for", metavar="TIME", help="A canary: the share lasts so long, then all traffic follows.")
+    ] = "",
     step: Annotated[str, typer.Option(metavar="SHARE", help="With --for: add so much each time, instead of all at once.")] = "",
     weight: Annotated[list[str] | None, typer.Option(metavar="VARIANT=SHARE", help="Change the share of a variant, live.")] = None,
     shadow: Annotated[str | None, typer.Option(metavar="MODEL", help="Give this model copies of all requests; `none` ends it.")] = None,
-    limit: Annotated[list[str] | None, typer.Option(metavar="WHAT=VALUE", help="errors=5% or p99=200 (ms): a canary above it is taken back.")] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(metavar="WHAT=VALUE", help="errors=5% or p99=200 (ms): a canary above it is taken back.")
+    ] = None,
     capture: Annotated[str, typer.Option(metavar="SHARE", help="Write this share of the requests to captures/; 0 ends it.")] = "",
 ) -> None:
     """Change an endpoint while it serves: another version, a canary, weights, a shadow. A version that errs never gets traffic."""
@@ -194,6 +220,49 @@ def rollback(
 
     endpoint = find_endpoint(name)
     tell(f"{endpoint.id}: {operate.ask(endpoint, 'rollback', {'to': to})}")
+
+
+def feedback(
+    name: Named,
+    request: Annotated[str, typer.Argument(metavar="[REQUEST]", help="The id that the answer had, in its header x-request-id.")] = "",
+    label: Annotated[str, typer.Argument(metavar="[LABEL]", help="What was right.")] = "",
+    file: Annotated[Path | None, typer.Option(help="A CSV file of requests and labels, a line each, instead of one.")] = None,
+) -> None:
+    """Tell an endpoint what was right: labels that come later show what its inputs cannot. Answers are remembered for some time."""
+    from workbench.serving import operate
+    from workbench.serving.endpoint import find_endpoint
+
+    endpoint = find_endpoint(name)
+    if (file is None) == (not (request and label)):
+        raise typer.BadParameter("Give a request's id and its label, or --file.")
+    labels = _labels(file) if file else {request: label}
+    known = 0
+    pairs = list(labels.items())
+    for start in range(0, len(pairs), LABELS_AT_ONCE):
+        told = operate.ask(endpoint, "feedback", {"labels": dict(pairs[start : start + LABELS_AT_ONCE])})
+        known += int(told.partition(" ")[0])
+    if not known:
+        text = f"{endpoint.id} remembers no answer to {one_line(pairs[0][0], 64) if pairs else 'these'}."
+        raise Problem(text, "Answers wait for their labels until 20,000 newer ones have come, or the server is started again.")
+    tell(f"{endpoint.id}: {known:,} of {len(pairs):,} labels belong to answers that are remembered.")
+
+
+LABELS_AT_ONCE = 30
+"""As many as fit into one line of the control file."""
+
+
+def _labels(file: Path) -> dict[str, str]:
+    import csv
+
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            rows = [row for row in csv.reader(lines) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Problem(f"{one_line(str(file))} cannot be read: {one_line(str(error), 100)}.", "", "data") from None
+    wrong = next((number for number, row in enumerate(rows, 1) if len(row) != 2 or len(row[0]) > 64 or len(row[1]) > 40), None)
+    if wrong:
+        raise Problem(f"{one_line(str(file))}: row {wrong} is no request and its label.", "Write REQUEST,LABEL in each line.", "data")
+    return {identity: label for identity, label in rows if (identity, label) != ("request", "label")}
 
 
 def logs(

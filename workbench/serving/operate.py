@@ -1,4 +1,4 @@
-"""Serves models, and asks endpoints to change: what the shell and the terminal program both call. Light: the server is a process of its own."""
+"""Serves models, and asks endpoints to change: what the shell and the terminal program both call."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What is written down of the traffic: the access log, captures, and where a shadow disagrees. All of it is bounded; none of it delays an answer."""
+"""What is written down of the traffic: the access log, captures, and where a shadow disagrees. All of it is bounded."""
 
 import asyncio
 import contextlib

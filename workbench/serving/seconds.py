@@ -36,7 +36,8 @@ class Seconds:
         totals = {"rate": 0.0, "errors": 0.0, "4xx": 0.0, "queue": 0.0}
         times: list[float] = []
         # Those that are on their way out answer what they have.
-        every = [*host.leaving, *host.variants.values()]
+        changes = host.changes
+        every = [*changes.leaving, *changes.variants.values()]
         for variant in every:
             name, figures = variant.name, variant.figures
             since = self._since(f"{name} {id(figures)}", figures)
@@ -54,7 +55,7 @@ class Seconds:
             if since["batches"]:
                 own["batch"] = since["batched"] / since["batches"]
                 own["compute"] = 1000 * since["model"] / since["batches"]
-            own |= {"weight": host.share(variant), "restarts": float(figures.restarts)}
+            own |= {"weight": changes.share(variant), "restarts": float(figures.restarts)}
             own["requests"] = float(figures.requests)
             values |= {f"{key}/{name}": round(value, 4) for key, value in own.items()}
         refused = self._since("refused", host.router.refused)
@@ -69,9 +70,9 @@ class Seconds:
             # Also the first second without a request: else a chart would draw a slope down to the next line.
             self._wrote = now if not busy else now - IDLE_EVERY
             host.write(Scalars(values=values))
-        if host.shadow and host.shadow.disagreed != self._disagreed:
-            self._disagreed = host.shadow.disagreed
-            host.write(host.shadow.table())
+        if changes.shadow and changes.shadow.disagreed != self._disagreed:
+            self._disagreed = changes.shadow.disagreed
+            host.write(changes.shadow.table())
 
     def _since(self, key: str, figures: Figures) -> dict[str, float]:
         current = {

@@ -1,4 +1,4 @@
-"""The small process above an endpoint's server: `python -m workbench.serving.supervisor ENDPOINT`. It starts the server again when that dies.
+"""The small process above an endpoint's server, `python -m workbench.serving.supervisor ENDPOINT`: it starts a dead one again.
 
 It holds the endpoint's lock and its listening socket. So the port stays open while there is no server: a client that connects meanwhile
 waits for its answer and is not refused; only connections that were open at the death are lost.
