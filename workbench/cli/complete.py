@@ -94,7 +94,7 @@ def _values(parameter: str, command: str, arguments: Sequence[str]) -> Iterable[
     if parameter in ("recipe", "recipes", "source"):
         return [(name, "") for name in recipe_names()]
     if parameter in ("run", "runs", "references", "checkpoints"):
-        comparisons = comparison_names() if command in ("compare", "export", "resume", "stop", "wait") else []
+        comparisons = comparison_names() if command in ("compare", "delete", "export", "resume", "stop", "wait") else []
         return [(name, "") for name in [*run_names(), *comparisons]]
     if parameter in ("data_set", "data_sets"):
         return data_sets()
