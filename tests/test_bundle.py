@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import yaml
 from made_runs import RECIPE, finish, make_run
@@ -22,11 +23,13 @@ from workbench.problems import Problem
 from workbench.recipes.recipe import dump_recipe
 from workbench.runs import metric_stream, processor
 from workbench.runs.bundle import names_alone
+from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.export import code_needed
 from workbench.runs.export.bundle import to_bundle
 from workbench.runs.history import History, history_of
 from workbench.runs.run import Run
 from workbench.training import reproduce
+from workbench.training.numpy_state import decode_npz, encode_npz
 
 XOR_FILE = "code/workbench/projects/neural_networks/xor.py"
 
@@ -224,6 +227,26 @@ def test_every_bit_of_a_figure_counts(xor: Run, tmp_path: Path) -> None:
     nothing = float("nan")
     assert not list(metric_stream.differences({"a": [(1, nothing)]}, {"a": [(1, nothing)]}))
     assert list(metric_stream.differences({"a": [(1, 0.0)]}, {"a": [(1, -0.0)]}))
+
+
+def test_every_bit_of_the_parameters_counts(tmp_path: Path) -> None:
+    trees: list[dict[str, Any]] = [
+        {"a": np.array([1.0, 2.0]), "b": {"step": 3}},
+        {"a": np.nextafter(np.array([1.0, 2.0]), 9), "b": {"step": 3}},
+        {"a": np.array([1.0, 2.0], np.float32), "b": {"step": 3}},
+        {"a": np.array([[1.0, 2.0]]), "b": {"step": 3}},
+        {"c": np.array([1.0, 2.0]), "b": {"step": 3}},
+        {"a": np.array([1.0, 2.0]), "b": {"step": 4}},
+    ]
+    hashes = []
+    for place, tree in enumerate([*trees, dict(reversed(trees[0].items()))]):
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        Checkpoints(folder).save(encode_npz({"state": tree}), ".npz", step=1)
+        hashes.append(reproduce.parameters(folder, decode_npz))
+    assert len(set(hashes[:-1])) == len(trees) and hashes[-1] == hashes[0], "the order of names does not count"
+    with pytest.raises(Problem, match="no checkpoint"):
+        reproduce.parameters(tmp_path / "none", decode_npz)
 
 
 def test_sources_of_data_have_no_folders() -> None:

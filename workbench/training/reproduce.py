@@ -157,7 +157,7 @@ def train(bundle: Path, into: Path, *, anyway: bool) -> dict[str, str]:
     return {"state": ending.state, "parameters": parameters(into / "checkpoints", project.decode_state)}
 
 
-def verdict(expected: Expected, before: dict[str, Any], history: History, weights: str) -> tuple[bool, str]:
+def verdict(expected: Expected, before: metric_stream.Stream, history: History, weights: str) -> tuple[bool, str]:
     """Whether the run was reproduced, and a sentence that says how far."""
     now = metric_stream.figures(history)
     number = sum(map(len, before.values()))
@@ -171,10 +171,10 @@ def verdict(expected: Expected, before: dict[str, Any], history: History, weight
         )
         far = [one for one in different if metric_stream.apart(one) > metric_stream.TOLERANCE]
         if not far:
-            return True, f"Reproduced within {metric_stream.TOLERANCE:g}: {metric_stream.summed_up(different, number)}. {promise}"
-        return False, f"Not reproduced: {far[0]} ({metric_stream.summed_up(different, number)}). {promise}"
+            return True, f"Reproduced within {metric_stream.TOLERANCE:g}: {metric_stream.summed_up(before, now)}. {promise}"
+        return False, f"Not reproduced: {far[0]} ({metric_stream.summed_up(before, now)}). {promise}"
     if different:
-        return False, f"Not reproduced: {different[0]} ({metric_stream.summed_up(different, number)})."
+        return False, f"Not reproduced: {different[0]} ({metric_stream.summed_up(before, now)})."
     return (
         False,
         f"Not reproduced: every figure is equal, but the parameters are {weights[:12]}… here and {expected.parameters[:12]}… in the run.",
