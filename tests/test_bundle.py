@@ -170,8 +170,17 @@ def test_another_training_is_told_apart(copy: Path) -> None:
 
 
 def test_a_damaged_or_missing_bundle_is_one_sentence(copy: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(copy, other)
     (copy / "expected.json").write_text("{")
-    for place, says in ((copy, "expected.json is damaged"), (tmp_path / "none", "none/expected.json cannot be read: No such file")):
+    content = expected_of(other)
+    content["stream"]["valid/loss/all"][0][1] = "0x1.0p-1"
+    (other / "expected.json").write_text(json.dumps(content))
+    for place, says in (
+        (copy, "expected.json is damaged"),
+        (other, "damaged: the figures are not those of their hash"),
+        (tmp_path / "none", "none/expected.json cannot be read: No such file"),
+    ):
         done = subprocess.run(
             [sys.executable, "-P", "-m", "workbench.training.reproduce", str(place)], capture_output=True, text=True, timeout=60
         )
