@@ -103,7 +103,8 @@ def _values(parameter: str, command: str, arguments: Sequence[str]) -> Iterable[
     if parameter == "device":
         return [("auto", ""), ("cpu", ""), ("cuda", "")]
     if parameter == "to":
-        return [("html", "one page"), ("csv", ""), ("json", ""), ("tensorboard", "")]
+        notes = {"html": "one page", "ipynb": "a notebook", "bundle": "to train it again elsewhere"}
+        return [(form, notes.get(form, "")) for form in ("html", "csv", "json", "tensorboard", "ipynb", "bundle")]
     return []
 
 
