@@ -5,6 +5,7 @@ waits for its answer and is not refused; only connections that were open at the 
 """
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -112,7 +113,8 @@ def listen(endpoint: Endpoint) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         reason = reason.partition(" (while")[0]
-        raise Problem(f"Port {port} of {one_line(host, 80)} cannot be used: {reason}.", _who(endpoint, port)) from None
+        hint = _who(endpoint, port) if error.args[0] in (errno.EADDRINUSE, errno.EACCES) else ""
+        raise Problem(f"Port {port} of {one_line(host, 80)} cannot be used: {reason}.", hint) from None
 
 
 def _who(asking: Endpoint, port: int) -> str:
