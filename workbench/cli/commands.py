@@ -59,6 +59,7 @@ ENDPOINTS: list[Callable[..., None]] = [
     endpoints.show,
     endpoints.update,
     endpoints.rollback,
+    endpoints.feedback,
     endpoints.logs,
     endpoints.stop,
     endpoints.delete,

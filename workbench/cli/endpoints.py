@@ -1,5 +1,6 @@
 """Serving: `dlwb serve`, and `dlwb endpoint list`, `show`, `update`, `rollback`, `logs`, `stop` and `delete`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -222,6 +223,49 @@ def rollback(
 
     chosen = find_endpoint(endpoint)
     tell(f"{chosen.id}: {operate.ask(chosen, 'rollback', {'to': to})}")
+
+
+def feedback(
+    name: Named,
+    request: Annotated[str, typer.Argument(metavar="[REQUEST]", help="The id that the answer had, in its header x-request-id.")] = "",
+    label: Annotated[str, typer.Argument(metavar="[LABEL]", help="What was right.")] = "",
+    file: Annotated[Path | None, typer.Option(help="A CSV file of requests and labels, a line each, instead of one.")] = None,
+) -> None:
+    """Tell an endpoint what was right: labels that come later show what its inputs cannot. Answers are remembered for some time."""
+    from workbench.serving import operate
+    from workbench.serving.endpoint import find_endpoint
+
+    endpoint = find_endpoint(name)
+    if (file is None) == (not (request and label)):
+        raise typer.BadParameter("Give a request's id and its label, or --file.")
+    labels = _labels(file) if file else {request: label}
+    known = 0
+    pairs = list(labels.items())
+    for start in range(0, len(pairs), LABELS_AT_ONCE):
+        told = operate.ask(endpoint, "feedback", {"labels": dict(pairs[start : start + LABELS_AT_ONCE])})
+        known += int(told.partition(" ")[0])
+    if not known:
+        text = f"{endpoint.id} remembers no answer to {one_line(pairs[0][0], 64) if pairs else 'these'}."
+        raise Problem(text, "Answers wait for their labels until 20,000 newer ones have come, or the server is started again.")
+    tell(f"{endpoint.id}: {known:,} of {len(pairs):,} labels belong to answers that are remembered.")
+
+
+LABELS_AT_ONCE = 30
+"""As many as fit into one line of the control file."""
+
+
+def _labels(file: Path) -> dict[str, str]:
+    import csv
+
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            rows = [row for row in csv.reader(lines) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Problem(f"{one_line(str(file))} cannot be read: {one_line(str(error), 100)}.", "", "data") from None
+    wrong = next((number for number, row in enumerate(rows, 1) if len(row) != 2 or len(row[0]) > 64 or len(row[1]) > 40), None)
+    if wrong:
+        raise Problem(f"{one_line(str(file))}: row {wrong} is no request and its label.", "Write REQUEST,LABEL in each line.", "data")
+    return {identity: label for identity, label in rows if (identity, label) != ("request", "label")}
 
 
 def logs(

@@ -28,6 +28,7 @@ from workbench.serving.recording import AccessLog, Captures
 from workbench.serving.rollout import Change
 from workbench.serving.router import Answered, Router
 from workbench.serving.seconds import Seconds
+from workbench.serving.watching import Watching
 
 EVERY = 0.1
 """Seconds between two looks at control.jsonl."""
@@ -58,6 +59,7 @@ class Host:
         self._origin = max(0.0, time.time() - self.about.created) - time.monotonic()
         self._state = ("", "")
         self._seconds = Seconds(self)
+        self._watching = Watching(self)
 
     # -- life -----------------------------------------------------------------------------------------------------------------------
 
@@ -111,6 +113,7 @@ class Host:
                 self._flush()
                 self._seconds.write()
                 self.changes.look(now)
+                self._watching.look()
                 self._look_whether_idle(now - self._asked)
 
     def _look_whether_idle(self, idle: float) -> None:
@@ -134,6 +137,7 @@ class Host:
         if shadow and answered.variant != shadow.variant.name:
             shadow.saw(request, reply, answered.variant)
         self.changes.saw(answered, reply.code)
+        self._watching.saw(answered.id, self.changes.variants.get(answered.variant), reply)
 
     def _obey(self, command: Command) -> None:
         """Do what a person asks, or begin to: an Answer in the log says when it is done."""
@@ -145,6 +149,9 @@ class Host:
                 self.changes.weigh(msgspec.convert(command.request.get("weights"), dict[str, float]), command.id)
             elif command.verb == "rollback":
                 self.changes.roll_back(msgspec.convert(command.request.get("to", 0), int), command.id)
+            elif command.verb == "feedback":
+                labels = msgspec.convert(command.request.get("labels"), dict[str, str])
+                self.answer(command.id, True, self._watching.label(labels))
             elif command.verb == "update":
                 self.changes.update(msgspec.convert(command.request, Change), command.id)
             else:

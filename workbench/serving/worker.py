@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from workbench.encoding.model_folder import ModelFolder
 from workbench.problems import Problem, one_line
 from workbench.serving import wire
 from workbench.serving.inference import Asked
-from workbench.serving.messages import Ask, Done, Frames, Ready, Refusal, Refused, Reply, Report, Request, Stats, packed
+from workbench.serving.messages import Ask, Done, Frames, Label, Ready, Refusal, Refused, Reply, Report, Request, Stats, packed
+from workbench.serving.observing import Observer
 from workbench.serving.session import Session
 
 MOST_TOGETHER = 64
@@ -29,23 +30,13 @@ MOST_TOGETHER = 64
 _TROUBLE = "The model failed on this input."
 
 
-class Observer(Protocol):
-    """What keeps statistics of inputs and outputs."""
-
-    def saw(self, raws: Sequence[Any], outputs: Any) -> None:
-        """Inputs that were answered, and the model's outputs, (inputs, …)."""
-
-    def report(self) -> dict[str, Any]:
-        """What was seen so far."""
-
-
 class Answerer:
     """A model that answers requests, several at once."""
 
-    def __init__(self, folder: ModelFolder | Path, observer: Observer | None = None) -> None:
+    def __init__(self, folder: ModelFolder | Path) -> None:
         """Opens the model and warms it with the largest batch. Raises Problem where it cannot be served."""
         self.session = Session(folder)
-        self.observer = observer
+        self.observer = Observer(self.session.folder)
         examples = [example["input"] for example in self.session.folder.examples()]
         if not examples:
             raise Problem(f"{self.session.folder.label} has no examples, so that nobody can tell whether it answers right.", "", "data")
@@ -73,7 +64,7 @@ class Answerer:
 
     def report(self) -> dict[str, Any]:
         """What the observer has seen."""
-        return self.observer.report() if self.observer else {}
+        return self.observer.report()
 
     def _read(self, request: Request) -> Asked | Reply:
         try:
@@ -125,9 +116,10 @@ class Answerer:
             else:
                 answers[good[0][0]] = _trouble(error)
             return
-        if seen and self.observer:
+        if seen:
             try:
-                self.observer.saw([raws[place] for place, _ in good], outputs)
+                answered = [(raws[place], item, told) for place, item in good if isinstance(told := answers[place], dict)]
+                self.observer.saw(answered)
             except Exception as error:
                 print(f"what was seen is not counted: {one_line(repr(error))}", file=sys.stderr)
 
@@ -155,6 +147,8 @@ def serve(folder: Path, line: socket.socket) -> int:
         for frame in frames.feed(data):
             if isinstance(frame, Ask):
                 line.sendall(packed(Done(answerer.answer(frame.requests))))
+            elif isinstance(frame, Label):
+                answerer.observer.label(frame.answer, frame.truth)
             elif isinstance(frame, Stats):
                 line.sendall(packed(Report(answerer.report())))
     return 0
