@@ -35,8 +35,12 @@ except ImportError:
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+WORTH_READING = 8 * LARGEST_BODY
+"""Bytes of a body that is too large and read to its end, so that the client sees why."""
 BODY_SECONDS = 10.0
 """Until a body must be here."""
+COMING = 256 << 20
+"""Bytes of bodies that may be on their way at once; more get a 503."""
 CLIENTS = 10_000
 """Whose rates are remembered."""
 _TYPES = {
@@ -96,6 +100,7 @@ class Router:
         self.sources: list[metrics.Source] = []
         """More for /metrics."""
         self.began = time.time()
+        self._coming = 0
         self._rates: dict[str, tuple[float, float]] = {}
         self._ids = (f"{os.urandom(6).hex()}-{number:x}" for number in itertools.count(1))
         self._invocations = {"/invocations", f"/endpoints/{name}/invocations"}
@@ -177,8 +182,8 @@ class Router:
 
     async def _invoke(self, scope: "Scope", found: Mapping[bytes, bytes], receive: "Receive", send: "Send", answered: Answered) -> None:
         self._only_post(scope)
-        answered.target = found.get(b"x-amzn-sagemaker-target-variant", b"").decode("latin-1")
-        answered.session = found.get(b"x-amzn-sagemaker-session-id", b"").decode("latin-1")
+        answered.target = found.get(b"x-amzn-sagemaker-target-variant", b"")[:100].decode("latin-1")
+        answered.session = found.get(b"x-amzn-sagemaker-session-id", b"")[:300].decode("latin-1")
 
         def choose() -> Variant:
             try:
@@ -213,7 +218,7 @@ class Router:
         kind = heads.content_type(found.get(b"content-type"))
         heads.check_type(kind, frozenset({heads.JSON}) if form == "infer" else variant.takes)
         accept = heads.accepted(found.get(b"accept"))
-        body = await _body(found, receive)
+        body = await self._body(found, receive)
         if self.table.variants.get(variant.name) is not variant:
             # It was replaced while the body came, and takes no more requests.
             variant = choose()
@@ -228,6 +233,43 @@ class Router:
             return
         await send({"type": "http.response.start", "status": 200, "headers": self._headers(answered.id, reply, variant)})
         await send({"type": "http.response.body", "body": reply.body})
+
+    async def _body(self, found: Mapping[bytes, bytes], receive: "Receive") -> bytes:
+        """The whole body. Raises Refusal: 413 where it is too large, by its own words or by count; 408 where it does not come."""
+        stated = found.get(b"content-length", b"")
+        length = int(stated[:20]) if stated.isdigit() else 0
+        if length > LARGEST_BODY and (b"expect" in found or length > WORTH_READING):
+            raise _too_large(_CLOSE)  # it waits for our word, or is not worth to be listened to
+        parts: list[bytes] = []
+        size = held = 0
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        raise _Gone
+                    part: bytes = message["body"]
+                    size += len(part)
+                    if max(size, length) <= LARGEST_BODY:
+                        parts.append(part)
+                    elif size > WORTH_READING:
+                        raise _too_large(_CLOSE)
+                    else:
+                        # Read on without keeping it: who still sends when the connection is reset does not see the answer.
+                        parts.clear()
+                    if not message.get("more_body"):
+                        break
+                    held += len(part)
+                    self._coming += len(part)
+                    if self._coming > COMING:
+                        raise Refusal(503, "Too many bodies are on their way.", "", (*_SOON, *_CLOSE))
+        except TimeoutError:
+            raise Refusal(408, f"The body was not here after {BODY_SECONDS:.0f} seconds.", "", _CLOSE) from None
+        finally:
+            self._coming -= held
+        if size > LARGEST_BODY:
+            raise _too_large()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _headers(self, identity: str, reply: Reply, variant: Variant) -> list[tuple[bytes, bytes]]:
         shown = identity.encode()
@@ -363,41 +405,6 @@ def _no_path(scope: "Scope") -> Refusal:
 
 def _json(value: Any) -> Response:
     return Response(msgspec.json.encode(value), media_type=heads.JSON)
-
-
-async def _body(found: Mapping[bytes, bytes], receive: "Receive") -> bytes:
-    """The whole body. Raises Refusal: 413 where it is too large, by its own words or by count; 408 where it does not come."""
-    stated = found.get(b"content-length", b"")
-    too_large = stated.isdigit() and int(stated[:20]) > LARGEST_BODY
-    if too_large and (b"expect" in found or int(stated[:20]) > 8 * LARGEST_BODY):
-        raise _too_large(_CLOSE)  # it waits for our word, or is not worth to be listened to
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body"):
-                body: bytes = message["body"]
-                if len(body) > LARGEST_BODY:
-                    raise _too_large()
-                return body
-            parts, size = [], 0
-            while message["type"] == "http.request":
-                size += len(message["body"])
-                if size <= LARGEST_BODY and not too_large:
-                    parts.append(message["body"])
-                elif size > 8 * LARGEST_BODY:
-                    raise _too_large(_CLOSE)
-                else:
-                    # Read on without keeping it: a client that is still sending would not see the answer before a reset connection.
-                    parts = []
-                    too_large = True
-                if not message.get("more_body"):
-                    if too_large:
-                        raise _too_large()
-                    return b"".join(parts)
-                message = await receive()
-    except TimeoutError:
-        raise Refusal(408, f"The body was not here after {BODY_SECONDS:.0f} seconds.", "", _CLOSE) from None
-    raise _Gone
 
 
 def _too_large(extra: tuple[tuple[bytes, bytes], ...] = ()) -> Refusal:
