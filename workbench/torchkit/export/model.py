@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from workbench.encoding import baseline, model_folder
-from workbench.encoding.coding import Coding
+from workbench.encoding import baseline, booster, model_folder
+from workbench.encoding.coding import Coding, Item
 from workbench.encoding.kinds import TextCodes
 from workbench.encoding.model_folder import ModelFolder
 from workbench.encoding.serving import Serving
@@ -121,16 +121,16 @@ class _Made:
 
 def _computed(project: Project, serving: Serving, raws: Sequence[Any], doing: Callable[[str], None]) -> _Made:
     """What computes the answers, as files, and how it is asked here."""
-    if serving.kind == "xgboost":
-        return _Made(Parity(0.0, len(raws)), {"model.ubj": bytes(serving.graph.save_raw("ubj"))})
     if serving.kind == "project":
         return _Made(Parity(0.0, len(raws)))
-    import torch
-    from safetensors.torch import save
-
     coding, module = serving.coding, serving.graph
     items = [coding.encode(raw) for raw in raws]
     batch = coding.batch(items[:2])
+    if serving.kind == "xgboost":
+        return _boosted(coding, module, items, batch, doing)
+    import torch
+    from safetensors.torch import save
+
     doing("exporting the graph")
     data = graph.of_module(module, {coding.name: batch}, {coding.name: _free(coding)}, ["output"], serving.exporter)
     session = graph.opened(data)
@@ -150,6 +150,22 @@ def _computed(project: Project, serving: Serving, raws: Sequence[Any], doing: Ca
     compared = parity.compare(coding, items, network, outputs)
     weights = save({name: tensor.detach().contiguous().clone() for name, tensor in sorted(module.state_dict().items())})
     return _Made(compared, {"model.onnx": data, "weights.safetensors": weights}, outputs, answered, batch, outputs(batch))
+
+
+def _boosted(coding: Coding, model: Any, items: Sequence[Item], batch: np.ndarray, doing: Callable[[str], None]) -> _Made:
+    """A booster's file, read back and compared with the one in memory."""
+    data = bytes(model.save_raw("ubj"))
+    read = booster.load(data)
+    doing(f"comparing {len(items)} answers")
+
+    def outputs(arrays: np.ndarray) -> np.ndarray:
+        return booster.outputs(read, arrays, coding.encoder)
+
+    def answered(raw: Any) -> Any:
+        return coding.decode(outputs(coding.batch([coding.encode(raw)]))[0])
+
+    compared = parity.compare(coding, items, lambda arrays: booster.outputs(model, arrays, coding.encoder), outputs)
+    return _Made(compared, {"model.ubj": data}, outputs, answered, batch, outputs(batch))
 
 
 def _free(coding: Coding) -> dict[int, str]:
