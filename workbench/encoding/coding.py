@@ -18,6 +18,7 @@ from workbench.encoding.kinds import (
     Binary,
     Classes,
     Decoder,
+    Drawn,
     Encoder,
     Number,
     Picture,
@@ -27,6 +28,8 @@ from workbench.encoding.kinds import (
 )
 from workbench.problems import Problem, missing, nearest, one_line
 
+MOST = 1e30
+"""Of a measurement: float32 has room for it, also after it is scaled."""
 MOST_CHARACTERS = 20_000
 """Of a text."""
 
@@ -62,6 +65,18 @@ class Coding:
         """The number of each token."""
         return self.numbers or {token: place for place, token in enumerate(self.vocabulary) if token}
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one encoded input; 0 where it may have any length."""
+        encoder = self.encoder
+        if isinstance(encoder, Picture):
+            return encoder.shape
+        if isinstance(encoder, TextCodes):
+            return (encoder.length + encoder.length_in_front if encoder.padded else 0,)
+        if isinstance(encoder, BagOfWords):
+            return (len(self.vocabulary),)
+        return (len(encoder.columns),) if isinstance(encoder, RowOfNumbers) else tuple(encoder.shape)
+
     # -- in -------------------------------------------------------------------------------------------------------------------------
 
     def encode(self, raw: Any) -> Item:
@@ -70,14 +85,13 @@ class Coding:
         if isinstance(encoder, Picture):
             return _picture(encoder, raw)
         if isinstance(encoder, TextCodes):
-            return self._codes(encoder, raw) if _is_text(raw) else _numbers(raw, (encoder.length + encoder.length_in_front,), np.int64)
+            return self._codes(encoder, raw) if _is_text(raw) else self._known(encoder, raw)
         if isinstance(encoder, BagOfWords):
-            size = len(self.vocabulary)
-            return Item(self._counts(encoder, typed(raw))) if _is_text(raw) else _numbers(raw, (size,))
+            return Item(self._counts(encoder, typed(raw))) if _is_text(raw) else _numbers(raw, self.shape)
         if isinstance(encoder, RowOfNumbers):
-            return _row(encoder, raw) if isinstance(raw, dict) else _numbers(raw, (len(encoder.columns),))
+            return _row(encoder, raw) if isinstance(raw, dict) or not raw else _numbers(raw, self.shape)
         assert isinstance(encoder, Tensor)
-        return _numbers(raw.get("numbers") if isinstance(raw, dict) else raw, tuple(encoder.shape))
+        return _numbers(raw.get("numbers") if isinstance(raw, dict) else raw, self.shape)
 
     def batch(self, items: Sequence[Item]) -> np.ndarray:
         """(items, …): the arrays together, codes padded with zeros to the longest of them."""
@@ -95,8 +109,15 @@ class Coding:
         kind = self.encoder.tokens if isinstance(self.encoder, TextCodes) else "review words"
         if kind == "characters":
             return list(text)
+        if kind == "script words":
+            from workbench.datasets import scripts
+
+            return [word if word in self.number else word.replace("'", "").replace("’", "") for word in scripts.words(text)]
         words = imdb.words(text)
-        return words if kind == "review words" else [*words, *(" ".join(pair) for pair in pairwise(words))]
+        if kind == "review words":
+            return words
+        known = [word for word in words if word in self.number]
+        return [*known, *(" ".join(pair) for pair in pairwise(known))]
 
     def _codes(self, encoder: TextCodes, raw: Any) -> Item:
         unknown = [] if encoder.unknown < 0 else [encoder.unknown]
@@ -105,6 +126,8 @@ class Coding:
             raise Problem("There is no word in it that the network knows.", "", "data")
         if encoder.tokens == "review words and pairs":
             codes = sorted(set(codes))
+        if encoder.last:
+            codes = [code for code in codes if code <= encoder.last]
         if encoder.length and len(codes) > encoder.length:
             begin = encoder.length - encoder.length // 2 if encoder.both_ends else encoder.length
             codes = [*codes[:begin], *codes[len(codes) - (encoder.length - begin) :]]
@@ -113,6 +136,17 @@ class Coding:
             padding = [0] * (encoder.length - count)
             codes = [*padding, *codes] if encoder.side == "left" else [*codes, *padding]
         return Item(np.array([count, *codes] if encoder.length_in_front else codes, np.int64))
+
+    def _known(self, encoder: TextCodes, raw: Any) -> Item:
+        """Codes that somebody sends encoded. Raises Problem for one that the vocabulary lacks: a graph would end at it."""
+        item = _numbers(raw, self.shape, np.int64)
+        most = encoder.last or len(self.vocabulary) - 1
+        codes = item.array[int(encoder.length_in_front) :]
+        if most > 0 and len(codes) and codes.max() > most:
+            raise Problem(f"There is a code {codes.max():,}; this model knows 0 to {most:,}.", "", "data")
+        if encoder.length and len(codes) > encoder.length:
+            raise Problem(f"{len(codes):,} codes; this model takes {encoder.length:,} at most.", "", "data")
+        return item
 
     def _counts(self, encoder: BagOfWords, text: str) -> np.ndarray:
         counts = np.zeros(len(self.vocabulary), np.float32)
@@ -139,11 +173,15 @@ class Coding:
             order = np.argsort(-shares, kind="stable")[: decoder.most] if decoder.most else np.arange(len(shares))
             named = {self.labels[place]: float(shares[place]) for place in order}
             return {"answer": self.labels[int(shares.argmax())], "probabilities": named}
-        raise Problem(f"There is no way yet to show the answers of a {type(decoder).__name__} decoder.")
+        if isinstance(decoder, Drawn):
+            return {"answer": png((output - decoder.low) / (decoder.high - decoder.low))}
+        raise Problem("A text is written token by token: one output is no answer.")
 
 
 def typed(raw: Any) -> str:
-    """The text that somebody sent, alone or as {"review": …}. Raises Problem where there is none."""
+    """The text that somebody sent, alone or as {"review": …}; or a prompt. Raises Problem where there is none."""
+    if isinstance(raw, dict) and isinstance(raw.get("prompt"), str) and raw["prompt"]:
+        return str(raw["prompt"][:MOST_CHARACTERS])
     text = raw.get("review") if isinstance(raw, dict) else raw
     if not isinstance(text, str) or not text.strip() or len(text) > MOST_CHARACTERS:
         raise Problem(f"The input is no review of at most {MOST_CHARACTERS:,} characters.", 'Send {"review": "I liked it."}.', "data")
@@ -173,7 +211,7 @@ def png(pixels: np.ndarray) -> str:
 
 
 def _is_text(raw: Any) -> bool:
-    return isinstance(raw, str) or (isinstance(raw, dict) and "review" in raw)
+    return isinstance(raw, str | dict)
 
 
 def _picture(encoder: Picture, raw: Any) -> Item:
@@ -182,7 +220,7 @@ def _picture(encoder: Picture, raw: Any) -> Item:
         pixels, done = seen(picture, encoder.shape, encoder.like, encoder.light)
         return Item(pixels, ", ".join(done))
     values = raw.get("pixels") if isinstance(raw, dict) else raw
-    if not isinstance(values, list):
+    if not isinstance(values, list) or not values:
         raise Problem("The input is no picture.", 'Send {"pixels": [[0.0, 0.5, …], …]}, or {"picture": "…"}, a PNG in base64.', "data")
     try:
         pixels = np.array(values, np.float32)
@@ -190,15 +228,16 @@ def _picture(encoder: Picture, raw: Any) -> Item:
         raise Problem("The input is no picture.", 'Send {"pixels": [[0.0, 0.5, …], …]}.', "data") from None
     flat = (int(np.prod(encoder.shape)),)
     if pixels.shape not in (encoder.shape, encoder.shape[1:] if encoder.shape[0] == 1 else encoder.shape, flat):
-        raise Problem(f"The picture is {list(pixels.shape)}, where {list(encoder.shape)} is right.", "", "data")
+        wanted = list(encoder.shape[1:] if encoder.shape[0] == 1 else encoder.shape)
+        raise Problem(f"The picture is {list(pixels.shape)}, where {wanted} is right.", "", "data")
     # Written so that a NaN fails it, too.
     if not (pixels.min() >= 0 and pixels.max() <= 1):
         raise Problem("The picture has a number that is not from 0 to 1.", "", "data")
     return Item(pixels.reshape(encoder.shape))
 
 
-def _row(encoder: RowOfNumbers, raw: dict[str, Any]) -> Item:
-    row, columns = raw.get("row"), encoder.columns
+def _row(encoder: RowOfNumbers, raw: Any) -> Item:
+    row, columns = raw.get("row") if isinstance(raw, dict) else None, encoder.columns
     if not isinstance(row, dict) or not row:
         raise Problem("The input has no row.", f'Send {{"row": {{"{one_line(columns[0].name)}": 1.5, …}}}}.', "data")
     places = {column.name: place for place, column in enumerate(columns)}
@@ -208,7 +247,7 @@ def _row(encoder: RowOfNumbers, raw: dict[str, Any]) -> Item:
             near = nearest(str(name), places) or f". There are: {one_line(', '.join(places), 1000)}."
             raise Problem(f"There is no measurement {one_line(str(name), 80)!r}{near}", "", "data")
         # True is an int in Python, and no measurement.
-        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST:
             raise Problem(f"{one_line(name)} is not a number.", "", "data")
         values[places[name]] = value
     mean, scale = (np.array([getattr(column, name) for column in columns]) for name in ("mean", "scale"))
@@ -228,9 +267,10 @@ def _numbers(values: Any, shape: tuple[int, ...], kind: Any = np.float32) -> Ite
         raise Problem(text, f"Send {shape[0]} numbers.", "data")
     if array.ndim != len(shape) or (all(shape) and array.shape != shape) or not array.size:
         raise Problem(f"The input is {list(array.shape)}, where {list(shape)} is right.", "", "data")
-    if not np.isfinite(array).all():
-        raise Problem("The input has a number that is not finite.", "", "data")
-    if kind is np.int64 and ((array != np.round(array)).any() or (array < 0).any()):
+    # As it is for the model: float32 has no 1e39.
+    if not (np.abs(array) <= np.finfo(np.float32).max).all():
+        raise Problem("The input has a number that is too large or not finite.", "", "data")
+    if kind is np.int64 and ((array != np.round(array)).any() or (array < 0).any() or (array > 2**53).any()):
         raise Problem("A code is a whole number from 0.", "", "data")
     return Item(array.astype(kind))
 

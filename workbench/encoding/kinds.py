@@ -30,8 +30,11 @@ class TextCodes(msgspec.Struct, frozen=True, kw_only=True, tag="text_codes", for
     Tokens that are not in the vocabulary are left out. A batch is padded on the right to its longest text, or to `length` on `side`.
     """
 
-    tokens: Literal["review words", "review words and pairs", "characters"] = "review words"
-    """How a text becomes tokens; with pairs each word and each pair of neighbouring words stands once, in rising order of its number."""
+    tokens: Literal["review words", "review words and pairs", "characters", "script words"] = "review words"
+    """How a text becomes tokens; with pairs each known word and each pair of neighbouring ones stands once, in rising order of its number;
+    in a script, punctuation and line ends are words of their own."""
+    last: Count = 0
+    """Last code that the model takes, 0: the vocabulary's. Words behind it are left out, but part their neighbours in pairs."""
     length: Count = 0
     """Most tokens that are read; 0 reads all."""
     both_ends: bool = False
@@ -110,12 +113,25 @@ class Number(msgspec.Struct, frozen=True, kw_only=True, tag="number", forbid_unk
 
 
 class NextToken(msgspec.Struct, frozen=True, kw_only=True, tag="next_token", forbid_unknown_fields=True):
-    """Logits (tokens,) of the token after a text, drawn again and again: the graph makes one step, state in and state out."""
+    """Logits (tokens,) of the token after a text, of code 1 and on, drawn again and again: a graph makes one step, state in and state out.
+
+    A request has a `prompt`, and may have `temperature`, `top_k`, `length` and `seed`.
+    """
 
     most: Annotated[int, Meta(ge=1, le=10_000)] = 500
     """Most tokens in an answer."""
-    states: dict[str, list[int]] = {}
+    states: dict[str, list[Side]] = {}
     """Names and shapes of the state's arrays, without the batch; they begin as zeros."""
+    window: Count = 0
+    """Where there is no state: the graph gets the last tokens, this many at most."""
+    before: list[Count] = []
+    """Codes before every prompt."""
+    temperature: Annotated[float, Meta(ge=0, le=10)] = 1.0
+    """Of a request without one: divides the logits; 0 takes the likeliest token."""
+    top_k: Count = 0
+    """Of a request without one: how many of the likeliest tokens are drawn from; 0: all."""
+    length: Annotated[int, Meta(ge=1, le=10_000)] = 150
+    """Of a request without one: tokens that are written."""
 
 
 class Drawn(msgspec.Struct, frozen=True, kw_only=True, tag="picture", forbid_unknown_fields=True):

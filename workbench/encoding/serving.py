@@ -32,3 +32,10 @@ def sent_pictures(images: Any) -> list[Any]:
     """Pictures (number, channels, height, width) in [0, 1] as clients send them: as PNGs, every other small one as numbers."""
     small = images[0].size <= MOST_PIXELS if len(images) else False
     return [{"pixels": image.tolist()} if small and place % 2 == 0 else {"picture": png(image)} for place, image in enumerate(images)]
+
+
+def sent_noise(count: int, size: int) -> list[Any]:
+    """Uniform noise in [-1, 1) as clients send it, always the same."""
+    import numpy as np
+
+    return [{"numbers": row.tolist()} for row in np.random.default_rng(0).uniform(-1, 1, (count, size)).astype(np.float32)]

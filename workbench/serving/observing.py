@@ -47,11 +47,11 @@ class Observer:
         self._answers: Counter[str] = Counter()
         self._texts = drift.Words(self.before.words, max(1, self.before.texts))
 
-    def saw(self, raws: Sequence[Any], items: Sequence[Item], answers: Sequence[Mapping[str, Any]]) -> None:
-        """Note some requests that were answered together."""
+    def saw(self, answered: Sequence[tuple[Any, Item, Mapping[str, Any]]]) -> None:
+        """Note inputs that were answered together: raw, encoded, and the answer."""
         if not (self.before.numbers or self.before.shares or self.before.words):
             return
-        for raw, item, answer in zip(raws[: self._room(len(raws))], items, answers, strict=False):
+        for raw, item, answer in answered[: self._room(len(answered))]:
             for name, value in {**baseline.measured(self.coding, raw, item), **baseline.scored(answer)}.items():
                 self._numbers.setdefault(name, []).append(value)
             if self.coding.labels:
@@ -76,6 +76,7 @@ class Observer:
         """`{"seen", "windows", "rows", "words", "alarms"}` for the endpoint's log: rows as the table of drift has them."""
         findings = [*self.findings, *([self._label] if self._label else [])]
         return {
+            **({"accuracy": self._label.now, "interval": list(self.labels.interval())} if self._label else {}),
             "seen": self._seen,
             "windows": self.windows,
             "rows": [self._row(finding) for finding in findings],

@@ -179,34 +179,45 @@ class Router:
         self._only_post(scope)
         answered.target = found.get(b"x-amzn-sagemaker-target-variant", b"").decode("latin-1")
         answered.session = found.get(b"x-amzn-sagemaker-session-id", b"").decode("latin-1")
-        try:
-            name = self.table.pick(answered.session, answered.target)
-        except Problem as problem:
-            raise Refusal(404 if answered.target else 503, problem.message, problem.hint, () if answered.target else _SOON) from None
-        await self._answer(self.table.variants[name], found, receive, send, answered, "invocations")
+
+        def choose() -> Variant:
+            try:
+                return self.table.variants[self.table.pick(answered.session, answered.target)]
+            except Problem as problem:
+                raise Refusal(404 if answered.target else 503, problem.message, problem.hint, () if answered.target else _SOON) from None
+
+        await self._answer(choose, found, receive, send, answered, "invocations")
 
     async def _infer(self, scope: "Scope", found: Mapping[bytes, bytes], receive: "Receive", send: "Send", answered: Answered) -> None:
         self._only_post(scope)
         parts = scope["path"].split("/")[3:-1]
         if len(parts) not in (1, 3) or (len(parts) == 3 and parts[1] != "versions"):
             raise _no_path(scope)
-        variant = self.of_model(parts[0], parts[2] if len(parts) == 3 else "")
-        await self._answer(variant, found, receive, send, answered, "infer")
+        version = parts[2] if len(parts) == 3 else ""
+        await self._answer(lambda: self.of_model(parts[0], version), found, receive, send, answered, "infer")
 
     async def _answer(
-        self, variant: Variant, found: Mapping[bytes, bytes], receive: "Receive", send: "Send", answered: Answered, form: str
+        self,
+        choose: Callable[[], Variant],
+        found: Mapping[bytes, bytes],
+        receive: "Receive",
+        send: "Send",
+        answered: Answered,
+        form: str,
     ) -> None:
+        variant = choose()
         if self.draining:
             raise Refusal(503, "The server is stopping.", "", _SOON)
         if found.get(b"content-encoding", b"identity") != b"identity":
             raise Refusal(415, "A compressed body is not read here.", "Send it without Content-Encoding.")
         kind = heads.content_type(found.get(b"content-type"))
-        if form == "infer":
-            heads.check_type(kind, frozenset({heads.JSON}))
-        else:
-            heads.check_type(kind, variant.takes)
+        heads.check_type(kind, frozenset({heads.JSON}) if form == "infer" else variant.takes)
         accept = heads.accepted(found.get(b"accept"))
         body = await _body(found, receive)
+        if self.table.variants.get(variant.name) is not variant:
+            # It was replaced while the body came, and takes no more requests.
+            variant = choose()
+            heads.check_type(kind, frozenset({heads.JSON}) if form == "infer" else variant.takes)
         request = Request(answered.id, body, kind, accept, form, variant.label if form == "infer" else "")
         answered.variant, answered.model, answered.request = variant.name, variant.label, request
         reply = answered.reply = await variant.ask(request)

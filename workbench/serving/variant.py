@@ -19,7 +19,7 @@ from workbench.encoding.model_folder import ModelFolder
 from workbench.problems import Problem, one_line
 from workbench.serving import headers
 from workbench.serving.figures import Figures
-from workbench.serving.messages import Ask, Done, Frame, Frames, Ready, Refused, Reply, Report, Request, Stats, packed
+from workbench.serving.messages import Ask, Done, Frame, Frames, Label, Ready, Refused, Reply, Report, Request, Stats, packed
 
 MOST_TOGETHER = 64
 """Requests in one frame."""
@@ -243,6 +243,11 @@ class Variant:
         except TimeoutError:
             return {}
 
+    def tell(self, answer: str, truth: str) -> None:
+        """Tell the worker what was right, where it had answered `answer`."""
+        if self.healthy and self._line is not None:
+            self._line.send(Label(answer, truth))
+
     def _refused(self, request: Request) -> Reply | None:
         if self.failed:
             return Reply(503, message=f"{self.name} has failed: {self.failed.message}", retry_after=30)
@@ -449,6 +454,8 @@ class _Inside:
     def send(self, frame: Frame) -> None:
         if isinstance(frame, Ask):
             self._variant.got(Done(self._answerer.answer(frame.requests)))
+        elif isinstance(frame, Label):
+            self._answerer.observer.label(frame.answer, frame.truth)
         elif isinstance(frame, Stats):
             self._variant.got(Report(self._answerer.report()))
 

@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from workbench.encoding.coding import Coding, png
+from workbench.encoding.kinds import NextToken
+from workbench.encoding.serving import Serving
+from workbench.encoding.writing import written
 from workbench.training.figures import as_array
 
 
@@ -17,3 +21,20 @@ def answered(coding: Coding, inputs: Any, network: Callable[[Tensor], Tensor]) -
     if isinstance(inputs, dict) and "picture" in inputs:
         answer |= {"seen": png(item.array), "note": item.note}
     return answer
+
+
+def stepped(serving: Serving, codes: np.ndarray, state: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A language model's graph as `writing.Step`."""
+    device = next(serving.graph.parameters()).device
+    outputs = serving.graph(*(torch.from_numpy(array).to(device) for array in (codes, *state)))
+    logits, *after = (as_array(tensor) for tensor in (outputs if state else (outputs,)))
+    return logits, after
+
+
+def written_on(serving: Serving, inputs: Any, prompt: str) -> dict[str, Any]:
+    """A request of a language model, where there is no prompt with this one, as `{"text", "next"}`; drawn anew each time."""
+    assert isinstance(serving.coding.decoder, NextToken)
+    asked = dict(inputs) if isinstance(inputs, dict) else {"prompt": inputs}
+    asked = {"seed": int(np.random.randint(2**31)), **asked, "prompt": asked.get("prompt") or prompt}
+    answer = written(serving.coding, asked, lambda codes, state: stepped(serving, codes, state))
+    return {"text": answer["answer"], "next": answer["next"]}

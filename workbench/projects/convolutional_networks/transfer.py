@@ -1,6 +1,5 @@
 """Classifies photographs with a network pre-trained on ImageNet, frozen or fine-tuned, or from scratch: flowers, dogs, skin lesions."""
 
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,26 +7,29 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from workbench.datasets import photos
-from workbench.datasets.pictures import decode_picture
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import Classes, Picture
+from workbench.encoding.serving import Serving, sent_pictures
 from workbench.events import Event, Matrix, Scalars, Table
 from workbench.problems import Problem, nearest, one_line
 from workbench.projects.convolutional_networks._dog_or_person import DogOrPerson
 from workbench.torchkit import backbone, features
 from workbench.torchkit.against_the_rest import areas
+from workbench.torchkit.asked import answered
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.classification import Predictions
+from workbench.torchkit.computed import Computed
 from workbench.torchkit.layers import cnn, mlp
 from workbench.torchkit.metrics import roc_curve
 from workbench.torchkit.optimization import ClassifierSettings
 from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import network_table
-from workbench.training.figures import grid_png, pictures
+from workbench.training.figures import pictures
 from workbench.training.project import Field, Own, only
 
 SAMPLES = 24
@@ -298,16 +300,32 @@ class Transfer(TorchProject):
 
         `seen` is what the network gets, a PNG in base64, and `note` says what was done to the picture.
         """
-        if not (isinstance(inputs, dict) and isinstance(inputs.get("picture"), str)):
-            raise Problem("The input is no picture.", 'Send {"picture": "…"}, a PNG or JPEG in base64.', "data")
-        square = ImageOps.fit(decode_picture(inputs["picture"], self.decoding), (self.side, self.side), Image.Resampling.BILINEAR)
-        pixels = torch.from_numpy(np.array(square)).permute(2, 0, 1)[None]
-        best = self.likeliest(self.log_probabilities(pixels, pictures=True)[0].exp())
-        answer = next(iter(best))
-        note = f"its middle, {self.side}x{self.side}"
+
+        def bytes_of(pixels: Tensor) -> Tensor:
+            return (pixels * 255).round().to(torch.uint8)
+
+        coding = self.serving().coding
+        answer = answered(coding, inputs, lambda pixels: self.log_probabilities(bytes_of(pixels), pictures=True))
         if self.detectors:
-            note += f"; {self.detectors.describe(pixels, answer)}"
-        return {"answer": answer, "probabilities": best, "seen": b64encode(grid_png(self.resized(pixels), 1)).decode(), "note": note}
+            pixels = bytes_of(torch.from_numpy(coding.encode(inputs).array)[None])
+            answer["note"] = "; ".join(filter(None, [answer.get("note", ""), self.detectors.describe(pixels, answer["answer"])]))
+        return answer
+
+    def serving(self) -> Serving:
+        pictures, labels = self.photos["test"], self.splits["test"][1]
+        encoder = Picture(shape=(3, self.side, self.side), background=self.decoding.background, bits=self.decoding.bits)
+
+        def logits(pixels: Tensor) -> Tensor:
+            # Bytes, as the network was trained on: rounding takes away what a client's own arithmetic added.
+            scores: Tensor = self.head(self.network(self.resized((pixels * 255).round())))
+            return scores
+
+        return Serving(
+            Coding(encoder, Classes(most=min(TOP, len(self.classes))), self.classes),
+            graph=Computed(logits, network=self.network, head=self.head),
+            examples=lambda count: sent_pictures(pictures[:count].float().div(255).numpy()),
+            truths=lambda count: [self.classes[label] for label in labels[:count].tolist()],
+        )
 
 
 def most_confused(matrix: Matrix) -> list[tuple[int, int, float]]:

@@ -9,6 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.datasets import review_lines
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import BagOfWords, Binary
+from workbench.encoding.serving import Serving
 from workbench.events import Curve, Event, Scalars, Scatter, Table
 from workbench.preparation import counted
 from workbench.problems import Problem, one_line
@@ -246,6 +249,18 @@ class SentimentNetwork(Project):
             "probabilities": dict(zip(CLASSES, (1 - positive, positive), strict=True)),
             "note": note,
         }
+
+    def serving(self) -> Serving:
+        def examples(count: int) -> list[Any]:
+            lines, _ = review_lines.read()
+            return [{"review": line} for line in lines[self.seen : self.seen + count]]
+
+        return Serving(
+            Coding(BagOfWords(), Binary(of="probability"), CLASSES, [word or "(empty)" for word in self.words]),
+            kind="project",
+            examples=examples,
+            truths=lambda count: [CLASSES[int(label)] for label in self.labels[self.seen : self.seen + count]],
+        )
 
 
 def sigmoid(score: float) -> float:

@@ -11,9 +11,10 @@ import numpy as np
 
 from workbench.encoding import baseline, booster, model_folder
 from workbench.encoding.coding import Coding, Item
-from workbench.encoding.kinds import TextCodes
+from workbench.encoding.kinds import NextToken, TextCodes
 from workbench.encoding.model_folder import ModelFolder
 from workbench.encoding.serving import Serving
+from workbench.encoding.writing import written
 from workbench.problems import Problem
 from workbench.runs.run import Run
 from workbench.runs.summary import summary_of
@@ -62,7 +63,8 @@ def seal(project: Project, run: Run, target: Path, doing: Callable[[str], None] 
     if made.answered:
         parity.same_answers(raws[:EXAMPLES], [example["answer"] for example in examples], made.answered)
     doing("answering the test split")
-    watched = list(serving.examples(baseline.SAMPLE if made.outputs else WATCHED))
+    most = EXAMPLES if isinstance(serving.coding.decoder, NextToken) else baseline.SAMPLE if made.outputs else WATCHED
+    watched = list(serving.examples(most))
     answers = _answers(serving.coding, made.outputs, watched) if made.outputs else [asked(project, raw) for raw in watched]
     known = baseline.of(serving.coding, watched, answers, serving.truths(len(watched)))
     name, version = target.parent.name, int(target.name)
@@ -106,7 +108,9 @@ def asked(project: Project, raw: Any) -> dict[str, Any]:
     """The project's own answer, without what it adds for people."""
     # Where the whole answer takes long, the first one is what it begins with.
     answer = project.first_answer(raw) or project.predict(raw)
-    return {key: answer[key] for key in ("answer", "probabilities", "unit") if key in answer}
+    # A written text is what serving calls the answer.
+    answer = {"answer": answer["text"], **answer} if "text" in answer else answer
+    return {key: answer[key] for key in ("answer", "probabilities", "unit", "next") if key in answer}
 
 
 @dataclass(frozen=True)
@@ -125,37 +129,64 @@ def _computed(project: Project, serving: Serving, raws: Sequence[Any], doing: Ca
         return _Made(Parity(0.0, len(raws)))
     coding, module = serving.coding, serving.graph
     items = [coding.encode(raw) for raw in raws]
-    batch = coding.batch(items[:2])
     if serving.kind == "xgboost":
-        return _boosted(coding, module, items, batch, doing)
+        return _boosted(coding, module, items, doing)
     import torch
     from safetensors.torch import save
 
+    example, free = _example(coding, items)
     doing("exporting the graph")
-    data = graph.of_module(module, {coding.name: batch}, {coding.name: _free(coding)}, ["output"], serving.exporter)
+    data = graph.of_module(module, example, free, ["output", *(f"{name}_after" for name in list(example)[1:])], serving.exporter)
     session = graph.opened(data)
     doing(f"comparing {len(items)} answers")
+
+    def network(*arrays: np.ndarray) -> list[np.ndarray]:
+        with torch.no_grad():
+            outputs = module(*(torch.from_numpy(array) for array in arrays))
+        return [tensor.numpy() for tensor in (outputs if isinstance(outputs, tuple) else (outputs,))]
+
+    weights = save({name: tensor.detach().contiguous().clone() for name, tensor in sorted(module.state_dict().items())})
+    files = {"model.onnx": data, "weights.safetensors": weights}
+    answered = _answering(coding, session)
+    output = session(list(example.values()))[0]
+    if isinstance(coding.decoder, NextToken):
+        compared = parity.compare_steps(coding, items, lambda arrays: network(*arrays), session)
+        return _Made(compared, files, None, answered, example[coding.name], output)
 
     def outputs(arrays: np.ndarray) -> np.ndarray:
         return session([arrays])[0]
 
-    def network(arrays: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            answer: np.ndarray = module(torch.from_numpy(arrays)).numpy()
-        return answer
-
-    def answered(raw: Any) -> Any:
-        return coding.decode(outputs(coding.batch([coding.encode(raw)]))[0])
-
-    compared = parity.compare(coding, items, network, outputs)
-    weights = save({name: tensor.detach().contiguous().clone() for name, tensor in sorted(module.state_dict().items())})
-    return _Made(compared, {"model.onnx": data, "weights.safetensors": weights}, outputs, answered, batch, outputs(batch))
+    compared = parity.compare(coding, items, lambda arrays: network(arrays)[0], outputs)
+    return _Made(compared, files, outputs, answered, example[coding.name], output)
 
 
-def _boosted(coding: Coding, model: Any, items: Sequence[Item], batch: np.ndarray, doing: Callable[[str], None]) -> _Made:
+def _answering(coding: Coding, session: graph.Outputs) -> Callable[[Any], Any]:
+    """Raw input to final answer by an open graph, as serving does it."""
+
+    def step(codes: np.ndarray, state: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+        logits, *after = session([codes, *state])
+        return logits, after
+
+    if isinstance(coding.decoder, NextToken):
+        return lambda raw: written(coding, raw, step)
+    return lambda raw: coding.decode(session([coding.batch([coding.encode(raw)])])[0][0])
+
+
+def _example(coding: Coding, items: Sequence[Item]) -> tuple[dict[str, np.ndarray], dict[str, dict[int, str]]]:
+    """Arrays that the graph is traced with, by name, and which of their axes may have any length."""
+    batch = coding.batch(items[:2])
+    decoder = coding.decoder
+    if not isinstance(decoder, NextToken) or decoder.window:
+        return {coding.name: batch}, {coding.name: _free(coding)}
+    # One token of each text, and states that are not zeros, which a graph could take for constants.
+    states = {name: np.random.default_rng(0).uniform(-1, 1, (2, *shape)).astype(np.float32) for name, shape in decoder.states.items()}
+    return {coding.name: batch[:, :1], **states}, {name: {0: "batch"} for name in (coding.name, *states)}
+
+
+def _boosted(coding: Coding, model: Any, items: Sequence[Item], doing: Callable[[str], None]) -> _Made:
     """A booster's file, read back and compared with the one in memory."""
     data = bytes(model.save_raw("ubj"))
-    read = booster.load(data)
+    read, batch = booster.load(data), coding.batch(items[:2])
     doing(f"comparing {len(items)} answers")
 
     def outputs(arrays: np.ndarray) -> np.ndarray:

@@ -8,11 +8,17 @@ import numpy as np
 
 from workbench.encoding.answers import MOST, difference
 from workbench.encoding.coding import Coding, Item
-from workbench.encoding.kinds import Classes, TextCodes
+from workbench.encoding.kinds import Classes, NextToken, TextCodes
+from workbench.encoding.writing import zeros
 from workbench.problems import Problem
 
 BATCHES = (1, 3, 64)
 
+STEPS = 12
+"""Tokens after each of which a language model is compared."""
+
+Steps = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
+"""Codes (texts, 1) and states → logits and the states after."""
 Network = Callable[[np.ndarray], np.ndarray]
 """A batch of encoded inputs to its outputs."""
 
@@ -56,6 +62,34 @@ def compare(coding: Coding, items: Sequence[Item], network: Network, graph: Netw
                 if ragged:
                     lengths.add(batch.shape[1])
     return Parity(worst, len(items), tuple(sorted({min(lengths), sorted(lengths)[len(lengths) // 2], max(lengths)})) if lengths else ())
+
+
+def compare_steps(coding: Coding, items: Sequence[Item], network: Steps, graph: Steps) -> Parity:
+    """As `compare`, of a language model: its outputs and states after each of some tokens, in batches of 1, 3 and 64 texts."""
+    decoder = coding.decoder
+    assert isinstance(decoder, NextToken)
+    worst = 0.0
+    lengths = sorted({1, decoder.window // 2 or 1, decoder.window or 1})
+    for size in BATCHES:
+        for start in range(0, min(len(items), 4 * size), size):
+            piece = items[start : start + size]
+            codes = np.stack([np.resize(item.array, max(STEPS, decoder.window)) for item in piece])
+            ours = theirs = zeros(decoder, len(piece))
+            # Each goes on from its own state, so that an error in it grows.
+            for place in range(len(lengths) if decoder.window else STEPS):
+                taken = codes[:, : lengths[place]] if decoder.window else codes[:, place : place + 1]
+                expected, got = network([taken, *ours]), graph([taken, *theirs])
+                for one, other in zip(expected, got, strict=True):
+                    if one.shape != other.shape:
+                        raise Problem(f"The graph answers {len(piece)} texts with {list(other.shape)}, where {list(one.shape)} is right.")
+                    difference = float(np.abs(one - other).max())
+                    worst = max(worst, difference)
+                    if not difference <= MOST:
+                        raise Problem(
+                            f"The graph differs by {difference:.2g} from the network after {place + 1} steps of {len(piece)} texts."
+                        )
+                ours, theirs = expected[1:], got[1:]
+    return Parity(worst, len(items), tuple(lengths) if decoder.window else ())
 
 
 def _same_classes(coding: Coding, expected: np.ndarray, got: np.ndarray, where: str) -> None:
