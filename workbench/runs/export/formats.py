@@ -37,8 +37,8 @@ def export(run: Run, form: str, out: Path | None = None, *, execute: bool = Fals
         from workbench.runs.export.notebook import to_notebook
 
         file = out or Path(f"{run.id}.ipynb")
-        text, said = to_notebook(run, execute=execute)
-        print(f"{saved_at(written([text], file))}\n{said}", file=sys.stderr)
+        text, origin = to_notebook(run, execute=execute)
+        print(f"{saved_at(written([text], file))}\n{origin}", file=sys.stderr)
         return
     if form == "bundle":
         from workbench.runs.export.bundle import to_bundle
