@@ -1,4 +1,4 @@
-"""Kills the worker of a run and looks at what is left. test_kills.py does it twice a recipe, bench/kills.py a hundred times."""
+"""Kills the worker of a run and looks at what is left. test_kills.py does it once or twice, long/ a hundred times."""
 
 import random
 import signal
@@ -231,6 +231,19 @@ class Victim:
         begun = self._from_step < 0 or steps  # else nothing is logged yet since it went on
         last = max(steps, default=0)
         return "evaluating" if begun and steps.count(last) < self.whole.records[last] else "training"
+
+
+def become_whole(recipe: str, settings: list[str], moments: tuple[str, ...]) -> None:
+    """A run of the recipe that is killed once at a moment of each kind, and resumed each time, becomes the run that was never killed."""
+    settings = [*settings, "compute.threads=1", "compute.device=cpu"]
+    whole = Whole(start.start(recipe, settings))
+    victim = Victim(start.start(recipe, settings), whole)
+    chance = random.Random(recipe)
+    for moment in moments:
+        assert victim.kill(moment, chance), "it came to its end before it was killed"
+        victim.resume()
+    assert victim.finish() == []
+    assert len(victim.phases) == len(moments)
 
 
 def differences(run: Run, whole: Run) -> list[str]:

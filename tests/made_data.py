@@ -286,6 +286,12 @@ UNPACKED: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
         for number in range(1, 5)
         for place in range(4 if part != "train" else 12)
     },
+    "skin-lesions-pictures": lambda random: {
+        f"{part}/{lesion}/{place}.jpg": picture(random, 136, 128)
+        for part in ("train", "valid", "test")
+        for lesion in ("melanoma", "nevus", "seborrheic_keratosis")
+        for place in range(4 if part != "train" else 12)
+    },
     "letters": lambda random: {f"made-{place}.bdf": font(f"Made {'ABCDE'[place]}", random) for place in range(5)},
     "celeba/pictures": lambda random: {f"{place:06d}.jpg": picture(random, 64, 64) for place in range(110)},
 }

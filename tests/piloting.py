@@ -17,10 +17,11 @@ def seen(app: DlwbApp) -> str:
 
 async def settle(pilot, condition: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait until it holds; fails where it never does."""
-    end = time.monotonic() + seconds
+    end, pause = time.monotonic() + seconds, 0.02
     while not condition():
         assert time.monotonic() < end, seen(pilot.app)
-        await pilot.pause(0.05)
+        await pilot.pause(pause)
+        pause = min(1.2 * pause, 0.2)  # what takes long, another process does: looking would only keep it from its work
 
 
 async def walk_to(pilot: Any, row: str, key: str) -> None:

@@ -1,5 +1,7 @@
 """A project trained in a test step by step, as the loop does it, and what it then measures."""
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,3 +41,19 @@ def shuffled(project: Any) -> Any:
     inputs, labels = project.splits["train"]
     project.splits["train"] = (inputs, labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))])
     return project
+
+
+class Builds:
+    """Fresh projects for many tests: one is built for each key, and everybody gets a copy with the random state that building left."""
+
+    def __init__(self) -> None:
+        self._built: dict[Any, tuple[Any, Any]] = {}
+
+    def fresh(self, key: Any, build: Callable[[], Any]) -> Any:
+        if key not in self._built:
+            project = build()
+            self._built[key] = project, copy.deepcopy(project.random_state())
+        project, random = self._built[key]
+        fresh = copy.deepcopy(project)
+        fresh.set_random_state(copy.deepcopy(random))
+        return fresh

@@ -304,6 +304,14 @@ async def test_curves_and_scatters_are_charts_too() -> None:
         assert sorted(inked) == [SERIES + chart._slots["cat"]] * 2 + [SERIES + chart._slots["dog"]]
 
 
+async def test_points_of_a_side_have_its_colour_whichever_comes_first() -> None:
+    chart = Chart()
+    async with Shown(chart).run_test(size=(60, 20)):
+        for labels in (["negative", "point"], ["negative", "positive"], ["positive", "point"]):
+            chart.show(scatter_lines(Scatter(tag="plane", x=[1, 2], y=[1, 2], labels=labels)), end=None)
+        assert (chart._slots["positive"], chart._slots["negative"], chart._slots["point"]) == (0, 1, 2)
+
+
 GOLDEN_CHART = [
     "loss                             train 0.03120",
     "   2┤⢣            ┊rate 0.1",

@@ -61,6 +61,8 @@ def test_an_export_leaves_out_what_cannot_be_read(tmp_path: Path) -> None:
     run.events.write_bytes(b"".join(lines) + events.encode(events.Scalars({"train/loss": float("nan")}))[:-9])
     read = json.loads(dlwb("export", run.id, "--to", "json").stdout)
     assert read == whole[:4] + whole[5:]
+    told = dlwb("logs", run.id, "--events").stderr
+    assert told.count("Left out of the log: 1 record that cannot be read.") == 1, told
 
 
 def test_tensorboard_reads_what_is_exported(tmp_path: Path) -> None:

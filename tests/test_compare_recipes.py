@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from lines import LINE, write
 from test_cli import dlwb
 
 from workbench.problems import Problem
+from workbench.recipes.find import find_recipe, shipped_and_own
 from workbench.recipes.index import Index
 from workbench.recipes.load import RecipeProblem, load_recipe, variants
+from workbench.runs import bars
+from workbench.runs.compare import unfair
 
 BASE = "title: X\nproject: table_classifier\nconfig: {data: breast-cancer, dropout: 0.1}\nseed: 3\n"
 
@@ -29,6 +33,50 @@ def problems(compare: str, *overrides: str, base: str = BASE) -> list[str]:
     with pytest.raises(RecipeProblem) as raised:
         load_recipe(recipe(compare, base), overrides)
     return list(raised.value.problems)
+
+
+NOT_FAIR = {
+    "autoencoders": ["train.epochs"],
+    "batch-or-stochastic": ["train.batch_size"],
+    "letters-rates": ["train.epochs"],
+    "regularisation": ["train.patience"],
+}
+"""Comparisons whose variants are meant to differ in how they are trained, and in what."""
+
+
+@pytest.mark.parametrize("stem", [path.stem for path in shipped_and_own() if load_recipe(path, describe=False).recipe.compare])
+def test_every_shipped_comparison_is_fair_but_for_what_it_asks(stem: str) -> None:
+    loaded = load_recipe(find_recipe(stem))
+    recipe, chosen = loaded.recipe, variants(loaded)
+    assert recipe.compare and (recipe.compare.metric or recipe.bar), "what is compared is named"
+    assert len({msgspec.json.encode((one.recipe.project, one.recipe.config, one.recipe.train)) for one in chosen.values()}) == len(chosen)
+    remarks = unfair({name: one.recipe for name, one in chosen.items()})
+    assert {words.split(" is trained otherwise")[1].split(": ")[1].split(" ")[0] for words in remarks} == set(NOT_FAIR.get(stem, []))
+
+
+def test_capsules_a_cnn_and_the_course_s_routing_are_otherwise_capsules_fast() -> None:
+    alone = load_recipe(find_recipe("capsules-fast")).recipe
+    loaded = load_recipe(find_recipe("capsules-or-cnn"))
+    changes = {"capsules": {}, "cnn": {"model": "cnn"}, "children": {"softmax": "children"}}
+    found = variants(loaded)
+    assert list(found) == list(changes) and loaded.recipe.compare and loaded.recipe.compare.metric == "test/affine_accuracy"
+    for name, one in found.items():
+        assert (one.recipe.config, one.recipe.train) == ({**alone.config, **changes[name]}, alone.train)
+    assert bars.has_direction(alone, "test/affine_accuracy") and bars.is_higher_better(alone, "test/affine_accuracy")
+
+
+def test_both_keras_networks_are_those_of_their_own_recipes() -> None:
+    found = variants(load_recipe(find_recipe("keras-mlp-or-cnn")))
+    for name in ("cnn", "mlp"):
+        alone = load_recipe(find_recipe(f"keras-cifar-{name}")).recipe
+        assert found[name].recipe.config == alone.config
+        assert found[name].recipe.train == msgspec.structs.replace(alone.train, epochs=5)
+
+
+def test_letters_are_compared_by_rate_and_by_epochs() -> None:
+    found = variants(load_recipe(find_recipe("letters-rates"))).values()
+    assert [(one.recipe.config["learning_rate"], one.recipe.train.epochs) for one in found] == [(0.1, 1), (0.2, 1), (0.1, 5), (0.2, 5)]
+    assert list(found)[-1].recipe.config == load_recipe(find_recipe("letters")).recipe.config
 
 
 @pytest.mark.parametrize(

@@ -142,9 +142,9 @@ def test_it_gets_out_as_one_page_in_which_foreign_text_is_text(tmp_path: Path) -
     comparison = made({"none": [0.70, 0.80, 0.90], "other": [0.71, 0.812, 0.911]})
     plan = json.loads((comparison.path / "comparison.json").read_text())
     (comparison.path / "comparison.json").write_text(json.dumps({**plan, "title": "<script>\x1b[31mred"}))
-    formats.export_comparison(comparison, "html", tmp_path / "page.html")
+    formats.export(comparison, "html", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert "&lt;script&gt;red" in page and "<script" not in page and "\x1b" not in page
     assert '<td class="n">0.8000' in page and "<td>better" in page and "config.data" in page
     with pytest.raises(Problem, match="is exported as html, not as csv"):
-        formats.export_comparison(comparison, "csv")
+        formats.export(comparison, "csv")

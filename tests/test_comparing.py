@@ -244,6 +244,26 @@ def test_words_mean_the_comparison_or_one_of_its_runs(tmp_path: Path) -> None:
     assert find_comparison("line") is None, "a later run of that recipe"
 
 
+def test_it_is_deleted_with_all_its_runs_or_none_and_restored_by_its_id(tmp_path: Path) -> None:
+    comparison = started(recipe(tmp_path, "    none: {}\n    other: {}\n", seeds=1))
+    refused = dlwb("delete", comparison.id)
+    assert refused.returncode == 1 and f"{comparison.id} is running." in refused.stderr, refused.stderr
+    assert over(comparison) == "finished"
+    first, second = runs_of(comparison)
+    with_lock = lock.Lock.take(second.lock)
+    assert with_lock
+    # Its last run lives, as when it was resumed by itself.
+    refused = dlwb("delete", comparison.id)
+    assert refused.returncode == 1 and f"{second.id} is running." in refused.stderr and list_runs() == [second, first]
+    with_lock.release()
+    done = dlwb("delete", comparison.id)
+    assert done.returncode == 0 and f"{comparison.id}: 2 runs in the trash; `dlwb restore {comparison.id}`" in done.stderr, done.stderr
+    assert not list_runs() and not list_comparisons() and comparison.id not in dlwb("runs").stdout
+    back = dlwb("restore", comparison.id)
+    assert back.returncode == 0 and set(back.stdout.split()) == {first.id, second.id}
+    assert list_comparisons() == [comparison] and comparison.standing().state.state == "finished"
+
+
 def test_a_device_that_is_not_there_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     done = dlwb("run", str(recipe(tmp_path, "    none: {}\n    other: {}\n")), "--device", "cuda")
     assert done.returncode == 1 and "CPU only" in done.stderr, done.stderr

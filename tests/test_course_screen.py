@@ -178,7 +178,7 @@ def test_parts_go_by_their_number_and_lessons_hold_what_is_read_about(home: Path
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"cursor": 3, "folded": [1]}', '{"folded": {"x": 3}}', "\x00"])
 async def test_a_damaged_memory_of_the_list_is_no_memory(text: str) -> None:
-    paths.home().mkdir(parents=True)
+    paths.home().mkdir(parents=True, exist_ok=True)
     paths.list_of_recipes().write_text(text)
     library = Library()
     library.load_recipes()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from gpu_machine import CUDA_LINE
 from lines import ended, write
 from made_runs import finish, make_run
 from nvml import driver
@@ -92,14 +93,15 @@ def test_a_full_gpu_says_by_whom() -> None:
 def test_a_build_newer_than_the_driver_is_told_at_the_start_in_the_run_and_by_the_doctor(tmp_path: Path) -> None:
     """The worst that can happen: training on the CPU without a word."""
     machine = driver(tmp_path, FAKE_CUDA="8000")  # whatever CUDA torch was built for, this is older
-    done = dlwb("run", "digits-mlp", "--set", "train.steps=20", env=machine)
+    recipe = str(write(tmp_path / "project", source=CUDA_LINE))
+    done = dlwb("run", recipe, env=machine)
     assert done.returncode == 0 and "NVIDIA Test 9000" in done.stderr and "torch" in done.stderr, done.stderr
     run = find_run("last")
     assert ended(run).state == "finished"
     history = History()
     history.fold(Tail(run.events).read())
     assert history.device == "cpu" and "although NVIDIA Test 9000 is here" in history.warning
-    refused = dlwb("run", "digits-mlp", "--device", "cuda", env=machine)
+    refused = dlwb("run", recipe, "--device", "cuda", env=machine)
     assert refused.returncode == 1 and "torch" in refused.stderr and len(list_runs()) == 1
     quiet = dlwb("run", "bike-sharing", "--set", "train.steps=20", env=machine)
     assert quiet.stderr == "", "a project that trains on the CPU anyway has nothing to be warned of"

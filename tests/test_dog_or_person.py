@@ -1,6 +1,7 @@
 """The detectors of dogs and of people on the mirror's pictures: what they are measured on is right, and no picture was learnt from."""
 
 import base64
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,19 @@ from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit import backbone
 
 
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The features of the same pictures, which the first test computes for all."""
+    return tmp_path_factory.mktemp("features")
+
+
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
+def few(monkeypatch: pytest.MonkeyPatch, home: Path, features: Path) -> None:
     """Fewer pictures, so that a test takes seconds."""
     monkeypatch.setattr(dog_or_person, "TRAINED", 60)
     monkeypatch.setattr(dog_or_person, "HELD_OUT", 40)
+    (home / "cache").mkdir(parents=True)
+    (home / "cache" / "features").symlink_to(features)
 
 
 def built(weights: str = "stand-in", **config: object) -> Transfer:
@@ -138,7 +147,7 @@ def test_the_project_s_dogs_are_taken_where_somebody_has_unpacked_them(home: Pat
     assert data.classes == ["Made up 1", "Made up 2", "Made up 3"]
     assert [pixels.shape for pixels, _ in data.parts] == [(9, 16, 16, 3), (3, 16, 16, 3), (3, 16, 16, 3)]
     assert data.variant == "Dog breeds, 15 photographs of 3"
-    monkeypatch.setattr(photos, "DOGS", ([9, 3, 3], 3))
+    monkeypatch.setitem(photos.UNPACKED, "dogs", dataclasses.replace(photos.UNPACKED["dogs"], whole=([9, 3, 3], 3)))
     assert photos.read("dogs", 16).variant == ""
     monkeypatch.setenv("DLWB_MIRROR", str(dog_images(tmp_path / "mirror", breeds=4)))
     assert len(photos.read("dogs", 16).classes) == 4

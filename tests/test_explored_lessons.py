@@ -38,9 +38,15 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Data
     return folder, made_data.write(folder)
 
 
+@pytest.fixture(scope="module")
+def unpacking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for all lessons: what one has unpacked or computed, the next one finds."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def data(sets: tuple[Path, dict[str, DataSet]], home: Path) -> Iterator[Path]:
-    with made_data.made_data(sets[0], home, sets[1]):
+def data(sets: tuple[Path, dict[str, DataSet]], unpacking: Path) -> Iterator[Path]:
+    with made_data.made_data(sets[0], unpacking, sets[1]):
         yield sets[0]
 
 

@@ -1,6 +1,8 @@
 """A kernel on a picture: the course's exact maps, PyTorch's for any kernel, and pictures and kernels that cannot be."""
 
 import io
+import subprocess
+import sys
 from base64 import b64encode
 from pathlib import Path
 from typing import Any, get_args
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from exploring import asked, built
 from PIL import Image
+from run_folders import trained_run
 
 from workbench.events import Images
 from workbench.problems import Problem
@@ -157,9 +160,70 @@ def test_own_files_and_drawings(tmp_path: Path) -> None:
     assert drawn["picture and map"].captions[0] == "picture 10x40"
 
 
+def test_a_run_s_kernels_are_its_first_convolution(tmp_path: Path) -> None:
+    """The cheat would be a kernel of the lesson's own: the map has to be what the trained layer makes of the same picture."""
+    import torch
+
+    project = trained_run(tmp_path / "run", "image_classifier", {"data": "digits", "model": "cnn", "channels": [[6]], "hidden": []}, 8)
+    layer = next(part for part in project.network if isinstance(part, torch.nn.Conv2d))
+    lesson, run = built("filters"), str(tmp_path / "run")
+    for number in (1, 6):
+        answer = asked("filters", lesson, filter="run", run=run, learnt=number, picture="step", border="crop", relu=False, pool="none")
+        pixels = torch.from_numpy(np.tile(filters.STEP, (8, 1))).float()[None, None]
+        expected = torch.nn.functional.conv2d(pixels, layer.weight[number - 1 : number])[0, 0].detach().numpy()
+        largest = np.abs(expected).max()
+        map_ = pixels_in_the_middle(answer["ReLU and pooling"], expected.shape)
+        shade = expected / largest if expected.min() >= 0 else 0.5 + expected / (2 * largest)
+        assert map_ == pytest.approx(shade, abs=0.003)
+        assert answer["patch × kernel"].values and answer["learnt kernels"].captions[number - 1] == f"this: {number}"
+    assert len(answer["learnt kernels"].captions) == 6
+    with pytest.raises(Problem, match="learnt is 7, but the run's first convolution has 6 kernels"):
+        asked("filters", lesson, filter="run", run=run, learnt=7)
+
+
+def pixels_in_the_middle(event: Images, size: tuple[int, ...]) -> np.ndarray:
+    """The first tile's grey where a small map stands in 8x8."""
+    top, left = (8 - size[0]) // 2, (8 - size[1]) // 2
+    return pixels(event)[0][top : top + size[0], left : left + size[1], 0]
+
+
+def test_colours_are_summed_and_standardised_as_the_network_does() -> None:
+    import torch
+    from torch import nn
+
+    from workbench.torchkit.backbone import Scaled
+    from workbench.torchkit.inside import first_kernels
+
+    class Colours:
+        def __init__(self) -> None:
+            self.network = nn.Sequential(Scaled(), nn.Conv2d(3, 2, 3, bias=False))
+
+    project = Colours()
+    grey = torch.rand(1, 1, 9, 9)
+    black = project.network(torch.zeros(1, 3, 9, 9))
+    with torch.no_grad():
+        expected = project.network(grey.expand(1, 3, 9, 9)) - black
+    actual = torch.nn.functional.conv2d(grey.double(), torch.from_numpy(first_kernels(project))[:, None])
+    assert actual.numpy() == pytest.approx(expected.detach().numpy(), abs=1e-5)
+
+
+def test_without_a_run_torch_is_not_imported() -> None:
+    script = (
+        "import sys; from exploring import asked; answer = asked('filters'); "
+        "assert 'learnt kernels' not in answer and len(answer) == 6; assert 'torch' not in sys.modules, 'torch'"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parent, timeout=120)
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
+        ({"filter": "run"}, "run names no run yet"),
+        ({"filter": "run", "run": "last"}, "There is no run last"),
+        ({"filter": "run", "run": "/no/folder"}, "/no/folder is no run directory"),
+        ({"filter": "run", "run": "./" + "x" * 900}, "is no run directory"),
+        ({"filter": "run", "run": "~no-such-user/run"}, "There is no folder ~no-such-user/run"),
+        ({"filter": "run", "run": "\x1b[31m/x"}, "is no run directory"),
         ({"kernel": [[1, 2, 3], [4, 5]]}, "kernel: all rows must have equally many numbers, not 2 and 3"),
         ({"kernel": [[1, 2]]}, "kernel"),
         ({"kernel": [[1] * 8] * 2}, "kernel"),
@@ -184,7 +248,7 @@ def test_own_files_and_drawings(tmp_path: Path) -> None:
 def test_what_cannot_be_is_one_sentence(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(Problem) as raised:
         asked("filters", **fields)
-    assert says in str(raised.value) and raised.value.cause == "data" and "\n" not in str(raised.value)
+    assert says in str(raised.value) and raised.value.cause == "data" and "\n" not in str(raised.value) and "\x1b" not in str(raised.value)
 
 
 def test_every_kernel_that_can_be_chosen_has_numbers() -> None:

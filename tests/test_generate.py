@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ def test_nothing_that_is_committed_is_stale() -> None:
     assert done.returncode == 0, done.stderr
 
 
+TREE = cache(generate.tree)
+"""The package stays as it is while these tests run."""
+
+
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout of its own: README and results; projects describe themselves at once, as they are."""
@@ -33,6 +38,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(paths, "shipped", lambda name: tmp_path / name if name == "data" else shipped(name))
     monkeypatch.setattr(project_schemas, "shipped_file", lambda: tmp_path / "schemas.json")
     monkeypatch.setattr(project_schemas, "described_anew", lambda: committed)
+    monkeypatch.setattr(generate, "tree", TREE)
     return tmp_path
 
 

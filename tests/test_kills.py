@@ -1,53 +1,20 @@
-"""Each recipe that bends the core is killed twice and resumed, and is then, bit by bit, the run that was never killed."""
+"""A recipe in NumPy and one in torch are killed and resumed, and are then, bit by bit, the runs that were never killed.
 
-import random
+tests/long/test_recipe_kills.py does it with every recipe that bends the core.
+"""
+
 from pathlib import Path
 
 import pytest
-from killing import Victim, Whole
-
-from workbench.launch import start
+from killing import become_whole
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
-SETTINGS = {
-    "digits-mlp": ["train.epochs=40", "train.log_every=20", "train.checkpoint_every=90"],
-    # The network, its one-cycle and its moved pictures are the recipe's; the pictures are small ones.
-    "mnist-cnn": ["config.data=digits", "train.steps=400", "train.batch_size=32", "train.log_every=20", "train.checkpoint_every=50"],
-    "bike-sharing": ["train.steps=3000", "train.log_every=20", "train.checkpoint_every=170", 'train.keep_best="valid/loss"'],
-    # Its memory goes from batch to batch; with batches this big an epoch has 109, so it is emptied once.
-    "char-rnn-small": [
-        "train.steps=120",
-        "train.batch_size=256",
-        "train.log_every=7",
-        "train.checkpoint_every=9",
-        "train.evaluate_every=50",
-        "train.sample_every=40",
-        "config.hidden=16",
-    ],
-    "mnist-gan": ["train.steps=100", "train.log_every=7", "train.checkpoint_every=9", "train.evaluate_every=25"],
-    "style-transfer-squeezenet": [
-        "train.steps=40",
-        "train.log_every=2",
-        "train.checkpoint_every=7",
-        "train.sample_every=15",
-        "config.size=64",
-        "config.report_every=10",
-    ],
-}
+
+def test_killed_twice_it_becomes_the_run_that_was_never_killed(mirror: Path) -> None:
+    settings = ["train.steps=3000", "train.log_every=20", "train.checkpoint_every=170", 'train.keep_best="valid/loss"']
+    become_whole("bike-sharing", settings, ("saving", "evaluating"))
 
 
-@pytest.mark.parametrize("recipe", SETTINGS)
-def test_killed_twice_it_becomes_the_run_that_was_never_killed(recipe: str, request: pytest.FixtureRequest) -> None:
-    if recipe not in ("digits-mlp", "mnist-cnn"):
-        mirror: Path = request.getfixturevalue("mirror")
-        assert mirror.is_dir()
-    settings = [*SETTINGS[recipe], "compute.threads=1", "compute.device=cpu"]
-    whole = Whole(start.start(recipe, settings))
-    victim = Victim(start.start(recipe, settings), whole)
-    chance = random.Random(recipe)
-    for moment in ("saving", "evaluating"):
-        assert victim.kill(moment, chance), "it came to its end before it was killed"
-        victim.resume()
-    assert victim.finish() == []
-    assert len(victim.phases) == 2
+def test_killed_while_it_saves_or_trains_torch_goes_on_exactly() -> None:
+    become_whole("digits-mlp", ["train.epochs=20", "train.log_every=20", "train.checkpoint_every=90"], ("saving",))

@@ -284,6 +284,18 @@ def test_records_of_the_future_and_of_nobody_are_counted(tmp_path: Path) -> None
     assert [event.values for event in found] == [{"a": 1.0}]
     assert tail.unknown == 2
     assert tail.damaged == 5
+    unknown = "2 records of a type or a shape that this dlwb does not know (hologram, scalars)"
+    assert tail.remark == f"Left out of the log: {unknown}; 5 records that cannot be read."
+
+
+def test_a_whole_log_has_no_remark_and_unknown_types_are_cleaned_and_few(tmp_path: Path) -> None:
+    bodies = [msgspec.json.encode({"type": f"{HOSTILE}{number}"}) for number in range(50)]
+    (tmp_path / "log").write_bytes(events.version_line() + encode(Mark("m")))
+    assert read_all(tmp_path / "log")[1].remark == ""
+    with (tmp_path / "log").open("ab") as file:
+        file.write(b"".join(map(events.seal, bodies)))
+    remark = read_all(tmp_path / "log")[1].remark
+    assert remark.startswith("Left out of the log: 50 records") and remark.endswith(" …).") and len(remark) < 200 and "\x1b" not in remark
 
 
 def test_a_newer_format_is_refused_every_time(tmp_path: Path) -> None:

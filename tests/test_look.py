@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from workbench.datasets import folder
+from workbench.datasets.store.stored import everything
 from workbench.events import Images, Table, Text
 from workbench.preparation import listening
 from workbench.problems import Problem
@@ -65,11 +66,11 @@ def test_tables_and_texts_of_the_course(mirror: Path) -> None:
 
 
 def test_every_set_in_the_mirror_can_be_looked_at(mirror: Path) -> None:
-    from workbench.datasets.store.stored import everything
-
-    for each in everything():
-        if each.state in ("mirror", "package"):
-            assert list(look(each.reference)), each.reference
+    """But for the one of 60,000 files: tests/long looks at it, and test_datasets_cifar at a small one of its kind."""
+    sets = [each for each in everything() if each.state in ("mirror", "package") and each.reference != "cifar10:jpeg"]
+    assert len(sets) > 20
+    for each in sets:
+        assert list(look(each.reference)), each.reference
 
 
 def test_a_persons_own_files(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """Metrics from four counts: both worked examples, against scikit-learn, undefined ones, the majority, and a regression's errors."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from exploring import asked, built
 
+from workbench.events import Matrix, placed
 from workbench.problems import Problem
+from workbench.recipes.recipe import Recipe, dump_recipe
+from workbench.runs.log import EventLog
 
 NAME = "metrics"
 
@@ -84,9 +88,80 @@ def test_a_regression_s_errors() -> None:
     assert column(events, "regression", 2)["R²"] == 0
 
 
+# -- a run's counts --------------------------------------------------------------------------------------------------------------------
+
+
+def logged(folder: Path, **matrices: list[list[float]]) -> str:
+    """A run's directory whose log has these confusion matrices, by their split."""
+    folder.mkdir()
+    (folder / "recipe.yaml").write_text(dump_recipe(Recipe(title="x", project="image_classifier")))
+    log = EventLog(folder)
+    for step, (split, values) in enumerate(matrices.items(), 1):
+        names = [f"class {place}" for place in range(len(values))]
+        log.write(placed(Matrix(tag="confusion", values=values, rows=names, columns=names), step, 1.0, split.rstrip("_")))
+    log.close()
+    return str(folder)
+
+
+def test_a_run_s_binary_matrix_is_taken_as_it_is(tmp_path: Path) -> None:
+    run = logged(tmp_path / "run", valid=[[1, 2], [3, 4]], test=[[8000, 800], [200, 1000]])
+    events = asked(NAME, source="run", run=run)
+    assert events["confusion matrix"].values == [[1000, 200], [800, 8000]]
+    assert events["confusion matrix"].rows == ["class 1", "class 0"]
+    assert column(events, "metrics")["F, beta 2"] == pytest.approx(0.757576, abs=5e-7)
+    assert events["run"].text.startswith("run: 10,000 test examples of 2 classes, at step 2. Class 2 (class 1) is positive.")
+    other = asked(NAME, source="run", run=run, positive=1)["confusion matrix"]
+    assert other.values == [[8000, 800], [200, 1000]] and other.rows == ["class 0", "class 1"]
+
+
+def test_one_class_of_many_is_counted_against_the_rest(tmp_path: Path) -> None:
+    """The cheat would be the accuracy of all classes: a mistake between two others is no mistake here."""
+    from sklearn import metrics
+
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 30, (4, 4))
+    truth, answers = (np.repeat(axis, counts.ravel()) for axis in np.indices((4, 4)).reshape(2, -1))
+    run = logged(tmp_path / "run", valid=counts.astype(float).tolist())
+    project = built(NAME)
+    for place in range(4):
+        events = asked(NAME, project, source="run", run=run, positive=place + 1)
+        figures = column(events, "metrics")
+        assert figures["accuracy"] == pytest.approx(metrics.accuracy_score(truth == place, answers == place))
+        assert figures["precision"] == pytest.approx(metrics.precision_score(truth == place, answers == place))
+        assert figures["recall, sensitivity"] == pytest.approx(metrics.recall_score(truth == place, answers == place))
+        assert events["confusion matrix"].rows == [f"class {place}", "the rest"]
+    assert asked(NAME, project, source="run", run=run)["confusion matrix"].rows[0] == "class 0"
+
+
+def test_the_newest_matrix_counts_and_a_large_one_is_read_from_its_file(tmp_path: Path) -> None:
+    large = np.diag(np.full(400, 3.0))
+    run = logged(tmp_path / "run", valid=[[9, 9], [9, 9]], valid_=large.tolist())
+    assert list((tmp_path / "run" / "artifacts").iterdir())
+    events = asked(NAME, source="run", run=run, positive=400)
+    assert events["confusion matrix"].values == [[3, 0], [0, 1197]]
+    next((tmp_path / "run" / "artifacts").iterdir()).write_bytes(b"no numbers")
+    with pytest.raises(Problem, match="The confusion matrix of run is damaged"):
+        asked(NAME, source="run", run=run)
+
+
+@pytest.mark.parametrize("values", [[[1, 2], [3]], [[1.0]], [[1, -2], [3, 4]], [[1, float("nan")], [3, 4]]])
+def test_a_matrix_that_is_no_square_of_counts_is_refused(tmp_path: Path, values: list[list[float]]) -> None:
+    with pytest.raises(Problem, match="The confusion matrix of run is damaged"):
+        asked(NAME, source="run", run=logged(tmp_path / "run", test=values))
+
+
+def test_a_run_without_a_matrix_and_a_class_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="empty has no confusion matrix"):
+        asked(NAME, source="run", run=logged(tmp_path / "empty"))
+    with pytest.raises(Problem, match="positive is 3, but the run has 2 classes"):
+        asked(NAME, source="run", run=logged(tmp_path / "two", test=[[1, 2], [3, 4]]), positive=3)
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
+        ({"source": "run"}, "run names no run yet"),
+        ({"source": "run", "run": "digits-mlp"}, "There is no run digits-mlp"),
         ({"counts": [[1, -1], [1, 1]]}, "counts.0.1 must be at least 0, not -1"),
         ({"counts": [[1.5, 1], [1, 1]]}, "counts.0.0: Input should be a valid integer"),
         ({"counts": [[1, 1]]}, "counts must have 2 items, not 1"),

@@ -32,7 +32,7 @@ def looks(comparison: Comparison, out: Path) -> Iterator[str]:
         lambda: find_comparison("digits-mlp"),
         comparison.standing,
         lambda: compare.arms(comparison),
-        lambda: formats.export_comparison(comparison, "html", out),
+        lambda: formats.export(comparison, "html", out),
         lambda: list(Library().refresh()),
     ):
         try:

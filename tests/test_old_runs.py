@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lines import ended, folded
@@ -58,17 +59,23 @@ def test_its_page_exports(run: Run) -> None:
 
 def test_its_best_weights_answer(run: Run) -> None:
     command = [sys.executable, "-m", "workbench.training.answer", str(run.path)]
-    asked = json.dumps({"id": 1, "predict": {"row": {}}}) + "\n" + json.dumps({"id": 2, "reload": True}) + "\n"
-    lines = [
-        json.loads(line) for line in subprocess.run(command, input=asked, capture_output=True, text=True, check=True).stdout.splitlines()
-    ]
-    ready, _, reloaded = [line for line in lines if "doing" not in line]
-    assert (ready["step"], ready["takes"], len(ready["form"]["fields"])) == (400, "row", 30)
-    row = {field["name"]: field["value"] for field in ready["form"]["fields"]}
-    done = subprocess.run(command, input=json.dumps({"predict": {"row": row}}) + "\n", capture_output=True, text=True, check=True)
-    answer = json.loads(done.stdout.splitlines()[-1])
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin and process.stdout
+
+        def asks(**question: Any) -> dict[str, Any]:
+            process.stdin.write(json.dumps(question) + "\n" if question else "")
+            process.stdin.flush()
+            return next(reply for line in process.stdout if "doing" not in (reply := json.loads(line)))
+
+        ready = asks()
+        assert (ready["step"], ready["takes"], len(ready["form"]["fields"])) == (400, "row", 30)
+        asks(id=1, predict={"row": {}})
+        assert asks(id=2, reload=True)["step"] == 400
+        row = {field["name"]: field["value"] for field in ready["form"]["fields"]}
+        answer = asks(predict={"row": row})
+        process.stdin.close()
+        assert process.wait(60) == 0
     assert math.isclose(sum(answer["outputs"]["probabilities"].values()), 1, rel_tol=1e-5)
-    assert reloaded["step"] == 400
 
 
 def test_it_resumes_to_where_it_would_have_come(run: Run) -> None:

@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from exploring import asked, built, events
 from PIL import Image
+from run_folders import trained_run
+from test_sentiment import written
 
+from workbench.datasets import imdb
 from workbench.events import Scatter, Table
 from workbench.problems import Problem
 from workbench.projects.convolutional_networks import projections
@@ -63,11 +67,9 @@ def test_no_distance_knows_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted = fit("digits")
     shuffled = dataclasses.replace(fitted, labels=np.random.default_rng(1).permutation(fitted.labels))
     right = rows(asked("projections", project, data="digits"))
-    projections.everything.cache_clear()
     monkeypatch.setattr(projections, "fit", lambda data: shuffled)
     answer = asked("projections", project, data="digits")
     wrong = rows(answer)
-    projections.everything.cache_clear()
     assert right["all 64"][2] > 0.95 and right["the map"][2] > 0.5
     assert wrong["all 64"][2] < 0.2 and wrong["the map"][2] < 0.2
     monkeypatch.undo()
@@ -106,9 +108,77 @@ def test_t_sne_comes_after_pca_from_two_starts_and_keeps_neighbours() -> None:
     assert again["t-SNE, seed 2"].x == maps[2].x
 
 
+CNN = {"data": "digits", "model": "cnn", "channels": [[8], [16]], "hidden": [24], "learning_rate": 0.01}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any]:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return str(folder), trained_run(folder, "image_classifier", CNN, 60)
+
+
+def test_a_run_s_features_are_what_its_last_layer_gets(run: tuple[str, Any]) -> None:
+    folder, project = run
+    fitted = projections.features(folder)
+    pixels, labels = project.splits["valid"]
+    with project.evaluating():
+        before = project.network[:-1](pixels)
+    assert before.shape[1] == 24 and fitted.points == pytest.approx(before.numpy(), abs=1e-5)
+    assert fitted.labels.tolist() == [project.classes[label] for label in labels.tolist()] and fitted.shape == ()
+    # The components are the training examples'.
+    with project.evaluating():
+        train = project.network[:-1](project.splits["train"][0]).numpy()
+    assert fitted.mean == pytest.approx(train.mean(0), abs=1e-4)
+    assert fitted.variances.sum() == pytest.approx(train.var(0).sum(), rel=1e-4)
+
+
+def test_a_run_s_map_parts_the_classes_that_it_has_learnt(run: tuple[str, Any]) -> None:
+    """The cheat would be to draw pixels, or to know the labels: these neighbours are the network's work."""
+    project = built("projections")
+    answer = asked("projections", project, data="run", run=run[0], points=300)
+    assert list(answer) == ["PCA", "points", "variance", "kept"] and len(answer["PCA"].x) == 300
+    table = rows(answer)
+    assert table["all 24"][2] > 0.9 and table["all 24"][1] == pytest.approx(0, abs=1e-9)
+    pixels = neighbours(asked_points(), projections.fit("digits").labels[:300])
+    assert table["the map"][2] > pixels
+    assert asked("projections", project, data="digits", points=300)["PCA"].x != answer["PCA"].x
+
+
+def asked_points() -> np.ndarray:
+    """The same number of digits on the map of their pixels."""
+    return projections.fit("digits").projected[:300, :2]
+
+
+def test_a_run_of_reviews_gives_the_inputs_of_its_last_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    reviews = {name: written(rng, count) for name, count in (("train", 60), ("valid", 150), ("set_aside", 20), ("test", 40))}
+    monkeypatch.setattr(imdb, "read", lambda: reviews)
+    monkeypatch.setitem(projections.FEATURES_OF, "valid", 120)
+    project = trained_run(tmp_path / "run", "sentiment_gru", {"embedding": 8, "hidden": 8}, 2, 20)
+    fitted = projections.features(str(tmp_path / "run"))
+    places = np.linspace(0, 149, 120).astype(int)
+    assert fitted.points.shape == (120, 2 * 8 + 8)
+    assert fitted.labels.tolist() == [["negative", "positive"][int(reviews["valid"].labels[place])] for place in places]
+    with project.evaluating():
+        logits = project.logits([project.inputs["valid"][place] for place in places])
+        again = project.network.parts[0].last(torch.from_numpy(fitted.points))[:, 0]
+    assert torch.allclose(logits, again, atol=1e-5)
+
+
+def test_what_a_run_has_not_is_said(run: tuple[str, Any]) -> None:
+    project = built("projections")
+    answer = asked("projections", project, data="run", run=run[0])
+    number = len(run[1].splits["valid"][1])
+    assert len(answer["PCA"].x) == number < 500
+    assert answer["points"].text.startswith(f"{number} of {number} validation examples that were computed, by 24 features")
+    with pytest.raises(Problem, match="components is 25, but this run allows up to 24"):
+        asked("projections", project, data="run", run=run[0], components=25)
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
+        ({"data": "run"}, "run names no run yet"),
         ({"components": 65, "data": "digits"}, "components is 65, but digits allows up to 64"),
         ({"points": 2000, "data": "digits"}, "points is 2000, but digits allows up to 1,437"),
         ({"components": -1}, "components"),

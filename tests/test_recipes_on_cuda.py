@@ -36,10 +36,16 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Mirror:
     return folder, made_data.write(folder)
 
 
+@pytest.fixture(scope="module")
+def unpacking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for all recipes: a set is unpacked, and a frozen network's features are computed, for the first one that needs them."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def data(sets: Mirror, home: Path) -> Iterator[Path]:
+def data(sets: Mirror, unpacking: Path) -> Iterator[Path]:
     """The mirror, which all readers read."""
-    with made_data.made_data(sets[0], home, sets[1]):
+    with made_data.made_data(sets[0], unpacking, sets[1]):
         yield sets[0]
 
 

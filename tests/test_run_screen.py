@@ -8,6 +8,7 @@ import pytest
 from made_runs import RECIPE, alive, ended, explained, finish, make_run, train
 from piloting import open_run, seen, settle
 
+from workbench import events
 from workbench.events import Curve, Mark, Matrix, Scalars, Status
 from workbench.launch import start
 from workbench.recipes.find import find_recipe
@@ -43,6 +44,19 @@ async def test_a_cursor_reads_all_charts_at_one_step_and_escape_removes_it() -> 
         assert board.cursor is None and pilot.app.screen is screen
         await pilot.press("escape")
         assert pilot.app.screen is not screen
+
+
+async def test_what_the_log_leaves_out_is_said_once() -> None:
+    run = make_run()
+    finish(run, 1_000)
+    with run.events.open("ab") as file:
+        file.write(events.seal(b'{"type":"curve","tag":"a","x":"not numbers"}') + events.seal(b'{"type":"hologram[/]"}'))
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await open_run(pilot, "finished")
+        text = seen(pilot.app)
+        assert text.count("Left out of the log: 2 records of a type or a shape that this dlwb does not know (curve, hologram[/]).") == 1, (
+            text
+        )
 
 
 async def test_smoothing_is_chosen_by_keys_and_said() -> None:

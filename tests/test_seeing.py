@@ -1,5 +1,6 @@
 """Seeing: exact attacks on a line, and what holds of every attack and every ascent, on a real run and on a stand-in network."""
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 from exploring import asked, built, events
-from stepping import train
+from PIL import Image
+from run_folders import trained_run
 from torch import nn
 
 from workbench.events import Curve, Images, Text
 from workbench.problems import Problem
 from workbench.projects.convolutional_networks import seeing
-from workbench.projects.convolutional_networks.image_classifier import ImageClassifier
-from workbench.projects.convolutional_networks.seeing import Seeing, changed, flat, gradient_signs, random_signs
-from workbench.recipes.recipe import Compute, Recipe, Train, dump_recipe
-from workbench.runs.checkpoint import Checkpoints
+from workbench.projects.convolutional_networks.seeing import Seeing, changed, gradient_signs, random_signs
+from workbench.recipes.recipe import Recipe, dump_recipe
+from workbench.torchkit import backbone
+from workbench.torchkit.inside import flat
 
 CNN = {"data": "digits", "model": "cnn", "channels": [[8], [16]], "hidden": [], "dropout": 0.5}
 RATES = {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9}
@@ -26,14 +28,8 @@ RATES = {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9}
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory of a small CNN that classifies some digits wrong."""
-    recipe = Recipe(title="x", project="image_classifier", config={**CNN, **RATES}, train=Train(batch_size=32))
-    project = ImageClassifier(ImageClassifier.Config(**recipe.config), recipe.train, Compute(device="cpu", threads=1), 1)
-    project.build()
-    train(project, 25)
     folder = tmp_path_factory.mktemp("run")
-    (folder / "recipe.yaml").write_text(dump_recipe(recipe))
-    (folder / "checkpoints").mkdir()
-    Checkpoints(folder / "checkpoints").save(project.encode_state({"state": project.state()}), project.suffix, step=25, best=True)
+    trained_run(folder, "image_classifier", {**CNN, **RATES}, 25)
     return folder
 
 
@@ -189,6 +185,64 @@ def test_what_is_no_run_of_a_classifier_is_refused(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(dump_recipe(Recipe(title="x", project="image_classifier", config={"data": "digits"})))
     with pytest.raises(Problem, match="no checkpoint"):
         built("seeing", network=str(tmp_path))
+
+
+# -- runs of transfer -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs that lie across or stand, of 40x48 pixels."""
+    root, rng = tmp_path_factory.mktemp("stripes"), np.random.default_rng(0)
+    y, x = np.mgrid[0:40, 0:48]
+    for part, number in (("train", 16), ("valid", 8), ("test", 2)):
+        for name, along in (("lying", y), ("standing", x)):
+            (root / part / name).mkdir(parents=True)
+            for place in range(number):
+                wave = np.sin(along * rng.uniform(0.7, 0.9) + rng.uniform(0, 6))[..., None] * rng.uniform(40, 90, 3)
+                Image.fromarray((120 + wave + rng.normal(0, 10, (40, 48, 3))).clip(0, 255).astype(np.uint8)).save(
+                    root / part / name / f"{place}.png"
+                )
+    return root
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"network": "squeezenet1_0", "weights": "random", "learning_rate": 0.05, "dropout": 0.0, "cut": "features.4"},
+        {"network": "cnn", "channels": [[8], [16]], "learning_rate": 0.01},
+    ],
+    ids=["frozen and cut", "cnn"],
+)
+def test_a_run_of_transfer_is_looked_into_with_its_own_head(stripes: Path, tmp_path: Path, config: dict[str, Any]) -> None:
+    """The cheat would be to look into the network of ImageNet: its thousand classes, or another size of the pictures."""
+    torch.manual_seed(1)
+    if config.get("weights") == "random":
+        # The same random weights when the run is opened again.
+        network = backbone.build("squeezenet1_0", "random")
+        weights = dict(network.network.state_dict()) | {f"classifier.1.{name}": value for name, value in network.last.state_dict().items()}
+        torch.save(weights, tmp_path / "random.pth")
+        config = config | {"weights": str(tmp_path / "random.pth")}
+    run = trained_run(tmp_path / "run", "transfer", {"data": str(stripes), "picture_size": 36, **config}, 60, 8)
+    lesson = built("seeing", network=str(tmp_path / "run"))
+    assert isinstance(lesson, Seeing) and lesson.classes == ["lying", "standing"]
+    assert lesson.pixels.shape == (16, 3, 36, 36) and lesson.pixels.max() <= 1
+    with lesson.evaluating(), run.evaluating():
+        expected = run.log_probabilities(run.splits["valid"][0], pictures=False).exp()
+        assert torch.allclose(lesson.logits(lesson.pixels).softmax(1), expected, atol=1e-5)
+    assert len(lesson.right) == int((expected.argmax(1) == run.splits["valid"][1]).sum()) > 8
+    # A picture of a file is seen as "try it" sees it.
+    png = base64.b64encode((stripes / "test" / "standing" / "0.png").read_bytes()).decode()
+    with run.evaluating():
+        answer = run.predict({"picture": png})
+    ((name, share),) = [row[:2] for row in asked("seeing", lesson, drawing=png)["top 5"].rows[:1]]
+    assert name == answer["answer"] and share == pytest.approx(max(answer["probabilities"].values()), abs=1e-5)
+    y = asked("seeing", lesson, epsilon=0.01)["accuracy over ε/gradient sign"].y
+    assert y[0] == 1 and y[-1] <= 1
+    names = [name for name, _ in lesson.layers]
+    assert len(names) > 1 and not any("features.5" in name for name in names if config.get("cut"))
+    for show in ("layer", "maximise", "dream"):
+        assert len(events("seeing", lesson, show=show, depth=1, steps=5, octaves=1)) >= 2
 
 
 @pytest.fixture

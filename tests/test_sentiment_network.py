@@ -102,6 +102,52 @@ def test_all_weights_of_words_lie_on_one_line(monkeypatch: pytest.MonkeyPatch) -
     assert sorted(dots.x) == pytest.approx(sorted(effects.values())) and max(dots.y) == pytest.approx(np.log10(project.counts.sum(1).max()))
 
 
+def one_sided(words: int = 60, reviews: int = 500) -> tuple[list[str], np.ndarray]:
+    """Reviews of words each of which stands in so large a share of positive ones."""
+    rng = np.random.default_rng(5)
+    shares, labels = np.linspace(0.05, 0.95, words), rng.integers(0, 2, reviews).astype(float)
+    texts = []
+    for label in labels:
+        odds = shares if label else 1 - shares
+        texts.append(" ".join(f"w{place}" for place in rng.choice(words, 25, p=odds / odds.sum())))
+    return texts, labels
+
+
+def test_the_histogram_counts_every_weight_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = trained(monkeypatch, lines(700))
+    curve = asked(SPARSE, project)["weights"]
+    numbers = 10 ** np.array(curve.y) - 1
+    assert numbers.sum() == pytest.approx(project.first.size)
+    width = curve.x[1] - curve.x[0]
+    for middle, number in zip(curve.x[1:-1], numbers[1:-1], strict=True):
+        assert round(number) == ((project.first >= middle - width / 2) & (project.first < middle + width / 2)).sum()
+    assert max(curve.x) + width / 2 == pytest.approx(np.abs(project.first).max())
+    untrained = built(monkeypatch, lines(200))
+    zeros = asked(SPARSE, untrained)["weights"]
+    assert max(10 ** np.array(zeros.y) - 1) == pytest.approx(untrained.first.size), "before the first step all are 0"
+
+
+def test_t_sne_puts_words_of_equal_weights_together_on_request_alone_and_moves_no_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = built(monkeypatch, one_sided(), sparse=True, learning_rate=0.02)
+    train(project, 400)
+    assert "t-SNE of words" not in asked(SPARSE, project)
+    before, drawn = project.state(), np.random.get_state()[1].copy()
+    points = asked(SPARSE, project, tsne=True)["t-SNE of words"]
+    assert all(np.array_equal(before[name], value) for name, value in project.state().items())
+    assert np.array_equal(np.random.get_state()[1], drawn)
+    assert (points.x, points.y) == ((again := asked(SPARSE, project, tsne=True)["t-SNE of words"]).x, again.y)
+    # All 60 words are rated, so they stand in the order of the vocabulary.
+    effects = project.first @ project.second
+    places = np.stack([points.x, points.y], 1)
+    distances = np.linalg.norm(places[:, None] - places[None], axis=2) + np.diag(np.full(60, np.inf))
+    gaps = np.abs(effects - effects[distances.argmin(1)])
+    assert gaps.mean() < 0.2 * np.abs(effects[:, None] - effects[None]).mean()
+    kinds = {"more in positive reviews": effects > 0, "more in negative reviews": effects <= 0}
+    assert np.mean([kinds[label][place] for place, label in enumerate(points.labels)]) > 0.9
+    with pytest.raises(Problem, match=r"tsne: 0 words of the network have 50 uses, where 10"):
+        asked(SPARSE, built(monkeypatch, lines(120)), tsne=True)
+
+
 def test_it_learns_what_tells_and_nothing_from_shuffled_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     texts, labels = lines(700)
     assert accuracy(trained(monkeypatch, (texts, labels))) > 0.97

@@ -320,6 +320,8 @@ async def test_a_held_key_makes_one_step_after_the_other_and_nothing_piles_up(tm
             await settle(pilot, lambda: folded(run).step == after + 1)
             done = dlwb("step", run.id, "5")
             assert done.returncode == 0 and done.stderr.startswith(f"{run.id}: step {after + 6:,}, loss 0.")
+            nothing = dlwb("step", run.id, "")
+            assert nothing.returncode == 2 and "Invalid value for 'N'" in nothing.stderr and folded(run).step == after + 6
     finally:
         send(run, "worker", signal.SIGKILL)
         ended(run)

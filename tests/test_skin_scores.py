@@ -8,8 +8,9 @@ import pytest
 from exploring import asked, built
 
 from workbench.problems import Problem
-from workbench.projects.convolutional_networks.skin_scores import auc, by_order, cumulated
+from workbench.projects.convolutional_networks.skin_scores import by_order
 from workbench.torchkit import metrics
+from workbench.torchkit.against_the_rest import areas, auc, cumulated
 
 
 def figures(answer: dict[str, Any], column: str = "here") -> dict[str, Any]:
@@ -89,6 +90,10 @@ def test_auc_counts_ties_half_as_scikit_learn_does(mirror: Path) -> None:
     # What a computation in half precision makes of them.
     truth, scores = cases[0]
     assert auc(truth, scores.astype(np.float16)) == 0.5
+
+
+def test_a_score_that_is_no_number_ranks_nothing() -> None:
+    assert np.isnan(areas(np.array([[True, False], [False, True]]), np.array([[0.1, np.nan], [0.2, 0.3]]))).tolist() == [False, True, True]
 
 
 def test_ties_by_order() -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from PIL import Image
 from stepping import measured, scalars, shuffled, train
 from torch import nn
 
-from workbench.events import Images, Matrix, Scalars, Table
+from workbench.events import Curve, Images, Matrix, Scalars, Table
 from workbench.problems import Problem
 from workbench.projects.convolutional_networks.transfer import Transfer, most_confused
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit import disk_cache
 
@@ -241,6 +244,63 @@ def test_all_events_tell_of_the_same_answers(make: Make) -> None:
     assert most_confused(matrix) == sorted(most_confused(matrix), key=lambda each: -each[2])
 
 
+def test_classes_are_scored_against_the_rest_as_skin_lesions_are(make: Make) -> None:
+    """The cheat would be the area of some other class, or one of answers without their probabilities."""
+    from sklearn.metrics import roc_auc_score
+
+    names = ["Leaning over", "Lying"]
+    # Untrained: it learns these stripes so soon that every area would be 1.
+    project = make(**CNN, scored=names)
+    events, config = measured(project, "test"), project.config
+    project.config = config.model_copy(update={"scored": []})
+    without, project.config = measured(project, "test"), config
+    assert not any("auc" in tag for event in without if isinstance(event, Scalars) for tag in event.values)
+    # Nothing else differs by a bit.
+    assert without[0] == events[0] and without[1:3] == events[4:6]
+    values, *curves = events[1:4]
+    assert isinstance(values, Scalars) and [curve.tag for curve in curves if isinstance(curve, Curve)] == ["roc/Leaning over", "roc/Lying"]
+    inputs, labels = project.splits["test"]
+    with project.evaluating():
+        shares = project.log_probabilities(inputs, pictures=False).double().exp().numpy()
+    expected = [roc_auc_score(labels.numpy() == place, shares[:, place]) for place in (2, 0)]
+    assert list(values.values) == ["auc/Leaning over", "auc/Lying", "auc/mean"]
+    assert list(values.values.values()) == pytest.approx([*expected, sum(expected) / 2])
+    assert 0 < min(expected) < max(expected) < 1
+    for curve, area in zip(curves, expected, strict=True):
+        assert isinstance(curve, Curve) and np.trapezoid(curve.y, curve.x) == pytest.approx(area)
+
+
+def test_a_split_without_a_scored_class_has_no_figure_for_it(make: Make) -> None:
+    project = make(**CNN, scored=["Lying", "Standing"])
+    inputs, labels = project.splits["valid"]
+    project.splits["valid"] = (inputs[labels > 0], labels[labels > 0])
+    values = next(event.values for event in measured(project) if isinstance(event, Scalars) and "auc/Lying" in event.values)
+    assert values["auc/Lying"] is values["auc/mean"] is None and 0 <= float(values["auc/Standing"] or 0) <= 1
+
+
+def test_skin_lesions_are_taken_from_a_person_s_folders_and_scored(
+    home: Path, monkeypatch: pytest.MonkeyPatch, make: Make, stripes: Path
+) -> None:
+    monkeypatch.delenv("DLWB_MIRROR", raising=False)
+    scored = load_recipe(find_recipe("skin-lesions")).recipe.config["scored"]
+    with pytest.raises(Problem, match=r"Skin lesions\).*Unpack train\.zip, valid\.zip and test\.zip into .*skin-lesions-pictures, or set"):
+        make(data="skin-lesions:pictures", **CNN, scored=scored)
+    lesions = zip(sorted((stripes / "train").iterdir()), ("melanoma", "nevus", "seborrheic_keratosis"), strict=True)
+    for source, lesion in lesions:
+        for part in ("train", "valid", "test"):
+            shutil.copytree(stripes / part / source.name, home / "data" / "skin-lesions-pictures" / part / lesion)
+    project = make(data="skin-lesions:pictures", **CNN, scored=scored)
+    assert project.classes == ["melanoma", "nevus", "seborrheic keratosis"]
+    assert project.variant == "Skin lesions, 120 photographs of 3"
+    learnt, misled = project, shuffled(make(data="skin-lesions:pictures", **CNN, scored=scored))
+    areas = []
+    for each in (learnt, misled):
+        train(each, 60)
+        (values,) = [event.values for event in measured(each, "test") if isinstance(event, Scalars) and "auc/mean" in event.values]
+        areas.append(float(values["auc/mean"] or 0))
+    assert areas[0] > 0.95 and areas[1] < 0.9
+
+
 def test_a_page_of_pictures_with_their_likeliest_classes(make: Make) -> None:
     project = make(**CNN)
     train(project, 30)
@@ -301,6 +361,7 @@ def test_what_is_no_picture_is_refused(make: Make, inputs: Any, says: str) -> No
     ("config", "says"),
     [
         ({"network": "mobilenet_v5"}, r"no network 'mobilenet_v5'; did you mean mobilenet_v\d"),
+        ({**CNN, "scored": ["Lyin"]}, r"scored: there is no class 'Lyin'; did you mean Lying"),
         ({"network": "rose"}, r"no network 'rose'\. It has \d+, as mobilenet_v2, resnet18, "),
         ({**SQUEEZENET, "unfreeze": "layer4"}, r"squeezenet1_0 has no layer 'layer4' to be tuned from\. It has: features, features\.0, "),
         ({**SQUEEZENET, "unfreeze": "features.1"}, r"has no layer 'features\.1' to be tuned from"),  # a ReLU, which has nothing to tune

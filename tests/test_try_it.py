@@ -51,9 +51,18 @@ def finished(run: Run) -> Run:
     return run
 
 
+@pytest.fixture(scope="module")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trained once for all tests, in a home of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DLWB_HOME", str(tmp_path_factory.mktemp("home")))
+        words = "train.epochs=60", "train.evaluate_every=0", "train.sample_every=100000", "compute.threads=1"
+        return trained("digits-mlp", *words).path
+
+
 @pytest.fixture
-def digits() -> Run:
-    return trained("digits-mlp", "train.epochs=60", "train.evaluate_every=0", "train.sample_every=100000", "compute.threads=1")
+def digits(digits_run: Path, home: Path) -> Run:
+    return Run(Path(shutil.copytree(digits_run, paths.runs() / digits_run.name)))
 
 
 async def opened(pilot, run: Run) -> TryScreen:

@@ -26,6 +26,16 @@ def comparisons() -> Path:
     return home() / "comparisons"
 
 
+def models() -> Path:
+    """The folder of exported models: NAME/VERSION, and NAME/aliases.json."""
+    return home() / "models"
+
+
+def endpoints() -> Path:
+    """The folder of endpoints, with one folder for each."""
+    return home() / "endpoints"
+
+
 def data() -> Path:
     """Downloaded data sets."""
     return home() / "data"

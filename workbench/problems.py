@@ -21,6 +21,11 @@ class Problem(Exception):
         return f"{self.message} {self.hint}".strip()
 
 
+def missing(what: str, package: str, extra: str) -> Problem:
+    """That a package of an extra is not installed, with the command that installs it."""
+    return Problem(f"{what} needs {package}, which is not installed.", f"Install it: pip install 'dlwb[{extra}]'", "import")
+
+
 # An escape sequence with its body: CSI; control strings (OSC, DCS, SOS, PM, APC, up to BEL, ST or the end of the line); sequences of two or
 # three characters; and their C1 forms. ECMA-48, sections 5.4 and 5.6. No body crosses a newline, so text may be cleaned line by line.
 _SEQUENCES = re.compile(

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from test_explored_lessons import EXPLORED, built, data, fuzz, sets
+from test_explored_lessons import EXPLORED, built, data, fuzz, sets, unpacking
 
-__all__ = ["data", "sets"]
+__all__ = ["data", "sets", "unpacking"]
 
 
 @pytest.mark.parametrize("stem", EXPLORED)

@@ -74,6 +74,8 @@ def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started:
         )
         return LET_GO
     progress.end()
+    if tail.remark:
+        print(f"! {tail.remark}", file=sys.stderr)
     return _ended(run) if to_its_end else FINISHED
 
 

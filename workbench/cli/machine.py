@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.arguments import AsJson, Ended, find_run, pair
+from workbench.cli.arguments import AsJson, Ended, find_comparison, find_run, pair
 from workbench.cli.printing import print_json, put, table, tell
 from workbench.problems import Problem, one_line
 
@@ -185,20 +185,27 @@ def _make_sure(what: str, yes: bool) -> None:
 
 
 def delete(run: Ended) -> None:
-    """Move an ended run to the trash (runs/.trash)."""
+    """Move an ended run to the trash (runs/.trash), or all runs of a comparison."""
     from workbench.runs import trash
 
+    if comparison := find_comparison(run, "delete"):
+        moved = trash.delete_comparison(comparison)
+        tell(f"{comparison.id}: {_number(len(moved), 'run')} in the trash; `dlwb restore {comparison.id}` brings them back.")
+        return
     chosen = find_run(run, "delete")
     tell(f"{chosen.id} is in the trash; `dlwb restore {trash.delete(chosen).id}` brings it back.")
 
 
 def restore(
-    deleted: Annotated[str, typer.Argument(metavar="[RUN]", help="A run in the trash; none: the last deleted one.")] = "last",
+    deleted: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="A run in the trash, or a comparison's id; none: the last deleted run.")
+    ] = "last",
 ) -> None:
-    """Bring a deleted run back from the trash."""
+    """Bring a deleted run back from the trash, or all runs of a comparison."""
     from workbench.runs import trash
 
-    put(trash.restore(deleted).id)
+    for run in trash.restore_comparison(deleted) or [trash.restore(deleted)]:
+        put(run.id)
 
 
 def preferences(preferred: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="None: show all.")] = None) -> None:

@@ -5,23 +5,23 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import time
 import types
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from workbench import files, paths
-from workbench.launch import choose_device, logind
+from workbench.launch import choose_device, devices, estimate, logind
 from workbench.launch import start as launch
 from workbench.problems import Problem, one_line
 from workbench.recipes import trust
 from workbench.recipes.load import Loaded, load_recipe, variants
 from workbench.recipes.recipe import dump_recipe
-from workbench.runs import bars, lock, notes
+from workbench.runs import bars, directory, lock, notes
 from workbench.runs.comparisons import Comparison, Part, Plan
 from workbench.runs.run import Run, list_runs
 from workbench.runs.state import state_of
@@ -37,6 +37,36 @@ def start(loaded: Loaded, device: str = "") -> Comparison:
     comparison = create(loaded, device)
     begin(comparison)
     return comparison
+
+
+class Outlook(NamedTuple):
+    """What the start of a comparison would mean."""
+
+    variants: int
+    seeds: int
+    seconds: float | None = None
+    """Of all its runs, one after the other; None where nothing like one of them ran here."""
+
+    @property
+    def runs(self) -> int:
+        """Number of runs."""
+        return self.variants * self.seeds
+
+
+def outlook(loaded: Loaded) -> Outlook:
+    """How many runs a comparison has, and how long they take by what is known of past ones."""
+    compare = loaded.recipe.compare
+    assert compare
+    chosen = variants(loaded)
+    known = {stem: estimate.past_runs(stem) for stem in {variant.stem for variant in chosen.values()}}
+    seconds = []
+    for variant in chosen.values():
+        name = launch.choose(variant).name
+        device = next(one for one in devices.devices() if one.name == name)
+        live = variant.schema.live if variant.schema else ()
+        seconds.append(estimate.estimate(variant.recipe, device, known[variant.stem], live).seconds)
+    whole = sum(one for one in seconds if one is not None) * compare.seeds
+    return Outlook(len(chosen), compare.seeds, whole if None not in seconds else None)
 
 
 def create(loaded: Loaded, device: str = "") -> Comparison:
@@ -57,28 +87,13 @@ def create(loaded: Loaded, device: str = "") -> Comparison:
         device=device,
         mirror=str(mirror) if mirror else "",
     )
-    stem = "".join(letter if letter.isprintable() else "-" for letter in loaded.stem)
-    base = f"{stem}_{time.strftime('%Y-%m-%d_%H%M%S')}"
-    path, number = paths.comparisons() / base, 1
-    try:
-        while True:
-            try:
-                path.mkdir(parents=True)
-                break
-            except FileExistsError:
-                number += 1
-                path = paths.comparisons() / f"{base}~{number}"
-        for place, (name, variant) in enumerate(chosen.items()):
-            _write_variant(path / "variants" / f"{place:02}", name, variant, recipe.seed)
+    name = f"{loaded.stem}_{time.strftime('%Y-%m-%d_%H%M%S')}"
+    with directory.new(paths.comparisons(), name, "The directory") as path:
+        for place, (label, variant) in enumerate(chosen.items()):
+            _write_variant(path / "variants" / f"{place:02}", label, variant, recipe.seed)
         (path / "recipe.yaml").write_text(dump_recipe(recipe))
         # Written last: a directory counts as a comparison once it has a plan.
         files.write(path / "comparison.json", msgspec.json.encode(plan), sync=False)
-    except OSError as error:
-        shutil.rmtree(path, ignore_errors=True)
-        raise files.problem(f"The directory {path}", "created", error, path) from error
-    except Problem:
-        shutil.rmtree(path, ignore_errors=True)
-        raise
     return Comparison(path)
 
 

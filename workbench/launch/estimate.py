@@ -106,7 +106,12 @@ def _shape(recipe: Recipe, live: Sequence[str]) -> dict[str, Any]:
     """The settings that the time and memory of a step depend on, without the batch size."""
     config = {name: value for name, value in recipe.config.items() if name not in live}
     threads = recipe.compute.threads or len(os.sched_getaffinity(0))
-    return {"project": recipe.project.rpartition("/")[2], "precision": recipe.compute.precision, "threads": threads, **config}
+    return {"project": _project(recipe), "precision": recipe.compute.precision, "threads": threads, **config}
+
+
+def _project(recipe: Recipe) -> str:
+    """A shipped project's name; a person's own has another file name in its runs, which are found by the recipe's name."""
+    return "own" if recipe.project.endswith(".py") else recipe.project
 
 
 def _alike(one: Recipe, other: Recipe, live: Sequence[str] = ()) -> bool:
@@ -120,7 +125,7 @@ def _agree(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def _kind(recipe: Recipe) -> dict[str, Any]:
     """What two runs must share so that one can estimate the other: project, data and model, but not their sizes."""
-    return {"project": recipe.project, **{name: value for name, value in recipe.config.items() if isinstance(value, str)}}
+    return {"project": _project(recipe), **{name: value for name, value in recipe.config.items() if isinstance(value, str)}}
 
 
 def _steps(recipe: Recipe, like: Past) -> float:

@@ -21,7 +21,7 @@ from workbench.recipes import closure, trust
 from workbench.recipes.find import find_recipe, project_source
 from workbench.recipes.load import Loaded, load_recipe
 from workbench.recipes.recipe import dump_recipe
-from workbench.runs import commands, lock, resuming
+from workbench.runs import commands, directory, lock, resuming
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
 from workbench.runs.state import attempts, state_of, whole
@@ -119,18 +119,8 @@ def create(loaded: Loaded, device: str, warning: str = "", requested: str = "", 
             loaded.recipe.compute, device=device, threads=loaded.recipe.compute.threads or len(os.sched_getaffinity(0))
         ),
     )
-    stem = "".join(letter if letter.isprintable() else "-" for letter in loaded.stem)
-    base = f"{time.strftime('%Y-%m-%d_%H%M%S')}_{stem}"
-    path = paths.runs() / base
-    number = 1
-    try:
-        while True:
-            try:
-                path.mkdir(parents=True)
-                break
-            except FileExistsError:
-                number += 1
-                path = paths.runs() / f"{base}~{number}"
+    name = f"{time.strftime('%Y-%m-%d_%H%M%S')}_{loaded.stem}"
+    with directory.new(paths.runs(), name, "The run directory") as path:
         (path / "artifacts").mkdir()
         (path / "checkpoints").mkdir()
         mirror = paths.mirror()
@@ -151,9 +141,6 @@ def create(loaded: Loaded, device: str, warning: str = "", requested: str = "", 
         (path / "control.jsonl").touch()
         # Written last: a directory counts as a run once it has a recipe.
         files.write(path / "recipe.yaml", dump_recipe(recipe).encode(), sync=False)
-    except OSError as error:
-        shutil.rmtree(path, ignore_errors=True)
-        raise files.problem(f"The run directory {path}", "created", error, path) from error
     return Run(path)
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,15 +86,8 @@ class Supervisor:
         self.write_exit(report)
 
     def write_exit(self, report: dict[str, Any]) -> None:
-        """Write how the run ended into the space reserved for it."""
-        words = {key: one_line(str(report.get(key, "")), 1000) for key in ("message", "hint")}
-        stamp = {"attempt": self.attempt, "time": time.time(), "host": lock.host(), "boot": lock.boot_id()}
-        data = json.dumps({**report, **stamp, **words}).encode()
-        file = files.open_plain(self.run.path / "exit.json", os.O_WRONLY | os.O_CREAT)
-        with contextlib.suppress(OSError):
-            os.pwrite(file, data + b" " * max(0, EXIT_ROOM - 1 - len(data)) + b"\n", 0)
-            os.fsync(file)
-        os.close(file)
+        """Write how the run ended."""
+        write_exit(self.run.path, self.attempt, report)
 
     def _queue(self) -> None:
         recipe = self.run.recipe()
@@ -133,7 +126,7 @@ class Supervisor:
             self.worker.send_signal(signal.SIGTERM)
         self.holder.update(state="starting", message="", worker=process(self.worker.pid))
         self.lock.write(self.holder)
-        last = self._copy_output()
+        last = copy_output(self.worker, self.run.output, self._look)
         code = self.worker.wait()
         # A child process of the project may still hold the other end open, so reading must not block.
         os.set_blocking(report_end, False)
@@ -162,41 +155,6 @@ class Supervisor:
             env=environment | {name: str(file) for name, file in handed.items()},
             cwd=paths.working_folder(),
         )
-
-    def _copy_output(self) -> str:
-        """Copy what the worker prints to output.log, whose size is bounded; returns its last line."""
-        assert self.worker and self.worker.stdout
-        last = b""
-        stream = self.worker.stdout.fileno()
-        file = self._open_output()
-        size = os.fstat(file).st_size
-        while True:
-            ended = self.worker.poll() is not None
-            if not select.select([stream], [], [], 0 if ended else LOOK_EVERY)[0]:
-                if ended:
-                    break  # a child process of the project may hold the pipe open without limit
-                self._look()
-                continue
-            data = os.read(stream, 1 << 16)
-            if not data:
-                break
-            last = (last + data)[-2000:]
-            if size + len(data) > OUTPUT_LIMIT:
-                os.close(file)
-                with contextlib.suppress(OSError):
-                    self.run.output.replace(self.run.output.with_name("output.log.1"))
-                file, size = self._open_output(), 0
-            with contextlib.suppress(OSError):  # a full disk must not block the worker's pipe
-                size += os.write(file, data)
-        os.close(file)
-        lines = [line for line in last.decode("utf-8", "replace").splitlines() if line.strip()]
-        return lines[-1] if lines else ""
-
-    def _open_output(self) -> int:
-        try:
-            return files.open_plain(self.run.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        except OSError:  # a full disk: the output is lost, but not the ending
-            return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
     def _look(self) -> None:
         """Remember the kernel's count of kills for a short time, so that only a recent kill counts as the cause."""
@@ -245,6 +203,55 @@ class Supervisor:
             self.worker.send_signal(signal.SIGTERM)
 
 
+def write_exit(folder: Path, attempt: int, report: dict[str, Any]) -> None:
+    """Write how an attempt ended into exit.json, in the space reserved for it."""
+    words = {key: one_line(str(report.get(key, "")), 1000) for key in ("message", "hint")}
+    stamp = {"attempt": attempt, "time": time.time(), "host": lock.host(), "boot": lock.boot_id()}
+    data = json.dumps({**report, **stamp, **words}).encode()
+    file = files.open_plain(folder / "exit.json", os.O_WRONLY | os.O_CREAT)
+    with contextlib.suppress(OSError):
+        os.pwrite(file, data + b" " * max(0, EXIT_ROOM - 1 - len(data)) + b"\n", 0)
+        os.fsync(file)
+    os.close(file)
+
+
+def copy_output(process: "subprocess.Popen[bytes]", path: Path, look: Callable[[], None]) -> str:
+    """Copy what a process prints to a file of bounded size until it ends; returns its last line. `look` is called now and then."""
+    assert process.stdout
+    last = b""
+    stream = process.stdout.fileno()
+    file = _open_output(path)
+    size = os.fstat(file).st_size
+    while True:
+        ended = process.poll() is not None
+        if not select.select([stream], [], [], 0 if ended else LOOK_EVERY)[0]:
+            if ended:
+                break  # a child process of the project may hold the pipe open without limit
+            look()
+            continue
+        data = os.read(stream, 1 << 16)
+        if not data:
+            break
+        last = (last + data)[-2000:]
+        if size + len(data) > OUTPUT_LIMIT:
+            os.close(file)
+            with contextlib.suppress(OSError):
+                path.replace(path.with_name(f"{path.name}.1"))
+            file, size = _open_output(path), 0
+        with contextlib.suppress(OSError):  # a full disk must not block the worker's pipe
+            size += os.write(file, data)
+    os.close(file)
+    lines = [line for line in last.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _open_output(path: Path) -> int:
+    try:
+        return files.open_plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    except OSError:  # a full disk: the output is lost, but not the ending
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+
 def process(pid: int) -> dict[str, int]:
     """A process as the lock names it: a pid alone may be another's by now."""
     return {"pid": pid, "ticks": lock.start_ticks(pid)}
@@ -258,7 +265,7 @@ def _oom_kills() -> int:
     return 0
 
 
-def _keep_room(file: Path) -> None:
+def keep_room(file: Path) -> None:
     """Fill the file with blanks, so that its blocks are allocated for exit.json."""
     handle = files.open_plain(file, os.O_WRONLY | os.O_CREAT)
     try:
@@ -285,7 +292,7 @@ def begin(run: Run, offset: int, devices: list[str], waiting: "Worker | None" = 
     before = attempts(run)
     supervisor = Supervisor(run, offset, devices, held, before + 1, waiting)
     try:
-        _keep_room(run.path / "exit.json")
+        keep_room(run.path / "exit.json")
     except OSError as error:
         with contextlib.suppress(OSError):
             held.write({**supervisor.holder, "attempt": before})  # this attempt never started

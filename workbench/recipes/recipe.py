@@ -146,6 +146,11 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML with every field written out; `load` reads it back the same, and so does any other YAML reader."""
+    return dump(recipe)
+
+
+def dump(value: Any) -> str:
+    """A struct of plain data as YAML that `yaml_reader` and any other YAML reader read alike."""
     import yaml
 
     class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
@@ -159,4 +164,4 @@ def dump_recipe(recipe: Recipe) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if quoted else None)
 
     Dumper.add_representer(str, text)
-    return yaml.dump(msgspec.to_builtins(recipe), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(msgspec.to_builtins(value), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)

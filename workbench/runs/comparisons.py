@@ -10,9 +10,9 @@ from msgspec import Meta
 
 from workbench import files, paths
 from workbench.problems import Problem, one_line
-from workbench.recipes import yaml_reader
 from workbench.recipes.recipe import Recipe
 from workbench.runs import lock
+from workbench.runs.directory import Directory, read_recipe
 from workbench.runs.run import LEAST, Run, list_runs
 from workbench.runs.state import State, state_of, whole
 
@@ -61,22 +61,8 @@ class Standing(NamedTuple):
         return sum(state is not None and state.state in states for _, state in self.parts)
 
 
-class Comparison:
+class Comparison(Directory):
     """One directory of a comparison."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Comparison) and other.path == self.path
-
-    def __hash__(self) -> int:
-        return hash(self.path)
-
-    @property
-    def id(self) -> str:
-        """The directory's name: its recipe, and when it was started."""
-        return self.path.name
 
     @property
     def stem(self) -> str:
@@ -96,11 +82,6 @@ class Comparison:
         except (ValueError, OverflowError):
             return 0.0
 
-    @property
-    def lock(self) -> Path:
-        """Held for as long as its process lives."""
-        return self.path / "lock"
-
     def plan(self) -> Plan:
         """What it trains; Problem where that cannot be read."""
         try:
@@ -118,14 +99,7 @@ class Comparison:
 
     def recipe(self, variant: int | None = None) -> Recipe:
         """The recipe of a variant, every default filled in; without one, that of the comparison."""
-        file = self.path / "recipe.yaml" if variant is None else self.recipe_file(variant)
-        document = yaml_reader.read(file, follow=False)
-        try:
-            if document.faults:
-                raise msgspec.ValidationError(document.faults[0].text)
-            return msgspec.convert(document.value, Recipe)
-        except msgspec.ValidationError as error:
-            raise Problem(f"{file} is damaged: {one_line(str(error))}.") from None
+        return read_recipe(self.path / "recipe.yaml" if variant is None else self.recipe_file(variant))
 
     def parts(self) -> list[Part]:
         """Every variant with every seed, in the order in which they are trained: all variants of a seed, then the next seed."""

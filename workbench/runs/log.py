@@ -22,6 +22,8 @@ from workbench.runs.rows import Row, RowDecoder
 if TYPE_CHECKING:
     import numpy as np
 
+NAMED = 3
+"""Unknown types that are named."""
 SLICE = 1 << 18
 """Bytes read at a time: a slice of them is decoded in a few milliseconds."""
 
@@ -211,14 +213,16 @@ def _highest(folder: Path) -> int:
 class Tail:
     """Reads a log from where it stopped last; an unfinished last line is "not yet".
 
-    `damaged` counts the lines, or parts of lines, that no CRC vouches for; `unknown` the whole records of unknown type. Every other
-    record is read, whatever happened to its neighbours.
+    `damaged` counts the lines, or parts of lines, that no CRC vouches for; `unknown` the whole records of unknown type or of another
+    shape than their type has. Every other record is read, whatever happened to its neighbours.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damaged = 0
         self.unknown = 0
+        self._types: dict[str, None] = {}
+        """Types of those."""
         self.caught_up = False
         """True when the last `read` reached the end of the file."""
         self._offset = 0
@@ -279,6 +283,20 @@ class Tail:
         finally:
             os.close(file)
 
+    @property
+    def remark(self) -> str:
+        """What was left out, in a sentence; "" where every record was read."""
+        types = ", ".join(list(self._types)[:NAMED]) + " …" * (len(self._types) > NAMED)
+        left_out = [
+            f"{count:,} record{'s' * (count != 1)} {what}"
+            for count, what in (
+                (self.unknown, f"of a type or a shape that this dlwb does not know ({types})"),
+                (self.damaged, "that cannot be read"),
+            )
+            if count
+        ]
+        return f"Left out of the log: {'; '.join(left_out)}." if left_out else ""
+
     def _unfinished(self) -> Iterator[AnyEvent]:
         """In a last line without its newline, read every record that its CRC says is whole."""
         end = events.last_end(self._rest)
@@ -311,6 +329,8 @@ class Tail:
             event = events.decode(body)
             if isinstance(event, Unknown):
                 self.unknown += 1
+                if len(self._types) <= NAMED:
+                    self._types[one_line(event.type, 20)] = None
             elif event is not None:
                 yield event
             else:

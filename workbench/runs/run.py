@@ -6,34 +6,16 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from workbench import files, paths
 from workbench.problems import Problem, one_line
-from workbench.recipes import renamed_projects, yaml_reader
+from workbench.recipes import renamed_projects
 from workbench.recipes.find import project_source
 from workbench.recipes.recipe import Recipe
+from workbench.runs.directory import Directory, read_recipe
 
 
-class Run:
+class Run(Directory):
     """One run directory."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __repr__(self) -> str:
-        return f"Run({self.id})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Run) and other.path == self.path
-
-    def __hash__(self) -> int:
-        return hash(self.path)
-
-    @property
-    def id(self) -> str:
-        """The directory's name: when it was made, and of which recipe."""
-        return self.path.name
 
     @property
     def stem(self) -> str:
@@ -50,11 +32,6 @@ class Run:
     def output(self) -> Path:
         """What it printed."""
         return self.path / "output.log"
-
-    @property
-    def lock(self) -> Path:
-        """Held for as long as the run lives."""
-        return self.path / "lock"
 
     @property
     def control(self) -> Path:
@@ -83,14 +60,8 @@ class Run:
 
     def recipe(self) -> Recipe:
         """Its recipe, every default filled in; live changes are in the log."""
-        document = yaml_reader.read(self.path / "recipe.yaml", follow=False)
-        try:
-            if document.faults:
-                raise msgspec.ValidationError(document.faults[0].text)
-            # A run keeps the names that its project and its settings had when it was started.
-            return msgspec.convert(renamed_projects.current(document.value), Recipe)
-        except msgspec.ValidationError as error:
-            raise Problem(f"{self.path / 'recipe.yaml'} is damaged: {one_line(str(error))}.") from None
+        # A run keeps the names that its project and its settings had when it was started.
+        return read_recipe(self.path / "recipe.yaml", renamed_projects.current)
 
     def about(self) -> dict[str, Any]:
         """Where it came from: recipe file, its folder, mirror, versions."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from workbench import files, paths
 from workbench.problems import Problem
 from workbench.runs import lock
+from workbench.runs.comparisons import Comparison
 from workbench.runs.run import Run, find_run
 from workbench.runs.state import state_of
 
@@ -39,6 +40,33 @@ def delete(run: Run) -> Run:
         raise files.problem(run.id, "deleted", error) from error
 
 
+def delete_comparison(comparison: Comparison) -> list[Run]:
+    """Move all runs of a comparison that has ended into the trash, or none: it leaves every list with them, and comes back with them."""
+    standing = comparison.standing()
+    if standing.state.state == "away":
+        raise Problem(f"{comparison.id} is {standing.state.message}.", f"Delete it from {standing.state.host}.")
+    held = None
+    moved: list[Run] = []
+    try:
+        # Held meanwhile, so that nobody resumes it among half of its runs.
+        held = lock.Lock.take(comparison.lock)
+        if held is None:
+            raise Problem(f"{comparison.id} is running.", f"`dlwb stop {comparison.id}` first.")
+        for part, _ in standing.parts:
+            if run := part.place:
+                moved.append(delete(run))
+    except (OSError, Problem) as error:
+        for run in moved:
+            _move(run, paths.runs())
+        if isinstance(error, OSError):
+            raise files.problem(comparison.id, "deleted", error) from error
+        raise
+    finally:
+        if held:
+            held.release()
+    return moved
+
+
 def deleted() -> list[Run]:
     """The runs in the trash, the most recently deleted first."""
     dated: list[tuple[float, Run]] = []
@@ -56,6 +84,11 @@ def restore(reference: str = "last") -> Run:
         return _move(run, paths.runs())
     except OSError as error:
         raise files.problem(run.id, "restored", error) from error
+
+
+def restore_comparison(reference: str) -> list[Run]:
+    """Restore the deleted runs of the comparison of that id; none where it means no comparison."""
+    return [restore(run.id) for run in deleted() if run.about().get("comparison") == reference]
 
 
 def purge(run: Run) -> None:

@@ -3,7 +3,6 @@
 The network and the training step stand in the lesson's own file.
 """
 
-from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -15,16 +14,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from workbench.datasets import cifar
 from workbench.datasets.cifar import SIDE
-from workbench.datasets.pictures import decode_picture
-from workbench.datasets.seen import seen
 from workbench.datasets.store.catalog import find
 from workbench.datasets.store.stored import named
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import Classes, Picture
+from workbench.encoding.serving import Serving, sent_pictures
 from workbench.events import Curve, Event, Matrix, Scalars, Table
 from workbench.problems import Problem
+from workbench.torchkit.asked import answered
 from workbench.torchkit.classification import Predictions
+from workbench.torchkit.computed import Computed
 from workbench.torchkit.disk_cache import cached
 from workbench.torchkit.project import TorchProject
-from workbench.training.figures import grid_png, pictures
+from workbench.training.figures import pictures
 from workbench.training.project import Field, Settings
 
 PIECE = 1000
@@ -188,16 +190,17 @@ class CifarClassifier(TorchProject):
 
     def predict(self, inputs: Any) -> Any:
         """`{"picture": "…"}`, a PNG or JPEG in base64: its middle at 32x32. Returns `{"answer", "probabilities", "seen", "note"}`."""
-        if not (isinstance(inputs, dict) and isinstance(inputs.get("picture"), str)):
-            raise Problem("The input is no picture.", 'Send {"picture": "…"}, a PNG or JPEG in base64.', "data")
-        pixels, changes = seen(decode_picture(inputs["picture"]), SHAPE, self.config.data, None)
-        probabilities = self.logits(torch.from_numpy(pixels)[None].to(self.device)).softmax(1)[0].tolist()
-        return {
-            "answer": self.classes[int(np.argmax(probabilities))],
-            "probabilities": dict(zip(self.classes, probabilities, strict=True)),
-            "seen": b64encode(grid_png(pixels[None], 1)).decode(),
-            "note": ", ".join(changes),
-        }
+        return answered(self.serving().coding, inputs, lambda pixels: self.logits(pixels.to(self.device)))
+
+    def serving(self) -> Serving:
+        network = self.measured_network()
+        pixels, labels = self.splits["test"]
+        return Serving(
+            Coding(Picture(shape=SHAPE), Classes(), self.classes),
+            graph=Computed(lambda pixels: network(self.inputs(pixels)), network=network),
+            examples=lambda count: sent_pictures(unit(pixels[:count]).cpu().numpy()),
+            truths=lambda count: [self.classes[label] for label in labels[:count].tolist()],
+        )
 
 
 def unit(pixels: Tensor) -> Tensor:

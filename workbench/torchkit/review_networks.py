@@ -16,6 +16,20 @@ SPREAD = 0.3
 """Standard deviation of pre-trained word vectors in the network; they come with a variance of 1."""
 
 
+def padded(reviews: Sequence[np.ndarray], length: int, *, left: bool) -> Tensor:
+    """(reviews, length) word numbers, with zeros on the left or on the right of shorter reviews."""
+    words = np.zeros((len(reviews), length), np.int64)
+    for row, review in zip(words, reviews, strict=True):
+        start = length - len(review) if left else 0
+        row[start : start + len(review)] = review
+    return torch.from_numpy(words)
+
+
+def bag(reviews: Sequence[np.ndarray]) -> tuple[Tensor, ...]:
+    """All the reviews' numbers in one row, and where each review begins: what EmbeddingBag takes."""
+    return torch.from_numpy(np.concatenate(reviews)), torch.from_numpy(np.cumsum([0, *map(len, reviews[:-1])]))
+
+
 class Parts(nn.Module):
     """Networks side by side, each trained with a loss of its own. A lesson with one network has one part."""
 
@@ -25,8 +39,9 @@ class Parts(nn.Module):
 
     def forward(self, reviews: Sequence[Features], device: torch.device) -> Tensor:
         """(parts, reviews) log odds; in training only those of parts that have weights to train, which come first."""
-        parts = [part for part in self.parts if not self.training or any(True for _ in part.parameters())]
-        return torch.stack([part([review[place] for review in reviews], device) for place, part in enumerate(parts)])
+        parts: list[Any] = [part for part in self.parts if not self.training or any(True for _ in part.parameters())]
+        packed = [part.packed([review[place] for review in reviews]) for place, part in enumerate(parts)]
+        return torch.stack([part(*(sent(tensor, device) for tensor in tensors)) for part, tensors in zip(parts, packed, strict=True)])
 
 
 class PooledGru(nn.Module):
@@ -47,9 +62,12 @@ class PooledGru(nn.Module):
             self.vectors.weight.requires_grad_(False)
         self.last = nn.Linear(2 * config.hidden + width, 1)
 
-    def forward(self, reviews: Sequence[np.ndarray], device: torch.device) -> Tensor:
-        """(reviews,) log odds."""
-        words = sent(padded(reviews, max(1, max(map(len, reviews))), left=False), device)  # (reviews, words)
+    def packed(self, reviews: Sequence[np.ndarray]) -> tuple[Tensor, ...]:
+        """Reviews as (reviews, words) numbers, zeros on the right."""
+        return (padded(reviews, max(1, max(map(len, reviews))), left=False),)
+
+    def forward(self, words: Tensor) -> Tensor:
+        """(reviews, words) → (reviews,) log odds; 0 is padding."""
         vectors = self.vector_dropout(self.vectors(words))  # (reviews, words, width)
         states, _ = self.recurrent(vectors)  # (reviews, words, hidden)
         # Padding stands on the right, where no earlier state sees it, and is left out of the maximum and the means.
@@ -72,9 +90,11 @@ class MeanOfVectors(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.last = nn.Linear(width, 1)
 
-    def forward(self, reviews: Sequence[np.ndarray], device: torch.device) -> Tensor:
-        """(reviews,) log odds."""
-        logits: Tensor = self.last(self.dropout(self.vectors(*bag(reviews, device))))[:, 0]
+    packed = staticmethod(bag)
+
+    def forward(self, features: Tensor, starts: Tensor) -> Tensor:
+        """All the reviews' numbers in one row and where each review begins → (reviews,) log odds."""
+        logits: Tensor = self.last(self.dropout(self.vectors(features, starts)))[:, 0]
         return logits
 
 
@@ -90,22 +110,8 @@ class FixedSum(nn.Module):
         self.register_buffer("weights", torch.from_numpy(weights).float()[:, None])
         self.register_buffer("bias", torch.tensor(bias))
 
-    def forward(self, reviews: Sequence[np.ndarray], device: torch.device) -> Tensor:
-        """(reviews,) log odds."""
-        features, starts = bag(reviews, device)
+    packed = staticmethod(bag)
+
+    def forward(self, features: Tensor, starts: Tensor) -> Tensor:
+        """All the reviews' numbers in one row and where each review begins → (reviews,) log odds."""
         return F.embedding_bag(features, self.weights, starts, mode="sum")[:, 0] + self.bias
-
-
-def padded(reviews: Sequence[np.ndarray], length: int, *, left: bool) -> Tensor:
-    """(reviews, length) word numbers, with zeros on the left or on the right of shorter reviews."""
-    words = np.zeros((len(reviews), length), np.int64)
-    for row, review in zip(words, reviews, strict=True):
-        start = length - len(review) if left else 0
-        row[start : start + len(review)] = review
-    return torch.from_numpy(words)
-
-
-def bag(reviews: Sequence[np.ndarray], device: torch.device) -> tuple[Tensor, Tensor]:
-    """All the reviews' numbers in one row, and where each review begins: what EmbeddingBag takes."""
-    starts = np.cumsum([0, *map(len, reviews[:-1])])
-    return sent(np.concatenate(reviews), device), sent(starts, device)

@@ -7,7 +7,7 @@ train_step; on its cadences evaluate and sample; predict when somebody tries the
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -18,6 +18,9 @@ from workbench.problems import Problem
 from workbench.recipes.recipe import Compute, Train
 from workbench.training.batches import Batches
 from workbench.training.resumable import Resumable
+
+if TYPE_CHECKING:
+    from workbench.encoding.serving import Serving
 
 __all__ = ["Batches", "Field", "Matrix", "Own", "OwnUnlabelled", "Project", "Request", "Settings", "live", "only"]
 
@@ -179,6 +182,10 @@ class Project(Resumable):
         """What "try it" needs to know once everything is built: a picture's `shape` (channels, height, width); a row's `fields`, each with
         `name`, `low`, `high` and a `value` to begin with."""
         return {}
+
+    def serving(self) -> "Serving":
+        """The trained model as it is served elsewhere: its graph, and how raw input becomes arrays and its output an answer."""
+        raise Problem(f"{type(self).__name__} has no network that can be asked elsewhere.")
 
     def changed(self, config: Settings) -> None:
         """Called at a step boundary after live settings changed: pass them on to optimizers. `self.config` is the new one already."""

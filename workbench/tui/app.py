@@ -201,7 +201,7 @@ class DlwbApp(Opening, inherit_bindings=False):
                 self.call_from_thread(self.explore, loaded)
                 return
             if loaded.recipe.compare:
-                self._compare(loaded)
+                self._look_ahead(loaded)
                 return
             run = launch.create(loaded, *launch.choose(loaded))
             feed = self.library.feed(run)
@@ -215,10 +215,20 @@ class DlwbApp(Opening, inherit_bindings=False):
         finally:
             feed.launching = False
 
+    def _look_ahead(self, loaded: Loaded) -> None:
+        """Start a comparison; ask first where it has many runs, or takes long."""
+        from workbench.launch import comparing
+        from workbench.tui.screens.question import compare_question
+
+        if question := compare_question(comparing.outlook(loaded)):
+            self.call_from_thread(self.push_screen, question, lambda answer: self._compare(loaded) if answer else None)
+        else:
+            self.call_from_thread(self.open_comparison, comparing.start(loaded))
+
     def _compare(self, loaded: Loaded) -> None:
         from workbench.launch import comparing
 
-        self.call_from_thread(self.open_comparison, comparing.start(loaded))
+        self._in_thread(lambda: self.call_from_thread(self.open_comparison, comparing.start(loaded)))
 
     def steer_comparison(self, comparison: Comparison, verb: str) -> None:
         """Stop a comparison, or resume it."""
@@ -281,11 +291,11 @@ class DlwbApp(Opening, inherit_bindings=False):
             if isinstance(screen, KeyScreen) and getattr(getattr(screen, "feed", None), "run", None) == run:
                 screen.leave()
 
-    def export(self, run: Run, panel: Widget | None = None) -> None:
-        """Offer to export a run, or what this panel shows."""
+    def export(self, source: Run | Comparison, panel: Widget | None = None) -> None:
+        """Offer to export a run or a comparison, or what this panel shows."""
         from workbench.tui.screens.export import ExportScreen, shown
 
-        self.push_screen(ExportScreen(run, *shown(run, panel)))
+        self.push_screen(ExportScreen(source, *shown(source, panel)))
 
     def copy(self, text: str) -> None:
         """Put text on the clipboard of the person's own terminal. Raises Problem when the text is too long."""

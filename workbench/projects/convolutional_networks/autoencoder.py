@@ -11,9 +11,14 @@ from torch import Tensor, nn
 from workbench.datasets import images
 from workbench.datasets.pictures import decode_picture
 from workbench.datasets.seen import seen
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import Drawn, Picture
+from workbench.encoding.serving import Serving, sent_pictures
 from workbench.events import Curve, Event, Matrix, Scalars, Table
 from workbench.problems import Problem
+from workbench.torchkit.asked import answered
 from workbench.torchkit.batches import InMemory
+from workbench.torchkit.computed import Computed
 from workbench.torchkit.optimization import Optimization
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import pictures
@@ -163,6 +168,19 @@ class Autoencoder(TorchProject):
             raise Problem("Nothing is drawn yet.", "Draw a digit with the mouse, or open a picture.", "data")
         pixels, _ = seen(decode_picture(request.drawing), SHAPE, "mnist")
         return torch.from_numpy(pixels)[None].to(self.device)
+
+    def predict(self, inputs: Any) -> Any:
+        """`{"picture": "…"}`, a PNG or JPEG in base64, or `{"pixels": [[…]]}`, to `{"answer": the digit from its code, a PNG}`."""
+        return answered(self.serving().coding, inputs, lambda digits: self.rebuilt(digits.to(self.device)))
+
+    def serving(self) -> Serving:
+        # A noisy digit is taken as it is: scaled and centred by its mass, it would be by that of the noise.
+        like = "" if self.config.kind == "denoising" else "mnist"
+        return Serving(
+            Coding(Picture(shape=SHAPE, like=like, light=None if self.config.kind == "denoising" else False), Drawn()),
+            graph=Computed(self.rebuilt, encoder=self.encoder, decoder=self.decoder),
+            examples=lambda count: sent_pictures(self.inputs("test")[:count].cpu().numpy()),
+        )
 
 
 # -- the networks, each as its encoder and its decoder --------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 Recipes: capsules, the course's size; capsules-fast.
 """
 
-from base64 import b64encode
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -13,17 +12,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.datasets import mnist
-from workbench.datasets.pictures import decode_picture
-from workbench.datasets.seen import seen
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import Classes, Picture
+from workbench.encoding.serving import Serving, sent_pictures
 from workbench.events import Curve, Event, Images, Scalars, Text
 from workbench.events import Matrix as Numbers
 from workbench.problems import Problem
+from workbench.torchkit.asked import answered
 from workbench.torchkit.augment import Augmentation, random_affine
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.classification import Predictions
+from workbench.torchkit.computed import Computed
 from workbench.torchkit.optimization import Optimization
 from workbench.torchkit.project import TorchProject
-from workbench.training.figures import grid_png, pictures
+from workbench.training.figures import pictures
 from workbench.training.project import Field, Matrix, only
 
 CLASSES, PIXELS = 10, 28 * 28
@@ -276,14 +278,25 @@ class Capsules(TorchProject):
 
     def predict(self, inputs: Any) -> Any:
         """`{"picture": PNG or JPEG in base64}` → the likeliest digit, and the length of each digit's capsule (a CNN's probabilities)."""
-        if not isinstance(inputs, dict) or not isinstance(inputs.get("picture"), str):
-            raise Problem("The input is no picture.", 'Send {"picture": "…"}, a PNG or JPEG in base64.', "data")
-        pixels, changes = seen(decode_picture(inputs["picture"]), (1, 28, 28), "mnist", False)
-        scores, _ = self.scores(torch.from_numpy(pixels).reshape(1, 1, 28, 28).to(self.device))
-        shares = dict(zip(self.classes, scores[0].tolist(), strict=True))
-        note = ", ".join([*changes, "lengths need not sum to 1"] if self.config.model == "capsules" else changes)
-        seen_png = b64encode(grid_png(pixels[None], 1)).decode()
-        return {"answer": max(shares, key=lambda name: shares[name]), "probabilities": shares, "seen": seen_png, "note": note}
+        answer = answered(self.serving().coding, inputs, lambda pixels: self.scores(pixels.to(self.device))[0])
+        if self.config.model == "capsules" and "note" in answer:
+            answer["note"] = ", ".join(filter(None, [answer["note"], "lengths need not sum to 1"]))
+        return answer
+
+    def serving(self) -> Serving:
+        pixels, labels = self.splits["test"]
+
+        def scores(digits: Tensor) -> Tensor:
+            outputs = self.network(digits)
+            answers: Tensor = outputs.softmax(1) if self.config.model == "cnn" else torch.linalg.vector_norm(outputs, dim=-1)
+            return answers
+
+        return Serving(
+            Coding(Picture(shape=(1, 28, 28), like="mnist", light=False), Classes(of="scores"), self.classes),
+            graph=Computed(scores, network=self.network),
+            examples=lambda count: sent_pictures(pixels[:count].cpu().numpy()),
+            truths=lambda count: [self.classes[label] for label in labels[:count].tolist()],
+        )
 
 
 def coupling_table(couplings: list[Tensor], children: Tensor) -> Numbers:

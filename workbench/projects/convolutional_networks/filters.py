@@ -14,8 +14,9 @@ from workbench.datasets.store.fetch import fetch
 from workbench.events import Event, Images, Table
 from workbench.events import Matrix as Numbers
 from workbench.problems import Problem
-from workbench.training.figures import grid_png
+from workbench.training.figures import grid_png, pictures
 from workbench.training.project import Field, Matrix, Project, only
+from workbench.training.trained import run_folder, stamp, trained
 
 Kernel = Literal["left dark", "left bright", "top dark", "top bright", "Sobel x", "Sobel y", "blur", "sharpen", "outline"]
 
@@ -38,6 +39,10 @@ STEP = np.array([0.0, 0, 0, 0, 1, 1, 1, 1])
 """An edge: four dark pixels, then four bright ones."""
 POOL = 2
 """Rows and columns of the squares of which pooling takes one number, as in the course."""
+LEARNT = ("image_classifier", "cifar_cnn", "cifar_fast", "transfer", "breakthroughs", "capsules", "autoencoder")
+"""Lessons whose runs begin with a convolution."""
+MOST_KERNELS = 512
+"""Kernels of a layer, the most."""
 MARK = np.array([1.0, 0.55, 0.1])
 """Colour of the patch, and of the number of the map that comes from it."""
 
@@ -48,10 +53,14 @@ class Filters(Project):
     datasets = ("photographs",)
 
     class Request(Project.Request):
-        filter: Literal["own", Kernel] = "own"
-        """Kernel that slides over the picture: your own numbers, one of the course's four (left dark …), or a known one."""
+        filter: Literal["own", Kernel, "run"] = "own"
+        """Kernel that slides over the picture: your own numbers, one of the course's four (left dark …), a known one, or a run's."""
         kernel: Annotated[list[list[float]], Matrix((2, 7), (2, 7), -20, 20, 1)] = only(LEFT_DARK, when={"filter": "own"})
         """Its numbers, 2 to 7 rows and columns; where the picture is like them, the map is large."""
+        run: str = only("", when={"filter": "run"}, max_length=1000)
+        """Run of a CNN whose first convolution learnt the kernels: its id, its recipe's name for the newest, `last`, or its folder."""
+        learnt: int = only(1, when={"filter": "run"}, ge=1, le=MOST_KERNELS, step=1)
+        """Which of the run's kernels, from 1; without its bias."""
         down: float = Field(0.5, ge=0, le=1, json_schema_extra={"step": 0.02})
         """Where the kernel lies, as a share of the way from the top to the bottom; higher is farther down."""
         across: float = Field(0.5, ge=0, le=1, json_schema_extra={"step": 0.02})
@@ -79,7 +88,13 @@ class Filters(Project):
 
     def sample(self, request: Any) -> Iterator[Event]:
         """The picture and its map, what is passed on, one patch and its products, the sizes."""
-        kernel = np.array(request.kernel) if request.filter == "own" else KERNELS[request.filter]
+        kernels = learnt(request.run) if request.filter == "run" else None
+        if kernels is not None:
+            if request.learnt > len(kernels):
+                raise Problem(f"learnt is {request.learnt}, but the run's first convolution has {len(kernels)} kernels.", cause="data")
+            kernel = kernels[request.learnt - 1]
+        else:
+            kernel = np.array(request.kernel) if request.filter == "own" else KERNELS[request.filter]
         kernel = kernel[::-1, ::-1] if request.flip else kernel
         picture = self.grey(request)
         framed = bordered(picture, kernel.shape, request.border)
@@ -109,13 +124,16 @@ class Filters(Project):
             again = correlate(passed_on, KERNELS[request.second], 1, "what the first layer passes on")
             shown[f"second map {size_of(again)}"] = marked(shade(again))
         yield tiles("ReLU and pooling", picture.shape, shown)
+        if kernels is not None:
+            yield all_kernels(kernels, request.learnt)
 
         # + 0.0: no -0. Rows and columns have different letters: a matrix with the same names for both is shown as a confusion matrix.
         rows = [f"y{corner[0] + row}" for row in range(kernel.shape[0])]
         columns = [f"x{corner[1] + column}" for column in range(kernel.shape[1])]
         yield Numbers(tag="patch", values=patch.tolist(), rows=rows, columns=columns)
         yield Numbers(tag="patch × kernel", values=(patch * kernel + 0.0).tolist(), rows=rows, columns=columns)
-        yield step_edge(kernel)
+        if max(kernel.shape) <= len(STEP):
+            yield step_edge(kernel)
         yield layers(framed.shape[1], picture.shape[1], kernel.shape, request.stride)
 
     def grey(self, request: Any) -> np.ndarray:
@@ -135,6 +153,34 @@ class Filters(Project):
             # Only when it is asked for: the photographs need no download, and the lesson opens without one.
             path = photographs.files().get(name) or fetch("style-pictures")[name]
         return opened(path, path.stat().st_mtime_ns, longest)
+
+
+# -- a run's kernels -----------------------------------------------------------------------------------------------------------------
+
+
+def learnt(run: str) -> np.ndarray:
+    """The kernels of the first convolution of a run, (number, height, width)."""
+    folder = run_folder(run)
+    return kernels_of(folder, stamp(folder))
+
+
+@lru_cache(2)
+def kernels_of(folder: Path, weights: int) -> np.ndarray:
+    """The same, read once until the run has newer weights."""
+    project = trained(folder, *LEARNT)
+    # Torch, which takes seconds to import, is there by now; without a run it is not needed.
+    from workbench.torchkit.inside import first_kernels
+
+    return first_kernels(project)
+
+
+def all_kernels(kernels: np.ndarray, chosen: int) -> Images:
+    """All of them, each by its own largest number: mid-grey is 0."""
+    # Enlarged by whole factors: each number stays one square.
+    factor = max(1, 24 // max(kernels.shape[1:]))
+    shades = np.stack([0.5 + kernel / (2 * (np.abs(kernel).max() or 1)) for kernel in kernels])
+    captions = [f"{'this: ' if place == chosen else ''}{place}" for place in range(1, len(kernels) + 1)]
+    return pictures("learnt kernels", shades.repeat(factor, 1).repeat(factor, 2), captions)
 
 
 # -- the layer ------------------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Classifies small pictures: a multilayer perceptron or a convolutional network on digits, MNIST or Fashion-MNIST."""
 
-from base64 import b64encode
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -10,18 +9,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from workbench.datasets import images
-from workbench.datasets.pictures import decode_picture
-from workbench.datasets.seen import ground, seen
+from workbench.datasets.seen import ground
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import Classes, Picture
+from workbench.encoding.serving import Serving, sent_pictures
 from workbench.events import Event, Scalars
 from workbench.problems import Problem
+from workbench.torchkit.asked import answered
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.classification import ClassifierSettings, Predictions
+from workbench.torchkit.classification import Predictions
 from workbench.torchkit.diagnostics import gradient_events, gradient_norms, weight_events
 from workbench.torchkit.layers import Activation, Initialisation, cnn, mlp
+from workbench.torchkit.optimization import ClassifierSettings
 from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
-from workbench.training.figures import grid_png, pictures
+from workbench.training.figures import pictures
 from workbench.training.project import Field, Own, only
 
 SAMPLES = 24
@@ -148,19 +151,23 @@ class ImageClassifier(TorchProject):
         Returns `{"answer": …, "probabilities": {…}}`. A picture is made to look like the training pictures: `seen` is what the network
         gets, a PNG in base64, and `note` says what was done.
         """
-        about = {}
-        if isinstance(inputs, dict) and isinstance(inputs.get("picture"), str):
-            pixels, changes = seen(decode_picture(inputs["picture"], self.decoding), self.shape, self.config.data, self.light)
-            about = {"seen": b64encode(grid_png(pixels[None], 1)).decode(), "note": ", ".join(changes)}
-        else:
-            pixels = self.checked(inputs)
-        logits = self.logits(torch.from_numpy(pixels).reshape(1, *self.shape).to(self.device))
-        probabilities = logits.softmax(1)[0].tolist()
-        return {
-            "answer": self.classes[int(np.argmax(probabilities))],
-            "probabilities": dict(zip(self.classes, probabilities, strict=True)),
-            **about,
-        }
+        return answered(self.serving().coding, inputs, lambda pixels: self.logits(pixels.to(self.device)))
+
+    def serving(self) -> Serving:
+        data = self.config.data
+        encoder = Picture(
+            shape=self.shape,
+            like="" if "/" in data else data,
+            light=self.light,
+            background=self.decoding.background,
+            bits=self.decoding.bits,
+        )
+        return Serving(
+            Coding(encoder, Classes(), self.classes),
+            graph=self.network,
+            examples=lambda count: sent_pictures(self.splits["test"][0][:count].cpu().numpy()),
+            truths=lambda count: [self.classes[label] for label in self.splits["test"][1][:count].tolist()],
+        )
 
     def checked(self, inputs: Any) -> np.ndarray:
         """Pixels as they were sent; Problem where they are none."""

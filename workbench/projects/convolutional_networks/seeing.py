@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from workbench.datasets.store.catalog import find
 from workbench.events import Curve, Event, Table, Text
 from workbench.problems import Problem, nearest, one_line
 from workbench.torchkit import backbone
+from workbench.torchkit.inside import activations, blocks, flat, output_of
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import pictures
 from workbench.training.project import Field, Own, only
@@ -35,8 +37,10 @@ BREEDS = {
 """Breeds that ImageNet has by another name; what it does not have at all is left out."""
 MOST = {"run": 128, "photographs": 32}
 """Pictures that the accuracy under an attack is measured on: a photograph takes a hundred times as long as a digit."""
-LOOKED_AT = 512
+LOOKED_AT = {"run": 512, "photographs": 96}
 """Validation pictures of a run among which those are found that it classifies correctly."""
+AT_ONCE = 16
+"""Photographs whose gradients are computed at once: with 224 pixels each they take a gigabyte."""
 EPSILONS = {"run": 0.3, "photographs": 0.012}
 """Largest ε of the curve. Photographs need less: a score sums the changes of 49,152 numbers, where a digit has 784."""
 MAPS = 16
@@ -65,7 +69,7 @@ class Seeing(TorchProject):
 
     class Config(TorchProject.Config):
         network: Literal["squeezenet1_0", "mobilenet_v2"] | Own = "squeezenet1_0"
-        """Network to look into: pre-trained on ImageNet, with stand-in weights; or a run of image_classifier, by its directory."""
+        """Network to look into: pre-trained on ImageNet, with stand-in weights; or a run of image_classifier or transfer, its directory."""
 
     class Request(TorchProject.Request):
         show: Literal["attack", "layer", "maximise", "dream"] = "attack"
@@ -91,6 +95,10 @@ class Seeing(TorchProject):
         seed: int = Field(1, ge=0, le=100)
         """Seed of the noise: from which maximising begins, and which is compared with the attack."""
 
+    network: nn.Module
+    encoded: Callable[[str], Tensor]
+    """From a drawing or a picture, PNG or JPEG in base64, to the (channels, height, width) in [0, 1] that the network would get of it."""
+
     def build_data(self) -> None:
         if self.config.network in backbone.STAND_INS:
             self.look_into_stand_in(self.config.network)
@@ -98,7 +106,7 @@ class Seeing(TorchProject):
             self.look_into_run(Path(self.config.network))
         # Only what the network gets right is attacked: else its own mistakes would count as the attack's.
         with self.evaluating():
-            answers = self.logits(self.pixels).argmax(1)
+            answers = torch.cat([self.logits(piece).argmax(1) for piece in self.pixels.split(AT_ONCE)])
         self.right = torch.nonzero(answers == self.labels)[:, 0]
         self.curves: dict[tuple[int, int], list[list[float]]] = {}
 
@@ -106,7 +114,7 @@ class Seeing(TorchProject):
         """A network of the catalogue's, and photographs of dogs of breeds that ImageNet has, on which it was not trained."""
         from torchvision import models
 
-        self.network: nn.Module = backbone.build(name, "stand-in")
+        self.network = backbone.build(name, "stand-in")
         self.classes = [one_line(title) for title in models.get_model_weights("mobilenet_v2").DEFAULT.meta["categories"]]
         numbers = numbered(self.classes)
         dogs = photos.read("dogs:21-breeds", SIZE)
@@ -117,23 +125,37 @@ class Seeing(TorchProject):
         # (number, side, side, 3) bytes → (number, 3, side, side) in [0, 1]
         self.pixels = photographs[labels >= 0].permute(0, 3, 1, 2).float() / 255
         self.labels = labels[labels >= 0]
-        inner = self.network.network
-        paths = [path for path in self.network.layers() if path.startswith("features.")]
-        self.layers = [(f"{path} {type(inner.get_submodule(path)).__name__}", inner.get_submodule(path)) for path in paths]
-        self.kind, self.digits = "photographs", ""
+        self.layers = blocks(self.network)
+        self.kind = "photographs"
+        self.encoded = lambda png: squared(decode_picture(png), SIZE)[0].float() / 255
         self.variant = f"{find(*backbone.STAND_INS[name]).title} in place of torchvision's weights; {dogs.variant}"
 
     def look_into_run(self, folder: Path) -> None:
         """The best weights of a run, and its validation pictures."""
-        run: Any = trained(folder, "image_classifier")
-        self.network, self.classes = run.network, run.classes
-        self.pixels, self.labels = (part[:LOOKED_AT] for part in run.splits["valid"])
-        activations = (nn.ReLU, nn.Tanh, nn.Sigmoid)
-        self.layers = [
-            (f"{path} {type(part).__name__}", part) for path, part in self.network.named_modules() if isinstance(part, activations)
-        ]
-        self.kind, self.digits, self.light = "run", run.config.data, run.light
-        self.variant, self.demo = run.variant, run.demo
+        run: Any = trained(folder, "image_classifier", "transfer")
+        self.classes, self.variant, self.demo = run.classes, run.variant, run.demo
+        if hasattr(run, "head"):
+            self.look_into_transfer(run)
+            return
+        self.network = run.network
+        self.pixels, self.labels = (part[: LOOKED_AT["run"]] for part in run.splits["valid"])
+        self.layers = activations(self.network)
+        self.kind = "run"
+        self.encoded = lambda png: torch.from_numpy(seen(decode_picture(png), run.shape, run.config.data, run.light)[0].copy())
+
+    def look_into_transfer(self, run: Any) -> None:
+        """A pre-trained network with its new last layers, or a small one from scratch, which standardises the colours itself."""
+        self.network = nn.Sequential(run.network, run.head)
+        photographs, (_, labels) = run.photos["valid"], run.splits["valid"]
+        # Spread evenly: they lie class by class.
+        places = np.unique(np.linspace(0, len(labels) - 1, min(LOOKED_AT["photographs"], len(labels))).astype(int))
+        # Of the size that the network gets: an attack changes each number that it sees.
+        self.pixels, self.labels = run.resized(photographs[places]), labels[places]
+        layers = blocks(run.network) if isinstance(run.network, backbone.Backbone) else activations(run.network)
+        # Behind a cut no layer is used, and a transformer's outputs are no maps.
+        self.layers = [pair for pair in layers if self.is_map(pair[1])]
+        self.kind = "photographs"
+        self.encoded = lambda png: run.resized(squared(decode_picture(png, run.decoding), run.side))[0]
 
     def logits(self, pixels: Tensor) -> Tensor:
         """(number, channels, height, width) in [0, 1] → (number, classes)."""
@@ -169,14 +191,7 @@ class Seeing(TorchProject):
     def chosen(self, request: Any) -> tuple[Tensor, int]:
         """The picture that is asked for, (1, channels, height, width), and its class."""
         if request.drawing:
-            picture = decode_picture(request.drawing)
-            shape = tuple(self.pixels.shape[1:])
-            if self.kind == "run":
-                array = seen(picture, shape, self.digits, self.light)[0]
-            else:
-                square = ImageOps.fit(picture.convert("RGB"), (SIZE, SIZE), Image.Resampling.BILINEAR)
-                array = np.asarray(square, np.float32).transpose(2, 0, 1) / 255
-            pixels = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).reshape(1, *shape)
+            pixels = self.encoded(request.drawing).float().reshape(1, *self.pixels.shape[1:])
             return pixels, int(self.logits(pixels).argmax())
         # Where it classifies nothing correctly, its layers can still be looked into.
         places = self.right if len(self.right) else torch.arange(len(self.pixels))
@@ -242,7 +257,8 @@ class Seeing(TorchProject):
         ys = self.curves.setdefault((target, seed), [[], []])
         if len(ys[0]) < len(epsilons):
             wanted = labels if target < 0 else torch.full_like(labels, target)
-            moves = [gradient_signs(self.logits, pixels, wanted, target >= 0), random_signs(pixels, seed)]
+            pairs = zip(pixels.split(AT_ONCE), wanted.split(AT_ONCE), strict=True)
+            moves = [torch.cat([gradient_signs(self.logits, *pair, target >= 0) for pair in pairs]), random_signs(pixels, seed)]
             # An interrupted answer goes on where it was.
             for epsilon in epsilons[len(ys[0]) :]:
                 for y, signs in zip(ys, moves, strict=True):
@@ -257,14 +273,13 @@ class Seeing(TorchProject):
 
     def outputs(self, layer: nn.Module, pixels: Tensor) -> Tensor:
         """What a layer makes of pictures, (number, units) or (number, units, height, width)."""
-        hook = layer.register_forward_hook(stop)
-        try:
-            self.logits(pixels)
-        except _Reached as reached:
-            return reached.output
-        finally:
-            hook.remove()
-        raise Problem("The network never uses this layer.", cause="data")
+        return output_of(layer, self.logits, pixels)
+
+    def is_map(self, layer: nn.Module) -> bool:
+        """Whether the network uses this layer, and its outputs are numbers or maps of units."""
+        with self.evaluating(), suppress(Problem):
+            return self.outputs(layer, self.pixels[:1]).ndim in (2, 4)
+        return False
 
     def excitement(self, layer: nn.Module, unit: int, pixels: Tensor) -> Tensor:
         """What is climbed: the mean of a unit's outputs; of all units (-1) the mean square, as in Mordvintsev et al. (2015)."""
@@ -308,16 +323,10 @@ class Seeing(TorchProject):
             added = dreamt - small
 
 
-class _Reached(Exception):
-    """Raised in the layer that is looked into, with its output: what lies behind may not take a picture of another size."""
-
-    def __init__(self, output: Tensor) -> None:
-        self.output = output
-
-
-def stop(module: nn.Module, inputs: Any, output: Tensor) -> None:
-    """The hook of a layer whose output is wanted."""
-    raise _Reached(output)
+def squared(picture: Image.Image, side: int) -> Tensor:
+    """The middle square of a picture, (1, 3, side, side) bytes."""
+    square = ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1)[None]
 
 
 def gradient_signs(scores: Callable[[Tensor], Tensor], pixels: Tensor, classes: Tensor, towards: bool) -> Tensor:
@@ -379,15 +388,6 @@ def activation_maps(name: str, outputs: Tensor, means: Tensor) -> Iterator[Event
     rows: list[list[str | float]] = [["layer", name], ["units", float(len(means))], ["numbers of each", size]]
     rows.append(["largest activation", float(f"{float(outputs.max()):.6g}")])
     yield Table(tag="layer", columns=["", "value"], rows=rows)
-
-
-def flat(layer: nn.Module, value: float) -> str:
-    """Why an ascent cannot begin: where a ReLU is flat, its gradient is 0."""
-    saturated = value >= 6 and any(isinstance(part, nn.ReLU6) for part in layer.modules())
-    where = "is 6 at every place, and ReLU6 does not grow above 6" if saturated else "is 0 at every place, and ReLU does not grow below 0"
-    if not saturated and value > 0:
-        where = "does not change with any pixel"
-    return f"The gradient is exactly 0: the unit {where}. No step leads up from here. Choose another unit or another seed."
 
 
 def plain(name: str) -> str:

@@ -10,6 +10,7 @@ from workbench.datasets.skin_lesions import TASKS
 from workbench.datasets.store.fetch import fetch
 from workbench.events import Curve, Event, Matrix, Table
 from workbench.problems import one_line
+from workbench.torchkit.against_the_rest import areas, cumulated
 from workbench.training.project import Field, Project
 
 BEST = (0.874, 0.965, 0.911)
@@ -116,23 +117,6 @@ def share(part: float, whole: float) -> str | float:
     return part / whole if whole else UNDEFINED
 
 
-def cumulated(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The different scores, falling, with infinity before them, and the true and false positives from each on: (different + 1,) each.
-
-    In NumPy, not by scikit-learn as elsewhere: to import it takes longer than the lesson takes to open.
-    """
-    values, inverse = np.unique(-scores, return_inverse=True)
-    hits = np.bincount(inverse, positive, len(values))
-    alarms = np.bincount(inverse, ~positive, len(values))
-    return np.append(np.inf, -values), np.append(0, hits.cumsum()), np.append(0, alarms.cumsum())
-
-
-def auc(positive: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC: how often a positive has the higher score than a negative, ties counted half. NaN with one class only."""
-    _, tp, fp = cumulated(positive, scores)
-    return float(np.trapezoid(tp, fp) / (tp[-1] * fp[-1])) if tp[-1] * fp[-1] else float("nan")
-
-
 def by_order(scores: np.ndarray, order: int) -> np.ndarray:
     """The ranks of the scores, equal ones ranked by their line in the file: the first (order 1) or the last line (-1) highest."""
     ranks = np.empty(len(scores))
@@ -160,8 +144,7 @@ def ranking(truth: np.ndarray, scores: np.ndarray) -> Table:
         np.stack([by_order(column, 1) for column in scores.T], 1),
         np.stack([by_order(column, -1) for column in scores.T], 1),
     ):
-        areas = [auc(truth[:, task], ranked[:, task]) for task in range(len(TASKS))]
-        columns.append([*areas, float(np.mean(areas))])
+        columns.append(areas(truth, ranked))
     names = [TASKS[0], "keratosis", "mean"]
     rows: list[list[str | float]] = [[name, *row, best] for name, *row, best in zip(names, *columns, BEST, strict=True)]
     return Table(tag="ranking", columns=["AUC", "ties half", "file order", "reversed", "best"], rows=rows)

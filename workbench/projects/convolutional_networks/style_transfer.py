@@ -17,6 +17,7 @@ from workbench import preparation
 from workbench.datasets.pictures import Decoding, read_picture
 from workbench.datasets.store.catalog import find
 from workbench.datasets.store.fetch import fetch
+from workbench.encoding.serving import Serving
 from workbench.events import Event, Table
 from workbench.problems import Problem, one_line
 from workbench.torchkit import pretrained
@@ -175,6 +176,9 @@ class StyleTransfer(TorchProject):
         yield pictures("picture", shown, ["content", "picture", "style"], columns=3)
         if self.losses:
             yield Table(tag="losses", columns=["step", "content", "style", "total"], rows=[list(row) for row in self.losses])
+
+    def serving(self) -> Serving:
+        raise Problem("Style transfer optimises one picture; there is no network to ask.")
 
 
 def gram(features: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
-"""Classifies photographs with a network pre-trained on ImageNet, frozen or fine-tuned, or from scratch: flowers, dog breeds, your own."""
+"""Classifies photographs with a network pre-trained on ImageNet, frozen or fine-tuned, or from scratch: flowers, dogs, skin lesions."""
 
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,23 +7,29 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from workbench.datasets import photos
-from workbench.datasets.pictures import decode_picture
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import Classes, Picture
+from workbench.encoding.serving import Serving, sent_pictures
 from workbench.events import Event, Matrix, Scalars, Table
-from workbench.problems import Problem
+from workbench.problems import Problem, nearest, one_line
 from workbench.projects.convolutional_networks._dog_or_person import DogOrPerson
 from workbench.torchkit import backbone, features
+from workbench.torchkit.against_the_rest import areas
+from workbench.torchkit.asked import answered
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.classification import ClassifierSettings, Predictions
+from workbench.torchkit.classification import Predictions
+from workbench.torchkit.computed import Computed
 from workbench.torchkit.layers import cnn, mlp
+from workbench.torchkit.metrics import roc_curve
+from workbench.torchkit.optimization import ClassifierSettings
 from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import network_table
-from workbench.training.figures import grid_png, pictures
+from workbench.training.figures import pictures
 from workbench.training.project import Field, Own, only
 
 SAMPLES = 24
@@ -56,9 +61,11 @@ class Transfer(TorchProject):
     takes = "picture"
 
     class Config(ClassifierSettings, Augmentation, OwnPictures):
-        data: Literal["flowers102:72px", "cats-dogs:small", "dogs", "dogs:21-breeds", "dogs:120-breeds"] | Own = "flowers102:72px"
-        """Data set of photographs (dogs: the project's dogImages, unpacked by you); or a folder of your own, ./pictures, with a folder for
-        each class, or train/, valid/ and test/ with such folders in them."""
+        data: Literal["flowers102:72px", "cats-dogs:small", "dogs", "dogs:21-breeds", "dogs:120-breeds", "skin-lesions:pictures"] | Own = (
+            "flowers102:72px"
+        )
+        """Data set of photographs (dogs, skin-lesions:pictures: the projects' own, unpacked by you); or a folder of your own, ./pictures,
+        with a folder for each class, or train/, valid/ and test/ with such folders in them."""
         picture_size: int = Field(224, ge=16, le=1024)
         """Width and height in pixels to which the middle square of a picture is resized; higher shows more detail and takes longer."""
         network: str = "mobilenet_v2"
@@ -82,6 +89,9 @@ class Transfer(TorchProject):
         detect: bool = False
         """For dog breeds: "try it" first tells whether the picture shows a dog, a person, or neither."""
 
+        scored: list[str] = []
+        """Classes that are each scored against all others, by the area under the ROC (AUC) of their probability, with the areas' mean."""
+
     @property
     def frozen(self) -> bool:
         """Whether only the new last layer is trained."""
@@ -96,6 +106,10 @@ class Transfer(TorchProject):
             raise Problem("Only a network trained on ImageNet tells dogs from people.", "Set detect: false, or take published weights.")
         data = photos.read(config.data, config.picture_size, config.background)
         self.classes, self.variant, self.decoding = data.classes, data.variant, data.decoding
+        for name in config.scored:
+            if name not in self.classes:
+                text = f"scored: there is no class {one_line(name, 40)!r}{nearest(name, self.classes) or '.'}"
+                raise Problem(text, f"There are: {', '.join(self.classes[:12])}.", "data")
         # (number, 3, side, side) bytes; the sides are at most picture_size, and no larger than the pictures were.
         self.photos: dict[str, Tensor] = {}
         self.splits: dict[str, tuple[Tensor, Tensor]] = {}
@@ -219,12 +233,29 @@ class Transfer(TorchProject):
         best = logs.topk(min(TOP, len(self.classes)), 1).indices
         loss, top = self.floats([F.nll_loss(logs, labels), (best == labels[:, None]).float().sum(1).mean()])
         yield Scalars(values={"loss": loss, "accuracy": predictions.accuracy, "top5": top})
+        yield from self.against_the_rest(labels, logs)
         yield from predictions.tables()
         chosen, cells = predictions.examples(most=EXAMPLES)
         yield pictures("confusion/examples", self.small(split, chosen), predictions.captions(chosen), columns=15, cells=cells)
         yield from self.mistakes(split, predictions)
         if split == "test" and self.detectors:
             yield self.detectors.table()
+
+    def against_the_rest(self, labels: Tensor, logs: Tensor) -> Iterator[Event]:
+        """How well the classes of `scored` are told from all others: the AUC of each and their mean, and each one's ROC."""
+        names = self.config.scored
+        if not names:
+            return
+        numbers = [self.classes.index(name) for name in names]
+        truth = (labels[:, None].cpu() == torch.tensor(numbers)).numpy()
+        # In double: in float32 the most certain would all be 0 or 1, and ties have no order.
+        scores = logs[:, numbers].double().exp().cpu().numpy()
+        pairs = zip([*names, "mean"], areas(truth, scores), strict=True)
+        # Undefined where a split lacks a class.
+        values: dict[str, Any] = {f"auc/{name}": area if np.isfinite(area) else None for name, area in pairs}
+        yield Scalars(values=values)
+        for place, name in enumerate(names):
+            yield roc_curve(truth[:, place], scores[:, place], f"roc/{name}")
 
     def mistakes(self, split: str, predictions: Predictions) -> Iterator[Event]:
         """The pairs of classes that are confused most often, and some pictures of each."""
@@ -270,16 +301,32 @@ class Transfer(TorchProject):
 
         `seen` is what the network gets, a PNG in base64, and `note` says what was done to the picture.
         """
-        if not (isinstance(inputs, dict) and isinstance(inputs.get("picture"), str)):
-            raise Problem("The input is no picture.", 'Send {"picture": "…"}, a PNG or JPEG in base64.', "data")
-        square = ImageOps.fit(decode_picture(inputs["picture"], self.decoding), (self.side, self.side), Image.Resampling.BILINEAR)
-        pixels = torch.from_numpy(np.array(square)).permute(2, 0, 1)[None]
-        best = self.likeliest(self.log_probabilities(pixels, pictures=True)[0].exp())
-        answer = next(iter(best))
-        note = f"its middle, {self.side}x{self.side}"
+
+        def bytes_of(pixels: Tensor) -> Tensor:
+            return (pixels * 255).round().to(torch.uint8)
+
+        coding = self.serving().coding
+        answer = answered(coding, inputs, lambda pixels: self.log_probabilities(bytes_of(pixels), pictures=True))
         if self.detectors:
-            note += f"; {self.detectors.describe(pixels, answer)}"
-        return {"answer": answer, "probabilities": best, "seen": b64encode(grid_png(self.resized(pixels), 1)).decode(), "note": note}
+            pixels = bytes_of(torch.from_numpy(coding.encode(inputs).array)[None])
+            answer["note"] = "; ".join(filter(None, [answer.get("note", ""), self.detectors.describe(pixels, answer["answer"])]))
+        return answer
+
+    def serving(self) -> Serving:
+        pictures, labels = self.photos["test"], self.splits["test"][1]
+        encoder = Picture(shape=(3, self.side, self.side), background=self.decoding.background, bits=self.decoding.bits)
+
+        def logits(pixels: Tensor) -> Tensor:
+            # Bytes, as the network was trained on: rounding takes away what a client's own arithmetic added.
+            scores: Tensor = self.head(self.network(self.resized((pixels * 255).round())))
+            return scores
+
+        return Serving(
+            Coding(encoder, Classes(most=min(TOP, len(self.classes))), self.classes),
+            graph=Computed(logits, network=self.network, head=self.head),
+            examples=lambda count: sent_pictures(pictures[:count].float().div(255).numpy()),
+            truths=lambda count: [self.classes[label] for label in labels[:count].tolist()],
+        )
 
 
 def most_confused(matrix: Matrix) -> list[tuple[int, int, float]]:

@@ -10,10 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.datasets import images
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import Classes, Picture
+from workbench.encoding.serving import Serving, sent_pictures
 from workbench.events import Curve, Event, Scalars, Table
+from workbench.torchkit.asked import answered
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.classification import ClassifierSettings, Predictions
+from workbench.torchkit.classification import Predictions
 from workbench.torchkit.layers import mlp
+from workbench.torchkit.optimization import ClassifierSettings
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import pictures
 from workbench.training.project import Field
@@ -126,6 +131,19 @@ class WeightInit(TorchProject):
         yield Table(tag="layers", columns=["layer", "inputs", "1/√n", "deviation", "different units"], rows=rows)
         units = layers[0].weight.detach()[:UNITS].reshape(-1, 28, 28)
         yield pictures("first weights", 0.5 + units / (2 * units.abs().max().clamp(min=1e-12)), columns=8)
+
+    def predict(self, inputs: Any) -> Any:
+        """`{"picture": "…"}`, a PNG or JPEG in base64, or `{"pixels": [[…]]}`, to `{"answer": …, "probabilities": {…}}`."""
+        return answered(self.serving().coding, inputs, lambda pixels: self.logits(pixels.to(self.device)))
+
+    def serving(self) -> Serving:
+        pixels, labels = self.splits["test"]
+        return Serving(
+            Coding(Picture(shape=(1, 28, 28), light=False), Classes(), self.classes),
+            graph=self.network,
+            examples=lambda count: sent_pictures(pixels[:count].cpu().numpy()),
+            truths=lambda count: [self.classes[label] for label in labels[:count].tolist()],
+        )
 
 
 def linear_layers(network: nn.Sequential) -> list[nn.Linear]:

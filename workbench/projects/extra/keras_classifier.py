@@ -13,8 +13,12 @@ from workbench import paths
 from workbench.datasets import cifar, images, imdb, table
 from workbench.datasets.store.catalog import find
 from workbench.datasets.store.stored import named
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import BagOfWords, Classes, Column, Encoder, Picture, RowOfNumbers
+from workbench.encoding.serving import Serving, sent_pictures
 from workbench.events import Event, Scalars, Table, Text
 from workbench.problems import Problem
+from workbench.torchkit.asked import answered
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.cifar import unit
@@ -273,6 +277,43 @@ class KerasClassifier(TorchProject):
             rows.append([layer.name, type(layer).__name__, shape, layer.count_params()])
         total = ["total", f"{len(rows)} layers", "", self.model.count_params()]
         yield Table(tag="network", columns=["layer", "kind", "output shape", "parameters"], rows=[*rows, total])
+
+    def predict(self, inputs: Any) -> Any:
+        """`{"picture"}` or `{"pixels"}`, `{"row"}`, or `{"review"}`, as its data is, to `{"answer": …, "probabilities": {…}}`."""
+        return answered(self.serving().coding, inputs, self.probabilities)
+
+    def serving(self) -> Serving:
+        """Of the same weights in PyTorch, whose layers an exporter follows."""
+        config, (test, labels) = self.config, self.splits["test"]
+        classes, words = Classes(of="probabilities"), list[str]()
+        encoder: Encoder
+        if self.is_picture:
+            encoder = Picture(
+                shape=(test.shape[1], test.shape[2], test.shape[3]),
+                like="" if config.data.startswith("cifar10") else config.data,
+                light=None,
+            )
+        elif config.data == "imdb":
+            encoder, reviews = BagOfWords(present=True), imdb.read()
+            words = Vocabulary(reviews["train"].texts, config.words).words
+        else:
+            data = table.read("student-admissions", table.Columns(target="admit", words=["rank"]), "", self.folder)
+            names = zip(data.names, data.mean.tolist(), data.scale.tolist(), strict=True)
+            encoder = RowOfNumbers(columns=[Column(name=name, mean=mean, scale=scale) for name, mean, scale in names])
+
+        def examples(count: int) -> list[Any]:
+            if self.is_picture:
+                return sent_pictures(unit(test[:count]).numpy())
+            if config.data == "imdb":
+                return [{"review": " ".join(text)} for text in reviews["test"].texts[:count]]
+            return [{"row": dict(zip(data.names, row.tolist(), strict=True))} for row in data.test.raw[:count]]
+
+        return Serving(
+            Coding(encoder, classes, self.classes, words),
+            graph=twin(self.model),
+            examples=examples,
+            truths=lambda count: [self.classes[label] for label in labels[:count].tolist()],
+        )
 
 
 def presence(texts: Sequence[Sequence[str]], vocabulary: Vocabulary) -> np.ndarray:

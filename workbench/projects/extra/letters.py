@@ -9,6 +9,9 @@ import numpy as np
 from workbench.datasets import letters
 from workbench.datasets.labelled_images import LabelledImages
 from workbench.datasets.pictures import decode_picture
+from workbench.encoding.coding import Coding, png
+from workbench.encoding.kinds import Classes, Picture
+from workbench.encoding.serving import Serving
 from workbench.events import Event, Scalars, Table
 from workbench.torchkit.classification import Predictions
 from workbench.training.figures import grid_png, pictures
@@ -121,6 +124,15 @@ class Letters(Project):
             "seen": b64encode(grid_png(drawn[None], 1)).decode(),
             "note": "scaled and centred, like the letters it was trained on",
         }
+
+    def serving(self) -> Serving:
+        test = self.letters.parts["test"]
+        return Serving(
+            Coding(Picture(shape=(1, letters.SIDE, letters.SIDE)), Classes(of="probabilities"), list(letters.LETTERS)),
+            kind="project",
+            examples=lambda count: [{"picture": png(image)} for image in test.images[:count]],
+            truths=lambda count: [letters.LETTERS[label] for label in test.labels[:count].tolist()],
+        )
 
 
 def scaled(part: LabelledImages) -> np.ndarray:

@@ -1,13 +1,15 @@
 """Metrics of a classifier from its four counts, beside those of the majority class, and of a regression from its errors, in NumPy."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 
-from workbench.events import Curve, Event, Matrix, Scatter, Table
-from workbench.training.project import Field, Project
+from workbench.events import Curve, Event, Matrix, Scatter, Table, Text, split_tag
+from workbench.problems import Problem, one_line
+from workbench.training.project import Field, Project, only
 from workbench.training.project import Matrix as MatrixField
+from workbench.training.trained import last_confusion, run_folder
 
 CLASSES = ["sick", "healthy"]
 DASH = "–"
@@ -18,7 +20,15 @@ class MetricsLesson(Project):
     """Computes accuracy, precision, recall and F from a confusion matrix, and the errors of a regression."""
 
     class Request(Project.Request):
-        counts: Annotated[list[list[int]], MatrixField(2, 2, 0, 1_000_000, 10)] = [[1000, 200], [800, 8000]]
+        source: Literal["own counts", "run"] = "own counts"
+        """Where the four counts come from: your own numbers, or the last confusion matrix of a classifier's run."""
+        run: str = only("", when={"source": "run"}, max_length=1000)
+        """The run, its test where it has one: its id, its recipe's name for the newest, `last`, or its folder."""
+        positive: int = only(0, when={"source": "run"}, ge=0, le=1000, step=1)
+        """Which class counts as positive, from 1, against all others; 0 takes the second of two classes, and else the first."""
+        counts: Annotated[list[list[int]], MatrixField(2, 2, 0, 1_000_000, 10)] = only(
+            [[1000, 200], [800, 8000]], when={"source": "own counts"}
+        )
         """The confusion matrix: the sick in the first row, the healthy in the second; a column for each prediction."""
         beta: float = Field(2.0, ge=0, le=10, json_schema_extra={"step": 0.1})
         """How many times as much recall counts as precision in F: 0 is precision alone, 1 both alike, large values recall."""
@@ -27,16 +37,20 @@ class MetricsLesson(Project):
 
     def sample(self, request: Any) -> Iterator[Event]:
         """The matrix and its rows as shares, the metrics beside the majority's, F over beta, and the regression's errors."""
-        (hits, misses), (alarms, rejections) = request.counts
-        yield Matrix(tag="confusion matrix", values=[[hits, misses], [alarms, rejections]], rows=CLASSES, columns=CLASSES)
+        if request.source == "run":
+            (hits, misses, alarms, rejections), names, about = counts_of_run(request.run, request.positive)
+            yield Text(tag="run", text=about)
+        else:
+            ((hits, misses), (alarms, rejections)), names = request.counts, CLASSES
+        yield Matrix(tag="confusion matrix", values=[[hits, misses], [alarms, rejections]], rows=names, columns=names)
         shares = [[share(hits, hits + misses), share(misses, hits + misses)]]
         shares.append([share(alarms, alarms + rejections), share(rejections, alarms + rejections)])
-        yield Matrix(tag="each row by its sum", values=shares, rows=CLASSES, columns=CLASSES)
+        yield Matrix(tag="each row by its sum", values=shares, rows=names, columns=names)
 
         precision, recall = share(hits, hits + alarms), share(hits, hits + misses)
         # Always predicting the larger class: its hits and misses are the whole rows.
-        sick_are_more = hits + misses > alarms + rejections
-        found, alarmed = (hits + misses, alarms + rejections) if sick_are_more else (0, 0)
+        positive_are_more = hits + misses > alarms + rejections
+        found, alarmed = (hits + misses, alarms + rejections) if positive_are_more else (0, 0)
         figures = metrics(hits, misses, alarms, rejections, request.beta)
         of_majority = metrics(found, hits + misses - found, alarmed, alarms + rejections - alarmed, request.beta)
         rows: list[list[str | float]] = [[name, shown(value), shown(of_majority[name])] for name, value in figures.items()]
@@ -53,6 +67,35 @@ class MetricsLesson(Project):
         truth, predicted = np.array(request.values, float)
         rows = [[name, shown(value), shown(of_mean)] for name, value, of_mean in regression_rows(truth, predicted)]
         yield Table(tag="regression", columns=["metric", "value", "mean"], rows=rows)
+
+
+class Counts(NamedTuple):
+    """True positives, false negatives, false positives and true negatives."""
+
+    hits: int
+    misses: int
+    alarms: int
+    rejections: int
+
+
+def counts_of_run(run: str, positive: int) -> tuple[Counts, list[str], str]:
+    """The counts of one class (from 1; 0 chooses) against the others in a run's last confusion matrix, both names, and whose they are."""
+    folder = run_folder(run)
+    matrix = last_confusion(folder)
+    number, two = len(matrix.rows), len(matrix.rows) == 2
+    if positive > number:
+        raise Problem(f"positive is {positive}, but the run has {number} classes.", "0 chooses one.", "data")
+    place = positive - 1 if positive else 1 if two else 0
+    counts = against_the_rest(np.array(matrix.values), place)
+    names = [matrix.rows[place], matrix.rows[1 - place] if two else "the rest"]
+    what = f"{one_line(folder.name, 60)}: {sum(counts):,} {split_tag(matrix.tag)[0]} examples of {number} classes, at step {matrix.step:,}."
+    return counts, names, f"{what} Class {place + 1} ({names[0]}) is positive."
+
+
+def against_the_rest(confusion: np.ndarray, place: int) -> Counts:
+    """The four counts of one class of a confusion matrix (truth, prediction): a mistake between two other classes is a true negative."""
+    hits, row, column = confusion[place, place], confusion[place].sum(), confusion[:, place].sum()
+    return Counts(*map(int, (hits, row - hits, column - hits, confusion.sum() - row - column + hits)))
 
 
 def share(part: float, whole: float) -> float:

@@ -6,6 +6,9 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.datasets import housing
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import Column, Number, RowOfNumbers
+from workbench.encoding.serving import Serving
 from workbench.events import Curve, Event, Scalars, Scatter, Table, Text
 from workbench.problems import Problem
 from workbench.projects.extra.miniflow import MSE, Linear, Node, Sigmoid, drawn, forward_and_backward, numbers, topological
@@ -144,3 +147,16 @@ class MiniFlowBoston(Project):
             raise Problem(f"The input is not a number for each of {', '.join(names)}.", "", "data")
         (price,) = self.answers((np.array([values], float) - self.mean) / self.scale)
         return {"answer": f"{price:.1f} × {housing.UNITS[self.config.data]}"}
+
+    def serving(self) -> Serving:
+        features, rows = self.houses.features, self.houses.features[self.parts["test"]]
+        measured = zip(self.houses.names, self.mean, self.scale, features.min(0), features.max(0), strict=True)
+        columns = [
+            Column(name=name, mean=float(mean), scale=float(scale), low=float(low), high=float(high))
+            for name, mean, scale, low, high in measured
+        ]
+        return Serving(
+            Coding(RowOfNumbers(columns=columns), Number(unit=housing.UNITS[self.config.data])),
+            kind="project",
+            examples=lambda count: [{"row": dict(zip(self.houses.names, row.tolist(), strict=True))} for row in rows[:count]],
+        )

@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from workbench.datasets import body_mass
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import Column, Number, RowOfNumbers
+from workbench.encoding.serving import Serving
 from workbench.events import Curve, Event, Scalars, Scatter, Table
 from workbench.problems import Problem
 from workbench.training.project import Batches, Field, Matrix, Project, Settings, live, only
@@ -190,6 +193,13 @@ class Regression(Project):
             raise Problem("The input is not one BMI.", 'Send {"row": {"BMI": 21.1}}.', "data")
         slope, intercept = self.line()
         return {"answer": f"{slope * bmi + intercept:.2f} years{self.outside(bmi)}"}
+
+    def serving(self) -> Serving:
+        bmi = self.countries.bmi
+        columns = [Column(name="BMI", mean=float(bmi.mean()), scale=float(bmi.std()), low=float(bmi.min()), high=float(bmi.max()))]
+        coding = Coding(RowOfNumbers(columns=columns), Number(unit="years"))
+        # No country is held out: the line is of all of them.
+        return Serving(coding, kind="project", examples=lambda count: [{"row": {"BMI": value}} for value in bmi[:count].tolist()])
 
 
 def least_squares(bmi: np.ndarray, years: np.ndarray) -> tuple[float, float]:

@@ -11,6 +11,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from workbench.datasets import faces
 from workbench.datasets.store.fetch import fetch
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import Drawn
+from workbench.encoding.kinds import Tensor as Numbers
+from workbench.encoding.serving import Serving, sent_noise
 from workbench.events import Event, Images, Scalars
 from workbench.preparation import counted
 from workbench.torchkit.adversarial import (
@@ -22,6 +26,7 @@ from workbench.torchkit.adversarial import (
     generator_loss,
     mean_probabilities,
 )
+from workbench.torchkit.asked import answered
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.optimization import step_size
 from workbench.torchkit.own_pictures import OwnPictures
@@ -201,6 +206,18 @@ class Faces(Adversarial):
         both = torch.stack((images, self.faces[places]), 1).flatten(0, 1)
         captions = [text for distance in distances.tolist() for text in ("drawn", f"at {distance:.2f}")]
         return pictures("nearest", both.float() / 255, captions, columns=8)
+
+    def predict(self, inputs: Any) -> Any:
+        """`{"numbers": [100 numbers of noise]}` to `{"answer": a face, a PNG in base64}`."""
+        return answered(self.serving().coding, inputs, lambda noise: self.generated(noise.to(self.device)).float() / 127.5 - 1)
+
+    def serving(self) -> Serving:
+        size = self.config.noise_size
+        return Serving(
+            Coding(Numbers(shape=[size]), Drawn(low=-1, high=1)),
+            graph=self.averaged.module if self.averaged else self.generator,
+            examples=lambda count: sent_noise(count, size),
+        )
 
 
 class RunningAverage(AveragedModel):

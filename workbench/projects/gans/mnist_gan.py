@@ -10,6 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from workbench.datasets import images
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import Drawn
+from workbench.encoding.kinds import Tensor as Numbers
+from workbench.encoding.serving import Serving, sent_noise
 from workbench.events import Event, Scalars, Table
 from workbench.preparation import counted
 from workbench.torchkit.adversarial import (
@@ -20,7 +24,9 @@ from workbench.torchkit.adversarial import (
     generator_loss,
     mean_probabilities,
 )
+from workbench.torchkit.asked import answered
 from workbench.torchkit.batches import InMemory
+from workbench.torchkit.computed import Computed
 from workbench.torchkit.optimization import step_size
 from workbench.training.figures import pictures
 from workbench.training.project import Field
@@ -129,6 +135,19 @@ class MnistGan(Adversarial):
     def sample(self, request: Any) -> Iterator[Event]:
         """Sixteen digits, always of the same noise: what one sees is the generator changing."""
         yield pictures("digits", (self.generator(self.fixed_noise) + 1).reshape(-1, 28, 28) / 2, columns=8)
+
+    def predict(self, inputs: Any) -> Any:
+        """`{"numbers": [100 numbers of noise]}` to `{"answer": a digit, a PNG in base64}`."""
+        serving = self.serving()
+        return answered(serving.coding, inputs, lambda noise: serving.graph(noise.to(self.device)))
+
+    def serving(self) -> Serving:
+        size = self.config.noise_size
+        return Serving(
+            Coding(Numbers(shape=[size]), Drawn(low=-1, high=1)),
+            graph=Computed(lambda noise: self.generator(noise).unflatten(1, (1, 28, 28)), generator=self.generator),
+            examples=lambda count: sent_noise(count, size),
+        )
 
 
 def hidden(sizes: list[int], negative_slope: float, dropout: float) -> list[nn.Module]:

@@ -17,8 +17,14 @@ from torch import Tensor, nn
 from workbench.datasets import bike_baselines, bike_sharing
 from workbench.datasets.bike_baselines import rmse
 from workbench.datasets.bike_sharing import Hours
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import Column, Number, RowOfNumbers
+from workbench.encoding.serving import Serving
 from workbench.events import Event, Scalars, Table
+from workbench.torchkit.asked import answered
 from workbench.torchkit.batches import sent
+from workbench.torchkit.bike_rows import TAKEN, better_inputs, course_inputs
+from workbench.torchkit.computed import Computed
 from workbench.torchkit.optimization import step_size
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.schedules import set_rate
@@ -173,6 +179,38 @@ class BikeNetwork(TorchProject):
 
     def sample(self, request: Any) -> Iterator[Event]:
         yield from bike_baselines.forecast(self.data[0].test, self.riders(0, self.data[0].test))
+
+    def predict(self, inputs: Any) -> Any:
+        """`{"row": {"hr": 17, "temp": 0.7, …}}`, as in hour.csv and the `day` since 2011 began, to `{"answer": riders, "unit"}`."""
+        serving = self.serving()
+        return answered(serving.coding, inputs, lambda rows: serving.graph(rows.to(self.device)))
+
+    def serving(self) -> Serving:
+        """Of the first window's network, by the columns of the file: the graph makes its inputs of them."""
+        data = self.data[0]
+        raw = {name: (values.mean(), values.std() or 1.0) for name, values in ((name, data.train.columns[name]) for name in TAKEN)}
+        columns = [
+            Column(name=name, mean=float(mean), scale=float(scale), low=float(values.min()), high=float(values.max()))
+            for (name, (mean, scale)), values in zip(raw.items(), (data.train.columns[name] for name in raw), strict=True)
+        ]
+        mean, scale = (torch.tensor([getattr(column, name) for column in columns], device=self.device) for name in ("mean", "scale"))
+        # As the course scales its inputs: from the file's numbers of all hours before the test.
+        before = {name: np.concatenate([data.train.columns[name], data.valid.columns[name]]) for name in bike_sharing.SCALED}
+        scaling = {name: (float(values.mean()), float(values.std(ddof=1))) for name, values in before.items()}
+
+        def riders(rows: Tensor) -> Tensor:
+            values = dict(zip(TAKEN, (rows * scale + mean).unbind(1), strict=True))
+            inputs = course_inputs(values, scaling) if self.config.model == "course" else better_inputs(values)
+            output = self.network(inputs[None], 0)[0]
+            forecast: Tensor = output * data.scale + data.mean if self.config.model == "course" else output.mean(0).exp()
+            return forecast
+
+        def examples(count: int) -> list[Any]:
+            rows = zip(*(data.test.columns[name][:count].tolist() for name in TAKEN), strict=True)
+            return [{"row": dict(zip(TAKEN, row, strict=True))} for row in rows]
+
+        coding = Coding(RowOfNumbers(columns=columns), Number(name="riders", unit="riders"))
+        return Serving(coding, graph=Computed(riders, network=self.network), examples=examples)
 
 
 def title(data: bike_sharing.BikeSharing) -> str:

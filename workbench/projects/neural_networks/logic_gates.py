@@ -53,10 +53,7 @@ class LogicGates(Project):
         low, high = points.min(0) - 0.5, points.max(0) + 0.5
         marks = ["positive" if corner else "negative" for corner in positive]
         marks += ["point"] * (len(points) - len(marks))
-        # The positive ones first: they then have the colour of the positive side of the plane.
-        order = np.argsort([mark != "positive" for mark in marks], kind="stable")
-        x, y = points[order].T.tolist()
-        yield Scatter(tag="lines/points", x=x, y=y, labels=[marks[place] for place in order])
+        yield Scatter(tag="lines/points", x=points[:, 0].tolist(), y=points[:, 1].tolist(), labels=marks)
         for name, unit in zip(names, units[:2], strict=False):
             x, y = line(unit, low, high)
             yield Curve(tag=f"lines/{name}", x=x, y=y, labels=("x1", "x2"))

@@ -9,7 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.datasets import review_lines
-from workbench.events import Event, Scalars, Scatter, Table
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import BagOfWords, Binary
+from workbench.encoding.serving import Serving
+from workbench.events import Curve, Event, Scalars, Scatter, Table
 from workbench.preparation import counted
 from workbench.problems import Problem, one_line
 from workbench.training.project import Batches, Field, Project, Settings, live
@@ -21,6 +24,12 @@ NEAREST = 8
 """Words in a list of neighbours, and of a typed review."""
 MAPPED = 150
 """Words on the map of either kind."""
+BINS = 40
+"""Of the histogram of weights."""
+POLAR, FEWEST = 500, 10
+"""Words of either kind on the t-SNE map, as in the course; and words that it needs in all."""
+PERPLEXITY = 30.0
+"""About so many neighbours of a word count on that map; the usual value."""
 MOST_CHARACTERS = 20_000
 """Of a typed review."""
 TYPED = "The trailer was wonderful. The film is not: two hours of beautiful pictures, and an awful, boring story."
@@ -51,6 +60,8 @@ class SentimentNetwork(Project):
         """Your own review, with capitals if you like; empty takes an invented one."""
         word: str = Field("excellent", max_length=40)
         """The word whose neighbours are listed: the words with the most similar and with the most opposite weights."""
+        tsne: bool = False
+        """Also draw the course's t-SNE map of the 1,000 most one-sided words, which takes some seconds."""
 
     def build_data(self) -> None:
         lines, self.labels = review_lines.read()
@@ -151,10 +162,13 @@ class SentimentNetwork(Project):
         return len(rows) / max(took, 1e-9)
 
     def sample(self, request: Any) -> Iterator[Event]:
-        """What carries a review, the neighbours of a word, and a map of the words that move the answer most."""
+        """What carries a review, the neighbours of a word, a map of the words that move the answer most, all weights; t-SNE if asked."""
         yield self.carried(request.review.strip() or TYPED)
         yield self.neighbours(request.word.strip().lower())
         yield self.map()
+        yield self.histogram()
+        if request.tsne:
+            yield self.tsne()
 
     def carried(self, text: str) -> Table:
         """What each word adds to the log odds, exactly, as all units before the sigmoid are linear; unknown words are named below."""
@@ -195,6 +209,33 @@ class SentimentNetwork(Project):
         labels = [f"more in {CLASSES[int(positive)]} reviews" for positive in more]
         return Scatter(tag="map of words", x=effects[chosen].tolist(), y=uses.tolist(), labels=labels)
 
+    def histogram(self) -> Curve:
+        """How many of the first weights have which value. As logs: in a plain count the thousands of rare words near 0 hide all others."""
+        reach = max(float(np.abs(self.first).max()), 1e-12)
+        numbers, edges = np.histogram(self.first, BINS, (-reach, reach))
+        middles = (edges[1:] + edges[:-1]) / 2
+        return Curve(
+            tag="weights", x=middles.tolist(), y=np.log10(numbers + 1.0).tolist(), labels=("weight of a word", "log10 (number + 1)")
+        )
+
+    def tsne(self) -> Scatter:
+        """The weights of the most one-sided words of 50 uses and more in a plane, by t-SNE (van der Maaten and Hinton 2008); seeded.
+
+        The two kinds part, but the curls of the map are t-SNE's own: it keeps neighbours and no distances, and the weights lie on a line.
+        """
+        from sklearn.manifold import TSNE
+
+        rated = np.flatnonzero(self.counts.sum(1) >= review_lines.RATED)
+        if len(rated) < FEWEST:
+            raise Problem(f"tsne: {len(rated)} words of the network have {review_lines.RATED} uses, where {FEWEST} are needed.", "", "data")
+        ratios = review_lines.network_ratios(self.counts[rated])
+        order = np.argsort(ratios, kind="stable")
+        chosen = np.unique(np.concatenate([order[:POLAR], order[-POLAR:]]))
+        method = TSNE(perplexity=min(PERPLEXITY, (len(chosen) - 1) / 3), init="random", random_state=0, learning_rate="auto")
+        places = method.fit_transform(self.first[rated[chosen]].astype(np.float32))
+        labels = [f"more in {CLASSES[int(ratio > 0)]} reviews" for ratio in ratios[chosen]]
+        return Scatter(tag="t-SNE of words", x=places[:, 0].tolist(), y=places[:, 1].tolist(), labels=labels)
+
     def predict(self, inputs: Any) -> Any:
         """`{"review": "…"}` to `{"answer", "probabilities", "note"}`; 0.5 where no word is known."""
         text = inputs.get("review") if isinstance(inputs, dict) else None
@@ -208,6 +249,18 @@ class SentimentNetwork(Project):
             "probabilities": dict(zip(CLASSES, (1 - positive, positive), strict=True)),
             "note": note,
         }
+
+    def serving(self) -> Serving:
+        def examples(count: int) -> list[Any]:
+            lines, _ = review_lines.read()
+            return [{"review": line} for line in lines[self.seen : self.seen + count]]
+
+        return Serving(
+            Coding(BagOfWords(), Binary(of="probability"), CLASSES, [word or "(empty)" for word in self.words]),
+            kind="project",
+            examples=examples,
+            truths=lambda count: [CLASSES[int(label)] for label in self.labels[self.seen : self.seen + count]],
+        )
 
 
 def sigmoid(score: float) -> float:

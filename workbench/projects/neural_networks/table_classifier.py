@@ -7,13 +7,17 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from workbench.datasets import table
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import Classes, Column, RowOfNumbers
+from workbench.encoding.serving import Serving
 from workbench.events import Event, Scalars, Table
-from workbench.problems import Problem, one_line
+from workbench.torchkit.asked import answered
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.classification import ClassifierSettings, Predictions
+from workbench.torchkit.classification import Predictions
+from workbench.torchkit.optimization import ClassifierSettings
 from workbench.torchkit.project import TorchProject
 from workbench.training.project import Field
 
@@ -124,23 +128,18 @@ class TableClassifier(TorchProject):
 
     def predict(self, inputs: Any) -> Any:
         """`{"row": {"mean radius": 14.2, …}}` to `{"answer": …, "probabilities": {…}}`; what is left out counts as the training mean."""
-        row = inputs.get("row") if isinstance(inputs, dict) else None
-        if not isinstance(row, dict) or not row:
-            raise Problem("The input has no row.", f'Send {{"row": {{"{one_line(self.data.names[0])}": 1.5, …}}}}.', "data")
-        # A measurement that is not given counts as the mean, which standardises to 0.
-        raw = self.data.mean.copy()
-        for name, value in row.items():
-            if name not in self.data.names:
-                known = one_line(", ".join(self.data.names), 1000)
-                raise Problem(f"There is no measurement {one_line(str(name), 80)!r}.", f"There are: {known}.", "data")
-            # True is an int in Python, and no measurement.
-            if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-                raise Problem(f"{one_line(name)} is not a number.", "", "data")
-            raw[self.data.names.index(name)] = value
-        # Standardised by the training part, as the network saw every row.
-        features = torch.from_numpy(((raw - self.data.mean) / self.data.scale).astype(np.float32)).to(self.device)
-        probabilities: Tensor = self.network(features[None]).softmax(1)[0]  # (classes,)
-        return {
-            "answer": self.data.classes[int(probabilities.argmax())],
-            "probabilities": dict(zip(self.data.classes, probabilities.tolist(), strict=True)),
-        }
+        return answered(self.serving().coding, inputs, lambda rows: self.network(rows.to(self.device)))
+
+    def serving(self) -> Serving:
+        data = self.data
+        measured = zip(
+            data.names, data.mean.tolist(), data.scale.tolist(), data.train.raw.min(0).tolist(), data.train.raw.max(0).tolist(), strict=True
+        )
+        columns = [Column(name=name, mean=mean, scale=scale, low=low, high=high) for name, mean, scale, low, high in measured]
+
+        return Serving(
+            Coding(RowOfNumbers(columns=columns), Classes(), data.classes),
+            graph=self.network,
+            examples=lambda count: [{"row": dict(zip(data.names, row.tolist(), strict=True))} for row in data.test.raw[:count]],
+            truths=lambda count: [data.classes[label] for label in data.test.labels[:count].tolist()],
+        )

@@ -83,10 +83,7 @@ class Xor(Project):
         points = np.vstack([self.inputs, [request.x1, request.x2]])
         _, probability = forward(weights, points)
         labels = [*("positive" if target else "negative" for target in self.targets[:, 0]), "asked"]
-        # The positive ones first: they then have the colour of the positive side of the region.
-        order = np.argsort([label != "positive" for label in labels], kind="stable")
-        x, y = points[order].T.tolist()
-        yield Scatter(tag="hidden lines/points", x=x, y=y, labels=[labels[place] for place in order])
+        yield Scatter(tag="hidden lines/points", x=points[:, 0].tolist(), y=points[:, 1].tolist(), labels=labels)
         for unit in range(self.config.hidden):
             if unit + 1 != request.off:
                 x, y = line(first[:, unit], float(first_bias[0, unit]))

@@ -9,9 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.datasets import text
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import NextToken, TextCodes
+from workbench.encoding.serving import Serving
 from workbench.events import Event, Scalars, Text
 from workbench.problems import one_line
 from workbench.torchkit import language
+from workbench.torchkit.asked import written_on
+from workbench.torchkit.computed import Step
 from workbench.torchkit.optimization import Clipping, step_size
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.schedules import set_rate
@@ -134,10 +139,29 @@ class CharRnn(TorchProject):
 
     def predict(self, inputs: Any) -> Any:
         """`{"prompt", "temperature", "top_k", "length"}`, each optional, to `{"text": …, "next": {character: probability}}`."""
-        request = self.Request.model_validate(inputs)
-        prompt = request.prompt or self.prompt
-        written, following = self.write(prompt, request)
-        return {"text": prompt + written, "next": following}
+        return written_on(self.serving(), inputs, self.prompt)
+
+    def serving(self) -> Serving:
+        recurrent = self.network.recurrent
+        valid = self.valid[0]
+
+        def logits(codes: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+            outputs, after = self.network(codes, memory)
+            return outputs[:, -1], after
+
+        def prompts(count: int) -> list[Any]:
+            texts = valid.flatten()[: count * FIRST].view(-1, FIRST).tolist()
+            return [{"prompt": "".join(self.symbols[code] for code in text), "temperature": 0, "length": 40} for text in texts]
+
+        request, shape = (
+            self.Request.model_validate({}),
+            [2 if self.config.cell == "lstm" else 1, recurrent.num_layers, recurrent.hidden_size],
+        )
+        decoder = NextToken(
+            states={"memory": shape}, most=10_000, temperature=request.temperature, top_k=request.top_k, length=request.length
+        )
+        coding = Coding(TextCodes(tokens="characters"), decoder, vocabulary=["", *self.symbols])
+        return Serving(coding, graph=Step(logits, self.network), examples=prompts)
 
     def write(self, prompt: str, request: Any) -> tuple[str, dict[str, float]]:
         """What it writes after a prompt, and the likeliest first characters with their probabilities."""

@@ -6,9 +6,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from workbench.encoding.serving import Serving
 from workbench.torchkit.batches import sent
 from workbench.torchkit.ngrams import Grams
 from workbench.torchkit.review_networks import Features, MeanOfVectors, Parts
+from workbench.torchkit.review_serving import bigrams
 from workbench.torchkit.reviews import ReviewProject, ReviewSettings
 from workbench.training.project import Field
 
@@ -49,3 +51,8 @@ class SentimentBigrams(ReviewProject):
         self.config.clip_gradients(self.network.parameters())
         self.optimizer.step()
         return {"loss": loss, "accuracy": ((logits > 0) == (targets > 0.5)).float().mean()}
+
+    def serving(self) -> Serving:
+        part = self.network.parts[0]
+        assert isinstance(part, MeanOfVectors)
+        return bigrams(self, self.grams, part)

@@ -7,9 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from workbench.encoding.kinds import TextCodes
+from workbench.encoding.serving import Serving
 from workbench.torchkit.batches import sent
 from workbench.torchkit.ngrams import Grams, linear
 from workbench.torchkit.review_networks import Features, FixedSum, MeanOfVectors, Parts, PooledGru
+from workbench.torchkit.review_serving import served
 from workbench.torchkit.reviews import Reading, ReviewProject
 from workbench.training.project import Field
 
@@ -71,3 +74,7 @@ class SentimentEnsemble(ReviewProject):
     def combined(self, log_odds: Tensor) -> Tensor:
         """(3, reviews) → (reviews,): the sum by their shares."""
         return (log_odds * self.shares).sum(0)
+
+    def serving(self) -> Serving:
+        # Three models with three encodings of a review: only the project itself puts them together.
+        return served(self, TextCodes(), self.vocabulary.words, None)

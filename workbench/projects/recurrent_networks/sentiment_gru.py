@@ -6,8 +6,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from workbench.encoding.kinds import TextCodes
+from workbench.encoding.serving import Serving
 from workbench.torchkit.batches import sent
 from workbench.torchkit.review_networks import Features, Parts, PooledGru
+from workbench.torchkit.review_serving import served
 from workbench.torchkit.reviews import Reading, ReviewProject
 from workbench.training.project import Field, only
 
@@ -56,3 +59,7 @@ class SentimentGru(ReviewProject):
         self.config.clip_gradients(self.network.parameters())
         self.optimizer.step()
         return {"loss": loss, "accuracy": ((logits > 0) == (targets > 0.5)).float().mean()}
+
+    def serving(self) -> Serving:
+        encoder = TextCodes(length=self.config.length, both_ends=self.config.both_ends)
+        return served(self, encoder, self.vocabulary.words[: self.known_words() - 1], self.network.parts[0])

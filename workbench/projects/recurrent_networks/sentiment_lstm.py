@@ -8,8 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from workbench.encoding.kinds import TextCodes
+from workbench.encoding.serving import Serving
+from workbench.problems import Problem
 from workbench.torchkit.batches import sent
 from workbench.torchkit.review_networks import Features, Parts, padded
+from workbench.torchkit.review_serving import served
 from workbench.torchkit.reviews import Reading, ReviewProject
 from workbench.training.project import Field
 
@@ -57,6 +61,14 @@ class SentimentLstm(ReviewProject):
         self.optimizer.step()
         return {"loss": loss, "accuracy": ((logits > 0) == (targets > 0.5)).float().mean()}
 
+    def serving(self) -> Serving:
+        config = self.config
+        if not config.length:
+            text = "Where it reads whole reviews, padding before the shorter ones changes their answers: so none can be served in a batch."
+            raise Problem(text, "Train it with config.length.")
+        encoder = TextCodes(length=config.length, both_ends=config.both_ends, padded=True, side="left")
+        return served(self, encoder, self.vocabulary.words[: self.known_words() - 1], self.network.parts[0])
+
 
 class Lstm(nn.Module):
     """Word vectors, LSTM layers, and one linear layer on the last state."""
@@ -71,10 +83,13 @@ class Lstm(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.last = nn.Linear(config.hidden, 1)
 
-    def forward(self, reviews: Sequence[np.ndarray], device: torch.device) -> Tensor:
-        """(reviews,) log odds."""
-        # Padded on the left, as in the course, so that the last state is the last word's; and to the full length in every batch.
-        words = sent(padded(reviews, self.length or max(1, max(map(len, reviews))), left=True), device)  # (reviews, words)
+    def packed(self, reviews: Sequence[np.ndarray]) -> tuple[Tensor, ...]:
+        """Reviews as (reviews, words) numbers, zeros on the left."""
+        # As in the course, so that the last state is the last word's; and to the full length in every batch.
+        return (padded(reviews, self.length or max(1, max(map(len, reviews))), left=True),)
+
+    def forward(self, words: Tensor) -> Tensor:
+        """(reviews, words) → (reviews,) log odds; 0 is padding."""
         states, _ = self.recurrent(self.vectors(words))  # (reviews, words, hidden)
         logits: Tensor = self.last(self.dropout(states[:, -1]))[:, 0]
         return logits

@@ -8,11 +8,16 @@ import torch
 from torch import Tensor
 
 from workbench.datasets import scripts
+from workbench.encoding.coding import Coding
+from workbench.encoding.kinds import NextToken, TextCodes
+from workbench.encoding.serving import Serving
 from workbench.events import Event, Scalars, Text
 from workbench.problems import Problem, one_line
 from workbench.projects.recurrent_networks._word_network import WordNetwork
 from workbench.torchkit import language
+from workbench.torchkit.asked import written_on
 from workbench.torchkit.batches import InMemory
+from workbench.torchkit.computed import Computed, Step
 from workbench.torchkit.optimization import Clipping, LearningRate
 from workbench.torchkit.project import TorchProject
 from workbench.training.project import Field
@@ -185,10 +190,41 @@ class TvScripts(TorchProject):
 
     def predict(self, inputs: Any) -> Any:
         """`{"prompt", "temperature", "top_k", "length"}`, each optional, to `{"text": …, "next": {word: probability}}`."""
-        request = self.Request.model_validate(inputs)
-        prompt = self.encoded(request.prompt) or self.prompt
-        text, following = self.write(prompt, request)
-        return {"text": self.shown(prompt) + text, "next": following}
+        return written_on(self.serving(), inputs, " ".join(self.script.words[code] for code in self.prompt))
+
+    def serving(self) -> Serving:
+        config, recurrent, request = self.config, self.network.recurrent, self.Request.model_validate({})
+        windowed = config.learns == "last"
+        valid = self.valid[: len(self.valid) // 4 * 4].view(-1, 4)
+
+        def logarithms(codes: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+            features, after = self.network(codes, memory)
+            return self.network.output.logarithms(features[:, -1]), after
+
+        def after_window(codes: Tensor) -> Tensor:
+            shape = (len(codes), 1, recurrent.num_layers, recurrent.hidden_size)
+            none = codes.new_zeros(shape, dtype=torch.float32).permute(1, 2, 0, 3)
+            state = torch.cat([none, none]) if config.cell == "lstm" else none
+            return logarithms(codes - 1, state)[0]
+
+        def prompts(count: int) -> list[Any]:
+            texts = [" ".join(self.script.words[code] for code in codes) for codes in valid[: 4 * count].tolist()]
+            return [{"prompt": text, "temperature": 0, "length": 20} for text in texts if text.strip()][:count]
+
+        shape = [2 if config.cell == "lstm" else 1, recurrent.num_layers, recurrent.hidden_size]
+        decoder = NextToken(
+            states={} if windowed else {"memory": shape},
+            window=config.sequence if windowed else 0,
+            before=[] if self.newline is None else [1 + self.newline] * 2,
+            most=2000,
+            temperature=request.temperature,
+            top_k=request.top_k,
+            length=request.length,
+        )
+        graph = Computed(after_window, network=self.network) if windowed else Step(logarithms, self.network)
+        return Serving(
+            Coding(TextCodes(tokens="script words"), decoder, vocabulary=["", *self.script.words]), graph=graph, examples=prompts
+        )
 
     def write(self, prompt: list[int], request: Any) -> tuple[str, dict[str, float]]:
         """What it writes after a prompt, and the likeliest first words with their probabilities."""

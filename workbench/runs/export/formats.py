@@ -6,13 +6,13 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from workbench import files, terminal
+from workbench import files, paths, terminal
 from workbench.events import Images, Text, spelled
 from workbench.problems import Problem, one_line
 from workbench.runs.comparisons import Comparison
@@ -27,53 +27,63 @@ FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """How a formula of a spreadsheet begins; some take the wide signs, too."""
 
 
-def export(run: Run, form: str, out: Path | None = None, *, execute: bool = False) -> None:
-    """What `dlwb export` does: writes the file and says where it is, or prints. `execute` computes a notebook's figures again."""
+def export(source: Run | Comparison, form: str, out: Path | None = None, *, execute: bool = False) -> None:
+    """What `dlwb export` does: writes the file and says where it is, or prints. Of a comparison there is a page alone.
+
+    `execute` computes a notebook's figures again.
+    """
     if form not in FORMATS:
         raise Problem(f"{one_line(form)} is not a format.", f"Formats: {', '.join(FORMATS)}.")
     if execute and form != "ipynb":
         raise Problem(f"Only a notebook is executed, not {form}.", "Use --to ipynb, or leave --execute out.")
-    if form == "ipynb":
+    if form == "ipynb" and isinstance(source, Run):
         from workbench.runs.export.notebook import to_notebook
 
-        file = out or Path(f"{run.id}.ipynb")
-        text, origin = to_notebook(run, execute=execute)
-        print(f"{saved_at(written([text], file))}\n{origin}", file=sys.stderr)
+        file = out or Path(f"{source.id}.ipynb")
+        text, origin = to_notebook(source, execute=execute)
+        print(f"{saved_at(written(text, file))}\n{origin}", file=sys.stderr)
         return
-    if form == "bundle":
+    if form == "bundle" and isinstance(source, Run):
         from workbench.runs.export.bundle import to_bundle
 
-        folder = to_bundle(run, out or Path(f"{run.id}-bundle"))
+        folder = to_bundle(source, out or Path(f"{source.id}-bundle"))
         print(f"{folder}\n{saved_at(folder.with_name(f'{folder.name}.tar.gz'))}", file=sys.stderr)
         return
-    if form == "tensorboard":
-        folder = out or Path(f"{run.id}-tensorboard")
-        print(f"{to_tensorboard(run, folder)} records; tensorboard --logdir {folder}", file=sys.stderr)
+    if form == "tensorboard" and isinstance(source, Run):
+        folder = out or Path(f"{source.id}-tensorboard")
+        print(f"{to_tensorboard(source, folder)} records; tensorboard --logdir {folder}", file=sys.stderr)
     elif out or form == "html":
-        print(saved_at(save(run, form, out or Path(f"{run.id}.{form}"))), file=sys.stderr)
+        print(saved_at(save(source, form, out or Path(f"{source.id}.{form}"))), file=sys.stderr)
     else:
-        for piece in _pieces(run, form):
+        for piece in _pieces(source, form):
             print(piece, end="")
 
 
-def export_comparison(comparison: Comparison, form: str, out: Path | None = None) -> None:
-    """The same for a comparison, of which there is a page alone."""
-    from workbench.runs.export import comparison as page
-
-    if form != "html":
-        raise Problem(f"A comparison is exported as html, not as {one_line(form)}.", "Its runs are exported one by one in every format.")
-    print(saved_at(written(page.to_html(comparison), out or Path(f"{comparison.id}.html"))), file=sys.stderr)
-
-
-def save(run: Run, form: str, file: Path) -> Path:
+def save(source: Run | Comparison, form: str, file: Path) -> Path:
     """Write it as html, csv or json; returns the file's whole path. Problem where it cannot be written: an older file stays as it was."""
-    return written(_pieces(run, form), file)
+    return written("".join(_pieces(source, form)), file)
 
 
-def written(pieces: Iterable[str], file: Path) -> Path:
-    """Write the pieces as one file; returns its whole path. Problem where it cannot be written: an older file stays as it was."""
+def numbered(name: str, ending: str) -> Path:
+    """A file of dlwb's folder of exports that is not there yet: name-1, name-2, …: one lesson, or run, is exported many times."""
+    folder = exports()
+    return next(file for file in (folder / f"{name}-{number}{ending}" for number in range(1, 10**6)) if not file.exists())
+
+
+def exports() -> Path:
+    """The folder in which the terminal program writes; made if needed."""
+    folder = paths.home() / "exports"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritten(folder, error) from error
+    return folder
+
+
+def written(text: str, file: Path) -> Path:
+    """Write text; returns the file's whole path. Problem where it cannot be written: an older file stays as it was."""
     # Half a surrogate pair, which a foreign text may hold, cannot be written as UTF-8.
-    data = "".join(pieces).encode(errors="replace")
+    data = text.encode(errors="replace")
     try:
         if file.exists() and not file.is_file():
             file.write_bytes(data)  # a pipe or a device: nothing to replace
@@ -94,8 +104,14 @@ def saved_at(file: Path) -> str:
     return f"{file}" + (f"\n{fetch}" if fetch else "")
 
 
-def _pieces(run: Run, form: str) -> Iterator[str]:
-    return {"html": to_html, "json": to_json, "csv": to_csv}[form](run)
+def _pieces(source: Run | Comparison, form: str) -> Iterator[str]:
+    if isinstance(source, Run):
+        return {"html": to_html, "json": to_json, "csv": to_csv}[form](source)
+    from workbench.runs.export import comparison as page
+
+    if form != "html":
+        raise Problem(f"A comparison is exported as html, not as {one_line(form)}.", "Its runs are exported one by one in every format.")
+    return page.to_html(source)
 
 
 def to_json(run: Run) -> Iterator[str]:

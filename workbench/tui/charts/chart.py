@@ -44,7 +44,9 @@ _PARTS = {TITLE: "title", LABEL: "label", AXIS: "axis", REFERENCE: "reference", 
 FAINTNESS = 0.38
 """The share of its own colour in a faint line; the rest is the background's."""
 # The splits keep their colours across all charts of all runs.
-_OWN_SLOTS = {"train": 0, "valid": 1, "test": 2}
+_OWN_SLOTS = {"train": 0, "valid": 1, "test": 2, "positive": 0, "negative": 1}
+_SIDES = {"positive", "negative"}
+"""Points of these names have the colours of a matrix with negative numbers, in which sides of a plane are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +293,9 @@ class Chart(Canvas):
         new = dict.fromkeys(line.name for line in lines if line.slot is None and line.name not in self._slots)
         for name in sorted(new, key=lambda name: name not in _OWN_SLOTS):
             occupied = set(self._slots.values())
+            # The other side may come later.
+            if name not in _SIDES and not _SIDES.isdisjoint(self._slots):
+                occupied |= {_OWN_SLOTS[side] for side in _SIDES}
             # With more names than colours, colours repeat.
             free = [slot for slot in range(SLOTS) if slot not in occupied] or [len(self._slots) % SLOTS]
             preferred = _OWN_SLOTS.get(name, -1)

@@ -42,6 +42,8 @@ class RunHeader(Lines):
         lines = [title_line(self.feed, self.recipe, width), progress_line(self.feed, self.recipe, width, time.time())]
         if self.feed.history.warning and self.feed.state.alive:
             lines += strips.paragraph(f"! {one_line(self.feed.history.warning, 600)}", width, palette.bad, margin=1)
+        if remark := self.feed.tail.remark:
+            lines += strips.paragraph(f"! {remark}", width, palette.warn, margin=1)
         return lines + (ending_lines(self.feed, self.recipe, self.summary, width) if self.feed.caught_up else [])
 
 

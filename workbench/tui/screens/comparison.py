@@ -43,6 +43,7 @@ class ComparisonScreen(CompareScreen):
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("s", "stop", "stop", "Stop the comparison: its run saves a checkpoint, and no other one starts"),
         Key("r", "resume", "resume", "Train what is missing"),
+        Key("x", "export", "export", "Export: one HTML page, the table as text, the path"),
         *CompareScreen.KEYS,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -190,6 +191,9 @@ class ComparisonScreen(CompareScreen):
         if name in ("stop", "resume"):
             return run_actions.comparison_refusal(self.standing.state, name)
         return super().refusal(name)
+
+    def do_export(self) -> None:
+        self.services.export(self.comparison, self.query_one("#table"))
 
     def do_stop(self) -> None:
         self.services.steer_comparison(self.comparison, "stop")

@@ -12,8 +12,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
-from workbench import files, paths
-from workbench.problems import one_line
+from workbench.problems import Problem, one_line
 from workbench.recipes import hints
 from workbench.recipes.find import project_source
 from workbench.recipes.load import Loaded
@@ -331,18 +330,15 @@ class ExploreScreen(Walker, TryScreen):
         self._board.follow(self.exploring.history())
 
     def do_export(self) -> None:
+        from workbench.runs.export import formats
         from workbench.runs.export.explored import explored_page
 
-        exploring, folder = self.exploring, paths.home() / "exports"
+        exploring = self.exploring
         page = explored_page(self.recipe, exploring.request or {}, exploring.form.changes, exploring.history(), self.source.stem)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            names = (folder / f"{self.source.stem}-explored-{number}.html" for number in range(1, 10**6))
-            file = next(path for path in names if not path.exists())
-            files.write(file, page.encode())
-            self.services.say(f"Written: {file}")
-        except OSError as error:
-            self.services.say(str(files.problem("The page", "written", error)), warning=True)
+            self.services.say(f"Written: {formats.written(page, formats.numbered(f'{self.source.stem}-explored', '.html'))}")
+        except Problem as problem:
+            self.services.say(str(problem), warning=True)
 
     def do_copy(self) -> None:
         from workbench.tui.screens.copying import edit_copy

@@ -1,4 +1,4 @@
-"""Exports a run: an HTML page, its numbers, the visible picture or text, or its path and the command that copies it."""
+"""Exports a run or a comparison: an HTML page, its numbers, the visible picture or text, or its path and the command that copies it."""
 
 from collections.abc import Sequence
 from typing import ClassVar, cast
@@ -8,9 +8,10 @@ from textual.app import ComposeResult
 from textual.screen import ModalScreen
 from textual.widget import Widget
 
-from workbench import files, paths, terminal
+from workbench import files, terminal
 from workbench.events import Images, Table, Text
 from workbench.problems import Problem
+from workbench.runs.comparisons import Comparison
 from workbench.runs.export import formats
 from workbench.runs.run import Run
 from workbench.tui import keys
@@ -22,12 +23,12 @@ from workbench.tui.screens.key_screen import OwnScreen
 from workbench.tui.services import Services
 
 
-def shown(run: Run, panel: Widget | None) -> tuple[bytes, str]:
+def shown(source: Run | Comparison, panel: Widget | None) -> tuple[bytes, str]:
     """The picture and the text of a panel; either may be empty."""
     event = panel.event if isinstance(panel, SamplePanel) else None
     if isinstance(event, Images):
         try:
-            return event.png or files.read_plain(run.path / event.file), "\n".join(filter(None, event.captions))
+            return event.png or files.read_plain(source.path / event.file), "\n".join(filter(None, event.captions))
         except OSError:
             return b"", ""  # somebody deleted the picture's file
     if isinstance(event, Text):
@@ -55,15 +56,15 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
         Key("c", "csv", "", "Write the numbers as CSV"),
         Key("p", "picture", "", "Write the visible picture as PNG"),
         Key("t", "text", "", "Copy the visible text to your clipboard"),
-        Key("s", "path", "", "Copy the run's path to your clipboard"),
+        Key("s", "path", "", "Copy its path to your clipboard"),
         Key("escape,q,x", "close", "close", "Close this window", "Esc"),
     )
     BINDINGS = keys.bindings(KEYS)
 
-    def __init__(self, run: Run, picture: bytes = b"", text: str = "") -> None:
+    def __init__(self, source: Run | Comparison, picture: bytes = b"", text: str = "") -> None:
         """`picture` is the visible PNG and `text` the visible text, if any."""
         super().__init__()
-        self.run, self.picture, self.text = run, picture, text
+        self.source, self.picture, self.text = source, picture, text
         self._outcome: list[tuple[str, bool]] = []
 
     def compose(self) -> ComposeResult:
@@ -74,6 +75,8 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
 
     def refusal(self, name: str) -> str:
         """Why this export is not possible now; "" when it is."""
+        if name in ("csv", "picture") and isinstance(self.source, Comparison):
+            return "its runs are exported one by one"
         if name == "picture" and not self.picture:
             return "no picture is visible"
         return "no text is visible" if name == "text" and not self.text else ""
@@ -82,7 +85,7 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
         panel = self.query_one(Lines)
         width = min(84, self.app.size.width * 96 // 100) - 6
         blank = strips.line(width, [])
-        lines = [strips.line(width, [("Export", palette.heading), (f"   {self.run.id}", palette.faint)]), blank]
+        lines = [strips.line(width, [("Export", palette.heading), (f"   {self.source.id}", palette.faint)]), blank]
         for key in self.KEYS:
             why = self.refusal(key.name)
             cap = (strips.fit(key.cap.split(" ")[0], 5), palette.faint if why else palette.accent)
@@ -98,10 +101,10 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
             self.dismiss(None)
             return
         why = self.refusal(name)
+        if why.endswith("visible"):
+            why += ": open it first" if isinstance(self.source, Comparison) else ": open the run and choose a panel with tab"
         try:
-            self._outcome = (
-                [(f"{why[:1].upper()}{why[1:]}: open the run and choose a panel with tab.", True)] if why else self._export(name)
-            )
+            self._outcome = [(f"{why[:1].upper()}{why[1:]}.", True)] if why else self._export(name)
         except Problem as problem:
             self._outcome = [(str(problem), True)]
         except OSError as error:
@@ -113,16 +116,12 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
             cast(Services, self.app).copy(self.text)
             return [(f"{len(self.text):,} characters are on the clipboard, if your terminal supports OSC 52.", False)]
         if name == "path":
-            file = self.run.path.absolute()
+            file = self.source.path.absolute()
+        elif name == "picture":
+            file = formats.numbered(self.source.id, ".png")
+            files.write(file, self.picture)
         else:
-            folder = paths.home() / "exports"
-            folder.mkdir(parents=True, exist_ok=True)
-            if name == "picture":
-                # Pictures are numbered and never overwritten: of one run a person may export many.
-                file = next(path for path in (folder / f"{self.run.id}-{number}.png" for number in range(1, 10**6)) if not path.exists())
-                files.write(file, self.picture)
-            else:
-                file = formats.save(self.run, name, folder / f"{self.run.id}.{name}")
+            file = formats.save(self.source, name, formats.exports() / f"{self.source.id}.{name}")
         fetch = terminal.scp_line(file)
         cast(Services, self.app).copy(fetch or str(file))
         what = "This line" if fetch else "The path"

@@ -1,4 +1,4 @@
-"""The finder (ctrl+p): finds recipes, runs and actions by a few letters of their names. Textual's command palette with our commands."""
+"""The finder (ctrl+p): finds recipes, comparisons, runs, actions by letters of their names. Textual's command palette with our commands."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ class Action(NamedTuple):
 
 
 def commands(screen: KeyScreen) -> Iterator[Action]:
-    """All actions on a screen: its keys, then themes, recipes and runs. File names are cleaned: the palette measures what it shows."""
+    """All actions on a screen: its keys, themes, recipes, comparisons, runs. File names are cleaned: the palette measures what it shows."""
     services = screen.services
     for key in screen.KEYS:
         if key.name not in ("palette", "up", "down"):  # the finder is open, and moves are no use from here
@@ -37,6 +37,9 @@ def commands(screen: KeyScreen) -> Iterator[Action]:
         yield Action(f"Recipe: {shelved.title}", one_line(shelved.path.stem), partial(services.show_recipe, str(shelved.path)))
     for topic in services.library.read_about:
         yield Action(f"Read about: {topic.title}", topic.key, partial(services.show_recipe, topic.key))
+    for compared in services.library.comparisons.values():
+        comparison = compared.comparison
+        yield Action(f"Comparison: {one_line(compared.plan.title)}", one_line(comparison.id), partial(services.open_comparison, comparison))
     for entry in services.library.entries.values():
         yield Action(f"Run: {run_title(entry)}", one_line(entry.run.id), partial(services.open_run, entry.run))
 

@@ -4,12 +4,13 @@ import math
 import time
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
+from workbench.formatting import duration
 from workbench.problems import one_line
 from workbench.runs.run import Run
 from workbench.tui import keys
@@ -18,6 +19,12 @@ from workbench.tui.keys import Key
 from workbench.tui.panels.lines import Lines
 from workbench.tui.screens.key_screen import OwnScreen
 
+if TYPE_CHECKING:
+    from workbench.launch.comparing import Outlook
+
+FEW, SHORT = 5, 600.0
+"""A comparison of so many runs, of so many seconds together, starts without a question."""
+UNKNOWN = "How long it takes is not known: nothing like it ran here yet. The recipe's text may say it."
 READ = 0.4
 """Seconds before Enter or a click is an answer: the second of two quick ones was not meant for a question that nobody has read."""
 LINGER = 0.15
@@ -93,6 +100,18 @@ def kill_question(run: Run) -> QuestionScreen:
     """Before a run is killed."""
     text = "The run ends at once without a checkpoint: the work since the last checkpoint is lost. Stopping (s) saves one first."
     return QuestionScreen("Kill this run?", [(run.id, True), (text, False)], "kill it")
+
+
+def compare_question(outlook: "Outlook") -> QuestionScreen | None:
+    """Before a comparison of many or long runs starts; None where it needs no question."""
+    if outlook.runs <= FEW and (outlook.seconds is None or outlook.seconds <= SHORT):
+        return None
+    runs = f"{outlook.variants} variants with {outlook.seeds} seed{'s' * (outlook.seeds != 1)} each."
+    took = (
+        f"One after the other they take about {duration(outlook.seconds)}, by past runs here." if outlook.seconds is not None else UNKNOWN
+    )
+    goes_on = "They go on when you quit dlwb; s stops them, and r later trains what is missing."
+    return QuestionScreen(f"Start {outlook.runs} runs?", [(f"{runs} {took}", True), (goes_on, False)], "start")
 
 
 def trust_question(file: Path) -> QuestionScreen:

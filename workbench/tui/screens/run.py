@@ -150,7 +150,7 @@ class RunScreen(KeyScreen):
         """Update everything; only changes are painted, and of an ended run nothing is computed while nothing changes."""
         feed, board = self.feed, self.board
         self._drawn_at = time.monotonic()
-        now = (feed.history.version, feed.caught_up, feed.state, feed.problem, self.size, *board.view)
+        now = (feed.history.version, feed.caught_up, feed.state, feed.problem, feed.tail.remark, self.size, *board.view)
         # Textual repaints the whole terminal when a screen below the top screen changes. A live run is always drawn: its clock runs.
         if (now == self._drawn and not feed.state.alive) or not (self.is_active and self.header.size):
             return

@@ -47,7 +47,7 @@ class RunsScreen(ListScreen):
         Key("g", "tag", "tag", "Give the run tags: words that the list shows and the filter finds"),
         Key("m", "note", "note", "Write a note about the run"),
         Key("x", "export", "export", "Export: one HTML page, CSV, the path"),
-        Key("delete,d", "delete", "delete", "Move the run, or the marked runs, to the trash", "d Del"),
+        Key("delete,d", "delete", "delete", "Move the run, the marked runs, or all runs of the comparison to the trash", "d Del"),
         Key("u", "undo", "", "Restore the runs that were deleted last"),
         Key("s", "stop", "stop", "Stop the run under the cursor: it finishes its step and saves a checkpoint"),
         Key("k", "kill", "kill", "Kill the run under the cursor, after a question"),
@@ -112,9 +112,9 @@ class RunsScreen(ListScreen):
 
     def refusal(self, name: str) -> str:
         chosen = self.chosen
-        if self.compared and name in ("try", "kill", "again", "mark", "tag", "note", "export", "delete", "stop", "resume"):
+        if self.compared and name in ("try", "kill", "again", "mark", "tag", "note", "stop", "resume"):
             if name not in ("stop", "resume"):
-                return "This is a comparison: its runs are in this list, and it leaves the list with them."
+                return "This is a comparison: its runs are in this list, one by one."
             return run_actions.comparison_refusal(self.library.comparisons[self.rows.key].standing.state, name)
         if name == "try":
             return answering.refusal(chosen.run, chosen.recipe) if chosen else "There is no run here to try."
@@ -124,7 +124,7 @@ class RunsScreen(ListScreen):
             return "" if self._deleted else "No run was deleted since you opened dlwb; `dlwb restore RUN` restores older ones."
         if name == "compare" and len(self.chosen_or_marked) < 2:
             return "First mark two or more runs with space."
-        if name == "open" and self.compared:
+        if name in ("open", "export", "delete") and self.compared:
             return ""
         if name in ("open", "mark", "tag", "note", "export", "delete") and not chosen:
             return f"There is no run here to {name}."
@@ -174,8 +174,8 @@ class RunsScreen(ListScreen):
         self.app.push_screen(CompareScreen([self.library.feed(run) for run in self.chosen_or_marked]))
 
     def do_export(self) -> None:
-        if self.chosen:
-            self.services.export(self.chosen.run)
+        if source := self.compared or (self.chosen and self.chosen.run):
+            self.services.export(source)
 
     # -- sorting ---------------------------------------------------------------------------------------------------------------
 
@@ -254,6 +254,9 @@ class RunsScreen(ListScreen):
     def do_delete(self) -> None:
         deleted: list[Run] = []
         try:
+            if self.compared and not self.chosen_or_marked:
+                deleted += trash.delete_comparison(self.compared)
+                self.library.comparisons.pop(self.compared.id, None)
             for run in self.chosen_or_marked:
                 deleted.append(trash.delete(run))
                 self.marked.pop(run.id, None)

@@ -1,0 +1,41 @@
+"""A router over model folders in a process of its own: `serving_process.py FD [--inside] [--rate N] FOLDER ...`; variants are a, b, c …"""
+
+import argparse
+import asyncio
+import socket
+from pathlib import Path
+
+from workbench.encoding import model_folder
+from workbench.serving import server
+from workbench.serving.headers import token_for
+from workbench.serving.router import Router
+from workbench.serving.routing import Table
+from workbench.serving.variant import Variant
+
+
+async def serve(options: argparse.Namespace, stop: asyncio.Event) -> None:
+    """Listen at once, so that /ping can say that nothing is ready."""
+    folders = [model_folder.read(path) for path in options.folders]
+    variants = {name: Variant(name, folder, isolate=not options.inside) for name, folder in zip("abcdefgh", folders, strict=False)}
+    router = Router("shop", Table(variants, dict.fromkeys(variants, 1.0)), token=token_for("127.0.0.1"), rate=options.rate)
+    with socket.socket(fileno=options.fd) as listening:
+        running = asyncio.ensure_future(server.serve(router, listening, stop))
+        await asyncio.gather(*(variant.start() for variant in variants.values()))
+        await running
+    for variant in variants.values():
+        await variant.close()
+
+
+def main() -> None:
+    """The process."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("fd", type=int)
+    parser.add_argument("--inside", action="store_true")
+    parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("folders", nargs="+", type=Path)
+    options = parser.parse_args()
+    server.run(lambda stop: serve(options, stop))
+
+
+if __name__ == "__main__":
+    main()
