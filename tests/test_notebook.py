@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 from made_runs import RECIPE, finish, make_run
-from short_runs import changed_run, copied, in_home, nudged, paths_of_this_machine
+from short_runs import changed_run, copied, in_home, nudged, paths_of_this_machine, short_run
 from test_cli import dlwb
 
 from workbench.events import Scalars, Status, Table, Text
@@ -91,6 +91,11 @@ def test_an_execution_in_a_clean_kernel_has_the_figures_of_the_run(xor: Run, tmp
     assert not [path for path in paths_of_this_machine(tmp_path, xor.path) if path in text]
 
 
+def test_its_batches_are_drawn_as_the_run_s(mirror: Path, home: Path) -> None:
+    run = short_run("perceptron", "train.epochs=2", "config.shuffle=true", "seed=5")
+    assert to_notebook(run, execute=True)[1].startswith("executed in a clean kernel")
+
+
 def test_a_changed_figure_makes_the_execution_fail(xor: Run, tmp_path: Path) -> None:
     other = copied(xor, tmp_path, nudged)
     with pytest.raises(
@@ -124,19 +129,19 @@ class Elements(html.parser.HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.active: list[str] = []
         self.inside = ""
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.inside = tag
-        self.found += [f"{name}={value}" for name, value in attributes if name.startswith("on") or "alert" in (value or "")]
+        self.active += [f"{name}={value}" for name, value in attributes if name.startswith("on") or "alert" in (value or "")]
 
     def handle_endtag(self, tag: str) -> None:
         self.inside = ""
 
     def handle_data(self, data: str) -> None:
         if self.inside in ("script", "style") and "alert(1)" in data:
-            self.found.append(data)
+            self.active.append(data)
 
 
 def test_foreign_text_stays_text(hostile: Run, tmp_path: Path) -> None:
@@ -153,7 +158,7 @@ def test_foreign_text_stays_text(hostile: Run, tmp_path: Path) -> None:
         assert page.count("alert(1)") > 20
         elements = Elements()
         elements.feed(page)
-        assert not elements.found
+        assert not elements.active
         # MathJax reads what stands between dollars, in every element that does not forbid it.
         outside = [line for line in page.splitlines() if "\\href" in line and "mathjax_ignore" not in line and "<p" in line]
         assert not outside

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from workbench.problems import Problem, missing
+from workbench.problems import missing
 from workbench.serving.router import BODY_SECONDS, Router
 
 try:
@@ -145,16 +145,6 @@ async def serve(router: Router, listening: socket.socket, stop: asyncio.Event) -
         stopping.cancel()
         server.should_exit = True
         await running
-
-
-def listen(address: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 takes a free one. Raises Problem where it cannot."""
-    try:
-        family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((address, port), family=family, backlog=1024)
-    except OSError as error:
-        hint = "Choose another one with --port." if isinstance(error, PermissionError) or "in use" in str(error) else ""
-        raise Problem(f"{address}:{port} cannot be listened to: {error.strerror}.", hint) from None
 
 
 def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:

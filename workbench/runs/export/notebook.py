@@ -69,15 +69,15 @@ def to_notebook(run: Run, *, execute: bool = False) -> tuple[str, str]:
         },
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    said = f"its outputs are from the log of run {run.id}"
+    origin = f"its outputs are from the log of run {run.id}"
     if execute:
         _execute(notebook, run, recipe, history, places)
         about = next(cell for cell in notebook.cells if cell.id == "run")
         about.source = about.source.replace(FROM_LOG, "The outputs below were computed again: every figure is the run's, bit for bit.")
         notebook.metadata["dlwb"]["outputs"] = "executed, with the figures of the run"
-        said = "executed in a clean kernel: every figure is the run's, bit for bit"
+        origin = "executed in a clean kernel: every figure is the run's, bit for bit"
     nbformat.validate(notebook)
-    return nbformat.writes(notebook) + "\n", said
+    return nbformat.writes(notebook) + "\n", origin
 
 
 def _library(name: str) -> Any:
@@ -257,10 +257,7 @@ def _execute(notebook: Any, run: Run, recipe: Recipe, history: History, places: 
     if different := list(metric_stream.differences(before, now)):
         changed = run.changed_code()
         hint = f"The code has changed since: {', '.join(changed[:4])}." if changed else "Is it another processor, or other versions?"
-        number = sum(map(len, before.values()))
-        raise Problem(
-            f"The notebook does not compute what {run.id} did: {different[0]} ({metric_stream.summed_up(different, number)}).", hint
-        )
+        raise Problem(f"The notebook does not compute what {run.id} did: {different[0]} ({metric_stream.summed_up(before, now)}).", hint)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # the times of this machine
         for output in cell.get("outputs", []):
