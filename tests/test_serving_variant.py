@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served_models import ROOT, Served, houses, mlp, patient, reviews, served
+from served_models import ROOT, Served, alphabet, houses, mlp, patient, reviews, served
 
 from workbench.encoding import model_folder
 from workbench.encoding.model_folder import ModelFolder
@@ -248,7 +248,7 @@ def test_the_router_knows_no_array() -> None:
         assert wanted <= modules and not never & modules, never & modules
 
 
-@pytest.mark.parametrize("make", [mlp, houses])
+@pytest.mark.parametrize("make", [mlp, houses, alphabet])
 async def test_inside_and_isolated_say_the_same(tmp_path: Path, make: Any) -> None:
     """Both forms answer by the same code, byte for byte."""
     folder = make(tmp_path / "model" / "1")

@@ -42,8 +42,13 @@ class Answerer:
         examples = [example["input"] for example in self.session.folder.examples()]
         if not examples:
             raise Problem(f"{self.session.folder.label} has no examples, so that nobody can tell whether it answers right.", "", "data")
-        for count in (1, MOST_TOGETHER):
+        for count in (1,) if self._writes else (1, MOST_TOGETHER):
             self._answers([examples[place % len(examples)] for place in range(count)], seen=False)
+
+    @property
+    def _writes(self) -> bool:
+        """Whether an answer is a text, written by a loop of its own that no batch shares."""
+        return isinstance(self.session.coding.decoder, NextToken)
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """The replies in the order of the requests. One that cannot be read or answered costs no other its answer."""
@@ -84,9 +89,8 @@ class Answerer:
 
     def _answers(self, raws: Sequence[Any], seen: bool = True) -> list[dict[str, Any] | Problem]:
         session = self.session
-        if isinstance(session.coding.decoder, NextToken):
-            # A text is written by a loop of its own, which no batch shares.
-            return session.answers(raws)
+        if self._writes:
+            return [self._written(raw) for raw in raws]
         answers: list[dict[str, Any] | Problem] = [Problem(_TROUBLE)] * len(raws)
         good: list[tuple[int, Item]] = []
         for place, raw in enumerate(raws):
@@ -101,6 +105,12 @@ class Answerer:
         for start in range(0, len(good), MOST_TOGETHER):
             self._run(good[start : start + MOST_TOGETHER], raws, answers, seen)
         return answers
+
+    def _written(self, raw: Any) -> dict[str, Any] | Problem:
+        try:
+            return self.session.answers([raw])[0]
+        except Exception as error:
+            return _trouble(error)
 
     def _run(self, good: list[tuple[int, Item]], raws: Sequence[Any], answers: list[dict[str, Any] | Problem], seen: bool) -> None:
         session = self.session
