@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from workbench.encoding.coding import Item
-from workbench.encoding.kinds import NextToken
 from workbench.encoding.model_folder import ModelFolder
 from workbench.problems import Problem, one_line
 from workbench.serving import wire
@@ -42,13 +41,8 @@ class Answerer:
         examples = [example["input"] for example in self.session.folder.examples()]
         if not examples:
             raise Problem(f"{self.session.folder.label} has no examples, so that nobody can tell whether it answers right.", "", "data")
-        for count in (1,) if self._writes else (1, MOST_TOGETHER):
+        for count in (1, MOST_TOGETHER) if self.session.batches else (1,):
             self._answers([examples[place % len(examples)] for place in range(count)], seen=False)
-
-    @property
-    def _writes(self) -> bool:
-        """Whether an answer is a text, written by a loop of its own that no batch shares."""
-        return isinstance(self.session.coding.decoder, NextToken)
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """The replies in the order of the requests. One that cannot be read or answered costs no other its answer."""
@@ -89,8 +83,8 @@ class Answerer:
 
     def _answers(self, raws: Sequence[Any], seen: bool = True) -> list[dict[str, Any] | Problem]:
         session = self.session
-        if self._writes:
-            return [self._written(raw) for raw in raws]
+        if not session.batches:
+            return [self._alone(raw) for raw in raws]
         answers: list[dict[str, Any] | Problem] = [Problem(_TROUBLE)] * len(raws)
         good: list[tuple[int, Item]] = []
         for place, raw in enumerate(raws):
@@ -106,7 +100,7 @@ class Answerer:
             self._run(good[start : start + MOST_TOGETHER], raws, answers, seen)
         return answers
 
-    def _written(self, raw: Any) -> dict[str, Any] | Problem:
+    def _alone(self, raw: Any) -> dict[str, Any] | Problem:
         try:
             return self.session.answers([raw])[0]
         except Exception as error:
