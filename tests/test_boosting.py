@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from exploring import asked
 from exploring import built as explored
-from killing import bits
+from killing import become_whole, bits
 from stepping import measured, scalars, train
 
 from workbench.datasets import housing
@@ -315,3 +315,10 @@ def test_without_xgboost_the_sentence_has_the_command(monkeypatch: pytest.Monkey
 def test_no_torch_is_imported() -> None:
     code = "import sys, workbench.projects.deployment.boosting, workbench.torchkit.classification; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+def test_killed_it_becomes_the_run_that_was_never_killed(mirror: Any) -> None:
+    """By SIGKILL, and resumed in another process, whose random state is another one."""
+    settings = ["train.epochs=300", "train.patience=0", "train.log_every=1", "train.checkpoint_every=9", "config.splits=0"]
+    become_whole("boston-xgboost", settings, ("saving",))

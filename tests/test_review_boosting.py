@@ -180,7 +180,26 @@ def test_what_is_measured_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {row[0] for row in gain.rows} > set(stemmed([*GOOD, *BAD])) - {"wast"} and review.rows[0][1] > 0.8
     assert {row[0] for row in review.rows} & {"superb", "love"}
     assert any(str(row[0]) in ("no aw", "no bore", "no wast") for row in review.rows)
-    assert " or absent?" in "".join(project.boosted.tree(place, 3) for place in range(1, 31))
+
+
+def test_the_drawn_trees_ask_for_counts_an_absent_word_being_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Walked by the words on the screen: the first tree's leaves are what XGBoost answers."""
+    project = made(monkeypatch, ReviewBoosting)
+    train(project, 1)
+    lines = project.boosted.tree(1, 20).splitlines()
+    margins = project.boosted.booster.predict(project.matrices["test"], output_margin=True)
+    for text, margin in zip(project.reviews["test"].texts, margins, strict=True):
+        assert walked(lines, Counter(stemmed(text))) == pytest.approx(margin, rel=1e-3)
+
+
+def walked(lines: list[str], counts: Counter[str]) -> float:
+    question = lines[0]
+    if not question.endswith(" times?"):
+        return float(question)
+    name, *numbers = question.removesuffix(" times?").replace(" to ", " ").split(" ")
+    corner = next(place for place, line in enumerate(lines) if line.startswith("└"))
+    part = lines[1:corner] if int(numbers[0]) <= counts[name] <= int(numbers[-1]) else lines[corner:]
+    return walked([part[0].split(" ", 2)[2], *(line[2:] for line in part[1:])], counts)
 
 
 def test_what_words_add_sums_to_the_log_odds(monkeypatch: pytest.MonkeyPatch) -> None:

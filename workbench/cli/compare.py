@@ -95,7 +95,7 @@ def _variants(comparison: "Comparison", as_json: bool) -> None:
 
 def export(
     run: Reference,
-    to: Annotated[str, typer.Option(help="html, csv, json, tensorboard, ipynb or bundle; model, onnx or safetensors")],
+    to: Annotated[str, typer.Option(help="html, csv, json, tensorboard, ipynb or bundle; model, onnx or safetensors; docker")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The file or folder to write; without it, csv and json go to stdout.")
     ] = None,
@@ -107,7 +107,14 @@ def export(
     The page has charts, samples and settings; csv, json and tensorboard are for other programs. A notebook has the training loop in a
     cell; a bundle is a folder that trains the run again elsewhere and compares the figures bit for bit. A model is kept in a folder of
     dlwb's home, where `dlwb model` finds it; --out writes it elsewhere. It is compared with the run's network on real inputs first.
+    docker takes an endpoint's name: a folder for an image, and the commands that bring it to AWS.
     """
+    if to == "docker":
+        from workbench.serving import endpoint, image
+
+        folder = image.to_docker(endpoint.find_endpoint(run), out or Path(f"{one_line(run, 64)}-docker"))
+        put(f"{folder}: a Dockerfile, its files, and commands.sh. Nothing was built.")
+        return
     if to in models.FORMS:
         models.export_run(find_run(run), to, out, name)
         return

@@ -95,7 +95,7 @@ def _values(parameter: str, command: str, arguments: Sequence[str]) -> Iterable[
     if parameter in ("recipe", "recipes", "source"):
         return [(name, "") for name in recipe_names()]
     if parameter in ("run", "runs", "references", "checkpoints"):
-        comparisons = comparison_names() if command in ("compare", "export", "resume", "stop", "wait") else []
+        comparisons = comparison_names() if command in ("compare", "delete", "export", "resume", "stop", "wait") else []
         return [(name, "") for name in [*run_names(), *comparisons]]
     if parameter in ("data_set", "data_sets"):
         return data_sets()
@@ -106,7 +106,8 @@ def _values(parameter: str, command: str, arguments: Sequence[str]) -> Iterable[
     if parameter == "device":
         return [("auto", ""), ("cpu", ""), ("cuda", "")]
     if parameter == "to":
-        return [("html", "one page"), ("csv", ""), ("json", ""), ("tensorboard", "")]
+        notes = {"html": "one page", "ipynb": "a notebook", "bundle": "to train it again elsewhere"}
+        return [(form, notes.get(form, "")) for form in ("html", "csv", "json", "tensorboard", "ipynb", "bundle")]
     return []
 
 

@@ -1,6 +1,7 @@
 """An ensemble that grows by one tree a round, by XGBoost, and resumes bit for bit; its settings, trees and importances. No torch."""
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -108,10 +109,14 @@ def _drawn(node: dict[str, Any], levels: int, scales: Mapping[str, tuple[float, 
     if not levels:
         yield "…"
         return
-    mean, scale = (0.0, 1.0) if scales is None else scales[node["split"]]
-    # A text that lacks the word goes where `missing` says.
-    absent = " or absent" if scales is None and node["missing"] == node["yes"] else ""
-    yield f"{node['split']} < {node['split_condition'] * scale + mean:.4g}{absent}?"
+    name, threshold = node["split"], node["split_condition"]
+    if scales is None:
+        # A text that lacks the word goes where `missing` says: its count of 0 is not compared with the threshold.
+        least, most = int(node["missing"] != node["yes"]), math.ceil(threshold) - 1
+        yield f"{name} {least} to {most} times?" if least < most else f"{name} {most} times?"
+    else:
+        mean, scale = scales[name]
+        yield f"{name} < {threshold * scale + mean:.4g}?"
     children = {child["nodeid"]: child for child in node["children"]}
     for answer, corner, edge in (("yes", "├", "│"), ("no", "└", " ")):
         first, *rest = _drawn(children[node[answer]], levels - 1, scales)

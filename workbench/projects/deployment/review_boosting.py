@@ -146,7 +146,11 @@ class ReviewBoosting(Project):
         return {**answer, "note": f"To the log odds add: {note}" if note else ""}
 
     def serving(self) -> Serving:
-        def examples(count: int) -> list[Any]:
-            return [{"review": " ".join(text)} for text in self.reviews["test"].texts[:count]]
-
-        return Serving(self.coding, kind="xgboost", graph=self.boosted.booster, examples=examples)
+        test = self.reviews["test"]
+        return Serving(
+            self.coding,
+            kind="xgboost",
+            graph=self.boosted.booster,
+            examples=lambda count: [{"review": " ".join(text)} for text in test.texts[:count]],
+            truths=lambda count: [CLASSES[int(label)] for label in test.labels[:count]],
+        )

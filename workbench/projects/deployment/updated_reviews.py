@@ -49,7 +49,7 @@ class UpdatedReviews(Project):
         new = {split: self.changed_reviews(reviews, place) for place, (split, reviews) in enumerate(old.items())}
         reviews = {f"{age} {split}": of for age, splits in (("old", old), ("new", new)) for split, of in splits.items()}
         self.labels = {name: of.labels for name, of in reviews.items()}
-        self.examples = [" ".join(text) for text in new["test"].texts[:1000]]
+        self.new_test = new["test"]
         texts = {name: of.texts for name, of in reviews.items()}
         self.codings, self.matrices, self.uses = dict[str, Coding](), dict[str, dict[str, Any]](), dict[str, dict[str, int]]()
         encoder = BagOfWords(stem="porter")
@@ -178,5 +178,6 @@ class UpdatedReviews(Project):
             self.codings["new"],
             kind="xgboost",
             graph=self.new.booster,
-            examples=lambda count: [{"review": text} for text in self.examples[:count]],
+            examples=lambda count: [{"review": " ".join(text)} for text in self.new_test.texts[:count]],
+            truths=lambda count: [CLASSES[int(label)] for label in self.new_test.labels[:count]],
         )
