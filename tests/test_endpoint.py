@@ -235,7 +235,13 @@ def test_a_killed_server_is_started_again_and_clients_wait_for_it(tmp_path: Path
     assert any(text.startswith("restart: The server was ended by SIGKILL") for text in marks(endpoint))
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))  # the old server's workers have ended, too
     until(lambda: endpoint.access.exists() and [line for line in accessed(endpoint) if float(line[0]) > killed])
-    # With the supervisor gone as well it says so, and no file is needed for that.
+    # Without its supervisor it serves on, and its own last line says how it ended.
+    os.kill(lock.content(endpoint.lock)["parent"]["pid"], signal.SIGKILL)
+    assert once(endpoint.about.port).right and state_of(endpoint).alive
+    operate.stop(endpoint)
+    assert (state_of(endpoint).state, state_of(endpoint).cause) == ("Stopped", "person")
+    operate.start(endpoint)
+    # With both gone at once it says so, and no file is needed for that.
     operate.kill(endpoint)
     assert (state_of(endpoint).state, state_of(endpoint).cause) == ("Failed", "vanished")
     assert once(endpoint.about.port).code == 0
