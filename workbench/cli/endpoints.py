@@ -50,7 +50,7 @@ def serve(
         print_json(operate.plain(endpoint))
         return
     put(endpoint.url)
-    tell(f"{endpoint.id} answers: curl {endpoint.url}/invocations -d @FILE · `dlwb endpoint stop {endpoint.id}` stops it.")
+    tell(f"{endpoint.id} answers: curl --json @FILE {endpoint.url}/invocations · `dlwb endpoint stop {endpoint.id}` stops it.")
 
 
 def _exported(reference: str) -> str:
@@ -146,10 +146,10 @@ def show(endpoint: Named, as_json: AsJson = False) -> None:
     ]
     table(["VARIANT", "MODEL", "WEIGHT", "REQ/S", "P50", "P95", "P99", "4XX", "5XX", "REQUESTS"], rows, right=7)
     if marks:
-        from workbench.formatting import when
+        import time
 
         put("")
-        table(["WHEN", "WHAT"], [[when(mark.time), mark.text] for mark in marks])
+        table(["WHEN", "WHAT"], [[time.strftime("%m-%d %H:%M:%S", time.localtime(mark.time)), mark.text] for mark in marks])
 
 
 def update(
