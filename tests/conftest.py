@@ -1,5 +1,6 @@
 """Every test has a home of its own; the real data sets are used where $DLWB_MIRROR names them."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,6 +9,11 @@ from pathlib import Path
 import pytest
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the many processes that tests start need not compile everything anew
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now lives until the end: frozen, it costs no collection in a test anything."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

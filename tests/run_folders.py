@@ -1,14 +1,12 @@
-"""A small run's directory with trained weights and a log, as a lesson that looks into runs needs it; made without a worker."""
+"""A small run's directory with trained weights, as a lesson that looks into runs needs it; made without a worker."""
 
 from pathlib import Path
 from typing import Any
 
-from stepping import measured, train
+from stepping import train
 
-from workbench.events import placed
 from workbench.recipes.recipe import Compute, Recipe, Train, dump_recipe
 from workbench.runs.checkpoint import Checkpoints
-from workbench.runs.log import EventLog
 from workbench.training.find_project import find_project
 
 
@@ -23,9 +21,4 @@ def trained_run(folder: Path, name: str, config: dict[str, Any], steps: int, bat
     (folder / "recipe.yaml").write_text(dump_recipe(recipe))
     (folder / "checkpoints").mkdir()
     Checkpoints(folder / "checkpoints").save(project.encode_state({"state": project.state()}), project.suffix, step=steps, best=True)
-    log = EventLog(folder)
-    for split in ("valid", "test"):
-        for event in measured(project, split):
-            log.write(placed(event, steps, 1.0, split))
-    log.close()
     return project

@@ -38,7 +38,7 @@ def rows(values: np.ndarray) -> list[dict[str, Any]]:
 
 def shown(observer: Observer, coding: Coding, raws: list[Any], answer: Any) -> list[str]:
     items = [coding.encode(raw) for raw in raws]
-    observer.saw(raws, items, [answer(item.array) for item in items])
+    observer.saw([(raw, item, answer(item.array)) for raw, item in zip(raws, items, strict=True)])
     return observer.report()["alarms"]
 
 

@@ -11,7 +11,9 @@ import torch
 from exploring import asked, built, events
 from PIL import Image
 from run_folders import trained_run
+from test_sentiment import written
 
+from workbench.datasets import imdb
 from workbench.events import Scatter, Table
 from workbench.problems import Problem
 from workbench.projects.convolutional_networks import projections
@@ -133,46 +135,44 @@ def test_a_run_s_features_are_what_its_last_layer_gets(run: tuple[str, Any]) -> 
 def test_a_run_s_map_parts_the_classes_that_it_has_learnt(run: tuple[str, Any]) -> None:
     """The cheat would be to draw pixels, or to know the labels: these neighbours are the network's work."""
     project = built("projections")
-    answer = asked("projections", project, data="run", run=run[0], points=100)
-    assert list(answer) == ["PCA", "variance", "kept"] and len(answer["PCA"].x) == 100
+    answer = asked("projections", project, data="run", run=run[0], points=300)
+    assert list(answer) == ["PCA", "points", "variance", "kept"] and len(answer["PCA"].x) == 300
     table = rows(answer)
     assert table["all 24"][2] > 0.9 and table["all 24"][1] == pytest.approx(0, abs=1e-9)
-    pixels = neighbours(asked_points(), projections.fit("digits").labels[:100])
+    pixels = neighbours(asked_points(), projections.fit("digits").labels[:300])
     assert table["the map"][2] > pixels
-    assert asked("projections", project, data="digits", points=100)["PCA"].x != answer["PCA"].x
+    assert asked("projections", project, data="digits", points=300)["PCA"].x != answer["PCA"].x
 
 
 def asked_points() -> np.ndarray:
     """The same number of digits on the map of their pixels."""
-    return projections.fit("digits").projected[:100, :2]
+    return projections.fit("digits").projected[:300, :2]
 
 
-def test_a_run_of_reviews_gives_the_inputs_of_its_last_layer(tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(projections.FEATURES_OF, "train", 60)
+def test_a_run_of_reviews_gives_the_inputs_of_its_last_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    reviews = {name: written(rng, count) for name, count in (("train", 60), ("valid", 150), ("set_aside", 20), ("test", 40))}
+    monkeypatch.setattr(imdb, "read", lambda: reviews)
     monkeypatch.setitem(projections.FEATURES_OF, "valid", 120)
-    monkeypatch.setitem(projections.FEATURES_OF, "test", 40)
-    config = {"vocabulary": 300, "length": 20, "embedding": 8, "hidden": 8}
-    project = trained_run(tmp_path / "run", "sentiment_gru", config, 2)
+    project = trained_run(tmp_path / "run", "sentiment_gru", {"embedding": 8, "hidden": 8}, 2, 20)
     fitted = projections.features(str(tmp_path / "run"))
-    assert fitted.points.shape == (120, 2 * 8 + 8) and set(fitted.labels) == {"negative", "positive"}
-    places = np.linspace(0, len(project.inputs["valid"]) - 1, 120).astype(int)
-    last = project.network.parts[0].last
+    places = np.linspace(0, 149, 120).astype(int)
+    assert fitted.points.shape == (120, 2 * 8 + 8)
+    assert fitted.labels.tolist() == [["negative", "positive"][int(reviews["valid"].labels[place])] for place in places]
     with project.evaluating():
         logits = project.logits([project.inputs["valid"][place] for place in places])
-        again = last(torch.from_numpy(fitted.points))[:, 0]
-    assert torch.allclose(logits, again, atol=1e-4)
+        again = project.network.parts[0].last(torch.from_numpy(fitted.points))[:, 0]
+    assert torch.allclose(logits, again, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("fields", "says"),
-    [
-        ({"components": 25}, "components is 25, but this run allows up to 24"),
-        ({"points": 2000}, "points is 2000, but this run allows up to"),
-    ],
-)
-def test_what_a_run_has_not_is_said(run: tuple[str, Any], fields: dict[str, Any], says: str) -> None:
-    with pytest.raises(Problem, match=says):
-        asked("projections", data="run", run=run[0], **{"points": 100, **fields})
+def test_what_a_run_has_not_is_said(run: tuple[str, Any]) -> None:
+    project = built("projections")
+    answer = asked("projections", project, data="run", run=run[0])
+    number = len(run[1].splits["valid"][1])
+    assert len(answer["PCA"].x) == number < 500
+    assert answer["points"].text.startswith(f"{number} of {number} validation examples that were computed, by 24 features")
+    with pytest.raises(Problem, match="components is 25, but this run allows up to 24"):
+        asked("projections", project, data="run", run=run[0], components=25)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,16 @@ def test_every_command_that_it_names_is_there() -> None:
     named = {word for line in re.findall(r"^dlwb (\S+)", README, re.MULTILINE) for word in line.split("|")}
     assert len(named) > 10
     # In one process: each of its own would import the same again.
-    code = "import sys; from workbench.cli import main\nfor word in sys.argv[1:]:\n"
-    code += "    sys.argv = ['dlwb', word, '--help']\n    try: main()\n    except SystemExit as end: print(f'{word} {end.code}', file=sys.stderr)"
+    code = """
+import sys
+from workbench.cli import main
+for word in sys.argv[1:]:
+    sys.argv = ["dlwb", word, "--help"]
+    try:
+        main()
+    except SystemExit as end:
+        print(word, end.code, file=sys.stderr)
+"""
     done = subprocess.run([sys.executable, "-c", code, *sorted(named)], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines() == [f"{word} 0" for word in sorted(named)]
     assert all(f"dlwb {word} [OPTIONS]" in done.stdout for word in named)

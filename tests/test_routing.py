@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from scipy import stats
@@ -18,7 +19,7 @@ def runs_test(sequence: list[str]) -> float:
     """p of the Wald-Wolfowitz test that two kinds come in a random order."""
     first = sum(item == sequence[0] for item in sequence)
     second = len(sequence) - first
-    runs = 1 + sum(before != after for before, after in zip(sequence, sequence[1:], strict=False))
+    runs = 1 + sum(before != after for before, after in pairwise(sequence))
     mean = 1 + 2 * first * second / (first + second)
     variance = (mean - 1) * (mean - 2) / (first + second - 1)
     return float(2 * stats.norm.sf(abs(runs - mean) / math.sqrt(variance)))

@@ -249,10 +249,11 @@ def test_classes_are_scored_against_the_rest_as_skin_lesions_are(make: Make) -> 
     from sklearn.metrics import roc_auc_score
 
     names = ["Leaning over", "Lying"]
-    plain, project = make(**CNN), make(**CNN, scored=names)
-    for each in (plain, project):
-        train(each, 12)
-    without, events = measured(plain, "test"), measured(project, "test")
+    # Untrained: it learns these stripes so soon that every area would be 1.
+    project = make(**CNN, scored=names)
+    events, config = measured(project, "test"), project.config
+    project.config = config.model_copy(update={"scored": []})
+    without, project.config = measured(project, "test"), config
     assert not any("auc" in tag for event in without if isinstance(event, Scalars) for tag in event.values)
     # Nothing else differs by a bit.
     assert without[0] == events[0] and without[1:3] == events[4:6]
@@ -264,6 +265,7 @@ def test_classes_are_scored_against_the_rest_as_skin_lesions_are(make: Make) -> 
     expected = [roc_auc_score(labels.numpy() == place, shares[:, place]) for place in (2, 0)]
     assert list(values.values) == ["auc/Leaning over", "auc/Lying", "auc/mean"]
     assert list(values.values.values()) == pytest.approx([*expected, sum(expected) / 2])
+    assert 0 < min(expected) < max(expected) < 1
     for curve, area in zip(curves, expected, strict=True):
         assert isinstance(curve, Curve) and np.trapezoid(curve.y, curve.x) == pytest.approx(area)
 
@@ -296,7 +298,7 @@ def test_skin_lesions_are_taken_from_a_person_s_folders_and_scored(
         train(each, 60)
         (values,) = [event.values for event in measured(each, "test") if isinstance(event, Scalars) and "auc/mean" in event.values]
         areas.append(float(values["auc/mean"] or 0))
-    assert areas[0] > 0.9 and areas[1] < 0.8
+    assert areas[0] > 0.95 and areas[1] < 0.9
 
 
 def test_a_page_of_pictures_with_their_likeliest_classes(make: Make) -> None:

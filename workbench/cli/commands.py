@@ -7,7 +7,23 @@ import typer
 from typer.core import TyperGroup
 
 from workbench import __version__
-from workbench.cli import compare, completion, course, data, explore, generate, look, machine, models, predict, results, start, steer
+from workbench.cli import (
+    compare,
+    completion,
+    course,
+    data,
+    endpoints,
+    explore,
+    generate,
+    look,
+    machine,
+    models,
+    predict,
+    results,
+    start,
+    steer,
+    web,
+)
 from workbench.cli.printing import put
 
 HELP = """Train deep-learning recipes and look at runs. `dlwb` alone opens the terminal program; the commands do the same from scripts.
@@ -34,10 +50,20 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
     "Steer": [steer.pause, steer.resume, steer.step, steer.stop, steer.kill, steer.wait, steer.set_, steer.sample, steer.checkpoint],
     "Compare and export": [compare.compare, compare.export, compare.tag, compare.note],
     "Data": [],
-    "Models": [predict.predict],
+    "Models": [predict.predict, endpoints.serve, web.web],
     "Machine": [machine.doctor, machine.clean, machine.delete, machine.restore, machine.preferences],
 }
 DATA: list[Callable[..., None]] = [data.list_, data.fetch, data.verify, data.remove]
+ENDPOINTS: list[Callable[..., None]] = [
+    endpoints.list_,
+    endpoints.show,
+    endpoints.update,
+    endpoints.rollback,
+    endpoints.feedback,
+    endpoints.logs,
+    endpoints.stop,
+    endpoints.delete,
+]
 MODELS: list[Callable[..., None]] = [models.add, models.list_, models.show, models.alias, models.verify]
 RESULTS: list[Callable[..., None]] = [results.collect, results.drop, results.carry]
 
@@ -95,6 +121,9 @@ def shell() -> typer.Typer:
     exported = typer.Typer(help="Show, check and name exported models.", no_args_is_help=True, **plain)
     _add(exported, MODELS)
     app.add_typer(exported, name="model", rich_help_panel="Models")
+    served = typer.Typer(help="List, change and stop what is served.", no_args_is_help=True, **plain)
+    _add(served, ENDPOINTS)
+    app.add_typer(served, name="endpoint", rich_help_panel="Models")
     measured = typer.Typer(help="Show, and collect, what the recipes were measured to reach.", **plain)
     measured.callback(invoke_without_command=True)(results.results)
     _add(measured, RESULTS)

@@ -8,9 +8,11 @@ import typer
 from workbench.cli import models
 from workbench.cli.arguments import AsJson, Reference, find_comparison, find_run
 from workbench.cli.printing import print_json, put, table, tell
+from workbench.problems import Problem, one_line
 
 if TYPE_CHECKING:
     from workbench.runs.comparisons import Comparison
+    from workbench.runs.run import Run
 
 
 def compare(
@@ -93,21 +95,50 @@ def _variants(comparison: "Comparison", as_json: bool) -> None:
 
 def export(
     run: Reference,
-    to: Annotated[str, typer.Option(help="html, csv, json or tensorboard; model, onnx or safetensors")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; without it, csv and json go to stdout.")] = None,
+    to: Annotated[str, typer.Option(help="html, csv, json, tensorboard, ipynb or bundle; model, onnx or safetensors; docker")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file or folder to write; without it, csv and json go to stdout.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Of a model: its name; without it, the recipe's.")] = "",
+    execute: Annotated[bool, typer.Option("--execute", help="Of a notebook: compute its figures again; fails where they differ.")] = False,
 ) -> None:
-    """Write a run or a comparison as a page, CSV, or a log; or a run's network as a model.
+    """Write a run or a comparison as a page, CSV, a log, a notebook; or a run's network as a model.
 
-    The page has charts, samples and settings; csv, json and tensorboard are for other programs. A model is kept in a folder of dlwb's home,
-    where `dlwb model` finds it; --out writes it elsewhere. It is compared with the run's network on real inputs first.
+    The page has charts, samples and settings; csv, json and tensorboard are for other programs. A notebook has the training loop in a
+    cell; a bundle is a folder that trains the run again elsewhere and compares the figures bit for bit. A model is kept in a folder of
+    dlwb's home, where `dlwb model` finds it; --out writes it elsewhere. It is compared with the run's network on real inputs first.
+    docker takes an endpoint's name: a folder for an image, and the commands that bring it to AWS.
     """
+    if to == "docker":
+        from workbench.serving import endpoint, image
+
+        folder = image.to_docker(endpoint.find_endpoint(run), out or Path(f"{one_line(run, 64)}-docker"))
+        put(f"{folder}: a Dockerfile, its files, and commands.sh. Nothing was built.")
+        return
     if to in models.FORMS:
         models.export_run(find_run(run), to, out, name)
         return
     from workbench.runs.export import formats as exporting
 
-    exporting.export(find_comparison(run) or find_run(run), to, out)
+    exporting.export(find_comparison(run) or _run_of(run, to), to, out, execute=execute)
+
+
+def _run_of(reference: str, form: str) -> "Run":
+    """The run; of a lesson that is only explored, why there is none."""
+    try:
+        return find_run(reference)
+    except Problem as problem:
+        from workbench.recipes.find import find_recipe
+        from workbench.recipes.load import load_recipe
+
+        try:
+            explored = not load_recipe(find_recipe(reference), describe=False).trains
+        except Problem:
+            raise problem from None
+        if not explored:
+            raise
+        message = f"{one_line(reference)} is a lesson to explore: nothing is trained, so there is no {form} of it."
+        raise Problem(message, "Its screen writes an answer as a page.") from None
 
 
 def tag(run: Reference, words: Annotated[list[str], typer.Argument(metavar="WORD...", help="-WORD removes a tag.")]) -> None:

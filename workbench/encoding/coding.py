@@ -28,6 +28,8 @@ from workbench.encoding.kinds import (
 )
 from workbench.problems import Problem, missing, nearest, one_line
 
+MOST = 1e30
+"""Of a measurement: float32 has room for it, also after it is scaled."""
 MOST_CHARACTERS = 20_000
 """Of a text."""
 
@@ -245,7 +247,7 @@ def _row(encoder: RowOfNumbers, raw: Any) -> Item:
             near = nearest(str(name), places) or f". There are: {one_line(', '.join(places), 1000)}."
             raise Problem(f"There is no measurement {one_line(str(name), 80)!r}{near}", "", "data")
         # True is an int in Python, and no measurement.
-        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST:
             raise Problem(f"{one_line(name)} is not a number.", "", "data")
         values[places[name]] = value
     mean, scale = (np.array([getattr(column, name) for column in columns]) for name in ("mean", "scale"))
@@ -267,9 +269,10 @@ def _numbers(values: Any, shape: tuple[int, ...], kind: Any = np.float32) -> Ite
         raise Problem(text, f"Send {shape[0]} numbers.", "data")
     if array.ndim != len(shape) or (all(shape) and array.shape != shape) or not array.size:
         raise Problem(f"The input is {list(array.shape)}, where {list(shape)} is right.", "", "data")
-    if not np.isfinite(array).all():
-        raise Problem("The input has a number that is not finite.", "", "data")
-    if kind is np.int64 and ((array != np.round(array)).any() or (array < 0).any()):
+    # As it is for the model: float32 has no 1e39.
+    if not (np.abs(array) <= np.finfo(np.float32).max).all():
+        raise Problem("The input has a number that is too large or not finite.", "", "data")
+    if kind is np.int64 and ((array != np.round(array)).any() or (array < 0).any() or (array > 2**53).any()):
         raise Problem("A code is a whole number from 0.", "", "data")
     return Item(array.astype(kind))
 

@@ -66,19 +66,20 @@ class Inbox:
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self.path = path
-        self._offset = offset
+        self.offset = offset
+        """Bytes that are read."""
         self._seen: set[str] = set()
 
     def poll(self) -> list[Command]:
         """The new ones, in their order; a line that is no command is passed over, an unfinished one waits."""
         size = size_of(self.path)
-        self._offset = min(self._offset, size)  # somebody may have made it anew
-        if size == self._offset:
+        self.offset = min(self.offset, size)  # somebody may have made it anew
+        if size == self.offset:
             return []
-        data = part(self.path, self._offset)
+        data = part(self.path, self.offset)
         # A line as long as all that is read is no command. It is passed over, else nothing behind it would ever be read.
         end = data.rfind(b"\n") + 1 or (len(data) if len(data) == READ_LIMIT else 0)
-        self._offset += end
+        self.offset += end
         return [command for command in commands(data[:end]) if command.id not in self._seen and not self._seen.add(command.id)]  # type: ignore[func-returns-value]
 
 

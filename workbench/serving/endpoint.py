@@ -1,11 +1,11 @@
-"""Endpoints: what lies where in the directory of one, its configurations, its state, and how one is found. Light: lists and screens begin here."""
+"""Endpoints: what lies where in the directory of one, its configurations, its state, and how one is found. Light: lists begin here."""
 
 import os
 import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -25,6 +25,7 @@ ENDED = ("Stopped", "Failed", "Deleted")
 PORT = 8080
 MOST_VARIANTS = 16
 
+T = TypeVar("T")
 Name = Annotated[str, Meta(pattern=r"^(?!\.)[A-Za-z0-9._-]{1,64}\Z")]
 Weight = Annotated[float, Meta(ge=0, le=1e6)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -137,8 +138,10 @@ class Current(msgspec.Struct, frozen=True, kw_only=True):
     """current.json: what the server goes on with after its death."""
 
     config: int = 1
-    before: int = 0
-    """The configuration that a roll-back leads to; 0: there is none."""
+    before: dict[int, int] = {}
+    """The configuration that a roll-back of each one leads to."""
+    share: float = 0.0
+    """What the canary has now; 0: its first share."""
     weights: dict[str, float] = {}
     """Weights that a person has set since; empty: those of the configuration."""
     offset: int = 0
@@ -174,27 +177,22 @@ class Endpoint:
     @property
     def about(self) -> About:
         """Where it listens. Problem where that cannot be read."""
-        return self._read("endpoint.json", About)
+        return _read(self, "endpoint.json", About)
 
     @property
     def current(self) -> Current:
         """Which configuration is in use. Problem where that cannot be read."""
-        return self._read("current.json", Current)
+        return _read(self, "current.json", Current)
 
     @property
     def url(self) -> str:
         """Where it is asked."""
-        return f"http://{self.about.host}:{self.about.port}"
+        host = self.about.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.about.port}"
 
     def write(self, name: str, value: About | Current) -> None:
         """Replace endpoint.json or current.json."""
         files.write(self.path / name, msgspec.json.encode(value), sync=False)
-
-    def _read(self, name: str, kind: type[Any]) -> Any:
-        try:
-            return msgspec.json.decode(files.read_plain(self.path / name, files.READ_LIMIT), type=kind)
-        except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
-            raise Problem(f"{name} of the endpoint {self.id} is damaged: {one_line(str(error), 200)}.", _ANEW, "data") from None
 
     # -- configurations -------------------------------------------------------------------------------------------------------------
 
@@ -239,6 +237,13 @@ class Endpoint:
 
 
 _ANEW = "`dlwb endpoint delete` removes the endpoint, `dlwb serve` makes it anew."
+
+
+def _read(endpoint: Endpoint, name: str, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(files.read_plain(endpoint.path / name, files.READ_LIMIT), type=kind)
+    except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        raise Problem(f"{name} of the endpoint {endpoint.id} is damaged: {one_line(str(error), 200)}.", _ANEW, "data") from None
 
 
 def unknown_variant(name: str, names: Iterable[str]) -> Problem:
@@ -291,12 +296,14 @@ def state_of(endpoint: Endpoint) -> State:
     if lock.is_held(endpoint.lock):
         state = holder.get("state")
         message = one_line(str(holder.get("message", "")))
-        return State(state=state if state in LIVE else "Creating", alive=True, attempt=attempt, host=elsewhere, message=message)
+        return State(
+            state=state if state in (*LIVE, "Failed") else "Creating", alive=True, attempt=attempt, host=elsewhere, message=message
+        )
     ended = files.read_object(endpoint.path / "exit.json")
     if attempt and ended.get("attempt") == attempt:
         state = ended.get("state")
-        words = {name: one_line(str(ended.get(name, "")), 1000) for name in ("cause", "message", "hint")}
-        return State(state=state if state in ENDED else "Failed", attempt=attempt, **words)
+        cause, message, hint = (one_line(str(ended.get(name, "")), 1000) for name in ("cause", "message", "hint"))
+        return State(state=state if state in ENDED else "Failed", attempt=attempt, cause=cause, message=message, hint=hint)
     if not attempt:
         return State(state="Stopped", message="It was never started.")
     if elsewhere:

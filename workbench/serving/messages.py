@@ -73,6 +73,13 @@ class Stats(msgspec.Struct, array_like=True, tag="stats"):
     """To a worker: what have you seen?"""
 
 
+class Label(msgspec.Struct, array_like=True, tag="label"):
+    """To a worker: what was right, where it had answered `answer`."""
+
+    answer: str
+    truth: str
+
+
 class Report(msgspec.Struct, array_like=True, tag="report"):
     """From a worker: what its inputs and outputs look like."""
 
@@ -90,7 +97,7 @@ class Refused(msgspec.Struct, array_like=True, tag="refused"):
     hint: str = ""
 
 
-Frame = Ask | Done | Stats | Report | Ready | Refused
+Frame = Ask | Done | Stats | Label | Report | Ready | Refused
 _ENCODER, _DECODER = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Frame)
 
 

@@ -41,17 +41,22 @@ class Observer:
         self._per_second, self._second, self._looked = per_second, 0.0, 0
         self._begin()
 
+    @property
+    def watches(self) -> bool:
+        """Whether the model has a baseline."""
+        return bool(self.before.numbers or self.before.shares or self.before.words)
+
     def _begin(self) -> None:
         self._seen = 0
         self._numbers: dict[str, list[float]] = {}
         self._answers: Counter[str] = Counter()
         self._texts = drift.Words(self.before.words, max(1, self.before.texts))
 
-    def saw(self, raws: Sequence[Any], items: Sequence[Item], answers: Sequence[Mapping[str, Any]]) -> None:
-        """Note some requests that were answered together."""
-        if not (self.before.numbers or self.before.shares or self.before.words):
+    def saw(self, answered: Sequence[tuple[Any, Item, Mapping[str, Any]]]) -> None:
+        """Note inputs that were answered together: raw, encoded, and the answer."""
+        if not self.watches:
             return
-        for raw, item, answer in zip(raws[: self._room(len(raws))], items, answers, strict=False):
+        for raw, item, answer in answered[: self._room(len(answered))]:
             for name, value in {**baseline.measured(self.coding, raw, item), **baseline.scored(answer)}.items():
                 self._numbers.setdefault(name, []).append(value)
             if self.coding.labels:
@@ -76,6 +81,7 @@ class Observer:
         """`{"seen", "windows", "rows", "words", "alarms"}` for the endpoint's log: rows as the table of drift has them."""
         findings = [*self.findings, *([self._label] if self._label else [])]
         return {
+            **({"accuracy": self._label.now, "interval": list(self.labels.interval())} if self._label else {}),
             "seen": self._seen,
             "windows": self.windows,
             "rows": [self._row(finding) for finding in findings],

@@ -1,4 +1,4 @@
-"""What a change asks for, as a new configuration; how long a canary's stage lasts; and when a variant does worse than its limit. No process here."""
+"""What a change makes of a configuration, and when a variant does worse than its limit. No process here."""
 
 import math
 import re

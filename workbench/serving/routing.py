@@ -1,4 +1,4 @@
-"""Which variant answers a request: a frozen table of variants and shares that is replaced whole, so that a change falls between two requests."""
+"""Which variant answers a request: a frozen table that is replaced whole, so that a change falls between two requests."""
 
 import hashlib
 import math

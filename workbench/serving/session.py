@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from workbench.encoding import model_folder
+from workbench.encoding import booster, model_folder
 from workbench.encoding.coding import Item
 from workbench.encoding.kinds import Classes, NextToken, TextCodes
 from workbench.encoding.model_folder import ModelFolder
@@ -108,13 +108,5 @@ def _widths(shapes: list[list[Any]]) -> str:
 
 
 def _booster(folder: ModelFolder, threads: int) -> Any:
-    try:
-        import xgboost
-    except ImportError:
-        raise missing("This model", "xgboost", "boost") from None
-    try:
-        booster = xgboost.Booster({"nthread": threads})
-        booster.load_model(bytearray((folder.path / "model.ubj").read_bytes()))
-    except xgboost.core.XGBoostError:
-        raise Problem(f"model.ubj of {folder.label} is no booster.", _AGAIN, "data") from None
-    return lambda arrays: [booster.inplace_predict(arrays[0], validate_features=False)]
+    model = booster.load((folder.path / "model.ubj").read_bytes(), threads)
+    return lambda arrays: [booster.outputs(model, arrays[0], folder.model.encoder)]

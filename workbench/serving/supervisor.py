@@ -1,10 +1,11 @@
-"""The small process above an endpoint's server: `python -m workbench.serving.supervisor ENDPOINT`. It starts the server again when that dies.
+"""The small process above an endpoint's server, `python -m workbench.serving.supervisor ENDPOINT`: it starts a dead one again.
 
 It holds the endpoint's lock and its listening socket. So the port stays open while there is no server: a client that connects meanwhile
 waits for its answer and is not refused; only connections that were open at the death are lost.
 """
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from workbench.launch.supervisor import copy_output, detach, keep_room, let_go, 
 from workbench.problems import Problem, one_line
 from workbench.runs import lock
 from workbench.runs.state import whole
-from workbench.serving.endpoint import About, Endpoint, list_endpoints, state_of
+from workbench.serving.endpoint import Endpoint, list_endpoints, state_of
 
 BACKLOG = 2048
 """Connections that wait while there is no server; the kernel may allow fewer (net.core.somaxconn)."""
@@ -103,26 +104,24 @@ class Supervisor:
             self.server.send_signal(signal.SIGTERM)
 
 
-def listen(about: About) -> socket.socket:
+def listen(endpoint: Endpoint) -> socket.socket:
     """A listening socket at an endpoint's address. Problem where it cannot be had."""
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    host, port = endpoint.about.host, endpoint.about.port
     try:
-        # After a stop, connections of before may linger for a minute and would keep the port.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((about.host, about.port))
-        listening.listen(BACKLOG)
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
-        listening.close()
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise Problem(f"Port {about.port} of {about.host} cannot be used: {reason}.", _who(about.port)) from None
-    return listening
+        reason = reason.partition(" (while")[0]
+        hint = _who(endpoint, port) if error.args[0] in (errno.EADDRINUSE, errno.EACCES) else ""
+        raise Problem(f"Port {port} of {one_line(host, 80)} cannot be used: {reason}.", hint) from None
 
 
-def _who(port: int) -> str:
+def _who(asking: Endpoint, port: int) -> str:
     """Which endpoint of ours listens there."""
     for endpoint in list_endpoints():
         with contextlib.suppress(Problem):
-            if state_of(endpoint).alive and endpoint.about.port == port:
+            if endpoint != asking and state_of(endpoint).alive and endpoint.about.port == port:
                 return f"The endpoint {endpoint.id} listens there; choose another with --port."
     return "Choose another with --port."
 
@@ -131,20 +130,22 @@ def main(path: Path) -> int:
     """Fork; the child takes the lock and the port, reports that, and watches. Exit code 3: the lock is held; 1: a sentence on stderr."""
     signal_ready = detach()
     endpoint = Endpoint(path)
-    supervisor = None
+    supervisor = held = None
     try:
         held = lock.Lock.take(endpoint.lock)
         if held is None:
             os.write(signal_ready, b"\x03")
             return 3
         attempt = whole(lock.content(endpoint.lock).get("attempt")) + 1
-        listening = listen(endpoint.about)
+        listening = listen(endpoint)
         keep_room(endpoint.path / "exit.json")
         supervisor = Supervisor(endpoint, held, listening, attempt)
     except Problem as problem:
         print(problem, file=sys.stderr, flush=True)  # the last line on stderr is what a person gets to read
     except OSError as error:
         print(files.problem(str(path), "used", error, path), file=sys.stderr, flush=True)
+    if held and not supervisor:
+        held.release()  # before the parent ends: who started it may remove the directory
     let_go(signal_ready, 0 if supervisor else 1)
     if supervisor:
         supervisor.watch()

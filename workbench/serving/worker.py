@@ -3,21 +3,28 @@
 A process of its own: whatever a body does to it, the router lives. What came while the last batch ran is the next batch.
 """
 
+import importlib
+import math
 import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+import numpy as np
 
 from workbench.encoding.coding import Item
 from workbench.encoding.kinds import NextToken
 from workbench.encoding.model_folder import ModelFolder
 from workbench.problems import Problem, one_line
 from workbench.serving import wire
-from workbench.serving.messages import Ask, Done, Frames, Ready, Refusal, Refused, Reply, Report, Request, Stats, packed
+from workbench.serving.inference import Asked
+from workbench.serving.messages import Ask, Done, Frames, Label, Ready, Refusal, Refused, Reply, Report, Request, Stats, packed
+from workbench.serving.observing import Observer
 from workbench.serving.session import Session
 
 MOST_TOGETHER = 64
@@ -25,23 +32,13 @@ MOST_TOGETHER = 64
 _TROUBLE = "The model failed on this input."
 
 
-class Observer(Protocol):
-    """What keeps statistics of inputs and outputs."""
-
-    def saw(self, raws: Sequence[Any], outputs: Any) -> None:
-        """Inputs that were answered, and the model's outputs, (inputs, …)."""
-
-    def report(self) -> dict[str, Any]:
-        """What was seen so far."""
-
-
 class Answerer:
     """A model that answers requests, several at once."""
 
-    def __init__(self, folder: ModelFolder | Path, observer: Observer | None = None) -> None:
+    def __init__(self, folder: ModelFolder | Path) -> None:
         """Opens the model and warms it with the largest batch. Raises Problem where it cannot be served."""
         self.session = Session(folder)
-        self.observer = observer
+        self.observer = Observer(self.session.folder)
         examples = [example["input"] for example in self.session.folder.examples()]
         if not examples:
             raise Problem(f"{self.session.folder.label} has no examples, so that nobody can tell whether it answers right.", "", "data")
@@ -52,7 +49,7 @@ class Answerer:
         """The replies in the order of the requests. One that cannot be read or answered costs no other its answer."""
         begin = time.perf_counter()
         read = [self._read(request) for request in requests]
-        raws = [raw for asked in read if isinstance(asked, wire.Asked) for raw in asked.raws]
+        raws = [raw for asked in read if isinstance(asked, Asked) for raw in asked.raws]
         answers = self._answers(raws)
         place, replies = 0, []
         for asked in read:
@@ -69,9 +66,9 @@ class Answerer:
 
     def report(self) -> dict[str, Any]:
         """What the observer has seen."""
-        return self.observer.report() if self.observer else {}
+        return self.observer.report()
 
-    def _read(self, request: Request) -> wire.Asked | Reply:
+    def _read(self, request: Request) -> Asked | Reply:
         try:
             return wire.read(self.session.coding, request)
         except Refusal as refusal:
@@ -79,7 +76,7 @@ class Answerer:
         except Exception as error:
             return _failed(error)
 
-    def _reply(self, asked: wire.Asked, answers: Sequence[dict[str, Any] | Problem]) -> Reply:
+    def _reply(self, asked: Asked, answers: Sequence[dict[str, Any] | Problem]) -> Reply:
         try:
             return wire.reply(asked, answers)
         except Exception as error:
@@ -110,7 +107,9 @@ class Answerer:
         try:
             outputs = session.outputs(session.coding.batch([item for _, item in good]))
             for (place, _), output in zip(good, outputs, strict=True):
-                answers[place] = session.coding.decode(output)
+                answer = session.coding.decode(output)
+                finite = math.isfinite(answer["answer"]) if "unit" in answer else not np.isnan(output).any()
+                answers[place] = answer if finite else Refusal(500, "The model's answer is not a number.")
         except Exception as error:
             if len(good) > 1:
                 # One of them is the cause; the others get their answers.
@@ -119,9 +118,10 @@ class Answerer:
             else:
                 answers[good[0][0]] = _trouble(error)
             return
-        if seen and self.observer:
+        if seen:
             try:
-                self.observer.saw([raws[place] for place, _ in good], outputs)
+                answered = [(raws[place], item, told) for place, item in good if isinstance(told := answers[place], dict)]
+                self.observer.saw(answered)
             except Exception as error:
                 print(f"what was seen is not counted: {one_line(repr(error))}", file=sys.stderr)
 
@@ -144,11 +144,16 @@ def serve(folder: Path, line: socket.socket) -> int:
         line.sendall(packed(Refused(problem.message, problem.hint)))
         return 1
     line.sendall(packed(Ready()))
+    if answerer.observer.watches:
+        # Beside the first requests: the one that ends a window must not wait for the import.
+        threading.Thread(target=importlib.import_module, args=("scipy.stats",), daemon=True).start()
     frames = Frames()
     while data := line.recv(1 << 20):
         for frame in frames.feed(data):
             if isinstance(frame, Ask):
                 line.sendall(packed(Done(answerer.answer(frame.requests))))
+            elif isinstance(frame, Label):
+                answerer.observer.label(frame.answer, frame.truth)
             elif isinstance(frame, Stats):
                 line.sendall(packed(Report(answerer.report())))
     return 0

@@ -9,16 +9,7 @@ import numpy as np
 
 from workbench.events import Curve, Event, Matrix, Table
 from workbench.torchkit.metrics import auc, precision_recall, roc_curve
-from workbench.torchkit.optimization import Optimization
 from workbench.training.figures import as_array
-from workbench.training.project import Field
-
-
-class ClassifierSettings(Optimization):
-    """Base of a classifier's Config: those of `Optimization`, and how its labels are smoothed."""
-
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of each training label that is spread evenly over all classes; higher makes the network less confident."""
 
 
 class Predictions:

@@ -14,7 +14,7 @@ from torch.nn.functional import softshrink
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from workbench.torchkit.schedules import decay, set_rate
-from workbench.training.project import Settings, live, only
+from workbench.training.project import Field, Settings, live, only
 
 LIVE = ("momentum", "weight_decay", "l1")
 """Live settings that are called as their key in an optimizer's groups of parameters. The learning rate is `lr` there, see `set_rate`."""
@@ -100,6 +100,13 @@ def soft_threshold(optimizer: Optimizer, *_: Any) -> None:
         if strength := group.get("l1", 0.0) * group["lr"]:
             for weight in group["params"]:
                 weight.copy_(softshrink(weight, strength))
+
+
+class ClassifierSettings(Optimization):
+    """Base of a classifier's Config: those of `Optimization`, and how its labels are smoothed."""
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of each training label that is spread evenly over all classes; higher makes the network less confident."""
 
 
 class Clipping(Settings):

@@ -14,8 +14,8 @@ from workbench.problems import Problem
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.cifar import CifarClassifier, CifarSettings, unit
-from workbench.torchkit.classification import ClassifierSettings
 from workbench.torchkit.diagnostics import gradient_events, gradient_norms
+from workbench.torchkit.optimization import ClassifierSettings
 from workbench.training.project import Field, only
 
 IMAGENET, SMALL = 224, 32

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.cifar import SHAPE, CifarClassifier, CifarSettings, unit
-from workbench.torchkit.classification import ClassifierSettings
 from workbench.torchkit.layers import mlp
+from workbench.torchkit.optimization import ClassifierSettings
 from workbench.training.project import Field, only
 
 

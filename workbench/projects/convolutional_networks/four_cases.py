@@ -17,7 +17,7 @@ from workbench.datasets import photos
 from workbench.events import Event, Scalars, Table
 from workbench.torchkit import backbone, features
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.classification import ClassifierSettings
+from workbench.torchkit.optimization import ClassifierSettings
 from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import network_table

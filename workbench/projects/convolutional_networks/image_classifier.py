@@ -18,9 +18,10 @@ from workbench.problems import Problem
 from workbench.torchkit.asked import answered
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.classification import ClassifierSettings, Predictions
+from workbench.torchkit.classification import Predictions
 from workbench.torchkit.diagnostics import gradient_events, gradient_norms, weight_events
 from workbench.torchkit.layers import Activation, Initialisation, cnn, mlp
+from workbench.torchkit.optimization import ClassifierSettings
 from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import pictures

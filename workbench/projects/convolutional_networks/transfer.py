@@ -21,10 +21,11 @@ from workbench.torchkit.against_the_rest import areas
 from workbench.torchkit.asked import answered
 from workbench.torchkit.augment import Augmentation
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.classification import ClassifierSettings, Predictions
+from workbench.torchkit.classification import Predictions
 from workbench.torchkit.computed import Computed
 from workbench.torchkit.layers import cnn, mlp
 from workbench.torchkit.metrics import roc_curve
+from workbench.torchkit.optimization import ClassifierSettings
 from workbench.torchkit.own_pictures import OwnPictures
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.summary import network_table
@@ -249,9 +250,10 @@ class Transfer(TorchProject):
         truth = (labels[:, None].cpu() == torch.tensor(numbers)).numpy()
         # In double: in float32 the most certain would all be 0 or 1, and ties have no order.
         scores = logs[:, numbers].double().exp().cpu().numpy()
-        values = zip([*names, "mean"], areas(truth, scores), strict=True)
+        pairs = zip([*names, "mean"], areas(truth, scores), strict=True)
         # Undefined where a split lacks a class.
-        yield Scalars(values={f"auc/{name}": area if np.isfinite(area) else None for name, area in values})
+        values: dict[str, Any] = {f"auc/{name}": area if np.isfinite(area) else None for name, area in pairs}
+        yield Scalars(values=values)
         for place, name in enumerate(names):
             yield roc_curve(truth[:, place], scores[:, place], f"roc/{name}")
 

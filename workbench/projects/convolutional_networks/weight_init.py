@@ -16,8 +16,9 @@ from workbench.encoding.serving import Serving, sent_pictures
 from workbench.events import Curve, Event, Scalars, Table
 from workbench.torchkit.asked import answered
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.classification import ClassifierSettings, Predictions
+from workbench.torchkit.classification import Predictions
 from workbench.torchkit.layers import mlp
+from workbench.torchkit.optimization import ClassifierSettings
 from workbench.torchkit.project import TorchProject
 from workbench.training.figures import pictures
 from workbench.training.project import Field

@@ -16,7 +16,8 @@ from workbench.encoding.serving import Serving
 from workbench.events import Event, Scalars, Table
 from workbench.torchkit.asked import answered
 from workbench.torchkit.batches import InMemory
-from workbench.torchkit.classification import ClassifierSettings, Predictions
+from workbench.torchkit.classification import Predictions
+from workbench.torchkit.optimization import ClassifierSettings
 from workbench.torchkit.project import TorchProject
 from workbench.training.project import Field
 

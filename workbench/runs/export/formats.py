@@ -22,15 +22,33 @@ from workbench.runs.history import History, history_of
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
 
-FORMATS = ("html", "csv", "json", "tensorboard")
+FORMATS = ("html", "csv", "json", "tensorboard", "ipynb", "bundle")
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """How a formula of a spreadsheet begins; some take the wide signs, too."""
 
 
-def export(source: Run | Comparison, form: str, out: Path | None = None) -> None:
-    """What `dlwb export` does: writes the file and says where it is, or prints. Of a comparison there is a page alone."""
+def export(source: Run | Comparison, form: str, out: Path | None = None, *, execute: bool = False) -> None:
+    """What `dlwb export` does: writes the file and says where it is, or prints. Of a comparison there is a page alone.
+
+    `execute` computes a notebook's figures again.
+    """
     if form not in FORMATS:
         raise Problem(f"{one_line(form)} is not a format.", f"Formats: {', '.join(FORMATS)}.")
+    if execute and form != "ipynb":
+        raise Problem(f"Only a notebook is executed, not {form}.", "Use --to ipynb, or leave --execute out.")
+    if form == "ipynb" and isinstance(source, Run):
+        from workbench.runs.export.notebook import to_notebook
+
+        file = out or Path(f"{source.id}.ipynb")
+        text, origin = to_notebook(source, execute=execute)
+        print(f"{saved_at(written(text, file))}\n{origin}", file=sys.stderr)
+        return
+    if form == "bundle" and isinstance(source, Run):
+        from workbench.runs.export.bundle import to_bundle
+
+        folder = to_bundle(source, out or Path(f"{source.id}-bundle"))
+        print(f"{folder}\n{saved_at(folder.with_name(f'{folder.name}.tar.gz'))}", file=sys.stderr)
+        return
     if form == "tensorboard" and isinstance(source, Run):
         folder = out or Path(f"{source.id}-tensorboard")
         print(f"{to_tensorboard(source, folder)} records; tensorboard --logdir {folder}", file=sys.stderr)

@@ -47,8 +47,8 @@ def to_html(run: Run) -> Iterator[str]:
             notes=notes.read(run),
             judged=verdict.is_judged(summary),
             facts=_facts(history, state.attempt),
-            figures=_figures(recipe, summary),
-            charts=_charts(recipe, history, [mark.step for mark in marks]),
+            figures=figures(recipe, summary),
+            charts=charts(recipe, history, [mark.step for mark in marks]),
             marks=marks,
             samples=sample_figures(run.path, history),
             settings=compare.settings(recipe, history),
@@ -102,7 +102,7 @@ def _facts(history: History, attempt: int) -> dict[str, str]:
     }
 
 
-def _figures(recipe: Recipe, summary: Summary) -> list[tuple[Any, ...]]:
+def figures(recipe: Recipe, summary: Summary) -> list[tuple[Any, ...]]:
     """Of each metric its tag, its last and best value, its bar with the verdict, and what the course got."""
     bars = {judged.bar.metric: judged for judged in verdict.judge(recipe, summary)}
     course = {known.metric: known for known in recipe.reference}
@@ -119,7 +119,7 @@ def _figures(recipe: Recipe, summary: Summary) -> list[tuple[Any, ...]]:
     ]
 
 
-def _charts(recipe: Recipe, history: History, moments: list[int]) -> list[tuple[str, list[svg.Line], svg.Chart | None]]:
+def charts(recipe: Recipe, history: History, moments: list[int]) -> list[tuple[str, list[svg.Line], svg.Chart | None]]:
     charts = []
     for metric, tags in history.charts().items():
         lines: list[svg.Line] = []

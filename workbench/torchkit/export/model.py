@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from workbench.encoding import baseline, model_folder
+from workbench.encoding import baseline, booster, model_folder
 from workbench.encoding.coding import Coding, Item
 from workbench.encoding.kinds import NextToken, TextCodes
 from workbench.encoding.model_folder import ModelFolder
@@ -125,15 +125,15 @@ class _Made:
 
 def _computed(project: Project, serving: Serving, raws: Sequence[Any], doing: Callable[[str], None]) -> _Made:
     """What computes the answers, as files, and how it is asked here."""
-    if serving.kind == "xgboost":
-        return _Made(Parity(0.0, len(raws)), {"model.ubj": bytes(serving.graph.save_raw("ubj"))})
     if serving.kind == "project":
         return _Made(Parity(0.0, len(raws)))
+    coding, module = serving.coding, serving.graph
+    items = [coding.encode(raw) for raw in raws]
+    if serving.kind == "xgboost":
+        return _boosted(coding, module, items, doing)
     import torch
     from safetensors.torch import save
 
-    coding, module = serving.coding, serving.graph
-    items = [coding.encode(raw) for raw in raws]
     example, free = _example(coding, items)
     doing("exporting the graph")
     data = graph.of_module(module, example, free, ["output", *(f"{name}_after" for name in list(example)[1:])], serving.exporter)
@@ -181,6 +181,22 @@ def _example(coding: Coding, items: Sequence[Item]) -> tuple[dict[str, np.ndarra
     # One token of each text, and states that are not zeros, which a graph could take for constants.
     states = {name: np.random.default_rng(0).uniform(-1, 1, (2, *shape)).astype(np.float32) for name, shape in decoder.states.items()}
     return {coding.name: batch[:, :1], **states}, {name: {0: "batch"} for name in (coding.name, *states)}
+
+
+def _boosted(coding: Coding, model: Any, items: Sequence[Item], doing: Callable[[str], None]) -> _Made:
+    """A booster's file, read back and compared with the one in memory."""
+    data = bytes(model.save_raw("ubj"))
+    read, batch = booster.load(data), coding.batch(items[:2])
+    doing(f"comparing {len(items)} answers")
+
+    def outputs(arrays: np.ndarray) -> np.ndarray:
+        return booster.outputs(read, arrays, coding.encoder)
+
+    def answered(raw: Any) -> Any:
+        return coding.decode(outputs(coding.batch([coding.encode(raw)]))[0])
+
+    compared = parity.compare(coding, items, lambda arrays: booster.outputs(model, arrays, coding.encoder), outputs)
+    return _Made(compared, {"model.ubj": data}, outputs, answered, batch, outputs(batch))
 
 
 def _free(coding: Coding) -> dict[int, str]:

@@ -1,0 +1,31 @@
+"""`dlwb web`: a page where anybody can ask an endpoint, with a function and a gateway between, as in a cloud."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workbench.cli.printing import put, tell
+
+
+def web(
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="An endpoint whose model reads film reviews.")],
+    handler: Annotated[Path | None, typer.Option(help="A function of your own, handler(event, context), that you trust.")] = None,
+    routes: Annotated[Path | None, typer.Option(help="The gateway's routes, a YAML file; without, POST /predict.")] = None,
+    port: Annotated[int, typer.Option(min=1024, max=65535, help="The page's port; the gateway takes the next one.")] = 8090,
+    encode: Annotated[
+        bool, typer.Option("--encode", help="The function makes the words' counts itself, as the course's first page.")
+    ] = False,
+) -> None:
+    """Show an endpoint as a page: text in, answer out, and how long each hop took. Ctrl-C ends it; the endpoint goes on."""
+    from workbench.serving import endpoint as endpoints
+    from workbench.serving.web import processes
+
+    found = endpoints.find_endpoint(endpoint)
+    variants = found.config(found.current.config).variants
+    about = f"{found.id} · {', '.join(variant.label for variant in variants)}"
+    folder = variants[0].folder if encode else None
+    with processes.started(found.id, found.url, about, handler=handler, routes=routes, port=port, folder=folder) as web_:
+        put(web_.url)
+        tell(f"Gateway: {web_.gateway}. Ctrl-C ends both; {found.id} goes on.")
+        web_.wait()

@@ -1,0 +1,1 @@
+"""Lessons of part 6: models that are deployed."""
