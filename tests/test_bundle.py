@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import yaml
 from made_runs import RECIPE, finish, make_run
@@ -22,11 +23,13 @@ from workbench.problems import Problem
 from workbench.recipes.recipe import dump_recipe
 from workbench.runs import metric_stream, processor
 from workbench.runs.bundle import names_alone
+from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.export import code_needed
 from workbench.runs.export.bundle import to_bundle
 from workbench.runs.history import History, history_of
 from workbench.runs.run import Run
 from workbench.training import reproduce
+from workbench.training.numpy_state import decode_npz, encode_npz
 
 XOR_FILE = "code/workbench/projects/neural_networks/xor.py"
 
@@ -130,41 +133,32 @@ def copy(bundle: Path, tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
-@pytest.mark.parametrize(
-    ("what", "says"),
-    [
-        ("code", f"The code has changed: {XOR_FILE}."),
-        ("comment", "Files of the bundle have changed, where no figure depends on them: code/workbench/formatting.py."),
-        ("lost", f"The code has changed: {XOR_FILE.replace('projects/neural_networks/xor', 'training/early_stopping')}."),
-        ("version", "Versions differ: numpy is 1.2.3 here and {numpy} in the run."),
-        ("threads", "The threads have changed: 2 here and 1 in the run."),
-        ("settings", "Settings have changed in recipe.yaml: config.hidden, seed, compute.precision."),
-    ],
-)
-def test_what_has_changed_is_named_before_anything_is_trained(copy: Path, tmp_path: Path, what: str, says: str) -> None:
-    more = {}
-    if what == "code":
-        change(copy / XOR_FILE, "ENOUGH = 5000", "ENOUGH = 5001")
-    elif what == "comment":
-        with (copy / "code/workbench/formatting.py").open("a") as file:
-            file.write("# a byte more\n")
-    elif what == "lost":
-        change(copy / "code/workbench/training/early_stopping.py", "self.stale += 1", "self.stale += 2")
-    elif what == "version":
-        distribution = tmp_path / "site/numpy-1.2.3.dist-info"
-        distribution.mkdir(parents=True)
-        (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.2.3\n")
-        more = {"PYTHONPATH": str(tmp_path / "site")}
-    elif what == "threads":
-        change(copy / "recipe.yaml", "threads: 1", "threads: 2")
-    else:
-        change(copy / "recipe.yaml", "hidden: 4", "hidden: 5")
-        change(copy / "recipe.yaml", "seed: 1", "seed: 2")
-        change(copy / "recipe.yaml", "precision: float32", "precision: bfloat16")
-    done = trained_again(copy, **more)
-    said = done.stderr.splitlines()
-    wanted = says.replace("{numpy}", expected_of(copy)["packages"]["numpy"])
-    assert done.returncode == 1 and not done.stdout and said == [wanted, "So it was not trained again; --anyway does that."], done.stderr
+def test_what_has_changed_is_named_before_anything_is_trained(copy: Path, tmp_path: Path) -> None:
+    change(copy / XOR_FILE, "ENOUGH = 5000", "ENOUGH = 5001")
+    change(copy / "code/workbench/training/early_stopping.py", "self.stale += 1", "self.stale += 2")
+    for old, new in (("threads: 1", "threads: 2"), ("hidden: 4", "hidden: 5"), ("seed: 1", "seed: 2"), ("float32", "bfloat16")):
+        change(copy / "recipe.yaml", old, new)
+    distribution = tmp_path / "site/numpy-1.2.3.dist-info"
+    distribution.mkdir(parents=True)
+    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.2.3\n")
+    done = trained_again(copy, PYTHONPATH=str(tmp_path / "site"))
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.splitlines() == [
+        "The threads have changed: 2 here and 1 in the run.",
+        "Settings have changed in recipe.yaml: config.hidden, seed, compute.precision.",
+        f"The code has changed: {XOR_FILE}, code/workbench/training/early_stopping.py.",
+        f"Versions differ: numpy is 1.2.3 here and {expected_of(copy)['packages']['numpy']} in the run.",
+        "So it was not trained again; --anyway does that.",
+    ]
+
+
+def test_a_byte_that_changes_no_figure_is_named_as_such(copy: Path) -> None:
+    with (copy / "code/workbench/formatting.py").open("a") as file:
+        file.write("# a byte more\n")
+    done = trained_again(copy)
+    assert done.returncode == 1 and not done.stdout
+    said = "Files of the bundle have changed, where no figure depends on them: code/workbench/formatting.py."
+    assert done.stderr.startswith(f"{said}\n")
 
 
 def test_another_training_is_told_apart(copy: Path) -> None:
@@ -176,8 +170,17 @@ def test_another_training_is_told_apart(copy: Path) -> None:
 
 
 def test_a_damaged_or_missing_bundle_is_one_sentence(copy: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(copy, other)
     (copy / "expected.json").write_text("{")
-    for place, says in ((copy, "expected.json is damaged"), (tmp_path / "none", "none/expected.json cannot be read: No such file")):
+    content = expected_of(other)
+    content["stream"]["valid/loss/all"][0][1] = "0x1.0p-1"
+    (other / "expected.json").write_text(json.dumps(content))
+    for place, says in (
+        (copy, "expected.json is damaged"),
+        (other, "damaged: the figures are not those of their hash"),
+        (tmp_path / "none", "none/expected.json cannot be read: No such file"),
+    ):
         done = subprocess.run(
             [sys.executable, "-P", "-m", "workbench.training.reproduce", str(place)], capture_output=True, text=True, timeout=60
         )
@@ -233,6 +236,26 @@ def test_every_bit_of_a_figure_counts(xor: Run, tmp_path: Path) -> None:
     nothing = float("nan")
     assert not list(metric_stream.differences({"a": [(1, nothing)]}, {"a": [(1, nothing)]}))
     assert list(metric_stream.differences({"a": [(1, 0.0)]}, {"a": [(1, -0.0)]}))
+
+
+def test_every_bit_of_the_parameters_counts(tmp_path: Path) -> None:
+    trees: list[dict[str, Any]] = [
+        {"a": np.array([1.0, 2.0]), "b": {"step": 3}},
+        {"a": np.nextafter(np.array([1.0, 2.0]), 9), "b": {"step": 3}},
+        {"a": np.array([1.0, 2.0], np.float32), "b": {"step": 3}},
+        {"a": np.array([[1.0, 2.0]]), "b": {"step": 3}},
+        {"c": np.array([1.0, 2.0]), "b": {"step": 3}},
+        {"a": np.array([1.0, 2.0]), "b": {"step": 4}},
+    ]
+    hashes = []
+    for place, tree in enumerate([*trees, dict(reversed(trees[0].items()))]):
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        Checkpoints(folder).save(encode_npz({"state": tree}), ".npz", step=1)
+        hashes.append(reproduce.parameters(folder, decode_npz))
+    assert len(set(hashes[:-1])) == len(trees) and hashes[-1] == hashes[0], "the order of names does not count"
+    with pytest.raises(Problem, match="no checkpoint"):
+        reproduce.parameters(tmp_path / "none", decode_npz)
 
 
 def test_sources_of_data_have_no_folders() -> None:

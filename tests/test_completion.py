@@ -101,6 +101,8 @@ def test_bash_completes_commands_options_and_names(environment: dict[str, str]) 
     assert in_bash(environment, "run", "digits-mlp", "--device", "cu") == ["cuda"]
     assert in_bash(environment, "compare", "last", "") == ["last", "mnist-mlp", run]
     assert in_bash(environment, "logs", "2026-11-23_") == [run]
+    (paths.comparisons() / "weights_2026-11-23_100000").mkdir(parents=True)
+    assert in_bash(environment, "delete", "wei") == ["weights_2026-11-23_100000"] and in_bash(environment, "logs", "wei") == []
     assert in_bash(environment, "data", "fetch", "mni") == ["mnist"]
     assert in_bash(environment, "data", "f") == ["fetch"]
     assert in_bash(environment, "logs", "last", "") == []  # bash then offers files

@@ -153,6 +153,16 @@ def test_a_good_canary_grows_by_its_steps_and_gets_all(tmp_path: Path) -> None:
     assert endpoint.config(5) == endpoint.config(3)
 
 
+def test_a_slow_canary_takes_itself_back(tmp_path: Path) -> None:
+    """No answer comes within 0.01 ms."""
+    endpoint = serve(2)
+    load = Traffic(endpoint.about.port, tmp_path / "seen")
+    operate.ask(endpoint, "update", {"variants": [("2", 0.5)], "seconds": 600, "limits": {"p99": 0.01}})
+    until(lambda: endpoint.current.config == 3)
+    assert any("its p99 is" in text and "the limit is 0.01 ms" in text for text in marks(endpoint))
+    assert failures(load.stop()) == []
+
+
 def test_a_version_that_answers_its_examples_wrongly_never_gets_traffic(tmp_path: Path) -> None:
     endpoint = serve(3)
     linear(2, wrong_example=True)

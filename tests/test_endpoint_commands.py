@@ -74,6 +74,7 @@ def test_serve_show_update_roll_back_stop_and_delete() -> None:
     "words, says",
     [
         (["serve"], "There is no model named."),
+        (["serve", "--name", "shop", "--port", "8085"], "--name alone starts an endpoint as it was."),
         (["serve", "nothing"], "There is no model 'nothing'"),
         (["serve", "line", "--stop-when-idle", "soon"], "'soon' is no time up to 7 days."),
         (["endpoint", "show", "nothing"], "There is no endpoint nothing."),

@@ -1,10 +1,12 @@
 """Exports: the graph answers as the network does, the same bytes each time, no torch and no data where it is asked."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -148,22 +150,31 @@ def exported(module: nn.Module, exporter: Any, length: int = 7) -> parity.Networ
     return lambda batch: session([batch])[0]
 
 
-ITEMS = [CODING.encode(raw) for raw in texts(np.random.default_rng(2).integers(1, 40, 80))]
+ITEMS = [CODING.encode(raw) for raw in texts([*np.random.default_rng(2).integers(2, 40, 80).tolist(), 1])]
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result in a process of its own, as each export has one: the second recurrent layer that dynamo exports in a process is frozen."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def recurrent(directions: int, exporter: str) -> parity.Parity:
+    module = Lengths(directions).eval()
+    return parity.compare(CODING, ITEMS, outputs_of(module), exported(module, exporter))
 
 
 @pytest.mark.parametrize(("directions", "exporter"), [(1, "dynamo"), (2, "legacy")])
 def test_recurrent_layers_answer_texts_of_every_length(directions: int, exporter: str) -> None:
-    module = Lengths(directions).eval()
-    compared = parity.compare(CODING, ITEMS, outputs_of(module), exported(module, exporter))
-    assert compared.difference <= 1e-5 and compared.inputs == 80
+    compared = alone(recurrent, directions, exporter)
+    assert compared.difference <= 1e-5 and compared.inputs == 81
     shortest, median, longest = compared.lengths
     assert shortest == 1 and longest == 39 and 1 < median < 39
 
 
 @pytest.mark.xfail(strict=True, raises=Problem, reason="pytorch#191855: two directions are frozen at the example's length")
 def test_dynamo_follows_two_directions() -> None:
-    module = Lengths(2).eval()
-    parity.compare(CODING, ITEMS, outputs_of(module), exported(module, "dynamo"))
+    alone(recurrent, 2, "dynamo")
 
 
 def test_a_graph_frozen_at_one_length_is_found_out() -> None:
@@ -191,17 +202,22 @@ def test_a_batch_of_one_that_became_a_constant_is_found_out() -> None:
 
 
 def test_live_dropout_is_found_out_and_export_turns_it_off() -> None:
-    class Dropping(Lengths):
+    class Dropping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.vectors, self.dropout = nn.Embedding(20, 1, padding_idx=0), nn.Dropout(0.5)
+
         def forward(self, codes: torch.Tensor) -> torch.Tensor:
-            return nn.functional.dropout(super().forward(codes), 0.5, self.training)
+            sums: torch.Tensor = self.dropout(self.vectors(codes)).sum(1)[:, 0]
+            return sums
 
     module = Dropping()
-    live = outputs_of(module.train())
+    still = outputs_of(module.eval())
+    graph_of_it = exported(module.train(), "dynamo")  # of_module itself puts the network into eval mode
+    assert not module.training
+    parity.compare(CODING, ITEMS, still, graph_of_it)
     with pytest.raises(Problem, match="differ by"):
-        parity.compare(CODING, ITEMS, outputs_of(Lengths().eval()), live)
-    # of_module itself puts the network into eval mode.
-    graph_of_it = exported(module.train(), "dynamo")
-    parity.compare(CODING, ITEMS, outputs_of(module.eval()), graph_of_it)
+        parity.compare(CODING, ITEMS, still, outputs_of(module.train()))
 
 
 def test_a_vocabulary_in_another_order_is_found_out() -> None:

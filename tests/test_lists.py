@@ -1,5 +1,6 @@
 """The lists of recipes and runs: what stands in them, how each run ended, the filter, the mouse, and a run started from a recipe."""
 
+import shutil
 import time
 
 import msgspec
@@ -44,6 +45,7 @@ async def test_own_recipes_stand_before_the_course_s() -> None:
 
 
 async def test_the_second_start_reads_no_recipe_that_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(paths.cache_folder())  # the first start is this test's own
     monkeypatch.setattr("workbench.recipes.index.time.time_ns", lambda now=time.time_ns: now() + 10 * 10**9)  # every file is old
     copy_recipe.copy("mine", "digits-mlp")
     broken = paths.home() / "recipes" / "broken.yaml"

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 from made_runs import RECIPE, finish, make_run
-from short_runs import changed_run, copied, in_home, nudged, paths_of_this_machine
+from short_runs import changed_run, copied, in_home, nudged, paths_of_this_machine, short_run
 from test_cli import dlwb
 
 from workbench.events import Scalars, Status, Table, Text
@@ -89,6 +89,11 @@ def test_an_execution_in_a_clean_kernel_has_the_figures_of_the_run(xor: Run, tmp
     assert all(cell.execution_count for cell in notebook.values() if cell.cell_type == "code")
     assert "From the log" not in text and "computed again" in notebook["run"].source
     assert not [path for path in paths_of_this_machine(tmp_path, xor.path) if path in text]
+
+
+def test_its_batches_are_drawn_as_the_run_s(mirror: Path, home: Path) -> None:
+    run = short_run("perceptron", "train.epochs=2", "config.shuffle=true", "seed=5")
+    assert to_notebook(run, execute=True)[1].startswith("executed in a clean kernel")
 
 
 def test_a_changed_figure_makes_the_execution_fail(xor: Run, tmp_path: Path) -> None:

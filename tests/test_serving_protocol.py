@@ -1,5 +1,6 @@
 """The Open Inference Protocol, version 2, as schemathesis asks it: requests that fit what is written of it, and requests that do not."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,9 @@ from schemathesis.specs.openapi.checks import (  # noqa: E402
     status_code_conformance,
     unsupported_method,
 )
+
+EXAMPLES = int(os.environ.get("DLWB_EXAMPLES", "10"))
+"""For each operation."""
 
 
 def _object(required: list[str], **properties: Any) -> dict[str, Any]:
@@ -85,7 +89,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @schema.parametrize()
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_what_is_written_holds(case: Any, model: Served) -> None:
     """No 500, only codes and bodies that are written, what does not fit is refused."""
     checks = [

@@ -119,7 +119,7 @@ CASES: list[tuple[int, str, dict[str, Any]]] = [
     (413, "more than 6 MiB", {"body": b'"' + b"a" * (20 << 20) + b'"'}),
     (413, "10,001 inputs", {"body": b'"good"\n' * 10_001, "Content_Type": "application/jsonlines"}),
     (413, "10,001 inputs", {"body": json.dumps(["good"] * 10_001).encode()}),
-    (413, "20,000 inputs", {"body": b'{"inputs": [{"name": "codes", "shape": [20000, 1], "datatype": "INT64", "data": [' + b"1," * 19_999 + b"1]}]}",
+    (413, "20,000 inputs", {"body": b'{"inputs": [{"name": "codes", "shape": [20000, 1], "datatype": "INT64", "data": [1]}]}',
                           "path": "/v2/models/mood/infer"}),
 ]  # fmt: skip
 
@@ -163,6 +163,9 @@ RAW: list[tuple[str, int, bytes]] = [
     ("folded header", 400, head("X-A: 1", " Content-Length: 5") + GOOD),
     ("line feed in a header", 400, head("X-A: 1\rContent-Length: 5") + GOOD),
     ("zero in a header", 400, head("X-A: a\0b", LENGTH) + GOOD),
+    ("endless header", 400, b"GET /ping HTTP/1.1\r\nHost: 127.0.0.1\r\nA: " + b"a" * (1 << 20)),
+    ("endless path", 400, b"GET /" + b"a" * (1 << 20)),
+    ("many headers", 400, b"GET /ping HTTP/1.1\r\n" + b"A: a\r\n" * 100_000),
     ("huge length with expect", 413, head("Content-Length: 99999999", "Expect: 100-continue")),
     ("huge length", 413, head("Content-Length: 99999999999")),
     ("chunks over the limit", 413, head("Transfer-Encoding: chunked") + (b"100000\r\n" + bytes(1 << 20) + b"\r\n") * 7 + b"0\r\n\r\n"),
@@ -240,6 +243,22 @@ def test_slow_ones_are_not_waited_for(shop: Served) -> None:
         time.sleep(0.2)
     assert {name: code for name, (code, _) in answers.items()} == dict.fromkeys(slow, 408), answers
     assert all(9.5 < seconds < 17 for _, seconds in answers.values()), answers
+
+
+def test_answers_that_nobody_reads(shop: Served) -> None:
+    """They are dropped after a while, and the others are answered meanwhile."""
+    body = json.dumps(["good film"] * 9000).encode()
+    lines = []
+    for _ in range(3):
+        line = socket.socket()
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect(("127.0.0.1", shop.port))
+        line.sendall(head(f"Content-Length: {len(body)}") + body)
+        lines.append(line)
+    for _ in range(20):
+        assert shop.ask(GOOD)[0] == 200
+    for line in lines:
+        line.close()
 
 
 def test_what_a_client_sees_of_a_good_answer(shop: Served, pictures: Served) -> None:

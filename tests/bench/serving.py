@@ -1,4 +1,4 @@
-"""Requests a second of the server, isolated and not, beside a plain Starlette server and LitServe, on one core; the load comes from another.
+"""Requests a second of the server, isolated and not, beside a plain Starlette server and LitServe, on one core; the load has another.
 
     python tests/bench/serving.py [--seconds 30] [--rounds 3] [--connections 16] [--servers isolated,inside,plain,litserve,echo]
 
@@ -260,7 +260,8 @@ def main() -> None:
                     result = load(port, options.connections, options.seconds, bodies, [] if name == "echo" else right)
                     result["cpu"] = (processor_seconds(process.pid) - before) / result["asked"]
                     results[name].append(result)
-                    shown = f"{result['rate']:8,.0f}/s  p50 {result['p50']:6.2f} ms  p99 {result['p99']:6.2f} ms  {1e6 * result['cpu']:5.0f} µs  errors {result['errors']}"
+                    shown = f"{result['rate']:8,.0f}/s  p50 {result['p50']:6.2f} ms  p99 {result['p99']:6.2f} ms"
+                    shown += f"  {1e6 * result['cpu']:5.0f} µs  errors {result['errors']}"
                     print(f"round {number + 1}  {name:9} {shown}", flush=True)
         finally:
             for process, _ in servers.values():

@@ -33,6 +33,7 @@ INSTEAD: dict[str, dict[str, Any]] = {
     "four-cases": {"network": "squeezenet1_0", "cut": "features.5"},
     # VGG-16 has 528 MB of weights, and torchvision's are found by a hash in their name.
     "dog-breeds": {"network": "squeezenet1_0", "weights": "stand-in"},
+    "skin-lesions": {"network": "squeezenet1_0", "weights": "stand-in", "unfreeze": "features.9"},
     # A system's fonts are its own.
     "letters": {"fonts": "{mirror}/letters", "copies": 4},
     # CelebA is what a person unpacks.

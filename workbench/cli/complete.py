@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from workbench import paths
@@ -94,16 +95,19 @@ def _values(parameter: str, command: str, arguments: Sequence[str]) -> Iterable[
     if parameter in ("recipe", "recipes", "source"):
         return [(name, "") for name in recipe_names()]
     if parameter in ("run", "runs", "references", "checkpoints"):
-        comparisons = comparison_names() if command in ("compare", "export", "resume", "stop", "wait") else []
+        comparisons = comparison_names() if command in ("compare", "delete", "export", "resume", "stop", "wait") else []
         return [(name, "") for name in [*run_names(), *comparisons]]
     if parameter in ("data_set", "data_sets"):
         return data_sets()
+    if parameter == "endpoint":
+        return [(name, "") for name in _names(paths.endpoints())]
     if parameter == "settings" and arguments:
         return setting_keys(arguments[0])
     if parameter == "device":
         return [("auto", ""), ("cpu", ""), ("cuda", "")]
     if parameter == "to":
-        return [("html", "one page"), ("csv", ""), ("json", ""), ("tensorboard", "")]
+        notes = {"html": "one page", "ipynb": "a notebook", "bundle": "to train it again elsewhere"}
+        return [(form, notes.get(form, "")) for form in ("html", "csv", "json", "tensorboard", "ipynb", "bundle")]
     return []
 
 
@@ -126,8 +130,13 @@ def run_names() -> list[str]:
 
 def comparison_names() -> list[str]:
     """The ids of all comparisons."""
+    return _names(paths.comparisons())
+
+
+def _names(folder: Path) -> list[str]:
+    """The names in a folder, hidden ones left out."""
     try:
-        return sorted(filter(PLAIN.fullmatch, os.listdir(paths.comparisons())))
+        return sorted(name for name in os.listdir(folder) if PLAIN.fullmatch(name) and not name.startswith("."))
     except OSError:
         return []
 

@@ -12,7 +12,7 @@ from workbench.problems import Problem, one_line
 if TYPE_CHECKING:
     pass
 
-Named = Annotated[str, typer.Argument(metavar="NAME", help="An endpoint, as in `dlwb endpoint list`.")]
+Named = Annotated[str, typer.Argument(metavar="ENDPOINT", help="An endpoint, as in `dlwb endpoint list`.")]
 
 
 def serve(
@@ -40,6 +40,8 @@ def serve(
     if model:
         endpoint = operate.serve(_exported(model), name=name, host=address, port=port, idle=idle, isolate=isolate)
     elif name:
+        if port or idle or not isolate or address != "127.0.0.1":
+            raise Problem("--name alone starts an endpoint as it was.", "Name a model as well, or leave out the other options.")
         endpoint = find_endpoint(name)
         operate.start(endpoint)
     else:
@@ -116,16 +118,16 @@ def _share(variant: dict[str, Any]) -> str:
     return f"{variant['name']} {'shadow' if variant['shadow'] else format(variant.get('weight', 0), '.0%')}"
 
 
-def show(name: Named, as_json: AsJson = False) -> None:
+def show(endpoint: Named, as_json: AsJson = False) -> None:
     """Show an endpoint: variants, figures, configurations, and what happened last."""
     from workbench.events import Mark
     from workbench.runs.log import Tail
     from workbench.serving import operate
     from workbench.serving.endpoint import find_endpoint
 
-    endpoint = find_endpoint(name)
-    about = operate.plain(endpoint)
-    marks = [event for event in Tail(endpoint.events).read() if isinstance(event, Mark)][-12:]
+    chosen = find_endpoint(endpoint)
+    about = operate.plain(chosen)
+    marks = [event for event in Tail(chosen.events).read() if isinstance(event, Mark)][-12:]
     if as_json:
         print_json({**about, "timeline": [{"time": mark.time, "text": mark.text} for mark in marks]})
         return
@@ -151,7 +153,7 @@ def show(name: Named, as_json: AsJson = False) -> None:
 
 
 def update(
-    name: Named,
+    endpoint: Named,
     variant: Annotated[
         list[str] | None,
         typer.Option(
@@ -174,12 +176,12 @@ def update(
     from workbench.serving.endpoint import find_endpoint
     from workbench.serving.rollout import seconds_of, share_of
 
-    endpoint = find_endpoint(name)
+    chosen = find_endpoint(endpoint)
     if weight:
         if variant or duration or step or shadow is not None or limit or capture:
             raise Problem("--weight goes alone.", "The other options make a new configuration.")
         named = {key: share_of(value) for key, value in map(pair, weight)}
-        tell(f"{endpoint.id}: {operate.ask(endpoint, 'weights', {'weights': named})}")
+        tell(f"{chosen.id}: {operate.ask(chosen, 'weights', {'weights': named})}")
         return
     request: dict[str, Any] = {}
     if variant:
@@ -197,7 +199,7 @@ def update(
         request["capture"] = share_of(capture)
     if not request:
         raise Problem("There is nothing to change.", "Name --variant, --weight, --shadow, --limit or --capture.")
-    tell(f"{endpoint.id}: {operate.ask(endpoint, 'update', request)}")
+    tell(f"{chosen.id}: {operate.ask(chosen, 'update', request)}")
 
 
 def _limit(key: str, value: str) -> float:
@@ -212,14 +214,15 @@ def _limit(key: str, value: str) -> float:
 
 
 def rollback(
-    name: Named, to: Annotated[int, typer.Option(metavar="N", min=0, help="The configuration to go back to; without, the one before.")] = 0
+    endpoint: Named,
+    to: Annotated[int, typer.Option(metavar="N", min=0, help="The configuration to go back to; without, the one before.")] = 0,
 ) -> None:
     """Go back to an earlier configuration; it becomes a new one that is equal to it."""
     from workbench.serving import operate
     from workbench.serving.endpoint import find_endpoint
 
-    endpoint = find_endpoint(name)
-    tell(f"{endpoint.id}: {operate.ask(endpoint, 'rollback', {'to': to})}")
+    chosen = find_endpoint(endpoint)
+    tell(f"{chosen.id}: {operate.ask(chosen, 'rollback', {'to': to})}")
 
 
 def feedback(
@@ -266,7 +269,7 @@ def _labels(file: Path) -> dict[str, str]:
 
 
 def logs(
-    name: Named,
+    endpoint: Named,
     access: Annotated[bool, typer.Option("--access", help="The requests, one a line: when, id, variant, code, ms, bytes.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 100,
 ) -> None:
@@ -275,33 +278,33 @@ def logs(
     from workbench.runs import commands
     from workbench.serving.endpoint import find_endpoint
 
-    endpoint = find_endpoint(name)
-    file = endpoint.access if access else endpoint.output
+    chosen = find_endpoint(endpoint)
+    file = chosen.access if access else chosen.output
     end = commands.size_of(file)
     text = commands.part(file, max(0, end - commands.READ_LIMIT)).decode(errors="replace")
     for line in text.splitlines()[-lines:]:
         put(clean(line))
     if not end:
-        tell(f"{endpoint.id} has written nothing there.")
+        tell(f"{chosen.id} has written nothing there.")
 
 
-def stop(name: Named) -> None:
+def stop(endpoint: Named) -> None:
     """Stop an endpoint: what is in flight is answered. `dlwb serve --name NAME` starts it again."""
     from workbench.serving import operate
     from workbench.serving.endpoint import find_endpoint
 
-    endpoint = find_endpoint(name)
-    operate.stop(endpoint)
-    tell(f"{endpoint.id} has stopped.")
+    chosen = find_endpoint(endpoint)
+    operate.stop(chosen)
+    tell(f"{chosen.id} has stopped.")
 
 
-def delete(name: Named, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+def delete(endpoint: Named, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Delete an endpoint that is stopped, with its log, configurations and captures. Models stay."""
     from workbench.serving import operate
     from workbench.serving.endpoint import find_endpoint
 
-    endpoint = find_endpoint(name)
-    if not yes and not typer.confirm(f"Delete the endpoint {endpoint.id} with its log?", err=True):
+    chosen = find_endpoint(endpoint)
+    if not yes and not typer.confirm(f"Delete the endpoint {chosen.id} with its log?", err=True):
         raise typer.Exit(1)
-    operate.delete(endpoint)
-    tell(f"{endpoint.id} is deleted.")
+    operate.delete(chosen)
+    tell(f"{chosen.id} is deleted.")

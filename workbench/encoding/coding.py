@@ -258,6 +258,8 @@ def _numbers(values: Any, shape: tuple[int, ...], kind: Any = np.float32) -> Ite
     """Numbers that are encoded already; a first length of 0 is any length."""
     if not isinstance(values, list):
         raise Problem("The input is of a kind that this model does not take.", "", "data")
+    if not values and not all(shape):
+        raise Problem("The input is empty.", "", "data")
     try:
         array = np.array(values, np.float64)
     except (TypeError, ValueError, OverflowError):

@@ -6,8 +6,17 @@ from typing import Any
 import msgspec
 
 from workbench.recipes.recipe import Recipe
+from workbench.runs import metric_stream
 
 EXPECTED = "expected.json"
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What was changed while a run trained, after this step."""
+
+    step: int
+    settings: dict[str, Any]
+    text: str = ""
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,8 +35,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     """SHA-256 of every other file of the bundle, by its path in it."""
     recipe: Recipe
-    changes: list[dict[str, Any]]
-    """What was changed while it ran: step, settings, text."""
+    changes: list[Change]
     threads: int
     processor: dict[str, Any]
     switches: dict[str, str]
@@ -41,6 +49,14 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     steps: int
     stream: dict[str, list[tuple[int, str]]]
     """The figures themselves by tag, with their steps: their bits as hexadecimal floats."""
+
+
+def stream_of(expected: Expected) -> metric_stream.Stream:
+    """The figures. ValueError where they are not those that its hash is of."""
+    stream = {tag: [(step, float.fromhex(value)) for step, value in points] for tag, points in expected.stream.items()}
+    if metric_stream.digest(stream) != expected.metrics:
+        raise ValueError("the figures are not those of their hash")
+    return stream
 
 
 def names_alone(sources: dict[str, str]) -> dict[str, str]:

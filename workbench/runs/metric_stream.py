@@ -13,6 +13,10 @@ TOLERANCE = 1e-5
 """What may differ between two families of processors, relative to the figure, absolute below 1: they add in another order."""
 
 
+Stream = dict[str, list[tuple[int, float]]]
+"""Steps and values by tag."""
+
+
 class Difference(NamedTuple):
     """Two values of one figure."""
 
@@ -29,7 +33,7 @@ class Difference(NamedTuple):
         return f"{self.tag} at step {self.step:,} is {shown(self.now)} here and {shown(self.before)} in the run"
 
 
-def figures(history: History) -> dict[str, list[tuple[int, float]]]:
+def figures(history: History) -> Stream:
     """By tag, the steps and values of the stream."""
     return {
         tag: [(int(step), value) for step, value in zip(series.steps, series.values, strict=True)]
@@ -38,22 +42,23 @@ def figures(history: History) -> dict[str, list[tuple[int, float]]]:
     }
 
 
-def digest(stream: dict[str, list[tuple[int, float]]]) -> str:
+def digest(stream: Stream) -> str:
     """The SHA-256 of a stream: of tags, steps, and every bit of the values."""
     lines = [f"{tag} {step} {value.hex()}\n" for tag, points in sorted(stream.items()) for step, value in points]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def differences(before: dict[str, list[tuple[int, float]]], now: dict[str, list[tuple[int, float]]]) -> Iterator[Difference]:
+def differences(before: Stream, now: Stream) -> Iterator[Difference]:
     """The figures that are not equal bit for bit, the earliest steps first."""
-    old, new = (
-        {(step, tag, place): value for tag, points in stream.items() for place, (step, value) in enumerate(points)}
-        for stream in (before, now)
-    )
+    old, new = _by_place(before), _by_place(now)
     for key in sorted({*old, *new}):
         one, other = old.get(key), new.get(key)
         if one is None or other is None or one.hex() != other.hex():
             yield Difference(key[1], key[0], one, other)
+
+
+def _by_place(stream: Stream) -> dict[tuple[int, str, int], float]:
+    return {(step, tag, place): value for tag, points in stream.items() for place, (step, value) in enumerate(points)}
 
 
 def apart(difference: Difference) -> float:
@@ -65,10 +70,9 @@ def apart(difference: Difference) -> float:
     return distance if distance == distance else float("inf")
 
 
-def summed_up(found: list[Difference], count: int) -> str:
-    """A phrase on how far the figures are apart: "2 of 40 figures differ, by up to 3.1e-06"."""
-    return (
-        f"{len(found):,} of {count:,} figures differ, by up to {number(max(map(apart, found)))}"
-        if found
-        else f"{count:,} figures are equal"
-    )
+def summed_up(before: Stream, now: Stream) -> str:
+    """A phrase on how far two streams are apart: "2 of 40 figures differ, by up to 3.10e-6"."""
+    count, different = len({*_by_place(before), *_by_place(now)}), list(differences(before, now))
+    if not different:
+        return f"{count:,} figures are equal"
+    return f"{len(different):,} of {count:,} figures differ, by up to {number(max(map(apart, different)))}"

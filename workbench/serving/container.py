@@ -6,6 +6,7 @@ port is the platform's business, so any Host is taken; with DLWB_TOKEN set, only
 
 import asyncio
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -33,7 +34,7 @@ async def serve(folder: Path, port: int, stop: asyncio.Event) -> None:
     router = Router(
         model.model.name, Table({variant.name: variant}, {variant.name: 1.0}), hosts=AnyHost(), token=headers.token_for("localhost")
     )
-    with server.listen("0.0.0.0", port) as listening:
+    with socket.create_server(("0.0.0.0", port), backlog=1024) as listening:
         running = asyncio.ensure_future(server.serve(router, listening, stop))
         try:
             await variant.start()

@@ -187,7 +187,8 @@ class Endpoint:
     @property
     def url(self) -> str:
         """Where it is asked."""
-        return f"http://{self.about.host}:{self.about.port}"
+        host = self.about.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.about.port}"
 
     def write(self, name: str, value: About | Current) -> None:
         """Replace endpoint.json or current.json."""

@@ -16,6 +16,8 @@ from workbench.serving.messages import Refusal
 JSON, LINES, CSV, TEXT = "application/json", "application/jsonlines", "text/csv", "text/plain"
 WRITTEN = (JSON, LINES, CSV)
 """Media types of answers, the first one where the client takes any."""
+LONGEST = 1000
+"""Characters of a header that is read; what was read is remembered."""
 _ALSO = {"application/x-jsonlines": LINES, "application/x-ndjson": LINES, "application/jsonl": LINES, "image/jpg": "image/jpeg"}
 _ID = re.compile(rb"[A-Za-z0-9._:/=+-]{1,64}")
 OWN_HOSTS = frozenset({b"127.0.0.1", b"localhost", b"[::1]"})
@@ -37,6 +39,8 @@ def content_type(header: bytes | None) -> str:
     """The media type of a body; JSON where none is said. Raises Refusal (415) for a charset that is not UTF-8."""
     if not header:
         return JSON
+    if len(header) > LONGEST:
+        raise Refusal(415, f"The Content-Type has more than {LONGEST} characters.")
     kind, *parameters = header.decode("latin-1").lower().split(";")
     for parameter in parameters:
         name, _, value = parameter.strip().partition("=")
@@ -59,6 +63,8 @@ def accepted(header: bytes | None) -> str:
     """The media type of the answer, "" where the client takes any. Raises Refusal (406) where it takes none of ours."""
     if not header:
         return ""
+    if len(header) > LONGEST:
+        raise Refusal(406, f"The Accept header has more than {LONGEST} characters.")
     wanted: list[tuple[float, str]] = []
     for part in header.decode("latin-1").lower().split(","):
         kind, *parameters = (piece.strip() for piece in part.split(";"))

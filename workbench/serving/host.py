@@ -50,7 +50,7 @@ class Host:
         self.captures = Captures(endpoint.captures, 0.0)
         self.changes = Changes(self)
         token = headers.token_for(self.about.host)
-        hosts = headers.OWN_HOSTS | {self.about.host.encode()}
+        hosts = headers.OWN_HOSTS | {name.encode() for name in _names(self.about.host)}
         self.router = Router(endpoint.id, self.changes.table({}), hosts=hosts, token=token)
         self.router.on_answer.append(self._answered)
         self.ending: dict[str, str] = {}
@@ -197,6 +197,16 @@ class Host:
         self.lock.write(self.holder)
         attempt = self.holder.get("attempt", 1)
         self.write(Status(state=state, message=one_line(message), cause=cause, hint=hint, attempt=attempt))
+
+
+def _names(host: str) -> set[str]:
+    """What clients may call this machine where it listens at `host`; all its names where that is every address."""
+    names = {host, f"[{host}]"}
+    if host in ("0.0.0.0", "::"):
+        own = socket.gethostname()
+        with contextlib.suppress(OSError):
+            names |= {own, *(str(address[4][0]) for address in socket.getaddrinfo(own, None))}
+    return names
 
 
 def _failed(problem: Problem) -> dict[str, str]:

@@ -80,10 +80,10 @@ def _rows(coding: Coding, tensor: Input) -> list[Any]:
         if not 0 <= length <= 1 << 32:
             raise Refusal(400, f"The shape has the length {length}.")
         size *= length
+    if shape and shape[0] > MOST_ROWS:
+        raise Refusal(413, f"The body has {shape[0]:,} inputs; {MOST_ROWS:,} are answered at once.", "Send it in parts.")
     if not shape or size != len(data):
         raise Refusal(400, f"The shape {shape[:8]} has {size if shape else 0} values and data has {len(data)}.")
-    if shape[0] > MOST_ROWS:
-        raise Refusal(413, f"The body has {shape[0]:,} inputs; {MOST_ROWS:,} are answered at once.", "Send it in parts.")
     if tensor.datatype == "BYTES":
         if not isinstance(coding.encoder, TextCodes | BagOfWords | Picture) or size != shape[0]:
             raise Refusal(

@@ -41,6 +41,11 @@ class Observer:
         self._per_second, self._second, self._looked = per_second, 0.0, 0
         self._begin()
 
+    @property
+    def watches(self) -> bool:
+        """Whether the model has a baseline."""
+        return bool(self.before.numbers or self.before.shares or self.before.words)
+
     def _begin(self) -> None:
         self._seen = 0
         self._numbers: dict[str, list[float]] = {}
@@ -49,7 +54,7 @@ class Observer:
 
     def saw(self, answered: Sequence[tuple[Any, Item, Mapping[str, Any]]]) -> None:
         """Note inputs that were answered together: raw, encoded, and the answer."""
-        if not (self.before.numbers or self.before.shares or self.before.words):
+        if not self.watches:
             return
         for raw, item, answer in answered[: self._room(len(answered))]:
             for name, value in {**baseline.measured(self.coding, raw, item), **baseline.scored(answer)}.items():

@@ -11,46 +11,29 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from workbench.problems import Problem, missing, one_line
+from workbench.problems import Problem, one_line
+from workbench.serving import beside, metrics
 from workbench.serving import headers as heads
-from workbench.serving import inference_metadata, metrics
 from workbench.serving.figures import Figures
 from workbench.serving.messages import LARGEST_BODY, Refusal, Reply, Request
+from workbench.serving.refusals import CLOSE, SOON, answer, no_path
 from workbench.serving.routing import Table
 from workbench.serving.variant import Variant
-
-try:
-    from starlette.applications import Starlette
-    from starlette.exceptions import HTTPException
-    from starlette.requests import Request as HttpRequest
-    from starlette.responses import Response
-    from starlette.routing import Route
-except ImportError:
-    raise missing("Serving", "starlette", "serve") from None
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+WORTH_READING = 8 * LARGEST_BODY
+"""Bytes of a body that is too large and read to its end, so that the client sees why."""
 BODY_SECONDS = 10.0
 """Until a body must be here."""
+COMING = 256 << 20
+"""Bytes of bodies that may be on their way at once; more get a 503."""
 CLIENTS = 10_000
 """Whose rates are remembered."""
-_TYPES = {
-    400: b"ValidationError",
-    401: b"AccessDeniedException",
-    404: b"ValidationError",
-    429: b"ThrottlingException",
-    500: b"ModelError",
-    503: b"ServiceUnavailable",
-    504: b"ModelError",
-}
-"""What boto3 raises."""
 _TAKEN_HEADERS = (b"host", b"content-type", b"content-length", b"authorization", b"transfer-encoding")
-_CLOSE = ((b"connection", b"close"),)
 
 
 @dataclass(slots=True)
@@ -96,11 +79,12 @@ class Router:
         self.sources: list[metrics.Source] = []
         """More for /metrics."""
         self.began = time.time()
+        self._coming = 0
         self._rates: dict[str, tuple[float, float]] = {}
         self._ids = (f"{os.urandom(6).hex()}-{number:x}" for number in itertools.count(1))
         self._invocations = {"/invocations", f"/endpoints/{name}/invocations"}
         self._heads: dict[str, tuple[tuple[bytes, bytes], ...]] = {}
-        self._starlette = self._other_paths()
+        self._starlette = beside.app(self)
 
     @property
     def ready(self) -> bool:
@@ -154,7 +138,7 @@ class Router:
             names = [name for name, _ in scope["headers"]]
             for name in _TAKEN_HEADERS:
                 if names.count(name) > 1:
-                    raise Refusal(400, f"The header {name.decode()} stands twice.", "", _CLOSE)
+                    raise Refusal(400, f"The header {name.decode()} stands twice.", "", CLOSE)
         heads.check_host(found.get(b"host"), self.hosts)
         if self.token and scope["path"] != "/ping":
             heads.check_token(found.get(b"authorization"), self.token)
@@ -177,14 +161,14 @@ class Router:
 
     async def _invoke(self, scope: "Scope", found: Mapping[bytes, bytes], receive: "Receive", send: "Send", answered: Answered) -> None:
         self._only_post(scope)
-        answered.target = found.get(b"x-amzn-sagemaker-target-variant", b"").decode("latin-1")
-        answered.session = found.get(b"x-amzn-sagemaker-session-id", b"").decode("latin-1")
+        answered.target = found.get(b"x-amzn-sagemaker-target-variant", b"")[:100].decode("latin-1")
+        answered.session = found.get(b"x-amzn-sagemaker-session-id", b"")[:300].decode("latin-1")
 
         def choose() -> Variant:
             try:
                 return self.table.variants[self.table.pick(answered.session, answered.target)]
             except Problem as problem:
-                raise Refusal(404 if answered.target else 503, problem.message, problem.hint, () if answered.target else _SOON) from None
+                raise Refusal(404 if answered.target else 503, problem.message, problem.hint, () if answered.target else SOON) from None
 
         await self._answer(choose, found, receive, send, answered, "invocations")
 
@@ -192,7 +176,7 @@ class Router:
         self._only_post(scope)
         parts = scope["path"].split("/")[3:-1]
         if len(parts) not in (1, 3) or (len(parts) == 3 and parts[1] != "versions"):
-            raise _no_path(scope)
+            raise no_path(scope["path"])
         version = parts[2] if len(parts) == 3 else ""
         await self._answer(lambda: self.of_model(parts[0], version), found, receive, send, answered, "infer")
 
@@ -207,13 +191,13 @@ class Router:
     ) -> None:
         variant = choose()
         if self.draining:
-            raise Refusal(503, "The server is stopping.", "", _SOON)
+            raise Refusal(503, "The server is stopping.", "", SOON)
         if found.get(b"content-encoding", b"identity") != b"identity":
             raise Refusal(415, "A compressed body is not read here.", "Send it without Content-Encoding.")
         kind = heads.content_type(found.get(b"content-type"))
         heads.check_type(kind, frozenset({heads.JSON}) if form == "infer" else variant.takes)
         accept = heads.accepted(found.get(b"accept"))
-        body = await _body(found, receive)
+        body = await self._body(found, receive)
         if self.table.variants.get(variant.name) is not variant:
             # It was replaced while the body came, and takes no more requests.
             variant = choose()
@@ -226,8 +210,44 @@ class Router:
             retry = ((b"retry-after", str(reply.retry_after).encode()),) if reply.retry_after else ()
             await self._refuse(send, answered, Refusal(reply.code, reply.message, "", (*self._of(variant), *retry)))
             return
-        await send({"type": "http.response.start", "status": 200, "headers": self._headers(answered.id, reply, variant)})
-        await send({"type": "http.response.body", "body": reply.body})
+        await _send(send, 200, self._headers(answered.id, reply, variant), reply.body)
+
+    async def _body(self, found: Mapping[bytes, bytes], receive: "Receive") -> bytes:
+        """The whole body. Raises Refusal: 413 where it is too large, by its own words or by count; 408 where it does not come."""
+        stated = found.get(b"content-length", b"")
+        length = int(stated[:20]) if stated.isdigit() else 0
+        if length > LARGEST_BODY and (b"expect" in found or length > WORTH_READING):
+            raise _too_large(CLOSE)  # it waits for our word, or is not worth to be listened to
+        parts: list[bytes] = []
+        size = held = 0
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        raise _Gone
+                    part: bytes = message["body"]
+                    size += len(part)
+                    if max(size, length) <= LARGEST_BODY:
+                        parts.append(part)
+                    elif size > WORTH_READING:
+                        raise _too_large(CLOSE)
+                    else:
+                        # Read on without keeping it: who still sends when the connection is reset does not see the answer.
+                        parts.clear()
+                    if not message.get("more_body"):
+                        break
+                    held += len(part)
+                    self._coming += len(part)
+                    if self._coming > COMING:
+                        raise Refusal(503, "Too many bodies are on their way.", "", (*SOON, *CLOSE))
+        except TimeoutError:
+            raise Refusal(408, f"The body was not here after {BODY_SECONDS:.0f} seconds.", "", CLOSE) from None
+        finally:
+            self._coming -= held
+        if size > LARGEST_BODY:
+            raise _too_large()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _headers(self, identity: str, reply: Reply, variant: Variant) -> list[tuple[bytes, bytes]]:
         shown = identity.encode()
@@ -248,9 +268,8 @@ class Router:
         return found
 
     async def _refuse(self, send: "Send", answered: Answered, refusal: Refusal) -> None:
-        lines, body = _refusal(answered, refusal)
-        await send({"type": "http.response.start", "status": refusal.code, "headers": lines})
-        await send({"type": "http.response.body", "body": body})
+        lines, body = answer(refusal, answered.id)
+        await _send(send, refusal.code, lines, body)
 
     def _only_post(self, scope: "Scope") -> None:
         if scope["method"] != "POST":
@@ -274,130 +293,17 @@ class Router:
         drawn = table.variants[table.pick()] if table.shares else fitting[0]
         return drawn if drawn in fitting else fitting[0]
 
-    # -- all else -------------------------------------------------------------------------------------------------------------------
-
-    def _other_paths(self) -> Starlette:
-        async def ping(_: HttpRequest) -> Response:
-            if not self.ready:
-                raise Refusal(503, "Not every variant is ready.", "", _SOON)
-            return _json({"status": "ready"})
-
-        async def parameters(_: HttpRequest) -> Response:
-            return _json({"MaxConcurrentTransforms": 1, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": LARGEST_BODY >> 20})
-
-        async def live(_: HttpRequest) -> Response:
-            return _json({"live": True})
-
-        async def server(_: HttpRequest) -> Response:
-            return _json({"name": "dlwb", "version": "2", "extensions": []})
-
-        async def model(request: HttpRequest) -> Response:
-            variant = self.of_model(request.path_params["name"], request.path_params.get("version", ""))
-            return _json(inference_metadata.model(variant.folder, [other.folder for other in self.table.variants.values()]))
-
-        async def model_ready(request: HttpRequest) -> Response:
-            variant = self.of_model(request.path_params["name"], request.path_params.get("version", ""))
-            if not variant.healthy:
-                raise Refusal(503, f"{variant.label} is not ready.", "", _SOON)
-            return _json({"name": variant.folder.model.name, "ready": True})
-
-        async def counted(_: HttpRequest) -> Response:
-            return Response(metrics.text(self), media_type=metrics.CONTENT_TYPE)
-
-        async def refused(request: HttpRequest, error: Exception) -> Response:
-            refusal = _no_path(request.scope)
-            if isinstance(error, Refusal):
-                refusal = error
-            elif isinstance(error, HTTPException) and error.status_code == 405:
-                allow = (error.headers or {}).get("Allow", "GET")
-                text = f"{request.method[:20]} is not for {one_line(request.scope['path'], 80)}."
-                refusal = Refusal(405, text, "", ((b"allow", allow.encode()),))
-            elif not isinstance(error, HTTPException):
-                refusal = Refusal(500, "Something failed here.")
-            answered: Answered = request.scope["answered"]
-            answered.code, answered.message = refusal.code, str(refusal)
-            lines, body = _refusal(answered, refusal)
-            response = Response(body, refusal.code)
-            response.raw_headers = lines
-            return response
-
-        routes = [Route(path, ping) for path in ("/ping", "/v2/health/ready")]
-        routes += [Route("/v2/health/live", live), Route("/v2", server), Route("/v2/", server)]
-        for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-            routes += [Route(path, model), Route(f"{path}/ready", model_ready)]
-        routes += [Route("/execution-parameters", parameters), Route("/metrics", counted)]
-        app = Starlette(routes=routes, exception_handlers=dict.fromkeys((Refusal, HTTPException, Exception), refused))
-        app.router.redirect_slashes = False
-        return app
-
-
-_SOON = ((b"retry-after", b"1"),)
-
-
-def _refusal(answered: Answered, refusal: Refusal) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of a refusal."""
-    text = str(refusal)
-    if refusal.code >= 500:
-        text += f" Request {answered.id}."
-    # `error` is the inference protocol's word, `message` is boto3's.
-    body = msgspec.json.encode({"error": text, "message": text, "request_id": answered.id})
-    shown = answered.id.encode()
-    lines = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", shown),
-        (b"x-amzn-requestid", shown),
-        (b"x-amzn-errortype", _TYPES.get(refusal.code, b"ValidationError")),
-        *refusal.headers,
-    ]
-    return lines, body
-
 
 class _Gone(Exception):
-    """The client closed its connection before its body was here."""
+    """The client closed its connection before its body was here, or its answer there."""
 
 
-def _no_path(scope: "Scope") -> Refusal:
-    return Refusal(404, f"There is no path {one_line(scope['path'], 80)!r} here.", "POST to /invocations.")
-
-
-def _json(value: Any) -> Response:
-    return Response(msgspec.json.encode(value), media_type=heads.JSON)
-
-
-async def _body(found: Mapping[bytes, bytes], receive: "Receive") -> bytes:
-    """The whole body. Raises Refusal: 413 where it is too large, by its own words or by count; 408 where it does not come."""
-    stated = found.get(b"content-length", b"")
-    too_large = stated.isdigit() and int(stated[:20]) > LARGEST_BODY
-    if too_large and (b"expect" in found or int(stated[:20]) > 8 * LARGEST_BODY):
-        raise _too_large(_CLOSE)  # it waits for our word, or is not worth to be listened to
+async def _send(send: "Send", code: int, lines: list[tuple[bytes, bytes]], body: bytes) -> None:
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body"):
-                body: bytes = message["body"]
-                if len(body) > LARGEST_BODY:
-                    raise _too_large()
-                return body
-            parts, size = [], 0
-            while message["type"] == "http.request":
-                size += len(message["body"])
-                if size <= LARGEST_BODY and not too_large:
-                    parts.append(message["body"])
-                elif size > 8 * LARGEST_BODY:
-                    raise _too_large(_CLOSE)
-                else:
-                    # Read on without keeping it: a client that is still sending would not see the answer before a reset connection.
-                    parts = []
-                    too_large = True
-                if not message.get("more_body"):
-                    if too_large:
-                        raise _too_large()
-                    return b"".join(parts)
-                message = await receive()
-    except TimeoutError:
-        raise Refusal(408, f"The body was not here after {BODY_SECONDS:.0f} seconds.", "", _CLOSE) from None
-    raise _Gone
+        await send({"type": "http.response.start", "status": code, "headers": lines})
+        await send({"type": "http.response.body", "body": body})
+    except (OSError, RuntimeError) as error:  # uvloop's, for a connection that was closed meanwhile
+        raise _Gone from error
 
 
 def _too_large(extra: tuple[tuple[bytes, bytes], ...] = ()) -> Refusal:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from workbench.problems import Problem, missing
+from workbench.problems import missing
 from workbench.serving.router import BODY_SECONDS, Router
 
 try:
@@ -25,6 +25,10 @@ DRAIN = 30.0
 IDLE = 75.0
 """Seconds that a connection may stay open between two requests."""
 CONNECTIONS = 2000
+LONGEST_HEAD = 64 << 10
+"""Bytes of a request's line and headers."""
+UNREAD = 30.0
+"""Seconds that a client may leave its answer unread."""
 
 
 class Connection(HttpToolsProtocol):
@@ -32,6 +36,12 @@ class Connection(HttpToolsProtocol):
 
     began = 0.0
     """When the request that is coming in began, or the connection; 0 while none is."""
+    head = 0
+    """Bytes of headers that are not complete yet; -1 after they are."""
+    moved = False
+    """Whether the bytes that came last completed headers or a body."""
+    unread = 0.0
+    """Since when the client has not read all of its answer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -39,12 +49,24 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > CONNECTIONS:
             self.say(503, f"{CONNECTIONS:,} connections are open already.")
 
+    def data_received(self, data: bytes) -> None:
+        self.moved = False
+        super().data_received(data)
+        if self.head >= 0 and not self.moved:
+            self.head += len(data)
+            if self.head > LONGEST_HEAD:
+                self.say(400, f"The headers have more than {LONGEST_HEAD >> 10} KiB.")
+
+    def on_headers_complete(self) -> None:
+        self.head, self.moved = -1, True
+        super().on_headers_complete()
+
     def on_message_begin(self) -> None:
         self.began = time.monotonic()
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
-        self.began = 0.0
+        self.began, self.head, self.moved = 0.0, 0, True
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -58,7 +80,14 @@ class Connection(HttpToolsProtocol):
         return False
 
     def late(self, now: float) -> None:
-        """Close it where a request does not come to its end; the router itself answers for a body that is late."""
+        """Close it where a request does not come to its end, or an answer is not read. The router itself answers for a late body."""
+        if not self.transport.get_write_buffer_size():
+            self.unread = 0.0
+        elif not self.unread:
+            self.unread = now
+        elif now - self.unread > UNREAD:
+            self.transport.abort()
+            return
         if self.began and now - self.began > BODY_SECONDS + 2:
             if self.cycle is None or self.cycle.response_complete:
                 self.say(408, f"The request was not here after {BODY_SECONDS:.0f} seconds.")
@@ -116,16 +145,6 @@ async def serve(router: Router, listening: socket.socket, stop: asyncio.Event) -
         stopping.cancel()
         server.should_exit = True
         await running
-
-
-def listen(address: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 takes a free one. Raises Problem where it cannot."""
-    try:
-        family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((address, port), family=family, backlog=1024)
-    except OSError as error:
-        hint = "Choose another one with --port." if isinstance(error, PermissionError) or "in use" in str(error) else ""
-        raise Problem(f"{address}:{port} cannot be listened to: {error.strerror}.", hint) from None
 
 
 def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:

@@ -5,6 +5,7 @@ waits for its answer and is not refused; only connections that were open at the 
 """
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -105,18 +106,15 @@ class Supervisor:
 
 def listen(endpoint: Endpoint) -> socket.socket:
     """A listening socket at an endpoint's address. Problem where it cannot be had."""
-    about = endpoint.about
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    host, port = endpoint.about.host, endpoint.about.port
     try:
-        # After a stop, connections of before may linger for a minute and would keep the port.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((about.host, about.port))
-        listening.listen(BACKLOG)
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
-        listening.close()
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise Problem(f"Port {about.port} of {about.host} cannot be used: {reason}.", _who(endpoint, about.port)) from None
-    return listening
+        reason = reason.partition(" (while")[0]
+        hint = _who(endpoint, port) if error.args[0] in (errno.EADDRINUSE, errno.EACCES) else ""
+        raise Problem(f"Port {port} of {one_line(host, 80)} cannot be used: {reason}.", hint) from None
 
 
 def _who(asking: Endpoint, port: int) -> str:

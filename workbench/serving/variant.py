@@ -1,25 +1,23 @@
 """Variant: the router's handle of one model and its process. It batches, times out and restarts, and never looks into a body."""
 
 import asyncio
-import math
 import os
-import socket
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, Protocol, cast
+from typing import Any
 
 import msgspec
 
-from workbench import paths
 from workbench.encoding.model_folder import ModelFolder
 from workbench.problems import Problem, one_line
 from workbench.serving import headers
 from workbench.serving.figures import Figures
-from workbench.serving.messages import Ask, Done, Frame, Frames, Label, Ready, Refused, Reply, Report, Request, Stats, packed
+from workbench.serving.line import Died, InsideLine, Line, ProcessLine, start
+from workbench.serving.messages import Ask, Done, Frame, Label, Reply, Report, Request, Stats
+from workbench.serving.same import same
 
 MOST_TOGETHER = 64
 """Requests in one frame."""
@@ -34,12 +32,6 @@ DEATHS, WITHIN = 3, 30.0
 """So many deaths within so many seconds, and the variant has failed."""
 START = 120.0
 """Seconds that a worker may take until its model is warm."""
-CLOSE_ENOUGH = 1e-4
-"""Difference of a number from its example's: other processors round otherwise."""
-
-
-class _Died(Problem):
-    """A process ended while its model was loaded."""
 
 
 class _Waiting:
@@ -53,13 +45,6 @@ class _Waiting:
     def answer(self, reply: Reply) -> None:
         if not self.future.done():
             self.future.set_result(reply)
-
-
-class _Line(Protocol):
-    """The way to what answers."""
-
-    def send(self, frame: Frame) -> None: ...
-    def close(self) -> None: ...
 
 
 class Variant:
@@ -77,7 +62,7 @@ class Variant:
         self.on_event: list[Callable[[str, str], None]] = []
         """Called with `died`, `back` or `failed`, and a sentence."""
         self._log = log
-        self._line: _Line | None = None
+        self._line: Line | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._queue: deque[_Waiting] = deque()
         self._alone: deque[_Waiting] = deque()
@@ -144,22 +129,11 @@ class Variant:
 
     async def _open(self) -> None:
         if not self.isolate:
-            self._line = _Inside(self)
+            self._line = InsideLine(self)
         else:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "workbench.serving.worker", str(self.folder.path.absolute()), str(theirs.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=self._log if self._log is not None else subprocess.DEVNULL,
-                    stderr=self._log,
-                    pass_fds=[theirs.fileno()],
-                    start_new_session=True,  # a key that stops the server first lets it answer what it has
-                    cwd=paths.working_folder(),
-                    env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-                )
+            self._process, ours = start(self.folder.path, self._log)
             ready: asyncio.Future[None] = self._loop.create_future()
-            process = _Process(self, ready)
+            process = ProcessLine(self, ready)
             await self._loop.create_connection(lambda: process, sock=ours)
             self._line = process
             try:
@@ -185,7 +159,7 @@ class Variant:
             except TimeoutError:
                 raise Problem(f"{self.label} does not answer its example {place + 1} within {PATIENCE:.0f} seconds.", "", "data") from None
             if self._line is None:
-                raise _Died("Its process ended while it answered its examples.")
+                raise Died("Its process ended while it answered its examples.")
             if reply.code != 200:
                 raise Problem(f"{self.label} does not answer its example {place + 1}: {reply.message}", "", "data")
             answer = msgspec.json.decode(reply.body)
@@ -356,7 +330,7 @@ class Variant:
                 await self._ended()
                 try:
                     await self._open()
-                except _Died:
+                except Died:
                     continue
                 self._event("back", f"{self.name} answers again.")
                 return
@@ -375,6 +349,8 @@ class Variant:
 
     def _fail(self, problem: Problem) -> None:
         self.failed, self.healthy = problem, False
+        if self._process:
+            self._process.kill()
         self._answer_all(Reply(503, message=f"{self.name} has failed: {problem.message}", retry_after=30))
         self._event("failed", f"{self.name} has failed: {problem.message}")
 
@@ -389,75 +365,3 @@ class Variant:
     def _event(self, kind: str, text: str) -> None:
         for hook in self.on_event:
             hook(kind, text)
-
-
-class _Process(asyncio.Protocol):
-    """The line to a worker."""
-
-    def __init__(self, variant: Variant, ready: "asyncio.Future[None]") -> None:
-        self._variant, self._ready, self._frames = variant, ready, Frames()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-
-    def send(self, frame: Frame) -> None:
-        self._transport.write(packed(frame))
-
-    def close(self) -> None:
-        self._transport.close()
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            for frame in self._frames.feed(data):
-                if isinstance(frame, Ready | Refused) and not self._ready.done():
-                    if isinstance(frame, Ready):
-                        self._ready.set_result(None)
-                    else:
-                        self._ready.set_exception(Problem(frame.message, frame.hint, "data"))
-                else:
-                    self._variant.got(frame)
-        except ValueError:  # what is no frame comes from a process that is out of its mind
-            self._transport.abort()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self._ready.done():
-            self._ready.set_exception(_Died(f"The process of {self._variant.name} ended before it was ready."))
-        self._variant.lost()
-
-
-def same(answer: Any, right: Any) -> bool:
-    """Whether an answer is an example's, but for rounding: its numbers, and the class unless two are equally likely."""
-    if not isinstance(answer, dict) or not isinstance(right, dict) or "answer" not in answer or "answer" not in right:
-        return False
-    shares, right_shares = answer.get("probabilities", {}), right.get("probabilities", {})
-    if isinstance(right_shares, dict) and any(not _close(share, right_shares.get(label, share)) for label, share in shares.items()):
-        return False
-    said, true = answer["answer"], right["answer"]
-    tie = said in shares and true in shares and abs(shares[said] - shares[true]) <= 2 * CLOSE_ENOUGH
-    return _close(said, true) or tie
-
-
-def _close(one: Any, other: Any) -> bool:
-    if isinstance(one, float | int) and isinstance(other, float | int):
-        return math.isclose(one, other, rel_tol=CLOSE_ENOUGH, abs_tol=CLOSE_ENOUGH)
-    return bool(one == other)
-
-
-class _Inside:
-    """The model inside this process: NumPy and ONNX Runtime come into it now."""
-
-    def __init__(self, variant: Variant) -> None:
-        from workbench.serving.worker import Answerer
-
-        self._variant, self._answerer = variant, Answerer(variant.folder)
-
-    def send(self, frame: Frame) -> None:
-        if isinstance(frame, Ask):
-            self._variant.got(Done(self._answerer.answer(frame.requests)))
-        elif isinstance(frame, Label):
-            self._answerer.observer.label(frame.answer, frame.truth)
-        elif isinstance(frame, Stats):
-            self._variant.got(Report(self._answerer.report()))
-
-    def close(self) -> None:
-        pass

@@ -3,11 +3,13 @@
 A process of its own: whatever a body does to it, the router lives. What came while the last batch ran is the next batch.
 """
 
+import importlib
 import math
 import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -142,6 +144,9 @@ def serve(folder: Path, line: socket.socket) -> int:
         line.sendall(packed(Refused(problem.message, problem.hint)))
         return 1
     line.sendall(packed(Ready()))
+    if answerer.observer.watches:
+        # Beside the first requests: the one that ends a window must not wait for the import.
+        threading.Thread(target=importlib.import_module, args=("scipy.stats",), daemon=True).start()
     frames = Frames()
     while data := line.recv(1 << 20):
         for frame in frames.feed(data):

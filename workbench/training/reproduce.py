@@ -25,7 +25,7 @@ from workbench.recipes import closure, yaml_reader
 from workbench.recipes.find import project_source
 from workbench.recipes.recipe import Recipe
 from workbench.runs import measured, metric_stream, processor
-from workbench.runs.bundle import EXPECTED, Expected, names_alone
+from workbench.runs.bundle import EXPECTED, Expected, names_alone, stream_of
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.export.code_needed import differing
 from workbench.runs.history import History, history_of
@@ -71,10 +71,12 @@ def read(bundle: Path) -> Expected:
     """What a bundle expects. Problem where it is damaged, or none."""
     file = bundle / EXPECTED
     try:
-        return msgspec.json.decode(files.read_plain(file, follow=True), type=Expected)
+        expected = msgspec.json.decode(files.read_plain(file, follow=True), type=Expected)
+        stream_of(expected)
+        return expected
     except OSError as error:
         raise files.problem(one_line(str(file), 200), "read", error, file) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise Problem(f"{EXPECTED} is damaged: {one_line(str(error), 160)}.", "Unpack the bundle again.") from None
 
 
@@ -147,9 +149,7 @@ def train(bundle: Path, into: Path, *, anyway: bool) -> dict[str, str]:
             f"The data is not what the run was trained on: {', '.join(map(one_line, data[:NAMED]))}.", "--anyway goes on with it."
         )
     past = History()
-    past.marks = [
-        Mark(text=one_line(str(change.get("text"))), step=change["step"], settings=change["settings"]) for change in expected.changes
-    ]
+    past.marks = [Mark(text=one_line(change.text), step=change.step, settings=change.settings) for change in expected.changes]
     log = _Told(into)
     (into / "checkpoints").mkdir()
     ending = Loop(project, recipe, log, Checkpoints(into / "checkpoints"), past=past, device=recipe.compute.device).fit()
@@ -157,7 +157,7 @@ def train(bundle: Path, into: Path, *, anyway: bool) -> dict[str, str]:
     return {"state": ending.state, "parameters": parameters(into / "checkpoints", project.decode_state)}
 
 
-def verdict(expected: Expected, before: dict[str, Any], history: History, weights: str) -> tuple[bool, str]:
+def verdict(expected: Expected, before: metric_stream.Stream, history: History, weights: str) -> tuple[bool, str]:
     """Whether the run was reproduced, and a sentence that says how far."""
     now = metric_stream.figures(history)
     number = sum(map(len, before.values()))
@@ -171,10 +171,10 @@ def verdict(expected: Expected, before: dict[str, Any], history: History, weight
         )
         far = [one for one in different if metric_stream.apart(one) > metric_stream.TOLERANCE]
         if not far:
-            return True, f"Reproduced within {metric_stream.TOLERANCE:g}: {metric_stream.summed_up(different, number)}. {promise}"
-        return False, f"Not reproduced: {far[0]} ({metric_stream.summed_up(different, number)}). {promise}"
+            return True, f"Reproduced within {metric_stream.TOLERANCE:g}: {metric_stream.summed_up(before, now)}. {promise}"
+        return False, f"Not reproduced: {far[0]} ({metric_stream.summed_up(before, now)}). {promise}"
     if different:
-        return False, f"Not reproduced: {different[0]} ({metric_stream.summed_up(different, number)})."
+        return False, f"Not reproduced: {different[0]} ({metric_stream.summed_up(before, now)})."
     return (
         False,
         f"Not reproduced: every figure is equal, but the parameters are {weights[:12]}… here and {expected.parameters[:12]}… in the run.",
@@ -192,21 +192,18 @@ def reproduce(bundle: Path, *, anyway: bool = False) -> int:
         return 1
     same = not processor.other(expected.processor, processor.described())
     # What makes libraries choose other kernels is as it was; another processor might not have those.
-    environment = worker_environment({**_without_switches(), **(expected.switches if same else {})}, _recipe(bundle).compute.threads)
+    switches = {name: value for name, value in expected.switches.items() if same and name in processor.SWITCHES}
+    others = {name: value for name, value in os.environ.items() if name not in processor.SWITCHES}
+    environment = worker_environment({**others, **switches}, _recipe(bundle).compute.threads)
     with tempfile.TemporaryDirectory() as folder:
         words = [sys.executable, "-P", "-m", "workbench.training.reproduce", "--train", str(bundle.absolute()), folder]
         done = subprocess.run([*words, "anyway" if anyway else ""], env=environment, stdout=subprocess.PIPE, check=False)
         if done.returncode:
             return 1
         hashes = json.loads(done.stdout.strip().rpartition(b"\n")[2])
-        before = {tag: [(step, float.fromhex(value)) for step, value in points] for tag, points in expected.stream.items()}
-        good, sentence = verdict(expected, before, history_of(Path(folder) / "events.jsonl"), hashes["parameters"])
+        good, sentence = verdict(expected, stream_of(expected), history_of(Path(folder) / "events.jsonl"), hashes["parameters"])
     print(sentence)
     return 0 if good else 1
-
-
-def _without_switches() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in processor.SWITCHES}
 
 
 def main(words: list[str]) -> int:

@@ -45,6 +45,9 @@ def trained(folder: Path, *kinds: str) -> Project:
     if name not in kinds:
         shown = one_line(str(folder))
         raise Problem(f"{shown} is a run of {one_line(name)}, where one of {' or '.join(kinds)} is right.", "", "data")
+    # Before its data are read, which may take minutes.
+    if not Checkpoints(folder / "checkpoints").generations():
+        raise _untrained(run)
     project = of_run(run)
     project.build()
     load_best(project, run)
@@ -78,6 +81,10 @@ def last_confusion(folder: Path) -> Matrix:
     return msgspec.structs.replace(matrix, values=values, file="", rows=[one_line(name, 40) for name in matrix.rows])
 
 
+def _untrained(run: Run) -> Problem:
+    return Problem(f"{one_line(run.id)} has no checkpoint to answer from.", "Let it train until its first one.")
+
+
 def _insist(folder: Path) -> None:
     try:
         there = (folder / "recipe.yaml").is_file()
@@ -99,6 +106,6 @@ def load_best(project: Project, run: Run) -> int:
     """Loads the best weights of a run into its project; returns the step that they are of."""
     best = Checkpoints(run.path / "checkpoints").best(project.decode_state)
     if best is None:
-        raise Problem(f"{run.id} has no checkpoint to answer from.", "Let it train until its first one.")
+        raise _untrained(run)
     project.load_state(best[1]["state"])
     return best[0].step

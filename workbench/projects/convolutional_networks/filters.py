@@ -124,14 +124,14 @@ class Filters(Project):
             again = correlate(passed_on, KERNELS[request.second], 1, "what the first layer passes on")
             shown[f"second map {size_of(again)}"] = marked(shade(again))
         yield tiles("ReLU and pooling", picture.shape, shown)
+        if kernels is not None:
+            yield all_kernels(kernels, request.learnt)
 
         # + 0.0: no -0. Rows and columns have different letters: a matrix with the same names for both is shown as a confusion matrix.
         rows = [f"y{corner[0] + row}" for row in range(kernel.shape[0])]
         columns = [f"x{corner[1] + column}" for column in range(kernel.shape[1])]
         yield Numbers(tag="patch", values=patch.tolist(), rows=rows, columns=columns)
         yield Numbers(tag="patch × kernel", values=(patch * kernel + 0.0).tolist(), rows=rows, columns=columns)
-        if kernels is not None:
-            yield all_kernels(kernels, request.learnt)
         if max(kernel.shape) <= len(STEP):
             yield step_edge(kernel)
         yield layers(framed.shape[1], picture.shape[1], kernel.shape, request.stride)

@@ -10,7 +10,7 @@ import numpy as np
 
 from workbench.datasets import digits, mnist
 from workbench.datasets.store.fetch import fetch
-from workbench.events import Curve, Event, Images, Scatter, Table
+from workbench.events import Curve, Event, Images, Scatter, Table, Text
 from workbench.problems import Problem, one_line
 from workbench.training.figures import pictures
 from workbench.training.project import Field, Project, only
@@ -67,8 +67,11 @@ class Projections(Project):
     def sample(self, request: Any) -> Iterator[Event]:
         """The map of two components, rebuilt digits, components, their variance, nearest neighbours; then t-SNE, where it is asked for."""
         fitted = features(request.run) if request.data == "run" else fit(request.data)
-        number, kept = request.points, request.components
-        limits = {"points": len(fitted.points), "components": len(fitted.mean), "across": len(fitted.mean), "up": len(fitted.mean)}
+        number, kept, wide = request.points, request.components, len(fitted.mean)
+        limits = {"points": len(fitted.points), "components": wide, "across": wide, "up": wide}
+        if request.data == "run":
+            # How many there are only the run knows: the recipe's 500 may be more.
+            number = min(number, limits.pop("points"))
         for name, most in limits.items():
             if getattr(request, name) > most:
                 data = "this run" if request.data == "run" else request.data
@@ -79,6 +82,9 @@ class Projections(Project):
         plane = found[:, [request.across - 1, request.up - 1]]
         yield Scatter(tag="PCA", x=plane[:, 0].tolist(), y=plane[:, 1].tolist(), labels=names)
 
+        if request.data == "run":
+            told = f"{number:,} of {len(fitted.points):,} validation examples that were computed, by {wide} features before the last layer."
+            yield Text(tag="points", text=f"{told} The components are those of training examples.")
         if fitted.shape:
             yield rebuilt(fitted, kept)
             yield components(fitted)

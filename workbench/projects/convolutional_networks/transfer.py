@@ -250,9 +250,10 @@ class Transfer(TorchProject):
         truth = (labels[:, None].cpu() == torch.tensor(numbers)).numpy()
         # In double: in float32 the most certain would all be 0 or 1, and ties have no order.
         scores = logs[:, numbers].double().exp().cpu().numpy()
-        values = zip([*names, "mean"], areas(truth, scores), strict=True)
+        pairs = zip([*names, "mean"], areas(truth, scores), strict=True)
         # Undefined where a split lacks a class.
-        yield Scalars(values={f"auc/{name}": area if np.isfinite(area) else None for name, area in values})
+        values: dict[str, Any] = {f"auc/{name}": area if np.isfinite(area) else None for name, area in pairs}
+        yield Scalars(values=values)
         for place, name in enumerate(names):
             yield roc_curve(truth[:, place], scores[:, place], f"roc/{name}")
 

@@ -24,7 +24,7 @@ from workbench.recipes import closure
 from workbench.recipes.find import project_source
 from workbench.recipes.recipe import Recipe, dump_recipe
 from workbench.runs import metric_stream, processor
-from workbench.runs.bundle import EXPECTED, Expected, names_alone
+from workbench.runs.bundle import EXPECTED, Change, Expected, names_alone
 from workbench.runs.export import code_needed
 from workbench.runs.export.portable import Places, portable_config, refuse
 from workbench.runs.history import history_of
@@ -41,7 +41,7 @@ README = """\
 
 This folder trains the run {run} again and compares it, bit for bit: {figures} figures of {steps} steps, and the parameters.
 
-1. A Python {python} with the packages of this folder, one of:
+1. A Python {python} on {system} with the packages of this folder, one of:
      python3 -m venv venv && venv/bin/pip install -r requirements.txt
      conda env create -f environment.yml
 2. PYTHON=venv/bin/python ./reproduce
@@ -127,6 +127,7 @@ def _fill(folder: Path, run: Run, recipe: Recipe, code: closure.Closure, places:
             figures=f"{sum(map(len, stream.values())):,}",
             steps=f"{history.step:,}",
             python=platform.python_version(),
+            system=f"{platform.system()} {platform.machine()}",
             processor=machine["name"],
             tolerance=metric_stream.TOLERANCE,
             data=("its hashes are in expected.json, and it is fetched" if data else "it comes with a package") + "." * bool(own) + own[:-1],
@@ -146,7 +147,7 @@ def _fill(folder: Path, run: Run, recipe: Recipe, code: closure.Closure, places:
         code_files=code.files,
         files=written,
         recipe=recipe,
-        changes=[{"step": mark.step, "settings": mark.settings, "text": mark.text} for mark in history.marks if mark.settings],
+        changes=[Change(step=mark.step, settings=mark.settings, text=mark.text) for mark in history.marks if mark.settings],
         threads=recipe.compute.threads,
         processor=machine,
         switches=processor.switches(),

@@ -257,10 +257,7 @@ def _execute(notebook: Any, run: Run, recipe: Recipe, history: History, places: 
     if different := list(metric_stream.differences(before, now)):
         changed = run.changed_code()
         hint = f"The code has changed since: {', '.join(changed[:4])}." if changed else "Is it another processor, or other versions?"
-        number = sum(map(len, before.values()))
-        raise Problem(
-            f"The notebook does not compute what {run.id} did: {different[0]} ({metric_stream.summed_up(different, number)}).", hint
-        )
+        raise Problem(f"The notebook does not compute what {run.id} did: {different[0]} ({metric_stream.summed_up(before, now)}).", hint)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # the times of this machine
         for output in cell.get("outputs", []):

@@ -45,7 +45,18 @@ def of_module(
         raise missing("Export", error.name or "onnx", "export") from None
     except Exception as error:  # torch.export's and the exporters' own errors have no base in common
         raise Problem(f"The network cannot be exported: {type(error).__name__}: {one_line(str(error), 300)}") from error
+    _insist(model, axes)
     return _sealed(model)
+
+
+def _insist(model: Any, axes: Mapping[str, Mapping[int, str]]) -> None:
+    """Problem where an axis that may have any length became a constant: an exporter does so without a word, as dynamo with a recurrent
+    layer of two directions (pytorch#191855), and with every recurrent layer after the first one that a process exports."""
+    for entry in model.graph.input:
+        for axis, name in axes[entry.name].items():
+            dimension = entry.type.tensor_type.shape.dim[axis]
+            if not dimension.dim_param:
+                raise Problem(f"The exporter made the {name} of {entry.name} a constant, {dimension.dim_value}.", "", "data")
 
 
 def _dynamo(module: Any, tensors: tuple[Any, ...], axes: Mapping[str, Mapping[int, str]], names: dict[str, Any]) -> Any:
