@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from workbench.encoding.coding import Item
-from workbench.encoding.kinds import NextToken
 from workbench.encoding.model_folder import ModelFolder
 from workbench.problems import Problem, one_line
 from workbench.serving import wire
@@ -44,7 +43,7 @@ class Answerer:
         examples = [example["input"] for example in self.session.folder.examples()]
         if not examples:
             raise Problem(f"{self.session.folder.label} has no examples, so that nobody can tell whether it answers right.", "", "data")
-        for count in (1, MOST_TOGETHER):
+        for count in (1, MOST_TOGETHER) if self.session.batches else (1,):
             self._answers([examples[place % len(examples)] for place in range(count)], seen=False)
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
@@ -86,9 +85,8 @@ class Answerer:
 
     def _answers(self, raws: Sequence[Any], seen: bool = True) -> list[dict[str, Any] | Problem]:
         session = self.session
-        if isinstance(session.coding.decoder, NextToken):
-            # A text is written by a loop of its own, which no batch shares.
-            return session.answers(raws)
+        if not session.batches:
+            return [self._alone(raw) for raw in raws]
         answers: list[dict[str, Any] | Problem] = [Problem(_TROUBLE)] * len(raws)
         good: list[tuple[int, Item]] = []
         for place, raw in enumerate(raws):
@@ -103,6 +101,12 @@ class Answerer:
         for start in range(0, len(good), MOST_TOGETHER):
             self._run(good[start : start + MOST_TOGETHER], raws, answers, seen)
         return answers
+
+    def _alone(self, raw: Any) -> dict[str, Any] | Problem:
+        try:
+            return self.session.answers([raw])[0]
+        except Exception as error:
+            return _trouble(error)
 
     def _run(self, good: list[tuple[int, Item]], raws: Sequence[Any], answers: list[dict[str, Any] | Problem], seen: bool) -> None:
         session = self.session
