@@ -247,6 +247,23 @@ def test_a_killed_server_is_started_again_and_clients_wait_for_it(tmp_path: Path
     assert once(endpoint.about.port).code == 0
 
 
+def test_a_killed_server_leaves_no_worker_that_computes_for_hours() -> None:
+    patient(paths.models() / "line" / "1")
+    endpoint = operate.serve("line:1", port=free_port())
+    [worker] = _children(endpoint)
+    line = HTTPConnection("127.0.0.1", endpoint.about.port, timeout=60)
+    line.request("POST", "/invocations", json.dumps({"row": {"turns": 1e15}}), {"Content-Type": "application/json"})
+    until(lambda: _cpu(worker) > 1.0)
+    os.kill(lock.content(endpoint.lock)["worker"]["pid"], signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{worker}").exists())
+    line.close()
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_a_worker_that_dies_is_back_and_one_that_dies_thrice_is_rolled_back() -> None:
     endpoint = serve(2)
     operate.ask(endpoint, "update", {"variants": [("2", None)]})

@@ -3,6 +3,7 @@
 A process of its own: whatever a body does to it, the router lives. What came while the last batch ran is the next batch.
 """
 
+import ctypes
 import importlib
 import math
 import os
@@ -26,6 +27,7 @@ from workbench.serving.messages import Ask, Done, Frames, Label, Ready, Refusal,
 from workbench.serving.observing import Observer
 from workbench.serving.session import Session
 
+PR_SET_PDEATHSIG = 1
 MOST_TOGETHER = 64
 """Inputs that go through the model at once."""
 _TROUBLE = "The model failed on this input."
@@ -167,6 +169,8 @@ def main() -> None:
     """The process."""
     # Whoever stops the server at the keyboard stops it, not the worker under the answers that are still to come.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A batch may take hours, and only after it would a closed line be seen: the kernel ends this process with the router (prctl(2)).
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     folder, file = sys.argv[1:]
     with socket.socket(fileno=int(file)) as line:
         try:
