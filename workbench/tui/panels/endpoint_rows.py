@@ -9,6 +9,7 @@ from textual.strip import Strip
 
 from workbench import formatting
 from workbench.problems import one_line
+from workbench.runs.state import State
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.background import Serving
 from workbench.tui.models.endpoints import MINUTE, Listed, words
@@ -86,7 +87,7 @@ def _job_row(job: Serving, width: int) -> Strip:
 
 def _cells(listed: Listed, width: int) -> dict[str, Cell]:
     state, figures = listed.state, listed.figures
-    symbol, text, style = states.state_words(state)
+    symbol, text, style = _state(listed)
     alive = state.alive
     quiet = palette.plain if alive else palette.dim
     rate, p99 = figures.get("rate", 0.0), figures.get("p99")
@@ -111,6 +112,10 @@ def _cells(listed: Listed, width: int) -> dict[str, Cell]:
         "drift": (f"{listed.alarms}!" if listed.alarms else "·" if alive else "", palette.warn if listed.alarms else palette.faint),
         "idle": (idle.replace(" min", "min").replace(" s", "s").replace(" h", "h"), palette.dim),
     }
+
+
+def _state(listed: Listed) -> tuple[str, str, Style]:
+    return states.state_words(State(state="damaged") if listed.problem and not listed.state.alive else listed.state)
 
 
 def _counted(errors: float, alive: bool) -> Cell:
@@ -144,7 +149,7 @@ def spark(rates: Sequence[tuple[float, float]], cells: int, now: float | None = 
 
 def pane(listed: Listed, width: int) -> list[Strip]:
     """A few lines about an endpoint: what it says, its URL, variants and their models."""
-    symbol, text, style = states.state_words(listed.state)
+    symbol, text, style = _state(listed)
     facts = [f"up {formatting.duration(listed.up)}"] if listed.state.alive else []
     facts += [f"configuration {listed.config}"] if listed.config else []
     right: list[strips.Part] = [("   ".join(facts), palette.dim)]

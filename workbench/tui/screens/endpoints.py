@@ -80,7 +80,7 @@ class EndpointsScreen(ListScreen):
             return "There is no endpoint here."
         if name == "delete":
             return "It is running: s stops it." if chosen.state.alive else ""
-        if chosen.problem:
+        if chosen.problem and name != "open":
             return chosen.problem
         if name == "start":
             return "It is running already." if chosen.state.alive else ""
