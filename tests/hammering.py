@@ -12,7 +12,7 @@ from workbench.launch import comparing
 from workbench.launch import start as launch
 from workbench.problems import Problem
 from workbench.tui.app import DlwbApp
-from workbench.tui.models import answering, run_actions
+from workbench.tui.models import answering, background, run_actions
 from workbench.tui.models.downloads import Job
 from workbench.tui.screens.look import LookScreen
 from workbench.tui.screens.question import QuestionScreen
@@ -20,7 +20,8 @@ from workbench.tui.screens.question import QuestionScreen
 KEYS = (
     *("up", "down", "left", "right", "pageup", "pagedown", "home", "end", "tab", "shift+tab", "enter", "enter", "escape", "space"),
     *("backspace", "delete", "ctrl+p", "ctrl+t", "ctrl+l", "ctrl+d", "ctrl+s", "ctrl+u", "question_mark", "f1", "slash", "comma"),
-    *("full_stop", "minus", "plus", "1", "2", "3", "2", "2"),
+    *("full_stop", "minus", "plus", "1", "2", "3", "4", "2", "2"),
+    *("left_square_bracket", "right_square_bracket"),
     *"abcdfghimnoprstuvwxyzNORé漢",
 )
 """Without q, which ends the program, and e, which opens an editor."""
@@ -49,6 +50,7 @@ def harmless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparing, "create", refuse)
     monkeypatch.setattr(run_actions, "ask_comparison", lambda *_: "Nothing is asked.")
     monkeypatch.setattr(run_actions, "ask", lambda *_: ("Nothing is asked.", ""))
+    monkeypatch.setattr(background.Command, "__init__", refuse)
     monkeypatch.setattr(Job, "start", lambda self: self)
     monkeypatch.setattr(LookScreen, "_read", lambda self: None)
     monkeypatch.setattr(answering.Answering, "start", answer)

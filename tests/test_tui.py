@@ -314,7 +314,7 @@ async def test_the_theme_changes_every_screen_and_is_kept() -> None:
 async def test_the_finder_starts_what_a_key_does_and_goes_to_a_recipe() -> None:
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         await pilot.press("ctrl+p")
-        await settle(pilot, lambda: "recipe, run or action" in seen(pilot.app))
+        await settle(pilot, lambda: "recipe, run, endpoint or action" in seen(pilot.app))
         await pilot.press(*"mnist gan".replace(" ", ""))
         await settle(pilot, lambda: "Recipe: MNIST GAN" in seen(pilot.app))
         await pilot.press("enter")

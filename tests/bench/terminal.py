@@ -1,6 +1,6 @@
 """What the terminal program costs and how fast it is, on a real pseudo terminal of 120x40 cells; beside wandb's LEET where that is given.
 
-    python tests/bench/terminal.py [--leet WANDB] [--before CHECKOUT] [--turns N] [paint] [open] [bytes]
+    python tests/bench/terminal.py [--leet WANDB] [--before CHECKOUT] [--turns N] [paint] [open] [bytes] [endpoint]
 
 paint: first paint of `dlwb` with 120 recipes, and with the shipped ones, against an empty Textual program with a table of as many rows,
 interleaved (at most 1.15 times).
@@ -8,6 +8,8 @@ open: from Enter on a run of 100,000 steps x 4 metrics to the full picture (unde
 after the cursor rested on it.
 `--before` measures another checkout beside this one, turn by turn: on a busy machine only the ratio says anything.
 bytes: bytes a second to the terminal of a live run with four metrics at 10 Hz (at most 1.4 KiB/s), and of a finished run (under 100 B/s).
+endpoint: the same of an endpoint with two variants under load (no more than a live run), its list's, and the time from a key that moves
+traffic to the first answer of the variant that had none, as the load sees it (at most 1 s).
 """
 
 import argparse
@@ -235,22 +237,61 @@ def traffic(leet: str, folder: Path, seconds: float = 30.0) -> None:
         print(f"LEET: live {live / 1024:.2f} KiB/s; finished {finished:.0f} B/s")
 
 
+def endpoint(folder: Path, seconds: float = 30.0, turns: int = 9) -> None:
+    """Bytes of an endpoint under load, and how soon a key moves its traffic."""
+    from endpoint_traffic import Traffic, linear
+
+    from workbench.serving import operate
+
+    for version in (1, 2):
+        linear(version)
+    served = operate.serve("line:1")
+    try:
+        operate.ask(served, "update", {"variants": [["2", 0.5]]})
+        load = Traffic(served.about.port, folder / "seen", connections=4, pause=0.02)
+        terminal = PtyTerminal(DLWB)
+        terminal.listen(6)
+        terminal.type("4")
+        terminal.listen(4)
+        of_list = terminal.listen(seconds / 3) / (seconds / 3)
+        terminal.type("enter")
+        terminal.listen(5)
+        live = terminal.listen(seconds) / seconds
+        terminal.type("down")
+        waits = []
+        for _ in range(turns):
+            operate.ask(served, "weights", {"weights": {"1": 1.0, "2": 0.0}})
+            terminal.listen(2)
+            typed = terminal.type("]")
+            pressed = time.time() - (time.monotonic() - typed)
+            terminal.listen(3)
+            waits.append(min((one.when + one.seconds for one in load.seen() if one.variant == "2" and one.when > pressed)) - pressed)
+        rate = sum(one.when > time.time() - 10 for one in load.stop()) / 10
+        terminal.close()
+    finally:
+        operate.stop(served)
+    print(f"endpoint, 2 variants, {rate:.0f} requests/s: {live / 1024:.2f} KiB/s (at most a live run's 1.4); its list {of_list:.0f} B/s")
+    print(f"  key to the first answer of a variant with 5 %: median {median(waits):.2f} s, longest {max(waits):.2f} s (at most 1 s)")
+
+
 def main() -> None:
     """Run what was asked for, or everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--leet", default="", help="the wandb executable of an environment that has it")
     parser.add_argument("--turns", type=int, default=0, help="how often each is measured: 20 for paint, 7 for open")
     parser.add_argument("--before", default="", help="another checkout, to be measured beside this one")
-    parser.add_argument("what", nargs="*", choices=["paint", "open", "bytes", []], default=[])
+    parser.add_argument("what", nargs="*", choices=["paint", "open", "bytes", "endpoint", []], default=[])
     options = parser.parse_args()
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    for name in options.what or ["paint", "open", "bytes"]:
+    for name in options.what or ["paint", "open", "bytes", "endpoint"]:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["DLWB_HOME"] = str(Path(folder) / "home")
             if name == "paint":
                 paint(options.before, options.turns or 20)
             elif name == "open":
                 opening(options.leet, Path(folder), options.before, options.turns or 7)
+            elif name == "endpoint":
+                endpoint(Path(folder))
             else:
                 traffic(options.leet, Path(folder))
 

@@ -14,8 +14,6 @@ from workbench import paths
 from workbench.encoding import model_folder
 from workbench.problems import Problem, one_line
 from workbench.serving.endpoint import Config, Endpoint
-from workbench.serving.web import function
-from workbench.serving.web.page import STATIC
 
 ROOMS = ("serving", "encoding", "datasets", "recipes", "runs", "launch")
 """Of the workbench, beside the ground: no torch, no project and no screen."""
@@ -47,6 +45,9 @@ _IGNORED = "*\n!requirements.txt\n!app\n!model\n**/__pycache__\n"
 
 def to_docker(endpoint: Endpoint, out: Path) -> Path:
     """Write the folder `out`. Raises Problem where it is there already, a model needs its own project, or pip cannot name the packages."""
+    from workbench.serving.web import function
+    from workbench.serving.web.page import STATIC
+
     if out.exists():
         raise Problem(f"{one_line(str(out))} is there already.", "Name another folder with --out.")
     config = endpoint.config(endpoint.current.config)
@@ -67,10 +68,8 @@ def to_docker(endpoint: Endpoint, out: Path) -> Path:
         (hidden / "models").mkdir()
         for folder in folders.values():
             model_folder.pack(folder, hidden / "models" / f"{_named(folder.label)}.tar.gz")
-        head = _HEAD.format(label=folders[first.name].label, python=f"{sys.version_info.major}.{sys.version_info.minor}")
-        tail = _TAIL.format(entrypoint=json.dumps(ENTRYPOINT))
-        (hidden / "Dockerfile").write_text(head + tail)
-        (hidden / "Dockerfile.nonroot").write_text(head + _USER + tail)
+        (hidden / "Dockerfile").write_text(dockerfile(folders[first.name].label))
+        (hidden / "Dockerfile.nonroot").write_text(dockerfile(folders[first.name].label, _USER))
         (hidden / ".dockerignore").write_text(_IGNORED)
         shutil.copytree(STATIC, hidden / "page", ignore=shutil.ignore_patterns("__pycache__"))
         (hidden / "function").mkdir()
@@ -81,6 +80,12 @@ def to_docker(endpoint: Endpoint, out: Path) -> Path:
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
     return out
+
+
+def dockerfile(label: str, user: str = "") -> str:
+    """The Dockerfile of a model's image."""
+    head = _HEAD.format(label=label, python=f"{sys.version_info.major}.{sys.version_info.minor}")
+    return head + user + _TAIL.format(entrypoint=json.dumps(ENTRYPOINT))
 
 
 def pinned(names: list[str]) -> str:

@@ -83,15 +83,23 @@ def start(endpoint: Endpoint) -> None:
         raise Problem(ended.message or f"{endpoint.id} ended at once.", ended.hint or f"`dlwb endpoint logs {endpoint.id}` shows more.")
 
 
-def ask(endpoint: Endpoint, verb: str, request: dict[str, Any] | None = None) -> str:
-    """Send a command to an endpoint and wait until it is carried out; returns what it says. Raises Problem where it refuses."""
+def send(endpoint: Endpoint, verb: str, request: dict[str, Any] | None = None) -> str:
+    """Send a command to an endpoint; returns its id, which an Answer in the log will name. Raises Problem where nobody would read it."""
     state = state_of(endpoint)
     if state.host:
         raise Problem(f"{endpoint.id} runs on {state.host}, so it cannot be changed from here.", f"Use dlwb on {state.host}.")
     if not state.alive:
         raise Problem(f"The endpoint {endpoint.id} is not running ({state.state}).", f"`dlwb serve --name {endpoint.id}` starts it.")
+    try:
+        return commands.append(endpoint.control, verb, request)
+    except OSError as error:
+        raise files.problem(f"The endpoint {endpoint.id}", "asked", error, endpoint.control) from error
+
+
+def ask(endpoint: Endpoint, verb: str, request: dict[str, Any] | None = None) -> str:
+    """Send a command to an endpoint and wait until it is carried out; returns what it says. Raises Problem where it refuses."""
     tail = at_its_end(endpoint)
-    identity = commands.append(endpoint.control, verb, request)
+    identity = send(endpoint, verb, request)
     answers: list[Answer] = []
 
     def answered(event: Any) -> bool:

@@ -42,15 +42,17 @@ class Seconds:
             name, figures = variant.name, variant.figures
             since = self._since(f"{name} {id(figures)}", figures)
             latest = sorted(took for when, took in figures.latest if when >= now - WITHIN)
-            times += latest
             own = {
                 "rate": since["requests"] / seconds,
                 "errors": since["errors"],
                 "4xx": since["refused"],
                 "queue": float(variant.queued),
             }
-            for key, value in own.items():
-                totals[key] += value
+            # A shadow answers nobody: what the clients have is what counts.
+            if name != changes.config.shadow:
+                times += latest
+                for key, value in own.items():
+                    totals[key] += value
             own |= _quantiles(latest)
             if since["batches"]:
                 own["batch"] = since["batched"] / since["batches"]

@@ -33,10 +33,10 @@ def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
 
 ALWAYS = (
     Key("question_mark,f1", "help", "help", "Show every key that works here", "? F1"),
-    Key("ctrl+p", "palette", "find", "Find a recipe, a run or an action by its name", "^p"),
+    Key("ctrl+p", "palette", "find", "Find a recipe, a run, an endpoint or an action by its name", "^p"),
     Key("ctrl+t", "theme", "", "Change the colours: dark, light, or the terminal's own sixteen", "^t"),
     Key("ctrl+l", "redraw", "", "Draw the whole screen again", "^l"),
-    Key("q,ctrl+q,ctrl+c", "quit", "quit", "Quit dlwb; runs go on without it", "q"),
+    Key("q,ctrl+q,ctrl+c", "quit", "quit", "Quit dlwb; runs and endpoints go on without it", "q"),
 )
 
 

@@ -1,6 +1,7 @@
 """Axis ranges that change in steps, round tick marks, short numbers. Pure functions and one small type, for plots and matrices."""
 
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,6 +111,26 @@ def ticks(scale: Scale, parts: float, *, whole: bool = False) -> list[float]:
         if len(numbers) > 1:
             break
     return [number * step for number in numbers]
+
+
+CLOCK_STEPS = (5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400, 172800, 604800)
+"""Seconds between two times that stand below an axis."""
+
+
+def clock_ticks(scale: Scale, parts: float, clock: float) -> list[float]:
+    """Round times of the day on an axis of seconds whose 0 is at the Unix time `clock`."""
+    # Local time may be half an hour off UTC, and a tick at 12:30 is as round there as one at 12:00.
+    offset = clock + (time.localtime(clock).tm_gmtoff or 0)
+    span = scale.high - scale.low
+    step = next((step for step in CLOCK_STEPS if span / step <= parts), CLOCK_STEPS[-1])
+    first = math.ceil((scale.low + offset) / step)
+    return [number * step - offset for number in range(first, min(first + 100, math.floor((scale.high + offset) / step) + 1))]
+
+
+def clock_label(moment: float, step: float = 1.0) -> str:
+    """A time of the day, with its seconds where the distance to the next one has some; a day where that is a day or more."""
+    form = "%d %b" if step >= 86400 else "%H:%M" if step >= 60 and round(step) % 60 == 0 else "%H:%M:%S"
+    return time.strftime(form, time.localtime(round(moment)))
 
 
 def tick_label(value: float, step: float = 0.0) -> str:

@@ -165,6 +165,8 @@ class Chart(Canvas):
         *,
         title: str | None = None,
         end: float | None = 0.0,
+        begin: float = 0.0,
+        clock: float | None = None,
         references: Sequence[Reference] = (),
         moments: Sequence[Moment] = (),
         labels: tuple[str, str] = ("", ""),
@@ -175,7 +177,8 @@ class Chart(Canvas):
     ) -> list[Region]:
         """Show these lines, later ones on top, and repaint what changes; returns the repainted regions.
 
-        `end` is the planned last x (0: not known; None: the end of the data, for curves and scatter plots). A Series is read on from the
+        `end` is the planned last x (0: not known; None: the end of the data, for curves and scatter plots), `begin` the first one shown;
+        with `clock`, the Unix time at x = 0, times of the day stand below the axis. A Series is read on from the
         last call and stays the caller's; other data are compared by identity, so give new arrays for new content. `smooth` is the reach
         of the smoothing as a share of the x-axis; `cursor` is an x to read values at; `spot` is one marked point. Where nothing is new,
         nothing is drawn.
@@ -194,6 +197,8 @@ class Chart(Canvas):
             cursor,
             spot,
             focused,
+            begin,
+            clock,
         )
         shown = {_identity(line) for line in lines}
         self._smoothed = {key: smoothed for key, smoothed in self._smoothed.items() if key in shown}

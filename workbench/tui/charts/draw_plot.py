@@ -38,7 +38,7 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
     if plot.spot:
         cells.write(area.left + area.column(plot.spot.x), area.top + area.row(plot.spot.y), "●", CURSOR)
     if area.footer:
-        x_labels(area, plot.labels[0])
+        x_labels(area, plot.labels[0], plot.clock)
     if not drawn and not any(len(trace.pyramid or trace.x) for trace in plot.traces):
         text = cut("no values yet", area.width)
         cells.write(area.left + (area.width - len(text)) // 2, area.top + area.rows // 2, text, LABEL)

@@ -87,3 +87,7 @@ class Plot:
     spot: Spot | None = None
     focused: bool = False
     """Whether it has the focus; its title shows this."""
+    begin: float = 0.0
+    """Where x begins; what lies before it is not drawn."""
+    clock: float | None = None
+    """The Unix time at x = 0, where x counts seconds: times of the day then stand below the axis."""

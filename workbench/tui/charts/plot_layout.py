@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.tui.charts import braille
-from workbench.tui.charts.axes import Scale, tick_label, ticks, widened, x_end, y_scale
+from workbench.tui.charts.axes import Scale, clock_label, clock_ticks, tick_label, ticks, widened, x_end, y_scale
 from workbench.tui.charts.cells import SPACE, Cells, text_width
 from workbench.tui.charts.legend import legend_rows
 from workbench.tui.charts.plot import AXIS, FAINT, LABEL, SERIES, STRAIGHT, Plot, Trace
@@ -135,7 +135,7 @@ def _x_scale(plot: Plot) -> Scale:
             return Scale(low - 0.03 * (high - low), high + 0.03 * (high - low))
         return Scale(*widened(low, high))
     # A run may train on beyond its plan: then the axis grows in steps as without one.
-    return Scale(*widened(min(0.0, low), plot.end if 0 < high <= plot.end or (plot.end and not high) else x_end(high)))
+    return Scale(*widened(plot.begin or min(0.0, low), plot.end if 0 < high <= plot.end or (plot.end and not high) else x_end(high)))
 
 
 def _y_scale(plot: Plot, x: Scale) -> Scale:
@@ -177,17 +177,18 @@ def _y_scale(plot: Plot, x: Scale) -> Scale:
     return y_scale(low, high)
 
 
-def x_labels(area: Area, label: str) -> None:
-    """Write the numbers below the x-axis and its name; where a cross is, there is no number."""
+def x_labels(area: Area, label: str, clock: float | None = None) -> None:
+    """Write the numbers below the x-axis, or with `clock` times of the day, and its name; where a cross is, there is no number."""
     cells, y = area.cells, area.top + area.rows
-    marks = ticks(area.x, max(1.0, area.width / 9), whole=area.whole)
+    parts = max(1.0, area.width / 9)
+    marks = ticks(area.x, parts, whole=area.whole) if clock is None else clock_ticks(area.x, parts, clock)
     step = marks[1] - marks[0] if len(marks) > 1 else 0.0
     end = area.left + area.width
     free = area.left
     label = label if 3 * text_width(label) < area.width else ""
     name_start = end - text_width(label) - 1 if label else end
     for mark in marks:
-        text = tick_label(mark, step)
+        text = tick_label(mark, step) if clock is None else clock_label(clock + mark, step)
         x = area.left + area.column(mark) - (len(text) - 1) // 2
         x = max(area.left, min(x, end - len(text)))
         if x >= free and x + len(text) <= name_start and (cells.keys[y, x : x + len(text)] == AXIS).all():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from workbench.tui.charts import braille
-from workbench.tui.charts.axes import number
+from workbench.tui.charts.axes import clock_label, number
 from workbench.tui.charts.cells import SPACE, cut, text_width
 from workbench.tui.charts.plot import BAD, CURSOR, MARK, REFERENCE, SERIES, Moment, Plot
 from workbench.tui.charts.plot_layout import Area
@@ -72,6 +72,7 @@ def draw_cursor(area: Area, plot: Plot, at: float) -> None:
             cells.write(area.left + column, area.top + row, "│", CURSOR)
     if area.footer:
         text = f"{at:,.0f}" if at == round(at) else number(at)
+        text = text if plot.clock is None else clock_label(plot.clock + at)
         x = area.left + max(0, min(column - len(text) // 2, area.width - len(text)))
         cells.write(x, area.top + area.rows, cut(text, area.width), CURSOR)
     labels: list[tuple[int, str, int]] = []

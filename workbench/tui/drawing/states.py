@@ -1,4 +1,4 @@
-"""How the states of a run look on screen: symbol, words, colour."""
+"""How the states of a run and of an endpoint look on screen: symbol, words, colour."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ STATES = {
     "stopped": ("■", "warn"),
     "failed": ("✗", "bad"),
     "away": ("◇", "violet"),
+    "Creating": ("◌", "accent"),
+    "InService": ("●", "good"),
+    "Updating": ("◍", "accent"),
+    "RollingBack": ("◍", "warn"),
+    "Stopped": ("■", "dim"),
+    "Deleted": ("·", "dim"),
+    "Failed": ("✗", "bad"),
+    "damaged": ("✗", "bad"),
 }
 
 
@@ -42,6 +50,6 @@ def state_words(state: State) -> tuple[str, str, Style]:
     elif state.host:
         words = f"{state.state} on {state.host}"
     # A person who stops a run knows why; these causes came from elsewhere.
-    elif state.state == "failed" or state.cause in ("sigterm", "patience"):
+    elif state.state in ("failed", "Failed") or state.cause in ("sigterm", "patience"):
         words = f"{state.state}: {CAUSES.get(state.cause, state.cause)}" if state.cause else state.state
     return symbol, words, state_style(state.state)

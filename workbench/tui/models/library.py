@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from workbench import paths
 from workbench.datasets.store import catalog
 from workbench.problems import Problem, one_line
 from workbench.recipes import course
@@ -20,6 +21,8 @@ from workbench.recipes.recipe import Recipe
 if TYPE_CHECKING:
     from workbench.runs.comparisons import Comparison, Plan, Standing
     from workbench.runs.run import Run
+    from workbench.tui.models.background import Serving
+    from workbench.tui.models.endpoints import Listed
     from workbench.tui.models.run_feed import Feed
 
 OWN = "Own recipes"
@@ -129,6 +132,9 @@ class Library:
         self.index: Index | None = None
         self.entries: dict[str, Entry] = {}
         self.comparisons: dict[str, Compared] = {}
+        self.endpoints: dict[str, Listed] = {}
+        self.starting: dict[str, Serving] = {}
+        """Endpoints that are being made from here, and those that could not be."""
         self._feeds: dict[str, Feed] = {}
         self._opened: list[str] = []
 
@@ -219,11 +225,17 @@ class Library:
         """Number of rows of the list of that name."""
         if name == "recipes":
             return sum(not shelved.twice for shelved in self.shelf)
+        if name == "endpoints":
+            return len(self.endpoints)
         return len(self.entries) if name == "runs" else len(catalog.catalog())
 
     def live(self) -> int:
         """Number of living runs."""
         return sum(entry.state.alive for entry in self.entries.values())
+
+    def serving(self) -> int:
+        """Number of living endpoints."""
+        return sum(listed.state.alive for listed in self.endpoints.values())
 
     def refresh(self) -> Iterator[None]:
         """Look at every run again. A generator that yields after each small piece of work, so that keys are answered between."""
@@ -240,6 +252,17 @@ class Library:
             yield
         self.looked = True
         yield from self._look_at_comparisons()
+        yield from self.look_at_endpoints()
+
+    def look_at_endpoints(self) -> Iterator[None]:
+        """Look at every endpoint again, in small pieces."""
+        if self.endpoints or paths.endpoints().is_dir():
+            from workbench.tui.models.endpoints import refreshed
+
+            with contextlib.suppress(Problem):  # their folder cannot be read
+                for listed in refreshed(self.endpoints):
+                    self.endpoints = listed
+                    yield
 
     def _look_at_comparisons(self) -> Iterator[None]:
         from workbench.runs.comparisons import list_comparisons

@@ -43,6 +43,13 @@ def refusal(state: State, verb: str) -> str:
     return ""
 
 
+def no_endpoint(run: Run, state: State) -> str:
+    """Why a run cannot become an endpoint now; "" when it can."""
+    from workbench.tui.models import answering
+
+    return "It still trains: when it has finished, v serves its best weights." if state.alive else answering.no_weights(run)
+
+
 def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str, str]:
     """Send the command; returns a sentence for the person, and the id of a command that the run will answer, or "".
 

@@ -1,4 +1,4 @@
-"""The first line of the lists: their names, the filter, and the number of living runs. A click on a name shows that list."""
+"""The first line of the lists: their names, the filter, and the number of living runs and endpoints. A click on a name shows that list."""
 
 from typing import cast
 
@@ -10,7 +10,7 @@ from workbench.tui.drawing import palette, strips
 from workbench.tui.panels.lines import Lines
 from workbench.tui.services import Services
 
-LISTS = (("1", "recipes"), ("2", "runs"), ("3", "data"))
+LISTS = (("1", "recipes"), ("2", "runs"), ("3", "data"), ("4", "endpoints"))
 """Key and name of every list."""
 TITLE = " dlwb  "
 
@@ -49,8 +49,10 @@ class ListBar(Lines):
             parts += tab
         if self._words:
             parts.append((f"  / {self._words}", palette.warn))
-        live = cast(Services, self.app).library.live()
+        library = cast(Services, self.app).library
+        live, serving = library.live(), library.serving()
         right: list[strips.Part] = [(f"● {live} live ", palette.good)] if live else []
+        right += [(f"● {serving} serving ", palette.good)] if serving else []
         return [strips.line(width, parts, right)]
 
     def on_click(self, event: events.Click) -> None:

@@ -46,8 +46,8 @@ class Rows(Lines):
             super().__init__()
             self.x = x
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, *, name: str | None = None, id: str | None = None) -> None:
+        super().__init__(name=name, id=id)
         self._rows: list[Row] = []
         self.cursor = -1
         self.make: Callable[[int], Sequence[Row]] | None = None

@@ -1,4 +1,4 @@
-"""The finder (ctrl+p): finds recipes, comparisons, runs, actions by letters of their names. Textual's command palette with our commands."""
+"""The finder (ctrl+p): finds recipes, runs, endpoints, actions by letters of their names. Textual's command palette with our commands."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ class Action(NamedTuple):
 
 
 def commands(screen: KeyScreen) -> Iterator[Action]:
-    """All actions on a screen: its keys, themes, recipes, comparisons, runs. File names are cleaned: the palette measures what it shows."""
+    """All actions on a screen: its keys, themes, recipes, runs, endpoints. File names are cleaned: the palette measures what it shows."""
     services = screen.services
     for key in screen.KEYS:
         if key.name not in ("palette", "up", "down"):  # the finder is open, and moves are no use from here
@@ -42,6 +42,8 @@ def commands(screen: KeyScreen) -> Iterator[Action]:
         yield Action(f"Comparison: {one_line(compared.plan.title)}", one_line(comparison.id), partial(services.open_comparison, comparison))
     for entry in services.library.entries.values():
         yield Action(f"Run: {run_title(entry)}", one_line(entry.run.id), partial(services.open_run, entry.run))
+    for listed in services.library.endpoints.values():
+        yield Action(f"Endpoint: {listed.endpoint.id}", one_line(listed.url), partial(services.open_endpoint, listed.endpoint))
 
 
 class Commands(Provider):
@@ -68,7 +70,7 @@ class Finder(CommandPalette, OwnScreen[Any]):
     """Textual's command palette, which both clicks of a double click beside it close only once."""
 
     def __init__(self) -> None:
-        super().__init__(providers=[Commands], placeholder="recipe, run or action")
+        super().__init__(providers=[Commands], placeholder="recipe, run, endpoint or action")
 
     def _action_command_list(self, action: str) -> None:
         # PageDown before the list is laid out: Textual's list does not know its lines yet.

@@ -109,6 +109,8 @@ class KeyScreen(OwnScreen[None]):
         self.refresh()
 
     def do_quit(self) -> None:
-        live = self.services.library.live()
-        words = "1 run goes on" if live == 1 else f"{live} runs go on"
-        self.app.exit(message=f"{words}; dlwb shows them again." if live else None)
+        library = self.services.library
+        counts = (("run", library.live()), ("endpoint", library.serving()))
+        words = " and ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts if count)
+        goes = "goes" if sum(count for _, count in counts) == 1 else "go"
+        self.app.exit(message=f"{words} {goes} on; dlwb shows them again." if words else None)

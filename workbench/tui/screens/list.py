@@ -167,6 +167,9 @@ class ListScreen(Walker, KeyScreen):
     def do_to_data(self) -> None:
         self.services.show_list("data")
 
+    def do_to_endpoints(self) -> None:
+        self.services.show_list("endpoints")
+
     def do_switch(self) -> None:
         names = [name for _, name in LISTS]
         self.services.show_list(names[(names.index(self.NAME) + 1) % len(names)])

@@ -59,6 +59,7 @@ class RunScreen(KeyScreen):
         Key("c", "change", "change", "Change settings during training: learning rate, number of steps, intervals"),
         Key("t", "try", "try it", "Try the network: draw a digit, give a picture, type a text"),
         Key("T", "explore", "explore", "Explore the best weights: change what the samples are asked with, and see the answer at once"),
+        Key("v", "serve", "serve", "Make an endpoint of the run: export its best weights and serve them"),
         Key("y", "log_y", "log y", "Make all y-axes logarithmic, all linear, or each by its values"),
         Key("tab", "next", "panel", "Go to the next panel", "Tab"),
         Key("enter", "full", "full", "Show the panel in focus on the full screen, and back", "⏎"),
@@ -183,6 +184,8 @@ class RunScreen(KeyScreen):
             return requests.refusal(self.feed.run, self.recipe) if name == "request" and not reason else reason
         if name == "explore":
             return requests.refusal(self.feed.run, self.recipe) or answering.no_weights(self.feed.run)
+        if name == "serve":
+            return run_actions.no_endpoint(self.feed.run, self.feed.state)
         if name == "edit" and not self.feed.run.about().get("recipe"):
             return "This run does not say which recipe it was started from."
         if name == "try":
@@ -255,6 +258,9 @@ class RunScreen(KeyScreen):
 
     def do_try(self) -> None:
         self.services.try_run(self.feed.run, self.recipe)
+
+    def do_serve(self) -> None:
+        self.services.serve(self.feed.run)
 
     def do_explore(self) -> None:
         self.services.explore(self.feed.run)

@@ -54,6 +54,7 @@ class RunsScreen(ListScreen):
         Key("r", "resume", "resume", "Resume the run under the cursor"),
         Key("f", "again", "again", "Start a new run: first change these settings in a form"),
         Key("t", "try", "try it", "Try the network of the run under the cursor: draw a digit, give a picture, type a text"),
+        Key("v", "serve", "serve", "Make an endpoint of the run: export its best weights and serve them"),
         *MOVING,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -112,12 +113,14 @@ class RunsScreen(ListScreen):
 
     def refusal(self, name: str) -> str:
         chosen = self.chosen
-        if self.compared and name in ("try", "kill", "again", "mark", "tag", "note", "stop", "resume"):
+        if self.compared and name in ("try", "serve", "kill", "again", "mark", "tag", "note", "stop", "resume"):
             if name not in ("stop", "resume"):
                 return "This is a comparison: its runs are in this list, one by one."
             return run_actions.comparison_refusal(self.library.comparisons[self.rows.key].standing.state, name)
         if name == "try":
             return answering.refusal(chosen.run, chosen.recipe) if chosen else "There is no run here to try."
+        if name == "serve":
+            return run_actions.no_endpoint(chosen.run, chosen.state) if chosen else "There is no run here to serve."
         if name in run_actions.VERBS:
             return run_actions.refusal(chosen.state, name) if chosen else f"There is no run here to {name}."
         if name == "undo":
@@ -139,6 +142,10 @@ class RunsScreen(ListScreen):
     def do_try(self) -> None:
         if self.chosen and self.chosen.recipe:
             self.services.try_run(self.chosen.run, self.chosen.recipe)
+
+    def do_serve(self) -> None:
+        if self.chosen:
+            self.services.serve(self.chosen.run)
 
     def do_stop(self) -> None:
         self._steer("stop")
