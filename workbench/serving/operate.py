@@ -85,11 +85,7 @@ def start(endpoint: Endpoint) -> None:
 
 def send(endpoint: Endpoint, verb: str, request: dict[str, Any] | None = None) -> str:
     """Send a command to an endpoint; returns its id, which an Answer in the log will name. Raises Problem where nobody would read it."""
-    state = state_of(endpoint)
-    if state.host:
-        raise Problem(f"{endpoint.id} runs on {state.host}, so it cannot be changed from here.", f"Use dlwb on {state.host}.")
-    if not state.alive:
-        raise Problem(f"The endpoint {endpoint.id} is not running ({state.state}).", f"`dlwb serve --name {endpoint.id}` starts it.")
+    insist_that_it_runs(endpoint)
     try:
         return commands.append(endpoint.control, verb, request)
     except OSError as error:
@@ -112,6 +108,15 @@ def ask(endpoint: Endpoint, verb: str, request: dict[str, Any] | None = None) ->
     if not answers[0].ok:
         raise Problem(answers[0].message)
     return answers[0].message
+
+
+def insist_that_it_runs(endpoint: Endpoint) -> None:
+    """Problem where an endpoint does not run, or on another machine."""
+    state = state_of(endpoint)
+    if state.host:
+        raise Problem(f"{endpoint.id} runs on {state.host}, so it cannot be changed from here.", f"Use dlwb on {state.host}.")
+    if not state.alive:
+        raise Problem(f"The endpoint {endpoint.id} is not running ({state.state}).", f"`dlwb serve --name {endpoint.id}` starts it.")
 
 
 def stop(endpoint: Endpoint) -> None:
