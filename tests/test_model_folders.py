@@ -216,3 +216,161 @@ def test_the_shell_shows_and_checks_models(folder: Path, home: Path) -> None:
     with pytest.raises(Problem, match="answers its example 2 otherwise"):
         ran("verify", "houses")
     assert "is no longer champion" in ran("alias", "houses", "-champion")
+
+
+# -- what somebody sent ---------------------------------------------------------------------------------------------------------------
+
+
+def _no_output(graph: Any) -> None:
+    del graph.output[:]
+
+
+def _whole_numbers(graph: Any) -> None:
+    graph.input[0].type.tensor_type.elem_type = 7
+    graph.node[0].input[0] = "float row"
+    import onnx
+
+    graph.node.insert(0, onnx.helper.make_node("Cast", ["row"], ["float row"], to=onnx.TensorProto.FLOAT))
+
+
+def _about(folder: Path, **about: Any) -> None:
+    document = json.loads((folder / "model.json").read_bytes())
+    for key, value in about.items():
+        document[key] = {**document[key], **value} if isinstance(value, dict) else value
+    (folder / "model.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda folder: _graph(folder, _no_output), "takes or gives other kinds of arrays|refused by ONNX Runtime"),
+        (lambda folder: _graph(folder, _whole_numbers), "takes or gives other kinds of arrays"),
+        (lambda folder: _about(folder, name="houses\n"), "cannot be read"),
+        (lambda folder: _about(folder, name=".."), "cannot be read"),
+        (lambda folder: _about(folder, format=0), "cannot be read"),
+        (lambda folder: _about(folder, encoder={"columns": [{"name": "a"}, {"name": "a"}]}), "two columns have the same name"),
+        (lambda folder: _about(folder, encoder={"columns": [{"name": "a"}, {"name": "b", "scale": 0.0}]}), "the scale 0"),
+        (lambda folder: _about(folder, decoder={"type": "classes", "name": None}), "cannot be read"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_when_it_is_opened(folder: Path, change: Callable[[Path], None], says: str) -> None:
+    change(folder)
+    with pytest.raises(Problem, match=says):
+        Session(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "says"),
+    [
+        ("labels.txt", b"one\n", "has 1 labels and 2 are right"),
+        ("labels.txt", b"one\ntwo\nthree\n", "has 3 labels and 2 are right"),
+        ("labels.txt", b"bad\ngood", "does not end with the end of a line"),
+        ("labels.txt", b"\xff\n\xfe\n", "is not UTF-8"),
+        ("vocabulary.txt", b"\xff\n", "is not UTF-8"),
+        ("vocabulary.txt", b"\n" * (model_folder.LINES + 1), "more than 2,000,000 lines"),
+        ("vocabulary.txt", b"\n\n", "has no words"),
+    ],
+)
+def test_words_and_labels_that_cannot_be_used_are_refused(tmp_path: Path, file: str, data: bytes, says: str) -> None:
+    folder = served_models.reviews(tmp_path / "reviews" / "1").path
+    (folder / file).write_bytes(data)
+    _seal(folder, file)
+    with pytest.raises(Problem, match=says):
+        Session(folder)
+
+
+@pytest.mark.parametrize("data", [b"{", b"{}", b"[" * 100_000, b'[{"input": ' + b"[" * 50_000, b'["\xff"]', b"[" + b"{}," * 1000 + b"{}]"])
+def test_damaged_examples_are_one_sentence(folder: Path, data: bytes) -> None:
+    (folder / "examples.json").write_bytes(data)
+    _seal(folder, "examples.json")
+    with pytest.raises(Problem, match=r"examples\.json of houses:1 (cannot be read|has 1,001 examples)"):
+        model_folder.read(folder).examples()
+
+
+def _batch_lost(graph: Any) -> None:
+    from onnx import helper
+
+    graph.node[0].output[0] = "sum"
+    graph.node.append(helper.make_node("ReduceSum", ["sum"], ["output"], keepdims=1))
+    graph.output[0].type.tensor_type.shape.dim[0].dim_value = 1
+
+
+def _out_of_bounds(graph: Any) -> None:
+    from onnx import helper
+
+    graph.node[0].output[0] = "sum"
+    graph.node.append(helper.make_node("Gather", ["sum", "far"], ["output"], axis=1))
+    graph.initializer.append(helper.make_tensor("far", 7, [1], [10**12]))
+
+
+@pytest.mark.parametrize(("change", "says"), [(_batch_lost, "for each input"), (_out_of_bounds, "fails on this input|refused by ONNX")])
+def test_a_graph_that_fails_when_it_is_asked_is_one_sentence(folder: Path, change: Callable[[Any], None], says: str) -> None:
+    _graph(folder, change)
+    with pytest.raises(Problem, match=says):
+        Session(folder).answers([{"row": {"rooms": 6.0}}] * 2)
+
+
+def test_an_answer_that_is_no_number_is_told_as_that(folder: Path) -> None:
+    _about(folder, decoder={"scale": 1e308})
+    (answer,) = Session(folder).answers([{"row": {"rooms": 6.0}}])
+    assert isinstance(answer, Problem) and str(answer) == "The model's answer is not a number."
+
+
+def test_a_graph_that_asks_for_all_memory_gets_none(folder: Path) -> None:
+    import subprocess
+    import sys
+
+    def greedy(graph: Any) -> None:
+        from onnx import helper
+
+        graph.node[0].output[0] = "sum"
+        one = helper.make_tensor("one", 1, [1], [1.0])
+        graph.node.append(helper.make_node("ConstantOfShape", ["most"], ["much"], value=one))
+        graph.node.append(helper.make_node("ReduceMax", ["much"], ["most of it"], keepdims=0))
+        graph.node.append(helper.make_node("Mul", ["sum", "most of it"], ["output"]))
+        graph.initializer.append(helper.make_tensor("most", 7, [1], [5 << 28]))  # 5 GiB
+
+    _graph(folder, greedy)
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench.cli", "model", "verify", str(folder)], capture_output=True, text=True, cwd=served_models.ROOT
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "houses:1" in done.stderr, done.stderr
+
+
+def test_work_that_never_ends_is_left_with_a_sentence() -> None:
+    import subprocess
+    import sys
+
+    program = "from workbench.serving import bounds; import time; bounds.interruptible(lambda: time.sleep(60), 'It', 0.2)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=served_models.ROOT, timeout=30)
+    assert done.returncode == 1 and "It was not done after 0 seconds." in done.stderr
+
+
+def test_long_headers_pipes_and_too_much_in_an_archive_are_refused(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tmp_path / "odd.tar"
+    for kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME):
+        header = tarfile.TarInfo("long")
+        header.size, header.type = 2 << 20, kind
+        archive.write_bytes(header.tobuf(tarfile.USTAR_FORMAT) + bytes(2 << 20))
+        with pytest.raises(Problem, match="no whole archive"):
+            model_store.add(archive)
+    with tarfile.open(archive, "w") as tar:
+        for name in ("a", "b"):
+            member = tarfile.TarInfo(name)
+            member.size = 600
+            tar.addfile(member, io.BytesIO(bytes(600)))
+    monkeypatch.setattr(model_store, "LARGEST", 1000)
+    with pytest.raises(Problem, match="larger than a model can be"):
+        model_store.add(archive)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Problem, match="neither a model folder nor a plain file"):
+        model_store.add(tmp_path / "pipe")
+    assert os.listdir(paths.models()) == []
+
+
+def test_what_a_killed_addition_left_hides_no_model(folder: Path, home: Path) -> None:
+    model_store.add(folder)
+    (paths.models() / ".new-abc123").mkdir()
+    assert model_store.names() == ["houses"]
+    with pytest.raises(Problem, match="There is no model"):
+        model_store.find(".new-abc123")

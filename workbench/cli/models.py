@@ -107,7 +107,10 @@ def verify(model: Annotated[str, typer.Argument(help="A model, or the path of a 
     from workbench.encoding import model_folder, model_store
 
     folder = model_folder.read(Path(model)) if "/" in model else model_store.find(model)
-    answered = _answered(folder)
+    from workbench.serving import bounds
+
+    with bounds.memory(folder):
+        answered = bounds.interruptible(lambda: _answered(folder), f"The check of {folder.label}")
     if as_json:
         print_json({**_described(folder), "examples": answered})
         return
@@ -123,6 +126,8 @@ def _answered(folder: "ModelFolder") -> int:
     from workbench.serving.session import Session
 
     examples = folder.examples()
+    if not examples:
+        raise Problem(f"{folder.label} has no examples, so that nobody can tell whether it answers right.", "", "data")
     answers = Session(folder).answers([example["input"] for example in examples])
     for place, (example, answer) in enumerate(zip(examples, answers, strict=True), 1):
         text = str(answer) if isinstance(answer, Problem) else difference(answer, example["answer"])

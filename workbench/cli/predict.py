@@ -7,7 +7,7 @@ import typer
 
 from workbench.cli.arguments import AsJson
 from workbench.cli.printing import print_json, put, tell
-from workbench.problems import Problem, one_line
+from workbench.problems import Problem, clean, one_line
 
 if TYPE_CHECKING:
     from workbench.serving.session import Session
@@ -27,37 +27,42 @@ def predict(
 ) -> None:
     """Ask a model. Nothing is loaded but its folder: neither torch nor the data."""
     from workbench.encoding import model_store
+    from workbench.serving import bounds
     from workbench.serving.session import Session
 
     if (batch is None) != (to is None):
         raise typer.BadParameter("--batch and --to belong together.")
     if batch is not None and inputs:
         raise typer.BadParameter(f"With --batch there is no other input: {one_line(inputs[0], 40)!r} would not be used.")
-    session = Session(model_store.find(model))
-    if batch is None and not inputs:
-        raise typer.BadParameter(f"{_wants(session)} Or give --batch FILE --to FILE.")
-    if batch is not None:
-        assert to is not None
-        from workbench.serving import batch as batches
-        from workbench.serving.batch import BadRow
+    folder = model_store.find(model)
+    with bounds.memory(folder):
+        session = bounds.interruptible(lambda: Session(folder), f"Opening {folder.label}")
+        if batch is None and not inputs:
+            raise typer.BadParameter(f"{_wants(session)} Or give --batch FILE --to FILE.")
+        if batch is not None:
+            assert to is not None
+            from workbench.serving import batch as batches
+            from workbench.serving.batch import BadRow
 
-        try:
-            done = batches.transform(session, batch, to, on_error, lambda rows: tell(f"{rows:,} rows …"))
-        except BadRow as problem:
-            raise Problem(problem.message, f"{problem.hint} --on-error row answers the others.".strip(), "data") from None
-        refused = f", {done.errors:,} of them refused" if done.errors else ""
-        put(f"{to}: {done.rows:,} rows{refused}.")
-        return
-    (answer,) = session.answers([_raw(session, inputs or [])])
-    if isinstance(answer, Problem):
-        raise answer
-    if as_json:
-        print_json(answer)
-        return
-    number = answer["answer"]
-    put(f"{number:.6g} {answer.get('unit', '')}".strip() if isinstance(number, float) else str(number))
-    for name, share in sorted(answer.get("probabilities", {}).items(), key=lambda pair: -pair[1])[:5]:
-        put(f"  {name} {share:.4f}")
+            try:
+                done = batches.transform(session, batch, to, on_error, lambda rows: tell(f"{rows:,} rows …"))
+            except BadRow as problem:
+                raise Problem(problem.message, f"{problem.hint} --on-error row answers the others.".strip(), "data") from None
+            refused = f", {done.errors:,} of them refused" if done.errors else ""
+            put(f"{to}: {done.rows:,} rows{refused}.")
+            return
+        raw = _raw(session, inputs or [])
+        (answer,) = bounds.interruptible(lambda: session.answers([raw]), f"The answer of {session.folder.label}")
+        if isinstance(answer, Problem):
+            raise answer
+        if as_json:
+            print_json(answer)
+            return
+        number = answer["answer"]
+        unit = one_line(answer.get("unit", ""))
+        put(f"{number:.6g} {unit}".strip() if isinstance(number, float) else clean(str(number)))
+        for name, share in sorted(answer.get("probabilities", {}).items(), key=lambda pair: -pair[1])[:5]:
+            put(f"  {one_line(name)} {share:.4f}")
 
 
 def _raw(session: "Session", words: list[str]) -> Any:

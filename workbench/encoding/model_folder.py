@@ -25,6 +25,8 @@ LARGEST = 4 << 30
 """Most bytes of a file in a model folder."""
 LINES = 2_000_000
 """Most lines of vocabulary.txt and labels.txt."""
+EXAMPLES = 1000
+"""Most of examples.json: all of them are asked before a model serves."""
 SUFFIXES = {".onnx", ".ubj", ".txt", ".json", ".yaml", ".md", ".safetensors", ""}
 """Endings of the files that a model folder may have; nothing in it is ever executed or unpickled."""
 
@@ -33,15 +35,15 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A file as model.json names it."""
 
     size: Annotated[int, Meta(ge=0, le=LARGEST)]
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """model.json."""
 
-    format: int
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-    version: Annotated[int, Meta(ge=1, le=1_000_000)]
+    format: Annotated[int, Meta(ge=1)]
+    name: Annotated[str, Meta(pattern=r"^(?!\.)[A-Za-z0-9._-]{1,64}\Z")]  # $ would let a newline follow
+    version: Annotated[int, Meta(ge=1, le=999_999)]
     kind: Literal["onnx", "xgboost", "project"]
     encoder: Encoder
     decoder: Decoder
@@ -84,13 +86,39 @@ class ModelFolder:
         return self._lines("labels.txt") if "labels.txt" in self.model.files else []
 
     def examples(self) -> list[dict[str, Any]]:
-        """Real raw inputs with the answers of the project's `predict`: `{"input", "answer"}` each."""
-        found = msgspec.json.decode(files.read_plain(self.path / "examples.json"), type=list[dict[str, Any]])
+        """Real raw inputs with the answers of the project's `predict`: `{"input", "answer"}` each; none where nobody recorded any.
+
+        Raises Problem where examples.json is damaged.
+        """
+        if "examples.json" not in self.model.files:
+            return []
+        try:
+            found = msgspec.json.decode(self._content("examples.json"), type=list[dict[str, Any]])
+        except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+            raise _bad(f"examples.json of {self.label} cannot be read: {one_line(str(error), 200)}.", "Export the model again.") from None
+        if len(found) > EXAMPLES:
+            raise _bad(f"examples.json of {self.label} has {len(found):,} examples, and {EXAMPLES:,} are the most.")
         return [example for example in found if "input" in example and "answer" in example]
 
     def _lines(self, name: str) -> list[str]:
-        lines = files.read_plain(self.path / name).decode().split("\n")[:-1]
-        return [re.sub(r"\\(.)", lambda escape: "\n" if escape[1] == "n" else escape[1], line) for line in lines[:LINES]]
+        content = self._content(name)
+        if content.count(b"\n") > LINES:
+            raise _bad(f"{name} of {self.label} has more than {LINES:,} lines.")
+        try:
+            *lines, rest = content.decode().split("\n")
+        except UnicodeDecodeError:
+            raise _bad(f"{name} of {self.label} is not UTF-8.", "Export the model again.") from None
+        if rest:
+            raise _bad(f"{name} of {self.label} does not end with the end of a line.", "Export the model again.")
+        return [re.sub(r"\\(.)", lambda escape: "\n" if escape[1] == "n" else escape[1], line) if "\\" in line else line for line in lines]
+
+    def _content(self, name: str) -> bytes:
+        if self.model.files[name].size > files.LONGEST:
+            raise _bad(f"{name} of {self.label} has more than {files.LONGEST >> 20} MiB.")
+        try:
+            return files.read_plain(self.path / name)
+        except OSError as error:
+            raise files.problem(f"{name} of {self.label}", "read", error, self.path / name, "data") from error
 
 
 def lines(values: list[str]) -> bytes:

@@ -1,11 +1,13 @@
 """The exported models of this person: names, versions and aliases; each version is a model folder that never changes."""
 
 import contextlib
+import lzma
 import os
 import re
 import shutil
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -18,12 +20,16 @@ from workbench.problems import Problem, nearest, one_line
 
 MOST_FILES = 64
 """Of a model in an archive; a folder has about 14."""
+LONGEST_HEADER = 1 << 20
+"""Bytes of an archive's extended headers, which are read into memory as a whole."""
+ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
 
 def names() -> list[str]:
     """The names of all models."""
     with contextlib.suppress(FileNotFoundError):
-        return sorted(name for name in os.listdir(paths.models()) if SAFE.fullmatch(name) and versions(name))
+        # A hidden one is a model that is being added, or that a killed process was adding.
+        return sorted(name for name in os.listdir(paths.models()) if SAFE.fullmatch(name) and name[0] != "." and versions(name))
     return []
 
 
@@ -37,7 +43,8 @@ def versions(name: str) -> list[int]:
 def aliases(name: str) -> dict[str, int]:
     """What the versions of a model are called: champion → 3."""
     with contextlib.suppress(FileNotFoundError, ValueError):  # msgspec's errors are ValueErrors
-        return msgspec.json.decode(files.read_plain(_home(name) / "aliases.json"), type=dict[str, int])
+        named = msgspec.json.decode(files.read_plain(_home(name) / "aliases.json"), type=dict[str, int])
+        return {alias: version for alias, version in named.items() if ALIAS.fullmatch(alias)}
     return {}
 
 
@@ -58,7 +65,7 @@ def find(reference: str) -> ModelFolder:
 def place(reference: str) -> Path:
     """The folder that a reference means; its files are not looked at."""
     name, separator, wanted = re.fullmatch(r"([^:@]*)([:@]?)(.*)", reference, re.DOTALL).groups()  # type: ignore[union-attr]
-    known = versions(name) if SAFE.fullmatch(name) else []
+    known = versions(name) if SAFE.fullmatch(name) and name[0] != "." else []
     if not known:
         near = nearest(name, names()) or "."
         raise Problem(f"There is no model {one_line(name, 80)!r}{near}", "`dlwb model list` lists them.")
@@ -77,7 +84,7 @@ def set_alias(reference: str, alias: str) -> ModelFolder:
     folder = find(reference)
     name = folder.model.name
     wanted = alias.removeprefix("-")
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,63}", wanted):
+    if not ALIAS.fullmatch(wanted):
         raise Problem(f"{one_line(alias, 80)!r} cannot be an alias.", "It begins with a letter and has letters, digits, '.', '_' and '-'.")
     named = {key: version for key, version in aliases(name).items() if key != wanted}
     if not alias.startswith("-"):
@@ -100,7 +107,10 @@ def add(source: Path) -> tuple[ModelFolder, bool]:
         else:
             _unpack(source, hidden)
         # Read again, as somebody may have changed it between the two.
-        folder = model_folder.read(hidden)
+        try:
+            folder = model_folder.read(hidden)
+        except Problem as problem:
+            raise Problem(problem.message.replace(one_line(str(hidden)), one_line(str(source))), problem.hint, "data") from None
         if folder.model.kind == "project":
             raise Problem(f"{folder.label} is answered by its own project, so it cannot be taken from elsewhere.", "Export the run here.")
         target = _home(folder.model.name) / str(folder.model.version)
@@ -110,7 +120,15 @@ def add(source: Path) -> tuple[ModelFolder, bool]:
             raise Problem(f"There is another {folder.label} already, and a version never changes.")
         target.parent.mkdir(exist_ok=True)
         hidden.chmod(0o755)
-        hidden.rename(target)
+        try:
+            hidden.rename(target)
+        except OSError:
+            if not target.exists():
+                raise
+            # Somebody else added it at the same time.
+            if model_folder.read(target).digest != folder.digest:
+                raise Problem(f"There is another {folder.label} already, and a version never changes.") from None
+            return model_folder.read(target), False
         return model_folder.read(target), True
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
@@ -122,28 +140,42 @@ def _home(name: str) -> Path:
     return paths.models() / name
 
 
+class _Member(tarfile.TarInfo):
+    """A member whose extended headers are short: tarfile reads them into memory, and they may have any length."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in (*tarfile.GNU_TYPES, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE) and self.size > LONGEST_HEADER:
+            raise tarfile.ReadError("a header is too long")
+        return super()._proc_member(tar)  # type: ignore[misc,no-any-return]
+
+
 def _unpack(source: Path, target: Path) -> None:
     shown = one_line(str(source))
+    # A device has no end, and a pipe may never begin.
+    if source.exists() and not source.is_file():
+        raise Problem(f"{shown} is neither a model folder nor a plain file.", "", "data")
+    room = LARGEST
     try:
-        with tarfile.open(source) as tar:
+        with tarfile.open(source, tarinfo=_Member) as tar:
             for count, member in enumerate(tar, 1):
+                if member.size > room or count > MOST_FILES:
+                    raise Problem(f"{shown} is larger than a model can be.", "", "data")
                 # What `tar -cz .` writes.
                 name = member.name.removeprefix("./")
                 if member.isdir() and name in (".", ""):
                     continue
-                if not member.isfile() or not SAFE.fullmatch(name) or name.startswith("."):
+                if not member.isfile() or member.issparse() or not SAFE.fullmatch(name) or name.startswith("."):
                     raise Problem(f"{shown} holds {one_line(member.name, 80)!r}, which a model cannot have.", "", "data")
-                if member.size > LARGEST or count > MOST_FILES:
-                    raise Problem(f"{shown} is larger than a model can be.", "", "data")
+                room -= member.size
                 content = tar.extractfile(member)
                 assert content is not None
                 with (target / name).open("xb") as file:
                     shutil.copyfileobj(content, file)
     except FileNotFoundError:
         raise Problem(f"There is no {shown}.") from None
-    except (tarfile.TarError, EOFError, FileExistsError, ValueError) as error:
+    except (tarfile.TarError, EOFError, FileExistsError, ValueError, OverflowError, zlib.error, lzma.LZMAError) as error:
         raise Problem(f"{shown} is no whole archive of a model: {one_line(str(error), 100)}.", "", "data") from None
-    except OSError as error:  # zlib's damage is one as well
+    except OSError as error:  # damage that gzip finds is one as well
         if error.errno is None:
             raise Problem(f"{shown} is no whole archive of a model: {one_line(str(error), 100)}.", "", "data") from None
         raise

@@ -3,9 +3,9 @@
 A process of its own: whatever a body does to it, the router lives. What came while the last batch ran is the next batch.
 """
 
+import contextlib
 import ctypes
 import importlib
-import math
 import os
 import signal
 import socket
@@ -16,12 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from workbench.encoding import model_folder
 from workbench.encoding.coding import Item
 from workbench.encoding.model_folder import ModelFolder
 from workbench.problems import Problem, one_line
-from workbench.serving import wire
+from workbench.serving import bounds, wire
 from workbench.serving.inference import Asked
 from workbench.serving.messages import Ask, Done, Frames, Label, Ready, Refusal, Refused, Reply, Report, Request, Stats, packed
 from workbench.serving.observing import Observer
@@ -113,9 +112,10 @@ class Answerer:
         try:
             outputs = session.outputs(session.coding.batch([item for _, item in good]))
             for (place, _), output in zip(good, outputs, strict=True):
-                answer = session.coding.decode(output)
-                finite = math.isfinite(answer["answer"]) if "unit" in answer else not np.isnan(output).any()
-                answers[place] = answer if finite else Refusal(500, "The model's answer is not a number.")
+                try:
+                    answers[place] = session.decoded(output)
+                except Problem as problem:
+                    answers[place] = Refusal(500, problem.message)
         except Exception as error:
             if len(good) > 1:
                 # One of them is the cause; the others get their answers.
@@ -144,11 +144,19 @@ def _failed(error: Exception) -> Reply:
 
 def serve(folder: Path, line: socket.socket) -> int:
     """Answer until the other end closes."""
-    try:
-        answerer = Answerer(folder)
-    except Problem as problem:
-        line.sendall(packed(Refused(problem.message, problem.hint)))
-        return 1
+    with contextlib.ExitStack() as stack:
+        try:
+            read = model_folder.read(folder)
+            stack.enter_context(bounds.memory(read))
+            answerer = Answerer(read)
+        except Problem as problem:
+            line.sendall(packed(Refused(problem.message, problem.hint)))
+            return 1
+        _answer(answerer, line)
+    return 0
+
+
+def _answer(answerer: Answerer, line: socket.socket) -> None:
     line.sendall(packed(Ready()))
     if answerer.observer.watches:
         # Beside the first requests: the one that ends a window must not wait for the import.
@@ -162,7 +170,6 @@ def serve(folder: Path, line: socket.socket) -> int:
                 answerer.observer.label(frame.answer, frame.truth)
             elif isinstance(frame, Stats):
                 line.sendall(packed(Report(answerer.report())))
-    return 0
 
 
 def main() -> None:
