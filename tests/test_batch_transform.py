@@ -145,3 +145,39 @@ def test_the_shell_asks_a_model(home: Path) -> None:
     assert unused.returncode == 2 and "would not be used" in unused.stderr
     bad = dlwb("predict", "houses", "rooms=four")
     assert bad.returncode == 1 and "'rooms=four' gives no number" in bad.stderr and "Traceback" not in bad.stderr
+
+
+@pytest.mark.parametrize(("field", "value"), [("rows", -1), ("size", -1), ("rows", 100)])
+def test_a_note_that_somebody_changed_is_refused(reviews: Session, tmp_path: Path, field: str, value: int) -> None:
+    source, target = tmp_path / "in.txt", tmp_path / "out.csv"
+    source.write_text("good\n")
+    note = {"input": batch._identity(source), "model": reviews.folder.digest, "rows": 0, "size": 0, field: value}
+    (tmp_path / ".out.csv.done").write_text(json.dumps(note))
+    (tmp_path / ".out.csv.part").write_bytes(b"")
+    with pytest.raises(Problem, match="is damaged"):
+        batch.transform(reviews, source, target)
+    assert not target.exists()
+
+
+def test_two_transforms_never_write_the_same_output(reviews: Session, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.txt", tmp_path / "out.csv"
+    source.write_text("good\n" * 1000)
+    refused: list[str] = []
+
+    def meanwhile(rows: int) -> None:
+        with pytest.raises(Problem) as caught:
+            batch.transform(reviews, source, target)
+        refused.append(caught.value.message)
+
+    batch.transform(reviews, source, target, doing=meanwhile)
+    assert len(refused) == 2 and all("Another transform is writing" in text for text in refused)
+    assert target.read_text().count("positive") == 1001
+
+
+def test_a_link_that_leads_nowhere_is_a_row_of_its_folder(tmp_path: Path) -> None:
+    digits = Session(served_models.mlp(tmp_path / "models" / "digits" / "1"))
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(served_models.photograph())
+    (tmp_path / "pictures" / "b.png").symlink_to(tmp_path / "nowhere")
+    done = batch.transform(digits, tmp_path / "pictures", tmp_path / "out.csv", "row")
+    assert (done.rows, done.errors) == (2, 1)

@@ -12,13 +12,15 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from workbench import files
 from workbench.encoding.kinds import Number, Picture, RowOfNumbers
 from workbench.problems import Problem, one_line
+from workbench.runs import lock
 from workbench.serving.session import Session
 
 PIECE = 512
@@ -30,6 +32,7 @@ DIGITS = 6
 LONGEST_LINE = 6 << 20
 """Bytes of an input line, as of a request."""
 PICTURES = {".png", ".jpg", ".jpeg"}
+Natural = Annotated[int, Meta(ge=0, le=2**62)]
 OnError = Literal["stop", "row"]
 
 
@@ -43,10 +46,10 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     input: str
     """Hash of the input."""
     model: str
-    rows: int
-    size: int
+    rows: Natural
+    size: Natural
     """Bytes of the part that these rows fill."""
-    errors: int = 0
+    errors: Natural = 0
 
 
 def transform(session: Session, source: Path, target: Path, on_error: OnError = "stop", doing: Callable[[int], None] | None = None) -> Done:
@@ -60,21 +63,25 @@ def transform(session: Session, source: Path, target: Path, on_error: OnError = 
     if target.exists():
         raise Problem(f"{one_line(str(target))} is there already.", "Remove it, or name another file.")
     part, note = target.with_name(f".{target.name}.part"), target.with_name(f".{target.name}.done")
-    rows = _rows(session, source)
-    done = _begun(note, part, _identity(source), session.folder.digest)
+    rows, identity, columns = _rows(session, source), _identity(source), _columns(session)
     # In a folder nothing but its name tells a picture from the others.
     named = source.is_dir()
-    columns = _columns(session)
     try:
-        file = files.open_plain(part, os.O_RDWR | os.O_CREAT)
+        held = lock.Lock.take(part)
+        # Who waited for the end of another transform has locked what is its output now.
+        if held is None or not os.path.samestat(os.fstat(held.file), os.lstat(part)):
+            raise Problem(f"Another transform is writing {one_line(str(target))}.", "Wait for its end, or name another file.")
     except OSError as error:
         raise files.problem(f"The output {one_line(str(part))}", "written", error, part) from error
-    with os.fdopen(file, "r+b") as out:
+    with os.fdopen(held.file, "r+b") as out:
+        done = _begun(note, part, identity, session.folder.digest)
         out.truncate(done.size)
         out.seek(done.size)
         if target.suffix == ".csv" and not done.size:
             out.write(_csv([*["picture"][:named], *columns, "error"]))
-        rest = islice(rows, done.rows, None)
+        rest = iter(rows)
+        if sum(1 for _ in islice(rest, done.rows)) < done.rows:
+            raise Problem(f"{one_line(str(note))} is damaged.", "Remove it to begin again.", "data")
         while piece := list(islice(rest, PIECE)):
             lines, errors, bad = [], 0, None
             for start in range(0, len(piece), BATCH):
@@ -131,8 +138,9 @@ def _begun(note: Path, part: Path, identity: str, digest: str) -> Done:
 def _identity(source: Path) -> str:
     """The hash of a file's content, or of a folder's list of pictures with their sizes and times."""
     if source.is_dir():
-        entries = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in _pictures(source)]
-        return hashlib.sha256(repr(entries).encode()).hexdigest()
+        # Of a link itself: it is no picture, and may lead nowhere.
+        stats = [(path.name, path.lstat()) for path in _pictures(source)]
+        return hashlib.sha256(repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]).encode()).hexdigest()
     try:
         with os.fdopen(files.open_plain(source, follow=True), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
