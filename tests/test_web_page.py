@@ -202,3 +202,69 @@ def test_routes_are_read_strictly(tmp_path: Path, text: str, words: str) -> None
     file.write_text(text)
     with pytest.raises(Problem, match=words):
         gateway.Gateway(gateway.read(file), {"predict": tmp_path / "socket"})
+
+
+def test_a_name_that_was_pointed_here_is_not_served(reviews: Path) -> None:
+    with processes.started("shop", "http://127.0.0.1:9", "shop", port=two_ports()) as web:
+        assert asked(web, Host="evil.example")[0] == 400
+        line = HTTPConnection(web.url.removeprefix("http://"), timeout=20)
+        line.request("GET", "/", headers={"Host": "evil.example"})
+        assert line.getresponse().status == 400
+
+
+async def test_a_forked_function_gives_no_event_the_answer_of_another(tmp_path: Path, home: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("import os\ndef handler(event, context):\n    os.fork()\n    return {'statusCode': 200, 'body': event['body']}\n")
+    trust.trust(file)
+    host = function.Host(file, "predict", 3.0, 64)
+    try:
+        for text in ("one", "two", "three"):
+            told = await host.invoke(json.dumps({"id": text, "event": {"body": text}}).encode())
+            assert told["ok"] and told["result"]["body"] == text
+    finally:
+        await host.close()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"headers": {"a": "b\r\nset-cookie: c"}},
+        {"headers": {"a\r\nb": "c"}},
+        {"headers": {"a": "\u20ac"}},
+        {"headers": [1]},
+        {"isBase64Encoded": True, "body": "%%"},
+        {"body": "\ud800"},
+    ],
+)
+def test_a_result_that_would_break_the_response_is_the_functions_error(more: dict[str, Any]) -> None:
+    told = {"ok": True, "result": {"statusCode": 200, **more}}
+    assert gateway._response(told, {"x-request-id": "1"}).status_code == 502
+
+
+def test_a_functions_length_is_not_heard() -> None:
+    told = {"ok": True, "result": {"statusCode": 200, "headers": {"Content-Length": "3", "X-Own": "1"}, "body": "hello"}}
+    response = gateway._response(told, {})
+    assert response.headers["content-length"] == "5" and response.headers["x-own"] == "1"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_outlives_the_process_that_started_the_page(tmp_path: Path, number: signal.Signals) -> None:
+    import subprocess
+    import sys
+    import time
+
+    program = (
+        "from workbench.serving.web import processes\n"
+        f"with processes.started('shop', 'http://127.0.0.1:9', 'shop', port={two_ports()}) as web:\n"
+        "    print(*(process.pid for process in web.processes.values()), flush=True)\n"
+        "    web.wait()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=served_models.ROOT) as process:
+        assert process.stdout
+        children = [Path("/proc") / pid for pid in process.stdout.readline().split()]
+        assert len(children) == 3
+        process.send_signal(number)
+    end = time.monotonic() + 15
+    while any(child.exists() for child in children):
+        assert time.monotonic() < end, [child for child in children if child.exists()]
+        time.sleep(0.05)

@@ -1,5 +1,6 @@
 """`dlwb web`: a page where anybody can ask an endpoint, with a function and a gateway between, as in a cloud."""
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,6 @@ def web(
     ] = False,
 ) -> None:
     """Show an endpoint as a page: text in, answer out, and how long each hop took. Ctrl-C ends it; the endpoint goes on."""
-    import signal
 
     from workbench.encoding import model_folder
     from workbench.encoding.kinds import BagOfWords, NextToken, TextCodes
@@ -27,6 +27,8 @@ def web(
     from workbench.serving import operate
     from workbench.serving.web import processes
 
+    # Asked to end, it ends its processes and goes, as with Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = endpoints.find_endpoint(endpoint)
     operate.insist_that_it_runs(found)
     variants = found.config(found.current.config).variants

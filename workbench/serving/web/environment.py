@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import sys
 import time
 import traceback
@@ -15,6 +16,8 @@ from typing import Any
 
 ROOM = 1 << 30
 """Bytes of address space beside the function's memory: libraries that are mapped and not used."""
+GRACE = 5
+"""Seconds after the time limit."""
 
 
 class Context:
@@ -55,14 +58,24 @@ def main(megabytes: int) -> int:
         say(ok=False, type=type(error).__name__, message=str(error)[:500] or type(error).__name__)
         return 1
     say(ok=True, milliseconds=(time.monotonic() - begin) * 1000)
+    own = os.getpid()
     for line in sys.stdin:
         asked = json.loads(line)
+        # The host ends what is late. Where it was killed itself, this does: a function must not run on for ever.
+        signal.alarm(int(asked["context"]["seconds"]) + GRACE)
         try:
-            say(ok=True, result=handler(asked["event"], Context(asked["context"])))
+            result = handler(asked["event"], Context(asked["context"]))
+            if os.getpid() != own:
+                # A copy that the function forked and let return: its result would be taken for that of the next event.
+                os._exit(0)
+            say(ok=True, result=result)
         except BaseException as error:
+            if os.getpid() != own:
+                os._exit(1)
             traceback.print_exc()
             with contextlib.suppress(BrokenPipeError):
                 say(ok=False, type=type(error).__name__, message=str(error)[:500])
+        signal.alarm(0)
     return 0
 
 

@@ -10,7 +10,9 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -40,11 +42,13 @@ class Host:
         self.source, self.file, self.name = source_of(file).decode(), str(file), name
         self.seconds, self.megabytes = seconds, megabytes
         self._warm: list[asyncio.subprocess.Process] = []
+        self._all: set[asyncio.subprocess.Process] = set()
         self._room = asyncio.Semaphore(ENVIRONMENTS)
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection: a line, its result, and so on."""
-        with contextlib.suppress(ConnectionError, ValueError):  # a line beyond the limit is a ValueError
+        # A line beyond the limit is a ValueError; cancelled is what waits when the host ends.
+        with contextlib.suppress(ConnectionError, ValueError, asyncio.CancelledError):
             while line := await reader.readline():
                 writer.write(json.dumps(await self.invoke(line)).encode() + b"\n")
                 await writer.drain()
@@ -85,7 +89,9 @@ class Host:
         begin = time.monotonic()
         words = [sys.executable, "-P", "-m", "workbench.serving.web.environment", str(self.megabytes)]
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe, limit=LINE)
+        # A session of its own: what the function starts ends with it, and a Ctrl-C is not for it.
+        process = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe, limit=LINE, start_new_session=True)
+        self._all.add(process)
         told = await self._exchanged(process, {"source": self.source, "file": self.file}, START_SECONDS)
         if told is None or not told.get("ok"):
             await self._ended(process)
@@ -106,14 +112,27 @@ class Host:
             return None
 
     async def _ended(self, process: asyncio.subprocess.Process) -> None:
+        self._all.discard(process)
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
     async def close(self) -> None:
         """End the environments."""
-        for process in self._warm:
+        for process in list(self._all):
             await self._ended(process)
+
+
+def end_with_parent() -> None:
+    """End with SIGTERM once standard input ends, where that is a pipe: whoever held it is gone, even by SIGKILL."""
+    if stat.S_ISFIFO(os.fstat(0).st_mode):
+
+        def wait() -> None:
+            while os.read(0, 1 << 16):
+                pass
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=wait, daemon=True).start()
 
 
 async def serve(host: Host, place: Path) -> None:
@@ -127,9 +146,9 @@ async def serve(host: Host, place: Path) -> None:
         server = await asyncio.start_unix_server(host.answer, place, limit=LINE)
     finally:
         os.umask(before)
-    async with server:
-        print("ready", flush=True)
-        await stop.wait()
+    print("ready", flush=True)
+    await stop.wait()
+    server.close()
     await host.close()
     place.unlink(missing_ok=True)
 
@@ -143,6 +162,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--megabytes", type=int, default=MEGABYTES)
     options = parser.parse_args()
+    end_with_parent()
 
     async def run() -> None:
         await serve(Host(options.file, options.name, options.seconds, options.megabytes), options.socket)

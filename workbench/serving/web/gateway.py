@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,8 @@ from msgspec import Meta
 
 from workbench.problems import Problem, missing, one_line
 from workbench.recipes import yaml_reader
+from workbench.serving.server import Connection
+from workbench.serving.web import function
 
 try:
     import uvicorn
@@ -26,12 +29,15 @@ try:
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
     from starlette.middleware.cors import CORSMiddleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.requests import ClientDisconnect, Request
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route as Path_
 except ImportError:
     raise missing("The gateway", "starlette", "serve") from None
 
+OWN_HOSTS = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+"""A page that another name was pointed at this address (DNS rebinding) is no caller of ours."""
 LARGEST = 128 << 10
 """Bytes of a body."""
 PATIENCE = 40.0
@@ -42,16 +48,16 @@ LINE = 8 << 20
 class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One path and what answers it."""
 
-    path: Annotated[str, Meta(pattern=r"^/[A-Za-z0-9/_-]{0,200}$")]
+    path: Annotated[str, Meta(pattern=r"^/[A-Za-z0-9/_-]{0,200}\Z")]
     method: Literal["GET", "POST", "PUT", "DELETE"] = "POST"
-    function: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    function: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 
 
 class Routes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The YAML file."""
 
     routes: Annotated[list[Route], Meta(min_length=1, max_length=100)]
-    origins: list[Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+$")]] = []
+    origins: list[Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+\Z")]] = []
     """Pages that may ask, by scheme, host and port; anything else is blocked by the browser."""
 
 
@@ -80,7 +86,7 @@ class Gateway:
         )
         self.app = Starlette(
             routes=[Path_(route.path, self._route(route), methods=[route.method]) for route in routes.routes],
-            middleware=[cors],
+            middleware=[OWN_HOSTS, cors],
             exception_handlers={HTTPException: _http_error, Exception: _error},
         )
 
@@ -169,15 +175,31 @@ def _response(told: dict[str, Any], headers: dict[str, str]) -> Response:
     """What the function returned, as API Gateway reads it; anything else is the function's error, 502, or its time, 504."""
     result = told.get("result")
     if told.get("ok") and isinstance(result, dict) and isinstance(result.get("statusCode"), int) and 200 <= result["statusCode"] < 600:
-        own = result.get("headers") or {}
-        # The origin is the gateway's business: a function that says `*` is not heard.
-        own = {str(name).lower(): str(value) for name, value in own.items() if not str(name).lower().startswith("access-control-")}
-        body = result.get("body") or ""
-        data = base64.b64decode(body) if result.get("isBase64Encoded") else str(body).encode()
-        return Response(data, result["statusCode"], {**own, **headers})
+        try:
+            own = _own_headers(result.get("headers") or {})
+            body = result.get("body") or ""
+            data = base64.b64decode(body, validate=True) if result.get("isBase64Encoded") else str(body).encode()
+            return Response(b"" if result["statusCode"] in (204, 304) else data, result["statusCode"], {**own, **headers})
+        except (ValueError, TypeError, AttributeError):
+            told = {"type": "Result"}
     late = told.get("type") in ("Timeout", "Host")
     text = str(told.get("message", "")) if told.get("type") in ("Timeout", "Exit", "Host") else "The function failed."
     return JSONResponse({"message": text or "The function failed.", "request_id": headers["x-request-id"]}, 504 if late else 502, headers)
+
+
+def _own_headers(headers: dict[str, Any]) -> dict[str, str]:
+    """A function's headers but for those that are not its business. ValueError for one that would break the response in two."""
+    own = {str(name).lower(): str(value) for name, value in headers.items()}
+    for name, value in own.items():
+        # RFC 9110, sections 5.1 and 5.5.
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9a-z-]+", name) or not re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]*", value):
+            raise ValueError(name)
+    # The origin is the gateway's business: a function that says `*` is not heard. Length and connection are the server's.
+    return {
+        name: value
+        for name, value in own.items()
+        if not name.startswith("access-control-") and name not in ("content-length", "transfer-encoding", "connection", "upgrade")
+    }
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -188,6 +210,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _error(request: Request, error: Exception) -> Response:
     return JSONResponse({"message": "Something failed here."}, 500)
+
+
+def run(app: Starlette, port: int) -> None:
+    """Serve at 127.0.0.1 until SIGTERM; connections and headers are bounded as those of an endpoint."""
+    uvicorn.run(app, host="127.0.0.1", port=port, http=Connection, log_level="critical", access_log=False, server_header=False)
 
 
 def main() -> int:
@@ -203,7 +230,8 @@ def main() -> int:
     except Problem as problem:
         print(problem, file=sys.stderr)
         return 1
-    uvicorn.run(gateway.app, host="127.0.0.1", port=options.port, log_level="error", access_log=False, server_header=False)
+    function.end_with_parent()
+    run(gateway.app, options.port)
     return 0
 
 

@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 from workbench.problems import missing
+from workbench.serving.web import function
+from workbench.serving.web.gateway import OWN_HOSTS, run
 
 try:
-    import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
@@ -38,13 +39,14 @@ def application(gateway: str, about: str) -> Starlette:
             text = text.replace(f"{{{{{key}}}}}", html.escape(value))
         return Response(text, 200, {**headers, "content-type": TYPES[name]})
 
-    return Starlette(routes=[Route("/", file), Route("/{name}", file)])
+    return Starlette(routes=[Route("/", file), Route("/{name}", file)], middleware=[OWN_HOSTS])
 
 
 def main(words: list[str]) -> int:
     """The process."""
     port, gateway, about = words
-    uvicorn.run(application(gateway, about), host="127.0.0.1", port=int(port), log_level="error", access_log=False, server_header=False)
+    function.end_with_parent()
+    run(application(gateway, about), int(port))
     return 0
 
 

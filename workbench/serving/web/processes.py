@@ -78,7 +78,13 @@ def started(
         }
         processes = {}
         for part, words in commands.items():
-            process = subprocess.Popen([sys.executable, "-P", *words], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                [sys.executable, "-P", *words],
+                env=environment,
+                stdin=subprocess.PIPE,  # its end is the end of this process
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for this process, which ends them in their order
+            )
             processes[part] = process
             stack.callback(_end, process)
         _await("function", processes["function"], lambda: place.exists())
