@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from workbench import paths
 from workbench.problems import Problem
 from workbench.runs import lock
+from workbench.serving import operate
 from workbench.serving.endpoint import (
     About,
     Canary,
@@ -148,3 +152,25 @@ def test_states() -> None:
     os.pwrite(file, msgspec.json.encode({**holder, "attempt": 2, "boot": "another"}) + b" " * 900, 0)
     os.close(file)
     assert (state_of(endpoint).state, state_of(endpoint).cause) == ("Failed", "restart")
+
+
+def test_an_address_that_somebody_changed_is_shown_without_its_escape_sequences() -> None:
+    endpoint = made()
+    endpoint.write("endpoint.json", About(host="\x1b[31m\u202ehere"))
+    assert endpoint.url == "http://<U+202E>here:8080"
+
+
+def test_an_endpoint_that_reads_no_command_is_stopped_by_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where its directory was moved while it served."""
+    endpoint = made()
+    program = (
+        "import os, sys, time; from pathlib import Path; from workbench.runs import lock\n"
+        "held = lock.Lock.take(Path(sys.argv[1]))\n"
+        "held.write({'attempt': 1, 'state': 'InService', 'parent': {'pid': os.getpid(), 'ticks': lock.start_ticks(os.getpid())}})\n"
+        "print('held', flush=True); time.sleep(60)\n"
+    )
+    monkeypatch.setattr(operate, "STOPPING", 0.3)
+    with subprocess.Popen([sys.executable, "-c", program, str(endpoint.lock)], stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline() == b"held\n"
+        operate.stop(endpoint)
+    assert process.returncode == -signal.SIGTERM and not state_of(endpoint).alive

@@ -187,7 +187,7 @@ class Endpoint:
     @property
     def url(self) -> str:
         """Where it is asked."""
-        host = self.about.host
+        host = one_line(self.about.host, 80)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.about.port}"
 
     def write(self, name: str, value: About | Current) -> None:

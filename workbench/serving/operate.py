@@ -22,6 +22,8 @@ from workbench.serving.endpoint import PORT, About, Config, Current, Endpoint, V
 
 PATIENCE = 180.0
 """Seconds that a large model may take to load and to answer its examples."""
+STOPPING = 60.0
+"""Seconds for a stop: requests in flight have 30."""
 PORTS = 20
 """How many ports after the usual one are tried where nobody asks for a certain one."""
 
@@ -48,12 +50,19 @@ def serve(model: str, *, name: str = "", host: str = "127.0.0.1", port: int = 0,
     about = About(host=host, port=port or _free(host), isolate=isolate, idle=idle, created=created)
     try:
         endpoint.path.mkdir(parents=True, exist_ok=True)
-        number = endpoint.add(Config(variants=[plan]))
-        last = endpoint.current if (endpoint.path / "current.json").exists() else None
-        before = {**last.before, number: last.config} if last else {}
-        endpoint.write("current.json", Current(config=number, before=before, offset=commands.size_of(endpoint.control)))
-        # Written last: a directory counts as an endpoint once it has it.
-        endpoint.write("endpoint.json", about)
+        # Of two that serve at once, one must not change what the other has started.
+        held = lock.Lock.take(endpoint.lock)
+        if held is None:
+            raise Problem(f"The endpoint {endpoint.id} is running already.")
+        try:
+            number = endpoint.add(Config(variants=[plan]))
+            last = endpoint.current if (endpoint.path / "current.json").exists() else None
+            before = {**last.before, number: last.config} if last else {}
+            endpoint.write("current.json", Current(config=number, before=before, offset=commands.size_of(endpoint.control)))
+            # Written last: a directory counts as an endpoint once it has it.
+            endpoint.write("endpoint.json", about)
+        finally:
+            held.release()
     except OSError as error:
         raise files.problem(f"The directory {endpoint.path}", "created", error, endpoint.path) from error
     try:
@@ -127,9 +136,17 @@ def stop(endpoint: Endpoint) -> None:
         commands.append(endpoint.control, "stop")
     except OSError:  # the disk is full, so the command cannot be written
         _signal(endpoint, "parent", signal.SIGTERM)
-    deadline = time.monotonic() + PATIENCE
-    while state_of(endpoint).alive and time.monotonic() < deadline:
-        time.sleep(0.05)
+    for last in (False, True):
+        deadline = time.monotonic() + STOPPING
+        while state_of(endpoint).alive and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if not state_of(endpoint).alive:
+            return
+        if not last:
+            # It does not read the command: its directory was moved, or its supervisor hangs.
+            for which in ("parent", "worker"):
+                _signal(endpoint, which, signal.SIGTERM)
+    raise Problem(f"{endpoint.id} does not stop.", f"`dlwb endpoint logs {endpoint.id}` shows more.")
 
 
 def kill(endpoint: Endpoint) -> None:
