@@ -1,6 +1,12 @@
-"""Trains a lesson for some steps and seals it as a model: what tests of exports share."""
+"""Trains a lesson for some steps and seals it as a model: what tests of exports share.
+
+`python -m tests.exporting RECIPE INPUTS FOLDER [SETTINGS…]` seals a recipe there and prints how it was compared, or why it is refused, in
+JSON. In a process of its own, as each export has one.
+"""
 
 import itertools
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +14,7 @@ import msgspec
 import numpy as np
 
 from workbench.launch import start
+from workbench.problems import Problem
 from workbench.recipes.find import find_recipe
 from workbench.recipes.load import load_recipe
 from workbench.runs.run import Run
@@ -34,3 +41,42 @@ def sealed(project: Project, run: Run, target: Path) -> Any:
 
     with project.evaluating():
         return seal(project, run, target)
+
+
+def compared(stem: str, count: int, target: Path, *settings: str) -> dict[str, Any]:
+    """Seal a recipe after ten steps, compared on so many inputs: kind, exporter, largest difference; or the sentence of who refuses."""
+    from workbench.torchkit.export import model
+
+    model.COMPARED = count
+    loaded = load_recipe(find_recipe(stem), settings)
+    kind = find_project(loaded.recipe.project)
+    if kind.serving is Project.serving:
+        return {"refused": _refusal(object.__new__(kind))}
+    try:
+        project, run = trained(stem, 10, *settings)
+    except Problem as problem:
+        return {"no data": str(problem)}
+    try:
+        exported = sealed(project, run, target)
+    except Problem as problem:
+        return {"refused": str(problem)}
+    about = exported.folder.model
+    return {
+        "kind": about.kind,
+        "exporter": about.exporter,
+        "difference": exported.parity.difference,
+        "inputs": exported.parity.inputs,
+        "lengths": exported.parity.lengths,
+    }
+
+
+def _refusal(project: Project) -> str:
+    try:
+        project.serving()
+    except Problem as problem:
+        return str(problem)
+    return ""
+
+
+if __name__ == "__main__":
+    print(json.dumps(compared(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])))

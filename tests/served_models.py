@@ -20,8 +20,9 @@ import numpy as np
 
 from workbench.encoding import model_folder
 from workbench.encoding.coding import Coding, png
-from workbench.encoding.kinds import Binary, Classes, Column, Decoder, Encoder, Number, Picture, RowOfNumbers, TextCodes
+from workbench.encoding.kinds import Binary, Classes, Column, Decoder, Encoder, NextToken, Number, Picture, RowOfNumbers, TextCodes
 from workbench.encoding.model_folder import ModelFolder
+from workbench.encoding.writing import written
 
 ROOT = Path(__file__).parents[1]
 WORDS = ["", "bad", "dull", "fine", "good", "great", "plot", "film"]
@@ -46,8 +47,11 @@ def _seal(
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     examples = []
     for raw in inputs:
-        output = session.run(None, {coding.name: coding.batch([coding.encode(raw)])})[0]
-        examples.append({"input": raw, "answer": coding.decode(output[0])})
+        if isinstance(decoder, NextToken):
+            answer = written(coding, raw, lambda codes, state: _step(session, codes, state))
+        else:
+            answer = coding.decode(session.run(None, {coding.name: coding.batch([coding.encode(raw)])})[0][0])
+        examples.append({"input": raw, "answer": answer})
 
     def write(folder: Path) -> None:
         (folder / "model.onnx").write_bytes(data)
@@ -64,6 +68,11 @@ def _seal(
         "decoder": msgspec.to_builtins(decoder),
     }
     return model_folder.seal(target, about, write)
+
+
+def _step(session: Any, codes: np.ndarray, state: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    logits, *after = session.run(None, {"codes": codes, "memory": state[0]})
+    return logits, after
 
 
 def _model(nodes: Sequence[Any], name: str, kind: int, shape: Sequence[Any], constants: dict[str, np.ndarray], width: int) -> Any:
@@ -125,6 +134,30 @@ def houses(target: Path) -> ModelFolder:
     columns = [Column(name="rooms", mean=6.0, scale=2.0), Column(name="distance", mean=3.0)]
     inputs = [{"row": {"rooms": rooms, "distance": 2.0}} for rooms in (4.0, 5.0, 6.5)]
     return _seal(target, graph, RowOfNumbers(columns=columns), Number(unit="$1000"), inputs)
+
+
+def alphabet(target: Path) -> ModelFolder:
+    """Writes the next letter after a, b or c; its state goes in and out as it is."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    memory = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 1]) for name in ("memory", "memory_after")]
+    following = np.array([[0, 0, 0], [0, 9, 0], [0, 0, 9], [9, 0, 0]], np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["following", "codes"], ["each"]),
+            helper.make_node("Gather", ["each", "last"], ["output"], axis=1),
+            helper.make_node("Identity", ["memory"], ["memory_after"]),
+        ],
+        "model",
+        [helper.make_tensor_value_info("codes", TensorProto.INT64, ["batch", "length"]), memory[0]],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 3]), memory[1]],
+        [numpy_helper.from_array(following, "following"), numpy_helper.from_array(np.array(-1), "last")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    decoder = NextToken(states={"memory": [1]}, most=20, length=6, temperature=0)
+    return _seal(
+        target, model, TextCodes(tokens="characters"), decoder, ["a", "b", {"prompt": "ca", "length": 2}], words=["", "a", "b", "c"]
+    )
 
 
 def patient(target: Path) -> ModelFolder:

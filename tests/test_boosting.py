@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from exploring import asked
 from exploring import built as explored
+from exporting import sealed, trained
 from killing import become_whole, bits
 from stepping import measured, scalars, train
 
@@ -24,6 +25,7 @@ from workbench.recipes.recipe import Compute, Recipe, Train
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.history import History
 from workbench.runs.log import EventLog, Tail
+from workbench.serving.session import Session
 from workbench.torchkit.boosted import Boosted, BoostingSettings
 from workbench.training.loop import Loop
 
@@ -298,6 +300,31 @@ def test_predict_and_a_served_booster_give_the_answers_of_the_split(mirror: Any,
 def test_what_is_no_district_is_refused(mirror: Any, inputs: Any) -> None:
     with pytest.raises(Problem):
         built().predict(inputs)
+
+
+def test_an_exported_booster_answers_test_inputs_as_the_run_does(mirror: Any, home: Path, tmp_path: Path) -> None:
+    project, run = trained("boston-xgboost", 1, "config.splits=0")
+    train(project, 20, skip=1)
+    made = sealed(project, run, tmp_path / "boston" / "1")
+    assert made.parity.difference == 0 and made.parity.inputs == 167
+    session = Session(made.folder)
+    examples = made.folder.examples()
+    assert len(examples) == 16 and session.answers([example["input"] for example in examples]) == [
+        example["answer"] for example in examples
+    ]
+    # Encoded numbers of another width are named, as the course's failed job does.
+    (refused,) = session.answers([[0.0] * 14])
+    assert "14 numbers; this model takes 13" in str(refused)
+
+
+def test_a_booster_that_answers_otherwise_is_not_sealed(mirror: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, run = trained("boston-xgboost", 1, "config.splits=0")
+    other = built(seed=2)
+    train(other, 30)
+    monkeypatch.setattr(booster, "load", lambda data: other.boosted.booster)
+    with pytest.raises(Problem, match="differ by"):
+        sealed(project, run, tmp_path / "boston" / "1")
+    assert not list(tmp_path.glob("boston/*"))
 
 
 def test_a_file_that_is_no_booster_is_refused() -> None:

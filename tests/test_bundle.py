@@ -157,8 +157,8 @@ def test_a_byte_that_changes_no_figure_is_named_as_such(copy: Path) -> None:
         file.write("# a byte more\n")
     done = trained_again(copy)
     assert done.returncode == 1 and not done.stdout
-    said = "Files of the bundle have changed, where no figure depends on them: code/workbench/formatting.py."
-    assert done.stderr.startswith(f"{said}\n")
+    sentence = "Files of the bundle have changed, where no figure depends on them: code/workbench/formatting.py."
+    assert done.stderr.startswith(f"{sentence}\n")
 
 
 def test_another_training_is_told_apart(copy: Path) -> None:
@@ -229,8 +229,10 @@ def test_every_bit_of_a_figure_counts(xor: Run, tmp_path: Path) -> None:
     one, other = (metric_stream.figures(history_of(run.events)) for run in (xor, copied(xor, tmp_path, nudged)))
     assert metric_stream.digest(one) != metric_stream.digest(other)
     difference = list(metric_stream.differences(one, other))
-    assert [(each.tag, each.step) for each in difference] == [("valid/loss/all", 100)] and 0 < metric_stream.apart(difference[0]) < 1e-15
-    assert [str(each) for each in metric_stream.differences({"a/b": [(1, 0.5)]}, {})] == [
+    assert [(figure.tag, figure.step) for figure in difference] == [("valid/loss/all", 100)] and 0 < metric_stream.apart(
+        difference[0]
+    ) < 1e-15
+    assert [str(figure) for figure in metric_stream.differences({"a/b": [(1, 0.5)]}, {})] == [
         "a/b at step 1 is nothing here and 0.5 in the run"
     ]
     nothing = float("nan")

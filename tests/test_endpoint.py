@@ -7,11 +7,13 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 from endpoint_traffic import Seen, Traffic, linear, once
+from served_models import patient
 
 from workbench import paths
 from workbench.events import Mark, Scalars, Status
@@ -82,6 +84,9 @@ def test_versions_switch_under_load_without_a_failed_request(tmp_path: Path) -> 
         since = time.time()
         until(lambda since=since, version=version: [s for s in with_load.seen() if s.when > since and s.variant == str(version)])
     operate.ask(endpoint, "update", {"variants": [("2", 0.5)]})
+    sticky = {name: {once(endpoint.about.port, **{"X-Amzn-SageMaker-Session-Id": name}).variant for _ in range(8)} for name in "abcdefgh"}
+    sessions = Counter(variant for variants in sticky.values() for variant in [*variants] * 8)
+    assert all(len(variants) == 1 for variants in sticky.values()) and set.union(*sticky.values()) == {"1", "2"}
     operate.ask(endpoint, "weights", {"weights": {"2": 1.0}})
     moved = time.time()
     until(lambda: sum(s.when > moved + 1 for s in with_load.seen()) > 100)
@@ -97,7 +102,7 @@ def test_versions_switch_under_load_without_a_failed_request(tmp_path: Path) -> 
 
     operate.stop(endpoint)
     log = accessed(endpoint)
-    assert Counter(line[2] for line in log) == Counter(one.variant for one in seen) + Counter({"1": 20})
+    assert Counter(line[2] for line in log) == Counter(one.variant for one in seen) + Counter({"1": 20}) + sessions
     assert {line[1] for line in log} >= {one.id for one in seen}
     figures = events(endpoint, Scalars)
     assert figures[-1].values["requests"] == len(log)
@@ -107,6 +112,27 @@ def test_versions_switch_under_load_without_a_failed_request(tmp_path: Path) -> 
     # What a person started again goes on in the same directory.
     operate.start(endpoint)
     assert once(endpoint.about.port).variant == "1" and state_of(endpoint).attempt == 2
+
+
+def test_what_is_under_way_during_a_switch_is_answered() -> None:
+    """A request in the old model is answered by it; one whose body is still coming goes to the new one."""
+    for version in (1, 2):
+        patient(paths.models() / "line" / str(version))
+    endpoint = operate.serve("line:1", port=free_port())
+    slow = HTTPConnection("127.0.0.1", endpoint.about.port, timeout=60)
+    slow.request("POST", "/invocations", json.dumps({"row": {"turns": 1e6}}), {"Content-Type": "application/json"})
+    body = b'{"row": {"turns": 2}}'
+    with socket.create_connection(("127.0.0.1", endpoint.about.port), timeout=60) as line:
+        head = f"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        line.sendall(head.encode() + body[:5])
+        until(lambda: operate.latest(endpoint).get("requests") is not None)
+        operate.ask(endpoint, "update", {"variants": [("2", None)]})
+        line.sendall(body[5:])
+        answer = line.recv(1 << 16).decode()
+    assert answer.startswith("HTTP/1.1 200") and "x-amzn-invoked-production-variant: 2" in answer
+    response = slow.getresponse()
+    assert response.status == 200 and response.headers["x-amzn-invoked-production-variant"] == "1"
+    slow.close()
 
 
 def test_a_bad_version_with_a_tenth_takes_itself_back(tmp_path: Path) -> None:
@@ -209,10 +235,33 @@ def test_a_killed_server_is_started_again_and_clients_wait_for_it(tmp_path: Path
     assert any(text.startswith("restart: The server was ended by SIGKILL") for text in marks(endpoint))
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))  # the old server's workers have ended, too
     until(lambda: endpoint.access.exists() and [line for line in accessed(endpoint) if float(line[0]) > killed])
-    # With the supervisor gone as well it says so, and no file is needed for that.
+    # Without its supervisor it serves on, and its own last line says how it ended.
+    os.kill(lock.content(endpoint.lock)["parent"]["pid"], signal.SIGKILL)
+    assert once(endpoint.about.port).right and state_of(endpoint).alive
+    operate.stop(endpoint)
+    assert (state_of(endpoint).state, state_of(endpoint).cause) == ("Stopped", "person")
+    operate.start(endpoint)
+    # With both gone at once it says so, and no file is needed for that.
     operate.kill(endpoint)
     assert (state_of(endpoint).state, state_of(endpoint).cause) == ("Failed", "vanished")
     assert once(endpoint.about.port).code == 0
+
+
+def test_a_killed_server_leaves_no_worker_that_computes_for_hours() -> None:
+    patient(paths.models() / "line" / "1")
+    endpoint = operate.serve("line:1", port=free_port())
+    [worker] = _children(endpoint)
+    line = HTTPConnection("127.0.0.1", endpoint.about.port, timeout=60)
+    line.request("POST", "/invocations", json.dumps({"row": {"turns": 1e15}}), {"Content-Type": "application/json"})
+    until(lambda: _cpu(worker) > 1.0)
+    os.kill(lock.content(endpoint.lock)["worker"]["pid"], signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{worker}").exists())
+    line.close()
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_worker_that_dies_is_back_and_one_that_dies_thrice_is_rolled_back() -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -20,6 +21,7 @@ from workbench.encoding import baseline, model_folder
 from workbench.events import Table
 from workbench.serving import drift, operate
 from workbench.serving.endpoint import Endpoint, list_endpoints
+from workbench.serving.observing import PER_SECOND
 from workbench.serving.session import Session
 
 
@@ -56,6 +58,7 @@ def ask(endpoint: Endpoint, lines: list[str]) -> list[tuple[str, str]]:
     line = HTTPConnection("127.0.0.1", endpoint.about.port, timeout=30)
     seen = []
     for text in lines:
+        time.sleep(1.2 / PER_SECOND)  # an observer passes over what comes faster
         line.request("POST", "/invocations", json.dumps(text), {"Content-Type": "application/json"})
         response = line.getresponse()
         body = json.loads(response.read())

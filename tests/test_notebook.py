@@ -129,19 +129,19 @@ class Elements(html.parser.HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.active: list[str] = []
         self.inside = ""
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.inside = tag
-        self.found += [f"{name}={value}" for name, value in attributes if name.startswith("on") or "alert" in (value or "")]
+        self.active += [f"{name}={value}" for name, value in attributes if name.startswith("on") or "alert" in (value or "")]
 
     def handle_endtag(self, tag: str) -> None:
         self.inside = ""
 
     def handle_data(self, data: str) -> None:
         if self.inside in ("script", "style") and "alert(1)" in data:
-            self.found.append(data)
+            self.active.append(data)
 
 
 def test_foreign_text_stays_text(hostile: Run, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_foreign_text_stays_text(hostile: Run, tmp_path: Path) -> None:
         assert page.count("alert(1)") > 20
         elements = Elements()
         elements.feed(page)
-        assert not elements.found
+        assert not elements.active
         # MathJax reads what stands between dollars, in every element that does not forbid it.
         outside = [line for line in page.splitlines() if "\\href" in line and "mathjax_ignore" not in line and "<p" in line]
         assert not outside

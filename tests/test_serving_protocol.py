@@ -39,6 +39,8 @@ INPUT = _object(["name", "shape", "datatype", "data"], name=TEXT, shape=SHAPE, d
 WANTED = _object(["name"], name=TEXT, parameters=PARAMETERS)
 ASKED = _object(["inputs"], id=TEXT, parameters=PARAMETERS, inputs=_list(INPUT), outputs=_list(WANTED))
 ANSWERED = _object(["model_name", "outputs"], model_name=TEXT, model_version=TEXT, id=TEXT, parameters=PARAMETERS, outputs=_list(INPUT))
+EXAMPLE = {"id": "7", "inputs": [{"name": "row", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}], "outputs": [{"name": "answer"}]}
+"""One that is answered: schemathesis also changes it in one place each."""
 ERROR = _object(["error"], error={"type": "string", "minLength": 1})
 SERVER = _object(["name", "version", "extensions"], name=TEXT, version=TEXT, extensions=_list(TEXT))
 MODEL = _object(["name", "platform"], name=TEXT, versions=_list(TEXT), platform=TEXT, inputs=_list(TENSOR), outputs=_list(TENSOR))
@@ -72,7 +74,7 @@ def _document() -> dict[str, Any]:
     }
     for place, names in (("/v2/models/{model}", ("model",)), ("/v2/models/{model}/versions/{version}", ("model", "version"))):
         parameters = _path(*names, values=("houses", "2")[: len(names)])
-        infer = {"requestBody": {"required": True, "content": {"application/json": {"schema": ASKED}}}}
+        infer = {"requestBody": {"required": True, "content": {"application/json": {"schema": ASKED, "example": EXAMPLE}}}}
         paths[place] = {"parameters": parameters, "get": {"responses": _answers(MODEL, 404)}}
         paths[f"{place}/ready"] = {"parameters": parameters, "get": {"responses": _answers(anything, 404, 503)}}
         paths[f"{place}/infer"] = {"parameters": parameters, "post": infer | {"responses": _answers(ANSWERED, 400, 404, 413, 415)}}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served_models import ROOT, Served, houses, mlp, patient, reviews, served
+from served_models import ROOT, Served, alphabet, houses, mlp, patient, reviews, served
 
 from workbench.encoding import model_folder
 from workbench.encoding.model_folder import ModelFolder
@@ -222,6 +222,25 @@ def test_sigterm_loses_no_request(tmp_path: Path) -> None:
         assert not Path(f"/proc/{worker}").exists()
 
 
+async def test_a_model_that_its_own_project_answers(home: Path, mirror: Path, nothing_is_left: None) -> None:
+    """Equal to the examples of the project; not where its run is not."""
+    cli = [sys.executable, "-m", "workbench.cli", "run", "regression", "--follow"]
+    subprocess.run(cli, check=True, cwd=ROOT, capture_output=True)
+    run = next((home / "runs").iterdir())
+    target = home / "models" / "regression" / "1"
+    subprocess.run([sys.executable, "-m", "workbench.torchkit.export", str(run), str(target)], check=True, cwd=ROOT, capture_output=True)
+    variant = Variant("a", model_folder.read(target))
+    await variant.start()
+    reply = await variant.ask(Request("1", b'{"row": {"BMI": 21.07931}}'))
+    assert reply.code == 200 and reply.answers[0].endswith(" years")
+    refused = await variant.ask(Request("2", b'{"row": {"height": 1}}'))
+    assert refused.code == 400 and "not one BMI" in refused.message
+    await variant.close()
+    run.rename(run.with_name("elsewhere"))
+    with pytest.raises(Problem, match="is not here"):
+        await Variant("a", model_folder.read(target)).start()
+
+
 def test_a_killed_router_leaves_no_worker(tmp_path: Path) -> None:
     """The worker ends with the line."""
     with served(reviews(tmp_path / "mood" / "1").path) as server:
@@ -248,7 +267,7 @@ def test_the_router_knows_no_array() -> None:
         assert wanted <= modules and not never & modules, never & modules
 
 
-@pytest.mark.parametrize("make", [mlp, houses])
+@pytest.mark.parametrize("make", [mlp, houses, alphabet])
 async def test_inside_and_isolated_say_the_same(tmp_path: Path, make: Any) -> None:
     """Both forms answer by the same code, byte for byte."""
     folder = make(tmp_path / "model" / "1")

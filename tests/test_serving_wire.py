@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served_models import encoded, houses, mlp, photograph, reviews
+from served_models import alphabet, encoded, houses, mlp, photograph, reviews
 
 from workbench.serving import headers, variant
 from workbench.serving.messages import Ask, Frames, Reply, Request, packed
@@ -148,6 +148,16 @@ def test_a_wrong_tensor(models: dict[str, Answerer], tensor: dict[str, Any], sen
     assert ask(models["digits"], {"inputs": [right]}, form="infer", model="digits:1").code == 200
     reply = ask(models["digits"], {"inputs": [right | tensor]}, form="infer", model="digits:1")
     assert reply.code == 400 and sentence in reply.message, reply
+
+
+def test_a_text_is_written_on(tmp_path: Path) -> None:
+    """The loop around a model that makes one step: what it is asked for, and why not."""
+    model = Answerer(alphabet(tmp_path / "alphabet" / "1"))
+    assert value(ask(model, {"prompt": "ab", "length": 3}))["answer"] == "abcab"
+    assert value(ask(model, ["a", {"prompt": "c", "length": 1}]))[1]["answer"] == "ca"
+    for body in ({"prompt": "xyz"}, {"prompt": "a", "length": 21}, {"prompt": "a", "temper": 1}, [1.5], 7):
+        reply = ask(model, body)
+        assert reply.code == 400 and reply.message, body
 
 
 def test_too_many_inputs(models: dict[str, Answerer]) -> None:

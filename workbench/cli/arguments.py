@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from workbench.runs.run import Run
 
 Recipe = Annotated[str, typer.Argument(help="The name of a recipe, as in `dlwb list`, or the path of a .yaml file.")]
-Reference = Annotated[str, typer.Argument(help="A run: its id, a part of it, a recipe's name (its newest run), or `last`.")]
+REFERENCE = "A run: its id, a part of it, a recipe's name (its newest run), or `last`."
+Reference = Annotated[str, typer.Argument(help=REFERENCE)]
 Ended = Annotated[str, typer.Argument(help="A run: its id, four characters of it or more, a recipe's name (its newest run), or `last`.")]
 """Of a verb that ends something."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workbench.cli import models
-from workbench.cli.arguments import AsJson, Reference, find_comparison, find_run
+from workbench.cli.arguments import REFERENCE, AsJson, Reference, find_comparison, find_run
 from workbench.cli.printing import print_json, put, table, tell
 from workbench.problems import Problem, one_line
 
@@ -94,7 +94,7 @@ def _variants(comparison: "Comparison", as_json: bool) -> None:
 
 
 def export(
-    run: Reference,
+    run: Annotated[str, typer.Argument(help=f"{REFERENCE} With --to docker: an endpoint.")],
     to: Annotated[str, typer.Option(help="html, csv, json, tensorboard, ipynb or bundle; model, onnx or safetensors; docker")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The file or folder to write; without it, csv and json go to stdout.")

@@ -1,16 +1,13 @@
 """Serving: `dlwb serve`, and `dlwb endpoint list`, `show`, `update`, `rollback`, `logs`, `stop` and `delete`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from workbench.cli.arguments import AsJson, pair
 from workbench.cli.printing import print_json, put, table, tell
 from workbench.problems import Problem, one_line
-
-if TYPE_CHECKING:
-    pass
 
 Named = Annotated[str, typer.Argument(metavar="ENDPOINT", help="An endpoint, as in `dlwb endpoint list`.")]
 
@@ -32,7 +29,8 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Serve a model in the background; prints the URL once it answers. With --name alone: start an endpoint that was stopped again."""
-    from workbench.serving import operate
+    from workbench.encoding import model_folder
+    from workbench.serving import calls, operate
     from workbench.serving.endpoint import find_endpoint
     from workbench.serving.rollout import seconds_of
 
@@ -50,7 +48,9 @@ def serve(
         print_json(operate.plain(endpoint))
         return
     put(endpoint.url)
-    tell(f"{endpoint.id} answers: curl {endpoint.url}/invocations -d @FILE · `dlwb endpoint stop {endpoint.id}` stops it.")
+    plan = endpoint.config(endpoint.current.config).variants[0]
+    tell(f"{endpoint.id} answers. Ask it: {calls.curl(model_folder.read(plan.folder), endpoint.url)}")
+    tell(f"`dlwb endpoint show {endpoint.id}` watches it, `dlwb endpoint stop {endpoint.id}` stops it.")
 
 
 def _exported(reference: str) -> str:
@@ -144,12 +144,12 @@ def show(endpoint: Named, as_json: AsJson = False) -> None:
         ]
         for variant in about["variants"]
     ]
-    table(["VARIANT", "MODEL", "WEIGHT", "REQ/S", "P50", "P95", "P99", "4XX", "5XX", "REQUESTS"], rows, right=7)
+    table(["VARIANT", "MODEL", "WEIGHT", "REQ/S", "P50 MS", "P95 MS", "P99 MS", "4XX", "5XX", "REQUESTS"], rows, right=7)
     if marks:
-        from workbench.formatting import when
+        import time
 
         put("")
-        table(["WHEN", "WHAT"], [[when(mark.time), mark.text] for mark in marks])
+        table(["WHEN", "WHAT"], [[time.strftime("%m-%d %H:%M:%S", time.localtime(mark.time)), mark.text] for mark in marks])
 
 
 def update(
@@ -246,7 +246,7 @@ def feedback(
         known += int(told.partition(" ")[0])
     if not known:
         text = f"{endpoint.id} remembers no answer to {one_line(pairs[0][0], 64) if pairs else 'these'}."
-        raise Problem(text, "Answers wait for their labels until 20,000 newer ones have come, or the server is started again.")
+        raise Problem(text, "An answer waits for one label, until 20,000 newer ones have come or the server is started again.")
     tell(f"{endpoint.id}: {known:,} of {len(pairs):,} labels belong to answers that are remembered.")
 
 

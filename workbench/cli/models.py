@@ -7,7 +7,7 @@ import typer
 
 from workbench.cli.arguments import AsJson
 from workbench.cli.printing import print_json, put, table, tell
-from workbench.problems import Problem
+from workbench.problems import Problem, one_line
 
 if TYPE_CHECKING:
     from workbench.encoding.model_folder import ModelFolder
@@ -22,6 +22,10 @@ def export_run(run: "Run", to: str, out: Path | None, name: str) -> None:
     from workbench.launch import exporting
 
     put(exporting.export(run, to, out, name, lambda what: tell(f"{what} …")))
+    if to == "model" and out is None:
+        tell(
+            f"`dlwb model show {name or run.stem}` shows it, `dlwb predict {name or run.stem}` asks it, `dlwb serve {name or run.stem}` serves it."
+        )
 
 
 def add(source: Annotated[Path, typer.Argument(help="A model folder, or a .tar.gz of one.")]) -> None:
@@ -54,7 +58,7 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         print_json(described)
     elif rows:
-        table(["model", "aliases", "kind", "figure", "run"], rows)
+        table(["MODEL", "ALIASES", "KIND", "FIGURE", "RUN"], rows)
     else:
         tell("There is no model yet: `dlwb export RUN --to model` makes one.")
 
@@ -79,12 +83,13 @@ def show(model: Model, as_json: AsJson = False) -> None:
         ["folder", str(folder.path)],
         ["kind", about.kind],
         ["input", _kind(about.encoder)],
+        ["columns", _columns(about.encoder)],
         ["answer", _kind(about.decoder)],
         ["exporter", f"{about.exporter}, opset {about.opset}" if about.exporter else ""],
         ["libraries", ", ".join(f"{name} {version}" for name, version in about.libraries.items())],
         ["run", f"{about.run}, seed {about.seed}"],
         ["stand-in data", about.variant],
-        ["difference", f"{about.difference:.1e}, the largest of an output from the network's on real inputs"],
+        ["difference", f"{about.difference:.1g}, the largest of an output from the run's own on real inputs"],
         *([metric, f"{value:.6g}"] for metric, value in about.figures.items()),
     ]
     table(["", ""], [row for row in rows if row[1]])
@@ -138,10 +143,24 @@ def _described(folder: "ModelFolder") -> dict[str, Any]:
     return {"model": folder.label, "identity": folder.digest, "folder": str(folder.path), **model}
 
 
+def _columns(encoder: Any) -> str:
+    """The names of a row's first columns: what a request has to name."""
+    names = [one_line(column.name, 60) for column in getattr(encoder, "columns", ())]
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more, in model.json" if len(names) > SHOWN else "")
+
+
+SHOWN = 40
+"""Columns that are named."""
+
+
 def _kind(struct: Any) -> str:
     import msgspec
 
     parts = msgspec.to_builtins(struct)
     columns = parts.pop("columns", None)
-    words = [f"{key} {value}" for key, value in parts.items() if key != "type" and value not in ("", False, None, 0, -1)]
+    words = [
+        f"{key} {value}"
+        for key, value in parts.items()
+        if key != "type" and value not in ("", False, None, 0, -1) and (key, value) != ("scale", 1.0)
+    ]
     return ", ".join([str(parts["type"]), *([f"{len(columns)} columns"] if columns else []), *words])

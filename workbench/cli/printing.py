@@ -50,7 +50,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str] | str], right: int
         if above := _total(widths) > room:
             # Names on lines of their own: two cells of indent remain of their column.
             widths = fitted([2, *natural[1:]], least, room)
-    for row in [list(header), *clean_rows]:
+    for row in [*([list(header)] if any(header) else []), *clean_rows]:
         if isinstance(row, str):
             _heading(row, room or 100)
             continue

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from workbench.cli.printing import put, tell
+from workbench.problems import Problem
 
 
 def web(
@@ -18,11 +19,24 @@ def web(
     ] = False,
 ) -> None:
     """Show an endpoint as a page: text in, answer out, and how long each hop took. Ctrl-C ends it; the endpoint goes on."""
+    import signal
+
+    from workbench.encoding import model_folder
+    from workbench.encoding.kinds import BagOfWords, NextToken, TextCodes
     from workbench.serving import endpoint as endpoints
+    from workbench.serving import operate
     from workbench.serving.web import processes
 
     found = endpoints.find_endpoint(endpoint)
+    operate.insist_that_it_runs(found)
     variants = found.config(found.current.config).variants
+    model = model_folder.read(variants[0].folder).model
+    if not isinstance(model.encoder, TextCodes | BagOfWords) or isinstance(model.decoder, NextToken):
+        raise Problem(f"{variants[0].label} reads no film reviews, and the page has a field for nothing else.", "", "data")
+    # So that a closed terminal and a `kill` end the three processes as well.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     about = f"{found.id} · {', '.join(variant.label for variant in variants)}"
     folder = variants[0].folder if encode else None
     with processes.started(found.id, found.url, about, handler=handler, routes=routes, port=port, folder=folder) as web_:

@@ -77,8 +77,11 @@ class ModelFolder:
         from workbench.encoding.coding import Coding  # NumPy, which a router does without
 
         words = self._lines("vocabulary.txt") if "vocabulary.txt" in self.model.files else []
-        labels = self._lines("labels.txt") if "labels.txt" in self.model.files else []
-        return Coding(self.model.encoder, self.model.decoder, labels, words)
+        return Coding(self.model.encoder, self.model.decoder, self.labels(), words)
+
+    def labels(self) -> list[str]:
+        """The classes that it answers, by number; [] where it answers none."""
+        return self._lines("labels.txt") if "labels.txt" in self.model.files else []
 
     def examples(self) -> list[dict[str, Any]]:
         """Real raw inputs with the answers of the project's `predict`: `{"input", "answer"}` each."""

@@ -34,7 +34,8 @@ def export(run: Run, to: str, out: Path | None, name: str, doing: Callable[[str]
             _copied(folder, out)
         else:
             out = _file(folder, to, out)
-    return f"{out}, {compared}"
+    kept = ", in XGBoost's own form, which is that of boosted trees" if to == "onnx" and out.suffix != ".onnx" else ""
+    return f"{out}{kept}, {compared}"
 
 
 def into_store(run: Run, name: str, doing: Callable[[str], None]) -> tuple[ModelFolder, str]:
@@ -73,7 +74,7 @@ def _sealed(run: Run, target: Path, doing: Callable[[str], None]) -> tuple[Model
 
 def _compared(result: dict[str, Any]) -> str:
     lengths = f", lengths {', '.join(map(str, result['lengths']))}" if result["lengths"] else ""
-    return f"compared on {result['inputs']} test inputs{lengths}: largest difference {result['difference']:.1e}"
+    return f"compared on {result['inputs']} test inputs{lengths}: largest difference {result['difference']:.1g}"
 
 
 def _copied(folder: ModelFolder, out: Path) -> None:

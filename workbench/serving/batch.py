@@ -33,6 +33,10 @@ PICTURES = {".png", ".jpg", ".jpeg"}
 OnError = Literal["stop", "row"]
 
 
+class BadRow(Problem):
+    """A row that the model does not take."""
+
+
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """What the side file notes."""
 
@@ -58,6 +62,8 @@ def transform(session: Session, source: Path, target: Path, on_error: OnError = 
     part, note = target.with_name(f".{target.name}.part"), target.with_name(f".{target.name}.done")
     rows = _rows(session, source)
     done = _begun(note, part, _identity(source), session.folder.digest)
+    # In a folder nothing but its name tells a picture from the others.
+    named = source.is_dir()
     columns = _columns(session)
     try:
         file = files.open_plain(part, os.O_RDWR | os.O_CREAT)
@@ -67,7 +73,7 @@ def transform(session: Session, source: Path, target: Path, on_error: OnError = 
         out.truncate(done.size)
         out.seek(done.size)
         if target.suffix == ".csv" and not done.size:
-            out.write(_csv([*columns, "error"]))
+            out.write(_csv([*["picture"][:named], *columns, "error"]))
         rest = islice(rows, done.rows, None)
         while piece := list(islice(rest, PIECE)):
             lines, errors, bad = [], 0, None
@@ -78,11 +84,11 @@ def transform(session: Session, source: Path, target: Path, on_error: OnError = 
                 for where, raw in batch:
                     answer = raw if isinstance(raw, Problem) else next(answers)
                     if isinstance(answer, Problem):
-                        bad = bad or Problem(f"{where}: {answer.message}", answer.hint, "data")
+                        bad = bad or BadRow(f"{where}: {answer.message}", answer.hint, "data")
                         if on_error == "stop":
                             break
                         errors += 1
-                    lines.append(_line(target.suffix, columns, answer))
+                    lines.append(_line(target.suffix, columns, answer, where if named else ""))
                 if bad and on_error == "stop":
                     break
             out.write(b"".join(lines))
@@ -186,14 +192,10 @@ def _of_text(session: Session, source: Path) -> Iterator[tuple[str, Any]]:
 def _of_json_lines(session: Session, source: Path) -> Iterator[tuple[str, Any]]:
     for number, line in _lines(source):
         try:
-            raw = line if isinstance(line, Problem) else json.loads(line, parse_constant=_refused)
+            raw = line if isinstance(line, Problem) else msgspec.json.decode(line)
         except (ValueError, RecursionError):
             raw = Problem("It is not JSON.", "Write one JSON value in each line.", "data")
         yield f"line {number}", raw
-
-
-def _refused(constant: str) -> Any:
-    raise ValueError(constant)
 
 
 def _of_csv(session: Session, source: Path) -> Iterator[tuple[str, Any]]:
@@ -253,15 +255,16 @@ def _columns(session: Session) -> list[str]:
     return ["answer"] if isinstance(coding.decoder, Number) else ["answer", *coding.labels]
 
 
-def _line(suffix: str, columns: Sequence[str], answer: Any) -> bytes:
+def _line(suffix: str, columns: Sequence[str], answer: Any, picture: str) -> bytes:
+    which = [one_line(picture)] if picture else []
     if suffix == ".jsonl":
         line = {"error": answer.message} if isinstance(answer, Problem) else _rounded(answer)
-        return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+        return json.dumps({"picture": which[0], **line} if which else line, ensure_ascii=False).encode() + b"\n"
     if isinstance(answer, Problem):
-        return _csv([*("" for _ in columns), answer.message])
+        return _csv([*which, *("" for _ in columns), answer.message])
     shares = answer.get("probabilities", {})
     first = answer["answer"]
-    return _csv([_short(first), *(_short(shares.get(name, "")) for name in columns[1:]), ""])
+    return _csv([*which, _short(first), *(_short(shares.get(name, "")) for name in columns[1:]), ""])
 
 
 def _rounded(answer: Any) -> Any:

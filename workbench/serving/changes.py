@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from workbench.encoding import model_folder, model_store
+from workbench.encoding.model_folder import ModelFolder
 from workbench.events import Table
 from workbench.formatting import short
 from workbench.problems import Problem, one_line
@@ -23,6 +24,7 @@ from workbench.serving.endpoint import Config, VariantPlan
 from workbench.serving.recording import Shadow
 from workbench.serving.rollout import Change, Judge, changed, reweighted
 from workbench.serving.router import Answered
+from workbench.serving.same import misfit
 from workbench.serving.variant import Variant
 
 if TYPE_CHECKING:
@@ -233,12 +235,20 @@ class Changes:
             live = self.current.weights
             plans = [msgspec.structs.replace(plan, weight=live.get(plan.name, plan.weight)) for plan in self.config.variants]
             config = msgspec.structs.replace(self.config, variants=plans)
-            config = await asyncio.get_running_loop().run_in_executor(None, lambda: changed(config, change, model_store.find))
+            config = await asyncio.get_running_loop().run_in_executor(None, lambda: changed(config, change, self._fitting))
             await self._change(config, self.current.config, "Updating", command)
         except Problem as problem:
             self.host.mark(f"update refused: {problem.message}", command=command)
             self._settle()
             self.host.answer(command, False, str(problem))
+
+    def _fitting(self, reference: str) -> ModelFolder:
+        """A model by reference. Problem for one that cannot answer what the clients of this endpoint send."""
+        folder = model_store.find(reference)
+        here = next(iter(self.variants.values())).folder
+        if why := misfit(here, folder):
+            raise Problem(f"{folder.label} {why}.", "Serve it as an endpoint of its own: `dlwb serve`.", "data")
+        return folder
 
     async def _to(self, number: int, command: str, reason: str = "") -> None:
         """Go over to a new configuration that is equal to an old one."""

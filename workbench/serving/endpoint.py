@@ -3,19 +3,19 @@
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from workbench import files, paths
-from workbench.events import CAUSES
+from workbench import events, files, paths
+from workbench.events import CAUSES, AnyEvent, Status
 from workbench.problems import Problem, nearest, one_line
 from workbench.recipes import yaml_reader
 from workbench.recipes.recipe import dump
-from workbench.runs import lock
+from workbench.runs import commands, lock
 from workbench.runs.state import State, whole
 
 NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}")
@@ -306,11 +306,25 @@ def state_of(endpoint: Endpoint) -> State:
         return State(state=state if state in ENDED else "Failed", attempt=attempt, cause=cause, message=message, hint=hint)
     if not attempt:
         return State(state="Stopped", message="It was never started.")
+    # The supervisor may have died before its server: then the server's last line tells the end.
+    status = next((event for event in newest(endpoint) if isinstance(event, Status)), None)
+    if status and status.state in ENDED and status.attempt == attempt:
+        return State(state=status.state, cause=status.cause, message=status.message, hint=status.hint, attempt=attempt)
     if elsewhere:
         return State(state="away", attempt=attempt, host=elsewhere, message=f"on {elsewhere}")
     cause = "vanished" if holder.get("boot") == lock.boot_id() else "restart"
     message = "Its processes were killed from outside, all at once." if cause == "vanished" else "The machine was restarted."
     return State(state="Failed", cause=cause, message=message, hint=f"`dlwb serve --name {endpoint.id}` starts it again.", attempt=attempt)
+
+
+def newest(endpoint: Endpoint) -> Iterator[AnyEvent]:
+    """The events in the last 64 KiB of its log, the newest first."""
+    end = commands.size_of(endpoint.events)
+    start = max(0, end - (1 << 16))
+    for line in reversed(commands.part(endpoint.events, start, end - start).split(b"\n")):
+        event = events.decode(body) if (body := events.whole(line)) else None
+        if isinstance(event, events.Event):
+            yield event
 
 
 def words(state: State) -> str:

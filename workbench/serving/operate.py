@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 from workbench import files, paths
-from workbench.events import Answer, Mark, Status
+from workbench.events import Answer, Mark, Scalars, Status
 from workbench.launch import logind
 from workbench.problems import Problem, missing, one_line
 from workbench.runs import commands, lock
 from workbench.runs.log import Tail
 from workbench.runs.state import whole
-from workbench.serving.endpoint import PORT, About, Config, Current, Endpoint, VariantPlan, checked_name, list_endpoints, state_of
+from workbench.serving.endpoint import PORT, About, Config, Current, Endpoint, VariantPlan, checked_name, list_endpoints, newest, state_of
 
 PATIENCE = 180.0
 """Seconds that a large model may take to load and to answer its examples."""
@@ -85,11 +85,7 @@ def start(endpoint: Endpoint) -> None:
 
 def send(endpoint: Endpoint, verb: str, request: dict[str, Any] | None = None) -> str:
     """Send a command to an endpoint; returns its id, which an Answer in the log will name. Raises Problem where nobody would read it."""
-    state = state_of(endpoint)
-    if state.host:
-        raise Problem(f"{endpoint.id} runs on {state.host}, so it cannot be changed from here.", f"Use dlwb on {state.host}.")
-    if not state.alive:
-        raise Problem(f"The endpoint {endpoint.id} is not running ({state.state}).", f"`dlwb serve --name {endpoint.id}` starts it.")
+    insist_that_it_runs(endpoint)
     try:
         return commands.append(endpoint.control, verb, request)
     except OSError as error:
@@ -112,6 +108,15 @@ def ask(endpoint: Endpoint, verb: str, request: dict[str, Any] | None = None) ->
     if not answers[0].ok:
         raise Problem(answers[0].message)
     return answers[0].message
+
+
+def insist_that_it_runs(endpoint: Endpoint) -> None:
+    """Problem where an endpoint does not run, or on another machine."""
+    state = state_of(endpoint)
+    if state.host:
+        raise Problem(f"{endpoint.id} runs on {state.host}, so it cannot be changed from here.", f"Use dlwb on {state.host}.")
+    if not state.alive:
+        raise Problem(f"The endpoint {endpoint.id} is not running ({state.state}).", f"`dlwb serve --name {endpoint.id}` starts it.")
 
 
 def stop(endpoint: Endpoint) -> None:
@@ -243,15 +248,9 @@ def plain(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def latest(endpoint: Endpoint) -> dict[str, float]:
-    """The newest figures in its log, from its last 64 KiB; {} where there are none."""
-    from workbench.events import Scalars, decode, whole
-
-    end = commands.size_of(endpoint.events)
-    start = max(0, end - (1 << 16))
+    """The newest figures in its log; {} where there are none."""
     values: dict[str, float] = {}
-    for line in reversed(commands.part(endpoint.events, start, end - start).split(b"\n")):
-        body = whole(line)
-        event = decode(body) if body else None
+    for event in newest(endpoint):
         if isinstance(event, Scalars):
             values = event.values | values
             if "rate" in event.values:  # others hold drift alone

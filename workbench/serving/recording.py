@@ -106,7 +106,7 @@ class Captures(Lines):
     def turn(self) -> None:
         """The files are numbered, and the oldest ones go."""
         numbers = sorted(int(path.stem) for path in self.path.parent.glob("*.jsonl") if path.stem.isdigit())
-        for number in numbers[: len(numbers) + 2 - MOST_CAPTURES]:
+        for number in numbers[: max(0, len(numbers) + 2 - MOST_CAPTURES)]:
             (self.path.parent / f"{number:06}.jsonl").unlink()
         self.path.replace(self.path.parent / f"{numbers[-1] + 1 if numbers else 1:06}.jsonl")
 

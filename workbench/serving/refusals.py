@@ -1,5 +1,7 @@
 """A refusal as an HTTP answer: one sentence with its code, the request's id, and the header by which boto3 raises its own errors."""
 
+import re
+
 import msgspec
 
 from workbench.problems import one_line
@@ -15,6 +17,7 @@ _TYPES = {
     504: b"ModelError",
 }
 """What boto3 raises."""
+_ENDPOINT = re.compile(r"/endpoints/([^/]+)/invocations")
 SOON = ((b"retry-after", b"1"),)
 CLOSE = ((b"connection", b"close"),)
 
@@ -40,4 +43,8 @@ def answer(refusal: Refusal, identity: str) -> tuple[list[tuple[bytes, bytes]], 
 
 def no_path(path: str) -> Refusal:
     """That nothing is served there."""
+    if named := _ENDPOINT.fullmatch(path):
+        return Refusal(
+            404, f"There is no endpoint {one_line(named[1], 64)!r} at this address.", "`dlwb endpoint list` shows which is where."
+        )
     return Refusal(404, f"There is no path {one_line(path, 80)!r} here.", "POST to /invocations.")

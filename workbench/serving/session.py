@@ -13,6 +13,7 @@ from workbench.encoding.kinds import Classes, NextToken, TextCodes
 from workbench.encoding.model_folder import ModelFolder
 from workbench.encoding.writing import written
 from workbench.problems import Problem, missing
+from workbench.serving.own_project import OwnProject
 
 T = TypeVar("T")
 _AGAIN = "Export it again."
@@ -26,9 +27,14 @@ class Session:
         self.folder = model_folder.read(folder) if isinstance(folder, Path) else folder
         self.coding = self.folder.coding()
         kind = self.folder.model.kind
-        if kind == "project":
-            raise Problem(f"{self.folder.label} is answered by its own project, and only where it was trained.")
-        self._model = _onnx(self.folder, threads) if kind == "onnx" else _booster(self.folder, threads)
+        self._own = OwnProject(self.folder) if kind == "project" else None
+        if kind != "project":
+            self._model = _onnx(self.folder, threads) if kind == "onnx" else _booster(self.folder, threads)
+
+    @property
+    def batches(self) -> bool:
+        """Whether inputs go through the model together: not where a text is written on, nor where a project answers."""
+        return self._own is None and not isinstance(self.coding.decoder, NextToken)
 
     def outputs(self, batch: np.ndarray) -> np.ndarray:
         """(items, …) encoded → the model's first output, (items, …)."""
@@ -37,6 +43,8 @@ class Session:
 
     def answers(self, raws: Sequence[Any]) -> list[dict[str, Any] | Problem]:
         """The answer of each raw input, in their order; where one cannot be read, its Problem, and its neighbours their answers."""
+        if self._own:
+            return [_tried(partial(self._own.answer, raw)) for raw in raws]
         if isinstance(self.coding.decoder, NextToken):
             # Each is written on by itself: texts of different lengths end at different times.
             return [_tried(partial(written, self.coding, raw, self._step)) for raw in raws]

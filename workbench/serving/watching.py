@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from workbench.events import Scalars, Table
+from workbench.problems import Problem, nearest, one_line
 from workbench.serving.messages import Reply
 from workbench.serving.variant import Variant
 
@@ -41,7 +42,10 @@ class Watching:
                 self._answers.popitem(last=False)
 
     def label(self, labels: dict[str, str]) -> str:
-        """Tell the variants that answered what was right; says how many of them were known."""
+        """Tell the variants that answered what was right; says how many of them were known. Problem for a label that is no answer."""
+        for identity, truth in labels.items():
+            if identity in self._answers:
+                _insist(self._answers[identity][0], truth)
         known = 0
         for identity, truth in labels.items():
             if entry := self._answers.pop(identity, None):
@@ -101,3 +105,13 @@ class Watching:
 
 def _about(alarm: str) -> str:
     return alarm.partition(":")[0]
+
+
+def _insist(variant: Variant, truth: str) -> None:
+    """Problem where a model never answers so: a slip of the pen must not count as its mistake."""
+    labels = variant.folder.labels()
+    if not labels:
+        raise Problem(f"{variant.folder.label} answers no classes, so no label can be compared with its answers.", "", "data")
+    if truth not in labels:
+        near = nearest(truth, labels) or f". There are: {one_line(', '.join(labels), 400)}."
+        raise Problem(f"{one_line(truth, 60)!r} is no answer of {variant.folder.label}{near}", "", "data")

@@ -3,6 +3,7 @@
 A process of its own: whatever a body does to it, the router lives. What came while the last batch ran is the next batch.
 """
 
+import ctypes
 import importlib
 import math
 import os
@@ -18,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from workbench.encoding.coding import Item
-from workbench.encoding.kinds import NextToken
 from workbench.encoding.model_folder import ModelFolder
 from workbench.problems import Problem, one_line
 from workbench.serving import wire
@@ -27,6 +27,7 @@ from workbench.serving.messages import Ask, Done, Frames, Label, Ready, Refusal,
 from workbench.serving.observing import Observer
 from workbench.serving.session import Session
 
+PR_SET_PDEATHSIG = 1
 MOST_TOGETHER = 64
 """Inputs that go through the model at once."""
 _TROUBLE = "The model failed on this input."
@@ -42,7 +43,7 @@ class Answerer:
         examples = [example["input"] for example in self.session.folder.examples()]
         if not examples:
             raise Problem(f"{self.session.folder.label} has no examples, so that nobody can tell whether it answers right.", "", "data")
-        for count in (1, MOST_TOGETHER):
+        for count in (1, MOST_TOGETHER) if self.session.batches else (1,):
             self._answers([examples[place % len(examples)] for place in range(count)], seen=False)
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
@@ -84,9 +85,8 @@ class Answerer:
 
     def _answers(self, raws: Sequence[Any], seen: bool = True) -> list[dict[str, Any] | Problem]:
         session = self.session
-        if isinstance(session.coding.decoder, NextToken):
-            # A text is written by a loop of its own, which no batch shares.
-            return session.answers(raws)
+        if not session.batches:
+            return [self._alone(raw) for raw in raws]
         answers: list[dict[str, Any] | Problem] = [Problem(_TROUBLE)] * len(raws)
         good: list[tuple[int, Item]] = []
         for place, raw in enumerate(raws):
@@ -101,6 +101,12 @@ class Answerer:
         for start in range(0, len(good), MOST_TOGETHER):
             self._run(good[start : start + MOST_TOGETHER], raws, answers, seen)
         return answers
+
+    def _alone(self, raw: Any) -> dict[str, Any] | Problem:
+        try:
+            return self.session.answers([raw])[0]
+        except Exception as error:
+            return _trouble(error)
 
     def _run(self, good: list[tuple[int, Item]], raws: Sequence[Any], answers: list[dict[str, Any] | Problem], seen: bool) -> None:
         session = self.session
@@ -163,6 +169,8 @@ def main() -> None:
     """The process."""
     # Whoever stops the server at the keyboard stops it, not the worker under the answers that are still to come.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A batch may take hours, and only after it would a closed line be seen: the kernel ends this process with the router (prctl(2)).
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     folder, file = sys.argv[1:]
     with socket.socket(fileno=int(file)) as line:
         try:

@@ -24,7 +24,7 @@ class BoostingSettings(Settings):
     min_child_weight: float = Field(6.0, ge=0)
     """Least sum of second derivatives in a leaf, for squared error its number of examples; higher makes smaller trees."""
     subsample: float = Field(0.8, gt=0, le=1)
-    """Share of the training examples that each round draws; lower makes the trees more different, and each of them worse."""
+    """Share of the training examples that a round draws, whatever train.batch_size says; lower makes trees more different, and worse."""
 
     def parameters(self) -> dict[str, Any]:
         """The same by XGBoost's names. It draws nothing itself: `drawn` does."""

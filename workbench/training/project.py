@@ -185,7 +185,7 @@ class Project(Resumable):
 
     def serving(self) -> "Serving":
         """The trained model as it is served elsewhere: its graph, and how raw input becomes arrays and its output an answer."""
-        raise Problem(f"{type(self).__name__} has no network that can be asked elsewhere.")
+        raise Problem("This lesson has no network that can be asked elsewhere.", "`dlwb explore RUN`, or T on its screen, asks it here.")
 
     def changed(self, config: Settings) -> None:
         """Called at a step boundary after live settings changed: pass them on to optimizers. `self.config` is the new one already."""

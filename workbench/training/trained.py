@@ -7,8 +7,6 @@ import msgspec
 from workbench.events import Matrix, split_tag
 from workbench.problems import Problem, one_line
 from workbench.runs.checkpoint import Checkpoints
-from workbench.runs.history import history_of
-from workbench.runs.log import read_rows
 from workbench.runs.run import Run, find_run
 from workbench.training.find_project import make_project
 from workbench.training.project import Project
@@ -59,6 +57,10 @@ def last_confusion(folder: Path) -> Matrix:
 
     Problem where there is none, or where it is no square of counts: a log is foreign text.
     """
+    # Here: a project that opens no run needs no log.
+    from workbench.runs.history import history_of
+    from workbench.runs.log import read_rows
+
     _insist(folder)
     shown = one_line(folder.name)
     matrices = [

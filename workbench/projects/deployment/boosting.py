@@ -14,7 +14,6 @@ from workbench.encoding.serving import Serving
 from workbench.events import Curve, Event, Scalars, Scatter, Table, Text
 from workbench.problems import Problem, nearest, one_line
 from workbench.torchkit.boosted import Boosted, BoostingSettings, tabled
-from workbench.training.early_stopping import EarlyStopping
 from workbench.training.project import Field, Project
 
 HELD_OUT = 0.33
@@ -157,6 +156,9 @@ class Boosting(Project):
 
     def stopped(self) -> tuple[int, float, float]:
         """Train as the run does, early stopping included: the number of rounds that it keeps, and their RMSE on "valid" and "test"."""
+        # Here, as it brings a run's log with it, which no project needs to be read.
+        from workbench.training.early_stopping import EarlyStopping
+
         stopping, kept = EarlyStopping(self.train.keep_best), (0, math.nan, math.nan)
         for epoch in range(self.train.steps or self.train.epochs):
             (drawn,) = self.batches(epoch, np.random.default_rng([self.seed, epoch]))

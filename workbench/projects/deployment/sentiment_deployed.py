@@ -15,7 +15,7 @@ from workbench.preparation import counted
 from workbench.torchkit.batches import sent
 from workbench.torchkit.review_networks import Features, Parts, padded
 from workbench.torchkit.review_serving import served
-from workbench.torchkit.reviews import CLASSES, ReviewProject, ReviewSettings
+from workbench.torchkit.reviews import ASKED, CLASSES, SHOWN, ReviewProject, ReviewSettings, answer, typed_review
 from workbench.training.project import Field
 
 RESERVED = 2
@@ -73,6 +73,27 @@ class SentimentDeployed(ReviewProject):
         self.config.clip_gradients(self.network.parameters())
         self.optimizer.step()
         return {"loss": loss, "accuracy": ((logits > 0) == (targets > 0.5)).float().mean()}
+
+    def first_answer(self, inputs: Any) -> Any:
+        """The answer to what the endpoint reads: a word that no training review has is there as the code of all other words."""
+        (positive,) = self.positive([self.encoded(typed_review(inputs))]).tolist()
+        return {**answer(positive), "note": "The network is asked again without each word …"}
+
+    def predict(self, inputs: Any) -> Any:
+        """`{"review": "…"}` to the answer, and what leaving out each of its first known words does to it, the largest change first."""
+        words = self.coding.tokens(typed_review(inputs))
+        known = [word for word in dict.fromkeys(words) if word in self.coding.number]
+        different = known[: ASKED - 1] if len(set(words)) > 1 else []
+        texts = [words, *([other for other in words if other != word] for word in different)]
+        whole, *rest = self.positive([self.encoded(" ".join(part)) for part in texts]).tolist()
+        changes = sorted(zip(different, rest, strict=True), key=lambda pair: -abs(pair[1] - whole))[:SHOWN]
+        note = ", ".join(f"{word} {chance - whole:+.3f}" for word, chance in changes)
+        return {
+            **answer(whole),
+            "words": [{"word": word, "difference": chance - whole} for word, chance in changes],
+            "note": f"Positive would be, without: {note}" if note else "",
+            "aside": f"The text is long: its other {more} words are not left out." if (more := len(known) - (ASKED - 1)) > 0 else "",
+        }
 
     def serving(self) -> Serving:
         return served(self, self.coding.encoder, self.coding.vocabulary[1:], WithLength(self.network.parts[0]))

@@ -40,8 +40,8 @@ def export(source: Run | Comparison, form: str, out: Path | None = None, *, exec
         from workbench.runs.export.notebook import to_notebook
 
         file = out or Path(f"{source.id}.ipynb")
-        text, compared = to_notebook(source, execute=execute)
-        print(f"{saved_at(written(text, file))}\n{compared}", file=sys.stderr)
+        text, origin = to_notebook(source, execute=execute)
+        print(f"{saved_at(written(text, file))}\n{origin}", file=sys.stderr)
         return
     if form == "bundle" and isinstance(source, Run):
         from workbench.runs.export.bundle import to_bundle

@@ -69,15 +69,15 @@ def to_notebook(run: Run, *, execute: bool = False) -> tuple[str, str]:
         },
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    said = f"its outputs are from the log of run {run.id}"
+    origin = f"its outputs are from the log of run {run.id}"
     if execute:
         _execute(notebook, run, recipe, history, places)
         about = next(cell for cell in notebook.cells if cell.id == "run")
         about.source = about.source.replace(FROM_LOG, "The outputs below were computed again: every figure is the run's, bit for bit.")
         notebook.metadata["dlwb"]["outputs"] = "executed, with the figures of the run"
-        said = "executed in a clean kernel: every figure is the run's, bit for bit"
+        origin = "executed in a clean kernel: every figure is the run's, bit for bit"
     nbformat.validate(notebook)
-    return nbformat.writes(notebook) + "\n", said
+    return nbformat.writes(notebook) + "\n", origin
 
 
 def _library(name: str) -> Any:
