@@ -134,10 +134,14 @@ def boto3(endpoint: Endpoint, raw: Any) -> str:
     kind, given = ("application/json", repr(body)) if body else ("image/png", 'open("picture.png", "rb").read()')
     return (
         "import boto3\n\n"
-        f'runtime = boto3.client("sagemaker-runtime", endpoint_url="{endpoint.url}", region_name="us-east-1",\n'
-        '                       aws_access_key_id="none", aws_secret_access_key="none")\n'
-        f'answer = runtime.invoke_endpoint(EndpointName="{endpoint.id}", ContentType="{kind}",\n'
-        f"                                 Body={given})\n"
+        "runtime = boto3.client(\n"
+        f'    "sagemaker-runtime", endpoint_url="{endpoint.url}", region_name="us-east-1",\n'
+        '    aws_access_key_id="none", aws_secret_access_key="none",\n'
+        ")\n"
+        "answer = runtime.invoke_endpoint(\n"
+        f'    EndpointName="{endpoint.id}", ContentType="{kind}",\n'
+        f"    Body={given},\n"
+        ")\n"
         'print(answer["InvokedProductionVariant"], answer["Body"].read())'
     )
 

@@ -147,7 +147,11 @@ def _levels(row: Sequence[str | float]) -> tuple[str, Style]:
 def _number(value: str | float) -> str:
     if isinstance(value, str):
         return value
-    return f"{value:.0e}".replace("e-0", "e-") if 0 < abs(value) < 0.001 else f"{value:.3g}" if math.isfinite(value) else "?"
+    if not math.isfinite(value):
+        return "?"
+    if 0 < abs(value) < 0.001:
+        return f"{value:.0e}".replace("e-0", "e-")
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def _found(table: Table | None, several: bool) -> list[tuple[str, Sequence[str | float]]]:
