@@ -191,7 +191,7 @@ class EndpointBoard(Board):
         )
 
     @property
-    def colors(self) -> list[Style]:
+    def curve_styles(self) -> list[Style]:
         """The colours of the curves, for their names in the table."""
         chart = self.query_one(Chart)
         return [chart.style_for(SERIES + slot) + palette.plain.background_style for slot in range(SLOTS)]
@@ -203,7 +203,7 @@ class EndpointBoard(Board):
         return self._variants > 1
 
     def _variant_rows(self, width: int) -> Sequence[Row]:
-        return endpoint_lines.variant_rows(self.feed.variants(), width, self.colors)
+        return endpoint_lines.variant_rows(self.feed.variants(), width, self.curve_styles)
 
     def _titled(self, name: str, width: int, lines: list[Strip]) -> list[Strip]:
         """With its title above, where no bar of tabs says it."""
