@@ -2,6 +2,7 @@
 
 import math
 import random
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from painted import Shown, frame, fresh, patched, series
 from rich.color import ColorSystem
 
 from workbench.events import Curve, Scatter
-from workbench.tui.charts.axes import number, tick_label, ticks, x_end, y_scale
+from workbench.tui.charts.axes import Scale, clock_label, clock_ticks, number, tick_label, ticks, x_end, y_scale
 from workbench.tui.charts.cells import Cells, changed, cut, text_width
 from workbench.tui.charts.chart import Chart, Line, Moment, Reference, curve_line, scatter_lines
 from workbench.tui.charts.draw_plot import draw
@@ -34,6 +35,22 @@ def picture(*lines: str) -> str:
 )  # fmt: skip
 def test_tick_labels(value: float, step: float, text: str) -> None:
     assert tick_label(value, step) == text
+
+
+def test_an_axis_of_times_begins_where_it_is_asked_to_and_has_round_times() -> None:
+    """Two hours into a day and far from x = 0; what lies before the window is neither drawn nor counted for the other axis."""
+    made = 1_760_000_000.0
+    x = np.arange(0.0, 9000.0)
+    plot = Plot([Trace("1", 0, Pyramid(x, np.where(x < 8000, 1e6, 5.0)))], "rate", 8700.0, begin=8400.0, clock=made)
+    text = draw(plot, 60, 10).text()
+    below = text.splitlines()[-1].replace("└", "─").replace("─", " ").split()
+    minutes = {time.strftime("%H:%M", time.localtime(made + second)) for second in range(8400, 8701)}
+    assert len(below) > 3 and set(below) <= minutes and below == sorted(below)
+    assert "M" not in text and "5┤⣀" in text
+    for place in clock_ticks(Scale(8400.0, 8700.0), 6, made):
+        assert time.localtime(made + place).tm_sec == 0
+    assert clock_label(made, 30) == time.strftime("%H:%M:%S", time.localtime(made))
+    assert clock_label(made, 86400) == time.strftime("%d %b", time.localtime(made))
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,33 @@ async def test_a_request_is_shown_with_every_part_and_so_is_its_answer() -> None
         assert "runtime.invoke_endpoint" in seen(pilot.app)
 
 
+async def test_a_file_is_answered_in_the_background(tmp_path: Path) -> None:
+    endpoint = serve()
+    (tmp_path / "in.csv").write_text("x\n1\n2\n40\n")
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        screen = await open_first(pilot)
+        await pilot.press("b")
+        await settle(pilot, lambda: "Answer a file with line:1" in seen(pilot.app))
+        form = pilot.app.screen
+        form.query_one("Entry").value = str(tmp_path / "in.csv")
+        await pilot.press("down")
+        await settle(pilot, lambda: form.query_one("Entry").value == "answers.csv")
+        form.query_one("Entry").value = str(tmp_path / "out.csv")
+        await pilot.pause(0.1)
+        await pilot.press("enter")
+        await settle(pilot, lambda: screen.job is not None and not screen.job.running, 60)
+        await settle(pilot, lambda: "3 rows" in notices(pilot))
+        assert [line.split(",")[0] for line in (tmp_path / "out.csv").read_text().splitlines()] == ["answer", "11", "12", "50"]
+        # One that cannot be done says why.
+        await pilot.press("b")
+        await settle(pilot, lambda: "Answer a file with line:1" in seen(pilot.app))
+        pilot.app.screen.query_one("Entry").value = str(tmp_path / "nowhere.csv")
+        await pilot.pause(0.1)
+        await pilot.press("enter")
+        await settle(pilot, lambda: screen.job.failed and "nowhere.csv" in notices(pilot), 60)
+    assert state_of(endpoint).alive
+
+
 @pytest.mark.parametrize("size", BOTH)
 async def test_damaged_endpoints_are_listed_with_a_sentence_and_foreign_text_is_cleaned(size: tuple[int, int]) -> None:
     endpoint = serve()

@@ -265,7 +265,7 @@ def endpoint(folder: Path, seconds: float = 30.0, turns: int = 9) -> None:
             typed = terminal.type("]")
             pressed = time.time() - (time.monotonic() - typed)
             terminal.listen(3)
-            waits.append(min((one.when + one.seconds for one in load.seen() if one.variant == "2" and one.when > pressed)) - pressed)
+            waits.append(min(one.when + one.seconds for one in load.seen() if one.variant == "2" and one.when > pressed) - pressed)
         rate = sum(one.when > time.time() - 10 for one in load.stop()) / 10
         terminal.close()
     finally:

@@ -88,6 +88,6 @@ class Plot:
     focused: bool = False
     """Whether it has the focus; its title shows this."""
     begin: float = 0.0
-    """Where x begins; what lies before it is not drawn."""
+    """Where x begins, with `end` its last: what lies outside is not drawn. 0: where the data begin."""
     clock: float | None = None
     """The Unix time at x = 0, where x counts seconds: times of the day then stand below the axis."""

@@ -134,8 +134,10 @@ def _x_scale(plot: Plot) -> Scale:
             # Points on the very edge would be cut to half a dot.
             return Scale(low - 0.03 * (high - low), high + 0.03 * (high - low))
         return Scale(*widened(low, high))
+    if plot.begin and plot.end:
+        return Scale(*widened(plot.begin, plot.end))
     # A run may train on beyond its plan: then the axis grows in steps as without one.
-    return Scale(*widened(plot.begin or min(0.0, low), plot.end if 0 < high <= plot.end or (plot.end and not high) else x_end(high)))
+    return Scale(*widened(min(0.0, low), plot.end if 0 < high <= plot.end or (plot.end and not high) else x_end(high)))
 
 
 def _y_scale(plot: Plot, x: Scale) -> Scale:

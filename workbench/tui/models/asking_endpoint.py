@@ -1,6 +1,7 @@
 """One request to an endpoint and its answer, with every part of both; and the lines of text that make the same request elsewhere."""
 
 import json
+import shlex
 import time
 from base64 import b64encode
 from http.client import HTTPConnection, HTTPException
@@ -19,6 +20,8 @@ PATH = "/invocations"
 TARGET = "X-Amzn-SageMaker-Target-Variant"
 PATIENCE = 70.0
 """Seconds; a server answers with 504 before that."""
+READABLE = 120
+"""Characters of a text in a line that a person copies."""
 SHOWN = 1 << 16
 """Bytes of an answer that are kept to be looked at."""
 
@@ -110,25 +113,35 @@ def ask(about: About, target: str, body: bytes) -> Asked:
         connection.close()
 
 
+def written(raw: Any) -> str:
+    """An example as a JSON body short enough to be read in a line of text; "" for a picture, which is sent as a file."""
+    key, text = typed(raw)
+    if key == "picture":
+        return ""
+    return json.dumps({key: text[:READABLE]} if key else raw)
+
+
 def curl(url: str, raw: Any) -> str:
     """The line that asks for an example with curl."""
-    body = json.dumps(raw, ensure_ascii=True)
-    if len(body) > 400:
-        return f"curl {url}{PATH} -H 'Content-Type: application/json' -d @request.json"
-    quoted = body.replace("'", "'\\''")
-    return f"curl {url}{PATH} -H 'Content-Type: application/json' -d '{quoted}'"
+    if not (body := written(raw)):
+        return f"curl {url}{PATH} -H 'Content-Type: image/png' --data-binary @picture.png"
+    return f"curl {url}{PATH} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
 
 
 def boto3(endpoint: Endpoint, raw: Any) -> str:
     """The lines that ask for it with boto3, as one asks SageMaker."""
-    body = repr(json.dumps(raw, ensure_ascii=True))
-    body = body if len(body) <= 400 else 'open("request.json").read()'
+    body = written(raw)
+    kind, given = ("application/json", repr(body)) if body else ("image/png", 'open("picture.png", "rb").read()')
     return (
         "import boto3\n\n"
-        f'runtime = boto3.client("sagemaker-runtime", endpoint_url="{endpoint.url}", region_name="us-east-1",\n'
-        '                       aws_access_key_id="none", aws_secret_access_key="none")\n'
-        f'answer = runtime.invoke_endpoint(EndpointName="{endpoint.id}", ContentType="application/json",\n'
-        f"                                 Body={body})\n"
+        "runtime = boto3.client(\n"
+        f'    "sagemaker-runtime", endpoint_url="{endpoint.url}", region_name="us-east-1",\n'
+        '    aws_access_key_id="none", aws_secret_access_key="none",\n'
+        ")\n"
+        "answer = runtime.invoke_endpoint(\n"
+        f'    EndpointName="{endpoint.id}", ContentType="{kind}",\n'
+        f"    Body={given},\n"
+        ")\n"
         'print(answer["InvokedProductionVariant"], answer["Body"].read())'
     )
 

@@ -29,6 +29,9 @@ MOST_ROWS = 8
 """Rows of the table of variants; with more it scrolls."""
 SPAN = 1
 """Index in SPANS at first: five minutes."""
+APART = 30.0
+"""Seconds between two alarms that are both marked on the charts: an alarm about one number is seldom alone."""
+MOMENTS = 40
 LATENCIES = ("p50", "p95", "p99")
 
 
@@ -182,13 +185,13 @@ class EndpointBoard(Board):
             end=end,
             clock=feed.about.created or None,
             references=references,
-            moments=[Moment(mark.step, _short(mark)) for mark in history.marks[-50:] if mark.step >= begin],
+            moments=moments(history.marks, begin),
             cursor=self.cursor,
             focused=chart.name == self.focused,
         )
 
     @property
-    def colors(self) -> list[Style]:
+    def curve_styles(self) -> list[Style]:
         """The colours of the curves, for their names in the table."""
         chart = self.query_one(Chart)
         return [chart.style_for(SERIES + slot) + palette.plain.background_style for slot in range(SLOTS)]
@@ -200,7 +203,7 @@ class EndpointBoard(Board):
         return self._variants > 1
 
     def _variant_rows(self, width: int) -> Sequence[Row]:
-        return endpoint_lines.variant_rows(self.feed.variants(), width, self.colors)
+        return endpoint_lines.variant_rows(self.feed.variants(), width, self.curve_styles)
 
     def _titled(self, name: str, width: int, lines: list[Strip]) -> list[Strip]:
         """With its title above, where no bar of tabs says it."""
@@ -253,7 +256,14 @@ class EndpointBoard(Board):
         self.post_message(self.Moved())
 
 
-def _short(mark: Mark) -> str:
-    """A mark's text beside its line in a chart."""
-    kind, _, rest = mark.text.partition(": ")
-    return rest if kind == "weights" else mark.text
+def moments(marks: Sequence[Mark], begin: float) -> list[Moment]:
+    """What is marked on the charts: changes, and of alarms that come together the first; the timeline has them all."""
+    chosen: list[Moment] = []
+    alarm = -APART
+    for mark in marks:
+        kind, _, rest = mark.text.partition(": ")
+        if mark.step < begin or kind == "clear" or (kind == "alarm" and mark.step < alarm + APART):
+            continue
+        alarm = mark.step if kind == "alarm" else alarm
+        chosen.append(Moment(mark.step, rest if kind == "weights" else mark.text))
+    return chosen[-MOMENTS:]

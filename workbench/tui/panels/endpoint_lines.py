@@ -147,7 +147,11 @@ def _levels(row: Sequence[str | float]) -> tuple[str, Style]:
 def _number(value: str | float) -> str:
     if isinstance(value, str):
         return value
-    return f"{value:.0e}".replace("e-0", "e-") if 0 < abs(value) < 0.001 else f"{value:.3g}" if math.isfinite(value) else "?"
+    if not math.isfinite(value):
+        return "?"
+    if 0 < abs(value) < 0.001:
+        return f"{value:.0e}".replace("e-0", "e-")
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def _found(table: Table | None, several: bool) -> list[tuple[str, Sequence[str | float]]]:
@@ -167,19 +171,15 @@ def drift_lines(feed: EndpointFeed, width: int, several: bool) -> list[Strip]:
             width,
             palette.dim,
         )
-    what = max(8, min(24, width - 42))
-    head = f"  {strips.fit('', what)}  {'mean or share':<19}{'p':>7} {'PSI':>5}  since"
+    what = max(8, min(30, width - 44))
+    head = f"  {strips.fit('', what)}  {'mean or share':<16}{'p':>7} {'PSI':>5}  since"
     lines = [strips.line(width, [(head, palette.faint)])]
     for name, row in found:
         mark, style = _levels(row)
-        moved = f"{_number(row[3])} → {_number(row[4])}"
+        moved = strips.fit(f"{_number(row[3])} → {_number(row[4])}", 15)
+        index = row[6] if isinstance(row[6], str) else f"{row[6]:.2f}"
         parts = [(f"{mark} ", style), (strips.fit(one_line(name, 80), what), palette.plain if style is palette.dim else style)]
-        parts += [
-            (
-                f"  {strips.fit(moved, 18)} {strips.fit(_number(row[5]), 7, 'right')} {strips.fit(_number(row[6]), 5, 'right')}  ",
-                palette.plain,
-            )
-        ]
+        parts += [(f"  {moved} {strips.fit(_number(row[5]), 7, 'right')} {strips.fit(index, 5, 'right')}  ", palette.plain)]
         lines.append(strips.line(width, [*parts, (str(row[8]), palette.dim)]))
     return lines
 

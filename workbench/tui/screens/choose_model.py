@@ -1,6 +1,6 @@
 """Small forms over the screens of endpoints: which model to serve, to add with a share, to shadow; which file to answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,14 @@ Take = Callable[[dict[str, Any]], None]
 NOTHING = "none"
 
 
-def labels(first: str = "") -> list[str]:
-    """The models of the store as NAME:VERSION, newest versions first, those of `first` before all others."""
+def labels(served: Collection[str] = ()) -> list[str]:
+    """The models of the store as NAME:VERSION without those that are `served`, newest versions first, other versions of theirs on top."""
     from workbench.encoding import model_store
 
-    names = sorted(model_store.names(), key=lambda name: (name != first, name))
-    return [f"{name}:{version}" for name in names for version in reversed(model_store.versions(name))]
+    own = {label.partition(":")[0] for label in served}
+    names = sorted(model_store.names(), key=lambda name: (name not in own, name))
+    every = [f"{name}:{version}" for name in names for version in reversed(model_store.versions(name))]
+    return [label for label in every if label not in served]
 
 
 def _ask(screen: "KeyScreen", title: str, send: str, properties: Schema, take: Take) -> None:
@@ -31,11 +33,12 @@ def _ask(screen: "KeyScreen", title: str, send: str, properties: Schema, take: T
     screen.app.push_screen(AskScreen(title, send, schema, values, "this form"), lambda values: take(values) if values is not None else None)
 
 
-def _models(screen: "KeyScreen", first: str = "") -> list[str]:
+def _models(screen: "KeyScreen", served: Collection[str] = ()) -> list[str]:
     """The models to choose from; says so where there is none."""
-    models = labels(first)
+    models = labels(served)
     if not models:
-        screen.services.say("There is no model yet: in the list of runs, v exports and serves one.", warning=True)
+        text = "There is no other model yet" if served else "There is no model yet"
+        screen.services.say(f"{text}: `dlwb export RUN --to model` makes one.", warning=True)
     return models
 
 
@@ -50,9 +53,9 @@ def new_endpoint(screen: "KeyScreen") -> None:
         _ask(screen, "Serve a model", "serve", {"model": _choice(models, text)}, lambda values: screen.services.serve(values["model"]))
 
 
-def add_version(screen: "KeyScreen", own: str, take: Take) -> None:
+def add_version(screen: "KeyScreen", served: Collection[str], take: Take) -> None:
     """Give a model a share of the traffic; for a time, that makes it a canary."""
-    if not (models := _models(screen, own)):
+    if not (models := _models(screen, served)):
         return
     properties: Schema = {
         "model": _choice(models, "The model and its version; its answers are checked before it gets any request"),
@@ -79,11 +82,11 @@ def add_version(screen: "KeyScreen", own: str, take: Take) -> None:
     _ask(screen, "Add a version", "add", properties, sent)
 
 
-def choose_shadow(screen: "KeyScreen", own: str, shadowed: bool, take: Take) -> None:
+def choose_shadow(screen: "KeyScreen", served: Collection[str], shadowed: bool, take: Take) -> None:
     """Give a model copies of all requests, or end that."""
-    if not (models := _models(screen, own)):
+    choices = [NOTHING, *labels(served)] if shadowed else _models(screen, served)
+    if not choices:
         return
-    choices = [NOTHING, *models] if shadowed else models
     text = "It gets each request after it was answered; its errors reach nobody, and where it answers otherwise is listed"
     _ask(
         screen,

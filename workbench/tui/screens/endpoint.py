@@ -231,13 +231,15 @@ class EndpointScreen(KeyScreen):
     def do_version(self) -> None:
         from workbench.tui.screens.choose_model import add_version
 
-        add_version(self, self.endpoint.id, lambda request: self._ask("update", request))
+        served = [plan.label for plan in self.feed.config.variants if plan.name != self.feed.config.shadow] if self.feed.config else []
+        add_version(self, served, lambda request: self._ask("update", request))
 
     def do_shadow(self) -> None:
         from workbench.tui.screens.choose_model import choose_shadow
 
-        shadow = self.feed.config.shadow if self.feed.config else ""
-        choose_shadow(self, self.endpoint.id, bool(shadow), lambda request: self._ask("update", request))
+        config = self.feed.config
+        served = [plan.label for plan in config.variants] if config else []
+        choose_shadow(self, served, bool(config and config.shadow), lambda request: self._ask("update", request))
 
     def do_try(self) -> None:
         self.services.try_endpoint(self.endpoint, self.variant)

@@ -16,6 +16,9 @@ from workbench.tui.models import asking_endpoint
 from workbench.tui.panels.lines import Lines
 from workbench.tui.screens.key_screen import OwnScreen
 
+LONG = 280
+"""Characters of a line that are shown; all of it is copied."""
+
 
 class EndpointTextsScreen(ModalScreen[None], OwnScreen[None]):
     """Shows the texts; one key copies each."""
@@ -66,7 +69,8 @@ class EndpointTextsScreen(ModalScreen[None], OwnScreen[None]):
         }
         for name, (key, head) in heads.items():
             lines += [strips.line(width, []), strips.line(width, [(f" {key} ", palette.badge), (f" {head}", palette.bold)])]
-            lines += strips.paragraph(self.texts[name], width, palette.plain, "    ")
+            shown = [line if len(line) <= LONG else f"{line[:LONG]} …" for line in self.texts[name].splitlines()]
+            lines += strips.paragraph("\n".join(shown), width, palette.plain, "    ")
         said = self._said or "A key copies its lines to your clipboard; Esc closes."
         lines += [strips.line(width, []), *strips.paragraph(said, width, palette.good if self._said else palette.dim)]
         panel.styles.height = len(lines) + 4
