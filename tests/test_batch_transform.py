@@ -70,6 +70,9 @@ def test_tables_texts_json_lines_and_folders_of_pictures(tmp_path: Path) -> None
     rows = list(csv.DictReader((tmp_path / "pictures.csv").open()))
     assert done.rows == 4 and done.errors == 1
     assert [bool(row["answer"]) for row in rows] == [True, True, True, False] and "PNG" in rows[3]["error"]
+    assert [row["picture"] for row in rows] == ["0.png", "1.png", "2.png", "9.png"]
+    batch.transform(pictures, folder, tmp_path / "pictures.jsonl", "row")
+    assert [json.loads(line)["picture"] for line in (tmp_path / "pictures.jsonl").open()] == [row["picture"] for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +148,13 @@ def test_the_shell_asks_a_model(home: Path) -> None:
     assert unused.returncode == 2 and "would not be used" in unused.stderr
     bad = dlwb("predict", "houses", "rooms=four")
     assert bad.returncode == 1 and "'rooms=four' gives no number" in bad.stderr and "Traceback" not in bad.stderr
+    # What is left out is said, and what a model takes.
+    part = dlwb("predict", "houses", "rooms=4")
+    assert part.returncode == 0 and "Left out, so they count as their means: distance." in part.stderr
+    assert "houses:1 takes a row, NAME=NUMBER for each of: rooms, distance." in " ".join(dlwb("predict", "houses").stderr.split())
+    (home / "in.txt").write_text("good film\nzzz\n")
+    stopped = dlwb("predict", "reviews", "--batch", str(home / "in.txt"), "--to", str(home / "out.csv"))
+    assert stopped.returncode == 1 and "line 2: " in stopped.stderr and "--on-error row answers the others." in stopped.stderr
 
 
 @pytest.mark.parametrize(("field", "value"), [("rows", -1), ("size", -1), ("rows", 100)])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from endpoint_traffic import Seen, Traffic, linear, once
-from served_models import patient
+from served_models import patient, reviews
 
 from workbench import paths
 from workbench.events import Mark, Scalars, Status
@@ -204,6 +204,11 @@ def test_a_version_that_answers_its_examples_wrongly_never_gets_traffic(tmp_path
     with pytest.raises(Problem, match="line:2 answers its example 1 with"):
         operate.serve("line:2", name="other", port=free_port())
     assert state_of(Endpoint(paths.endpoints() / "other")).state == "Failed"
+    # Nor a model that reads something else, which would answer every request with 400.
+    reviews(paths.models() / "mood" / "1")
+    for change in ({"variants": [("mood", None)]}, {"variants": [("mood", 0.1)], "seconds": 5}, {"shadow": "mood"}):
+        with pytest.raises(Problem, match="mood:1 takes texts, and the requests have rows of named numbers"):
+            operate.ask(endpoint, "update", change)
     # A model whose file was changed after its export does not get so far.
     (paths.models() / "line" / "3" / "model.onnx").write_bytes(b"something else")
     with pytest.raises(Problem, match="not the file that was exported"):

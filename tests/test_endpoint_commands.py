@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from endpoint_traffic import linear, once
+from served_models import reviews
+from test_web_page import two_ports
 
+from workbench import paths
 from workbench.serving import operate
 from workbench.serving.endpoint import find_endpoint, list_endpoints, state_of
 
@@ -85,3 +89,23 @@ def test_what_cannot_be_is_one_sentence(words: list[str], says: str) -> None:
     linear(1)
     done = dlwb(*words, code=1)
     assert says in done.stderr and len(done.stderr.splitlines()) <= 2 and not done.stdout
+
+
+def test_a_page_is_for_reviews_and_all_of_it_ends_with_its_command() -> None:
+    linear(1)
+    reviews(paths.models() / "mood" / "1")
+    dlwb("serve", "line", "--name", "shop")
+    assert "line:1 reads no film reviews" in dlwb("web", "shop", code=1).stderr
+    done = dlwb("serve", "mood", "--name", "films")
+    assert "-H 'Content-Type: text/plain' -d 'A fine film.'" in done.stderr
+    port = two_ports()
+    command = [sys.executable, "-m", "workbench.cli", "web", "films", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout and process.stdout.readline() == f"http://127.0.0.1:{port}\n"
+        children = [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+        assert len(children) == 3
+        process.terminate()
+        process.wait(30)
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+    dlwb("endpoint", "stop", "films")
+    assert "is not running" in dlwb("web", "films", code=1).stderr

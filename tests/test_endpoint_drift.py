@@ -103,6 +103,8 @@ def test_new_words_and_late_labels_are_alarms_and_an_update_clears_them(tmp_path
     other = {"negative": "positive", "positive": "negative"}
     labels = tmp_path / "labels.csv"
     answered = ask(endpoint, texts(rng, 100))
+    slip = dlwb("endpoint", "feedback", "reviews", answered[0][0], "Positive")
+    assert slip.returncode == 1 and "'Positive' is no answer of reviews:1; did you mean positive?" in slip.stderr
     lines = [f"{identity},{other[answer] if number % 5 == 0 else answer}" for number, (identity, answer) in enumerate(answered)]
     labels.write_text("request,label\n" + "\n".join(lines) + "\nnobody,positive\n")
     told = dlwb("endpoint", "feedback", "reviews", "--file", str(labels))

@@ -88,7 +88,7 @@ CASES: list[tuple[int, str, dict[str, Any]]] = [
     (400, "no inference request", {"body": b"[1]", "path": "/v2/models/mood/versions/1/infer"}),
     (404, "There is no path", {"path": "/"}),
     (404, "There is no path", {"path": "/invocations/"}),
-    (404, "There is no path", {"body": GOOD, "path": "/endpoints/other/invocations"}),
+    (404, "There is no endpoint 'other' at this address.", {"body": GOOD, "path": "/endpoints/other/invocations"}),
     (404, "There is no path", {"path": "/../../etc/passwd"}),
     (404, "There is no path", {"path": "/%2e%2e/%00"}),
     (404, "There is no path", {"path": "/docs"}),

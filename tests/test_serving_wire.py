@@ -1,14 +1,19 @@
 """Bodies to raw inputs and answers to bodies, without a server."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from served_models import alphabet, encoded, houses, mlp, photograph, reviews
 
-from workbench.serving import headers, variant
+from workbench.encoding.kinds import Classes, Column, RowOfNumbers
+from workbench.encoding.model_folder import ModelFolder
+from workbench.serving import calls, headers, variant
 from workbench.serving.messages import Ask, Frames, Reply, Request, packed
+from workbench.serving.same import misfit
 from workbench.serving.worker import Answerer
 
 
@@ -227,3 +232,28 @@ def test_headers(tmp_path: Path) -> None:
     assert headers.token_for("0.0.0.0", {"DLWB_TOKEN_FILE": str(file)}) == "s" * 40
     with pytest.raises(headers.Problem, match="shorter than 16"):
         headers.token_for("127.0.0.1", {"DLWB_TOKEN": "short"})
+
+
+def test_a_model_fits_in_the_place_of_one_with_the_same_requests_and_answers(tmp_path: Path) -> None:
+    mood, digits, prices = reviews(tmp_path / "mood" / "1"), mlp(tmp_path / "digits" / "1"), houses(tmp_path / "prices" / "1")
+    assert misfit(mood, mood) == misfit(digits, digits) == misfit(prices, prices) == ""
+    assert misfit(mood, digits) == "takes pictures, and the requests have texts"
+    assert misfit(prices, mood) == "takes texts, and the requests have rows of named numbers"
+
+    def changed(folder: ModelFolder, **parts: Any) -> ModelFolder:
+        return ModelFolder(folder.path, msgspec.structs.replace(folder.model, **parts), folder.digest)
+
+    narrow = changed(prices, encoder=RowOfNumbers(columns=[Column(name="rooms")]))
+    assert misfit(prices, narrow) == "does not know the column distance, which requests have"
+    assert misfit(narrow, prices) == ""
+    assert misfit(prices, changed(prices, decoder=Classes())) == "gives another kind of answer"
+    (digits.path / "labels.txt").write_text("cat\ndog\n")
+    assert misfit(mlp(tmp_path / "digits" / "2"), digits) == "answers other classes"
+
+
+def test_the_first_curl_line_is_one_that_is_answered(tmp_path: Path) -> None:
+    for folder in (reviews(tmp_path / "mood" / "1"), houses(tmp_path / "prices" / "1")):
+        words = shlex.split(calls.curl(folder, "http://127.0.0.1:8080"))
+        assert words[:2] == ["curl", "http://127.0.0.1:8080/invocations"] and words[2::2] == ["-H", "-d"]
+        assert "answer" in value(ask(Answerer(folder), words[5].encode(), words[3].partition(": ")[2]))
+    assert calls.curl(mlp(tmp_path / "digits" / "1"), "http://x").endswith("'Content-Type: image/png' --data-binary @picture.png")

@@ -23,9 +23,8 @@ def export_run(run: "Run", to: str, out: Path | None, name: str) -> None:
 
     put(exporting.export(run, to, out, name, lambda what: tell(f"{what} …")))
     if to == "model" and out is None:
-        tell(
-            f"`dlwb model show {name or run.stem}` shows it, `dlwb predict {name or run.stem}` asks it, `dlwb serve {name or run.stem}` serves it."
-        )
+        name = name or run.stem
+        tell(f"`dlwb model show {name}` shows it, `dlwb predict {name}` asks it, `dlwb serve {name}` serves it.")
 
 
 def add(source: Annotated[Path, typer.Argument(help="A model folder, or a .tar.gz of one.")]) -> None:

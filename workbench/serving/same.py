@@ -1,4 +1,4 @@
-"""Whether an answer is the one that a model's examples have, which makes a variant healthy; and whether a model can stand in for another."""
+"""Whether an answer is that of a model's example, which makes a variant healthy; whether a model fits in another's place."""
 
 import math
 from typing import Any
