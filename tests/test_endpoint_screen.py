@@ -165,7 +165,7 @@ async def test_a_request_is_shown_with_every_part_and_so_is_its_answer() -> None
         text = seen(pilot.app)
         assert f"POST {endpoint.url}/invocations" in text and '"answer": 12.0' in text
         assert "x-amzn-invoked-production-variant: 2" in text and "variant 2  →  line:2 in its worker" in text
-        await pilot.press(*["backspace"] * 20, *'{"row": {"y": 1}}', "tab", "enter")
+        await pilot.press(*["backspace"] * 20, *'{"row": {"y": 1}}', "tab", "tab", "enter")
         await settle(pilot, lambda: "400 Bad Request" in seen(pilot.app) and "x-amzn-invoked-production-variant: 1" in seen(pilot.app))
         await pilot.press(*["backspace"] * 20, *'{"row', "enter")
         await settle(pilot, lambda: "This is no JSON" in seen(pilot.app))
