@@ -1,7 +1,6 @@
-"""One request to an endpoint and its answer, with every part of both; and the lines of text that make the same request elsewhere."""
+"""One request to an endpoint and its answer, with every part of both; and the lines that make it with boto3."""
 
 import json
-import shlex
 import time
 from base64 import b64encode
 from http.client import HTTPConnection, HTTPException
@@ -119,13 +118,6 @@ def written(raw: Any) -> str:
     if key == "picture":
         return ""
     return json.dumps({key: text[:READABLE]} if key else raw)
-
-
-def curl(url: str, raw: Any) -> str:
-    """The line that asks for an example with curl."""
-    if not (body := written(raw)):
-        return f"curl {url}{PATH} -H 'Content-Type: image/png' --data-binary @picture.png"
-    return f"curl {url}{PATH} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
 
 
 def boto3(endpoint: Endpoint, raw: Any) -> str:

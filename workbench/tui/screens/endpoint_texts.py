@@ -6,9 +6,9 @@ from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
-from workbench.problems import Problem
-from workbench.serving import image
-from workbench.serving.endpoint import Endpoint
+from workbench.problems import Problem, one_line
+from workbench.serving import calls, image
+from workbench.serving.endpoint import Endpoint, VariantPlan
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
@@ -18,6 +18,14 @@ from workbench.tui.screens.key_screen import OwnScreen
 
 LONG = 280
 """Characters of a line that are shown; all of it is copied."""
+
+
+def _curl(plan: VariantPlan, url: str) -> str:
+    """The line that `dlwb serve` prints; why there is none where the model cannot be read."""
+    try:
+        return calls.curl(asking_endpoint.model_of(plan), url)
+    except (Problem, OSError, ValueError, LookupError) as error:
+        return one_line(str(error))
 
 
 class EndpointTextsScreen(ModalScreen[None], OwnScreen[None]):
@@ -46,7 +54,7 @@ class EndpointTextsScreen(ModalScreen[None], OwnScreen[None]):
         raw = (asking_endpoint.examples_of(plan) or [{}])[0]
         self.endpoint = endpoint
         self.texts = {
-            "curl": asking_endpoint.curl(endpoint.url, raw),
+            "curl": _curl(plan, endpoint.url),
             "boto3": asking_endpoint.boto3(endpoint, raw),
             "docker": image.dockerfile(plan.label),
         }
