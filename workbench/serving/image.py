@@ -14,6 +14,7 @@ from workbench import paths
 from workbench.encoding import model_folder
 from workbench.problems import Problem, one_line
 from workbench.serving.endpoint import Config, Endpoint
+from workbench.serving.web import HANDLERS, STATIC
 
 ROOMS = ("serving", "encoding", "datasets", "recipes", "runs", "launch")
 """Of the workbench, beside the ground: no torch, no project and no screen."""
@@ -45,9 +46,6 @@ _IGNORED = "*\n!requirements.txt\n!app\n!model\n**/__pycache__\n"
 
 def to_docker(endpoint: Endpoint, out: Path) -> Path:
     """Write the folder `out`. Raises Problem where it is there already, a model needs its own project, or pip cannot name the packages."""
-    from workbench.serving.web import function
-    from workbench.serving.web.page import STATIC
-
     if out.exists():
         raise Problem(f"{one_line(str(out))} is there already.", "Name another folder with --out.")
     config = endpoint.config(endpoint.current.config)
@@ -73,7 +71,7 @@ def to_docker(endpoint: Endpoint, out: Path) -> Path:
         (hidden / ".dockerignore").write_text(_IGNORED)
         shutil.copytree(STATIC, hidden / "page", ignore=shutil.ignore_patterns("__pycache__"))
         (hidden / "function").mkdir()
-        shutil.copy(function.SHIPPED / "review.py", hidden / "function")
+        shutil.copy(HANDLERS / "review.py", hidden / "function")
         labels = {name: folder.label for name, folder in folders.items()}
         (hidden / "commands.sh").write_text(commands(endpoint.id, config, labels))
         hidden.rename(out)

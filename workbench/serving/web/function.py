@@ -19,6 +19,7 @@ from typing import Any
 
 from workbench.problems import Problem, one_line
 from workbench.recipes import trust
+from workbench.serving.web import HANDLERS
 
 SECONDS, MEGABYTES = 3.0, 256
 START_SECONDS = 20.0
@@ -27,12 +28,11 @@ ENVIRONMENTS = 4
 """That run at once; further events wait."""
 LINE = 8 << 20
 """Longest event or result in bytes."""
-SHIPPED = Path(__file__).parent / "handlers"
 
 
 def source_of(path: Path) -> bytes:
     """The bytes of a handler: a shipped one, or one that this person trusts. Problem for any other."""
-    return path.read_bytes() if path.resolve().parent == SHIPPED else trust.read(path)
+    return path.read_bytes() if path.resolve().parent == HANDLERS else trust.read(path)
 
 
 class Host:

@@ -2,10 +2,9 @@
 
 import html
 import sys
-from pathlib import Path
 
 from workbench.problems import missing
-from workbench.serving.web import function
+from workbench.serving.web import STATIC, function
 from workbench.serving.web.gateway import OWN_HOSTS, run
 
 try:
@@ -16,7 +15,6 @@ try:
 except ImportError:
     raise missing("The page", "starlette", "serve") from None
 
-STATIC = Path(__file__).parent / "static"
 TYPES = {"index.html": "text/html; charset=utf-8", "page.js": "text/javascript; charset=utf-8", "page.css": "text/css; charset=utf-8"}
 
 

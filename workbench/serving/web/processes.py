@@ -11,9 +11,9 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from workbench.problems import Problem
-from workbench.serving.web import function, gateway
+from workbench.serving.web import HANDLERS, function, gateway
 
-SHIPPED = function.SHIPPED / "review.py"
+SHIPPED = HANDLERS / "review.py"
 PATIENCE = 20.0
 """Seconds that a process may take to answer."""
 
