@@ -44,7 +44,7 @@ def sealed(project: Project, run: Run, target: Path) -> Any:
 
 
 def compared(stem: str, count: int, target: Path, *settings: str) -> dict[str, Any]:
-    """Seal a recipe after ten steps, compared on so many inputs: kind, exporter, largest difference; or the sentence of who refuses."""
+    """Seal a recipe after three steps, compared on so many inputs: kind, exporter, largest difference; or the sentence of who refuses."""
     from workbench.torchkit.export import model
 
     model.COMPARED = count
@@ -53,7 +53,7 @@ def compared(stem: str, count: int, target: Path, *settings: str) -> dict[str, A
     if kind.serving is Project.serving:
         return {"refused": _refusal(object.__new__(kind))}
     try:
-        project, run = trained(stem, 10, *settings)
+        project, run = trained(stem, 3, *settings)
     except Problem as problem:
         return {"no data": str(problem)}
     try:

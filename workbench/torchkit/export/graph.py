@@ -45,18 +45,20 @@ def of_module(
         raise missing("Export", error.name or "onnx", "export") from None
     except Exception as error:  # torch.export's and the exporters' own errors have no base in common
         raise Problem(f"The network cannot be exported: {type(error).__name__}: {one_line(str(error), 300)}") from error
-    _insist(model, axes)
+    if frozen := _frozen(model, axes):
+        raise Problem(f"The exporter made {frozen}.", "", "data")
     return _sealed(model)
 
 
-def _insist(model: Any, axes: Mapping[str, Mapping[int, str]]) -> None:
-    """Problem where an axis that may have any length became a constant: an exporter does so without a word, as dynamo with a recurrent
-    layer of two directions (pytorch#191855), and with every recurrent layer after the first one that a process exports."""
+def _frozen(model: Any, axes: Mapping[str, Mapping[int, str]]) -> str:
+    """The first axis that may have any length and became a constant, in words, or "": an exporter does so without a word where its capture
+    of the network fails, as at len(tensor), and with some recurrent layers after the first one that a process exports."""
     for entry in model.graph.input:
         for axis, name in axes[entry.name].items():
             dimension = entry.type.tensor_type.shape.dim[axis]
             if not dimension.dim_param:
-                raise Problem(f"The exporter made the {name} of {entry.name} a constant, {dimension.dim_value}.", "", "data")
+                return f"the {name} of {entry.name} a constant, {dimension.dim_value}"
+    return ""
 
 
 def _dynamo(module: Any, tensors: tuple[Any, ...], axes: Mapping[str, Mapping[int, str]], names: dict[str, Any]) -> Any:
@@ -64,9 +66,18 @@ def _dynamo(module: Any, tensors: tuple[Any, ...], axes: Mapping[str, Mapping[in
 
     dimensions = {name: torch.export.Dim(name) for by_axis in axes.values() for name in by_axis.values()}
     shapes = tuple({axis: dimensions[name] for axis, name in by_axis.items()} for by_axis in axes.values())
-    program = torch.onnx.export(module, tensors, dynamo=True, dynamic_shapes=shapes, external_data=False, verbose=False, **names)
-    assert program is not None
-    return program.model_proto
+
+    def exported(network: Any) -> Any:
+        program = torch.onnx.export(network, tensors, dynamo=True, dynamic_shapes=shapes, external_data=False, verbose=False, **names)
+        assert program is not None
+        return program.model_proto
+
+    model = exported(module)
+    if _frozen(model, axes):
+        # The strict capture reads the Python code, too: it follows len(tensor), which the other one takes for a constant.
+        with contextlib.suppress(torch._dynamo.exc.UserError):
+            model = exported(torch.export.export(module, tensors, dynamic_shapes=shapes, strict=True))
+    return model
 
 
 def _legacy(module: Any, tensors: tuple[Any, ...], axes: Mapping[str, Mapping[int, str]], names: dict[str, Any]) -> Any:
@@ -139,9 +150,9 @@ def opened(data: bytes) -> Outputs:
 
 @contextlib.contextmanager
 def _quiet() -> Any:
-    """The exporters log each of their steps as if it were a warning."""
+    """The exporters log each of their steps as if it were a warning, and an error that is raised as well."""
     level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     try:
         yield
     finally:
