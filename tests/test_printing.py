@@ -120,6 +120,7 @@ def test_help_has_every_command_in_its_group_on_one_line() -> None:
     wanted = {group: [command.__name__.rstrip("_") for command in commands] for group, commands in GROUPS.items()}
     wanted["Data"].append("data")
     wanted["Compare and export"].append("results")
+    wanted["Models"] += ["model", "endpoint"]
     assert sections == wanted
     assert sections["Start and look"][:3] == ["list", "run", "explore"]
 

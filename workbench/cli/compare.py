@@ -102,9 +102,9 @@ def export(
     name: Annotated[str, typer.Option(help="Of a model: its name; without it, the recipe's.")] = "",
     execute: Annotated[bool, typer.Option("--execute", help="Of a notebook: compute its figures again; fails where they differ.")] = False,
 ) -> None:
-    """Write a run or a comparison as a page, CSV, a log, a notebook; or a run's network as a model.
+    """Write a run as a page, CSV, a log, a notebook, a model.
 
-    The page has charts, samples and settings; csv, json and tensorboard are for other programs. A notebook has the training loop in a
+    A comparison is written as a page. The page has charts, samples and settings; csv, json and tensorboard are for other programs. A notebook has the training loop in a
     cell; a bundle is a folder that trains the run again elsewhere and compares the figures bit for bit. A model is kept in a folder of
     dlwb's home, where `dlwb model` finds it; --out writes it elsewhere. It is compared with the run's network on real inputs first.
     docker takes an endpoint's name: a folder for an image, and the commands that bring it to AWS.

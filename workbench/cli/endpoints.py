@@ -28,7 +28,10 @@ def serve(
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Serve a model in the background; prints the URL once it answers. With --name alone: start an endpoint that was stopped again."""
+    """Serve a model in the background; prints its URL.
+
+    With --name alone an endpoint that was stopped starts again.
+    """
     from workbench.encoding import model_folder
     from workbench.serving import calls, operate
     from workbench.serving.endpoint import find_endpoint

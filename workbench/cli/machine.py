@@ -185,7 +185,10 @@ def _make_sure(what: str, yes: bool) -> None:
 
 
 def delete(run: Ended) -> None:
-    """Move an ended run to the trash (runs/.trash), or all runs of a comparison."""
+    """Move an ended run, or a comparison's, to the trash.
+
+    The trash is runs/.trash in dlwb's home.
+    """
     from workbench.runs import trash
 
     if comparison := find_comparison(run, "delete"):
@@ -201,7 +204,7 @@ def restore(
         str, typer.Argument(metavar="[RUN]", help="A run in the trash, or a comparison's id; none: the last deleted run.")
     ] = "last",
 ) -> None:
-    """Bring a deleted run back from the trash, or all runs of a comparison."""
+    """Bring a deleted run, or a comparison's, back."""
     from workbench.runs import trash
 
     for run in trash.restore_comparison(deleted) or [trash.restore(deleted)]:

@@ -19,7 +19,10 @@ def web(
         bool, typer.Option("--encode", help="The function makes the words' counts itself, as the course's first page.")
     ] = False,
 ) -> None:
-    """Show an endpoint as a page: text in, answer out, and how long each hop took. Ctrl-C ends it; the endpoint goes on."""
+    """Show an endpoint as a page, until Ctrl-C.
+
+    Text in, answer out, and how long each hop took. The endpoint goes on.
+    """
 
     from workbench.encoding import model_folder
     from workbench.encoding.kinds import BagOfWords, NextToken, TextCodes
