@@ -104,10 +104,10 @@ def export(
 ) -> None:
     """Write a run as a page, CSV, a log, a notebook, a model.
 
-    A comparison is written as a page. The page has charts, samples and settings; csv, json and tensorboard are for other programs. A notebook has the training loop in a
-    cell; a bundle is a folder that trains the run again elsewhere and compares the figures bit for bit. A model is kept in a folder of
-    dlwb's home, where `dlwb model` finds it; --out writes it elsewhere. It is compared with the run's network on real inputs first.
-    docker takes an endpoint's name: a folder for an image, and the commands that bring it to AWS.
+    A comparison is written as a page. The page has charts, samples and settings; csv, json and tensorboard are for other programs. A
+    notebook has the training loop in a cell; a bundle is a folder that trains the run again elsewhere and compares the figures bit for
+    bit. A model is kept in a folder of dlwb's home, where `dlwb model` finds it; --out writes it elsewhere. It is compared with the run's
+    network on real inputs first. docker takes an endpoint's name: a folder for an image, and the commands that bring it to AWS.
     """
     if to == "docker":
         from workbench.serving import endpoint, image
