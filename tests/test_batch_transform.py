@@ -49,7 +49,7 @@ def test_each_row_gets_the_answer_that_it_gets_alone(reviews: Session, tmp_path:
 
 def test_tables_texts_json_lines_and_folders_of_pictures(tmp_path: Path) -> None:
     houses = Session(served_models.houses(tmp_path / "models" / "houses" / "1"))
-    table = tmp_path / "houses.csv"
+    table, limit = tmp_path / "houses.csv", csv.field_size_limit()
     table.write_text("distance,rooms\n2,4\n2,6.5\n")
     batch.transform(houses, table, tmp_path / "named.jsonl")
     named = [json.loads(line)["answer"] for line in (tmp_path / "named.jsonl").read_text().splitlines()]
@@ -57,6 +57,7 @@ def test_tables_texts_json_lines_and_folders_of_pictures(tmp_path: Path) -> None
     batch.transform(houses, table, tmp_path / "plain.jsonl")
     plain = [json.loads(line)["answer"] for line in (tmp_path / "plain.jsonl").read_text().splitlines()]
 
+    assert csv.field_size_limit() == limit, "nobody else's files are read otherwise"
     assert named == plain == [9.0, 11.5], "(rooms - 6) / 2 · 2 - (distance - 3) + 10; without a header the columns are the model's"
 
     pictures = Session(served_models.mlp(tmp_path / "models" / "mlp" / "1"))

@@ -331,5 +331,5 @@ def test_boto3(shop: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
     with pytest.raises(client.exceptions.ValidationError, match="There is no variant 'z'"):
         client.invoke_endpoint(EndpointName="shop", Body=GOOD, ContentType="application/json", TargetVariant="z")
-    with pytest.raises(ClientError, match="There is no path"):
+    with pytest.raises(ClientError, match="There is no endpoint 'other'"):
         client.invoke_endpoint(EndpointName="other", Body=GOOD, ContentType="application/json")

@@ -210,11 +210,11 @@ def _of_csv(session: Session, source: Path) -> Iterator[tuple[str, Any]]:
     """A table whose first row names columns of the model, or else rows of numbers, or one text a row."""
     encoder = session.coding.encoder
     names = [column.name for column in encoder.columns] if isinstance(encoder, RowOfNumbers) else []
-    csv.field_size_limit(LONGEST_LINE)
     with os.fdopen(files.open_plain(source, follow=True), "r", encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file)
         header: list[str] | None = None
         while True:
+            before = csv.field_size_limit(LONGEST_LINE)
             try:
                 row = next(reader)
             except StopIteration:
@@ -222,6 +222,9 @@ def _of_csv(session: Session, source: Path) -> Iterator[tuple[str, Any]]:
             except csv.Error as error:
                 yield f"line {reader.line_num}", Problem(f"It is not CSV: {one_line(str(error), 80)}.", "", "data")
                 continue
+            finally:
+                # It is the whole process's limit.
+                csv.field_size_limit(before)
             if header is None:
                 header = row if names and set(row) & set(names) else ["review"] if row == ["review"] else []
                 if header:
