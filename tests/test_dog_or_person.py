@@ -158,5 +158,5 @@ def test_breeds_with_too_few_pictures_for_three_parts_are_left_out(mirror: Path)
     assert len(data.classes) == 117
     assert "golden retriever" in data.classes
     assert all(set(labels.tolist()) == set(range(117)) for _, labels in data.parts)
-    with pytest.raises(Problem, match=r"no photographs called 'cats'\. There are: dogs, flowers102:72px"):
+    with pytest.raises(Problem, match=r"no photographs called 'cats'\. There are: dogs, skin-lesions:pictures, flowers102:72px"):
         photos.read("cats", 16)
