@@ -133,7 +133,7 @@ def test_zsh_completes_in_the_line(environment: dict[str, str], tmp_path: Path) 
         zsh.type("\x15dlwb data fetch dogs:2\t!", "> dlwb data fetch dogs:21-breeds !")
         zsh.type("\x15dlwb run digits-mlp --set config.learning_r\t0.1", "--set config.learning_rate=0.1")
         shown = zsh.type("\x15dlwb res\t", "restore")
-        assert "Bring a deleted run back from the trash" in shown and "results" in shown and "resume" in shown
+        assert "Bring a deleted run, or a comparison" in shown and "results" in shown and "resume" in shown
     finally:
         zsh.end()
 
