@@ -101,7 +101,7 @@ def test_a_model_cannot_lead_out_of_the_store() -> None:
         VariantPlan(name="3", model="../3", digest="a" * 64).folder
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "a b", "a\n", "ü", "x" * 65, "a\x1b[31m"])
+@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "-x", "a/b", "a b", "a\n", "ü", "x" * 65, "a\x1b[31m"])
 def test_a_name_that_cannot_be_is_one_sentence(name: str) -> None:
     with pytest.raises(Problem, match="is no name for an endpoint") as caught:
         checked_name(name)

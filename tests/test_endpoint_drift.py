@@ -18,7 +18,7 @@ from test_endpoint import events, free_port, marks, until
 
 from workbench import paths
 from workbench.encoding import baseline, model_folder
-from workbench.events import Table
+from workbench.events import Scalars, Table
 from workbench.serving import drift, operate
 from workbench.serving.endpoint import Endpoint, list_endpoints
 from workbench.serving.observing import PER_SECOND
@@ -110,6 +110,10 @@ def test_new_words_and_late_labels_are_alarms_and_an_update_clears_them(tmp_path
     told = dlwb("endpoint", "feedback", "reviews", "--file", str(labels))
     assert told.returncode == 0 and "100 of 101 labels" in told.stderr, told.stderr
     until(lambda: any(": labels:" in text for text in alarms(endpoint)))
+    # What stands still is not written again and again.
+    lines = len(events(endpoint, Scalars))
+    time.sleep(3)
+    assert len([line for line in events(endpoint, Scalars)[lines:] if "accuracy/1" in line.values]) == 0
     again = dlwb("endpoint", "feedback", "reviews", answered[0][0], "positive")
     assert again.returncode == 1 and "remembers no answer" in again.stderr
 

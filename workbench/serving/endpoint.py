@@ -18,8 +18,8 @@ from workbench.recipes.recipe import dump
 from workbench.runs import commands, lock
 from workbench.runs.state import State, whole
 
-NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}")
-"""A name is looked up; it is joined to a path only where it is one."""
+NAME = re.compile(r"(?![.-])[A-Za-z0-9._-]{1,64}")
+"""A name is looked up; it is joined to a path only where it is one. A shell would take one with a dash first for an option."""
 LIVE = ("Creating", "InService", "Updating", "RollingBack")
 ENDED = ("Stopped", "Failed", "Deleted")
 PORT = 8080
@@ -258,7 +258,7 @@ def checked_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise Problem(
             f"{one_line(name, 80)!r} is no name for an endpoint.",
-            "Use 1 to 64 letters, digits, dots, dashes and underscores, no dot first.",
+            "Use 1 to 64 letters, digits, dots, dashes and underscores, no dot or dash first.",
         )
     return name
 

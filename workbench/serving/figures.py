@@ -3,6 +3,7 @@
 import time
 from bisect import bisect_left
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -44,5 +45,10 @@ class Figures:
     def quantiles(self, within: float = 10.0) -> dict[str, float]:
         """p50, p95 and p99 in seconds of the requests that were answered `within` so many seconds; {} where there were none."""
         since = time.monotonic() - within
-        times = sorted(seconds for when, seconds in self.latest if when >= since)
-        return {f"p{part}": times[min(len(times) - 1, len(times) * part // 100)] for part in (50, 95, 99)} if times else {}
+        return quantiles(seconds for when, seconds in self.latest if when >= since)
+
+
+def quantiles(times: Iterable[float]) -> dict[str, float]:
+    """p50, p95 and p99 of some times; {} where there are none."""
+    rising = sorted(times)
+    return {f"p{part}": rising[min(len(rising) - 1, len(rising) * part // 100)] for part in (50, 95, 99)} if rising else {}

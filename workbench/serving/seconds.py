@@ -2,10 +2,11 @@
 
 import os
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from workbench.events import Scalars
-from workbench.serving.figures import Figures
+from workbench.serving.figures import Figures, quantiles
 
 if TYPE_CHECKING:
     from workbench.serving.host import Host
@@ -14,7 +15,6 @@ IDLE_EVERY = 10.0
 """Seconds between two lines while nobody asks: a day of them is 8,640."""
 WITHIN = 10.0
 """Seconds whose latencies make the quantiles."""
-PARTS = (50, 95, 99)
 
 
 class Seconds:
@@ -41,7 +41,7 @@ class Seconds:
         for variant in every:
             name, figures = variant.name, variant.figures
             since = self._since(f"{name} {id(figures)}", figures)
-            latest = sorted(took for when, took in figures.latest if when >= now - WITHIN)
+            latest = [took for when, took in figures.latest if when >= now - WITHIN]
             own = {
                 "rate": since["requests"] / seconds,
                 "errors": since["errors"],
@@ -53,7 +53,7 @@ class Seconds:
                 times += latest
                 for key, value in own.items():
                     totals[key] += value
-            own |= _quantiles(latest)
+            own |= _milliseconds(latest)
             if since["batches"]:
                 own["batch"] = since["batched"] / since["batches"]
                 own["compute"] = 1000 * since["model"] / since["batches"]
@@ -64,7 +64,7 @@ class Seconds:
         totals["rate"] += refused["requests"] / seconds
         totals["4xx"] += refused["refused"]
         totals["errors"] += refused["errors"]
-        values |= {key: round(value, 4) for key, value in (totals | _quantiles(sorted(times))).items()}
+        values |= {key: round(value, 4) for key, value in (totals | _milliseconds(times)).items()}
         values["requests"] = float(host.answers)
         values["memory"] = round(_memory([os.getpid(), *(variant.pid for variant in every)]) / 2**20, 1)
         busy = totals["rate"] or totals["queue"]
@@ -90,9 +90,8 @@ class Seconds:
         return {name: value - before[name] for name, value in current.items()}
 
 
-def _quantiles(times: list[float]) -> dict[str, float]:
-    """Milliseconds."""
-    return {f"p{part}": 1000 * times[min(len(times) - 1, len(times) * part // 100)] for part in PARTS} if times else {}
+def _milliseconds(times: Iterable[float]) -> dict[str, float]:
+    return {name: 1000 * value for name, value in quantiles(times).items()}
 
 
 def _memory(processes: list[int]) -> int:

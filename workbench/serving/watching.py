@@ -31,6 +31,7 @@ class Watching:
         self._answers: OrderedDict[str, tuple[Variant, str]] = OrderedDict()
         self._alarms: dict[str, set[str]] = {}
         self._written: dict[str, list[list[Any]]] = {}
+        self._values: dict[str, float] = {}
         self._asking: asyncio.Task[None] | None = None
         host.router.sources.append(self._metrics)
 
@@ -75,7 +76,8 @@ class Watching:
             if "accuracy" in report:
                 values[f"accuracy/{variant.name}"] = report["accuracy"]
             alarms[variant.name] = set(report["alarms"])
-        if any(values.get(f"drift/{name}") != len(self._alarms.get(name, ())) for name in alarms) or "accuracy" in "".join(values):
+        if values != self._values:
+            self._values = values
             self._host.write(Scalars(values=values))
         for tag, rows in (("drift", drift), ("words", words)):
             if rows != self._written.get(tag, []):

@@ -111,7 +111,7 @@ class Deployed(nn.Module):
 
     def packed(self, reviews: Sequence[np.ndarray]) -> tuple[Tensor, ...]:
         """Reviews as (reviews, words) codes, zeros on the right, and the number of words of each, (reviews,)."""
-        # Not to the whole length: no state sees the padding behind it, so the numbers are the same and a batch takes half the time.
+        # Not to the whole length: no state sees the padding behind it, so the numbers are the same and a batch takes less time.
         lengths = [max(1, len(review)) for review in reviews]
         return padded(reviews, max(lengths), left=False), torch.tensor(lengths)
 
