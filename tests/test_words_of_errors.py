@@ -168,6 +168,15 @@ def test_a_run_in_a_queue_says_what_it_waits_for() -> None:
     held.release()
 
 
+def test_a_run_that_is_about_to_start_takes_commands() -> None:
+    """It holds its lock before its worker is there; the worker reads every command since the start."""
+    run = make_run()
+    held = alive(run, "queued", message="")
+    command = start.command(run, "pause")
+    assert command in run.control.read_text()
+    held.release()
+
+
 def test_a_folder_that_is_removed_while_a_list_looks_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 

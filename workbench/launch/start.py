@@ -222,8 +222,9 @@ def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
         # Who wants to end it has what they want.
         hint = "" if verb in commands.ENDING or current.state == "finished" else f"`dlwb resume {run.id}` starts it."
         raise Problem(f"{run.id} {never}, so it cannot {passive}.", hint)
-    if current.state == "queued" and verb not in commands.ENDING:
-        raise Problem(f"{run.id} is {current.message or 'queued'}, so it cannot {passive} yet.", f"`dlwb wait {run.id}` waits for it.")
+    # Without a message it is about to start, and reads its commands then.
+    if current.state == "queued" and current.message and verb not in commands.ENDING:
+        raise Problem(f"{run.id} is {current.message}, so it cannot {passive} yet.", f"`dlwb wait {run.id}` waits for it.")
     return commands.append(run.control, verb, request)
 
 
