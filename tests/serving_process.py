@@ -3,11 +3,13 @@
 import argparse
 import asyncio
 import socket
+import sys
 from pathlib import Path
 
 from workbench.encoding import model_folder
 from workbench.serving import server, variant
 from workbench.serving.headers import token_for
+from workbench.serving.recording import Shadow
 from workbench.serving.router import Router
 from workbench.serving.routing import Table
 from workbench.serving.variant import Variant
@@ -18,12 +20,17 @@ async def serve(options: argparse.Namespace, stop: asyncio.Event) -> None:
     folders = [model_folder.read(path) for path in options.folders]
     variants = {name: Variant(name, folder, isolate=not options.inside) for name, folder in zip("abcdefgh", folders, strict=False)}
     variant.MOST_TOGETHER = options.together or variant.MOST_TOGETHER
-    table = Table(variants, {"a": 1.0}, "b") if options.shadow else Table(variants, dict.fromkeys(variants, 1.0))
+    table = Table(variants, {"a": 1.0} if options.shadow else dict.fromkeys(variants, 1.0))
     router = Router("shop", table, token=token_for("127.0.0.1"), rate=options.rate)
     with socket.socket(fileno=options.fd) as listening:
         running = asyncio.ensure_future(server.serve(router, listening, stop))
         await asyncio.gather(*(one.start() for one in variants.values()))
+        if options.shadow:
+            shadow = Shadow(variants["b"])
+            router.on_answer.append(lambda answered: answered.request and shadow.saw(answered.request, answered.reply, answered.variant))
         await running
+        if options.shadow:
+            print(f"{shadow.compared:,} compared, {shadow.skipped:,} skipped, {shadow.disagreed} differ", file=sys.stderr)
     for one in variants.values():
         await one.close()
 
