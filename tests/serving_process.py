@@ -26,7 +26,7 @@ async def serve(options: argparse.Namespace, stop: asyncio.Event) -> None:
         running = asyncio.ensure_future(server.serve(router, listening, stop))
         await asyncio.gather(*(one.start() for one in variants.values()))
         if options.shadow:
-            shadow = Shadow(variants["b"])
+            shadow = Shadow(variants["b"], lambda: router.in_flight > 0)
             router.on_answer.append(lambda answered: answered.request and shadow.saw(answered.request, answered.reply, answered.variant))
         await running
         if options.shadow:
