@@ -62,7 +62,7 @@ def test_the_places_of_four_dimensions_to_six_digits() -> None:
 
 
 def test_without_places_the_order_makes_no_difference_and_with_them_it_does() -> None:
-    words = "a b c b d".split()
+    words = ["a", "b", "c", "b", "d"]
     order = [3, 0, 4, 2, 1]
     moved = " ".join(words[place] for place in order)
     for layer in (1, 3):
