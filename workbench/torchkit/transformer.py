@@ -152,13 +152,21 @@ class Transformer(nn.Module):
         """Sources (n, t) and the decoder's inputs (n, p), START first → logits (n, p, vocabulary), all places at once."""
         return self.decode(inputs, self.encode(sources)).logits
 
-    def begin(self, sources: Tensor) -> State:
-        """The state in which `step` writes the first token of each target."""
+    def read(self, sources: Tensor) -> State:
+        """Sources (n, t) → the state in which nothing is written yet: the encoder's vectors, their mask, and no tokens of each layer."""
         memory, attended, _ = self.encode(sources)
         return memory, attended, *(memory[:, :0] for _ in self.decoder)
 
-    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
-        """`sequence_pairs.Step`; the weights are those of the last layer, the mean of its heads."""
+    def write(self, inputs: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
+        """The next tokens (n, p) → logits (n, p, vocabulary), the state behind them, and weights over the source (n, p, t).
+
+        The weights are those of the last layer, the mean of its heads.
+        """
         memory, attended, *seen = state
-        decoded = self.decode(tokens[:, None], Encoded(memory, attended, []), seen)
-        return decoded.logits[:, -1], (memory, attended, *decoded.seen), decoded.cross[-1][:, :, -1].mean(1)
+        decoded = self.decode(inputs, Encoded(memory, attended, []), seen)
+        return decoded.logits, (memory, attended, *decoded.seen), decoded.cross[-1].mean(1)
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
+        """One token of each sequence (n,), as `sequence_pairs.Step`."""
+        logits, state, weights = self.write(tokens[:, None], state)
+        return logits[:, 0], state, weights[:, 0]
