@@ -115,7 +115,7 @@ def test_masked_places_get_exactly_nothing_whatever_their_score() -> None:
         ({"mask": "0"}, "mask must name places from 1 to 4"),
         ({"mask": "-1"}, "mask must name places from 1 to 4"),
         ({"mask": "two"}, "mask must name places from 1 to 4"),
-        ({"mask": "1" * 51}, "mask must have 50 or fewer characters, not 51"),
+        ({"mask": "1" * 51}, "mask must have 50 characters or fewer"),
         ({"state": [[1, 2]]}, "dot needs vectors of one size, but state has 2 numbers and annotations 3."),
         ({"state": [[1, 2]], "scoring": "general"}, "W_a must have 2x3 numbers beside these vectors, not 3x3."),
         ({"state": [[1, 2]], "scoring": "additive"}, "W_a must have 3x2 numbers beside these vectors, not 3x3."),

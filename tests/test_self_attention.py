@@ -109,10 +109,10 @@ def test_a_seed_draws_the_same_layers_and_leaves_the_other_random_numbers_alone(
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"sentence": ""}, "sentence must have 1 or more characters, not 0"),
+        ({"sentence": ""}, "sentence must not be empty"),
         ({"sentence": "  "}, "sentence has no words."),
         ({"sentence": "a " * 25}, "sentence has 25 words; at most 24 are shown."),
-        ({"sentence": "a" * 2001}, "sentence must have 2000 or fewer characters, not 2001"),
+        ({"sentence": "a" * 2001}, "sentence must have 2000 characters or fewer"),
         ({"size": 4, "heads": 8}, "8 heads need vectors whose size is a multiple of 8, not 4."),
         ({"size": 100}, "size must be 4 or 16 or 64 or 128 or 256, not 100"),
         ({"heads": 3}, "heads must be 1 or 2 or 4 or 8, not 3"),

@@ -110,8 +110,8 @@ def test_the_maps_of_every_kind_layer_and_head(trained: TransformerLetters) -> N
     [
         ({"letters": "ab1é"}, "letters may have the letters a to z only, not '1', 'é'."),
         ({"letters": " "}, "letters is empty."),
-        ({"letters": ""}, "letters must have 1 or more characters, not 0"),
-        ({"letters": "a" * 31}, "letters must have 30 or fewer characters, not 31"),
+        ({"letters": ""}, "letters must not be empty"),
+        ({"letters": "a" * 31}, "letters must have 30 characters or fewer"),
         ({"layer": 3}, "layer must be at most 2 in this network, not 3."),
         ({"head": 5}, "head must be at most 4 in this network, not 5."),
         ({"head": -1}, "head must be at least 0, not -1"),

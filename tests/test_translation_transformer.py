@@ -77,8 +77,8 @@ def test_a_typed_sentence_marks_what_it_does_not_know_and_never_answers_that(mir
         assert project.predict({"sentence": "A zyxwvut man"})["note"] == "unknown words: ‹zyxwvut›"
         for fields, sentence in (
             ({"sentence": "   "}, "sentence has no word."),
-            ({"sentence": ""}, "sentence must have 1 or more characters, not 0"),
-            ({"sentence": "a" * 2001}, "sentence must have 2000 or fewer characters, not 2001"),
+            ({"sentence": ""}, "sentence must not be empty"),
+            ({"sentence": "a" * 2001}, "sentence must have 2000 characters or fewer"),
             ({"sentence": "a " * 252}, "sentence must have at most 251 words and marks, not 252."),
             ({"beam": 9}, "beam must be at most 8, not 9"),
         ):
