@@ -1,4 +1,4 @@
-"""Letters to sort: exact counts, padding that is never looked at, answers that see no target, and that it learns to look at the right place."""
+"""Letters to sort: exact counts, padding that is never looked at, answers that see no target, where it learns to look."""
 
 from pathlib import Path
 from typing import Any
