@@ -118,19 +118,21 @@ class MultiHead(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
+    def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """queries (n, t, size), keys (n, s, size) → their products in each head, (n, heads, t, s), not scaled and not masked."""
+        asked, places = (self._projected(vectors, part) for part, vectors in enumerate((queries, keys)))
+        return asked @ places.transpose(-2, -1)
+
     def forward(self, queries: Tensor, keys: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """queries (n, t, size), keys (n, s, size), mask broadcastable to (n, 1, t, s) → outputs (n, t, size), weights (n, heads, t, s).
 
         The values are computed from `keys`, too.
         """
-        size = queries.shape[-1]
-        asked = F.linear(queries, self.in_proj_weight[:size], self.in_proj_bias[:size])
-        places, values = F.linear(keys, self.in_proj_weight[size:], self.in_proj_bias[size:]).chunk(2, -1)
-        asked, places, values = (self._by_head(part) for part in (asked, places, values))
-        scores = asked @ places.transpose(-2, -1) / self.scale
-        weights = masked_softmax(scores, mask)
-        return self.out_proj((weights @ values).transpose(1, 2).flatten(2)), weights
+        weights = masked_softmax(self.scores(queries, keys) / self.scale, mask)
+        mixed = weights @ self._projected(keys, 2)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2)), weights
 
-    def _by_head(self, vectors: Tensor) -> Tensor:
-        """(n, t, size) → (n, heads, t, size / heads)."""
-        return vectors.unflatten(2, (self.heads, -1)).transpose(1, 2)
+    def _projected(self, vectors: Tensor, part: int) -> Tensor:
+        """(n, t, size) through the matrix of queries, keys or values, 0 to 2 → (n, heads, t, size / heads)."""
+        weight, bias = (whole.chunk(3)[part] for whole in (self.in_proj_weight, self.in_proj_bias))
+        return F.linear(vectors, weight, bias).unflatten(2, (self.heads, -1)).transpose(1, 2)
