@@ -104,34 +104,35 @@ class PairBatches:
 
 def writable(logits: Tensor) -> Tensor:
     """(n, vocabulary) logits → log probabilities of what may be written: PAD and START never are."""
-    allowed = logits.float()  # a copy of bfloat16
-    allowed = torch.cat([allowed.new_full((len(allowed), START + 1), -math.inf), allowed[:, START + 1 :]], 1)
-    return allowed.log_softmax(1)
+    never = logits.new_full((len(logits), START + 1), -math.inf)
+    return torch.cat([never, logits[:, START + 1 :]], 1).float().log_softmax(1)
 
 
-def greedy(step: Step, state: State, count: int, most: int) -> Written:
-    """The likeliest token at each place, of `count` sequences at once, until END, or `most` tokens are written."""
+def greedy(step: Step, state: State, count: int, most: int | Sequence[int]) -> Written:
+    """The likeliest token at each place, of `count` sequences at once, until END, or `most` tokens are written: of each, or one for all."""
+    limits = [most] * count if isinstance(most, int) else list(most)
     tokens = torch.full((count,), START, device=state[0].device)
-    ended = torch.zeros_like(tokens, dtype=torch.bool)
+    limit = torch.tensor(limits, device=tokens.device)
+    ended = limit <= 0
     codes, attended, gained = [], [], []
-    for _ in range(most):
+    for place in range(max(limits, default=0)):
         logits, state, weights = step(tokens, state)
         gain, tokens = writable(logits).max(1)
         codes.append(tokens)
         attended.append(weights)
         # What follows END is written by nobody.
         gained.append(gain.masked_fill(ended, 0))
-        ended = ended | (tokens == END)
+        ended = ended | (tokens == END) | (limit <= place + 1)
         if bool(ended.all()):
             break
     rows = torch.stack(codes, 1).tolist() if codes else [[]] * count
     totals = torch.stack(gained, 1).sum(1).tolist() if codes else [0.0] * count
     all_weights = torch.stack(attended, 1).cpu() if codes else torch.zeros(count, 0, 0)
-    lengths = [row.index(END) if END in row else len(row) for row in rows]
+    lengths = [min(row.index(END) if END in row else len(row), limit) for row, limit in zip(rows, limits, strict=True)]
     return Written(
         [row[:length] for row, length in zip(rows, lengths, strict=True)],
         [weights[:length] for weights, length in zip(all_weights, lengths, strict=True)],
-        [total / max(1, min(length + 1, len(codes))) for total, length in zip(totals, lengths, strict=True)],
+        [total / max(1, min(length + 1, limit)) for total, length, limit in zip(totals, lengths, limits, strict=True)],
     )
 
 
@@ -159,6 +160,9 @@ def beam(step: Step, state: State, most: int, width: int) -> Written:
         last = place == most - 1
         open_ones = []
         for index, (token, total) in enumerate(zip(tokens.tolist(), totals.tolist(), strict=True)):
+            # Where there are fewer continuations than the beam is wide, topk takes impossible ones, too.
+            if math.isinf(total):
+                continue
             if token == END or last:
                 length = place + (token != END)
                 ended.append((total / (place + 1), codes[index, :length].tolist(), attended[index, :length].cpu()))
@@ -176,8 +180,8 @@ def beam(step: Step, state: State, most: int, width: int) -> Written:
 # -- how good it is -------------------------------------------------------------------------------------------------------------------
 
 
-def exact_match(written: Sequence[Sequence[int]], right: Sequence[Sequence[int]]) -> float:
-    """The share of sequences that are right in every place; 0 of none."""
+def exact_match(written: Sequence[Sequence[Any]], right: Sequence[Sequence[Any]]) -> float:
+    """The share of sequences, of codes or of letters, that are right in every place; 0 of none."""
     hits = [list(answer) == list(truth) for answer, truth in zip(written, right, strict=True)]
     return sum(hits) / max(1, len(hits))
 
