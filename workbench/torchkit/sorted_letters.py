@@ -1,6 +1,6 @@
 """What lessons that sort letters share: rows and codes, what a network writes for a row, how often it is right, by length and by place."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,26 +28,24 @@ SIGNS = {PAD: "·", END: "end", UNKNOWN: "?"}
 
 
 class ReadsAndWrites(Protocol):
-    """A network that reads a whole sequence and writes another one."""
+    """A network that reads whole sequences and writes others."""
 
     def read(self, sources: Tensor) -> State:
         """Sources (n, t) → the state in which nothing is written yet."""
 
     def write(self, inputs: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
-        """The next tokens (n, p) → logits (n, p, vocabulary), the state behind them, weights over the source (n, p, t or 0)."""
+        """The tokens before each of the next places (n, p) → their logits (n, p, vocabulary), the state, weights (n, p, t or 0)."""
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
-        """One token of each sequence, as `sequence_pairs.Step`."""
+        """One place of `write`, as `sequence_pairs.Step`."""
 
 
-class SortedLetters(TorchProject):
-    """Reads a row of letters, and writes them in the order of the alphabet. A lesson gives `network` and the training step."""
+class LetterSorter(TorchProject):
+    """Reads a row of letters, and writes them in the order of the alphabet. A lesson has `network` and the training step."""
 
     datasets = ("letter-pairs",)
     takes = "text"
     network: ReadsAndWrites
-    attends = True
-    """Whether the network has weights over the row."""
 
     class Request(TorchProject.Request):
         letters: str = Field("network", min_length=1, max_length=30)
@@ -69,35 +67,37 @@ class SortedLetters(TorchProject):
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterable[Any]:
         return InMemory(self.coded["train"], self.train.batch_size, rng)
 
+    def attends(self) -> bool:
+        """Whether the network has weights over the row."""
+        return True
+
     # -- what it shows ------------------------------------------------------------------------------------------------------------------
 
     def written(self, rows: Sequence[str]) -> Written:
         """What it writes for rows of letters, from these letters alone: it goes on from its own letters, not from the right ones."""
         sources = self.sources(rows)
-        return greedy(self.network.step, self.network.read(sources), len(rows), 2 * sources.shape[1] + 4)
+        return greedy(self.network.step, self.network.read(sources), len(rows), [2 * len(row) + 4 for row in rows])
 
     def evaluate(self, split: str) -> Iterator[Event]:
         """Rows that are right in every letter, beside what copying the row would give, and how often it looked at the right place."""
         rows = self.parts[split]
         written = self.written(rows)
-        answers = [spelled(codes) for codes in written.codes]
-        long = [place for place, row in enumerate(rows) if len(row) >= COUNTED]
+        right, answers = [ordered(row) for row in rows], [spelled(codes) for codes in written.codes]
+        lengths = sorted({len(row) for row in rows})
         loss, forced = self.forced(split)
         values: dict[str, Any] = {
             "loss": loss,
-            "exact_match": exact_match([written.codes[place] for place in long], [encoded(ordered(rows[place])) for place in long]),
-            "exact_match/copied": share(rows[place] == ordered(rows[place]) for place in long),
-            "letters_right": share(places_right(answer, ordered(row)) for answer, row in zip(answers, rows, strict=True)),
+            "exact_match": exact_match(*where(answers, right, range(COUNTED, 1 + lengths[-1]))),
+            "exact_match/copied": exact_match(*where(rows, right, range(COUNTED, 1 + lengths[-1]))),
+            "letters_right": sum(map(letters_right, answers, right)) / sum(len(row) + 1 for row in right),
             # The trap: with the right letters before it, a decoder looks better than it is.
             "letters_right/told": forced,
         }
-        if self.attends:
+        if self.attends():
             values["looked_right"] = looked_right(rows, written)
         yield Scalars(values=values)
-        lengths = sorted({len(row) for row in rows})
         for series, given in (("written", answers), ("copied", rows)):
-            hits = [[answer == ordered(row) for answer, row in zip(given, rows, strict=True) if len(row) == length] for length in lengths]
-            shares = list(map(share, hits))
+            shares = [exact_match(*where(given, right, [length])) for length in lengths]
             yield Curve(tag=f"by_length/{series}", x=list(map(float, lengths)), y=shares, labels=("letters", "exact match"))
 
     def forced(self, split: str) -> tuple[float, float]:
@@ -116,8 +116,7 @@ class SortedLetters(TorchProject):
         written = self.written([row])
         answer = spelled(written.codes[0])
         yield Text(tag="answer", prompt=row, text=verdict(row, answer))
-        if self.attends:
-            # Numbered, as a row that is sorted already would else have the same names on both axes.
+        if self.attends():
             yield Matrix(tag="alignment/learned", values=written.weights[0].tolist(), rows=numbered(answer), columns=list(row))
             right = [[float(place == column) for column in range(len(row))] for place in ideal(row)]
             yield Matrix(tag="alignment/ideal", values=right, rows=numbered(ordered(row)), columns=list(row))
@@ -154,14 +153,14 @@ def spelled(codes: Sequence[int]) -> str:
     return "".join(LETTERS[code - SPECIAL] if code >= SPECIAL else SIGNS.get(code, "?") for code in codes)
 
 
-def numbered(row: str) -> list[str]:
-    """The letters with their places, as names of a matrix's rows."""
-    return [f"{place}. {letter}" for place, letter in enumerate(row, 1)]
-
-
 def ideal(row: str) -> list[int]:
     """The place of the j-th smallest letter in the row: where to look for the letter that is written next."""
     return sorted(range(len(row)), key=lambda place: row[place])
+
+
+def numbered(row: str) -> list[str]:
+    """The letters with their places, as names of a matrix's rows: of a sorted row both axes would else have the same names."""
+    return [f"{place}. {letter}" for place, letter in enumerate(row, 1)]
 
 
 def typed(letters: str) -> str:
@@ -185,16 +184,15 @@ def verdict(row: str, answer: str) -> str:
 # -- how good it is -------------------------------------------------------------------------------------------------------------------
 
 
-def share(hits: Iterable[float]) -> float:
-    """The mean; 0 of none."""
-    values = list(hits)
-    return sum(values) / max(1, len(values))
+def where(answers: Sequence[str], right: Sequence[str], lengths: Container[int]) -> tuple[list[str], list[str]]:
+    """Those answers whose rows have so many letters, and what is right for them."""
+    chosen = [(answer, truth) for answer, truth in zip(answers, right, strict=True) if len(truth) in lengths]
+    return [answer for answer, _ in chosen], [truth for _, truth in chosen]
 
 
-def places_right(answer: str, right: str) -> float:
-    """The share of the right row's places, its end included, that the answer has right."""
-    hits = [answer[place : place + 1] == letter for place, letter in enumerate(right)]
-    return (sum(hits) + (len(answer) == len(right))) / (len(right) + 1)
+def letters_right(answer: str, right: str) -> int:
+    """How many of the right row's letters the answer has at their places; its end counts as a letter."""
+    return sum(one == other for one, other in zip(answer, right, strict=False)) + (len(answer) == len(right))
 
 
 def looked_right(rows: Sequence[str], written: Written) -> float:
@@ -204,4 +202,4 @@ def looked_right(rows: Sequence[str], written: Written) -> float:
         for row, places in zip(rows, written.weights, strict=True)
         for weights, wanted in zip(places[:, : len(row)], ordered(row), strict=False)
     ]
-    return share(hits)
+    return sum(hits) / max(1, len(hits))

@@ -10,12 +10,12 @@ from workbench.events import Event, Matrix
 from workbench.problems import Problem
 from workbench.torchkit.optimization import Clipping, LearningRate, step_size
 from workbench.torchkit.sequence_pairs import PAD, START, padded, shifted
-from workbench.torchkit.sorted_letters import SYMBOLS, SortedLetters, encoded, numbered, spelled, typed
+from workbench.torchkit.sorted_letters import SYMBOLS, LetterSorter, numbered, spelled, typed
 from workbench.torchkit.transformer import Transformer
 from workbench.training.project import Field
 
 
-class TransformerLetters(SortedLetters):
+class TransformerLetters(LetterSorter):
     """The encoder's letters look at each other; the decoder's at what it has written, and at the row."""
 
     network: Transformer
@@ -35,7 +35,7 @@ class TransformerLetters(SortedLetters):
         """Dropout probability behind each part; higher reduces overfitting and slows learning."""
         learning_rate: float = step_size(0.001, "Highest step size of Adam, behind the warm-up; higher learns faster and may diverge.")
 
-    class Request(SortedLetters.Request):
+    class Request(LetterSorter.Request):
         weights: Literal["row", "written", "row by row"] = "row"
         """Whose weights are shown: of the decoder over the row, or over what it has written; or of the encoder, the row over itself."""
         layer: int = Field(1, ge=1, le=12)
@@ -76,7 +76,7 @@ class TransformerLetters(SortedLetters):
             raise Problem(f"{name} must be at most {most} in this network, not {getattr(request, name)}.", cause="data")
         row = typed(request.letters)
         codes = self.written([row]).codes[0]
-        source = self.network.encode(padded([encoded(row)]).to(self.device))
+        source = self.network.encode(self.sources([row]))
         decoded = self.network.decode(padded([[START, *codes]]).to(self.device), source)
         layers = {"row": decoded.cross, "written": decoded.own, "row by row": source.weights}[request.weights]
         heads = layers[request.layer - 1][0]  # (heads, places that look, places that are looked at)

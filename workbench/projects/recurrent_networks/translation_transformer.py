@@ -17,7 +17,6 @@ from workbench.training.project import Field
 class TranslationTransformer(Translator):
     """Every word of the sentence looks at every other one; the French words look back at them."""
 
-    datasets = (("multi30k", {"data": "multi30k"}), ("tatoeba-fr", {"data": "tatoeba-fr"}))
     network: Transformer
 
     class Config(Translator.Config):
