@@ -1,6 +1,6 @@
 """What lessons that sort letters share: rows and codes, what a network writes for a row, how often it is right, by length and by place."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,8 +46,6 @@ class SortedLetters(TorchProject):
     datasets = ("letter-pairs",)
     takes = "text"
     network: ReadsAndWrites
-    attends = True
-    """Whether the network has weights over the row."""
 
     class Request(TorchProject.Request):
         letters: str = Field("network", min_length=1, max_length=30)
@@ -73,31 +71,30 @@ class SortedLetters(TorchProject):
 
     def written(self, rows: Sequence[str]) -> Written:
         """What it writes for rows of letters, from these letters alone: it goes on from its own letters, not from the right ones."""
-        sources = self.sources(rows)
-        return greedy(self.network.step, self.network.read(sources), len(rows), 2 * sources.shape[1] + 4)
+        # For each row by itself: the longest one beside it must not change its answer.
+        most = [2 * len(row) + 4 for row in rows]
+        return greedy(self.network.step, self.network.read(self.sources(rows)), len(rows), most)
 
     def evaluate(self, split: str) -> Iterator[Event]:
         """Rows that are right in every letter, beside what copying the row would give, and how often it looked at the right place."""
         rows = self.parts[split]
         written = self.written(rows)
-        answers = [spelled(codes) for codes in written.codes]
-        long = [place for place, row in enumerate(rows) if len(row) >= COUNTED]
+        right, answers = [ordered(row) for row in rows], [spelled(codes) for codes in written.codes]
+        lengths = sorted({len(row) for row in rows})
         loss, forced = self.forced(split)
         values: dict[str, Any] = {
             "loss": loss,
-            "exact_match": exact_match([written.codes[place] for place in long], [encoded(ordered(rows[place])) for place in long]),
-            "exact_match/copied": share(rows[place] == ordered(rows[place]) for place in long),
-            "letters_right": share(places_right(answer, ordered(row)) for answer, row in zip(answers, rows, strict=True)),
+            "exact_match": exact_match(*where(answers, right, range(COUNTED, 1 + lengths[-1]))),
+            "exact_match/copied": exact_match(*where(rows, right, range(COUNTED, 1 + lengths[-1]))),
+            "letters_right": sum(map(letters_right, answers, right)) / sum(len(row) + 1 for row in right),
             # The trap: with the right letters before it, a decoder looks better than it is.
             "letters_right/told": forced,
         }
-        if self.attends:
+        if attends(written):
             values["looked_right"] = looked_right(rows, written)
         yield Scalars(values=values)
-        lengths = sorted({len(row) for row in rows})
         for series, given in (("written", answers), ("copied", rows)):
-            hits = [[answer == ordered(row) for answer, row in zip(given, rows, strict=True) if len(row) == length] for length in lengths]
-            shares = list(map(share, hits))
+            shares = [exact_match(*where(given, right, [length])) for length in lengths]
             yield Curve(tag=f"by_length/{series}", x=list(map(float, lengths)), y=shares, labels=("letters", "exact match"))
 
     def forced(self, split: str) -> tuple[float, float]:
@@ -116,7 +113,7 @@ class SortedLetters(TorchProject):
         written = self.written([row])
         answer = spelled(written.codes[0])
         yield Text(tag="answer", prompt=row, text=verdict(row, answer))
-        if self.attends:
+        if attends(written):
             # Numbered, as a row that is sorted already would else have the same names on both axes.
             yield Matrix(tag="alignment/learned", values=written.weights[0].tolist(), rows=numbered(answer), columns=list(row))
             right = [[float(place == column) for column in range(len(row))] for place in ideal(row)]
@@ -185,16 +182,20 @@ def verdict(row: str, answer: str) -> str:
 # -- how good it is -------------------------------------------------------------------------------------------------------------------
 
 
-def share(hits: Iterable[float]) -> float:
-    """The mean; 0 of none."""
-    values = list(hits)
-    return sum(values) / max(1, len(values))
+def attends(written: Written) -> bool:
+    """Whether the network that wrote this has weights over the row."""
+    return written.weights[0].shape[1] > 0
 
 
-def places_right(answer: str, right: str) -> float:
-    """The share of the right row's places, its end included, that the answer has right."""
-    hits = [answer[place : place + 1] == letter for place, letter in enumerate(right)]
-    return (sum(hits) + (len(answer) == len(right))) / (len(right) + 1)
+def where(answers: Sequence[str], right: Sequence[str], lengths: Container[int]) -> tuple[list[str], list[str]]:
+    """Those answers whose rows have so many letters, and what is right for them."""
+    chosen = [(answer, truth) for answer, truth in zip(answers, right, strict=True) if len(truth) in lengths]
+    return [answer for answer, _ in chosen], [truth for _, truth in chosen]
+
+
+def letters_right(answer: str, right: str) -> int:
+    """How many of the right row's letters the answer has at their places; its end counts as a letter."""
+    return sum(one == other for one, other in zip(answer, right, strict=False)) + (len(answer) == len(right))
 
 
 def looked_right(rows: Sequence[str], written: Written) -> float:
@@ -204,4 +205,4 @@ def looked_right(rows: Sequence[str], written: Written) -> float:
         for row, places in zip(rows, written.weights, strict=True)
         for weights, wanted in zip(places[:, : len(row)], ordered(row), strict=False)
     ]
-    return share(hits)
+    return sum(hits) / max(1, len(hits))
