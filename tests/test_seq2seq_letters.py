@@ -12,14 +12,14 @@ from stepping import measured, scalars, train
 from workbench.datasets.letter_pairs import LetterPairs, ordered
 from workbench.events import Curve, Matrix, Table, Text
 from workbench.problems import Problem
-from workbench.projects.recurrent_networks import seq2seq_letters
-from workbench.projects.recurrent_networks.seq2seq_letters import Network, SortedLetters, encoded, ideal, looked_right, spelled
+from workbench.projects.recurrent_networks.seq2seq_letters import Network, Seq2SeqLetters
 from workbench.recipes.find import find_recipe
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Recipe, Train
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.log import EventLog
 from workbench.torchkit.sequence_pairs import Written, padded
+from workbench.torchkit.sorted_letters import LONGEST, encoded, ideal, looked_right, spelled
 from workbench.training.loop import Loop
 
 FAST = {"learning_rate": 0.01, "hidden": 24, "layers": 1, "embedding": 8}
@@ -37,9 +37,9 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workbench.datasets.letter_pairs.read", lambda: data)
 
 
-def built(batch_size: int = 32, **config: Any) -> SortedLetters:
-    settings = SortedLetters.Config(**{**FAST, **config})
-    project = SortedLetters(settings, Train(batch_size=batch_size, epochs=1), Compute(device="cpu", threads=1), 1)
+def built(batch_size: int = 32, **config: Any) -> Seq2SeqLetters:
+    settings = Seq2SeqLetters.Config(**{**FAST, **config})
+    project = Seq2SeqLetters(settings, Train(batch_size=batch_size, epochs=1), Compute(device="cpu", threads=1), 1)
     project.build()
     return project
 
@@ -48,7 +48,7 @@ def built(batch_size: int = 32, **config: Any) -> SortedLetters:
     ("kind", "parameters"), [("none", 70_030), ("dot", 75_030), ("general", 77_530), ("concat", 80_080), ("additive", 80_080)]
 )
 def test_the_recipes_networks_have_exactly_so_many_parameters(kind: str, parameters: int) -> None:
-    config = SortedLetters.Config(**{**load_recipe(find_recipe("seq2seq-letters")).recipe.config, "attention": kind})
+    config = Seq2SeqLetters.Config(**{**load_recipe(find_recipe("seq2seq-letters")).recipe.config, "attention": kind})
     with torch.device("meta"):
         assert sum(weights.numel() for weights in Network(config).parameters()) == parameters
 
@@ -153,7 +153,7 @@ def test_a_typed_row_is_answered_and_what_is_no_row_is_refused(kind: str) -> Non
     assert spelled([4, 5, 29]) == "abz" and encoded("abz") == [4, 5, 29]
 
 
-def attempt(folder: Path, number: int, steps: int) -> SortedLetters:
+def attempt(folder: Path, number: int, steps: int) -> Seq2SeqLetters:
     """An attempt at a run in `folder`, up to a number of steps; one after the first goes on from the checkpoint of the one before."""
     project = built(attention="additive")
     recipe = Recipe(title="x", project="seq2seq_letters", train=Train(steps=steps, batch_size=32, log_every=7, evaluate_every=20))
@@ -173,4 +173,4 @@ def test_a_run_resumed_inside_an_epoch_has_the_same_weights(tmp_path: Path) -> N
 
 
 def test_the_trained_length_is_the_data_s() -> None:
-    assert seq2seq_letters.LONGEST == 7
+    assert LONGEST == 7

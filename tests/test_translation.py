@@ -15,13 +15,14 @@ from workbench.datasets import sentence_pairs
 from workbench.datasets.sentence_pairs import Pair, SentencePairs
 from workbench.events import Matrix, Scalars, Table, Text
 from workbench.problems import Problem
-from workbench.projects.recurrent_networks.translation import Network, Translation, nearest
+from workbench.projects.recurrent_networks.translation import Network, Translation
 from workbench.recipes.find import find_recipe
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Recipe, Train
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.log import EventLog
 from workbench.torchkit.sequence_pairs import PAD, UNKNOWN, padded
+from workbench.torchkit.translations import nearest
 from workbench.training.loop import Loop
 
 pytest.importorskip("sacrebleu")

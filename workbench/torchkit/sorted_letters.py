@@ -28,20 +28,20 @@ SIGNS = {PAD: "·", END: "end", UNKNOWN: "?"}
 
 
 class ReadsAndWrites(Protocol):
-    """A network that reads whole sequences and writes others."""
+    """A network that reads a whole sequence and writes another one."""
 
     def read(self, sources: Tensor) -> State:
         """Sources (n, t) → the state in which nothing is written yet."""
 
     def write(self, inputs: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
-        """The tokens before each of the next places (n, p) → their logits (n, p, vocabulary), the state, weights (n, p, t or 0)."""
+        """The next tokens (n, p) → logits (n, p, vocabulary), the state behind them, weights over the source (n, p, t or 0)."""
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
-        """One place of `write`, as `sequence_pairs.Step`."""
+        """One token of each sequence, as `sequence_pairs.Step`."""
 
 
-class LetterSorter(TorchProject):
-    """Reads a row of letters, and writes them in the order of the alphabet. A lesson has `network` and the training step."""
+class SortedLetters(TorchProject):
+    """Reads a row of letters, and writes them in the order of the alphabet. A lesson gives `network` and the training step."""
 
     datasets = ("letter-pairs",)
     takes = "text"
@@ -67,16 +67,13 @@ class LetterSorter(TorchProject):
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterable[Any]:
         return InMemory(self.coded["train"], self.train.batch_size, rng)
 
-    def attends(self) -> bool:
-        """Whether the network has weights over the row."""
-        return True
-
     # -- what it shows ------------------------------------------------------------------------------------------------------------------
 
     def written(self, rows: Sequence[str]) -> Written:
         """What it writes for rows of letters, from these letters alone: it goes on from its own letters, not from the right ones."""
-        sources = self.sources(rows)
-        return greedy(self.network.step, self.network.read(sources), len(rows), [2 * len(row) + 4 for row in rows])
+        # For each row by itself: the longest one beside it must not change its answer.
+        most = [2 * len(row) + 4 for row in rows]
+        return greedy(self.network.step, self.network.read(self.sources(rows)), len(rows), most)
 
     def evaluate(self, split: str) -> Iterator[Event]:
         """Rows that are right in every letter, beside what copying the row would give, and how often it looked at the right place."""
@@ -93,7 +90,7 @@ class LetterSorter(TorchProject):
             # The trap: with the right letters before it, a decoder looks better than it is.
             "letters_right/told": forced,
         }
-        if self.attends():
+        if attends(written):
             values["looked_right"] = looked_right(rows, written)
         yield Scalars(values=values)
         for series, given in (("written", answers), ("copied", rows)):
@@ -116,7 +113,8 @@ class LetterSorter(TorchProject):
         written = self.written([row])
         answer = spelled(written.codes[0])
         yield Text(tag="answer", prompt=row, text=verdict(row, answer))
-        if self.attends():
+        if attends(written):
+            # Numbered, as a row that is sorted already would else have the same names on both axes.
             yield Matrix(tag="alignment/learned", values=written.weights[0].tolist(), rows=numbered(answer), columns=list(row))
             right = [[float(place == column) for column in range(len(row))] for place in ideal(row)]
             yield Matrix(tag="alignment/ideal", values=right, rows=numbered(ordered(row)), columns=list(row))
@@ -153,14 +151,14 @@ def spelled(codes: Sequence[int]) -> str:
     return "".join(LETTERS[code - SPECIAL] if code >= SPECIAL else SIGNS.get(code, "?") for code in codes)
 
 
+def numbered(row: str) -> list[str]:
+    """The letters with their places, as names of a matrix's rows."""
+    return [f"{place}. {letter}" for place, letter in enumerate(row, 1)]
+
+
 def ideal(row: str) -> list[int]:
     """The place of the j-th smallest letter in the row: where to look for the letter that is written next."""
     return sorted(range(len(row)), key=lambda place: row[place])
-
-
-def numbered(row: str) -> list[str]:
-    """The letters with their places, as names of a matrix's rows: of a sorted row both axes would else have the same names."""
-    return [f"{place}. {letter}" for place, letter in enumerate(row, 1)]
 
 
 def typed(letters: str) -> str:
@@ -182,6 +180,11 @@ def verdict(row: str, answer: str) -> str:
 
 
 # -- how good it is -------------------------------------------------------------------------------------------------------------------
+
+
+def attends(written: Written) -> bool:
+    """Whether the network that wrote this has weights over the row."""
+    return written.weights[0].shape[1] > 0
 
 
 def where(answers: Sequence[str], right: Sequence[str], lengths: Container[int]) -> tuple[list[str], list[str]]:
