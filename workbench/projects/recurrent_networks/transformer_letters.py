@@ -10,12 +10,12 @@ from workbench.events import Event, Matrix
 from workbench.problems import Problem
 from workbench.torchkit.optimization import Clipping, LearningRate, step_size
 from workbench.torchkit.sequence_pairs import PAD, START, padded, shifted
-from workbench.torchkit.sorted_letters import SYMBOLS, LetterSorter, numbered, spelled, typed
+from workbench.torchkit.sorted_letters import SYMBOLS, SortedLetters, numbered, spelled, typed
 from workbench.torchkit.transformer import Transformer
 from workbench.training.project import Field
 
 
-class TransformerLetters(LetterSorter):
+class TransformerLetters(SortedLetters):
     """The encoder's letters look at each other; the decoder's at what it has written, and at the row."""
 
     network: Transformer
@@ -35,7 +35,7 @@ class TransformerLetters(LetterSorter):
         """Dropout probability behind each part; higher reduces overfitting and slows learning."""
         learning_rate: float = step_size(0.001, "Highest step size of Adam, behind the warm-up; higher learns faster and may diverge.")
 
-    class Request(LetterSorter.Request):
+    class Request(SortedLetters.Request):
         weights: Literal["row", "written", "row by row"] = "row"
         """Whose weights are shown: of the decoder over the row, or over what it has written; or of the encoder, the row over itself."""
         layer: int = Field(1, ge=1, le=12)
