@@ -117,8 +117,10 @@ def test_the_figures_are_those_of_the_rows() -> None:
     project.written = lambda rows: Written([encoded(ordered(row)) for row in rows], [torch.zeros(0, 0)] * len(rows), [0.0] * len(rows))  # type: ignore[method-assign]
     values, *curves = measured(project)
     assert values.values["exact_match"] == values.values["letters_right"] == 1  # type: ignore[union-attr]
-    assert all(isinstance(curve, Curve) and curve.x == [1, 2, 3, 4, 5] for curve in curves)
-    assert curves[0].y == [1.0] * 5 and curves[1].y[0] == 1.0 and curves[1].y[4] < 0.5  # type: ignore[union-attr]
+    lengths = sorted({len(row) for row in project.parts["valid"]})
+    assert all(isinstance(curve, Curve) and curve.x == lengths for curve in curves)
+    # Few long rows are sorted already.
+    assert curves[0].y == [1.0] * len(lengths) and curves[1].y[-1] < 0.3  # type: ignore[union-attr]
     project.written = lambda rows: Written([encoded(row) for row in rows], [torch.zeros(0, 0)] * len(rows), [0.0] * len(rows))  # type: ignore[method-assign]
     copied = scalars(project)
     assert copied["exact_match"] == copied["exact_match/copied"] < 0.15
