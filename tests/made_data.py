@@ -14,6 +14,7 @@ import io
 import json
 import lzma
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from functools import partial
@@ -40,6 +41,8 @@ SMALLER: dict[str, Any] = {
         "test": slice(260, 300),
     },
     "workbench.datasets.review_lines.TEST": 60,
+    "workbench.datasets.letter_pairs.HELD_OUT": 40,
+    "workbench.datasets.sentence_pairs.HELD_OUT": 40,
     "workbench.datasets.text.PYTHON_LIMIT": 60_000,
     # Two hundred trees for each window, by scikit-learn.
     "workbench.datasets.bike_baselines.gradient_boosting": bike_baselines.ridge,
@@ -204,6 +207,36 @@ def scripts(random: np.random.Generator, speakers: tuple[str, ...]) -> dict[str,
     return {"text": ("notice " * 12 + "\n\n" + "\n\n".join(lines)).encode()}
 
 
+def rows_of_letters(random: np.random.Generator) -> dict[str, bytes]:
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    rows = ["".join(random.choice(letters, int(random.integers(1, 8)))) for _ in range(400)]
+    return {"sources": "\n".join(rows).encode() + b"\n", "targets": "\n".join("".join(sorted(row)) for row in rows).encode() + b"\n"}
+
+
+def pairs_of_sentences(random: np.random.Generator, number: int) -> list[tuple[str, str]]:
+    """English and French lines of 2 to 10 words; each English word has one French word, which is longer by a letter."""
+    lines = [line[: 2 + place % 9] for place, line in enumerate(sentences(random, number, 300))]
+    return [(f"{' '.join(line)}.".capitalize(), f"{' '.join(f'{word}é' for word in line)} !".capitalize()) for line in lines]
+
+
+def multi30k(random: np.random.Generator) -> dict[str, bytes]:
+    files = {}
+    for part, number in (("train", 300), ("valid", 40), ("test", 40)):
+        for language, lines in zip(("english", "french"), zip(*pairs_of_sentences(random, number), strict=True), strict=True):
+            files[f"{part}-{language}"] = gzip.compress("\n".join(lines).encode() + b"\n", 1)
+    return files
+
+
+def tatoeba(random: np.random.Generator) -> dict[str, bytes]:
+    lines = [f"{english}\t{french}" for english, french in pairs_of_sentences(random, 400)]
+    # A second translation for some.
+    lines += [f"{line[:-1]}." for line in lines[:50]]
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("fra.txt", "\n".join(lines) + "\n")
+    return {"pairs": file.getvalue()}
+
+
 def style_pictures(random: np.random.Generator) -> dict[str, bytes]:
     return {name: picture(random, 120, 96) for name in ("octopus", "space_needle", "hockney", "delaunay")}
 
@@ -256,6 +289,9 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "anna": novel,
     "seinfeld": partial(scripts, speakers=("jerry", "george", "elaine", "kramer")),
     "simpsons": partial(scripts, speakers=("moe_szyslak", "homer_simpson", "barney_gumble")),
+    "letter-pairs": rows_of_letters,
+    "multi30k": multi30k,
+    "tatoeba-fr": tatoeba,
     "boston": boston,
     "california": california,
     "skin-lesions": lesions,
