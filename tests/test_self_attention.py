@@ -129,5 +129,5 @@ def test_bad_input_is_one_sentence(fields: dict[str, Any], sentence: str) -> Non
 
 
 def test_odd_sentences_answer() -> None:
-    for sentence in ("?", "! ?", "a\x1b[31mb \ud800 ‮x", "é " * 24):
+    for sentence in ("?", "! ?", "a\x1b[31mb ‮x", "é " * 24):
         assert maps(asked(NAME, sentence=sentence)).shape[1] == len(sentence.split())

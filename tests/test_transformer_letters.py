@@ -57,7 +57,8 @@ def test_the_recipe_s_network_has_237_568_parameters_and_learns_from_6_107_rows(
 
 def test_it_learns_and_nothing_from_shuffled_targets(trained: TransformerLetters) -> None:
     misled = small()
-    assert scalars(misled)["loss"] == pytest.approx(np.log(30), abs=0.5)
+    # Above ln 30: what a place was given is still in its vector, whose likeliest letter is that one.
+    assert np.log(30) < scalars(misled)["loss"] < 6
     sources, targets = misled.coded["train"]
     misled.coded["train"] = sources, targets[torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))]
     train(misled, 150)

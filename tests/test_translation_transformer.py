@@ -72,7 +72,7 @@ def test_the_recipe_s_network_and_its_data(mirror: Any) -> None:
 def test_it_learns_to_translate_and_nothing_from_shuffled_targets(sentences: SentencePairs) -> None:
     learnt, misled = small(), small()
     misled.targets = [misled.targets[place] for place in np.random.default_rng(0).permutation(len(misled.targets)).tolist()]
-    assert figures(learnt)["loss"] == pytest.approx(np.log(len(learnt.french)), abs=0.6)
+    assert figures(learnt)["loss"] > np.log(len(learnt.french))
     for project in (learnt, misled):
         train(project, 90)
     right, wrong = figures(learnt, "test"), figures(misled)
