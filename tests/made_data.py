@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from workbench.datasets import bike_baselines, housing
+from workbench.datasets import bike_baselines, facades, housing
 from workbench.datasets.store import catalog as catalogue
 
 SMALLER: dict[str, Any] = {
@@ -275,6 +275,28 @@ def font(family: str, random: np.random.Generator) -> bytes:
     return "\n".join([*lines, "ENDFONT", ""]).encode()
 
 
+def facade(random: np.random.Generator) -> bytes:
+    """A photograph left and its label map right: two rows of windows on a wall; in the photograph each label has its own colour."""
+    colours = np.array(list(facades.COLOURS.values()), np.uint8)
+    labels = np.full((16, 16), 1)
+    labels[:2] = 0
+    for top in (4, 10):
+        for left in random.choice(5, 3, replace=False) * 3:
+            labels[top : top + 3, left + 1 : left + 3] = 2 + int(random.integers(0, 2))
+    shades = np.array([[200, 220, 240], [180, 140, 100], [40, 50, 60], [90, 40, 20]] + [[0, 0, 0]] * 8)
+    photograph = (shades[labels] + random.integers(-15, 16, (16, 16, 1))).clip(0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    both = Image.fromarray(np.concatenate([photograph, colours[labels]], 1))
+    both.resize((256, 128), Image.Resampling.NEAREST).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def pairs(random: np.random.Generator) -> dict[str, bytes]:
+    numbers = {"train": 24, "val": 8, "test": 8}
+    members = {f"facades/{part}/{place}.jpg": facade(random) for part, count in numbers.items() for place in range(1, count + 1)}
+    return {"pictures": archive(members)}
+
+
 SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "mnist": pictures_of_idx,
     "fashion-mnist": pictures_of_idx,
@@ -311,6 +333,10 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
         classes_of_pictures, folders=[f"dogImages/test/{number:03d}.{breed}" for number, breed in enumerate(BREEDS, 1)], each=6, side=160
     ),
     "celeba:lfw": partial(classes_of_pictures, folders=[f"lfw_faces/Person_{number}" for number in range(110)], each=1, side=64),
+    "facades": pairs,
+    "yosemite": partial(
+        classes_of_pictures, folders=[f"summer2winter_yosemite/{part}" for part in ("trainA", "trainB", "testA", "testB")], each=12, side=64
+    ),
     "mobilenet-v2-weights": lambda random: {"weights": weights("mobilenet_v2")},
     "mobilenet-v2-weights:dequantised": lambda random: {"weights": weights("mobilenet_v2")},
 }
