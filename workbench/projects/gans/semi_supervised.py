@@ -28,7 +28,7 @@ PIXELS, CLASSES = 28 * 28, 10
 SAMPLES = 16
 PIECE = 2_000
 """Pictures that go through the discriminator at once outside training."""
-ALONE = 300
+ALONE = 150
 """Steps of the network that has the labels alone: it gives all of them right after some fifty."""
 GAN = ("features", "fooling")
 """The methods that have a generator."""
