@@ -39,7 +39,9 @@ def on_colours() -> ImageData:
     """Scikit-learn's digits in squares of colours: what the stand-in's reader makes, without a download."""
     digits, random = scikit_digits(), np.random.default_rng(0)
     colours = random.integers(0, 256, (100, 3, 2, 2), np.uint8).repeat(16, 2).repeat(16, 3)
-    parts = (digits_on_photos.blended(part, colours, random) for part in (digits.train, digits.valid, digits.test))
+    # The 100 held-out ones of that set are too few for a covariance of 64 features.
+    halves = (digits.train, digits.test[:400], digits.test[400:])
+    parts = (digits_on_photos.blended(part, colours, random) for part in halves)
     return ImageData(*parts, digits.classes)
 
 
@@ -243,7 +245,7 @@ def test_the_judge_is_trained_once_for_its_data_and_leaves_the_random_state(monk
         torch.equal(*pair) for pair in zip(first.parameters(), second.parameters(), strict=True)
     )
     assert torch.equal(torch.get_rng_state(), random)
-    dcgan.judge(replace(data, train=replace(data.train, labels=data.train.labels[::-1])), torch.device("cpu"))
+    dcgan.judge(replace(data, train=replace(data.train, labels=data.train.labels[::-1].copy())), torch.device("cpu"))
     assert len(trained) == 2
 
 
@@ -263,7 +265,7 @@ def test_the_distance_grows_with_what_is_done_to_real_pictures(make: Make) -> No
     def distance(pixels: torch.Tensor) -> float:
         return frechet_distance(moments(project.features(pixels.round().clamp(0, 255).to(torch.uint8))), held_out)
 
-    noisy = [distance(real + strength * noise) for strength in (0, 20, 60)]
+    noisy = [distance(real + strength * noise) for strength in (0, 100, 200)]
     assert noisy == sorted(noisy)
     assert distance(real[:1].expand(400, -1, -1, -1)) > 5 * noisy[0]
 
@@ -292,12 +294,12 @@ def test_a_generator_of_one_digit_is_told(make: Make, monkeypatch: pytest.Monkey
 def test_it_learns_and_a_dead_generator_is_told(make: Make) -> None:
     def ratio(project: Dcgan) -> float:
         untrained = scalars(project)["frechet_distance"]
-        train(project, 120)
+        train(project, 40)
         return untrained / scalars(project)["frechet_distance"]
 
     dead = make()
     dead.generator_optimizer.param_groups[0]["share"] = 0.0
-    assert ratio(make(learning_rate=0.002)) > 1.5 > 1.2 > ratio(dead)
+    assert ratio(make(learning_rate=0.002)) > 1.6 > 1.45 > ratio(dead)
 
 
 # -- what it shows -------------------------------------------------------------------------------------------------------------
