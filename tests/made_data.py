@@ -260,6 +260,19 @@ def cifar(random: np.random.Generator) -> dict[str, bytes]:
     return {"pictures": archive(members | {"cifar-10-batches-bin/batches.meta.txt": "\n".join(CIFAR).encode()})}
 
 
+def house_numbers(random: np.random.Generator) -> dict[str, bytes]:
+    """MATLAB's files of SVHN: pictures along the last axis, and 10 for the digit 0."""
+    from scipy.io import savemat
+
+    files = {}
+    for part, number in (("train", 120), ("test", 60)):
+        file = io.BytesIO()
+        pixels, labels = random.integers(0, 256, (32, 32, 3, number), np.uint8), random.integers(1, 11, (number, 1), np.uint8)
+        savemat(file, {"X": pixels, "y": labels}, do_compression=True)
+        files[part] = file.getvalue()
+    return files
+
+
 def font(family: str, random: np.random.Generator) -> bytes:
     """A font in BDF, a text format, with squares of ink for the letters A to J: one row of pixels in each line, as hexadecimal digits."""
     head = f"STARTFONT 2.1\nFONT -made-{family}-medium-r-normal--64-640-72-72-c-640-iso8859-1\nSIZE 64 72 72\nFONTBOUNDINGBOX 64 64 0 0"
@@ -318,6 +331,7 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "california": california,
     "skin-lesions": lesions,
     "cifar10": cifar,
+    "svhn": house_numbers,
     "cifar10:jpeg": partial(
         classes_of_pictures, folders=[f"cifar10/{part}/{name}" for part in ("train", "test") for name in CIFAR], each=5, side=32, wider=0
     ),
