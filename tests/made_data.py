@@ -17,6 +17,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -204,7 +205,7 @@ def wikipedia(random: np.random.Generator) -> dict[str, bytes]:
 def word_tests(random: np.random.Generator) -> dict[str, bytes]:
     names = [line[0] for line in sentences(random, 40, 40)]
     questions = "\n".join(" ".join(names[place : place + 4]) for place in range(30))
-    ratings = "\n".join(f"{one}\t{other}\t{random.random() * 10:.2f}" for one, other in zip(names, names[1:], strict=False))
+    ratings = "\n".join(f"{one}\t{other}\t{random.random() * 10:.2f}" for one, other in pairwise(names))
     return {"questions": f": made\n{questions}\n".encode(), "similarity": f"# made\n{ratings}\n".encode()}
 
 

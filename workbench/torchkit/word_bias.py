@@ -43,7 +43,7 @@ def direction(vectors: WordVectors, pairs: Iterable[tuple[str, str]] = PAIRS) ->
     if not differences or not np.any(differences):
         return None
     # The two words of a pair stand at plus and minus half its difference: without the mean, one half says all.
-    component = np.linalg.svd(np.array(differences), full_matrices=False)[2][0]
+    component: np.ndarray = np.linalg.svd(np.array(differences), full_matrices=False)[2][0]
     return component if np.sum(np.array(differences) @ component) > 0 else -component
 
 
@@ -69,8 +69,8 @@ def debiased(vectors: WordVectors, along: np.ndarray, specific: frozenset[str] =
     unit[neutral] = neutralised(unit[neutral], along)
     for first, second in PAIRS:
         if first in vectors.index and second in vectors.index:
-            places = [vectors.index[first], vectors.index[second]]
-            unit[places] = equalised(*unit[places], along)
+            one, other = vectors.index[first], vectors.index[second]
+            unit[one], unit[other] = equalised(unit[one], unit[other], along)
     return WordVectors(vectors.words, unit)
 
 
