@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -197,6 +198,20 @@ def reviews(random: np.random.Generator) -> dict[str, bytes]:
     return {"reviews": ("\n".join(lines) + "\n").encode(), "labels": (labels + "\n").encode()}
 
 
+def wikipedia(random: np.random.Generator) -> dict[str, bytes]:
+    # Two parts of lines with spaces around, among them headings and empty ones, as the file has them.
+    lines = [" " + " ".join(line) + " " for line in sentences(random, 400, 200)]
+    parts = {"valid": lines[:200], "test": lines[200:]}
+    return {name: "\n \n = Heading = \n".join(part).encode() for name, part in parts.items()}
+
+
+def word_tests(random: np.random.Generator) -> dict[str, bytes]:
+    names = [line[0] for line in sentences(random, 40, 40)]
+    questions = "\n".join(" ".join(names[place : place + 4]) for place in range(30))
+    ratings = "\n".join(f"{one}\t{other}\t{random.random() * 10:.2f}" for one, other in pairwise(names))
+    return {"questions": f": made\n{questions}\n".encode(), "similarity": f"# made\n{ratings}\n".encode()}
+
+
 def novel(random: np.random.Generator) -> dict[str, bytes]:
     return {"text": "\n".join(f"Anna {' '.join(line)}." for line in sentences(random, 800, 300)).encode()}
 
@@ -321,6 +336,8 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "student-admissions": students,
     "bmi": countries,
     "imdb": reviews,
+    "wikitext2:part": wikipedia,
+    "word-tests": word_tests,
     "anna": novel,
     "seinfeld": partial(scripts, speakers=("jerry", "george", "elaine", "kramer")),
     "simpsons": partial(scripts, speakers=("moe_szyslak", "homer_simpson", "barney_gumble")),
