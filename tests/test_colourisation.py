@@ -17,8 +17,9 @@ ALWAYS_RED = (LN2 + 2 * math.log(4 / 3) + math.log(2 / 3)) / 4  # ½ KL(p, m) + 
 
 
 def answers(**fields: Any) -> dict[str, list[Any]]:
-    """The table's rows by the answer's name: R, G, B, squared, absolute, D, divergence."""
-    return {row[0]: row[1:] for row in asked("colourisation", **fields)["answers"].rows}
+    """Both tables' rows by the answer: R, G, B, squared, absolute, D, divergence."""
+    events = asked("colourisation", **fields)
+    return {row[0]: [*row[1:], *more[1:]] for row, more in zip(events["answers"].rows, events["losses"].rows, strict=True)}
 
 
 def test_half_red_half_blue() -> None:
@@ -27,14 +28,14 @@ def test_half_red_half_blue() -> None:
     assert rows["best absolute"][3:5] == pytest.approx([10837.5, 85], rel=1e-9)
     assert rows["yours"] == pytest.approx([255, 0, 0, 21675, 85, 1 / 3, 0.2157616], rel=1e-6)
     assert rows["yours"][-1] == pytest.approx(ALWAYS_RED, rel=1e-12)
-    assert rows["drawn by chance"][3:] == pytest.approx([21675, 85, 0.5, 0], abs=1e-9)
+    assert rows["drawn"][3:] == pytest.approx([21675, 85, 0.5, 0], abs=1e-9)
 
 
 def test_the_mean_of_six_hues_is_grey() -> None:
     rows = answers(targets="six hues")
     assert rows["best squared"][:3] == pytest.approx([127.5] * 3, abs=1e-9)
     assert rows["best squared"][5:] == pytest.approx([0, LN2], abs=1e-9)
-    assert rows["drawn by chance"][3] == pytest.approx(2 * rows["best squared"][3])
+    assert rows["drawn"][3] == pytest.approx(2 * rows["best squared"][3])
 
 
 @pytest.mark.parametrize("fields", [{"share": 0.3}, {"colours": [[10, 200, 30], [90, 40, 250]], "share": 0.65}, {"targets": "six hues"}])
@@ -73,8 +74,8 @@ def test_a_photograph_loses_colour_under_the_squared_error() -> None:
     rows = {row[0]: row[1:] for row in events["photograph in figures"].rows}
     assert rows["true"][0] == 0 and rows["grey"][1] == 0
     # Two independent draws differ by twice the variance.
-    assert rows["drawn by chance"][0] == pytest.approx(2 * rows["best squared"][0], rel=0.1)
-    assert rows["grey"][0] > rows["best squared"][0] and rows["best squared"][1] < 0.95 * rows["drawn by chance"][1]
+    assert rows["drawn"][0] == pytest.approx(2 * rows["best squared"][0], rel=0.1)
+    assert rows["grey"][0] > rows["best squared"][0] and rows["best squared"][1] < 0.95 * rows["drawn"][1]
     sheet = Image.open(io.BytesIO(events["photograph"].png))
     assert sheet.width == 240 and len(events["photograph"].captions) == 4
     assert asked("colourisation", project, photograph="china")["photograph"].png != events["photograph"].png
@@ -90,7 +91,7 @@ def test_the_photograph_is_coloured_from_its_grey_alone(monkeypatch: pytest.Monk
     colourisation.coloured.cache_clear()
     rows = {row[0]: row[1:] for row in figures}
     assert rows["best squared"][0] == pytest.approx((50**2 + 131.14**2) / 3)
-    assert rows["best squared"][1] < rows["drawn by chance"][1]
+    assert rows["best squared"][1] < rows["drawn"][1]
 
 
 @pytest.mark.parametrize(

@@ -59,13 +59,13 @@ class Colourisation(Project):
         patches = np.array(shown)[:, :, None, None] / 255 * np.ones((PATCH, PATCH))
         yield pictures("colours", patches, captions, columns=len(shown))
 
-        columns = ["answer", "R", "G", "B", "squared", "absolute", "D", "divergence"]
+        named: list[list[str | float]] = []
         rows: list[list[str | float]] = []
         for name, given, often in answers:
-            one: list[str | float] = given[0].tolist() if len(given) == 1 else ["–"] * 3
-            judged, divergence = discriminated(colours, shares, given, often)
-            rows.append([name, *one, *losses(colours, shares, given, often), judged, divergence])
-        yield Table(tag="answers", columns=columns, rows=rows)
+            named.append([name, *(given[0].tolist() if len(given) == 1 else ["–"] * 3)])
+            rows.append([name, *losses(colours, shares, given, often), *discriminated(colours, shares, given, often)])
+        yield Table(tag="answers", columns=["answer", "R", "G", "B"], rows=named)
+        yield Table(tag="losses", columns=["answer", "squared", "absolute", "D", "divergence"], rows=rows)
 
         # Of six hues the line through the wheel's middle: red to cyan.
         ends = colours[0], colours[len(colours) // 2]
@@ -104,7 +104,7 @@ def the_answers(colours: np.ndarray, shares: np.ndarray, yours: np.ndarray) -> l
         ("best squared", (shares @ colours)[None], always),
         ("best absolute", weighted_median(colours, shares)[None], always),
         ("yours", yours, always),
-        ("drawn by chance", colours, shares),
+        ("drawn", colours, shares),
     ]
 
 
@@ -168,7 +168,7 @@ def coloured(name: str) -> tuple[np.ndarray, list[list[str | float]]]:
     for group in groups:
         mean[group] = flat[group].mean(0)
         drawn[group] = flat[random.choice(group, len(group))]
-    shown = {"true": flat, "grey": np.repeat(grey[:, None], 3, 1), "best squared": mean, "drawn by chance": drawn}
+    shown = {"true": flat, "grey": np.repeat(grey[:, None], 3, 1), "best squared": mean, "drawn": drawn}
     rows: list[list[str | float]] = []
     for title, values in shown.items():
         # What is left of the colour: the distance of a pixel from grey of the same mean.
