@@ -63,7 +63,7 @@ class Bptt(Project):
         used = terms.used(request.truncate)
         yield Table(tag="terms", columns=["i", "factors", "factor", "product", "immediate", "term"], rows=term_rows(request, terms))
         yield from fall(request, terms, used)
-        steps = list(range(len(now.states)))
+        steps = list(map(float, range(len(now.states))))
         for name, values in (("s", now.states), ("y", now.outputs)):
             yield Curve(tag=f"states/{name}", x=steps, y=values.tolist(), labels=("step", "value"))
         yield Text(tag="formula", text=formula(request, now, used))
@@ -224,7 +224,7 @@ def fall(request: Any, terms: Terms, used: int) -> Iterator[Curve]:
 
 def steepest(request: Any) -> float:
     """The largest factor that a step back can have: where the activation is steepest."""
-    return STEEPEST[request.activation] * abs(request.W_s * (request.W_y if request.network == "Jordan" else 1))
+    return float(STEEPEST[request.activation] * abs(request.W_s * (request.W_y if request.network == "Jordan" else 1)))
 
 
 def left(request: Any) -> Table:
