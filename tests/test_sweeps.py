@@ -287,12 +287,12 @@ async def test_the_screen_begins_with_the_metric_over_the_values(size: tuple[int
         assert screen.comparison == comparison
         chart = screen.query(Chart).first()
         traces = {(trace.name, trace.faint): trace for trace in chart._plot.traces}
-        assert list(traces) == [("low", True), ("high", True), ("", False)]
-        mean = traces["", False].pyramid
+        assert list(traces) == [("low", True), ("high", True), ("mean and range", False)]
+        mean = traces["mean and range", False].pyramid
         assert mean is not None and mean.x.tolist() == pytest.approx([-3, -2, -1, 0]) and mean.y[-1] == math.inf
         assert [moment.label for moment in chart._plot.moments] == ["rate-0.01"]
         text = seen(pilot.app)
-        assert "valid loss, mean and range" in text and "×" in text, text
+        assert "valid loss over log10 of learning_rate" in text and "×" in text, text
         screen.query_one("#table").scroll_by(8)
         await settle(pilot, lambda: "what rate-0.1 reaches" in seen(pilot.app) or "best of those" in seen(pilot.app))
 

@@ -149,8 +149,8 @@ class ComparisonScreen(CompareScreen):
         sweep = self.sweep
         marks = [place for place in sweep.places if place.variant == sweep.base] + sweep.others
         moments = [Moment(sweep.across(place.x), place.variant) for place in marks]
-        title = f"{' '.join(filter(None, split_tag(self.plan.metric)))}, mean and range{more}"
-        chart.show(self._swept, title=title, end=None, moments=moments, labels=(sweep.words, ""))
+        title = f"{' '.join(filter(None, split_tag(self.plan.metric)))} over {sweep.words}{more}"
+        chart.show(self._swept, title=title, end=None, moments=moments)
 
     # -- curves ----------------------------------------------------------------------------------------------------------------
 
@@ -264,13 +264,14 @@ def _verdict_style(text: str) -> Style:
 def _sweep_lines(sweep: sweeps.Sweep) -> list[Line]:
     """The mean over the values, with a cross where a run diverged, and behind it, faint, the least and the largest of the seeds."""
     lines = []
-    for name in ("low", "high", "mean"):
-        line = Series()
+    for name in ("low", "high"):
+        edge = Series()
         for place in sweep.places:
-            value = getattr(place, name)
-            if value is not None:
-                line.steps.append(sweep.across(place.x))
-                line.values.append(value)
-                line.epochs.append(0.0)
-        lines.append(Line("" if name == "mean" else name, line, 0, faint=name != "mean"))
-    return lines
+            if (value := getattr(place, name)) is not None:
+                edge.steps.append(sweep.across(place.x))
+                edge.values.append(value)
+                edge.epochs.append(0.0)
+        lines.append(Line(name, edge, 0, faint=True))
+    means = [(sweep.across(place.x), place.mean) for place in sweep.places if place.mean is not None]
+    # No Series: the legend would show its last value, as if it were the newest.
+    return [*lines, Line("mean and range", ([x for x, _ in means], [mean for _, mean in means]), 0)]
