@@ -135,4 +135,5 @@ class MultiHead(nn.Module):
     def _projected(self, vectors: Tensor, part: int) -> Tensor:
         """(n, t, size) through the matrix of queries, keys or values, 0 to 2 → (n, heads, t, size / heads)."""
         weight, bias = (whole.chunk(3)[part] for whole in (self.in_proj_weight, self.in_proj_bias))
-        return F.linear(vectors, weight, bias).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        heads: Tensor = F.linear(vectors, weight, bias).unflatten(2, (self.heads, -1))  # (n, t, heads, size / heads)
+        return heads.transpose(1, 2)
