@@ -103,12 +103,11 @@ def test_it_learns_to_sort_and_where_to_look_and_nothing_from_shuffled_targets()
     sources, targets = misled.coded["train"]
     misled.coded["train"] = sources, targets[torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))]
     assert scalars(learnt)["loss"] == pytest.approx(np.log(30), abs=0.2)
-    for project in (learnt, misled):
-        train(project, 350)
+    train(learnt, 350)
+    train(misled, 100)
     right, wrong = scalars(learnt), scalars(misled)
     assert right["exact_match"] > 0.6 and right["looked_right"] > 0.5 and right["letters_right"] > 0.85
     assert wrong["exact_match"] < 0.1 and wrong["letters_right"] < 0.6
-    # From the places that it looked at most, in the order of the alphabet or not, nobody told it.
     assert right["exact_match/copied"] < 0.15
 
 
