@@ -14,9 +14,11 @@ import io
 import json
 import lzma
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,7 +28,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from workbench.datasets import bike_baselines, housing
+from workbench.datasets import bike_baselines, facades, housing
 from workbench.datasets.store import catalog as catalogue
 
 SMALLER: dict[str, Any] = {
@@ -40,6 +42,8 @@ SMALLER: dict[str, Any] = {
         "test": slice(260, 300),
     },
     "workbench.datasets.review_lines.TEST": 60,
+    "workbench.datasets.letter_pairs.HELD_OUT": 40,
+    "workbench.datasets.sentence_pairs.HELD_OUT": 40,
     "workbench.datasets.text.PYTHON_LIMIT": 60_000,
     # Two hundred trees for each window, by scikit-learn.
     "workbench.datasets.bike_baselines.gradient_boosting": bike_baselines.ridge,
@@ -194,6 +198,20 @@ def reviews(random: np.random.Generator) -> dict[str, bytes]:
     return {"reviews": ("\n".join(lines) + "\n").encode(), "labels": (labels + "\n").encode()}
 
 
+def wikipedia(random: np.random.Generator) -> dict[str, bytes]:
+    # Two parts of lines with spaces around, among them headings and empty ones, as the file has them.
+    lines = [" " + " ".join(line) + " " for line in sentences(random, 400, 200)]
+    parts = {"valid": lines[:200], "test": lines[200:]}
+    return {name: "\n \n = Heading = \n".join(part).encode() for name, part in parts.items()}
+
+
+def word_tests(random: np.random.Generator) -> dict[str, bytes]:
+    names = [line[0] for line in sentences(random, 40, 40)]
+    questions = "\n".join(" ".join(names[place : place + 4]) for place in range(30))
+    ratings = "\n".join(f"{one}\t{other}\t{random.random() * 10:.2f}" for one, other in pairwise(names))
+    return {"questions": f": made\n{questions}\n".encode(), "similarity": f"# made\n{ratings}\n".encode()}
+
+
 def novel(random: np.random.Generator) -> dict[str, bytes]:
     return {"text": "\n".join(f"Anna {' '.join(line)}." for line in sentences(random, 800, 300)).encode()}
 
@@ -202,6 +220,36 @@ def scripts(random: np.random.Generator, speakers: tuple[str, ...]) -> dict[str,
     # 60,000 words: twelve of the blocks of 5,000, of which every tenth is held out.
     lines = [f"{speakers[place % len(speakers)]}: {' '.join(line)}." for place, line in enumerate(sentences(random, 4_600))]
     return {"text": ("notice " * 12 + "\n\n" + "\n\n".join(lines)).encode()}
+
+
+def rows_of_letters(random: np.random.Generator) -> dict[str, bytes]:
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    rows = ["".join(random.choice(letters, int(random.integers(1, 8)))) for _ in range(400)]
+    return {"sources": "\n".join(rows).encode() + b"\n", "targets": "\n".join("".join(sorted(row)) for row in rows).encode() + b"\n"}
+
+
+def pairs_of_sentences(random: np.random.Generator, number: int) -> list[tuple[str, str]]:
+    """English and French lines of 2 to 10 words; each English word has one French word, which is longer by a letter."""
+    lines = [line[: 2 + place % 9] for place, line in enumerate(sentences(random, number, 300))]
+    return [(f"{' '.join(line)}.".capitalize(), f"{' '.join(f'{word}é' for word in line)} !".capitalize()) for line in lines]
+
+
+def multi30k(random: np.random.Generator) -> dict[str, bytes]:
+    files = {}
+    for part, number in (("train", 300), ("valid", 40), ("test", 40)):
+        for language, lines in zip(("english", "french"), zip(*pairs_of_sentences(random, number), strict=True), strict=True):
+            files[f"{part}-{language}"] = gzip.compress("\n".join(lines).encode() + b"\n", 1)
+    return files
+
+
+def tatoeba(random: np.random.Generator) -> dict[str, bytes]:
+    lines = [f"{english}\t{french}" for english, french in pairs_of_sentences(random, 400)]
+    # A second translation for some.
+    lines += [f"{line[:-1]}." for line in lines[:50]]
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("fra.txt", "\n".join(lines) + "\n")
+    return {"pairs": file.getvalue()}
 
 
 def style_pictures(random: np.random.Generator) -> dict[str, bytes]:
@@ -255,6 +303,28 @@ def font(family: str, random: np.random.Generator) -> bytes:
     return "\n".join([*lines, "ENDFONT", ""]).encode()
 
 
+def facade(random: np.random.Generator) -> bytes:
+    """A photograph left and its label map right: two rows of windows on a wall; in the photograph each label has its own colour."""
+    colours = np.array(list(facades.COLOURS.values()), np.uint8)
+    labels = np.full((16, 16), 1)
+    labels[:2] = 0
+    for top in (4, 10):
+        for left in random.choice(5, 3, replace=False) * 3:
+            labels[top : top + 3, left + 1 : left + 3] = 2 + int(random.integers(0, 2))
+    shades = np.array([[200, 220, 240], [180, 140, 100], [40, 50, 60], [90, 40, 20]] + [[0, 0, 0]] * 8)
+    photograph = (shades[labels] + random.integers(-15, 16, (16, 16, 1))).clip(0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    both = Image.fromarray(np.concatenate([photograph, colours[labels]], 1))
+    both.resize((256, 128), Image.Resampling.NEAREST).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def pairs(random: np.random.Generator) -> dict[str, bytes]:
+    numbers = {"train": 24, "val": 8, "test": 8}
+    members = {f"facades/{part}/{place}.jpg": facade(random) for part, count in numbers.items() for place in range(1, count + 1)}
+    return {"pictures": archive(members)}
+
+
 SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "mnist": pictures_of_idx,
     "fashion-mnist": pictures_of_idx,
@@ -266,9 +336,14 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "student-admissions": students,
     "bmi": countries,
     "imdb": reviews,
+    "wikitext2:part": wikipedia,
+    "word-tests": word_tests,
     "anna": novel,
     "seinfeld": partial(scripts, speakers=("jerry", "george", "elaine", "kramer")),
     "simpsons": partial(scripts, speakers=("moe_szyslak", "homer_simpson", "barney_gumble")),
+    "letter-pairs": rows_of_letters,
+    "multi30k": multi30k,
+    "tatoeba-fr": tatoeba,
     "boston": boston,
     "california": california,
     "skin-lesions": lesions,
@@ -289,6 +364,10 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
         classes_of_pictures, folders=[f"dogImages/test/{number:03d}.{breed}" for number, breed in enumerate(BREEDS, 1)], each=6, side=160
     ),
     "celeba:lfw": partial(classes_of_pictures, folders=[f"lfw_faces/Person_{number}" for number in range(110)], each=1, side=64),
+    "facades": pairs,
+    "yosemite": partial(
+        classes_of_pictures, folders=[f"summer2winter_yosemite/{part}" for part in ("trainA", "trainB", "testA", "testB")], each=12, side=64
+    ),
     "mobilenet-v2-weights": lambda random: {"weights": weights("mobilenet_v2")},
     "mobilenet-v2-weights:dequantised": lambda random: {"weights": weights("mobilenet_v2")},
 }

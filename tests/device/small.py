@@ -43,6 +43,8 @@ INSTEAD: dict[str, dict[str, Any]] = {
 }
 """By the recipe, settings that made data cannot have."""
 ASKED: dict[str, dict[str, Any]] = {
+    # The made novel has letters, spaces and full stops alone.
+    "char-rnn-gates": {"prompt": "aab aac"},
     # The made digits are fewer than its 2,000.
     "projections": {"points": 200},
 }

@@ -15,7 +15,7 @@ from workbench.events import Answer, AnyEvent, Mark, Scalars, Status, Tagged, sp
 from workbench.runs.log import Tail
 from workbench.runs.rows import Row
 
-BETTER_HIGH = ("accuracy", "auc", "f1", "precision", "recall", "r2", "bleu", "score")
+BETTER_HIGH = ("accuracy", "auc", "f1", "precision", "recall", "r2", "bleu", "chrf", "exact_match", "score")
 BETTER_LOW = ("loss", "error", "mse", "mae", "perplexity", "bits", "frechet")
 
 

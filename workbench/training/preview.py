@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from PIL import Image, ImageOps
 
-from workbench.datasets import cifar, csv_rows, faces, folder, images, own_file, photographs, photos, svhn
+from workbench.datasets import cifar, csv_rows, faces, folder, images, own_file, photographs, photos, sentence_pairs, svhn
 from workbench.datasets import table as tables
 from workbench.datasets.class_folders import level
 from workbench.datasets.labelled_images import ImageData
@@ -101,6 +101,8 @@ def look(reference: str, about: Own = Own()) -> Iterator[Event]:
         from workbench.datasets.text import python_source
 
         yield from text("Python", python_source())
+    elif name in sentence_pairs.NAMES:
+        yield from sentences(sentence_pairs.read(name))
     elif name == "photographs":
         yield from files(photographs.files())
     elif reference in photos.INSIDE:
@@ -259,6 +261,14 @@ def table(fields: Fields, name: str = "rows") -> Iterator[Event]:
 def _by_value(counted: tuple[str, int]) -> tuple[float, str]:
     value = plain(counted[0])
     return (0.0 if math.isnan(value) else value, counted[0])
+
+
+def sentences(data: sentence_pairs.SentencePairs) -> Iterator[Event]:
+    """English sentences and their translations: how many each part has, and the first ones."""
+    counts = [(part, pairs, sum(len(pair.french) for pair in pairs)) for part, pairs in data.parts.items()]
+    yield Table(tag="sizes", columns=["part", "English", "French"], rows=[[part, len(pairs), french] for part, pairs, french in counts])
+    rows: list[list[str | float]] = [[one_line(pair.english, 200), one_line(pair.french[0], 200)] for pair in data.parts["train"][:ROWS]]
+    yield Table(tag="samples", columns=["English", "French"], rows=rows)
 
 
 def text(name: str, content: str) -> Iterator[Event]:
