@@ -157,7 +157,8 @@ class Dcgan(Adversarial):
 
     def classes_of(self, features: Tensor) -> Tensor:
         """The digit that the judge takes each for: features (number, 64) → (number,)."""
-        return self.judge[-1](features).argmax(1)
+        answers: Tensor = self.judge[-1](features).argmax(1)
+        return answers
 
     def evaluate(self, split: str) -> Iterator[Event]:
         """The Fréchet distance between 2,000 drawn pictures and the real ones that no training saw; lower is better.
