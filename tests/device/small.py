@@ -22,6 +22,7 @@ MOST: dict[str, Any] = {
     "maps": 16,
     "types": 2,
     "depth": 8,
+    "residual_blocks": 1,
 }
 """Largest value of a setting of this name, or of the numbers in its list; a new project's recipe shrinks by it, too."""
 BATCH = 16
