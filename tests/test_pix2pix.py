@@ -190,9 +190,10 @@ def test_it_resumes_exactly(make: Make, forgotten: str) -> None:
 def test_true_photographs_are_the_floor_and_a_known_map_finds_its_own(make: Make) -> None:
     project = make()
     labels, photos = project.splits["test"]
-    assert project.judge.distance(photos, project.real["test"]) == pytest.approx(0, abs=1e-6)
+    real, floor, _ = project.yardstick("test")
+    assert project.judge.distance(photos, real) == pytest.approx(0, abs=1e-6)
     blurred = nn.functional.avg_pool2d(photos.float(), 9, 1, 4).to(torch.uint8)
-    assert project.judge.distance(blurred, project.real["test"]) > 2 * project.floor["test"]
+    assert project.judge.distance(blurred, real) > 2 * floor
     assert most_alike(labels, torch.cat((labels.roll(1, 0), labels))).tolist() in ([1, 2, 3, 4, 5, 6, 7, 0], list(range(8, 16)))
     assert absolute(photos, photos) == 0 and absolute(photos * 0, photos * 0 + 255) == 2
     names = [row[0] for row in next(event for event in measured(project) if isinstance(event, Table)).rows]
@@ -275,7 +276,7 @@ def test_the_judge_and_the_labels_on_real_facades(mirror: Path, monkeypatch: pyt
     monkeypatch.setattr(facades, "read", first)
     project = Pix2Pix(Pix2Pix.Config(judge="dequantised"), Train(batch_size=4), Compute(device="cpu", threads=1), 1)
     project.build_data()
-    (_, mean, far), (_, nearest, near) = project.baselines["test"]
+    _, floor, ((_, mean, far), (_, nearest, near)) = project.yardstick("test")
     # The nearest map's photograph is a true one of another house: farther in pixels than the mean, and nearer for the judge.
-    assert mean < nearest and far > 3 * near > 3 * 0.5 * project.floor["test"]
+    assert mean < nearest and far > 3 * near > 3 * 0.5 * floor
     assert nearest_label(project.splits["train"][0])[0].float().mean() > 0

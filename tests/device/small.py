@@ -23,6 +23,7 @@ MOST: dict[str, Any] = {
     "types": 2,
     "depth": 8,
     "labels_per_class": 3,
+    "residual_blocks": 1,
 }
 """Largest value of a setting of this name, or of the numbers in its list; a new project's recipe shrinks by it, too."""
 BATCH = 16

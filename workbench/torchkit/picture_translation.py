@@ -19,7 +19,7 @@ from workbench.problems import Problem
 from workbench.torchkit.adversarial import Moments, frechet_distance, moments
 from workbench.torchkit.optimization import LearningRate, step_size
 from workbench.torchkit.pretrained import DEVIATION, MEAN, frozen
-from workbench.training.project import Field, Matrix, Settings, only
+from workbench.training.project import Field, Matrix, Project, only
 
 PIECE = 50
 """Pictures that go through a network at once outside training."""
@@ -60,7 +60,7 @@ class TranslationSettings(LearningRate):
     """Weights of MobileNetV2, which measures the pictures: published, torchvision's; dequantised, their stand-in out of 8-bit ones."""
 
 
-class OwnMap(Settings):
+class OwnMap(Project.Request):
     """Base of a Request: which picture is translated."""
 
     source: Literal["test", "rectangles", "picture"] = "test"

@@ -69,14 +69,14 @@ class CycleGan(Adversarial):
         cycle_weight: float = live(10.0, ge=0)
         """Factor of both cycle losses; higher keeps more of each picture, and changes less of it."""
 
-    class Request(Adversarial.Request, OwnMap):
+    class Request(OwnMap):
         direction: Literal["X to Y", "Y to X"] = "X to Y"
         """Which generator comes first; the other one leads back."""
         noise: float = Field(0.0, ge=0, le=0.5, json_schema_extra={"step": 0.05})
         """Standard deviation of noise that is added between the two generators; what a generator hides in faint patterns gets lost."""
 
     def build_data(self) -> None:
-        """Both sets on the device, as bytes, the judge's moments of the held-out ones, and what needs no training."""
+        """Both sets on the device, as bytes, and the judge."""
         config = self.config
         data = unpaired.read(config.data, config.size, config.background)
         variant = "" if config.judge == "published" else f"judge {config.judge}"
@@ -87,15 +87,19 @@ class CycleGan(Adversarial):
             for part, two in (("train", data.train), ("valid", data.valid), ("test", data.test))
         }
         self.judge = PlaceJudge(config.judge, self.device)
-        self.real: dict[str, list[Moments]] = {}
-        self.floor: dict[str, list[float]] = {}
-        for split in ("valid", "test"):
-            self.real[split] = [self.judge.moments(images) for images in self.splits[split]]
-            known = [some(train, len(held_out)) for train, held_out in zip(self.splits["train"], self.splits[split], strict=True)]
-            self.floor[split] = [self.judge.distance(*both) for both in zip(known, self.real[split], strict=True)]
+        # Filled when first needed: who explores a run does not wait for it.
+        self.yardsticks: dict[str, list[tuple[Moments, float]]] = {}
         if self.paired:
             classes, _ = nearest_label(self.splits["train"][1])
             self.commonest = int(classes.flatten().bincount(minlength=len(COLOURS)).argmax())
+
+    def yardstick(self, split: str) -> list[tuple[Moments, float]]:
+        """Of X and of Y, the judge's moments of the true pictures, and what as many others score against them."""
+        if split not in self.yardsticks:
+            both = zip(self.splits["train"], self.splits[split], strict=True)
+            moments = [(known, len(true), self.judge.moments(true)) for known, true in both]
+            self.yardsticks[split] = [(real, self.judge.distance(some(known, count), real)) for known, count, real in moments]
+        return self.yardsticks[split]
 
     def build_model(self) -> None:
         config = self.config
@@ -164,9 +168,8 @@ class CycleGan(Adversarial):
         for name, noise in (("cycle", 0.0), ("noisy_cycle", NOISE)):
             values[f"{name}/forward"] = self.cycle_error(x, to_y, to_x, noise)
             values[f"{name}/backward"] = self.cycle_error(y, to_x, to_y, noise)
-        for place, (name, drawn) in enumerate((("x", drawn_x), ("y", drawn_y))):
-            values[f"frechet_{name}"] = self.judge.distance(drawn, self.real[split][place])
-            values[f"frechet_{name}/real"] = self.floor[split][place]
+        for name, drawn, (real, floor) in zip("xy", (drawn_x, drawn_y), self.yardstick(split), strict=True):
+            values |= {f"frechet_{name}": self.judge.distance(drawn, real), f"frechet_{name}/real": floor}
         if not self.paired:
             yield Scalars(values=values)
             return

@@ -15,7 +15,7 @@ from workbench.encoding.kinds import Drawn, Picture
 from workbench.encoding.serving import Serving, sent_pictures
 from workbench.events import Event, Scalars, Table
 from workbench.problems import Problem
-from workbench.torchkit.adversarial import Adversarial, discriminator_loss, generator_loss, mean_probabilities
+from workbench.torchkit.adversarial import Adversarial, Moments, discriminator_loss, generator_loss, mean_probabilities
 from workbench.torchkit.asked import answered
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.computed import Computed
@@ -75,12 +75,12 @@ class Pix2Pix(Adversarial):
         adversarial: bool = True
         """Whether a discriminator judges the drawn photographs; without it only the pixel loss is left."""
 
-    class Request(Adversarial.Request, OwnMap):
+    class Request(OwnMap):
         noise: int = Field(0, ge=0, lt=2**31)
         """Seed of the dropout that is the generator's noise; another one changes little: it learns to ignore it."""
 
     def build_data(self) -> None:
-        """The pairs on the device, as bytes, and what the network has to beat, which needs no training."""
+        """The pairs on the device, as bytes, and the judge."""
         if not self.config.adversarial and not self.config.l1:
             raise Problem("Without a discriminator and with l1 0 there is nothing to learn.", "Set l1 to 100, or adversarial to true.")
         self.variant = "" if self.config.judge == "published" else f"judge {self.config.judge}"
@@ -89,22 +89,21 @@ class Pix2Pix(Adversarial):
             for part, pairs in facades.read(self.config.size).items()
         }
         self.judge = PlaceJudge(self.config.judge, self.device)
-        self.real = {split: self.judge.moments(self.splits[split][1]) for split in ("valid", "test")}
-        self.floor = {}
-        for split, real in self.real.items():
-            self.floor[split] = self.judge.distance(some(self.splits["train"][1], len(self.splits[split][1])), real)
-        self.baselines = {split: self.without_training(split) for split in self.real}
+        # Filled when first needed: who explores a run does not wait for it.
+        self.yardsticks: dict[str, tuple[Moments, float, list[Row]]] = {}
 
-    def without_training(self, split: str) -> list[Row]:
-        """Mean absolute difference and Fréchet distance of two answers that need no network."""
-        known, photos = self.splits["train"]
-        labels, true = self.splits[split]
-        mean = photos.float().mean(0, keepdim=True).round().to(torch.uint8).expand(len(true), -1, -1, -1)
-        nearest = photos[most_alike(labels, known)]
-        return [
-            [name, absolute(drawn, true), self.judge.distance(drawn, self.real[split])]
-            for name, drawn in (("mean photograph", mean), ("of the nearest map", nearest))
-        ]
+    def yardstick(self, split: str) -> tuple[Moments, float, list[Row]]:
+        """The judge's moments of the true photographs, what others score against them, and figures of two answers without a network."""
+        if split not in self.yardsticks:
+            known, photos = self.splits["train"]
+            labels, true = self.splits[split]
+            real = self.judge.moments(true)
+            floor = self.judge.distance(some(photos, len(true)), real)
+            mean = photos.float().mean(0, keepdim=True).round().to(torch.uint8).expand(len(true), -1, -1, -1)
+            simple = {"mean photograph": mean, "of the nearest map": photos[most_alike(labels, known)]}
+            rows: list[Row] = [[name, absolute(drawn, true), self.judge.distance(drawn, real)] for name, drawn in simple.items()]
+            self.yardsticks[split] = real, floor, rows
+        return self.yardsticks[split]
 
     def build_model(self) -> None:
         config = self.config
@@ -170,9 +169,10 @@ class Pix2Pix(Adversarial):
         """
         labels, photos = self.splits[split]
         drawn = self.drawn(labels)
-        l1, distance = absolute(drawn, photos), self.judge.distance(drawn, self.real[split])
-        yield Scalars(values={"l1": l1, "frechet_distance": distance, "frechet_distance/real": self.floor[split]})
-        rows: list[Row] = [["this network", l1, distance], *self.baselines[split], ["true ones, others", "–", self.floor[split]]]
+        real, floor, simple = self.yardstick(split)
+        l1, distance = absolute(drawn, photos), self.judge.distance(drawn, real)
+        yield Scalars(values={"l1": l1, "frechet_distance": distance, "frechet_distance/real": floor})
+        rows: list[Row] = [["this network", l1, distance], *simple, ["true ones, others", "–", floor]]
         yield Table(tag="compared", columns=["photographs", "L1", "Fréchet"], rows=rows)
 
     def sample(self, request: Any) -> Iterator[Event]:
