@@ -25,11 +25,11 @@ class BatchNormInside(Project):
         batch: Batch = [[1], [2], [3], [4]]
         """A row for each example, a column for each feature; each column is normalised by itself, over its rows."""
         gamma: float = Field(1.0, ge=-10, le=10, json_schema_extra={"step": 0.1})
-        """γ, the learnt standard deviation of what comes out; at √(variance + ε) it undoes the division."""
+        """The learnt standard deviation γ of what comes out; at √(variance + ε) it undoes the division."""
         beta: float = Field(0.0, ge=-10, le=10, json_schema_extra={"step": 0.1})
-        """β, the learnt mean of what comes out; it does what the layer's own bias did, which is therefore left out."""
+        """The learnt mean β of what comes out; it does what the layer's own bias did, which is therefore left out."""
         epsilon: float = Field(1e-5, ge=0, le=10, json_schema_extra={"step": 0.1})
-        """ε, added to the variance, so that a constant feature is not divided by 0; higher shrinks what comes out."""
+        """What is added to the variance, ε, so that a constant feature is not divided by 0; higher shrinks what comes out."""
         momentum: float = Field(0.1, ge=0, le=1, json_schema_extra={"step": 0.05})
         """Share of the new batch in the running averages; higher forgets the start sooner, and follows single batches more."""
         steps: int = Field(1, ge=0, le=STEPS)

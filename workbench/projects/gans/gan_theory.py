@@ -47,9 +47,9 @@ class GanTheory(Project):
         second_deviation: float = only(0.5, when={"show": "densities"}, ge=0.2, le=3, step=0.1)
         """Standard deviation of the second distribution; higher spreads its points."""
         mean: float = only(3.0, when={"show": "densities"}, ge=-5, le=5, step=0.5)
-        """b of the generator a·z + b at the start: the mean of what it generates."""
+        """Mean of what the generator a·z + b draws at the start, b."""
         deviation: float = only(1.0, when={"show": "densities"}, ge=0.2, le=3, step=0.1)
-        """a of the generator a·z + b at the start: the standard deviation of what it generates."""
+        """Standard deviation of what the generator a·z + b draws at the start, a."""
         real_label: float = only(1.0, when={"show": "densities"}, ge=0.5, le=1, step=0.05)
         """The discriminator's target for real points; below 1 its best answer, and its confidence, stay below it."""
         slope: float = only(0.2, when={"show": "densities"}, ge=0, le=1, step=0.1)

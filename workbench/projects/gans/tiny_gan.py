@@ -59,7 +59,7 @@ class TinyGan(Adversarial):
         deviation: float = Field(0.1, gt=0, le=2)
         """Standard deviation of each of them, in each direction; lower leaves empty space between, which a generator hardly crosses."""
         generator: Literal["linear", "network"] = "network"
-        """a·z + b, which makes one normal distribution of one, or hidden layers with ReLU."""
+        """Kind of generator: a·z + b, which makes one normal distribution of one, or hidden layers with ReLU."""
         hidden: list[int] = Field([64, 64], min_length=1)
         """Hidden units of each layer of both networks; more draw finer shapes and train slower."""
         negative_slope: float = Field(0.2, ge=0, lt=1)
