@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exploring import asked
+from exploring import asked, built
 
 from workbench.problems import Problem
 from workbench.projects.recurrent_networks import bptt
@@ -41,12 +41,15 @@ def test_the_example_to_six_digits() -> None:
     assert events["states/s"].y == pytest.approx([0, 0.761594, 0.706818, -0.569370], abs=5e-7)
     assert events["states/y"].y[-1] == pytest.approx(-1.138741, abs=5e-7)
     assert "E = 4.574213" in events["formula"].text
-    assert [row[-1] for row in terms()] == pytest.approx([-4.086536, -1.101704, 0], abs=5e-7)
-    assert [row[-1] for row in terms(weight="W_x")] == pytest.approx([5.781592, -0.723288, -0.303763], abs=5e-7)
-    assert [row[-1] for row in terms(weight="W_y")] == pytest.approx([2.435472], abs=5e-7)
-    assert [total("W_s"), total("W_x")] == pytest.approx([-5.188240, 4.754541], abs=5e-7)
-    assert gradients() == pytest.approx([4.754541, -5.188240, 2.435472], abs=5e-7)
-    assert gradients("differences") == pytest.approx([4.754541, -5.188240, 2.435472], abs=2e-6)
+    request, weights = built(NAME).Request(), (1, 0.5, 2)
+    exact = bptt.backward(request, weights, bptt.forward(request, weights))
+    for weight, expected in (("W_s", [-4.086536, -1.101704, 0]), ("W_x", [5.781592, -0.723288, -0.303763]), ("W_y", [2.435472])):
+        assert exact.terms(weight) == pytest.approx(expected, abs=5e-7)
+        assert [row[-1] for row in terms(weight=weight)] == pytest.approx(expected, rel=5e-6)
+    assert exact.gradient() == pytest.approx([4.754541, -5.188240, 2.435472], abs=5e-7)
+    assert [total("W_s"), total("W_x")] == pytest.approx([-5.188240, 4.754541], rel=5e-6)
+    assert gradients() == pytest.approx([4.754541, -5.188240, 2.435472], rel=5e-6)
+    assert gradients("differences") == pytest.approx([4.754541, -5.188240, 2.435472], rel=1e-5)
 
 
 def test_elman_and_jordan_on_a_single_one() -> None:
@@ -61,8 +64,8 @@ def test_elman_and_jordan_on_a_single_one() -> None:
 def test_every_gradient_equals_its_finite_difference(network: str, activation: str) -> None:
     fields = {**LONG, "network": network, "activation": activation}
     by_hand = gradients(**fields)
-    assert by_hand == pytest.approx(gradients("differences", **fields), rel=1e-6, abs=1e-8)
-    assert by_hand == pytest.approx([total(weight, **fields) for weight in bptt.WEIGHTS], rel=1e-6, abs=1e-12)
+    assert by_hand == pytest.approx(gradients("differences", **fields), rel=1e-5, abs=1e-8)
+    assert by_hand == pytest.approx([total(weight, **fields) for weight in bptt.WEIGHTS], rel=1e-5, abs=1e-12)
 
 
 @pytest.mark.parametrize("count", range(1, 11))
@@ -71,7 +74,7 @@ def test_n_terms_have_n_minus_one_to_no_factors(count: int) -> None:
     assert [int(row[1]) for row in rows] == list(range(count))
     assert [int(row[0]) for row in rows] == list(range(12, 12 - count, -1)), "i = t+1 … t+N, from the last back"
     products = [row[3] for row in rows]
-    assert products == pytest.approx(np.cumprod([row[2] for row in rows]), rel=2e-6)
+    assert products == pytest.approx(np.cumprod([row[2] for row in rows]), rel=2e-5)
     assert f"over i = {13 - count} … 12" in asked(NAME, truncate=count, **LONG)["formula"].text
 
 
@@ -84,14 +87,14 @@ def test_the_total_derivative_of_a_state_counts_paths_twice() -> None:
     head = -2 * (1 - 2 * states[-1]) * 2
     rows = terms()
     counted_twice = sum(head * row[3] * derivative for row, derivative in zip(rows, reversed(whole[1:]), strict=True))
-    assert counted_twice == pytest.approx(-6.289945, abs=5e-7)
-    assert sum(head * row[3] * row[4] for row in rows) == pytest.approx(-5.188240, abs=2e-6) == pytest.approx(gradients()[1], abs=2e-6)
+    assert counted_twice == pytest.approx(-6.289945, rel=1e-5)
+    assert sum(head * row[3] * row[4] for row in rows) == pytest.approx(-5.188240, rel=1e-5) == pytest.approx(gradients()[1], rel=1e-5)
     # The last state's total derivative holds all paths already.
-    assert head * whole[-1] == pytest.approx(gradients()[1], abs=5e-7)
+    assert head * whole[-1] == pytest.approx(-5.188240, abs=5e-7) == pytest.approx(gradients()[1], rel=5e-6)
 
 
 def test_truncation_leaves_terms_out() -> None:
-    assert gradients(truncate=1)[:2] == pytest.approx([5.781592, -4.086536], abs=5e-7)
+    assert gradients(truncate=1)[:2] == pytest.approx([5.781592, -4.086536], rel=5e-6)
     assert gradients(truncate=3) == gradients(truncate=100) == gradients()
     assert gradients("differences", truncate=1) == gradients("differences"), "a check of the whole gradient"
     left_out, used = (asked(NAME, truncate=4, **LONG)[f"gradient back/{name}"] for name in ("left out", "by step"))
@@ -101,8 +104,8 @@ def test_truncation_leaves_terms_out() -> None:
 def test_products_vanish_and_explode() -> None:
     rows = {row[0]: [float(cell) for cell in row[1:]] for row in asked(NAME, activation="sigmoid", W_s=1)["products"].rows}
     assert rows["0.9"][2] == pytest.approx(2.65614e-5, rel=1e-5) and rows["1.1"][2] == pytest.approx(13_780.6, abs=0.05)
-    assert rows["sigmoid, W_s 1, at most"][1] == pytest.approx(9.53674e-7, rel=1e-5)
-    assert rows["this network, at most"] == rows["sigmoid, W_s 1, at most"]
+    assert rows["sigmoid, at most"][1] == pytest.approx(9.53674e-7, rel=1e-5)
+    assert rows["here, at most"] == rows["sigmoid, at most"]
     for weight, left in ((0.9, 0.9**99), (1.1, 1.1**99)):
         curve = asked(NAME, inputs=[[0.1] * 100], activation="identity", W_s=weight)["gradient back/by step"]
         assert 10 ** (curve.y[99] - curve.y[0]) == pytest.approx(left, rel=1e-9)
@@ -121,13 +124,13 @@ def test_clipping_by_norm_keeps_the_direction_and_by_value_does_not() -> None:
     assert rows == {
         "as it is": [3, 4, 5],
         "by norm": pytest.approx([0.6, 0.8, 1]),
-        "by value": pytest.approx([1, 1, 2**0.5], abs=1e-6),
+        "by value": pytest.approx([1, 1, 2**0.5], rel=1e-5),
     }
     unchanged = asked(NAME, threshold=10)["clipping"].rows
     assert {tuple(row[1:]) for row in unchanged} == {("3", "4", "5")}
     by_hand = np.array(gradients())
     by_norm, by_value = (np.array(gradients("clipped", clip=kind)) for kind in ("norm", "value"))
-    assert by_norm == pytest.approx(by_hand / np.linalg.norm(by_hand), rel=1e-6)
+    assert by_norm == pytest.approx(by_hand / np.linalg.norm(by_hand), rel=1e-5)
     assert by_value.tolist() == [1, -1, 1]
 
 

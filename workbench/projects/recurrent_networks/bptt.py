@@ -61,7 +61,7 @@ class Bptt(Project):
         now = forward(request, weights)
         terms = backward(request, weights, now)
         used = terms.used(request.truncate)
-        yield Table(tag="terms", columns=["i", "factors", "factor", "product", "immediate", "term"], rows=term_rows(request, terms))
+        yield Table(tag="terms", columns=["i", "n", "factor", "product", "direct", "term"], rows=term_rows(request, terms))
         yield from fall(request, terms, used)
         steps = list(map(float, range(len(now.states))))
         for name, values in (("s", now.states), ("y", now.outputs)):
@@ -192,8 +192,8 @@ def clipped(gradient: list[float], request: Any) -> list[float]:
 
 
 def digits(*values: float) -> list[str | float]:
-    """Seven significant digits, as a table rounds to four decimals; -0 as 0."""
-    return [f"{value + 0.0:.7g}" for value in values]
+    """Six significant digits, as a table rounds to four decimals; -0 as 0."""
+    return [f"{value + 0.0:.6g}" for value in values]
 
 
 def term_rows(request: Any, terms: Terms) -> list[list[str | float]]:
@@ -229,9 +229,9 @@ def steepest(request: Any) -> float:
 
 def left(request: Any) -> Table:
     """What is left of a gradient after ten and a hundred steps with the same factor."""
-    known = {"this network, at most": steepest(request), "0.9": 0.9, "1.1": 1.1, "sigmoid, W_s 1, at most": 0.25}
+    known = {"here, at most": steepest(request), "0.9": 0.9, "1.1": 1.1, "sigmoid, at most": STEEPEST["sigmoid"]}
     rows: list[list[str | float]] = [[name, *digits(factor, *(factor**steps for steps in AFTER))] for name, factor in known.items()]
-    return Table(tag="products", columns=["factor of", "1 step", *(f"{steps} steps" for steps in AFTER)], rows=rows)
+    return Table(tag="products", columns=["factor", "1", *(f"{steps} steps" for steps in AFTER)], rows=rows)
 
 
 def clipping(request: Any) -> Table:
