@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -27,7 +28,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from workbench.datasets import bike_baselines, housing
+from workbench.datasets import bike_baselines, facades, housing
 from workbench.datasets.store import catalog as catalogue
 
 SMALLER: dict[str, Any] = {
@@ -197,6 +198,20 @@ def reviews(random: np.random.Generator) -> dict[str, bytes]:
     return {"reviews": ("\n".join(lines) + "\n").encode(), "labels": (labels + "\n").encode()}
 
 
+def wikipedia(random: np.random.Generator) -> dict[str, bytes]:
+    # Two parts of lines with spaces around, among them headings and empty ones, as the file has them.
+    lines = [" " + " ".join(line) + " " for line in sentences(random, 400, 200)]
+    parts = {"valid": lines[:200], "test": lines[200:]}
+    return {name: "\n \n = Heading = \n".join(part).encode() for name, part in parts.items()}
+
+
+def word_tests(random: np.random.Generator) -> dict[str, bytes]:
+    names = [line[0] for line in sentences(random, 40, 40)]
+    questions = "\n".join(" ".join(names[place : place + 4]) for place in range(30))
+    ratings = "\n".join(f"{one}\t{other}\t{random.random() * 10:.2f}" for one, other in pairwise(names))
+    return {"questions": f": made\n{questions}\n".encode(), "similarity": f"# made\n{ratings}\n".encode()}
+
+
 def novel(random: np.random.Generator) -> dict[str, bytes]:
     return {"text": "\n".join(f"Anna {' '.join(line)}." for line in sentences(random, 800, 300)).encode()}
 
@@ -260,6 +275,19 @@ def cifar(random: np.random.Generator) -> dict[str, bytes]:
     return {"pictures": archive(members | {"cifar-10-batches-bin/batches.meta.txt": "\n".join(CIFAR).encode()})}
 
 
+def house_numbers(random: np.random.Generator) -> dict[str, bytes]:
+    """MATLAB's files of SVHN: pictures along the last axis, and 10 for the digit 0."""
+    from scipy.io import savemat
+
+    files = {}
+    for part, number in (("train", 120), ("test", 60)):
+        file = io.BytesIO()
+        pixels, labels = random.integers(0, 256, (32, 32, 3, number), np.uint8), random.integers(1, 11, (number, 1), np.uint8)
+        savemat(file, {"X": pixels, "y": labels}, do_compression=True)
+        files[part] = file.getvalue()
+    return files
+
+
 def font(family: str, random: np.random.Generator) -> bytes:
     """A font in BDF, a text format, with squares of ink for the letters A to J: one row of pixels in each line, as hexadecimal digits."""
     head = f"STARTFONT 2.1\nFONT -made-{family}-medium-r-normal--64-640-72-72-c-640-iso8859-1\nSIZE 64 72 72\nFONTBOUNDINGBOX 64 64 0 0"
@@ -275,6 +303,28 @@ def font(family: str, random: np.random.Generator) -> bytes:
     return "\n".join([*lines, "ENDFONT", ""]).encode()
 
 
+def facade(random: np.random.Generator) -> bytes:
+    """A photograph left and its label map right: two rows of windows on a wall; in the photograph each label has its own colour."""
+    colours = np.array(list(facades.COLOURS.values()), np.uint8)
+    labels = np.full((16, 16), 1)
+    labels[:2] = 0
+    for top in (4, 10):
+        for left in random.choice(5, 3, replace=False) * 3:
+            labels[top : top + 3, left + 1 : left + 3] = 2 + int(random.integers(0, 2))
+    shades = np.array([[200, 220, 240], [180, 140, 100], [40, 50, 60], [90, 40, 20]] + [[0, 0, 0]] * 8)
+    photograph = (shades[labels] + random.integers(-15, 16, (16, 16, 1))).clip(0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    both = Image.fromarray(np.concatenate([photograph, colours[labels]], 1))
+    both.resize((256, 128), Image.Resampling.NEAREST).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def pairs(random: np.random.Generator) -> dict[str, bytes]:
+    numbers = {"train": 24, "val": 8, "test": 8}
+    members = {f"facades/{part}/{place}.jpg": facade(random) for part, count in numbers.items() for place in range(1, count + 1)}
+    return {"pictures": archive(members)}
+
+
 SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "mnist": pictures_of_idx,
     "fashion-mnist": pictures_of_idx,
@@ -286,6 +336,8 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "student-admissions": students,
     "bmi": countries,
     "imdb": reviews,
+    "wikitext2:part": wikipedia,
+    "word-tests": word_tests,
     "anna": novel,
     "seinfeld": partial(scripts, speakers=("jerry", "george", "elaine", "kramer")),
     "simpsons": partial(scripts, speakers=("moe_szyslak", "homer_simpson", "barney_gumble")),
@@ -296,6 +348,7 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
     "california": california,
     "skin-lesions": lesions,
     "cifar10": cifar,
+    "svhn": house_numbers,
     "cifar10:jpeg": partial(
         classes_of_pictures, folders=[f"cifar10/{part}/{name}" for part in ("train", "test") for name in CIFAR], each=5, side=32, wider=0
     ),
@@ -311,6 +364,10 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
         classes_of_pictures, folders=[f"dogImages/test/{number:03d}.{breed}" for number, breed in enumerate(BREEDS, 1)], each=6, side=160
     ),
     "celeba:lfw": partial(classes_of_pictures, folders=[f"lfw_faces/Person_{number}" for number in range(110)], each=1, side=64),
+    "facades": pairs,
+    "yosemite": partial(
+        classes_of_pictures, folders=[f"summer2winter_yosemite/{part}" for part in ("trainA", "trainB", "testA", "testB")], each=12, side=64
+    ),
     "mobilenet-v2-weights": lambda random: {"weights": weights("mobilenet_v2")},
     "mobilenet-v2-weights:dequantised": lambda random: {"weights": weights("mobilenet_v2")},
 }

@@ -40,6 +40,8 @@ NOT_FAIR = {
     "batch-or-stochastic": ["train.batch_size"],
     "letters-rates": ["train.epochs"],
     "regularisation": ["train.patience"],
+    "sweep-batch-size": ["train.batch_size"],
+    "sweep-epochs": ["train.epochs"],
 }
 """Comparisons whose variants are meant to differ in how they are trained, and in what."""
 

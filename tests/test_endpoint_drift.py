@@ -23,6 +23,7 @@ from workbench.serving import drift, operate
 from workbench.serving.endpoint import Endpoint, list_endpoints
 from workbench.serving.observing import PER_SECOND
 from workbench.serving.session import Session
+from workbench.serving.watching import MARKED
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +124,12 @@ def test_new_words_and_late_labels_are_alarms_and_an_update_clears_them(tmp_path
     ask(endpoint, [text + (" banana" if number % 5 == 0 else "") for number, text in enumerate(texts(rng, 120))])
     until(lambda: 'dlwb_drift_alarms{variant="2"} 0.0' in metrics(endpoint))
     assert not [text for text in alarms(endpoint) if text.startswith("alarm: 2:")]
+
+    # Other words by the dozen: all are counted, the timeline names the first.
+    foreign = " un film que nous avons vu hier soir avec lui"
+    ask(endpoint, [text + (foreign if number % 3 == 0 else "") for number, text in enumerate(texts(rng, 90))])
+    until(lambda: float(metrics(endpoint).partition('dlwb_drift_alarms{variant="2"} ')[2].partition("\n")[0]) >= 8)
+    assert len([text for text in alarms(endpoint) if text.startswith("alarm: 2:")]) == MARKED
 
 
 def test_longer_texts_move_a_number(tmp_path: Path, home: Path) -> None:

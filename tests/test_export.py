@@ -19,7 +19,7 @@ from tests.exporting import sealed, trained
 from workbench.encoding import model_folder
 from workbench.encoding.answers import difference
 from workbench.encoding.coding import Coding
-from workbench.encoding.kinds import Binary, Classes, TextCodes
+from workbench.encoding.kinds import Binary, Classes, Number, Tensor, TextCodes
 from workbench.problems import Problem
 from workbench.serving.session import Session
 from workbench.torchkit.computed import Computed
@@ -257,6 +257,22 @@ def test_ties_may_be_answered_either_way_and_others_not() -> None:
         parity.compare(coding, items, scores(0.5, 0.6), scores(0.6, 0.5))
     with pytest.raises(Problem, match="differ by"):
         parity.compare(coding, items, scores(0.5, 0.6), scores(float("nan"), 0.6))
+
+
+def test_numbers_with_a_unit_are_compared_in_proportion() -> None:
+    """The digits that float32 has: 0.02 of 500 riders are rounding, 0.02 of a logit are not."""
+
+    def of(value: float) -> parity.Network:
+        return lambda batch: np.full((len(batch), 1), value, np.float32)
+
+    riders = Coding(Tensor(shape=[2]), Number(unit="riders"))
+    items = [riders.encode({"numbers": [1, 2]})] * 3
+    assert parity.compare(riders, items, of(500), of(500.02)).difference == pytest.approx(4e-5, rel=0.01)
+    with pytest.raises(Problem, match=r"differ by 0\.0002"):
+        parity.compare(riders, items, of(500), of(500.1))
+    digits = Coding(Tensor(shape=[2]), Binary(), ["no", "yes"])
+    with pytest.raises(Problem, match=r"differ by 0\.02"):
+        parity.compare(digits, items, of(500), of(500.02))
 
 
 def test_a_module_of_several_networks_keeps_their_names() -> None:

@@ -103,12 +103,11 @@ def test_it_learns_to_sort_and_where_to_look_and_nothing_from_shuffled_targets()
     sources, targets = misled.coded["train"]
     misled.coded["train"] = sources, targets[torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))]
     assert scalars(learnt)["loss"] == pytest.approx(np.log(30), abs=0.2)
-    for project in (learnt, misled):
-        train(project, 350)
+    train(learnt, 350)
+    train(misled, 100)
     right, wrong = scalars(learnt), scalars(misled)
     assert right["exact_match"] > 0.6 and right["looked_right"] > 0.5 and right["letters_right"] > 0.85
     assert wrong["exact_match"] < 0.1 and wrong["letters_right"] < 0.6
-    # From the places that it looked at most, in the order of the alphabet or not, nobody told it.
     assert right["exact_match/copied"] < 0.15
 
 
@@ -117,8 +116,10 @@ def test_the_figures_are_those_of_the_rows() -> None:
     project.written = lambda rows: Written([encoded(ordered(row)) for row in rows], [torch.zeros(0, 0)] * len(rows), [0.0] * len(rows))  # type: ignore[method-assign]
     values, *curves = measured(project)
     assert values.values["exact_match"] == values.values["letters_right"] == 1  # type: ignore[union-attr]
-    assert all(isinstance(curve, Curve) and curve.x == [1, 2, 3, 4, 5] for curve in curves)
-    assert curves[0].y == [1.0] * 5 and curves[1].y[0] == 1.0 and curves[1].y[4] < 0.5  # type: ignore[union-attr]
+    lengths = sorted({len(row) for row in project.parts["valid"]})
+    assert all(isinstance(curve, Curve) and curve.x == lengths for curve in curves)
+    # Few long rows are sorted already.
+    assert curves[0].y == [1.0] * len(lengths) and curves[1].y[-1] < 0.3  # type: ignore[union-attr]
     project.written = lambda rows: Written([encoded(row) for row in rows], [torch.zeros(0, 0)] * len(rows), [0.0] * len(rows))  # type: ignore[method-assign]
     copied = scalars(project)
     assert copied["exact_match"] == copied["exact_match/copied"] < 0.15

@@ -1,6 +1,8 @@
 """Requests a second of the server, isolated and not, beside a plain Starlette server and LitServe, on one core; the load has another.
 
     python tests/bench/serving.py [--seconds 30] [--rounds 3] [--connections 16] [--servers isolated,inside,plain,litserve,echo]
+    python tests/bench/serving.py --servers isolated,alone                  what batching brings: alone takes one request at a time
+    python tests/bench/serving.py --servers isolated,shadowed --pace 500    what a shadow costs those who get the first one's answers
 
 A network 784-256-128-10 on pictures as JSON. All servers run at once, and each gets its turn in every round, so that they share the
 machine's moods. The load checks every answer against ONNX Runtime's here and counts errors. Targets, of the plain server's figure in the
@@ -20,6 +22,7 @@ import sys
 import tempfile
 import time
 from array import array
+from heapq import heappop, heappush
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,8 +34,8 @@ BODIES = 64
 """Different bodies, so that no server can answer by heart."""
 
 
-def load(port: int, connections: int, seconds: float, bodies: list[bytes], right: list[Any]) -> dict[str, Any]:
-    """Ask over so many connections, each anew as soon as it has its answer; check all answers."""
+def load(port: int, connections: int, seconds: float, bodies: list[bytes], right: list[Any], pace: float = 0.0) -> dict[str, Any]:
+    """Ask over so many connections, each anew as soon as it has its answer, or so often a second in all; check all answers."""
     import msgspec
 
     decode = msgspec.json.Decoder().decode
@@ -43,6 +46,7 @@ def load(port: int, connections: int, seconds: float, bodies: list[bytes], right
     state: dict[int, tuple[int, float, bytes]] = {}
     chance = random.Random(0)
     times, errors = array("d"), 0
+    later: list[tuple[float, int]] = []
     clock = time.perf_counter
 
     def send(file: int) -> None:
@@ -59,7 +63,9 @@ def load(port: int, connections: int, seconds: float, bodies: list[bytes], right
     begin = clock()
     end = begin + seconds
     while (now := clock()) < end:
-        for file, _ in poll.poll(1.0):
+        while later and later[0][0] <= now:
+            send(heappop(later)[1])
+        for file, _ in poll.poll(max(0.0, later[0][0] - now) if later else 1.0):
             number, sent, data = state[file]
             data += lines[file].recv(1 << 16)
             top = data.find(b"\r\n\r\n")
@@ -71,7 +77,10 @@ def load(port: int, connections: int, seconds: float, bodies: list[bytes], right
             times.append(clock() - sent)
             if not data.startswith(b"HTTP/1.1 200") or (right and not equal(decode(data[top + 4 :]), right[number])):
                 errors += 1
-            send(file)
+            if pace:
+                heappush(later, (max(clock(), sent + connections / pace), file))
+            else:
+                send(file)
     took = now - begin
     ordered = sorted(times)
     for line in lines.values():
@@ -125,7 +134,9 @@ def plain(folder: Path, file: int) -> None:
         return JSONResponse(said(model.run(None, {"pixels": pixels})[0][0]))
 
     app = Starlette(routes=[Route("/invocations", answer, methods=["POST"])])
-    uvicorn.run(app, fd=file, log_level="error", access_log=False)
+    # As `fd` uvicorn takes it for a Unix socket and leaves Nagle's algorithm on: each answer would wait 40 ms for an acknowledgement.
+    listening = socket.socket(fileno=file)
+    uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False)).run(sockets=[listening])
 
 
 def echo(file: int) -> None:
@@ -171,6 +182,8 @@ def start(name: str, folder: Path, core: int) -> tuple["subprocess.Popen[bytes]"
     commands = {
         "isolated": [str(TESTS / "serving_process.py"), str(file), str(folder)],
         "inside": [str(TESTS / "serving_process.py"), str(file), "--inside", str(folder)],
+        "alone": [str(TESTS / "serving_process.py"), str(file), "--together", "1", str(folder)],
+        "shadowed": [str(TESTS / "serving_process.py"), str(file), "--shadow", str(folder), str(folder)],
         "plain": [__file__, "--be", "plain", str(folder), str(file)],
         "litserve": [str(Path(__file__).with_name("litserve_server.py")), str(folder), str(port)],
         "echo": [__file__, "--be", "echo", str(folder), str(file)],
@@ -223,6 +236,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--servers", default="isolated,inside,plain,litserve,echo")
+    parser.add_argument("--pace", type=float, default=0.0, help="requests a second; without it as many as are answered")
     parser.add_argument("--core", type=int, default=0, help="the server's; the load takes another one")
     parser.add_argument("--be", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -257,7 +271,7 @@ def main() -> None:
                 for name in names:
                     process, port = servers[name]
                     before = processor_seconds(process.pid)
-                    result = load(port, options.connections, options.seconds, bodies, [] if name == "echo" else right)
+                    result = load(port, options.connections, options.seconds, bodies, [] if name == "echo" else right, options.pace)
                     result["cpu"] = (processor_seconds(process.pid) - before) / result["asked"]
                     results[name].append(result)
                     shown = f"{result['rate']:8,.0f}/s  p50 {result['p50']:6.2f} ms  p99 {result['p99']:6.2f} ms"
@@ -269,9 +283,10 @@ def main() -> None:
     for name in names:
         rate, p99 = (median(result[key] for result in results[name]) for key in ("rate", "p99"))
         text = f"{name:9} {rate:8,.0f}/s  p99 {p99:6.2f} ms"
-        if "plain" in names:
-            pairs = list(zip(results[name], results["plain"], strict=True))
-            text += f"  {median(mine['rate'] / its['rate'] for mine, its in pairs):.2f} of plain"
+        yardstick = "plain" if "plain" in names else names[0]
+        if name != yardstick:
+            pairs = list(zip(results[name], results[yardstick], strict=True))
+            text += f"  {median(mine['rate'] / its['rate'] for mine, its in pairs):.2f} of {yardstick}"
             text += f", p99 {median(mine['p99'] / its['p99'] for mine, its in pairs):.2f} times its"
             text += f"; by processor time {median(its['cpu'] / mine['cpu'] for mine, its in pairs):.2f}"
         print(text)

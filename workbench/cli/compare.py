@@ -59,13 +59,14 @@ def compare(
 
 def _variants(comparison: "Comparison", as_json: bool) -> None:
     from workbench.runs import compare as comparing
+    from workbench.runs import sweeps
 
     standing = comparison.standing()
     arms = comparing.arms(comparison, standing)
     if not as_json:
         from workbench.cli.follow import print_table
 
-        print_table(arms)
+        print_table(comparison, arms)
         if standing.state.state != "finished":
             tell(f"{comparison.id} {standing.state.state}: {standing.state.message} {standing.state.hint}".rstrip())
         return
@@ -77,9 +78,11 @@ def _variants(comparison: "Comparison", as_json: bool) -> None:
             "interval": arm.own and arm.own._asdict(),
             "difference": arm.difference and arm.difference._asdict(),
             "verdict": arm.verdict,
+            "diverged": arm.diverged,
         }
         for arm in arms.rows
     }
+    sweep, chosen = sweeps.sweep_of(comparison, arms), sweeps.choice(comparison, arms)
     print_json(
         {
             "comparison": comparison.id,
@@ -87,6 +90,15 @@ def _variants(comparison: "Comparison", as_json: bool) -> None:
             "metric": arms.metric,
             "seeds": comparison.plan().seeds,
             "variants": rows,
+            "sweep": sweep and {"setting": sweep.setting, "values": {place.variant: place.x for place in (*sweep.places, *sweep.others)}},
+            "choice": chosen
+            and {
+                "best": chosen.best.name,
+                "second": chosen.second.name,
+                "intervals_overlap": chosen.overlap,
+                "difference": chosen.difference and chosen.difference._asdict(),
+                "tested": chosen.result and {chosen.tested: chosen.result._asdict()},
+            },
             "remarks": arms.remarks,
             "runs": runs,
         }

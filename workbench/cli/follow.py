@@ -13,7 +13,7 @@ from workbench.events import Answer, AnyEvent, Images, Mark, Scalars, Status, Ta
 from workbench.formatting import number
 from workbench.launch import start
 from workbench.problems import clean
-from workbench.runs import compare, lock
+from workbench.runs import compare, lock, sweeps
 from workbench.runs.comparisons import Comparison
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
@@ -138,7 +138,7 @@ def follow_comparison(comparison: Comparison) -> int:
             file=sys.stderr,
         )
         return LET_GO
-    print_table(compare.arms(comparison))
+    print_table(comparison, compare.arms(comparison))
     return wait_for_comparison(comparison)
 
 
@@ -155,10 +155,12 @@ def wait_for_comparison(comparison: Comparison) -> int:
     return {"finished": FINISHED, "stopped": STOPPED}.get(state.state, FAILED)
 
 
-def print_table(arms: compare.Arms) -> None:
-    """The table of a comparison, with what failed and what makes it unfair."""
+def print_table(comparison: Comparison, arms: compare.Arms) -> None:
+    """The table of a comparison, with what validation chooses, what failed and what makes it unfair."""
     print(f"{arms.metric}; each difference is to {arms.rows[0].name}, paired by seed, with its 95 % interval")
     table(compare.HEADS, list(compare.cells(arms)))
+    for sentence in sweeps.words(chosen) if (chosen := sweeps.choice(comparison, arms)) else ():
+        print(clean(sentence))
     for remark in arms.remarks:
         print(f"! {clean(remark)}", file=sys.stderr)
 

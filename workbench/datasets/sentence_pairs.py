@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from workbench.datasets.store.catalog import find
 from workbench.datasets.store.fetch import fetch
 from workbench.problems import Problem, one_line
 
-Language = Literal["English", "French"]
 NAMES = ("multi30k", "tatoeba-fr")
 LIMIT = 50_000_000
 """Most bytes of a text."""
@@ -30,14 +29,9 @@ HELD_OUT = 1_000
 """English sentences of Tatoeba's validation part, and of its test part."""
 SPLIT = 20170929
 """Seed of that split: the same in every run."""
-TOKENS: dict[Language, re.Pattern[str]] = {
-    # don't → don 't, as what follows the apostrophe is a word or a mark of its own; white-haired stays whole.
-    "English": re.compile(r"['’]\w+|\w+(?:-\w+)*|[^\w\s]"),
-    # l'homme → l' homme, as the apostrophe stands for the article's own vowel.
-    "French": re.compile(r"\w+(?:-\w+)*['’](?=\w)|\w+(?:-\w+)*|[^\w\s]"),
-}
-OPENING = ("'", "’", "(", "[")
-"""Ends of words after which no space stands."""
+TOKENS = re.compile(r"\w+|[^\w\s]")
+"""Words and punctuation marks; an apostrophe and a hyphen are marks, too: l'homme has three parts."""
+QUOTE = '"'
 
 
 @dataclass(frozen=True)
@@ -114,21 +108,20 @@ def _tatoeba() -> dict[str, list[Pair]]:
 # -- words ----------------------------------------------------------------------------------------------------------------------------
 
 
-def tokens(line: str, language: Language) -> list[str]:
+def tokens(line: str) -> list[str]:
     """A line's words and punctuation marks, as they are spelled in it."""
-    return TOKENS[language].findall(line)
+    return TOKENS.findall(line)
 
 
 @dataclass(frozen=True)
 class Vocabulary:
     """The words of a language in lower case, by falling frequency: word n has the code RESERVED + n."""
 
-    language: Language
     words: list[str]
     spelled: dict[str, str]
     """The commonest spelling of a word that is not written in lower case inside a sentence (TV, Noël)."""
-    before: dict[str, str]
-    """Of a punctuation mark, what mostly stands between it and the word before: "", a space, or a no-break space."""
+    spaces: dict[str, tuple[str, str]]
+    """Of a punctuation mark, what mostly stands before and behind it: nothing, a space, or a no-break space."""
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -140,47 +133,57 @@ class Vocabulary:
 
     def encode(self, line: str) -> list[int]:
         """A line's codes; a word that is not in the vocabulary has the code RESERVED - 1."""
-        return [self.index.get(word.lower(), RESERVED - 1) for word in tokens(line, self.language)]
+        return [self.index.get(word.lower(), RESERVED - 1) for word in tokens(line)]
 
     def word(self, code: int) -> str:
         """The word of a code, "?" for an unknown one."""
         return self.words[code - RESERVED] if code >= RESERVED else "?"
 
     def line(self, codes: Sequence[int]) -> str:
-        """Codes as a line that people read: with capitals and without the spaces that parting the words put in."""
+        """Codes as a line that people read: with capitals, and with the spaces that its language puts around each mark."""
         text, quoted, glued = "", False, True
         for word in map(self.word, codes):
-            # A quotation mark belongs to what it encloses.
-            space = " " if word[0].isalnum() or word[0] in "_(['’" else self.before.get(word, " ")
-            closing = word == '"' and quoted
-            text += ("" if glued or closing else " " if word == '"' else space) + self.spelled.get(word, word)
-            quoted ^= word == '"'
-            glued = word.endswith(OPENING) or (word == '"' and quoted)
+            before, behind = self.spaces.get(word, (" ", " "))
+            if word == QUOTE:
+                # A quotation mark belongs to what it encloses.
+                before, behind = ("", " ") if quoted else (" ", "")
+                quoted = not quoted
+            text += ("" if glued else before) + self.spelled.get(word, word)
+            glued = not behind
         first = next((place for place, sign in enumerate(text) if sign.isalpha()), 0)
         return text[:first] + text[first : first + 1].upper() + text[first + 1 :]
 
 
-def vocabulary(lines: Iterable[str], language: Language, least: int = LEAST) -> Vocabulary:
+def vocabulary(lines: Iterable[str], least: int = LEAST) -> Vocabulary:
     """The vocabulary of the words that are used at least `least` times in these lines."""
     counts: Counter[str] = Counter()
     spellings: dict[str, Counter[str]] = {}
-    spaces: dict[str, Counter[str]] = {}
+    before: dict[str, Counter[str]] = {}
+    behind: dict[str, Counter[str]] = {}
     for line in lines:
-        end = 0
-        for match in TOKENS[language].finditer(line):
-            word = match[0].lower()
-            counts[word] += 1
-            # A sentence's first word has a capital whatever it is.
-            if end:
-                spellings.setdefault(word, Counter())[match[0]] += 1
-                if not word[0].isalnum():
-                    spaces.setdefault(word, Counter())[line[end : match.start()]] += 1
-            end = match.end()
+        parts = list(TOKENS.finditer(line))
+        counts.update(part[0].lower() for part in parts)
+        for left, right in pairwise(parts):
+            # Of the right one: a sentence's first word has a capital whatever it is.
+            spellings.setdefault(right[0].lower(), Counter())[right[0]] += 1
+            between = line[left.end() : right.start()]
+            # Beside a quotation mark the space is the quotation mark's.
+            if QUOTE in (left[0], right[0]):
+                continue
+            if not right[0].isalnum():
+                before.setdefault(right[0], Counter())[between] += 1
+            if not left[0].isalnum():
+                behind.setdefault(left[0], Counter())[between] += 1
     words = [word for word, number in counts.most_common() if number >= least]
     commonest = {word: spelling.most_common(1)[0][0] for word, spelling in spellings.items()}
+    marks = [word for word in words if not word.isalnum()]
     return Vocabulary(
-        language,
         words,
         {word: commonest[word] for word in words if commonest.get(word, word) != word},
-        {sign: space.most_common(1)[0][0] for sign, space in spaces.items()},
+        {mark: (usual(before.get(mark)), usual(behind.get(mark))) for mark in marks},
     )
+
+
+def usual(spaces: Counter[str] | None) -> str:
+    """The commonest of these; a space where none was seen."""
+    return spaces.most_common(1)[0][0] if spaces else " "

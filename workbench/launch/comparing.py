@@ -22,7 +22,7 @@ from workbench.recipes import trust
 from workbench.recipes.load import Loaded, load_recipe, variants
 from workbench.recipes.recipe import dump_recipe
 from workbench.runs import bars, directory, lock, notes
-from workbench.runs.comparisons import Comparison, Part, Plan
+from workbench.runs.comparisons import Comparison, Part, Plan, diverged
 from workbench.runs.run import Run, list_runs
 from workbench.runs.state import state_of
 
@@ -83,6 +83,7 @@ def create(loaded: Loaded, device: str = "") -> Comparison:
         title=recipe.title,
         metric=compare.metric or next((bar.metric for bar in recipe.bar), "") or recipe.train.keep_best or bars.headline(recipe),
         variants=list(chosen),
+        sweep=compare.sweep,
         seeds=list(range(recipe.seed, recipe.seed + compare.seeds)),
         device=device,
         mirror=str(mirror) if mirror else "",
@@ -159,10 +160,10 @@ class Runner:
         comparison.write(self.parts)
 
     def work(self) -> None:
-        """Train every part that has not finished, as many at once as there are devices for; a failed one does not stop the others."""
-        waiting = [place for place, part in enumerate(self.parts) if not _is(part, "finished")]
+        """Train every part that has no result yet, as many at once as there are devices for; a failed one does not stop the others."""
+        waiting = [place for place, part in enumerate(self.parts) if not _is_over(part)]
         # After the death of this process its runs go on.
-        waiting.sort(key=lambda place: not _is(self.parts[place]))
+        waiting.sort(key=lambda place: not _lives(self.parts[place]))
         live: list[Run] = []
         room = 1
         while live or (waiting and not self._got_sigterm):
@@ -230,10 +231,16 @@ class Runner:
         self._got_sigterm = True
 
 
-def _is(part: Part, *states: str) -> bool:
-    """Whether its run is in one of these states; without states, whether it lives."""
+def _lives(part: Part) -> bool:
+    """Whether its run lives."""
+    run = part.place
+    return run is not None and state_of(run).alive
+
+
+def _is_over(part: Part) -> bool:
+    """Whether its run has a result: it finished, or it diverged."""
     state = state_of(run) if (run := part.place) else None
-    return state is not None and (state.state in states if states else state.alive)
+    return state is not None and (state.state == "finished" or diverged(state))
 
 
 def main(words: list[str]) -> int:

@@ -154,6 +154,9 @@ def _compared(data: dict[str, Any], path: Path, overrides: Sequence[str], descri
     compare = data.get("compare")
     named = compare.get("variants") if isinstance(compare, dict) else None
     faults = []
+    sweep = compare.get("sweep") if isinstance(compare, dict) else None
+    if sweep and isinstance(named, dict) and not any(sweep in settings for settings in named.values() if isinstance(settings, dict)):
+        faults.append(Fault(("compare", "sweep"), f"no variant changes {one_line(str(sweep), 80)}"))
     for name, settings in named.items() if isinstance(named, dict) else ():
         where: Key = ("compare", "variants", name)
         if not VARIANT.fullmatch(name):

@@ -116,6 +116,13 @@ class Compare(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """By name, the settings of each: `config.dropout: 0.2`; with `recipe`, another recipe is what they change."""
     seeds: Annotated[int, Meta(ge=1, le=20, description="Seeds of each variant, from the recipe's on; more tell smaller differences.")] = 3
     metric: Annotated[str, Meta(pattern=r"^$|^[^/]+/.", description="Metric to compare, such as test/accuracy; empty: the bar's.")] = ""
+    sweep: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^(config|train)\.[a-z0-9_]+$",
+            description="Setting that the variants change, as config.learning_rate; the metric is then drawn over its values.",
+        ),
+    ] = ""
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -16,7 +16,7 @@ from workbench.formatting import number
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars
-from workbench.runs.comparisons import Comparison, Standing
+from workbench.runs.comparisons import Comparison, Standing, diverged
 from workbench.runs.history import History, Series, history_of
 from workbench.runs.run import Run
 from workbench.runs.summary import Summary, log_size, summarize, summary_of
@@ -208,6 +208,8 @@ class Arm(NamedTuple):
     """This variant minus the first one, paired by seed; None for the first one."""
     verdict: str
     """Whether it differs from the first one: better, worse, differs or no difference; with how many seeds, while some are missing."""
+    diverged: Sequence[int] = ()
+    """The seeds whose runs ended because a value became NaN or infinite."""
 
 
 class Arms(NamedTuple):
@@ -226,11 +228,14 @@ def arms(comparison: Comparison, standing: Standing | None = None) -> Arms:
     recipes = [comparison.recipe(place) for place in range(len(plan.variants))]
     values: dict[str, dict[int, float]] = {name: {} for name in plan.variants}
     seconds: dict[str, list[float]] = {name: [] for name in plan.variants}
+    lost: dict[str, list[int]] = {name: [] for name in plan.variants}
     remarks, codes, data = [], set[tuple[str, str]](), set[str]()
     for part, state in standing.parts:
         run, called = part.place, f"{part.variant}, seed {part.seed}"
         if part.problem:
             remarks.append(f"{called}: {part.problem}")
+        elif run and diverged(state):
+            lost[part.variant].append(part.seed)
         elif run and state and state.state == "failed":
             remarks.append(f"{called} failed: {state.message or state.words}")
         if not run or not state or state.state != "finished":
@@ -244,11 +249,13 @@ def arms(comparison: Comparison, standing: Standing | None = None) -> Arms:
             continue
         values[part.variant][part.seed] = value
         seconds[part.variant].append(summary.seconds - summary.ready)
-    remarks += unfair(dict(zip(plan.variants, recipes, strict=True)))
+    remarks += unfair(dict(zip(plan.variants, recipes, strict=True)), but=plan.sweep)
     if len({project for project, _ in codes}) < len(codes):
         remarks.append("The code has changed between its runs.")
     remarks += [f"Data: {one_line(name)}." for name in sorted(data - {""})]
-    return Arms(plan.metric, len(plan.seeds), _rows(recipes[0], plan.metric, values, seconds, len(plan.seeds)), remarks)
+    rows = _rows(recipes[0], plan.metric, values, seconds, len(plan.seeds))
+    rows = [arm._replace(diverged=lost[arm.name], verdict=_diverged(arm.verdict, lost[arm.name], len(plan.seeds))) for arm in rows]
+    return Arms(plan.metric, len(plan.seeds), rows, remarks)
 
 
 def _rows(
@@ -273,8 +280,15 @@ def _verdict(recipe: Recipe, metric: str, difference: Interval | None) -> str:
     return "better" if (difference.mean > 0) == bars.is_higher_better(recipe, metric) else "worse"
 
 
-def unfair(recipes: Mapping[str, Recipe]) -> list[str]:
-    """In which variants more differs from the first one than the model and its settings: length, batches, data, project."""
+def _diverged(verdict: str, lost: Sequence[int], seeds: int) -> str:
+    return f"diverged, {len(lost)} of {seeds} seeds" if lost else verdict
+
+
+def unfair(recipes: Mapping[str, Recipe], *, but: str = "") -> list[str]:
+    """In which variants more differs from the first one than the model and its settings: length, batches, data, project.
+
+    `but` is a setting that they are meant to differ in.
+    """
     (first_name, first), *others = recipes.items()
     remarks = []
     for name, recipe in others:
@@ -282,7 +296,7 @@ def unfair(recipes: Mapping[str, Recipe]) -> list[str]:
         rows = [(f"train.{key}", train[key], base[key]) for key in train]
         rows += [("config.data", recipe.config.get("data"), first.config.get("data"))]
         rows += [("project", recipe.project, first.project)] if not recipe.project.startswith("./") else []
-        changed = [f"{key} {shown(value)}, not {shown(before)}" for key, value, before in rows if value != before]
+        changed = [f"{key} {shown(value)}, not {shown(before)}" for key, value, before in rows if value != before and key != but]
         if changed:
             remarks.append(f"{name} is trained otherwise than {first_name}: {'; '.join(changed)}.")
     return remarks
@@ -311,7 +325,7 @@ def cells(table: Arms) -> Iterable[list[str]]:
         yield [
             arm.name,
             f"{len(arm.values)}/{table.seeds}",
-            number(own.mean) if own else NOT_SET,
+            number(own.mean) if own else "diverged" if arm.diverged else NOT_SET,
             number(own.deviation) if own and own.deviation is not None else NOT_SET,
             between(own),
             f"{arm.seconds:.1f} s" if arm.seconds is not None else NOT_SET,

@@ -26,6 +26,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     metric: str
     variants: Annotated[list[str], Meta(min_length=1)]
     seeds: Annotated[list[int], Meta(min_length=1)]
+    sweep: str = ""
+    """The setting whose values the metric is drawn over; "" where variants differ in kind."""
     device: str = ""
     """The device asked for; "" leaves it to each recipe."""
     mirror: str = ""
@@ -47,6 +49,11 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         run = Run(paths.runs() / self.run)
         is_name = run.path.parent == paths.runs() and run.id != ".."  # what leads anywhere else is none of ours
         return run if is_name and os.path.exists(run.path / "recipe.yaml") else None  # noqa: PTH110
+
+
+def diverged(state: State | None) -> bool:
+    """Whether a run ended because a value became NaN or infinite: that is its result, and it would end so again."""
+    return state is not None and (state.state, state.cause) == ("failed", "not-finite")
 
 
 class Standing(NamedTuple):
@@ -120,13 +127,14 @@ class Comparison(Directory):
         parts = [(part, state_of(run) if (run := part.place) else None) for part in self.parts()]
         holder = lock.content(self.lock)
         standing = Standing(State(state=""), parts)
-        finished, failed = standing.count("finished"), standing.count("failed") + sum(bool(part.problem) for part, _ in parts)
-        message = f"{finished} of {len(parts)} runs finished" + f", {failed} failed" * bool(failed)
+        finished, lost = standing.count("finished"), sum(diverged(run_state) for _, run_state in parts)
+        failed = standing.count("failed") - lost + sum(bool(part.problem) for part, _ in parts)
+        message = f"{finished} of {len(parts)} runs finished" + f", {lost} diverged" * bool(lost) + f", {failed} failed" * bool(failed)
         host = one_line(str(holder.get("host") or lock.host()), 80)
         if lock.is_held(self.lock):
             name = "stopping" if holder.get("state") == "stopping" else "running"
             return standing._replace(state=State(state=name, alive=True, message=message, host=host if host != lock.host() else ""))
-        if finished == len(parts):
+        if finished + lost == len(parts):
             return standing._replace(state=State(state="finished", message=message))
         if host != lock.host():
             return standing._replace(state=State(state="away", message=f"on {host}, {message}", host=host))

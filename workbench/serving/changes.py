@@ -161,7 +161,7 @@ class Changes:
         self.host.router.table = table = self.table(weights)
         wanted = self.variants.get(self.config.shadow)
         if wanted is not (self.shadow.variant if self.shadow else None):
-            self.shadow = Shadow(wanted) if wanted else None
+            self.shadow = Shadow(wanted, lambda: self.host.router.in_flight > 0) if wanted else None
         self.host.captures.share = self.config.capture
         rows: list[list[str | float]] = [
             [plan.name, plan.label, round(table.shares.get(plan.name, 0.0), 4), "shadow" * (plan.name == self.config.shadow)]

@@ -8,6 +8,7 @@ import random
 import time
 from base64 import b64encode
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ CAPTURE_LIMIT, MOST_CAPTURES = 8 << 20, 8
 """Bytes of a file in captures/, and how many there are; the oldest one makes room."""
 LARGEST_CAPTURED = 1 << 20
 """Bytes of a body that is captured."""
-SHADOWS = 16
-"""Copies that are out at once; what comes above is not copied, and counted."""
+SHADOWS = 64
+"""Copies that wait or are out at once; what comes above is not copied, and counted."""
+GAP, PATIENCE = 0.005, 0.25
+"""Seconds between two looks whether anybody waits for an answer, and how long copies give way to them."""
 CLOSE = 0.05
 """Two regressions never give the same number."""
 SHOWN = 20
@@ -114,10 +117,13 @@ class Captures(Lines):
 class Shadow:
     """Gives one variant copies of requests that another one has answered, and notes where the two disagree."""
 
-    def __init__(self, variant: Variant) -> None:
-        self.variant = variant
+    def __init__(self, variant: Variant, busy: Callable[[], bool]) -> None:
+        """`busy` says whether anybody waits for an answer."""
+        self.variant, self._busy = variant, busy
         self.compared = self.disagreed = self.errors = self.skipped = 0
         self._newest: deque[list[str | float]] = deque(maxlen=SHOWN)
+        self._waiting: list[tuple[Request, Reply, str]] = []
+        self._since = 0.0
         self._out: set[asyncio.Task[None]] = set()
         with contextlib.suppress(OSError):
             # Below those whose answers somebody waits for.
@@ -125,12 +131,25 @@ class Shadow:
 
     def saw(self, request: Request, reply: Reply, variant: str) -> None:
         """Copy a request that `variant` has answered."""
-        if len(self._out) >= SHADOWS or not self.variant.healthy:
+        if len(self._waiting) + len(self._out) >= SHADOWS or not self.variant.healthy:
             self.skipped += 1
             return
-        task = asyncio.get_running_loop().create_task(self._ask(request, reply, variant))
-        self._out.add(task)
-        task.add_done_callback(self._out.discard)
+        self._waiting.append((request, reply, variant))
+        if len(self._waiting) == 1:
+            self._since = time.monotonic()
+            asyncio.get_running_loop().call_later(GAP, self._copy)
+
+    def _copy(self) -> None:
+        """Ask what waits. Not at once: copies of the first in a burst would be computed before its last is answered."""
+        loop = asyncio.get_running_loop()
+        if self._busy() and time.monotonic() < self._since + PATIENCE:
+            loop.call_later(GAP, self._copy)
+            return
+        for copied in self._waiting:
+            task = loop.create_task(self._ask(*copied))
+            self._out.add(task)
+            task.add_done_callback(self._out.discard)
+        self._waiting.clear()
 
     async def _ask(self, request: Request, reply: Reply, variant: str) -> None:
         other = await self.variant.ask(request)

@@ -19,6 +19,8 @@ EVERY = 1.0
 """Seconds between two questions to the workers."""
 REMEMBERED = 20_000
 """Answers that wait for a label, the newest ones."""
+MARKED = 5
+"""Alarms of a variant that stand in the timeline at once: a text in another language drifts by every word. The tables have all."""
 COLUMNS = ["variant", "what", "statistic", "from", "to", "p", "PSI", "level", "since"]
 """Of the tables `drift` and `words`; an observer's rows have all but the first."""
 
@@ -30,6 +32,7 @@ class Watching:
         self._host = host
         self._answers: OrderedDict[str, tuple[Variant, str]] = OrderedDict()
         self._alarms: dict[str, set[str]] = {}
+        self._marked: dict[str, set[str]] = {}
         self._written: dict[str, list[list[Any]]] = {}
         self._values: dict[str, float] = {}
         self._asking: asyncio.Task[None] | None = None
@@ -88,13 +91,16 @@ class Watching:
     def _mark(self, alarms: dict[str, set[str]]) -> None:
         """An alarm is marked once, by what it is about: its figures change from window to window."""
         for name, texts in alarms.items():
-            before = {_about(text) for text in self._alarms.get(name, ())}
-            for text in sorted(texts):
-                if _about(text) not in before:
-                    self._host.alarm(f"{name}: {text}", name)
-            for about in sorted(before - {_about(text) for text in texts}):
+            marked = self._marked.setdefault(name, set())
+            for about in sorted(marked - {_about(text) for text in texts}):
+                marked.remove(about)
                 self._host.mark(f"clear: {name}: {about}")
+            for text in sorted(texts):
+                if _about(text) not in marked and len(marked) < MARKED:
+                    marked.add(_about(text))
+                    self._host.alarm(f"{name}: {text}", name)
         self._alarms = alarms
+        self._marked = {name: self._marked[name] for name in alarms}
 
     def _metrics(self) -> "Iterator[Metric]":
         from prometheus_client.core import GaugeMetricFamily

@@ -66,8 +66,8 @@ class Translator(TorchProject):
         self.variant = data.variant
         self.parts = data.parts
         train = [(pair.english, french) for pair in data.parts["train"] for french in pair.french]
-        self.english = vocabulary((pair.english for pair in data.parts["train"]), "English", self.config.least)
-        self.french = vocabulary((french for _, french in train), "French", self.config.least)
+        self.english = vocabulary((pair.english for pair in data.parts["train"]), self.config.least)
+        self.french = vocabulary((french for _, french in train), self.config.least)
         coded = [(self.english.encode(english), self.french.encode(french)) for english, french in train]
         usable = [(source, target) for source, target in coded if source and target and max(len(source), len(target)) <= LONGEST]
         if not usable:
@@ -178,7 +178,7 @@ class Translator(TorchProject):
 
     def typed(self, sentence: str) -> tuple[list[str], list[int]]:
         """A sentence's words, those that it does not know in ‹marks›, and their codes. Problem where there is none."""
-        words, codes = tokens(sentence, "English"), self.english.encode(sentence)
+        words, codes = tokens(sentence), self.english.encode(sentence)
         if not codes:
             raise Problem("sentence has no word.", "Type an English sentence.", "data")
         return [f"‹{word}›" if code == UNKNOWN else word for word, code in zip(words, codes, strict=True)], codes

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from PIL import Image, ImageOps
 
-from workbench.datasets import cifar, csv_rows, faces, folder, images, own_file, photographs, photos, sentence_pairs
+from workbench.datasets import cifar, csv_rows, faces, folder, images, own_file, photographs, photos, sentence_pairs, svhn
 from workbench.datasets import table as tables
 from workbench.datasets.class_folders import level
 from workbench.datasets.labelled_images import ImageData
@@ -93,6 +93,8 @@ def look(reference: str, about: Own = Own()) -> Iterator[Event]:
         yield from labelled(images.read(name))
     elif name == "cifar10":
         yield from labelled(cifar.read(reference))
+    elif name == "svhn":
+        yield from labelled(svhn.read())
     elif name == "breast-cancer":
         yield from table(breast_cancer())
     elif name == "python-source":

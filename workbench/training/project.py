@@ -47,7 +47,7 @@ class Request(Settings):
 
     A screen makes a form of its fields: a number between `ge` and `le` gets a slider (`"step"` in `json_schema_extra` is what a key
     changes it by), a Literal choices, a Matrix cells to edit, a text with `"picture": True` a pad to draw on (the request then has the
-    PNG in base64).
+    PNG in base64). Where `takes` is "text", "try it" asks `predict` with the fields that have no `"sample_only": True`.
     """
 
 

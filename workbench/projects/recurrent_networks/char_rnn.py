@@ -1,4 +1,4 @@
-"""Learns a text character by character with a recurrent network, and writes on. Recipes: char-rnn, char-rnn-small, char-rnn-python."""
+"""Learns a text character by character with a recurrent network, and writes on. Recipes: char-rnn and its relatives."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -14,18 +14,23 @@ from workbench.encoding.kinds import NextToken, TextCodes
 from workbench.encoding.serving import Serving
 from workbench.events import Event, Scalars, Text
 from workbench.problems import one_line
-from workbench.torchkit import language
+from workbench.torchkit import gates, language
 from workbench.torchkit.asked import written_on
 from workbench.torchkit.computed import Step
 from workbench.torchkit.optimization import Clipping, step_size
 from workbench.torchkit.project import TorchProject
 from workbench.torchkit.schedules import set_rate
-from workbench.training.project import Field
+from workbench.training.figures import as_array
+from workbench.training.project import Field, only
 
 NAMES = {" ": "space", "\n": "line end", "\t": "tab"}
 """How characters that cannot be seen are shown in a table."""
 FIRST = 20
 """Characters of the validation part that samples begin with where the recipe's prompt cannot be used."""
+READ = (8, 256)
+"""Texts of the validation part, and characters of each, in which units are looked for that follow something: a second's work at most."""
+SAMPLE_ONLY: dict[str, Any] = {"sample_only": True}
+"""Of a field that `predict` does not know."""
 
 
 class CharRnn(TorchProject):
@@ -37,8 +42,8 @@ class CharRnn(TorchProject):
     class Config(Clipping):
         data: str = Field("anna", min_length=1, json_schema_extra={"own": True})
         """Text to learn from: anna, python (the standard library's source), or a text file of your own as ./my.txt."""
-        cell: Literal["lstm", "gru"] = "lstm"
-        """Kind of recurrent cell: an LSTM has a cell state beside its hidden state; a GRU has three quarters of its weights."""
+        cell: Literal["lstm", "gru", "rnn"] = "lstm"
+        """Kind of recurrent cell: an LSTM has a cell beside its hidden state, a GRU three quarters of its weights, an RNN no gates."""
         embedding: int = Field(0, ge=0)
         """Length of a character's learned embedding vector; 0 feeds one-hot vectors, as long as the alphabet."""
         hidden: int = Field(512, ge=1)
@@ -56,13 +61,19 @@ class CharRnn(TorchProject):
         """Text that samples begin with; if empty or with characters that the data lacks, the validation text's beginning is used."""
 
     class Request(TorchProject.Request):
+        shows: Literal["text", "gates"] = Field("text", json_schema_extra=SAMPLE_ONLY)
+        """What a sample shows: the text that it writes on, or what the gates of a layer do while it reads the prompt."""
         prompt: str = Field("", max_length=1000)
-        """Text to continue; empty takes the recipe's prompt."""
-        temperature: float = Field(1.0, ge=0, le=10)
+        """Text to continue, or to read; empty takes the recipe's prompt."""
+        layer: int = Field(1, ge=1, le=8, json_schema_extra={**SAMPLE_ONLY, "when": {"shows": ["gates"]}})
+        """Recurrent layer whose gates are shown; a higher one reads what the layer below puts out."""
+        unit: int = Field(0, ge=0, le=4096, json_schema_extra={**SAMPLE_ONLY, "when": {"shows": ["gates"]}})
+        """Unit whose curves are shown, counted from 1; 0 takes the one whose output varies most."""
+        temperature: float = only(1.0, when={"shows": "text"}, ge=0, le=10)
         """Divides the logits before the softmax: lower writes more predictably, higher more varied; 0 always takes the likeliest."""
-        top_k: int = Field(5, ge=0)
+        top_k: int = only(5, when={"shows": "text"}, ge=0)
         """Number of likeliest characters to draw from; higher is more varied, 0 draws from all."""
-        length: int = Field(500, ge=1, le=10_000)
+        length: int = only(500, when={"shows": "text"}, ge=1, le=10_000)
         """Number of characters to write."""
 
     def build_data(self) -> None:
@@ -131,11 +142,23 @@ class CharRnn(TorchProject):
         yield Scalars(values={"loss": loss, "bits": language.bits(loss)})
 
     def sample(self, request: Any) -> Iterator[Event]:
-        """A text after the prompt, and the likeliest characters right after it."""
+        """A text after the prompt, and the likeliest characters right after it; or the gates over the prompt."""
         prompt = request.prompt or self.prompt
+        if request.shows == "gates":
+            yield from self.reading(prompt, request)
+            return
         written, following = self.write(prompt, request)
         yield Text(tag="text", text=written, prompt=prompt)
         yield language.next_table(repr(prompt[-20:]), following)
+
+    def reading(self, text: str, request: Any) -> Iterator[Event]:
+        """What a layer's gates do while it reads a text, and which of its units follow something in the validation text."""
+        recurrent, (number, length) = self.network.recurrent, READ
+        read = as_array(self.network.vectors(self.encoded(text)))[0]
+        yield from gates.panels(recurrent, request.layer, request.unit, read, text)
+        codes = self.valid[0][:number, :length]
+        texts = ["".join(self.symbols[code] for code in row) for row in codes.tolist()]
+        yield gates.followers(recurrent, request.layer, as_array(self.network.vectors(codes)), texts)
 
     def predict(self, inputs: Any) -> Any:
         """`{"prompt", "temperature", "top_k", "length"}`, each optional, to `{"text": …, "next": {character: probability}}`."""
@@ -191,15 +214,19 @@ class Network(nn.Module):
         super().__init__()
         self.symbols = symbols
         self.embedding = nn.Embedding(symbols, config.embedding) if config.embedding else None
-        kind = nn.LSTM if config.cell == "lstm" else nn.GRU
+        kind = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[config.cell]
         # PyTorch warns of dropout in a single layer, where there is nothing for it to do.
         between = config.dropout if config.layers > 1 else 0.0
         self.recurrent = kind(config.embedding or symbols, config.hidden, config.layers, batch_first=True, dropout=between)
         self.dropout = nn.Dropout(config.dropout)
         self.output = nn.Linear(config.hidden, symbols)
 
+    def vectors(self, codes: Tensor) -> Tensor:
+        """(streams, sequence) → what the recurrent layers read, (streams, sequence, embedding or symbols)."""
+        vectors: Tensor = self.embedding(codes) if self.embedding else F.one_hot(codes, self.symbols).float()
+        return vectors
+
     def forward(self, codes: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """(streams, sequence) and the state before → logits (streams, sequence, symbols) and the state after."""
-        inputs = self.embedding(codes) if self.embedding else F.one_hot(codes, self.symbols).float()
-        outputs, memory = language.recur(self.recurrent, inputs, memory)
+        outputs, memory = language.recur(self.recurrent, self.vectors(codes), memory)
         return self.output(self.dropout(outputs)), memory

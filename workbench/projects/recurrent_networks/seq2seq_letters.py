@@ -83,11 +83,11 @@ class Network(nn.Module):
         features, (hidden, cell) = self.decoder(self.decoder_embedding(inputs), before)
         weights = features.new_zeros(*inputs.shape, 0)
         if self.attention is not None:
-            prepared = self.attention.prepared(places)
-            looks = [self.attention(query, places, real, prepared) for query in features.unbind(1)]
-            weights = torch.stack([weights for _, weights in looks], 1)
+            # Every place that is written asks the whole row: as so many rows, in one call.
+            count = inputs.shape[1]
+            keys = (part.repeat_interleave(count, 0) for part in (places, real, self.attention.prepared(places)))
+            contexts, weights = (part.unflatten(0, inputs.shape) for part in self.attention(features.flatten(0, 1), *keys))
             # Luong, Pham and Manning 2015, equation 5: the state, and the mean of what it looked at, make what is written.
-            contexts = torch.stack([context for context, _ in looks], 1)
             features = torch.tanh(self.combined(torch.cat([contexts, features], 2)))
         return self.output(features), (hidden.transpose(0, 1), cell.transpose(0, 1), places, real), weights
 

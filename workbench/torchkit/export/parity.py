@@ -8,7 +8,7 @@ import numpy as np
 
 from workbench.encoding.answers import MOST, difference
 from workbench.encoding.coding import Coding, Item
-from workbench.encoding.kinds import Classes, NextToken, TextCodes
+from workbench.encoding.kinds import Classes, NextToken, Number, TextCodes
 from workbench.encoding.writing import zeros
 from workbench.problems import Problem
 
@@ -28,7 +28,7 @@ class Parity:
     """What was compared."""
 
     difference: float
-    """Largest absolute difference of an output."""
+    """Largest absolute difference of an output; of a number with a unit, in proportion where it is above 1."""
     inputs: int
     """Real inputs that were compared."""
     lengths: tuple[int, ...] = ()
@@ -53,7 +53,7 @@ def compare(coding: Coding, items: Sequence[Item], network: Network, graph: Netw
                 where = f"a batch of {len(piece)}" + (f" with {batch.shape[1]} tokens" if ragged else "")
                 if expected.shape != got.shape:
                     raise Problem(f"The graph answers {where} with {list(got.shape)}, where {list(expected.shape)} is right.")
-                difference = float(np.abs(expected - got).max()) if expected.size else 0.0
+                difference = _largest(coding, expected, got) if expected.size else 0.0
                 worst = max(worst, difference)
                 # Written so that a NaN fails it, too.
                 if not difference <= MOST:
@@ -90,6 +90,12 @@ def compare_steps(coding: Coding, items: Sequence[Item], network: Steps, graph: 
                         )
                 ours, theirs = expected[1:], got[1:]
     return Parity(worst, len(items), tuple(lengths) if decoder.window else ())
+
+
+def _largest(coding: Coding, expected: np.ndarray, got: np.ndarray) -> float:
+    distance = np.abs(expected - got)
+    # float32 holds seven digits: 900 riders an hour are rounded at 0.0001.
+    return float((distance / np.maximum(1, np.abs(expected)) if isinstance(coding.decoder, Number) else distance).max())
 
 
 def _same_classes(coding: Coding, expected: np.ndarray, got: np.ndarray, where: str) -> None:

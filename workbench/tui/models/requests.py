@@ -49,6 +49,13 @@ def request_schema(run: Run, recipe: Recipe) -> Schema:
     return project.request if project else {}
 
 
+def answer_schema(run: Run, recipe: Recipe) -> Schema:
+    """The same without the fields that only a sample knows: what a text is answered with."""
+    schema = request_schema(run, recipe)
+    fields = {name: field for name, field in schema.get("properties", {}).items() if not field.get("sample_only")}
+    return {**schema, "properties": fields}
+
+
 def refusal(run: Run, recipe: Recipe) -> str:
     """Why a person cannot give settings for a sample; "" when they can."""
     project = project_schema(run, recipe)

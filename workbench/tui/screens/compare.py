@@ -157,10 +157,13 @@ class CompareScreen(KeyScreen):
         more = len(metrics) - len(shown)
         end = max(map(last_step, self.feeds), default=0)
         for number, (chart, metric) in enumerate(zip([*charts, *new], shown, strict=False)):
-            lines = self.curves(f"{self.split}/{metric}")
-            title = f"{self.split} {metric.replace('/', ' ')}" + (f"  (tab: {more} more)" if more and not number else "")
-            chart.log_y = logarithmic([f"{self.split}/{metric}"], self.log_y)
-            chart.show(lines, title=title, end=end)
+            self.draw_chart(chart, metric, end, f"  (tab: {more} more)" if more and not number else "")
+
+    def draw_chart(self, chart: Chart, metric: str, end: float, more: str) -> None:
+        """Draw the chart of a metric; `end` is the last step of all, `more` the end of its title."""
+        lines = self.curves(f"{self.split}/{metric}")
+        chart.log_y = logarithmic([f"{self.split}/{metric}"], self.log_y)
+        chart.show(lines, title=f"{self.split} {metric.replace('/', ' ')}{more}", end=end)
 
     def curves(self, tag: str) -> list[Line]:
         """The lines of a metric's chart: one for each run that logs it."""

@@ -1,6 +1,7 @@
 """A comparison: the curves of its variants in one chart for each metric, and the table that says whether they differ. Live."""
 
 import time
+from array import array
 from typing import ClassVar
 
 from rich.style import Style
@@ -9,12 +10,12 @@ from textual.strip import Strip
 from workbench.events import split_tag
 from workbench.problems import Problem, one_line
 from workbench.recipes import hints
-from workbench.runs import compare
+from workbench.runs import compare, sweeps
 from workbench.runs.comparisons import Comparison
 from workbench.runs.history import Series
 from workbench.tui import keys
-from workbench.tui.charts.chart import Line
-from workbench.tui.charts.plot import SLOTS
+from workbench.tui.charts.chart import Chart, Line
+from workbench.tui.charts.plot import SLOTS, Moment
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.keys import Key
 from workbench.tui.models import run_actions
@@ -26,6 +27,10 @@ READING = 0.02
 """Seconds of reading in one slice, of all runs together."""
 DRAWING = 0.5
 """Seconds between two drawings while the logs are being read."""
+SWEEP = "over its setting"
+"""Stands among the metrics for the chart of a sweep."""
+AXES = ("step", "epoch", "second")
+"""What the curves are drawn over. Of batches of several sizes, epochs compare what was seen, seconds what it cost."""
 LAST = ("difference", "time", "spread", "95 % interval")
 """Columns of the table that go, in this order, where there is no room for all."""
 
@@ -44,6 +49,7 @@ class ComparisonScreen(CompareScreen):
         Key("s", "stop", "stop", "Stop the comparison: its run saves a checkpoint, and no other one starts"),
         Key("r", "resume", "resume", "Train what is missing"),
         Key("x", "export", "export", "Export: one HTML page, the table as text, the path"),
+        Key("a", "axis", "axis", "Draw the curves over steps, over epochs, or over seconds of training"),
         *CompareScreen.KEYS,
     )
     BINDINGS = keys.bindings(KEYS)
@@ -59,6 +65,13 @@ class ComparisonScreen(CompareScreen):
         """For each run, the place of its variant."""
         self._means: dict[tuple[str, int], tuple[tuple[object, ...], compare.Curve]] = {}
         """By tag and variant the mean of its runs, with what it was made from: a chart compares its data by identity."""
+        self.axis = AXES[0]
+        self.sweep: sweeps.Sweep | None = None
+        self.choice: list[str] = []
+        """Which variant validation chooses, in sentences."""
+        self._swept: list[Line] = []
+        self._shifted: dict[int, tuple[tuple[object, ...], Series]] = {}
+        """By the identity of a series the same over another axis, with what it was made from."""
         self._asked = self._drawn_at = 0.0
 
     @property
@@ -83,6 +96,10 @@ class ComparisonScreen(CompareScreen):
                 self._slots.append(self.plan.variants.index(part.variant))
         if self.arms is None or self.standing.parts != before.parts:
             self.arms = compare.arms(self.comparison, self.standing)
+            self.sweep = sweeps.sweep_of(self.comparison, self.arms)
+            self._swept = _sweep_lines(self.sweep) if self.sweep else []
+            chosen = sweeps.choice(self.comparison, self.arms)
+            self.choice = sweeps.words(chosen) if chosen else []
         for feed in self.feeds:
             feed.ask()
         self._asked = time.monotonic()
@@ -116,10 +133,24 @@ class ComparisonScreen(CompareScreen):
 
     def metrics(self) -> list[str]:
         compared = "/".join(filter(None, split_tag(self.plan.metric)[1:]))
-        return sorted(super().metrics(), key=lambda metric: metric != compared)
+        return [SWEEP] * bool(self.sweep) + sorted(super().metrics(), key=lambda metric: metric != compared)
 
     def content(self) -> tuple[object, ...]:
-        return (*super().content(), self.standing)
+        return (*super().content(), self.standing, self.axis)
+
+    def draw_chart(self, chart: Chart, metric: str, end: float, more: str) -> None:
+        if metric != SWEEP or not self.sweep:
+            if self.axis == AXES[0]:
+                super().draw_chart(chart, metric, end, more)
+            else:
+                super().draw_chart(chart, metric, 0.0, f" by {self.axis}{more}")
+            return
+        chart.log_y = self.log_y
+        sweep = self.sweep
+        marks = [place for place in sweep.places if place.variant == sweep.base] + sweep.others
+        moments = [Moment(sweep.across(place.x), place.variant) for place in marks]
+        title = f"{' '.join(filter(None, split_tag(self.plan.metric)))} over {sweep.words}{more}"
+        chart.show(self._swept, title=title, end=None, moments=moments)
 
     # -- curves ----------------------------------------------------------------------------------------------------------------
 
@@ -128,11 +159,26 @@ class ComparisonScreen(CompareScreen):
         faint, means = [], []
         for slot, name in enumerate(self.plan.variants):
             sides = [side for side, place in zip(self.sides, self._slots, strict=True) if place == slot and tag in side.history.series]
-            faint += [Line(name, side.history.series[tag], slot % SLOTS, faint=True) for side in sides]
+            faint += [Line(name, self._over_axis(side, tag), slot % SLOTS, faint=True) for side in sides]
             finished = [side for side in sides if side.history.status.state == "finished"]
             if sides:
-                means.append(Line(name, self._mean(tag, slot, [side.history.series[tag] for side in finished or sides]), slot % SLOTS))
+                means.append(Line(name, self._mean(tag, slot, [self._over_axis(side, tag) for side in finished or sides]), slot % SLOTS))
         return [*faint, *means]
+
+    def _over_axis(self, side: compare.Side, tag: str) -> Series:
+        """A run's series over the chosen axis. A log has no time for each value: the seconds are the run's mean pace."""
+        series = side.history.series[tag]
+        if self.axis == AXES[0]:
+            return series
+        pace = 0.0 if self.axis == "epoch" else max(0.0, side.summary.seconds - side.summary.ready) / max(1, side.summary.step)
+        made_from = (self.axis, series.version, len(series), pace)
+        before, shifted = self._shifted.get(id(series), ((), series))
+        if before != made_from:
+            shifted = Series()
+            shifted.steps = array("d", series.epochs if self.axis == "epoch" else (step * pace for step in series.steps))
+            shifted.values, shifted.epochs = series.values[:], series.epochs[:]
+            self._shifted[id(series)] = made_from, shifted
+        return shifted
 
     def _mean(self, tag: str, slot: int, series: list[Series]) -> compare.Curve:
         made_from = tuple((id(one), one.version, len(one)) for one in series)
@@ -177,6 +223,8 @@ class ComparisonScreen(CompareScreen):
                 align = "left" if place in (0, len(row) - 1) else "right"
                 parts += [(strips.fit(text, size, align), style), ("  ", palette.plain)]
             lines.append(strips.line(width, parts))
+        for sentence in self.choice:
+            lines += strips.paragraph(one_line(sentence, 400), width, palette.plain, "  ")
         for remark in self.arms.remarks:
             lines += strips.paragraph(f"! {one_line(remark, 1000)}", width, palette.warn, "  ")
         if not self.standing.state.alive and self.standing.state.hint:
@@ -192,6 +240,11 @@ class ComparisonScreen(CompareScreen):
             return run_actions.comparison_refusal(self.standing.state, name)
         return super().refusal(name)
 
+    def do_axis(self) -> None:
+        self.axis = AXES[(AXES.index(self.axis) + 1) % len(AXES)]
+        self.notify(f"curves over {self.axis}s", timeout=2)
+        self.draw()
+
     def do_export(self) -> None:
         self.services.export(self.comparison, self.query_one("#table"))
 
@@ -204,4 +257,21 @@ class ComparisonScreen(CompareScreen):
 
 def _verdict_style(text: str) -> Style:
     word = text.partition(",")[0]
-    return {"better": palette.good, "worse": palette.bad, "differs": palette.accent}.get(word, palette.dim)
+    colors = {"better": palette.good, "worse": palette.bad, "diverged": palette.bad, "differs": palette.accent}
+    return colors.get(word, palette.dim)
+
+
+def _sweep_lines(sweep: sweeps.Sweep) -> list[Line]:
+    """The mean over the values, with a cross where a run diverged, and behind it, faint, the least and the largest of the seeds."""
+    lines = []
+    for name in ("low", "high"):
+        edge = Series()
+        for place in sweep.places:
+            if (value := getattr(place, name)) is not None:
+                edge.steps.append(sweep.across(place.x))
+                edge.values.append(value)
+                edge.epochs.append(0.0)
+        lines.append(Line(name, edge, 0, faint=True))
+    means = [(sweep.across(place.x), place.mean) for place in sweep.places if place.mean is not None]
+    # No Series: the legend would show its last value, as if it were the newest.
+    return [*lines, Line("mean and range", ([x for x, _ in means], [mean for _, mean in means]), 0)]

@@ -41,7 +41,7 @@ class TryFormScreen(FormKeys, TryScreen):
     def __init__(self, run: Run, kind: str) -> None:
         super().__init__(run)
         self.kind = kind
-        schema = requests.request_schema(run, run.recipe()) if kind == "text" else {}
+        schema = requests.answer_schema(run, run.recipe()) if kind == "text" else {}
         self.form = Form(schema, {}, "it")
         self._panel = FormPanel(self.form, typing=True, id="form")
         self.outputs: dict[str, Any] = {}
