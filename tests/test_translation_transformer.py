@@ -36,7 +36,7 @@ def sentences(monkeypatch: pytest.MonkeyPatch) -> SentencePairs:
     pairs = [
         Pair(
             f"{one} {noun} sees {other} {thing}.".capitalize(),
-            (f"{NOUNS[noun]} {ADJECTIVES[one]} voit {NOUNS[thing]} {ADJECTIVES[other]}.",),
+            (f"{NOUNS[noun]} {ADJECTIVES[one]} voit {NOUNS[thing]} {ADJECTIVES[other]}.".capitalize(),),
         )
         for one, noun, other, thing in product(ADJECTIVES, NOUNS, ADJECTIVES, NOUNS)
     ]

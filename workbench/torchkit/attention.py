@@ -135,5 +135,4 @@ class MultiHead(nn.Module):
     def _projected(self, vectors: Tensor, part: int) -> Tensor:
         """(n, t, size) through the matrix of queries, keys or values, 0 to 2 → (n, heads, t, size / heads)."""
         weight, bias = (whole.chunk(3)[part] for whole in (self.in_proj_weight, self.in_proj_bias))
-        heads: Tensor = F.linear(vectors, weight, bias).unflatten(2, (self.heads, -1))  # (n, t, heads, size / heads)
-        return heads.transpose(1, 2)
+        return F.linear(vectors, weight, bias).unflatten(2, (self.heads, -1)).transpose(1, 2)  # type: ignore[no-any-return]
