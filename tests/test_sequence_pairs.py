@@ -157,7 +157,7 @@ def test_brevity_is_part_of_bleu_4() -> None:
 
 
 def test_sacrebleu_is_named_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "sacrebleu.metrics", None)
+    monkeypatch.setitem(__import__("sys").modules, "sacrebleu.metrics.bleu", None)
     with pytest.raises(Problem, match=r"needs sacrebleu.*dlwb\[text\]"):
         scores(["a"], [["a"]])
 

@@ -212,7 +212,8 @@ def scores(written: Sequence[str], references: Sequence[Sequence[str]]) -> Score
     Problem where sacrebleu is not installed.
     """
     try:
-        from sacrebleu.metrics import BLEU, CHRF
+        from sacrebleu.metrics.bleu import BLEU
+        from sacrebleu.metrics.chrf import CHRF
     except ImportError:
         raise missing("Scoring translations", "sacrebleu", "text") from None
     if not written or len(written) != len(references) or not all(references):
