@@ -53,9 +53,9 @@ class WordVectors:
         """The nearest words of a word."""
         return self.nearest(self.unit[code], count, [code])
 
-    def analogy(self, first: int, minus: int, plus: int, count: int) -> Nearest:
+    def analogy(self, first: int, minus: int, plus: int, count: int, without: Sequence[int] = ()) -> Nearest:
         """The words nearest to first - minus + plus, without these three: else the answer would nearly always be one of them."""
-        return self.nearest(self.unit[first] - self.unit[minus] + self.unit[plus], count, [first, minus, plus])
+        return self.nearest(self.unit[first] - self.unit[minus] + self.unit[plus], count, [first, minus, plus, *without])
 
     def answered(self, questions: Sequence[tuple[str, str, str, str]]) -> tuple[int, int]:
         """How many analogies a : b = c : d are right, and how many there are whose four words are known (Mikolov et al. 2013).

@@ -244,19 +244,19 @@ class Word2vec(TorchProject):
         return len(self.corpus.codes) / max(drawn - began + step * len(stretches), 1e-9)
 
     def sample(self, request: Any) -> Iterator[Event]:
-        """Nearest words, a - b + c, how words lean towards he or she before and after debiasing, and a map where it is asked for."""
+        """Nearest words, a - b + c, a map where it is asked for, and how words lean towards he or she before and after debiasing."""
         plain = self.vectors()
         along = word_bias.direction(plain)
         fair = None if along is None else word_bias.debiased(plain, along)
         vectors = fair if request.debias and fair else plain
         yield self.neighbours(vectors, request.word, request.count)
         yield self.analogy(vectors, request)
+        if request.map:
+            yield self.map(vectors, request.mapped, request.seed, request.search)
         if along is None or fair is None:
             yield Text(tag="bias", text="The text has no pair of words such as she and he, so there is no direction to look along.")
         else:
             yield from self.bias(plain, fair, along, request.lean)
-        if request.map:
-            yield self.map(vectors, request.mapped, request.seed, request.search)
 
     def neighbours(self, vectors: WordVectors, word: str, count: int) -> Table:
         """The nearest words of one word with their cosines, or a line for each probe."""
@@ -297,16 +297,17 @@ class Word2vec(TorchProject):
             if before is None or after is None:
                 rows.append([one_line(word, 40), "too rare", "", ""])
             else:
-                rows.append([word, int(self.corpus.counts[plain.index[word]]), round(before, 4), round(after, 4)])
+                rows.append([word, int(self.corpus.counts[plain.index[word]]), round(before, 4), round(after, 4) + 0.0])  # no -0
         yield Table(tag="bias", columns=["word", "uses", "to she (+)", "debiased"], rows=rows)
 
         if {"he", "she"} <= plain.index.keys():
-            rows = []
+            # Words about a sex keep their side, so they would be nearest to all that is moved along it.
+            about, rows = [plain.index[word] for word in word_bias.SPECIFIC if word in plain.index], []
             for word in words:
                 if word in plain.index:
                     codes = (plain.index[word], plain.index["he"], plain.index["she"])
-                    answers = (vectors.analogy(*codes, 1) for vectors in (plain, fair))
-                    rows.append([word, *(answer[0][0] if answer else "–" for answer in answers)])
+                    nearest = (vectors.analogy(*codes, 1, about) for vectors in (plain, fair))
+                    rows.append([word, *(answer[0][0] if answer else "–" for answer in nearest)])
             yield Table(tag="he to she", columns=["word - he + she", "nearest", "debiased"], rows=rows)
 
         chosen, leans = word_bias.sides(plain, along, self.corpus.counts)
