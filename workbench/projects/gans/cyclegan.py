@@ -240,7 +240,7 @@ class CycleGan(Adversarial):
         shown = torch.cat([asked, as_bytes(middle), as_bytes(home), *true])
         error = float((home - scaled(asked)).abs().mean())
         other = self.names[1 - way]
-        captions = [self.names[way], f"as {other}", f"back, off by {error:.3f}", *(f"true {other}" for _ in true)]
+        captions = [self.names[way], f"as {other}", f"back ±{error:.3f}", *(f"true {other}" for _ in true)]
         yield pictures("asked", shown.float() / 255, captions, columns=len(shown))
         for tag, way in (("X → Y → X", 0), ("Y → X → Y", 1)):
             own, partners = (self.splits["test"][side][:SHOWN] for side in (way, 1 - way))

@@ -191,7 +191,7 @@ class Pix2Pix(Adversarial):
         yield pictures("asked", shown.float() / 255, ["labels", "drawn", "true"][: len(shown)], columns=len(shown))
         several = torch.cat([self.drawn(asked, request.noise + draw) for draw in range(DRAWS)])
         change = several.float().std(0, correction=0).mean()
-        yield pictures("other noise", several.float() / 255, [f"±{float(change):.1f} of 255"] + [""] * (DRAWS - 1), columns=DRAWS)
+        yield pictures("other noise", several.float() / 255, [f"±{float(change):.1f}"] + [""] * (DRAWS - 1), columns=DRAWS)
         shares = one_hot(classes, len(facades.COLOURS)).float().mean((0, 1, 2)).tolist()
         named = zip(facades.COLOURS, shares, strict=True)
         rows: list[Row] = [[number, name, round(100 * share, 1)] for number, (name, share) in enumerate(named, 1)]
