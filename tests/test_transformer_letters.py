@@ -71,12 +71,11 @@ def test_it_learns_and_nothing_from_shuffled_targets(rows: None) -> None:
 
 def test_figures_come_from_its_own_letters_and_not_from_the_right_ones(trained: TransformerLetters) -> None:
     """The cheat: teacher forcing at evaluation."""
-
-    before = scalars(project)
+    before = scalars(trained)
     assert before["letters_right/told"] != before["letters_right"]
-    sources, targets = project.coded["valid"]
-    project.coded["valid"] = sources, targets.flip(0)
-    after = scalars(project)
+    sources, targets = trained.coded["valid"]
+    trained.coded["valid"] = sources, targets.flip(0)
+    after = scalars(trained)
     # Only the loss and what it is told depend on the targets that are fed.
     assert after["loss"] > before["loss"] and after["letters_right/told"] < before["letters_right/told"]
     for name in ("exact_match", "letters_right", "looked_right"):
