@@ -236,7 +236,7 @@ def pairs_of_sentences(random: np.random.Generator, number: int) -> list[tuple[s
 
 def multi30k(random: np.random.Generator) -> dict[str, bytes]:
     files = {}
-    for part, number in (("train", 300), ("valid", 40), ("test", 40)):
+    for part, number in (("train", 300), ("valid", 12), ("test", 12)):
         for language, lines in zip(("english", "french"), zip(*pairs_of_sentences(random, number), strict=True), strict=True):
             files[f"{part}-{language}"] = gzip.compress("\n".join(lines).encode() + b"\n", 1)
     return files

@@ -38,6 +38,8 @@ INSTEAD: dict[str, dict[str, Any]] = {
     "skin-lesions": {"network": "squeezenet1_0", "weights": "stand-in", "unfreeze": "features.9"},
     # A system's fonts are its own.
     "letters": {"fonts": "{mirror}/letters", "copies": 4},
+    # Each token that it writes goes through every layer, and untrained it writes many.
+    "translation-transformer": {"layers": 1},
     # CelebA is what a person unpacks.
     "faces": {"data": "{mirror}/celeba/pictures"},
     "faces-64": {"data": "{mirror}/celeba/pictures"},
