@@ -153,7 +153,7 @@ class SemiSupervised(Adversarial):
             return torch.cat([self.discriminator(piece) for piece in digits.split(PIECE)]).float()
 
     def accuracy_of_labels_alone(self) -> dict[str, float]:
-        """The baseline: the accuracy, on each split, of an equal network that is trained on the labelled digits and nothing else, for ALONE steps."""
+        """The baseline: accuracy, by split, of an equal network that is trained on the labelled digits and nothing else for ALONE steps."""
         config, devices = self.config, [self.device] if self.device.type == "cuda" else []
         # By the run's seed, and the random state of the run as it was.
         with torch.random.fork_rng(devices):
