@@ -40,7 +40,7 @@ def test_the_numbers_of_one_to_four() -> None:
 def test_division_by_the_variance_is_another_thing() -> None:
     """The notes' formula, which is the cheat of this lesson."""
     events = asked(NAME)
-    wrong = events["divided by the variance, as the notes say"].values
+    wrong = events["divided by the variance"].values
     assert np.ravel(wrong) == pytest.approx([-1.2, -0.4, 0.4, 1.2], abs=2e-5)
     assert column(events, "x̂") != pytest.approx(np.ravel(wrong), abs=0.01)
     assert min(column(events, "x̂")) < 0 and max(column(events, "x̂")) > 1, "not between 0 and 1"

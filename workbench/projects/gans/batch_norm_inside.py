@@ -68,7 +68,7 @@ class BatchNormInside(Project):
         )
         # What the notes' formula would give: it divides by the variance, and promises numbers from 0 to 1.
         wrong = (batch - mean) / (variance + request.epsilon)
-        yield Matrix(tag="divided by the variance, as the notes say", values=wrong.tolist(), rows=examples, columns=names)
+        yield Matrix(tag="divided by the variance", values=wrong.tolist(), rows=examples, columns=names)
         steps = [float(step) for step in range(STEPS + 1)]
         for name, values in (("mean", running[:, 0, 0]), ("variance", running[:, 1, 0])):
             yield Curve(tag=f"running averages of x1/{name}", x=steps, y=values.tolist(), labels=("steps", "x1"))

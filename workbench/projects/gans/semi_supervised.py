@@ -28,8 +28,8 @@ PIXELS, CLASSES = 28 * 28, 10
 SAMPLES = 16
 PIECE = 2_000
 """Pictures that go through the discriminator at once outside training."""
-ALONE = 150
-"""Steps of the network that has the labels alone: it gives all of them right after some fifty."""
+ALONE = 300
+"""Steps of the network that has the labels alone, so that a run need not wait for it: 960 steps give seed 1 2.4 percent more."""
 GAN = ("features", "fooling")
 """The methods that have a generator."""
 
@@ -153,18 +153,20 @@ class SemiSupervised(Adversarial):
             return torch.cat([self.discriminator(piece) for piece in digits.split(PIECE)]).float()
 
     def accuracy_of_labels_alone(self) -> dict[str, float]:
-        """The baseline: the accuracy, on each split, of an equal network that is trained on the labelled digits and nothing else."""
+        """The baseline: accuracy, by split, of an equal network that is trained on the labelled digits and nothing else for ALONE steps."""
         config, devices = self.config, [self.device] if self.device.type == "cuda" else []
         # By the run's seed, and the random state of the run as it was.
         with torch.random.fork_rng(devices):
             torch.manual_seed(self.seed)
             network = classifier(config.discriminator, config.input_noise, config.hidden_noise).to(self.device)
             optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, fused=True)
+            schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0.05, ALONE)
             for _ in counted("training on the labels alone", range(ALONE)):
                 digits, labels = self.some_labelled(100)
                 optimizer.zero_grad()
                 cross_entropy(network(digits), labels).backward()
                 optimizer.step()
+                schedule.step()
         network.eval()
         with torch.no_grad():
             return {name: float(share_right(network(digits), labels)) for name, (digits, labels) in self.splits.items()}

@@ -33,8 +33,10 @@ NEAR = 3
 """Standard deviations from a mode within which a point belongs to it; 98.9 % of a mode's own points in the plane do, 99.7 % on a line."""
 COVERED = 0.25
 """A mode counts as covered by this part of its fair share of the generated points: a few stray ones do not cover it."""
-BINS = 80
+BINS = 48
 """Bars of a histogram along a line."""
+SEEN = 0.02
+"""Sum of both densities from which on the best answer is drawn."""
 ROWS, COLUMNS = 16, 36
 """Places of the plane at which the discriminator is asked."""
 REAL_SHOWN = 400
@@ -74,7 +76,7 @@ class TinyGan(Adversarial):
         """Steps of the discriminator for each step of the generator, each with points of its own; more keep it ahead."""
 
     class Request(Adversarial.Request):
-        points: int = Field(2000, ge=100, le=20_000, json_schema_extra={"step": 500})
+        points: int = Field(5000, ge=100, le=20_000, json_schema_extra={"step": 500})
         """Generated points that are shown; more make a histogram smoother and a picture denser."""
         spread: float = Field(1.0, ge=0, le=3, json_schema_extra={"step": 0.1})
         """Factor of the noise; below 1 points come from the middle of the noise alone, at 0 all are one point."""
@@ -181,7 +183,7 @@ class TinyGan(Adversarial):
         """Each mode with its place and its shares of generated and real points."""
         rows: list[list[str | float]] = []
         for place, share in zip(self.centres.tolist(), self.shares(points).tolist(), strict=True):
-            rows.append([", ".join(f"{axis:.2f}" for axis in place), share, 1 / len(self.centres)])
+            rows.append([", ".join(f"{round(axis, 2) + 0:.2f}" for axis in place), share, 1 / len(self.centres)])
         return Table(tag="shares", columns=["mode at", "share of drawn", "fair share"], rows=rows)
 
     def sample(self, request: Any) -> Iterator[Event]:
@@ -201,8 +203,8 @@ class TinyGan(Adversarial):
         real = self.density(x)
         answers = self.discriminator(torch.from_numpy(x[:, None]).float().to(self.device)).sigmoid()[:, 0]
         curves = {"real": real, "generated": generated, "discriminator": answers.cpu().numpy()}
-        # Where neither has points, no answer is better than another.
-        known = real + generated > 1e-6
+        # Where hardly any points are, the ratio of two histograms is noise.
+        known = real + generated > SEEN
         curves["best"] = np.where(known, self.config.real_label * real / np.where(known, real + generated, 1), np.nan)
         for name, values in curves.items():
             finite = np.isfinite(values)

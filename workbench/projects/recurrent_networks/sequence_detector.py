@@ -43,7 +43,7 @@ LETTERS = "uudacityudacita"
 """What it reads until somebody types others: the word and a near miss."""
 MOST_LETTERS = 2000
 MOST_UNITS = 24
-"""Units whose states are shown, those that vary most: as many as have room for their numbers beside one another."""
+"""Units whose states are shown, those that vary most: with more of them the letters beside the rows have no room."""
 THRESHOLDS = np.arange(1, 100) / 100
 """Of the curve of precision and recall."""
 
@@ -161,7 +161,7 @@ class SequenceDetector(TorchProject):
         states = states[0]
         units = states.std(0, correction=0).topk(min(MOST_UNITS, self.config.hidden)).indices.sort().values
         rows = [f"{place} {letter}" for place, letter in zip(places, letters, strict=True)]
-        yield Matrix(tag="states", values=states[:, units].tolist(), rows=rows, columns=[str(unit + 1) for unit in units.tolist()])
+        yield Matrix(tag="states", values=states[:, units].tolist(), rows=rows)
         # A column for each unit; of a GRU or an LSTM those of its gates one after the other, as torch stacks them.
         weights = self.network.recurrent
         yield Matrix(tag="W_x", values=weights.weight_ih_l0.T.tolist(), rows=list(ALPHABET))
@@ -214,6 +214,8 @@ class SequenceDetector(TorchProject):
             graph=Computed(self.last, network=self.network),
             examples=texts,
             truths=lambda count: [WORD if text.endswith(WORD) else "no" for text in texts(count)],
+            # The other exporter makes the length of this recurrent layer a constant.
+            exporter="legacy",
         )
 
 
