@@ -28,7 +28,7 @@ from workbench.training.request import request
 
 SMALL = {"data": "./my.txt", "size": 12, "window": 3, "subsample": 0.0, "fewest": 1}
 TOPICS = [line.split() for line in ("sea boat wave sail fish port", "oven bread flour salt dough cake", "wire volt lamp fuse switch plug")]
-RATES = {"skip-gram": 0.03, "cbow": 0.1, "softmax": 0.03}
+RATES = {"skip-gram": 0.03, "cbow": 0.1, "softmax": 0.01}
 OBJECTIVES = list(RATES)
 
 
@@ -178,12 +178,16 @@ def test_a_step_goes_down_the_finite_differences_of_the_sum_over_pairs(tmp_path:
     generator = torch.Generator().manual_seed(0)
     project.inputs, project.outputs = (torch.randn(18, 5, generator=generator, dtype=torch.float64) for _ in range(2))
     before = {name: getattr(project, name).clone() for name in ("inputs", "outputs")}
+    softmax = objective == "softmax"
+    if softmax:
+        # Adam scales the gradient away; plain descent shows it.
+        project.optimizer = torch.optim.SGD([project.inputs, project.outputs], 1.0)
     batch = next(iter(project.batches(0, np.random.default_rng(3))))
     loss, number = pair_by_pair(project, batch, before["inputs"], before["outputs"])
     assert number > 20
     assert float(project.train_step(batch)["loss"]) == pytest.approx(loss / number, rel=1e-9)
     for name in before:
-        slopes = before[name] - getattr(project, name)
+        slopes = (before[name] - getattr(project, name)) * (number if softmax else 1)
         assert slopes.abs().max() > 0.1
         for row, column in [(0, 0), (3, 1), (7, 2), (11, 3), (17, 4), (5, 0)]:
             ends = []

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,7 @@ class WordVectors:
         return float(spearmanr(cosines, ratings).statistic), len(known)
 
 
-def scored(vectors: WordVectors, tests: WordTests) -> tuple[dict[str, float | None], list[list[str | float]]]:
+def scored(vectors: WordVectors, tests: WordTests) -> tuple[dict[str, Any], list[list[str | float]]]:
     """`analogies` (share right) and `similarity` (Spearman), and a row for each section: its name, right, asked, share."""
     rows: list[list[str | float]] = []
     right = asked = 0

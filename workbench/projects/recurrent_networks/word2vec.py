@@ -17,6 +17,7 @@ from workbench.torchkit import word_bias
 from workbench.torchkit.batches import sent
 from workbench.torchkit.optimization import step_size
 from workbench.torchkit.project import TorchProject
+from workbench.torchkit.schedules import set_rate
 from workbench.torchkit.word_relations import WordVectors, plane, scored
 from workbench.training.project import Field, Settings, only
 
@@ -72,7 +73,7 @@ class Word2vec(TorchProject):
         """Least uses of a word that gets a vector; higher leaves more rare words out, as if they were not in the text."""
         start: Literal["small", "course"] = "small"
         """First vectors: evenly within half a number divided by the size, and zeros, as in the authors' program; or all within ±1."""
-        learning_rate: float = step_size(0.025, "Step size of each pair at the beginning; it falls in a line to 0.4 % of it.")
+        learning_rate: float = step_size(0.025, "Step size of each pair (softmax: of Adam) at the beginning; it falls in a line to 0.4 %.")
 
     class Request(TorchProject.Request):
         word: str = Field("", max_length=60)
@@ -116,10 +117,13 @@ class Word2vec(TorchProject):
         reach = 0.5 / self.config.size if small else 1.0
         self.inputs = torch.empty(shape, device=self.device).uniform_(-reach, reach)
         self.outputs = torch.zeros(shape, device=self.device) if small else torch.empty(shape, device=self.device).uniform_(-1, 1)
+        # Every step of the softmax changes all output vectors: there plain steps diverge before they learn, so the course takes Adam.
+        softmax = self.config.objective == "softmax"
+        self.optimizer: Any = torch.optim.Adam([self.inputs, self.outputs]) if softmax else None
 
     # -- training -----------------------------------------------------------------------------------------------------------------------
 
-    def batches(self, epoch: int, rng: np.random.Generator) -> list[tuple[Tensor, ...]]:
+    def batches(self, epoch: int, rng: np.random.Generator) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """Stretches of the subsampled text, its texts in another order each epoch, in groups of `shared` centre words.
 
         words and texts (groups · shared + 2 · window,): each word's code and the number of its text; reach (groups, shared): how far the
@@ -189,7 +193,7 @@ class Word2vec(TorchProject):
         return loss, known.sum()
 
     def softmax(self, words: Tensor, pairs: Tensor, noise: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-        """One step down the cross-entropy of each near word among all words: the course's first version, whose cost negatives avoid."""
+        """One step of Adam on the mean cross-entropy of each near word among all words: the course's first version."""
         centres, around = self.stretch(words, pairs)
         right = around[:, None].expand(pairs.shape).flatten(0, 1)  # (centre words, words around)
         counts = pairs.flatten(0, 1)
@@ -199,9 +203,11 @@ class Word2vec(TorchProject):
         loss = -(counts * logarithms.gather(1, right)).sum()
         # All pairs of a centre word have the same softmax: one row of slopes for them all.
         slopes = logarithms.exp_().mul_(counts.sum(1, keepdim=True)).scatter_add_(1, right, -counts)
-        to_outputs = slopes.T @ rows
-        descend(self.inputs, centres, slopes @ self.outputs, rate)
-        self.outputs.sub_(to_outputs, alpha=rate)
+        slopes /= counts.sum().clamp(min=1)
+        self.inputs.grad = torch.zeros_like(self.inputs).index_add_(0, centres.flatten(), slopes @ self.outputs)
+        self.outputs.grad = slopes.T @ rows
+        set_rate(self.optimizer, rate)
+        self.optimizer.step()
         return loss, counts.sum()
 
     def stretch(self, words: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
@@ -262,10 +268,8 @@ class Word2vec(TorchProject):
         """The nearest words of one word with their cosines, or a line for each probe."""
         if word.strip():
             code = vectors.code(word, "word")
-            uses = self.corpus.counts
-            rows: list[list[str | float]] = [
-                [name, round(cosine, 4), int(uses[vectors.index[name]])] for name, cosine in vectors.neighbours(code, count)
-            ]
+            nearest, uses = vectors.neighbours(code, count), self.corpus.counts
+            rows: list[list[str | float]] = [[name, round(cosine, 4), int(uses[vectors.index[name]])] for name, cosine in nearest]
             return Table(tag="neighbours", columns=[f"near {vectors.words[code]}", "cosine", "uses"], rows=rows)
         lines: list[list[str | float]] = [
             [vectors.words[code], " ".join(name for name, _ in vectors.neighbours(code, NEAREST))] for code in self.probes
@@ -280,11 +284,10 @@ class Word2vec(TorchProject):
             heading = f"{vectors.words[a]} - {vectors.words[b]} + {vectors.words[c]}"
             rows: list[list[str | float]] = [[name, round(cosine, 4)] for name, cosine in vectors.analogy(a, b, c, request.count)]
             return Table(tag="analogy", columns=[heading, "cosine"], rows=rows)
-        known = [words for words in ANALOGIES if all(word in vectors.index for word in words)]
         rows = []
-        for words in known:
-            first, minus, plus = (vectors.index[word] for word in words)
-            for name, cosine in vectors.analogy(first, minus, plus, 1):
+        for words in ANALOGIES:
+            codes = [vectors.index[word] for word in words if word in vectors.index]
+            for name, cosine in vectors.analogy(codes[0], codes[1], codes[2], 1) if len(codes) == 3 else ():
                 rows.append(["{} - {} + {}".format(*words), name, round(cosine, 4)])
         return Table(tag="analogy", columns=["a - b + c", "nearest word", "cosine"], rows=rows)
 
@@ -332,9 +335,7 @@ class Word2vec(TorchProject):
         return Scatter(tag="map", x=places[:, 0].tolist(), y=places[:, 1].tolist(), labels=labels)
 
     def serving(self) -> Serving:
-        raise Problem(
-            "Word vectors are a table, and no network that answers a text.", "`dlwb explore RUN`, or T on its screen, looks words up."
-        )
+        raise Problem("Word vectors are a table, and no network that answers.", "`dlwb explore RUN`, or T on its screen, looks words up.")
 
 
 def keep_shares(counts: np.ndarray, threshold: float) -> np.ndarray:
