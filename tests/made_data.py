@@ -252,6 +252,17 @@ def tatoeba(random: np.random.Generator) -> dict[str, bytes]:
     return {"pairs": file.getvalue()}
 
 
+def captioned(random: np.random.Generator) -> dict[str, bytes]:
+    """Photographs with five captions each, and one that is in no part."""
+    names = [f"{place:03d}.jpg" for place in range(41)]
+    parts = {"train": names[:24], "valid": names[24:32], "test": names[32:40]}
+    lines = [" ".join(line[: 3 + place % 6]) for place, line in enumerate(sentences(random, 5 * len(names), 60))]
+    rows = [f"{names[place // 5]}#{place % 5}\t{line.capitalize()} ." for place, line in enumerate(lines)]
+    files = {part: "\n".join(chosen).encode() + b"\n" for part, chosen in parts.items()}
+    members = {f"Images/{name}": picture(random, 80, 60) for name in names}
+    return {"pictures": archive(members), "captions": "\n".join(rows).encode() + b"\n", **files}
+
+
 def style_pictures(random: np.random.Generator) -> dict[str, bytes]:
     return {name: picture(random, 120, 96) for name in ("octopus", "space_needle", "hockney", "delaunay")}
 
@@ -364,6 +375,7 @@ SETS: dict[str, Callable[[np.random.Generator], dict[str, bytes]]] = {
         classes_of_pictures, folders=[f"dogImages/test/{number:03d}.{breed}" for number, breed in enumerate(BREEDS, 1)], each=6, side=160
     ),
     "celeba:lfw": partial(classes_of_pictures, folders=[f"lfw_faces/Person_{number}" for number in range(110)], each=1, side=64),
+    "flickr8k:1000": captioned,
     "facades": pairs,
     "yosemite": partial(
         classes_of_pictures, folders=[f"summer2winter_yosemite/{part}" for part in ("trainA", "trainB", "testA", "testB")], each=12, side=64
