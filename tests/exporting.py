@@ -44,22 +44,24 @@ def sealed(project: Project, run: Run, target: Path) -> Any:
 
 
 def compared(stem: str, count: int, target: Path, *settings: str) -> dict[str, Any]:
-    """Seal a recipe after three steps, compared on so many inputs: kind, exporter, largest difference; or the sentence of who refuses."""
+    """Seal a recipe after three steps, compared on so many inputs: kind, exporter, largest difference; or the lesson's refusal."""
     from workbench.torchkit.export import model
 
     model.COMPARED = count
     loaded = load_recipe(find_recipe(stem), settings)
     kind = find_project(loaded.recipe.project)
-    if kind.serving is Project.serving:
-        return {"refused": _refusal(object.__new__(kind))}
+    if text := _refusal(object.__new__(kind)):
+        return {"refused": text}
     try:
         project, run = trained(stem, 3, *settings)
     except Problem as problem:
         return {"no data": str(problem)}
+    if text := _refusal(project):
+        return {"refused": text}
     try:
         exported = sealed(project, run, target)
     except Problem as problem:
-        return {"refused": str(problem)}
+        return {"differs": str(problem)}
     about = exported.folder.model
     return {
         "kind": about.kind,
@@ -71,10 +73,13 @@ def compared(stem: str, count: int, target: Path, *settings: str) -> dict[str, A
 
 
 def _refusal(project: Project) -> str:
+    """Why the lesson itself refuses; "" where it does not, or knows only once it is built."""
     try:
         project.serving()
     except Problem as problem:
         return str(problem)
+    except AttributeError:
+        pass
     return ""
 
 
