@@ -47,8 +47,8 @@ def using(file: str) -> set[str]:
     modules = {".".join(("workbench", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in PACKAGE.rglob("*.py")}
 
     def imported(path: Path) -> set[str]:
-        found = re.findall(r"^\s*from (workbench[\w.]*) import ([\w, ]+)", path.read_text(), re.MULTILINE)
-        names = {f"{module}.{name.strip()}" for module, several in found for name in several.split(",")}
+        found = re.findall(r"^\s*from (workbench[\w.]*) import (\([^)]*\)|[\w, ]+)", path.read_text(), re.MULTILINE)
+        names = {f"{module}.{name}" for module, several in found for name in re.findall(r"\w+", several)}
         return {name for name in {*names, *(module for module, _ in found)} if name in modules}
 
     reached = set()
