@@ -103,7 +103,7 @@ def row(text: str, stem: str = "digits-mlp") -> str:
 
 def test_the_table_says_mean_range_bar_and_what_is_not_measured() -> None:
     text = measured.markdown([result(1, 0.96), result(2, 0.99)])
-    assert "0.9750 (0.9600 to 0.9900, 2 seeds) | ≥ 0.97 passed by 1 of 2 | 0:11 + preparation | CPU, 1 thread" in row(text)
+    assert "0.9750 (0.9600–0.9900, 2 seeds) | ≥ 0.97 passed by 1 of 2 | 0:11 + preparation | CPU, 1 thread" in row(text)
     assert "not measured" in row(text, "mnist-mlp")
     busy = [result(1, 0.96, seconds=200.0, cpu=50.0), result(2, 0.96, seconds=120.0, cpu=90.0), result(3, 0.96, seconds=4.0, cpu=0.0)]
     assert "| 2:00 + preparation (CPU 1:44) |" in row(measured.markdown(busy))

@@ -265,7 +265,7 @@ def figures(recipe: Recipe, seeds: list[Result]) -> list[Figure]:
             for reference in recipe.reference
             if reference.metric == metric
         ]
-        spread = f"{number(min(values))} to {number(max(values))}" if len(values) > 1 else ""
+        spread = f"{number(min(values))}–{number(max(values))}" if len(values) > 1 else ""
         name = verdict.short_name(metric).replace("_", " ")
         rows.append(Figure(name, number(statistics.fmean(values)), spread, len(values), "; ".join(bars), "; ".join(course)))
     return rows
