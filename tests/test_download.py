@@ -265,4 +265,5 @@ def test_every_recipe_that_trains_uses_a_data_set() -> None:
         assert loaded.schema
         if loaded.trains and not catalog.uses(loaded.schema.datasets, loaded.recipe.config):
             without.add(path.stem)
-    assert without == {"xor", "letters", "letters-rates"}
+    drawn = {"gan-1d", "gan-ring", "simple-rnn", "udacity-detector", "udacity-detector-cells"}
+    assert without == {"xor", "letters", "letters-rates"} | drawn
