@@ -294,3 +294,16 @@ def test_what_is_no_network_is_refused_with_a_sentence() -> None:
         StyleTransfer.serving(object.__new__(StyleTransfer))
     with pytest.raises(Problem, match="has no network that can be asked"):
         Project.serving(object.__new__(Project))
+
+
+def test_a_network_that_writes_on_is_served(tmp_path: Path) -> None:
+    """Its graph takes one character at a time, whatever the encoder says of texts: a session opens it and writes what the lesson writes."""
+    folder = tmp_path / "char-rnn-python" / "1"
+    settings = ["config.hidden=8", "config.layers=1", "config.sequence=16", "config.dropout=0"]
+    words = [sys.executable, "-m", "tests.exporting", "char-rnn-python", "8", str(folder), *settings]
+    done = subprocess.run(words, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and '"kind": "onnx"' in done.stdout, done.stderr[-2000:]
+    session = Session(folder)
+    examples = session.folder.examples()
+    answers = session.answers([example["input"] for example in examples])
+    assert examples and not any(difference(one, two["answer"]) for one, two in zip(answers, examples, strict=True))

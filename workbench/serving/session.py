@@ -156,7 +156,9 @@ def _insist(folder: ModelFolder, session: Any) -> None:
     coding = folder.coding()
     states = list(coding.decoder.states.values()) if isinstance(coding.decoder, NextToken) else []
     taken = [list(entry.shape[1:]) for entry in session.get_inputs()]
-    wanted = [list(coding.shape), *(list(shape) for shape in states)]
+    # One that writes on takes a token at a time; only where it looks back at a window it takes several.
+    step = isinstance(coding.decoder, NextToken) and not coding.decoder.window
+    wanted = [[1] if step else list(coding.shape), *(list(shape) for shape in states)]
     if len(taken) != len(wanted) or not all(map(_fits, taken, wanted)):
         raise Problem(f"model.onnx of {folder.label} takes {_widths(taken)}, and its encoder gives {_widths(wanted)}.", _AGAIN, "data")
     kinds = [entry.type for entry in session.get_inputs()]
