@@ -300,7 +300,7 @@ def test_a_network_that_writes_on_is_served(tmp_path: Path) -> None:
     """Its graph takes one character at a time, whatever the encoder says of texts: a session opens it and writes what the lesson writes."""
     folder = tmp_path / "char-rnn-python" / "1"
     settings = ["config.hidden=8", "config.layers=1", "config.sequence=16", "config.dropout=0"]
-    words = [sys.executable, "-m", "tests.exporting", "char-rnn-python", "8", str(folder), *settings]
+    words = [sys.executable, "-m", "tests.exporting", "char-rnn-python", "16", str(folder), *settings]
     done = subprocess.run(words, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and '"kind": "onnx"' in done.stdout, done.stderr[-2000:]
     session = Session(folder)

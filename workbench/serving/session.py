@@ -156,8 +156,8 @@ def _insist(folder: ModelFolder, session: Any) -> None:
     coding = folder.coding()
     states = list(coding.decoder.states.values()) if isinstance(coding.decoder, NextToken) else []
     taken = [list(entry.shape[1:]) for entry in session.get_inputs()]
-    # One that writes on takes a token at a time; only where it looks back at a window it takes several.
-    step = isinstance(coding.decoder, NextToken) and not coding.decoder.window
+    # One that writes on may take a token at a time, as it is asked; only where it looks back at a window it must take several.
+    step = isinstance(coding.decoder, NextToken) and not coding.decoder.window and taken[:1] == [[1]]
     wanted = [[1] if step else list(coding.shape), *(list(shape) for shape in states)]
     if len(taken) != len(wanted) or not all(map(_fits, taken, wanted)):
         raise Problem(f"model.onnx of {folder.label} takes {_widths(taken)}, and its encoder gives {_widths(wanted)}.", _AGAIN, "data")
