@@ -157,8 +157,10 @@ class Worker:
 
 def _take_over(run: Run) -> tuple[lock.Lock, dict[str, Any]]:
     """The lock that the supervisor handed down, or one taken here where the worker was started by hand."""
-    if (device := _handed("DLWB_DEVICE_LOCK")) is not None:
-        lock.Lock(device)
+    # Held for as long as this process lives, also where its supervisor is killed.
+    for name in [name for name in os.environ if name.startswith("DLWB_DEVICE_LOCK_")]:
+        if (device := _handed(name)) is not None:
+            lock.Lock(device)
     if (file := _handed("DLWB_LOCK")) is not None:
         return lock.Lock(file), lock.content(run.lock)
     held = lock.Lock.take(run.lock)
