@@ -8,12 +8,14 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from workbench import paths
-from workbench.launch.devices import device_lock
+from workbench.launch.devices import accelerators, device_lock
 from workbench.problems import Problem, one_line
 from workbench.runs import lock
+from workbench.runs.commands import Command
+from workbench.runs.state import whole
 
 
 class Ticket(NamedTuple):
@@ -29,6 +31,8 @@ class Ticket(NamedTuple):
     """The id of its run."""
     locks: tuple[str, ...]
     """Names of the lock files of the devices that it may take."""
+    devices: tuple[str, ...]
+    """Their names and titles, as in a log: `cuda:0 NVIDIA H200`."""
     needs: int
     """How many of them it takes."""
 
@@ -38,22 +42,47 @@ class DeviceQueue:
 
     def __init__(self, names: Sequence[str], count: int = 1, run: str = "") -> None:
         self.locks = {name: device_lock(name) for name in names}
-        if count > len(set(self.locks.values())):
-            raise Problem(f"It needs {count} devices, and may use only {len(set(self.locks.values()))} here: {', '.join(names)}.")
+        if count > (here := len(set(self.locks.values()))):
+            raise Problem(
+                f"It needs {count} devices at once, and may use {here} here: {', '.join(names)}.", "`dlwb doctor` lists the devices."
+            )
         self.count = count
-        self._content = {"host": lock.host(), "run": run, "devices": [path.name for path in self.locks.values()], "count": count}
+        titles = {device.name: device.title for device in accelerators()}
+        self._content: dict[str, Any] = {
+            "host": lock.host(),
+            "run": run,
+            "devices": [path.name for path in self.locks.values()],
+            "names": [f"{name} {titles.get(name, '')}".strip() for name in names],
+            "count": count,
+            "held": False,
+            "first": 0,
+        }
         folder = _folder()
         folder.mkdir(parents=True, exist_ok=True)
+        # Later than every other one, also where the clock was set back.
+        newest = max((int(number) for ticket in tickets() if (number := ticket.name.partition("-")[0]).isdecimal()), default=0)
         # Hidden until it is locked and says what it waits for: whoever sees an unlocked ticket removes it.
-        name = f"{time.time_ns():020}-{os.getpid()}"
+        name = f"{max(time.time_ns(), newest + 1):020}-{os.getpid()}"
         hidden, self.place = folder / f".{name}", folder / name
         self._held = lock.Lock.take(hidden)
-        self.mark()
+        if self._held:
+            self._held.write(self._content)
         hidden.rename(self.place)
 
-    def mark(self, *, held: bool = False, first: int = 0) -> None:
-        """Say in the ticket that a person holds it, or when one moved it to the front (nanoseconds)."""
-        self._content.update(held=held, first=first)
+    @property
+    def words(self) -> str:
+        """What its run waits for, as the lists say it."""
+        held = self._content["held"]
+        several = f"{self.count} of " if self.count > 1 else ""
+        return f"{'held in the queue' if held else 'waiting'} for {several}{' or '.join(self.locks)}"
+
+    def obey(self, command: Command) -> None:
+        """Do what a person asked of its run: hold it, release it, or move it to the front."""
+        if command.verb == "first":
+            first = command.request.get("first")
+            self._content["first"] = first if type(first) is int and 0 <= first < 1 << 63 else 0
+        else:
+            self._content["held"] = command.verb == "hold"
         if self._held:
             self._held.write(self._content)
 
@@ -62,11 +91,13 @@ class DeviceQueue:
 
         Nothing is kept while it waits for the rest, so runs of several devices cannot block one another.
         """
-        if self._content["held"]:
+        free = [(name, path) for name, path in self.locks.items() if not lock.is_held(path)]
+        # The tickets are read only where something is free: a hundred runs that wait would read a hundred each, all the time.
+        if self._content["held"] or len(free) < self.count:
             return []
         wanted = self._wanted()
         taken: list[tuple[str, lock.Lock]] = []
-        for name, path in self.locks.items():
+        for name, path in free:
             if path.name not in wanted and (held := lock.Lock.take(path)):
                 taken.append((name, held))
                 if len(taken) == self.count:
@@ -108,14 +139,15 @@ def _tickets() -> Iterator[Ticket]:
             if content.get("host") != lock.host():
                 continue
             if lock.is_held(path):
-                devices, first, count = (content.get(name) for name in ("devices", "first", "count"))
+                locks, names = (content.get(name) for name in ("devices", "names"))
                 yield Ticket(
-                    -first if type(first) is int else 0,
+                    -whole(content.get("first")),
                     path.name,
                     content.get("held") is True,
                     one_line(str(content.get("run", "")), 200),
-                    tuple(map(str, devices)) if isinstance(devices, list) else (),
-                    count if type(count) is int else 1,
+                    tuple(map(str, locks)) if isinstance(locks, list) else (),
+                    tuple(one_line(str(name), 80) for name in names) if isinstance(names, list) else (),
+                    max(1, whole(content.get("count"))),
                 )
             else:
                 with contextlib.suppress(OSError):  # its process was killed

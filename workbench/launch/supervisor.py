@@ -96,17 +96,20 @@ class Supervisor:
         if not names:
             return
         queue = DeviceQueue(names, run=self.run.id)
+        inbox = commands.Inbox(self.run.control, self.offset, queueing=True)
         try:
             while not (taken := queue.take()):
-                if not self.holder.get("message"):
-                    if self.waiting:  # nobody knows for how long it would hold its memory
-                        self.waiting.end()
-                        self.waiting = None
-                    self.holder["message"] = f"waiting for {' or '.join(names)}"
+                if self.waiting:  # nobody knows for how long it would hold its memory
+                    self.waiting.end()
+                    self.waiting = None
+                if self.holder.get("message") != queue.words:
+                    self.holder["message"] = queue.words
                     self.lock.write(self.holder)
                 if self._got_sigterm:
                     raise Ended
                 time.sleep(QUEUE_EVERY)
+                for command in inbox.poll():
+                    queue.obey(command)
         finally:
             queue.leave()
         for name, held in taken:
