@@ -23,6 +23,7 @@ from workbench.cli import (
     results,
     start,
     steer,
+    usage,
     web,
 )
 from workbench.cli.printing import put
@@ -52,7 +53,7 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
     "Compare and export": [compare.compare, compare.export, compare.tag, compare.note],
     "Data": [],
     "Models": [predict.predict, endpoints.serve, web.web],
-    "Machine": [machine.doctor, machine.clean, machine.delete, machine.restore, machine.preferences],
+    "Machine": [machine.doctor, usage.usage, machine.clean, machine.delete, machine.restore, machine.preferences],
 }
 DATA: list[Callable[..., None]] = [data.list_, data.fetch, data.verify, data.remove]
 ENDPOINTS: list[Callable[..., None]] = [
