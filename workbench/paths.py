@@ -56,6 +56,11 @@ def preferences() -> Path:
     return home() / "preferences.json"
 
 
+def used() -> Path:
+    """The file with the device-hours of runs and endpoints that were removed for good."""
+    return home() / "used.jsonl"
+
+
 def explored(stem: str) -> Path:
     """The file with what this person changed when they explored a lesson last; that it is there means that they have explored it."""
     return home() / "explore" / f"{stem}.json"

@@ -19,9 +19,11 @@ from workbench.cli import (
     machine,
     models,
     predict,
+    queue,
     results,
     start,
     steer,
+    usage,
     web,
 )
 from workbench.cli.printing import put
@@ -52,7 +54,7 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
     "Compare and export": [compare.compare, compare.export, compare.tag, compare.note],
     "Data": [],
     "Models": [predict.predict, endpoints.serve, web.web],
-    "Machine": [machine.doctor, machine.clean, machine.delete, machine.restore, machine.preferences],
+    "Machine": [machine.doctor, usage.usage, machine.clean, machine.delete, machine.restore, machine.preferences],
 }
 DATA: list[Callable[..., None]] = [data.list_, data.fetch, data.verify, data.remove]
 ENDPOINTS: list[Callable[..., None]] = [
@@ -66,6 +68,7 @@ ENDPOINTS: list[Callable[..., None]] = [
     endpoints.delete,
 ]
 MODELS: list[Callable[..., None]] = [models.add, models.list_, models.show, models.alias, models.verify]
+QUEUE: list[Callable[..., None]] = [queue.list_, queue.first, queue.hold, queue.release]
 RESULTS: list[Callable[..., None]] = [results.collect, results.drop, results.carry]
 
 
@@ -125,6 +128,10 @@ def shell() -> typer.Typer:
     served = typer.Typer(help="List, change and stop what is served.", no_args_is_help=True, **plain)
     _add(served, ENDPOINTS)
     app.add_typer(served, name="endpoint", rich_help_panel="Models")
+    waiting = typer.Typer(help="List what waits for a GPU; move a run to the front, hold or release it.", **plain)
+    waiting.callback(invoke_without_command=True)(queue.queue)
+    _add(waiting, QUEUE)
+    app.add_typer(waiting, name="queue", rich_help_panel="Steer")
     measured = typer.Typer(help="Show, and collect, what the recipes were measured to reach.", **plain)
     measured.callback(invoke_without_command=True)(results.results)
     _add(measured, RESULTS)

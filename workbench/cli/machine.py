@@ -212,10 +212,10 @@ def restore(
 
 
 def preferences(preferred: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="None: show all.")] = None) -> None:
-    """Show or set what you prefer: theme, notice, warm."""
+    """Show or set what you prefer: theme, notice, warm, budget."""
     from workbench import preferences as preferring
 
     for word in preferred or []:
         preferring.put(*pair(word))
     for name, preference in preferring.KNOWN.items():
-        put(f"{name}={preferring.get(name)}  ({', '.join(preference.choices)}: {preference.about})")
+        put(f"{name}={preferring.get(name)}  ({preference.offered}: {preference.about})")

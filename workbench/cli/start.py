@@ -22,6 +22,7 @@ def run(
     from workbench.launch import start
     from workbench.recipes.find import find_recipe
     from workbench.recipes.load import load_recipe
+    from workbench.serving import usage
 
     loaded = load_recipe(find_recipe(recipe), settings or [])
     if loaded.recipe.compare:
@@ -29,12 +30,13 @@ def run(
 
         comparison = comparing.start(loaded, device)
         print_json({"comparison": comparison.id}) if as_json else put(comparison.id)
+        _warn(usage.warning())
         if follow:
             raise typer.Exit(following.follow_comparison(comparison))
         return
     started = start.begin(loaded, device)
-    if warning := started.about().get("warning"):
-        tell(clean(f"! {warning}"))
+    _warn(str(started.about().get("warning") or ""))
+    _warn(usage.warning())
     if not (follow and as_json):
         print_json({"run": started.id}) if as_json else put(started.id)
     if follow:
@@ -56,6 +58,9 @@ def exec_(
     if follow:
         following.output(run, to_its_end=True)
         raise typer.Exit(following.wait(run))
+def _warn(text: str) -> None:
+    if text:
+        tell(clean(f"! {text}"))
 
 
 def new(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workbench import files, paths
 from workbench.problems import Problem
-from workbench.runs import lock
+from workbench.runs import lock, usage
 from workbench.runs.comparisons import Comparison
 from workbench.runs.run import Run, find_run
 from workbench.runs.state import state_of
@@ -92,12 +92,26 @@ def restore_comparison(reference: str) -> list[Run]:
 
 
 def purge(run: Run) -> None:
-    """Remove a deleted run permanently."""
+    """Remove a deleted run permanently; the device-hours that it used stay noted."""
     assert run.path.parent == folder()
+    used: list[usage.Use] = []
+    with contextlib.suppress(Problem):  # nobody knows the hours of one whose log cannot be read
+        used = usage.of_run(run)
+    noted = _noted(used)
     try:
         shutil.rmtree(run.path)
     except OSError as error:
         raise files.problem(run.id, "removed", error) from error
+    if not noted:
+        _noted(used)  # the disk was full, and has room now
+
+
+def _noted(used: list[usage.Use]) -> bool:
+    try:
+        usage.keep(used)
+    except OSError:
+        return False
+    return True
 
 
 def days(run: Run) -> float:
