@@ -197,6 +197,7 @@ CAUSES = {
     "disk-full": "the disk is full",
     "not-finite": "a value became NaN or infinite",
     "data": "its data cannot be used",
+    "fit": "its checkpoint does not fit its settings",
     "import": "its code cannot be imported",
     "exception": "an error in its code",
     "error": "something a person can mend",

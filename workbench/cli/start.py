@@ -58,6 +58,8 @@ def exec_(
     if follow:
         following.output(run, to_its_end=True)
         raise typer.Exit(following.wait(run))
+
+
 def _warn(text: str) -> None:
     if text:
         tell(clean(f"! {text}"))

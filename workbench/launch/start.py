@@ -70,8 +70,11 @@ def cancel(run: Run) -> bool:
         kill(run)
         while state_of(run).alive and time.monotonic() < deadline + PATIENCE:
             time.sleep(0.02)
-    if has_trained(run):
-        return False
+    return not has_trained(run) and remove(run)
+
+
+def remove(run: Run) -> bool:
+    """Remove the directory of a run that is not alive, for good; False where somebody has just started it."""
     held = lock.Lock.take(run.lock)  # so that no other process starts it meanwhile
     if held is None:
         return False

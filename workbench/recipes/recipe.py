@@ -26,6 +26,13 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     checkpoint_every: Annotated[
         int, Meta(ge=0, description="Steps between two checkpoints; 0 saves by the clock, so that checkpoints cost under 2 % of the time.")
     ] = 0
+    keep_every: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Steps of a span whose first checkpoint stays, to fork from or roll back to; 0 keeps the last two and the best.",
+        ),
+    ] = 0
     patience: Annotated[
         int,
         Meta(
@@ -42,7 +49,7 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     stop_when_not_finite: Annotated[bool, Meta(description="End the run when a training value becomes NaN or infinite.")] = True
 
 
-LIVE = ("epochs", "steps", "log_every", "evaluate_every", "sample_every", "checkpoint_every", "patience")
+LIVE = ("epochs", "steps", "log_every", "evaluate_every", "sample_every", "checkpoint_every", "keep_every", "patience")
 """What of Train may change while a run goes on."""
 
 

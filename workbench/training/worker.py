@@ -19,7 +19,7 @@ from workbench import preparation
 from workbench.events import Answer, Status
 from workbench.preparation import Stage
 from workbench.problems import Problem, one_line
-from workbench.runs import commands, lock, resuming
+from workbench.runs import commands, family, lock, resuming
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.commands import Inbox
 from workbench.runs.history import History
@@ -29,8 +29,10 @@ from workbench.runs.state import attempts
 from workbench.training.announcing import READING, Announcer
 from workbench.training.failures import named
 from workbench.training.find_project import make_project
+from workbench.training.fitting import Fitted
 from workbench.training.loop import Loop
 from workbench.training.meters import Meters
+from workbench.training.project import Project
 from workbench.training.sources import Sources
 
 
@@ -117,7 +119,7 @@ class Worker:
             project,
             recipe,
             log,
-            Checkpoints(self.run.path / "checkpoints"),
+            self._checkpoints(project),
             inbox=Inbox(self.run.control, self.offset),
             meters=Meters(recipe.compute.device),
             announce=self._turn,
@@ -130,6 +132,13 @@ class Worker:
             born=_born(),
         )
         return self.loop.fit()
+
+    def _checkpoints(self, project: Project) -> Checkpoints:
+        def keep_every() -> int:
+            return self.loop.live.train.keep_every if self.loop else project.train.keep_every
+
+        folder, forked = self.run.path / "checkpoints", family.forked(self.run)
+        return Fitted(folder, keep_every, project, forked) if forked and forked.fixed else Checkpoints(folder, keep_every)
 
     def _unanswered(self, past: History) -> list[commands.Command]:
         answered = {answer.command for answer in past.answers} | {mark.command for mark in past.marks}
