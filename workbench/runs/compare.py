@@ -17,7 +17,8 @@ from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars, family
 from workbench.runs.comparisons import Comparison, Standing, diverged
-from workbench.runs.history import History, Series, history_of
+from workbench.runs.folded import history_of
+from workbench.runs.history import History, Series
 from workbench.runs.run import Run
 from workbench.runs.summary import Summary, log_size, summarize, summary_of
 

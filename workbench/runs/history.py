@@ -85,6 +85,10 @@ class Series:
         self._ranged = (self.version, len(self.values))
         return self._range if self._range[0] <= self._range[1] else None
 
+    def restore_extremes(self, low: float, high: float) -> None:
+        """Take the extremes of all its points, which were computed before: see `workbench.runs.folded`."""
+        self._range, self._ranged = (low, high), (self.version, len(self.values))
+
 
 class Samples:
     """The events of one tag (pictures, texts, a matrix) in their order: `latest` is shown, the rest can be scrubbed through."""
