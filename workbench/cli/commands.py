@@ -22,6 +22,7 @@ from workbench.cli import (
     results,
     start,
     steer,
+    submit,
     web,
 )
 from workbench.cli.printing import put
@@ -38,6 +39,7 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
     "Start and look": [
         look.list_,
         start.run,
+        submit.submit,
         explore.explore,
         look.runs_,
         look.logs,

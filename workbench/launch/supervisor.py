@@ -276,7 +276,9 @@ def keep_room(file: Path) -> None:
         os.close(handle)
 
 
-def begin(run: Run, offset: int, devices: list[str], waiting: "Worker | None" = None) -> tuple[int, str, Supervisor | None]:
+def begin(
+    run: Run, offset: int, devices: list[str], waiting: "Worker | None" = None, *, kind: Callable[..., Supervisor] = Supervisor
+) -> tuple[int, str, Supervisor | None]:
     """Take the run's lock. Returns 0 and a supervisor, or 3: the lock is held; 4: this is not a run; 1 with a sentence."""
     try:
         held = lock.Lock.take(run.lock)
@@ -290,7 +292,7 @@ def begin(run: Run, offset: int, devices: list[str], waiting: "Worker | None" = 
     if held is None:
         return 3, "", None
     before = attempts(run)
-    supervisor = Supervisor(run, offset, devices, held, before + 1, waiting)
+    supervisor = kind(run, offset, devices, held, before + 1, waiting)
     try:
         keep_room(run.path / "exit.json")
     except OSError as error:
