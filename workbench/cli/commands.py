@@ -24,6 +24,7 @@ from workbench.cli import (
     start,
     steer,
     usage,
+    submit,
     web,
 )
 from workbench.cli.printing import put
@@ -41,6 +42,7 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
         look.list_,
         start.run,
         start.exec_,
+        submit.submit,
         explore.explore,
         look.runs_,
         look.logs,

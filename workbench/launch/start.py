@@ -15,13 +15,13 @@ import msgspec
 
 from workbench import __version__, files, paths
 from workbench.events import Answer, Scalars
-from workbench.launch import choose_device, devices, logind, warm
+from workbench.launch import choose_device, devices, logind, slurm, warm
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure, trust
 from workbench.recipes.find import find_recipe, project_source
 from workbench.recipes.load import Loaded, load_recipe
 from workbench.recipes.recipe import dump_recipe
-from workbench.runs import commands, directory, lock, own, resuming
+from workbench.runs import commands, directory, lock, own, resuming, scheduled
 from workbench.runs.ending import write_exit
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
@@ -183,6 +183,14 @@ def launch(run: Run, *, anyway: bool = False) -> str:
             )
         _take_new_code(run, current.attempt)
     remark = resuming.look(run) if current.attempt and not current.alive else ""
+    if job := scheduled.job_of(run.path):
+        if current.alive:
+            raise Problem(f"{run.id} is {current.state} already (Slurm job {job.id}).", f"`dlwb stop {run.id}` ends it.")
+        try:
+            slurm.submit(run, job.options, job.grace, anyway=anyway)
+        except OSError as error:
+            raise files.problem(f"The job of {run.id}", "noted", error) from error
+        return remark
     offset = commands.size_of(run.control)
     environment = dict(os.environ)
     mirror = run.about().get("mirror")
@@ -271,11 +279,15 @@ def answer(run: Run, command: str, *, steps: bool = False) -> tuple[bool, str]:
 
 def stop(run: Run) -> None:
     """Ask a run to finish its step, save a checkpoint and end."""
+    job = scheduled.job_of(run.path)
     try:
         command(run, "stop")
     except OSError:  # the disk is full, so the command cannot be written
-        _signal(run, "parent", signal.SIGTERM)
-    if state_of(run).state in ("queued", "starting"):
+        if not job:
+            _signal(run, "parent", signal.SIGTERM)
+    if job:
+        slurm.stop(run, job)
+    elif state_of(run).state in ("queued", "starting"):
         _until(run, lambda: _signal(run, "parent", signal.SIGTERM))
 
 
@@ -283,6 +295,9 @@ def kill(run: Run) -> None:
     """End a run at once without a new checkpoint; its log and saved checkpoints stay."""
     with contextlib.suppress(OSError):  # the disk is full; the run's ending then reads as killed from outside
         command(run, "kill")
+    if job := scheduled.job_of(run.path):
+        slurm.kill(run, job)
+        return
     _until(run, lambda: _signal(run, "worker", signal.SIGKILL) or _signal(run, "parent", signal.SIGTERM))
     holder = lock.content(run.lock)
     if holder.get("own") is True and holder.get("parent") == holder.get("worker"):

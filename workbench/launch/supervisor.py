@@ -241,7 +241,7 @@ def _oom_kills() -> int:
 
 
 def begin(
-    run: Run, offset: int, devices: list[str], waiting: "Worker | None" = None, kind: type[Supervisor] = Supervisor
+    run: Run, offset: int, devices: list[str], waiting: "Worker | None" = None, *, kind: Callable[..., Supervisor] = Supervisor
 ) -> tuple[int, str, Supervisor | None]:
     """Take the run's lock. Returns 0 and a supervisor, or 3: the lock is held; 4: this is not a run; 1 with a sentence."""
     try:

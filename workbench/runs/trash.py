@@ -25,9 +25,10 @@ def delete(run: Run) -> Run:
     if current.state == "away":
         raise Problem(f"{run.id} is {current.message}.", f"Delete it from {current.host}.")
     try:
-        held = lock.Lock.take(run.lock)
+        # Of a run that Slurm starts, the lock may be free, or invisible from here.
+        held = None if current.alive else lock.Lock.take(run.lock)
         if held is None:
-            raise Problem(f"{run.id} is running.", f"`dlwb stop {run.id}` first.")
+            raise Problem(f"{run.id} is {'queued' if current.state == 'queued' else 'running'}.", f"`dlwb stop {run.id}` first.")
         try:
             folder().mkdir(exist_ok=True)
             moved = _move(run, folder())
