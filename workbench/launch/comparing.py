@@ -11,10 +11,9 @@ from typing import NamedTuple
 import msgspec
 
 from workbench import files, paths
-from workbench.launch import devices, estimate, group_process
+from workbench.launch import estimate, group_process
 from workbench.launch import start as launch
 from workbench.problems import Problem
-from workbench.recipes import trust
 from workbench.recipes.load import Loaded, load_recipe, variants
 from workbench.recipes.recipe import dump_recipe
 from workbench.runs import bars, directory, lock, notes
@@ -50,12 +49,7 @@ def outlook(loaded: Loaded) -> Outlook:
     assert compare
     chosen = variants(loaded)
     known = {stem: estimate.past_runs(stem) for stem in {variant.stem for variant in chosen.values()}}
-    seconds = []
-    for variant in chosen.values():
-        name = launch.choose(variant).name
-        device = next(one for one in devices.devices() if one.name == name)
-        live = variant.schema.live if variant.schema else ()
-        seconds.append(estimate.estimate(variant.recipe, device, known[variant.stem], live).seconds)
+    seconds = [group_process.seconds_of(variant, known[variant.stem]) for variant in chosen.values()]
     whole = sum(one for one in seconds if one is not None) * compare.seeds
     return Outlook(len(chosen), compare.seeds, whole if None not in seconds else None)
 
@@ -82,26 +76,11 @@ def create(loaded: Loaded, device: str = "") -> Comparison:
     name = f"{loaded.stem}_{time.strftime('%Y-%m-%d_%H%M%S')}"
     with directory.new(paths.comparisons(), name, "The directory") as path:
         for place, (label, variant) in enumerate(chosen.items()):
-            _write_variant(path / "variants" / f"{place:02}", label, variant, recipe.seed)
+            group_process.keep_recipe(path / "variants" / f"{place:02}", variant, f"{label}: {variant.recipe.title}", recipe.seed)
         (path / "recipe.yaml").write_text(dump_recipe(recipe))
         # Written last: a directory counts as a comparison once it has a plan.
         files.write(path / "comparison.json", msgspec.json.encode(plan), sync=False)
     return Comparison(path)
-
-
-def _write_variant(folder: Path, name: str, variant: Loaded, seed: int) -> None:
-    """A recipe like any other, complete, with a copy of a person's own project beside it: no edit meanwhile makes its seeds differ."""
-    folder.mkdir(parents=True)
-    if variant.project_file:
-        (folder / "project.py").write_bytes(trust.read(variant.project_file))
-    recipe = msgspec.structs.replace(
-        variant.recipe,
-        title=f"{name}: {variant.recipe.title}",
-        seed=seed,
-        project="./project.py" if variant.project_file else variant.recipe.project,
-        config=paths.rooted(variant.recipe.config, variant.path.parent),
-    )
-    (folder / variant.path.name).write_text(dump_recipe(recipe))
 
 
 def begin(comparison: Comparison, *, anyway: bool = False) -> None:

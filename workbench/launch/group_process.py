@@ -10,12 +10,19 @@ import sys
 import time
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from workbench.launch import choose_device, logind
+import msgspec
+
+from workbench import paths
+from workbench.launch import choose_device, devices, estimate, logind
 from workbench.launch import start as launch
 from workbench.launch.supervisor import detach, let_go, process
 from workbench.problems import Problem, one_line
+from workbench.recipes import trust
+from workbench.recipes.load import Loaded
+from workbench.recipes.recipe import dump_recipe
 from workbench.runs import lock
 from workbench.runs.group import Group
 from workbench.runs.run import Run, list_runs
@@ -24,6 +31,29 @@ EVERY = 0.2
 """Seconds between two looks at the runs that train."""
 PATIENCE = 5.0
 """Seconds that its process may take to write its id into the lock."""
+
+
+def seconds_of(loaded: Loaded, past: Sequence[estimate.Past] | None = None) -> float | None:
+    """How long a run of a recipe takes, by its past runs; None where nothing like it ran here."""
+    name = launch.choose(loaded).name
+    device = next(one for one in devices.devices() if one.name == name)
+    live = loaded.schema.live if loaded.schema else ()
+    return estimate.estimate(loaded.recipe, device, estimate.past_runs(loaded.stem) if past is None else past, live).seconds
+
+
+def keep_recipe(folder: Path, loaded: Loaded, title: str, seed: int) -> None:
+    """Write a recipe like any other, complete, with a copy of a person's own project beside it: no edit meanwhile makes runs differ."""
+    folder.mkdir(parents=True)
+    if loaded.project_file:
+        (folder / "project.py").write_bytes(trust.read(loaded.project_file))
+    recipe = msgspec.structs.replace(
+        loaded.recipe,
+        title=title,
+        seed=seed,
+        project="./project.py" if loaded.project_file else loaded.recipe.project,
+        config=paths.rooted(loaded.recipe.config, loaded.path.parent),
+    )
+    (folder / loaded.path.name).write_text(dump_recipe(recipe))
 
 
 def begin(group: Group, module: str, words: Sequence[str], mirror: str) -> None:

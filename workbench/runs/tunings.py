@@ -20,6 +20,8 @@ from workbench.runs.directory import read_recipe
 from workbench.runs.run import Run
 from workbench.runs.state import State, state_of
 
+MOST_NAMED = 12
+"""Metrics that a message names."""
 ENOUGH = 10
 """Finished trials without which nothing is said of the importance of a setting."""
 FINISHED, PRUNED, DIVERGED, FAILED, STOPPED = "finished", "pruned", "diverged", "failed", "stopped"
@@ -35,6 +37,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tune: Tune
     seed: int
     """Of each trial, and of the proposals; the best is trained again with the seeds after it."""
+    code: str = ""
+    """Hash of the code that its runs depend on."""
     device: str = ""
     """The device asked for; "" leaves it to the recipe."""
     mirror: str = ""
@@ -214,6 +218,11 @@ class Again(msgspec.Struct, kw_only=True):
     message: str = ""
 
     @property
+    def ended(self) -> bool:
+        """Whether nothing more is to come of it."""
+        return self.state in (FINISHED, DIVERGED, FAILED, STOPPED)
+
+    @property
     def place(self) -> Run | None:
         """Its run; None where there is none yet, or it was deleted."""
         return place_of(self.run)
@@ -285,10 +294,10 @@ class Folded(NamedTuple):
     turn: Turned | None
 
 
-def fold(records: Iterable[AnyRecord]) -> Folded:
-    """What the lines amount to."""
-    folded = Folded({}, {}, [], {}, {}, [], 0, 0, None)
-    length, planned, turn = 0, 0, None
+def fold(records: Iterable[AnyRecord], before: Folded | None = None) -> Folded:
+    """What the lines amount to, or what they add to those before, whose lists are then these."""
+    folded = before or Folded({}, {}, [], {}, {}, [], 0, 0, None)
+    length, planned, turn = folded.length, folded.planned, folded.turn
     for record in records:
         if isinstance(record, Parent):
             # A process that died while it noted them notes them again.
@@ -406,7 +415,7 @@ class Tuning(group.Group):
                 trial.state = "pruning" if trial.number in folded.pruned else _unnoted(run)
         again = [folded.again[key] for key in sorted(folded.again)]
         for one in again:
-            if one.state == "asked" and (run := one.place):
+            if not one.ended and (run := one.place):
                 one.state = _unnoted(run)
         planned = folded.planned or plan.tune.trials
         best = best_of(trials, plan.tune.goal)
@@ -425,7 +434,7 @@ def _unnoted(run: Run) -> str:
 def _figure(best: Trial | None, again: Sequence[Again], seeds: int) -> Figure | None:
     """The mean over the new seeds; None while one of them has not ended. One that failed has no value."""
     values = [one.value for one in again if one.value is not None]
-    if best is None or not values or len(again) < seeds or any(one.state not in (FINISHED, DIVERGED, FAILED, STOPPED) for one in again):
+    if best is None or not values or len(again) < seeds or not all(one.ended for one in again):
         return None
     tags = dict.fromkeys(tag for one in again for tag in one.figures)
     tests = {tag: interval([one.figures[tag] for one in again if tag in one.figures]) for tag in tags}
@@ -461,6 +470,9 @@ def _state(folded: Folded, alive: bool, holder: dict[str, Any], trials: list[Tri
         return State(state=name, alive=True, message=message, host=elsewhere)
     turn = folded.turn.state if folded.turn else ""
     resume = "`dlwb tuning resume` goes on with it."
+    if holder.get("state") == "failed":  # it could not be noted, as on a full disk
+        reason, hint = (one_line(str(holder.get(name, "")), 500) for name in ("message", "hint"))
+        return State(state="failed", message=f"{reason} {message}.", hint=hint or resume)
     if turn == "ended":
         return State(state="finished", message=message)
     if turn == "failed":
@@ -472,6 +484,12 @@ def _state(folded: Folded, alive: bool, holder: dict[str, Any], trials: list[Tri
         return State(state="stopped", message=message, hint=resume)
     cause = "vanished" if holder else ""
     return State(state="failed", cause=cause, message=f"Its process was killed; {message}.", hint=resume)
+
+
+def named(tags: Iterable[str]) -> str:
+    """The metrics that could judge a trial, for a message."""
+    chosen = sorted(tag for tag in tags if tag.partition("/")[0] not in ("system", "test"))
+    return ", ".join(chosen[:MOST_NAMED]) + " …" * (len(chosen) > MOST_NAMED)
 
 
 def list_tunings() -> list[Tuning]:
