@@ -26,6 +26,11 @@ def comparisons() -> Path:
     return home() / "comparisons"
 
 
+def tunings() -> Path:
+    """The folder of tunings, with one folder for each; their trials are among all runs."""
+    return home() / "tunings"
+
+
 def models() -> Path:
     """The folder of exported models: NAME/VERSION, and NAME/aliases.json."""
     return home() / "models"
