@@ -223,7 +223,7 @@ def output(run: Run, to_its_end: bool) -> None:
                 for line in lines:
                     print(clean(line))
             if position and _size(run) < position:
-                position = 0  # a new output.log has begun, see supervisor.OUTPUT_LIMIT
+                position = 0  # a new output.log has begun, see ending.OUTPUT_LIMIT
             if not (alive and to_its_end):
                 break
             time.sleep(EVERY)

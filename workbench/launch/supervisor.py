@@ -27,20 +27,17 @@ from workbench.launch.surroundings import worker_environment
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import dump_recipe
 from workbench.runs import commands, lock
+from workbench.runs.ending import Output, keep_room, process, write_exit
 from workbench.runs.run import Run
 from workbench.runs.state import attempts
 
 if TYPE_CHECKING:
     from workbench.launch.waiting import Worker
 
-OUTPUT_LIMIT = 4 << 20
-"""Most bytes of output.log; then it is renamed to output.log.1, which replaces the previous one."""
 LOOK_EVERY, KILLS_EVERY = 0.5, 2.0
 """Seconds between two checks of the worker, and of the kernel's count of out-of-memory kills."""
 QUEUE_EVERY = 0.2
 """Seconds between two looks for a free device."""
-EXIT_ROOM = 4096
-"""Bytes reserved for exit.json at the start, so that the ending can be written even on a full disk."""
 
 
 class Ended(Exception):
@@ -203,25 +200,12 @@ class Supervisor:
             self.worker.send_signal(signal.SIGTERM)
 
 
-def write_exit(folder: Path, attempt: int, report: dict[str, Any]) -> None:
-    """Write how an attempt ended into exit.json, in the space reserved for it."""
-    words = {key: one_line(str(report.get(key, "")), 1000) for key in ("message", "hint")}
-    stamp = {"attempt": attempt, "time": time.time(), "host": lock.host(), "boot": lock.boot_id()}
-    data = json.dumps({**report, **stamp, **words}).encode()
-    file = files.open_plain(folder / "exit.json", os.O_WRONLY | os.O_CREAT)
-    with contextlib.suppress(OSError):
-        os.pwrite(file, data + b" " * max(0, EXIT_ROOM - 1 - len(data)) + b"\n", 0)
-        os.fsync(file)
-    os.close(file)
-
-
 def copy_output(process: "subprocess.Popen[bytes]", path: Path, look: Callable[[], None]) -> str:
     """Copy what a process prints to a file of bounded size until it ends; returns its last line. `look` is called now and then."""
     assert process.stdout
     last = b""
     stream = process.stdout.fileno()
-    file = _open_output(path)
-    size = os.fstat(file).st_size
+    output = Output(path)
     while True:
         ended = process.poll() is not None
         if not select.select([stream], [], [], 0 if ended else LOOK_EVERY)[0]:
@@ -233,28 +217,10 @@ def copy_output(process: "subprocess.Popen[bytes]", path: Path, look: Callable[[
         if not data:
             break
         last = (last + data)[-2000:]
-        if size + len(data) > OUTPUT_LIMIT:
-            os.close(file)
-            with contextlib.suppress(OSError):
-                path.replace(path.with_name(f"{path.name}.1"))
-            file, size = _open_output(path), 0
-        with contextlib.suppress(OSError):  # a full disk must not block the worker's pipe
-            size += os.write(file, data)
-    os.close(file)
+        output.write(data)
+    output.close()
     lines = [line for line in last.decode("utf-8", "replace").splitlines() if line.strip()]
     return lines[-1] if lines else ""
-
-
-def _open_output(path: Path) -> int:
-    try:
-        return files.open_plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    except OSError:  # a full disk: the output is lost, but not the ending
-        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-
-
-def process(pid: int) -> dict[str, int]:
-    """A process as the lock names it: a pid alone may be another's by now."""
-    return {"pid": pid, "ticks": lock.start_ticks(pid)}
 
 
 def _oom_kills() -> int:
@@ -263,17 +229,6 @@ def _oom_kills() -> int:
         if count := re.search(r"^oom_kill (\d+)", Path("/proc/vmstat").read_text(), re.MULTILINE):
             return int(count[1])
     return 0
-
-
-def keep_room(file: Path) -> None:
-    """Fill the file with blanks, so that its blocks are allocated for exit.json."""
-    handle = files.open_plain(file, os.O_WRONLY | os.O_CREAT)
-    try:
-        os.pwrite(handle, b" " * (EXIT_ROOM - 1) + b"\n", 0)
-        os.ftruncate(handle, EXIT_ROOM)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def begin(run: Run, offset: int, devices: list[str], waiting: "Worker | None" = None) -> tuple[int, str, Supervisor | None]:
