@@ -202,6 +202,7 @@ CAUSES = {
     "error": "something a person can mend",
     "restart": "the machine was restarted",
     "vanished": "killed from outside, all its processes at once",
+    "unseen": "nobody saw how it ended",
 }
 
 Split = tuple[str, str, str]

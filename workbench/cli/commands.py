@@ -39,6 +39,7 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
     "Start and look": [
         look.list_,
         start.run,
+        start.exec_,
         explore.explore,
         look.runs_,
         open_log.open_,
@@ -135,7 +136,8 @@ def shell() -> typer.Typer:
 
 def _add(app: typer.Typer, commands: list[Callable[..., None]], **how: Any) -> None:
     for command in commands:
-        # `-WORD` removes a tag: click must not take it for an option.
+        # `-WORD` removes a tag: click must not take it for an option. What follows a command of one's own is that command's.
+        settings = {"ignore_unknown_options": True} if command in (compare.tag, models.alias) else {}
+        settings |= {"allow_interspersed_args": False} if command is start.exec_ else {}
         # Names like `list_` only avoid Python's own: the command is `list`.
-        settings = {"ignore_unknown_options": True} if command in (compare.tag, models.alias) else None
         app.command(name=command.__name__.rstrip("_"), context_settings=settings, **how)(command)

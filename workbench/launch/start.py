@@ -21,7 +21,8 @@ from workbench.recipes import closure, trust
 from workbench.recipes.find import find_recipe, project_source
 from workbench.recipes.load import Loaded, load_recipe
 from workbench.recipes.recipe import dump_recipe
-from workbench.runs import commands, directory, lock, resuming
+from workbench.runs import commands, directory, lock, own, resuming
+from workbench.runs.ending import write_exit
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
 from workbench.runs.state import attempts, state_of, whole
@@ -161,6 +162,7 @@ def launch(run: Run, *, anyway: bool = False) -> str:
     `anyway` resumes although the project's code, or its data, has changed. Raises Problem where the run cannot be started.
     """
     run.refuse_odd_files()
+    _refuse_own(run, "resume")
     gone = Problem(f"{run.path} is no longer a run directory.", "Was it deleted? `dlwb runs` lists all runs.")
     if not (run.path / "recipe.yaml").exists():
         raise gone
@@ -211,8 +213,19 @@ def _take_new_code(run: Run, attempt: int) -> None:
         raise files.problem(f"The code of {run.id}", "replaced", error) from error
 
 
+def _refuse_own(run: Run, verb: str) -> None:
+    """Problem where a run is one of a person's own script, which cannot do this."""
+    try:
+        reason = own.refusal(run.recipe(), verb)
+    except Problem:
+        return  # a damaged recipe: what follows says so, or does without
+    if reason:
+        raise Problem(reason, "Start your script again." if verb == "resume" else "")
+
+
 def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
     """Send a command to a running run, which acts at its next step; returns the command's id, which the Answer event repeats."""
+    _refuse_own(run, verb)
     current = state_of(run)
     passive = commands.PASSIVE.get(verb, f"obey {one_line(verb, 40)}")
     if current.state == "away":
@@ -262,6 +275,19 @@ def kill(run: Run) -> None:
     with contextlib.suppress(OSError):  # the disk is full; the run's ending then reads as killed from outside
         command(run, "kill")
     _until(run, lambda: _signal(run, "worker", signal.SIGKILL) or _signal(run, "parent", signal.SIGTERM))
+    holder = lock.content(run.lock)
+    if holder.get("own") is True and holder.get("parent") == holder.get("worker"):
+        _write_end_of_own(run, whole(holder.get("attempt")))
+
+
+def _write_end_of_own(run: Run, attempt: int) -> None:
+    """A script that nobody watches is killed: then who killed it writes how it ended."""
+    deadline = time.monotonic() + PATIENCE
+    while lock.is_held(run.lock) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if not lock.is_held(run.lock) and not files.read_object(run.path / "exit.json"):
+        with contextlib.suppress(OSError):
+            write_exit(run.path, attempt, {"state": "stopped", "cause": "killed", "message": "Killed by a person."})
 
 
 def _until(run: Run, reached: Callable[[], bool]) -> None:

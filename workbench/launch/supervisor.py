@@ -47,6 +47,11 @@ class Ended(Exception):
 class Supervisor:
     """One attempt at a run."""
 
+    WORKER = "Its worker"
+    """What it calls the process below it."""
+    AFTER = "`dlwb resume` continues from its last checkpoint."
+    """What a person can do after a death."""
+
     def __init__(self, run: Run, offset: int, devices: list[str], held: lock.Lock, attempt: int, waiting: "Worker | None" = None) -> None:
         self.run = run
         self.offset = offset
@@ -162,22 +167,21 @@ class Supervisor:
 
     def _named(self, code: int, last: str) -> dict[str, Any]:
         """The ending of a worker that could not report it itself, from its exit code or signal."""
-        resume = "`dlwb resume` continues from its last checkpoint."
         if code >= 0:
-            message = f"Its worker ended with exit code {code}" + (f": {last}" if last else ".")
+            message = f"{self.WORKER} ended with exit code {code}" + (f": {last}" if last else ".")
             return {"state": "failed", "cause": "exception", "message": message, "hint": "`dlwb logs` shows more.", "code": code}
         if -code == signal.SIGTERM and self._got_sigterm:  # SIGTERM came before the worker could handle it
             cause = "person" if self._asked_to("stop") else "sigterm"
             return {"state": "stopped", "cause": cause, "message": "Asked to end before its first step."}
         name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
-        ending = {"state": "failed", "signal": -code, "hint": resume}
+        ending = {"state": "failed", "signal": -code, "hint": self.AFTER}
         if -code == signal.SIGKILL:
             if self._asked_to("kill"):
                 return {**ending, "state": "stopped", "cause": "killed", "message": "Killed by a person."}
             if _oom_kills() > self._kills[0]:
                 return {**ending, "cause": "memory", **self._out_of_memory()}
         crashed = -code in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
-        return {**ending, "cause": "signal", "message": f"{'Its worker crashed' if crashed else 'Killed from outside'}: {name}."}
+        return {**ending, "cause": "signal", "message": f"{f'{self.WORKER} crashed' if crashed else 'Killed from outside'}: {name}."}
 
     def _out_of_memory(self) -> dict[str, str]:
         """What the kernel's kill says about the run: before its first step no batch was the reason."""
@@ -231,7 +235,9 @@ def _oom_kills() -> int:
     return 0
 
 
-def begin(run: Run, offset: int, devices: list[str], waiting: "Worker | None" = None) -> tuple[int, str, Supervisor | None]:
+def begin(
+    run: Run, offset: int, devices: list[str], waiting: "Worker | None" = None, kind: type[Supervisor] = Supervisor
+) -> tuple[int, str, Supervisor | None]:
     """Take the run's lock. Returns 0 and a supervisor, or 3: the lock is held; 4: this is not a run; 1 with a sentence."""
     try:
         held = lock.Lock.take(run.lock)
@@ -245,7 +251,7 @@ def begin(run: Run, offset: int, devices: list[str], waiting: "Worker | None" = 
     if held is None:
         return 3, "", None
     before = attempts(run)
-    supervisor = Supervisor(run, offset, devices, held, before + 1, waiting)
+    supervisor = kind(run, offset, devices, held, before + 1, waiting)
     try:
         keep_room(run.path / "exit.json")
     except OSError as error:
@@ -280,10 +286,10 @@ def let_go(signal_ready: int, code: int) -> None:
         os.dup2(nothing, stream)
 
 
-def main(words: list[str]) -> int:
+def main(words: list[str], kind: type[Supervisor] = Supervisor) -> int:
     """Fork; the child takes the lock, reports that, and supervises the run. The exit codes are those of `begin`."""
     signal_ready = detach()
-    code, message, supervisor = begin(Run(Path(words[0])), int(words[1]), words[2:])
+    code, message, supervisor = begin(Run(Path(words[0])), int(words[1]), words[2:], kind=kind)
     if message:
         print(message, file=sys.stderr, flush=True)  # the last line on stderr is what a person gets to read
     let_go(signal_ready, code)

@@ -93,12 +93,21 @@ def state_of(run: Run) -> State:
     if status and status.state in ENDED and status.attempt == attempt:
         return State(state=status.state, cause=status.cause, message=status.message, hint=status.hint, attempt=attempt)
     # Nobody wrote an end: either the machine went down, or all processes were killed before one of them could.
+    own = holder.get("own") is True
     if holder.get("boot") != lock.boot_id():
         return State(
             state="failed",
             cause="restart",
             message="The machine was restarted.",
-            hint="`dlwb resume` goes on from its last checkpoint.",
+            hint="Start your script again." if own else "`dlwb resume` goes on from its last checkpoint.",
+            attempt=attempt,
+        )
+    if own:
+        return State(
+            state="failed",
+            cause="unseen",
+            message="Its process was killed, crashed in C code, or ended by os._exit or exec.",
+            hint="Under `dlwb exec` such an end gets its name; `dlwb logs` shows what it printed.",
             attempt=attempt,
         )
     return State(
