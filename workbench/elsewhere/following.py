@@ -20,7 +20,7 @@ from workbench.elsewhere import folder
 from workbench.elsewhere.found import Ending, Source, remark
 from workbench.elsewhere.growing import Replaced
 from workbench.elsewhere.sources import source_of
-from workbench.events import Answer, Event, Status
+from workbench.events import Answer, Event, Scalars, Status
 from workbench.problems import Problem, one_line
 from workbench.runs import commands, lock
 from workbench.runs.ending import Output, keep_room, write_exit
@@ -92,14 +92,14 @@ class Follower:
     def __init__(self, run: Run, held: lock.Lock) -> None:
         self.run = run
         self._lock = held
-        self._attempt = attempts(run) + 1
+        self._attempt = attempts(run)
         self.path = Path(str(opened(run).get("path", "")))
         keep_room(run.path / "exit.json")
-        held.write(folder.holder(self._attempt, state="running"))
         self._log = EventLog(run.path)
         self._output = Output(run.output)
         self._inbox = commands.Inbox(run.control, commands.size_of(run.control))
-        self._last = time.time()
+        self._grew = 0.0
+        """When it was last seen to grow, on this machine's clock: that of the files' machine may differ."""
         self._told = ""
         self.over = False
         self._restart()
@@ -109,8 +109,15 @@ class Follower:
         self.source = source_of(self.path)
         self._first = self._clock = 0.0
         self._step, self._epoch = 0, 0.0
+        self._steps: dict[str, int] = {}
         self._said: tuple[Any, ...] = ()
-        self._write(Status(state="running", from_step=-1, attempt=self._attempt))
+        self._write(Status(state="running", from_step=-1, attempt=self._next_attempt()))
+
+    def _next_attempt(self) -> int:
+        """A log rewinds with an attempt that is new."""
+        self._attempt += 1
+        self._lock.write(folder.holder(self._attempt, state="running"))
+        return self._attempt
 
     def look(self) -> None:
         """Take over what is new; end where its writer has ended, or has been silent for long."""
@@ -132,9 +139,12 @@ class Follower:
 
     def _take(self) -> None:
         lines = bytearray()
+        before = self._step
         try:
             for event in self.source.events():
                 self._place(event)
+                if isinstance(event, Scalars) and not self._forward(event):
+                    continue
                 lines += self._log.line(event)
                 if len(lines) > LINES:
                     self._log.append(bytes(lines))
@@ -143,7 +153,7 @@ class Follower:
             # Also what stands before its ending.
             if lines:
                 self._log.append(bytes(lines))
-                self._last = time.time()
+                self._grew = time.time() if before else 0.0
             if printed := self.source.printed():
                 self._output.write(printed)
             self._describe()
@@ -152,10 +162,21 @@ class Follower:
         """Give it a time where its log has none, and durations that its times tell."""
         event.time = event.time or self._modified()
         self._first = self._first or event.time
-        event.clock = self._clock = max(0.0, event.time - self._first)
+        # Event files are read one after the other, and each begins anew.
+        event.clock = self._clock = max(self._clock, event.time - self._first)
         if isinstance(event, Status):
-            event.attempt = self._attempt
+            event.attempt = self._next_attempt()
+            self._steps = {tag: min(step, event.from_step) for tag, step in self._steps.items()}
         self._step, self._epoch = event.step, max(self._epoch, event.epoch)
+
+    def _forward(self, event: Scalars) -> bool:
+        """Leave out values whose step is before the last one of their tag: curves go forward. False where none is left."""
+        values = {tag: value for tag, value in event.values.items() if self._steps.get(tag, -1) <= event.step}
+        if len(values) < len(event.values):
+            self.source.left_out["values whose step goes back"] += len(event.values) - len(values)
+            event.values = values
+        self._steps.update(dict.fromkeys(values, event.step))
+        return bool(values)
 
     def _write(self, event: Event) -> None:
         """Append an event of our own, on the clock of the log: durations are those of its program."""
@@ -184,8 +205,7 @@ class Follower:
         return max(times) / 1e9 if times else time.time()
 
     def _silent(self) -> float:
-        # Where clocks of two machines differ, the own one says when the last byte came.
-        return time.time() - max(self._modified(), self._last if self._step else 0.0)
+        return time.time() - max(self._modified(), self._grew)
 
     def end(self, status: Status) -> None:
         """Write the last line and how it ended, and free the run."""

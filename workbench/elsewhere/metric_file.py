@@ -1,11 +1,13 @@
 """Reads CSV files of metrics as they grow: a header, then a row for each step, as Lightning's and Keras's loggers write them."""
 
 import csv
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from workbench import files
 from workbench.elsewhere.growing import Growing, Replaced
 from workbench.elsewhere.values import KEY_LIMIT
 from workbench.events import Event, Scalars
@@ -33,7 +35,8 @@ class MetricFile:
         self.left_out: Counter[str] = Counter()
         self.config: dict[str, Any] = {}
         self._growing = Growing(path)
-        self._header = b""
+        self._head = b""
+        """Its first line, to its end."""
         self._columns: list[str] = []
         self._delimiter = ","
         self._rows = 0
@@ -50,14 +53,18 @@ class MetricFile:
             lines, newline, rest = self._growing.rest.rpartition(b"\n")
             self._growing.rest = rest
             if newline:
+                self._head = self._head or lines.partition(b"\n")[0] + newline
                 yield from self._read(lines.decode("utf-8-sig", errors="replace").splitlines())
 
     def _check_header(self) -> None:
         """Some loggers write the whole file anew where a metric is added: then it is longer, and yet another file."""
-        if self._header:
-            with self.path.open("rb") as file:
-                if file.read(len(self._header)) != self._header:
+        if self._head:
+            file = files.open_plain(self.path)
+            try:
+                if os.pread(file, len(self._head), 0) != self._head:
                     raise Replaced(str(self.path))
+            finally:
+                os.close(file)
 
     def _read(self, lines: list[str]) -> Iterator[Event]:
         if not self._columns:
@@ -69,7 +76,6 @@ class MetricFile:
                 yield from self._row(row)
 
     def _begin(self, header: str) -> None:
-        self._header = header.encode()
         self._delimiter = max(",;\t", key=header.count)
         names = next(csv.reader([header], delimiter=self._delimiter), [])
         self._columns = [one_line(name, KEY_LIMIT).strip() for name in names]

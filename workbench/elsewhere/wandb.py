@@ -197,9 +197,7 @@ class OfflineRun:
                 self.left_out[f"the kind {one_line(str(value['_type']), 40)}"] += 1
             return event
         if isinstance(value, dict):
-            for name, part in value.items():
-                if (plain := _plain(part)) is not None:
-                    scalars[f"{tag}.{one_line(str(name), 60)}"] = plain
+            scalars |= {name: plain for name, part in settings({tag: value})[0].items() if (plain := _plain(part)) is not None}
             return None
         if (plain := _plain(value)) is not None:
             scalars[tag] = plain
