@@ -51,7 +51,7 @@ class Opening(App[None], inherit_bindings=False):
 
     def open_tuning(self, tuning: Tuning) -> None:
         """Show a tuning: its trials, and what they have found."""
-        from workbench.tui.screens.tuning import TuningScreen  # type: ignore[import-not-found, unused-ignore]
+        from workbench.tui.screens.tuning import TuningScreen  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
         if isinstance(self.screen, KeyScreen) and self.screen.PASSING:
             self.screen.dismiss()
