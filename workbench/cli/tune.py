@@ -126,12 +126,19 @@ def resume(
 
 
 def named(reference: str, ends: str = "") -> "Tuning":
-    """The tuning that a reference means; Problem where there is none."""
-    from workbench.runs.tunings import find_tuning
+    """The tuning that a reference means, as the one for a run is found; Problem where there is none, or more than one."""
+    from workbench.runs.run import LEAST
+    from workbench.runs.tunings import list_tunings
 
-    if found := find_tuning(reference, ends=ends):
-        return found
-    raise Problem(f"There is no tuning {one_line(reference, 100)}.", "`dlwb tuning list` shows them.")
+    every = list_tunings()
+    exact = [one for one in every if reference in (one.id, one.stem)] or every[:1] * (reference == "last")
+    found = exact[:1] or [one for one in every if reference and reference in one.id]
+    if not found:
+        raise Problem(f"There is no tuning {one_line(reference, 100)}.", "`dlwb tuning list` shows them.")
+    if len(found) > 1 or (ends and not exact and len(reference) < LEAST):
+        names = ", ".join(one.id for one in found[:4])
+        raise Problem(f"{one_line(reference, 100)} is too little of a name: it may be {names}.", "Give more of its name.")
+    return found[0]
 
 
 def follow_tuning(tuning: "Tuning") -> int:
@@ -180,8 +187,7 @@ def _reached(plan: "Plan", one: Any) -> str:
 
 def print_tuning(tuning: "Tuning", plan: "Plan", standing: "Standing") -> None:
     """Print the trials, the trainings of the best, the result, and which setting matters."""
-    from workbench.formatting import duration, number
-    from workbench.formatting import setting
+    from workbench.formatting import duration, number, setting
     from workbench.runs.tunings import ENOUGH
 
     names = list(plan.tune.space)
