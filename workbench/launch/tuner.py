@@ -200,15 +200,14 @@ class Tuner(group_process.Runner):
     def _is_over(self, place: Place, run: Run) -> bool:
         """Whether the run of a trial ended while no tuner lived, so that it is not resumed; its end is then noted."""
         state = state_of(run)
-        number, seed = place
-        was_pruned = seed is None and number in self.folded.pruned
         if state.alive:
-            return False
-        resumable = state.state == "created" or (state.state in ("stopped", "failed") and state.cause in AGAIN)
-        if resumable and not was_pruned:
             return False
         watched = Watched.whole(run)
         self._judge(place, watched)
+        is_pruned = place[1] is None and place[0] in self.folded.pruned
+        resumable = state.state == "created" or (state.state in ("stopped", "failed") and state.cause in AGAIN)
+        if resumable and not is_pruned:
+            return False
         self._conclude(place, watched, state)
         return True
 
