@@ -24,8 +24,8 @@ from workbench.cli import (
     results,
     start,
     steer,
-    usage,
     submit,
+    usage,
     web,
 )
 from workbench.cli.printing import put

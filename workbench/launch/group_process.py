@@ -18,12 +18,13 @@ import msgspec
 from workbench import paths
 from workbench.launch import choose_device, devices, estimate, logind
 from workbench.launch import start as launch
-from workbench.launch.supervisor import detach, let_go, process
+from workbench.launch.supervisor import detach, let_go
 from workbench.problems import Problem, one_line
 from workbench.recipes import trust
 from workbench.recipes.load import Loaded
 from workbench.recipes.recipe import dump_recipe
 from workbench.runs import lock
+from workbench.runs.ending import process
 from workbench.runs.group import Group
 from workbench.runs.run import Run, list_runs
 
