@@ -206,7 +206,7 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
             if not loaded.trains:
                 self.call_from_thread(self.explore, loaded)
                 return
-            if loaded.recipe.compare:
+            if loaded.recipe.compare or loaded.recipe.tune:
                 self._look_ahead(loaded)
                 return
             run = launch.create(loaded, *launch.choose(loaded))
@@ -222,19 +222,27 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
             feed.launching = False
 
     def _look_ahead(self, loaded: Loaded) -> None:
-        """Start a comparison; ask first where it has many runs, or takes long."""
-        from workbench.launch import comparing
-        from workbench.tui.screens.question import compare_question
+        """Start a comparison or a tuning; ask first where it has many runs, or takes long."""
+        from workbench.launch import comparing, tuning
+        from workbench.tui.screens.question import compare_question, tune_question
 
-        if question := compare_question(comparing.outlook(loaded)):
-            self.call_from_thread(self.push_screen, question, lambda answer: self._compare(loaded) if answer else None)
+        question = tune_question(tuning.outlook(loaded)) if loaded.recipe.tune else compare_question(comparing.outlook(loaded))
+        if question:
+            begin = partial(self._in_thread, partial(self._begin_group, loaded))
+            self.call_from_thread(self.push_screen, question, lambda answer: begin() if answer else None)
         else:
+            self._begin_group(loaded)
+
+    def _begin_group(self, loaded: Loaded) -> None:
+        from workbench.launch import comparing, tuning
+
+        if not loaded.recipe.tune:
             self.call_from_thread(self.open_comparison, comparing.start(loaded))
-
-    def _compare(self, loaded: Loaded) -> None:
-        from workbench.launch import comparing
-
-        self._in_thread(lambda: self.call_from_thread(self.open_comparison, comparing.start(loaded)))
+            return
+        started, remarks = tuning.start(loaded)
+        self.call_from_thread(self.open_tuning, started)
+        for remark in remarks:
+            self.call_from_thread(self.say, remark, warning=True)
 
     def steer_comparison(self, comparison: Comparison, verb: str) -> None:
         """Stop a comparison, or resume it."""

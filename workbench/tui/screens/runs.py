@@ -264,7 +264,7 @@ class RunsScreen(ListScreen):
         deleted: list[Run] = []
         try:
             if self.compared and not self.chosen_or_marked:
-                deleted += trash.delete_comparison(self.compared)
+                deleted += trash.delete_group(self.compared)
                 self.library.comparisons.pop(self.compared.id, None)
             for run in self.chosen_or_marked:
                 deleted.append(trash.delete(run))
