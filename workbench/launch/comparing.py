@@ -15,15 +15,17 @@ from typing import NamedTuple
 import msgspec
 
 from workbench import files, paths
-from workbench.launch import choose_device, devices, estimate, logind
+from workbench.launch import choose_device, devices, estimate, logind, signalling
 from workbench.launch import start as launch
 from workbench.problems import Problem, one_line
 from workbench.recipes import trust
 from workbench.recipes.load import Loaded, load_recipe, variants
 from workbench.recipes.recipe import dump_recipe
 from workbench.runs import bars, directory, lock, notes
+from workbench.runs.compare import arms
 from workbench.runs.comparisons import Comparison, Part, Plan, diverged
 from workbench.runs.run import Run, list_runs
+from workbench.runs.signals import Signal
 from workbench.runs.state import state_of
 
 EVERY = 0.2
@@ -182,6 +184,26 @@ class Runner:
                 continue
             time.sleep(EVERY)
         self._turn("stopped" if self._got_sigterm else "ended")
+        self._give_signal()
+
+    def _give_signal(self) -> None:
+        """Tell that it ended, with the mean of each variant."""
+        with contextlib.suppress(Problem, OSError):  # nobody reads what this process prints
+            standing = self.comparison.standing()
+            table = arms(self.comparison, standing)
+            failed = any(part.problem or (state and state.state == "failed" and not diverged(state)) for part, state in standing.parts)
+            ended = "has stopped" if self._got_sigterm else "has ended"
+            signalling.give(
+                [
+                    Signal(
+                        what="failure" if failed else "end",
+                        run=self.comparison.id,
+                        recipe=self.comparison.stem,
+                        text=f"{self.comparison.id} {ended}: {standing.state.message}.",
+                        figures={f"{table.metric} of {arm.name}": arm.own.mean for arm in table.rows if arm.own},
+                    )
+                ]
+            )
 
     def _start(self, place: int) -> Run | None:
         """The run of a part, started or resumed; None where that fails, which is noted."""
