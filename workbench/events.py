@@ -197,11 +197,17 @@ CAUSES = {
     "disk-full": "the disk is full",
     "not-finite": "a value became NaN or infinite",
     "data": "its data cannot be used",
+    "fit": "its checkpoint does not fit its settings",
     "import": "its code cannot be imported",
     "exception": "an error in its code",
     "error": "something a person can mend",
     "restart": "the machine was restarted",
+    "time-limit": "its time limit ended",
+    "node": "its node failed",
+    "preempted": "another job took its place",
+    "cancelled": "its job was cancelled",
     "vanished": "killed from outside, all its processes at once",
+    "unseen": "nobody saw how it ended",
 }
 
 Split = tuple[str, str, str]

@@ -26,6 +26,11 @@ def comparisons() -> Path:
     return home() / "comparisons"
 
 
+def tunings() -> Path:
+    """The folder of tunings, with one folder for each; their trials are among all runs."""
+    return home() / "tunings"
+
+
 def models() -> Path:
     """The folder of exported models: NAME/VERSION, and NAME/aliases.json."""
     return home() / "models"
@@ -59,6 +64,11 @@ def trusted() -> Path:
 def preferences() -> Path:
     """The file of this person's preferences: the theme, a bell when a run ends, where signals are sent."""
     return home() / "preferences.json"
+
+
+def used() -> Path:
+    """The file with the device-hours of runs and endpoints that were removed for good."""
+    return home() / "used.jsonl"
 
 
 def explored(stem: str) -> Path:

@@ -1,5 +1,6 @@
 """A person's preferences: a small JSON file in the home, set with `dlwb preferences`. Unknown values read as the default."""
 
+import re
 import shlex
 import shutil
 from collections.abc import Callable
@@ -16,9 +17,23 @@ class Preference(NamedTuple):
 
     choices: tuple[str, ...]
     about: str
+    number: str = ""
+    """What a number stands for, which is a choice too; "" where none is."""
     check: Callable[[str], str] | None = None
     """Of a text: why it cannot be used, as the end of a sentence; "" where it can."""
     default: str = ""
+
+    def allows(self, value: object) -> bool:
+        """Whether it may have this value, one of its choices."""
+        return value in self.choices or bool(self.number and isinstance(value, str) and _NUMBER.fullmatch(value) and float(value) > 0)
+
+    @property
+    def offered(self) -> str:
+        """The choices in words; "" where it takes a text."""
+        return ", ".join([*self.choices, *filter(None, [self.number])])
+
+
+_NUMBER = re.compile(r"\d{1,7}(\.\d{1,3})?")
 
 
 SIGNALS = {
@@ -70,11 +85,16 @@ KNOWN: dict[str, Preference] = {
     "warm": Preference(
         ("on", "off"), "while dlwb is open, a Python with torch waits, so that runs start at once; `dlwb doctor` says its memory"
     ),
-    "notify.on": Preference((), f"which signals are given: {', '.join(SIGNALS)}", _signals, ",".join(SIGNALS)),
-    "notify.stall": Preference((), "seconds without a step that are worth a signal, at least 20 times the usual", _seconds, "120"),
-    "notify.after": Preference((), "seconds: no signal at the end of a run that took less; a failure is always told", _seconds, "0"),
-    "notify.command": Preference((), "program with arguments that is run at a signal, without a shell: see `dlwb notify`", _command),
-    "notify.webhook": Preference((), "https address that a signal is sent to as JSON", _webhook),
+    "budget": Preference(("off",), "from 80 % of it on, a start warns; `dlwb usage` shows what is used of it", "a number of device-hours"),
+    "notify.on": Preference((), f"which signals are given: {', '.join(SIGNALS)}", check=_signals, default=",".join(SIGNALS)),
+    "notify.stall": Preference(
+        (), "seconds without a step that are worth a signal, at least 20 times the usual", check=_seconds, default="120"
+    ),
+    "notify.after": Preference(
+        (), "seconds: no signal at the end of a run that took less; a failure is always told", check=_seconds, default="0"
+    ),
+    "notify.command": Preference((), "program with arguments that is run at a signal, without a shell: see `dlwb notify`", check=_command),
+    "notify.webhook": Preference((), "https address that a signal is sent to as JSON", check=_webhook),
 }
 
 
@@ -82,7 +102,7 @@ def get(name: str) -> str:
     """The value of a preference, or its default."""
     known, value = KNOWN[name], files.read_object(paths.preferences()).get(name)
     if known.choices:
-        return value if value in known.choices else known.choices[0]
+        return str(value) if known.allows(value) else known.choices[0]
     return value if isinstance(value, str) and not fault(name, value) else known.default
 
 
@@ -95,7 +115,7 @@ def fault(name: str, value: object) -> str:
     """Why a preference cannot have a value, in a sentence; "" where it can. An empty text stands for the default."""
     known = KNOWN[name]
     if known.choices:
-        return "" if value in known.choices else f"{name} cannot be {one_line(str(value))}."
+        return "" if known.allows(value) else f"{name} cannot be {one_line(str(value))}."
     if not isinstance(value, str):
         return f"{name} cannot be {one_line(str(value))}: it takes a text."
     why = known.check(value) if known.check and value else ""
@@ -118,8 +138,7 @@ def put(name: str, value: str) -> None:
     if name not in KNOWN:
         raise Problem(f"{one_line(name)} is not a preference{nearest(name, KNOWN) or '.'}", f"Preferences: {', '.join(KNOWN)}.")
     if why := fault(name, value):
-        choices = KNOWN[name].choices
-        raise Problem(why, f"It is one of: {', '.join(choices)}." if choices else "")
+        raise Problem(why, f"It is one of: {KNOWN[name].offered}." if KNOWN[name].choices else "")
     changed = {**files.read_object(paths.preferences()), name: value}
     if not value:
         del changed[name]

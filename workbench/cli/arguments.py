@@ -25,7 +25,23 @@ def find_run(reference: str, ends: str = "") -> "Run":
     """The run that a reference means. Raises Problem where there is none, or where it is too short for a verb that `ends` something."""
     from workbench.runs.run import find_run
 
-    return find_run(reference, ends=ends)
+    run = find_run(reference, ends=ends)
+    ask_slurm([run])
+    return run
+
+
+def ask_slurm(runs: "Sequence[Run]") -> None:
+    """Ask Slurm about the jobs of these runs, where any has one; where it does not answer, what it said last holds."""
+    from workbench.runs import scheduled
+
+    if any(scheduled.job_of(run.path) for run in runs):
+        from workbench.cli.printing import tell
+        from workbench.launch import slurm
+
+        try:
+            slurm.refresh(runs)
+        except Problem as problem:
+            tell(f"! {problem} The states of its jobs are as it told them last.")
 
 
 def find_comparison(reference: str, ends: str = "") -> "Comparison | None":

@@ -11,7 +11,7 @@ from workbench import files, preparation, terminal
 from workbench.cli.printing import table
 from workbench.events import Answer, AnyEvent, Images, Mark, Scalars, Status, Table, Tagged, Text, spelled
 from workbench.formatting import number
-from workbench.launch import start
+from workbench.launch import slurm, start
 from workbench.problems import clean
 from workbench.runs import compare, lock, sweeps
 from workbench.runs.comparisons import Comparison
@@ -45,7 +45,7 @@ def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started:
     tail, progress = tail or Tail(run.events), _Progress()
     try:
         while True:
-            alive = state_of(run).alive  # before reading: else the last lines of a run that ends in between would be missed
+            alive = _is_alive(run)  # before reading: else the last lines of a run that ends in between would be missed
             for event in tail.read():
                 if as_json:
                     print(msgspec.json.encode(spelled(msgspec.to_builtins(event))).decode(), flush=True)
@@ -108,7 +108,7 @@ class _Progress:
 def wait(run: Run, bell: bool = False) -> int:
     """Wait for a run's end; with `bell`, then ring and show a desktop notice."""
     try:
-        while state_of(run).alive:
+        while _is_alive(run):
             time.sleep(EVERY)
     except KeyboardInterrupt:
         print(f"\n{run.id} goes on.", file=sys.stderr)
@@ -165,6 +165,14 @@ def print_table(comparison: Comparison, arms: compare.Arms) -> None:
         print(f"! {clean(remark)}", file=sys.stderr)
 
 
+def _is_alive(run: Run) -> bool:
+    """Whether a run is alive; of one that Slurm starts, Slurm is asked from time to time."""
+    state = state_of(run)
+    if state.job and state.alive:
+        slurm.look_again([run])
+    return state.alive
+
+
 def _ended(run: Run) -> int:
     state = state_of(run)
     print(f"{run.id} {state.words}. {state.message} {state.hint}".rstrip(), file=sys.stderr)
@@ -213,7 +221,7 @@ def output(run: Run, to_its_end: bool) -> None:
     rest = ""
     try:
         while True:
-            alive = state_of(run).alive
+            alive = _is_alive(run)
             for end, data in _more(run, position):
                 position = end
                 # Only whole lines: the last one may still grow, but no further than memory allows.
@@ -223,7 +231,7 @@ def output(run: Run, to_its_end: bool) -> None:
                 for line in lines:
                     print(clean(line))
             if position and _size(run) < position:
-                position = 0  # a new output.log has begun, see supervisor.OUTPUT_LIMIT
+                position = 0  # a new output.log has begun, see ending.OUTPUT_LIMIT
             if not (alive and to_its_end):
                 break
             time.sleep(EVERY)

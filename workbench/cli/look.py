@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.arguments import AsJson, Recipe, Reference, Settings, find_run
+from workbench.cli.arguments import AsJson, Recipe, Reference, Settings, ask_slurm, find_run
 from workbench.cli.printing import print_json, table, tell
 from workbench.problems import Problem, clean, one_line
 
@@ -226,7 +226,9 @@ def runs_(
             table(["COMPARISON", "STATE", "RUNS"], rows)
             print()
     chosen = []
-    for look in index.look_at(list_runs()):
+    runs = list_runs()
+    ask_slurm(runs)
+    for look in index.look_at(runs):
         text = f"{look.run.id} {' '.join(look.notes.tags)} {look.notes.note}".casefold()
         if all(word.casefold() in text for word in words or []):
             chosen.append(look)

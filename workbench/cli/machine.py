@@ -212,7 +212,7 @@ def restore(
 
 
 def preferences(preferred: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="None: show all.")] = None) -> None:
-    """Show or set what you prefer: theme, notice, warm, notify.
+    """Show or set what you prefer: theme, notice, warm, budget, notify.
 
     An empty value takes one back: notify.webhook=
     """
@@ -221,7 +221,7 @@ def preferences(preferred: Annotated[list[str] | None, typer.Argument(metavar="[
     for word in preferred or []:
         preferring.put(*pair(word))
     for name, preference in preferring.KNOWN.items():
-        choices = f"{', '.join(preference.choices)}: " * bool(preference.choices)
+        choices = f"{preference.offered}: " * bool(preference.choices)
         put(f"{name}={preferring.shown(name)}  ({choices}{preference.about})")
     for fault in preferring.faults():
         tell(f"{fault} Its default holds.")

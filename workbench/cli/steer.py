@@ -71,9 +71,9 @@ def stop(run: Ended) -> None:
     from workbench.launch import start
 
     if comparison := find_comparison(run, "stop"):
-        from workbench.launch import comparing
+        from workbench.launch import group_process
 
-        comparing.stop(comparison)
+        group_process.stop(comparison)
         tell(f"{comparison.id} stops; `dlwb wait {comparison.id}` waits for it, `dlwb resume {comparison.id}` trains what is missing.")
         return
     chosen = find_run(run, "stop")

@@ -23,9 +23,10 @@ import msgspec
 
 from workbench import __version__, files, paths, preferences
 from workbench.events import spelled
-from workbench.launch import signalling, supervisor
+from workbench.launch import signalling
 from workbench.problems import Problem, one_line
 from workbench.runs import bars, lock, signals
+from workbench.runs.ending import process
 from workbench.runs.run import Run
 from workbench.runs.signals import Signal
 from workbench.runs.summary import summary_of
@@ -200,7 +201,7 @@ def work(every: float = MINUTE) -> None:
         held = lock.Lock.take(paths.signals() / "lock")
         if held is None:
             return  # whoever holds it looks again after it is free
-        held.write({"host": lock.host(), "process": supervisor.process(os.getpid())})
+        held.write({"host": lock.host(), "process": process(os.getpid())})
         try:
             _work(every)
         finally:

@@ -15,9 +15,10 @@ from workbench.events import split_tag
 from workbench.formatting import number
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
-from workbench.runs import bars
+from workbench.runs import bars, family
 from workbench.runs.comparisons import Comparison, Standing, diverged
-from workbench.runs.history import History, Series, history_of
+from workbench.runs.folded import history_of
+from workbench.runs.history import History, Series
 from workbench.runs.run import Run
 from workbench.runs.summary import Summary, log_size, summarize, summary_of
 
@@ -112,12 +113,17 @@ def differing(sides: Sequence[Side]) -> list[Setting]:
         for name in dict.fromkeys(name for values in all_of_them for name in values)
     ]
     rows += [
+        Setting("forked", [_origin(side.run) for side in sides]),
         Setting("project's code", [_code(side.run) for side in sides]),
         Setting("trained on", [one_line(side.summary.device) or NOT_SET for side in sides]),
         Setting("data", [one_line(side.summary.variant) or "the course's" for side in sides]),
         Setting("demo", [one_line(side.summary.demo) or "no" for side in sides]),
     ]
     return [row for row in rows if len(set(row.values)) > 1]
+
+
+def _origin(run: Run) -> str:
+    return f"at step {forked.step:,} of {forked.run}" if (forked := family.forked(run)) else NOT_SET
 
 
 def _code(run: Run) -> str:

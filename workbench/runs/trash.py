@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workbench import files, paths
 from workbench.problems import Problem
-from workbench.runs import lock
+from workbench.runs import lock, usage
 from workbench.runs.comparisons import Comparison
 from workbench.runs.run import Run, find_run
 from workbench.runs.state import state_of
@@ -25,9 +25,10 @@ def delete(run: Run) -> Run:
     if current.state == "away":
         raise Problem(f"{run.id} is {current.message}.", f"Delete it from {current.host}.")
     try:
-        held = lock.Lock.take(run.lock)
+        # Of a run that Slurm starts, the lock may be free, or invisible from here.
+        held = None if current.alive else lock.Lock.take(run.lock)
         if held is None:
-            raise Problem(f"{run.id} is running.", f"`dlwb stop {run.id}` first.")
+            raise Problem(f"{run.id} is {'queued' if current.state == 'queued' else 'running'}.", f"`dlwb stop {run.id}` first.")
         try:
             folder().mkdir(exist_ok=True)
             moved = _move(run, folder())
@@ -92,12 +93,26 @@ def restore_comparison(reference: str) -> list[Run]:
 
 
 def purge(run: Run) -> None:
-    """Remove a deleted run permanently."""
+    """Remove a deleted run permanently; the device-hours that it used stay noted."""
     assert run.path.parent == folder()
+    used: list[usage.Use] = []
+    with contextlib.suppress(Problem):  # nobody knows the hours of one whose log cannot be read
+        used = usage.of_run(run)
+    noted = _noted(used)
     try:
         shutil.rmtree(run.path)
     except OSError as error:
         raise files.problem(run.id, "removed", error) from error
+    if not noted:
+        _noted(used)  # the disk was full, and has room now
+
+
+def _noted(used: list[usage.Use]) -> bool:
+    try:
+        usage.keep(used)
+    except OSError:
+        return False
+    return True
 
 
 def days(run: Run) -> float:

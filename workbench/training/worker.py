@@ -19,7 +19,7 @@ from workbench import preparation
 from workbench.events import Answer, Status
 from workbench.preparation import Stage
 from workbench.problems import Problem, one_line
-from workbench.runs import commands, lock, resuming
+from workbench.runs import commands, family, lock, resuming
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.commands import Inbox
 from workbench.runs.history import History
@@ -29,8 +29,10 @@ from workbench.runs.state import attempts
 from workbench.training.announcing import READING, Announcer
 from workbench.training.failures import named
 from workbench.training.find_project import make_project
+from workbench.training.fitting import Fitted
 from workbench.training.loop import Loop
 from workbench.training.meters import Meters
+from workbench.training.project import Project
 from workbench.training.sources import Sources
 
 
@@ -117,7 +119,7 @@ class Worker:
             project,
             recipe,
             log,
-            Checkpoints(self.run.path / "checkpoints"),
+            self._checkpoints(project),
             inbox=Inbox(self.run.control, self.offset),
             meters=Meters(recipe.compute.device),
             announce=self._turn,
@@ -131,13 +133,21 @@ class Worker:
         )
         return self.loop.fit()
 
+    def _checkpoints(self, project: Project) -> Checkpoints:
+        def keep_every() -> int:
+            return self.loop.live.train.keep_every if self.loop else project.train.keep_every
+
+        folder, forked = self.run.path / "checkpoints", family.forked(self.run)
+        return Fitted(folder, keep_every, project, forked) if forked and forked.fixed else Checkpoints(folder, keep_every)
+
     def _unanswered(self, past: History) -> list[commands.Command]:
         answered = {answer.command for answer in past.answers} | {mark.command for mark in past.marks}
         # Up to the offset at which this attempt began: what follows is for its own inbox.
         start = max(0, self.offset - commands.READ_LIMIT)
         data = commands.part(self.run.control, start, self.offset - start)
-        # The end of the run was the answer to stop and kill.
-        return [command for command in commands.commands(data) if command.id not in answered and command.verb not in ("stop", "kill")]
+        # The end of the run was the answer to stop and kill; those of the queue were its supervisor's.
+        others = (*commands.ENDING, *commands.QUEUEING)
+        return [command for command in commands.commands(data) if command.id not in answered and command.verb not in others]
 
     def _turn(self, state: str, message: str = "", stage: Stage | None = None) -> None:
         """Say in the lock file what this run is doing, and how far it is, for lists that do not read its log."""
@@ -157,8 +167,10 @@ class Worker:
 
 def _take_over(run: Run) -> tuple[lock.Lock, dict[str, Any]]:
     """The lock that the supervisor handed down, or one taken here where the worker was started by hand."""
-    if (device := _handed("DLWB_DEVICE_LOCK")) is not None:
-        lock.Lock(device)
+    # Held for as long as this process lives, also where its supervisor is killed.
+    for name in [name for name in os.environ if name.startswith("DLWB_DEVICE_LOCK_")]:
+        if (device := _handed(name)) is not None:
+            lock.Lock(device)
     if (file := _handed("DLWB_LOCK")) is not None:
         return lock.Lock(file), lock.content(run.lock)
     held = lock.Lock.take(run.lock)

@@ -6,7 +6,7 @@ import gc
 import importlib
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -68,6 +68,8 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
         """The first exception that nobody caught."""
         self.frame = Frame()
         self._shown = Shown()
+        self.opened: Sequence[Run] = ()
+        """Runs that are shown first."""
         self.starting = False
         """True from Enter on a recipe until the screen of its run opens."""
         self._keeping = False
@@ -111,6 +113,10 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
         await super().on_event(event)
 
     def on_mount(self) -> None:
+        if len(self.opened) == 1:
+            self.open_run(self.opened[0])
+        elif self.opened:
+            self.show_list("runs")
         self.set_timer(0.3, self._look_for_ends)  # after the list is painted: the first look imports what reads runs
         self.set_interval(ENDINGS, self._look_for_ends)
         self.set_interval(TIDY, lambda: gc.collect())
@@ -359,13 +365,14 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
         self.run_worker(guarded, thread=True, exit_on_error=True)
 
 
-def run() -> None:
-    """Open the terminal program and wait until it is closed."""
+def run(opened: Sequence[Run] = ()) -> None:
+    """Open the terminal program and wait until it is closed. `opened`: runs to show at once, one on its screen, several in their list."""
     # Generations 0 and 1 stay automatic. Generation 2 practically never comes by itself: it takes longer than a key press may wait.
     gc.set_threshold(2000, 10, 1_000_000)
     need_terminal()
     threading.Thread(target=end_with_terminal, daemon=True).start()
     app = DlwbApp()
+    app.opened = opened
     try:
         app.run()
         failure = app.failure

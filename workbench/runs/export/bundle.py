@@ -23,7 +23,7 @@ from workbench.problems import Problem, one_line
 from workbench.recipes import closure
 from workbench.recipes.find import project_source
 from workbench.recipes.recipe import Recipe, dump_recipe
-from workbench.runs import metric_stream, processor
+from workbench.runs import family, metric_stream, processor
 from workbench.runs.bundle import EXPECTED, Change, Expected, names_alone
 from workbench.runs.export import code_needed
 from workbench.runs.export.portable import Places, portable_config, refuse
@@ -123,7 +123,7 @@ def _fill(folder: Path, run: Run, recipe: Recipe, code: closure.Closure, places:
     (folder / "README.txt").write_text(
         README.format(
             title=one_line(recipe.title),
-            run=run.id,
+            run=f"{run.id} ({forked.words})" if (forked := family.forked(run)) else run.id,
             figures=f"{sum(map(len, stream.values())):,}",
             steps=f"{history.step:,}",
             python=platform.python_version(),
@@ -140,6 +140,7 @@ def _fill(folder: Path, run: Run, recipe: Recipe, code: closure.Closure, places:
     }
     expected = Expected(
         run=run.id,
+        forked=forked.words if (forked := family.forked(run)) else "",
         dlwb=__version__,
         python=platform.python_version(),
         packages=versions,

@@ -13,9 +13,10 @@ from workbench.problems import clean, one_line
 from workbench.recipes import hints
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars as verdict
-from workbench.runs import compare, notes
+from workbench.runs import compare, family, notes
 from workbench.runs.export import svg
 from workbench.runs.export.samples import sample_figures
+from workbench.runs.family import Forked
 from workbench.runs.history import History, history_of
 from workbench.runs.run import Run
 from workbench.runs.state import state_of
@@ -46,7 +47,7 @@ def to_html(run: Run) -> Iterator[str]:
             why=CAUSES.get(state.cause, state.cause),
             notes=notes.read(run),
             judged=verdict.is_judged(summary),
-            facts=_facts(history, state.attempt),
+            facts=_facts(history, state.attempt, family.forked(run)),
             figures=figures(recipe, summary),
             charts=charts(recipe, history, [mark.step for mark in marks]),
             marks=marks,
@@ -89,8 +90,11 @@ def templates() -> "jinja2.Environment":
     return environment
 
 
-def _facts(history: History, attempt: int) -> dict[str, str]:
+def _facts(history: History, attempt: int, forked: Forked | None) -> dict[str, str]:
+    # What its log has of its parent were attempts at that one.
+    attempt -= forked.attempt if forked else 0
     return {
+        "origin": forked.words if forked else "",
         # localtime fails on what a damaged log may give as a time.
         "started": time.strftime("%Y-%m-%d %H:%M", time.localtime(history.started)) if 0 < history.started < 1e11 else "",
         "time": formatting.duration(history.seconds),

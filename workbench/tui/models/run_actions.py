@@ -83,10 +83,10 @@ def comparison_refusal(state: State, verb: str) -> str:
 
 def ask_comparison(comparison: Comparison, verb: str) -> str:
     """Stop a comparison, or resume it; returns a sentence for the person. Raises Problem."""
-    from workbench.launch import comparing
+    from workbench.launch import comparing, group_process
 
     if verb == "stop":
-        comparing.stop(comparison)
+        group_process.stop(comparison)
         return "The comparison stops: its run finishes its step and saves a checkpoint, and no other one starts."
     comparing.begin(comparison)
     return "The comparison trains what is missing."

@@ -5,6 +5,7 @@ from typing import Any
 
 from workbench.events import Answer, AnyEvent, Scalars, Status
 from workbench.problems import Problem
+from workbench.runs.folded import Reading
 from workbench.runs.history import History
 from workbench.runs.log import Tail
 from workbench.runs.pace import PACE, Pace
@@ -33,11 +34,11 @@ class Feed:
         """The request of the last sample."""
         self.problem = ""
         """Why the log cannot be read; "" when it can."""
-        self._restart()
-
-    def _restart(self) -> None:
         self.history = History()
         self.tail = Tail(self.run.events)
+        self._reading: Reading | None = None
+        self._kept = 0
+        """How many events the log's index holds, if it has one."""
         self._pace = Pace()
         self._attempt = 0
 
@@ -47,16 +48,31 @@ class Feed:
 
     def read(self, budget: float | None = SLICE) -> int:
         """Read the log for about `budget` seconds; returns the number of new events."""
+        reading = self._reading or self._open()
         before = self.history.version
         newest: list[AnyEvent | Row] = []
         try:
-            for events in self.tail.rows(budget):
-                self.history.fold(events)
+            for events in reading.slices(budget):
                 newest = [*newest, *events][-PACE:]
         except Problem as problem:
             self.problem = str(problem)
         self._follow_pace(newest)
+        # So that the next reader need not read all of it; of a living run again each time it has grown by half.
+        if self.tail.caught_up and self.history.version > 1.5 * self._kept:
+            reading.pace, reading.stepped = self._pace.steps, self._pace.stepped
+            reading.keep()
+            self._kept = self.history.version
         return self.history.version - before
+
+    def _open(self) -> Reading:
+        """Begin where the log's index ends, if it has one."""
+        self._reading = reading = Reading(self.run.events)
+        self.history, self.tail = reading.history, reading.tail
+        if reading.pace:
+            self._attempt = self.history.status.attempt
+            self._pace = Pace(reading.pace, reading.stepped, self._attempt)
+        self._kept = self.history.version if reading.fresh else 0
+        return reading
 
     def _follow_pace(self, events: list[AnyEvent | Row]) -> None:
         """Note the times of the newest steps; steps of an earlier attempt say nothing about the present rate."""

@@ -9,7 +9,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 
 from workbench.problems import Problem
-from workbench.runs import notes, trash
+from workbench.runs import notes, own, trash
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
@@ -117,6 +117,8 @@ class RunsScreen(ListScreen):
             if name not in ("stop", "resume"):
                 return "This is a comparison: its runs are in this list, one by one."
             return run_actions.comparison_refusal(self.library.comparisons[self.rows.key].standing.state, name)
+        if chosen and (reason := own.refusal(chosen.recipe, name)):
+            return reason
         if name == "try":
             return answering.refusal(chosen.run, chosen.recipe) if chosen else "There is no run here to try."
         if name == "serve":
