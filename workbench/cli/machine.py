@@ -192,7 +192,7 @@ def delete(run: Ended) -> None:
     from workbench.runs import trash
 
     if comparison := find_comparison(run, "delete"):
-        moved = trash.delete_comparison(comparison)
+        moved = trash.delete_group(comparison)
         tell(f"{comparison.id}: {_number(len(moved), 'run')} in the trash; `dlwb restore {comparison.id}` brings them back.")
         return
     chosen = find_run(run, "delete")
@@ -207,7 +207,7 @@ def restore(
     """Bring a deleted run, or a comparison's, back."""
     from workbench.runs import trash
 
-    for run in trash.restore_comparison(deleted) or [trash.restore(deleted)]:
+    for run in trash.restore_group(deleted) or [trash.restore(deleted)]:
         put(run.id)
 
 

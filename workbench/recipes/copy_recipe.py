@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,8 +34,11 @@ def folder(here: bool = False) -> Path:
     return paths.home() / "recipes"
 
 
-def copy(name: str, source: str, *, project: bool = False, here: bool = False) -> New:
-    """Copy the recipe `source` (a name or a path) as `name`; Problem where the name is taken or invalid."""
+def copy(name: str, source: str, *, project: bool = False, here: bool = False, settings: Mapping[str, Any] = {}) -> New:
+    """Copy the recipe `source` (a name or a path) as `name`; Problem where the name is taken or invalid.
+
+    With `settings`, by dotted names as `config.dropout`, the copy has these, and searches for none: `tune` is left out.
+    """
     name = name.removesuffix(".yaml")
     if f"{name}.yaml" == COURSE:
         raise Problem(f"{COURSE} is the file that orders a folder of recipes.", "Choose another name.")
@@ -53,7 +57,7 @@ def copy(name: str, source: str, *, project: bool = False, here: bool = False) -
         reference = f"./{new.project.name}"
     elif loaded.project_file and loaded.project_file.parent.resolve() != place.resolve():
         reference = str(loaded.project_file.resolve())
-    text = _edited(yaml_reader.text_of(old), name, old, reference, elsewhere=old.parent.resolve() != place.resolve())
+    text = _edited(yaml_reader.text_of(old), name, old, reference, elsewhere=old.parent.resolve() != place.resolve(), settings=settings)
     try:
         place.mkdir(parents=True, exist_ok=True)
         written: list[Path] = []
@@ -92,11 +96,13 @@ def _write(path: Path, data: bytes, written: list[Path]) -> None:
         raise
 
 
-def _edited(text: str, name: str, old: Path, project: str, *, elsewhere: bool) -> str:
-    """The text with new title, part, lesson and project; all other characters stay the same.
+def _edited(text: str, name: str, old: Path, project: str, *, elsewhere: bool, settings: Mapping[str, Any] = {}) -> str:
+    """The text with new title, part, lesson, project and settings; all other characters stay the same.
 
     If the copy lies `elsewhere`, relative paths in the config are rewritten, so that they still name the same files.
     """
+    if settings:
+        text = _with_settings(text, settings)
     values = {"title": name, "part": "Own recipes", "lesson": f"from {old.stem}", "project": project}
     cuts: list[tuple[int, int, str]] = []
     root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -110,6 +116,48 @@ def _edited(text: str, name: str, old: Path, project: str, *, elsewhere: bool) -
     for start, end, new in sorted(cuts, reverse=True):
         text = text[:start] + " " * (text[start - 1] == ":") + _quoted(new) + text[end:]
     return text
+
+
+def _with_settings(text: str, settings: Mapping[str, Any]) -> str:
+    """The text of a recipe with these settings, and without `tune`."""
+    wanted: dict[str, dict[str, Any]] = {}
+    for dotted, value in settings.items():
+        section, _, name = dotted.partition(".")
+        wanted.setdefault(section, {})[name] = value
+    cuts: list[tuple[int, int, str]] = []
+    root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    for key, node in root.value:
+        if key.value == "tune":
+            end = _tail(node, text)
+            cuts.append((key.start_mark.index, end + (text[end : end + 1] == "\n"), ""))
+        elif key.value in wanted and isinstance(node, yaml.MappingNode):
+            missing = wanted.pop(key.value)
+            for name, value in node.value:
+                if name.value in missing:
+                    start = value.start_mark.index
+                    cuts.append(
+                        (start, _tail(value, text), " " * (text[start - 1] == ":") + yaml_reader.flow_text(missing.pop(name.value)))
+                    )
+            entries = [f"{name}: {yaml_reader.flow_text(value)}" for name, value in missing.items()]
+            if entries and node.flow_style:
+                end = node.end_mark.index - 1
+                cuts.append((end, end, ", " * bool(node.value) + ", ".join(entries)))
+            elif entries:
+                indent, end = node.value[0][0].start_mark.column, _tail(node, text)
+                cuts.append((end, end, "".join(f"\n{' ' * indent}{entry}" for entry in entries)))
+    for start, end, new in sorted(cuts, reverse=True):
+        text = text[:start] + new + text[end:]
+    for section, values in wanted.items():
+        text = f"{text.rstrip()}\n{section}: {yaml_reader.flow_text(values)}\n"
+    return text
+
+
+def _tail(node: yaml.Node, text: str) -> int:
+    """Where the last character of a node is: a block ends only where the next key begins, behind comments that are not its own."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _tail(last[1] if isinstance(node, yaml.MappingNode) else last, text)
+    return _end(node, text)
 
 
 def _scalars(node: yaml.Node) -> list[yaml.ScalarNode]:

@@ -12,6 +12,7 @@ from workbench.runs import lock, usage
 from workbench.runs.comparisons import Comparison
 from workbench.runs.run import Run, find_run
 from workbench.runs.state import state_of
+from workbench.runs.tunings import Tuning, place_of
 
 
 def folder() -> Path:
@@ -41,26 +42,29 @@ def delete(run: Run) -> Run:
         raise files.problem(run.id, "deleted", error) from error
 
 
-def delete_comparison(comparison: Comparison) -> list[Run]:
-    """Move all runs of a comparison that has ended into the trash, or none: it leaves every list with them, and comes back with them."""
-    standing = comparison.standing()
+def delete_group(group: Comparison | Tuning) -> list[Run]:
+    """Move all runs of a comparison or a tuning that has ended into the trash, or none: it leaves every list with them.
+
+    It comes back with them.
+    """
+    standing = group.standing()
     if standing.state.state == "away":
-        raise Problem(f"{comparison.id} is {standing.state.message}.", f"Delete it from {standing.state.host}.")
+        raise Problem(f"{group.id} is {standing.state.message}.", f"Delete it from {standing.state.host}.")
     held = None
     moved: list[Run] = []
     try:
         # Held meanwhile, so that nobody resumes it among half of its runs.
-        held = lock.Lock.take(comparison.lock)
+        held = lock.Lock.take(group.lock)
         if held is None:
-            raise Problem(f"{comparison.id} is running.", f"`dlwb stop {comparison.id}` first.")
-        for part, _ in standing.parts:
-            if run := part.place:
+            raise Problem(f"{group.id} is running.", f"`dlwb stop {group.id}` first.")
+        for name in group.runs():
+            if run := place_of(name):
                 moved.append(delete(run))
     except (OSError, Problem) as error:
         for run in moved:
             _move(run, paths.runs())
         if isinstance(error, OSError):
-            raise files.problem(comparison.id, "deleted", error) from error
+            raise files.problem(group.id, "deleted", error) from error
         raise
     finally:
         if held:
@@ -87,9 +91,9 @@ def restore(reference: str = "last") -> Run:
         raise files.problem(run.id, "restored", error) from error
 
 
-def restore_comparison(reference: str) -> list[Run]:
-    """Restore the deleted runs of the comparison of that id; none where it means no comparison."""
-    return [restore(run.id) for run in deleted() if run.about().get("comparison") == reference]
+def restore_group(reference: str) -> list[Run]:
+    """Restore the deleted runs of the comparison, or the tuning, of that id; none where it means neither."""
+    return [restore(run.id) for run in deleted() if reference in (run.about().get("comparison"), run.about().get("tuning"))]
 
 
 def purge(run: Run) -> None:

@@ -36,6 +36,7 @@ from workbench.tui.screens.recipes import RecipesScreen
 if TYPE_CHECKING:
     from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
+    from workbench.runs.tunings import Tuning
     from workbench.tui.models.ended_runs import Endings
     from workbench.tui.models.ringing import Ringing
 
@@ -208,7 +209,7 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
             if not loaded.trains:
                 self.call_from_thread(self.explore, loaded)
                 return
-            if loaded.recipe.compare:
+            if loaded.recipe.compare or loaded.recipe.tune:
                 self._look_ahead(loaded)
                 return
             run = launch.create(loaded, *launch.choose(loaded))
@@ -224,19 +225,34 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
             feed.launching = False
 
     def _look_ahead(self, loaded: Loaded) -> None:
-        """Start a comparison; ask first where it has many runs, or takes long."""
-        from workbench.launch import comparing
-        from workbench.tui.screens.question import compare_question
+        """Start a comparison or a tuning; ask first where it has many runs, or takes long."""
+        from workbench.launch import comparing, tuning
+        from workbench.tui.screens.question import compare_question, tune_question
 
-        if question := compare_question(comparing.outlook(loaded)):
-            self.call_from_thread(self.push_screen, question, lambda answer: self._compare(loaded) if answer else None)
+        question = tune_question(tuning.outlook(loaded)) if loaded.recipe.tune else compare_question(comparing.outlook(loaded))
+        if question:
+            self.call_from_thread(
+                self.push_screen, question, lambda answer: self._in_thread(partial(self._group, loaded)) if answer else None
+            )
         else:
+            self._group(loaded)
+
+    def _group(self, loaded: Loaded) -> None:
+        from workbench.launch import comparing, tuning
+
+        if not loaded.recipe.tune:
             self.call_from_thread(self.open_comparison, comparing.start(loaded))
+            return
+        started, remarks = tuning.start(loaded)
+        self.call_from_thread(self.open_tuning, started)
+        for remark in remarks:
+            self.call_from_thread(self.say, remark, warning=True)
 
-    def _compare(self, loaded: Loaded) -> None:
-        from workbench.launch import comparing
+    def steer_tuning(self, tuning: Tuning, verb: str) -> None:
+        """Stop a tuning, or resume it."""
+        from workbench.tui.models import run_actions
 
-        self._in_thread(lambda: self.call_from_thread(self.open_comparison, comparing.start(loaded)))
+        self._in_thread(lambda: self.call_from_thread(self.say, run_actions.ask_tuning(tuning, verb)))
 
     def steer_comparison(self, comparison: Comparison, verb: str) -> None:
         """Stop a comparison, or resume it."""
@@ -299,8 +315,8 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
             if isinstance(screen, KeyScreen) and getattr(getattr(screen, "feed", None), "run", None) == run:
                 screen.leave()
 
-    def export(self, source: Run | Comparison, panel: Widget | None = None) -> None:
-        """Offer to export a run or a comparison, or what this panel shows."""
+    def export(self, source: Run | Comparison | Tuning, panel: Widget | None = None) -> None:
+        """Offer to export a run, a comparison or a tuning, or what this panel shows."""
         from workbench.tui.screens.export import ExportScreen, shown
 
         self.push_screen(ExportScreen(source, *shown(source, panel)))

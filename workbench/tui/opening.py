@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from workbench.recipes.recipe import Recipe
     from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
+    from workbench.runs.tunings import Tuning
     from workbench.tui.keys import Key
     from workbench.tui.models.library import Library
 
@@ -47,6 +48,15 @@ class Opening(App[None], inherit_bindings=False):
             self.screen.dismiss()
         if not (isinstance(self.screen, ComparisonScreen) and self.screen.comparison == comparison):
             self.push_screen(ComparisonScreen(comparison))
+
+    def open_tuning(self, tuning: Tuning) -> None:
+        """Show a tuning: its trials, and what was learnt from them."""
+        from workbench.tui.screens.tuning import TuningScreen
+
+        if isinstance(self.screen, KeyScreen) and self.screen.PASSING:
+            self.screen.dismiss()
+        if not (isinstance(self.screen, TuningScreen) and self.screen.tuning == tuning):
+            self.push_screen(TuningScreen(tuning))
 
     def open_run(self, run: Run) -> None:
         """Show a run."""

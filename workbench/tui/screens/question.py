@@ -21,6 +21,7 @@ from workbench.tui.screens.key_screen import OwnScreen
 
 if TYPE_CHECKING:
     from workbench.launch.comparing import Outlook
+    from workbench.launch.tuning import Outlook as TuningOutlook
 
 FEW, SHORT = 5, 600.0
 """A comparison of so many runs, of so many seconds together, starts without a question."""
@@ -111,6 +112,17 @@ def compare_question(outlook: "Outlook") -> QuestionScreen | None:
         f"One after the other they take about {duration(outlook.seconds)}, by past runs here." if outlook.seconds is not None else UNKNOWN
     )
     goes_on = "They go on when you quit dlwb; s stops them, and r later trains what is missing."
+    return QuestionScreen(f"Start {outlook.runs} runs?", [(f"{runs} {took}", True), (goes_on, False)], "start")
+
+
+def tune_question(outlook: "TuningOutlook") -> QuestionScreen | None:
+    """Before a tuning of many or long runs starts; None where it needs no question."""
+    if outlook.runs <= FEW and (outlook.seconds is None or outlook.seconds <= SHORT):
+        return None
+    at_once = f", {outlook.parallel} at once" if outlook.parallel > 1 else ""
+    runs = f"{outlook.trials} trials{at_once}, then the best with {outlook.seeds} new seed{'s' * (outlook.seeds != 1)}."
+    took = f"They take at most about {duration(outlook.seconds)}, by past runs here." if outlook.seconds is not None else UNKNOWN
+    goes_on = "They go on when you quit dlwb; s stops them, and r later goes on with what is missing."
     return QuestionScreen(f"Start {outlook.runs} runs?", [(f"{runs} {took}", True), (goes_on, False)], "start")
 
 
