@@ -1,7 +1,11 @@
 """Numbers and times as text, for screens and the shell. Pure functions."""
 
+import json
 import math
 import time
+from typing import Any
+
+from workbench.problems import one_line
 
 
 def number(value: float) -> str:
@@ -89,3 +93,10 @@ def rate(per_second: float) -> str:
     if per_second >= 0.95:
         return f"{count(per_second) if per_second >= 10 else f'{per_second:.1f}'} steps/s"
     return f"{short(1 / per_second)}/step" if per_second > 0 else ""
+
+
+def setting(value: Any) -> str:
+    """A setting's value on one line, as a recipe writes it."""
+    if isinstance(value, str):
+        return one_line(value) or '""'
+    return f"{value:g}" if isinstance(value, float) else one_line(json.dumps(value))

@@ -25,6 +25,7 @@ from workbench.cli import (
     start,
     steer,
     submit,
+    tune,
     usage,
     web,
 )
@@ -42,6 +43,7 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
     "Start and look": [
         look.list_,
         start.run,
+        tune.tune,
         start.exec_,
         submit.submit,
         explore.explore,
@@ -73,6 +75,7 @@ ENDPOINTS: list[Callable[..., None]] = [
 ]
 MODELS: list[Callable[..., None]] = [models.add, models.list_, models.show, models.alias, models.verify]
 QUEUE: list[Callable[..., None]] = [queue.list_, queue.first, queue.hold, queue.release]
+TUNINGS: list[Callable[..., None]] = [tune.list_, tune.show, tune.stop, tune.resume]
 RESULTS: list[Callable[..., None]] = [results.collect, results.drop, results.carry]
 
 
@@ -136,6 +139,9 @@ def shell() -> typer.Typer:
     waiting.callback(invoke_without_command=True)(queue.queue)
     _add(waiting, QUEUE)
     app.add_typer(waiting, name="queue", rich_help_panel="Steer")
+    tuned = typer.Typer(help="List, show, stop and resume tunings.", no_args_is_help=True, **plain)
+    _add(tuned, TUNINGS)
+    app.add_typer(tuned, name="tuning", rich_help_panel="Start and look")
     measured = typer.Typer(help="Show, and collect, what the recipes were measured to reach.", **plain)
     measured.callback(invoke_without_command=True)(results.results)
     _add(measured, RESULTS)

@@ -19,6 +19,7 @@ from workbench.runs.log import Tail
 from workbench.runs.run import Run
 from workbench.runs.state import state_of
 from workbench.runs.summary import summary_of
+from workbench.runs.tunings import Tuning
 
 # The log has no way to wake a reader; a fifth of a second looks immediate and costs nothing measurable.
 EVERY = 0.2
@@ -139,19 +140,19 @@ def follow_comparison(comparison: Comparison) -> int:
         )
         return LET_GO
     print_table(comparison, compare.arms(comparison))
-    return wait_for_comparison(comparison)
+    return wait_for_group(comparison)
 
 
-def wait_for_comparison(comparison: Comparison) -> int:
-    """Wait for a comparison's end; returns the exit code for it."""
+def wait_for_group(group: Comparison | Tuning) -> int:
+    """Wait for the end of a comparison or a tuning; returns the exit code for it."""
     try:
-        while lock.is_held(comparison.lock):
+        while lock.is_held(group.lock):
             time.sleep(EVERY)
     except KeyboardInterrupt:
-        print(f"\n{comparison.id} goes on.", file=sys.stderr)
+        print(f"\n{group.id} goes on.", file=sys.stderr)
         return LET_GO
-    state = comparison.standing().state
-    print(f"{comparison.id} {state.state}. {state.message} {state.hint}".rstrip(), file=sys.stderr)
+    state = group.standing().state
+    print(f"{group.id} {state.state}. {state.message} {state.hint}".rstrip(), file=sys.stderr)
     return {"finished": FINISHED, "stopped": STOPPED}.get(state.state, FAILED)
 
 

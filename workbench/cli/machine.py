@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.arguments import AsJson, Ended, find_comparison, find_run, pair
+from workbench.cli.arguments import AsJson, Ended, find_group, find_run, pair
 from workbench.cli.printing import print_json, put, table, tell
 from workbench.problems import Problem, one_line
 
@@ -185,15 +185,15 @@ def _make_sure(what: str, yes: bool) -> None:
 
 
 def delete(run: Ended) -> None:
-    """Move an ended run, or a comparison's, to the trash.
+    """Move an ended run, or those of a comparison or a tuning, to the trash.
 
     The trash is runs/.trash in dlwb's home.
     """
     from workbench.runs import trash
 
-    if comparison := find_comparison(run, "delete"):
-        moved = trash.delete_group(comparison)
-        tell(f"{comparison.id}: {_number(len(moved), 'run')} in the trash; `dlwb restore {comparison.id}` brings them back.")
+    if group := find_group(run, "delete"):
+        moved = trash.delete_group(group)
+        tell(f"{group.id}: {_number(len(moved), 'run')} in the trash; `dlwb restore {group.id}` brings them back.")
         return
     chosen = find_run(run, "delete")
     tell(f"{chosen.id} is in the trash; `dlwb restore {trash.delete(chosen).id}` brings it back.")
@@ -201,10 +201,10 @@ def delete(run: Ended) -> None:
 
 def restore(
     deleted: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="A run in the trash, or a comparison's id; none: the last deleted run.")
+        str, typer.Argument(metavar="[RUN]", help="A run in the trash, or the id of a comparison or a tuning; none: the last deleted run.")
     ] = "last",
 ) -> None:
-    """Bring a deleted run, or a comparison's, back."""
+    """Bring a deleted run, or those of a comparison or a tuning, back."""
     from workbench.runs import trash
 
     for run in trash.restore_group(deleted) or [trash.restore(deleted)]:

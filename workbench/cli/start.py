@@ -17,7 +17,10 @@ def run(
     follow: Follow = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a recipe in the background; prints the run's id. Of a recipe that compares, all its variants, one run after the other."""
+    """Train a recipe in the background; prints the run's id. Of a recipe that compares, all its variants, one run after the other.
+
+    Of a recipe that tunes, it does what `dlwb tune` does.
+    """
     from workbench.cli import follow as following
     from workbench.launch import start
     from workbench.recipes.find import find_recipe
@@ -33,6 +36,11 @@ def run(
         _warn(usage.warning())
         if follow:
             raise typer.Exit(following.follow_comparison(comparison))
+        return
+    if loaded.recipe.tune:
+        from workbench.cli import tune
+
+        tune.begin(loaded, device, follow, as_json)
         return
     started = start.begin(loaded, device)
     _warn(str(started.about().get("warning") or ""))

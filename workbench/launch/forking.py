@@ -16,7 +16,7 @@ import msgspec
 
 from workbench import events, files, paths
 from workbench.events import Mark, Status
-from workbench.formatting import count
+from workbench.formatting import count, setting
 from workbench.launch import start
 from workbench.problems import Problem, one_line
 from workbench.recipes import trust
@@ -24,7 +24,6 @@ from workbench.recipes.load import Loaded, load_recipe
 from workbench.recipes.recipe import LIVE, Recipe, dump_recipe
 from workbench.runs import directory, family, lock
 from workbench.runs.checkpoint import Checkpoints, Generation
-from workbench.runs.compare import shown
 from workbench.runs.ending import write_exit
 from workbench.runs.family import Branch, Forked
 from workbench.runs.history import History, history_of
@@ -58,8 +57,8 @@ class Changes(NamedTuple):
     @property
     def words(self) -> str:
         """`learning_rate 0.1 → 0.01, dropout 0.2 → 0.5`; the live ones by their new value alone."""
-        parts = [f"{_short(name)} {shown(value)}" for name, value in self.live.items()]
-        return ", ".join([*parts, *(f"{_short(name)} {shown(old)} → {shown(new)}" for name, (old, new) in self.fixed.items())])
+        parts = [f"{_short(name)} {setting(value)}" for name, value in self.live.items()]
+        return ", ".join([*parts, *(f"{_short(name)} {setting(old)} → {setting(new)}" for name, (old, new) in self.fixed.items())])
 
 
 class Created(NamedTuple):

@@ -17,6 +17,7 @@ import msgspec
 from workbench import files
 from workbench.launch import group_process, proposing
 from workbench.launch import start as launch
+from workbench.launch.learning_from import value_at
 from workbench.problems import Problem, nearest, one_line
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Recipe, Tune
@@ -89,8 +90,9 @@ class Tuner(group_process.Runner):
         self.judge: proposing.Judge | None = None
         self.values: dict[int, list[float]] = {}
         """The metric of each ended trial after each evaluation that counts."""
+        self.unnoted_runs: dict[Place, Run] = {}
         self._note(Turned(state="started", trials=trials))
-        self._adopt()
+        self._take_up()
 
     def work(self) -> None:
         """Run trials until there are as many as planned, then the best with new seeds."""
@@ -181,8 +183,8 @@ class Tuner(group_process.Runner):
     def _start(self, place: Place) -> Run | None:
         """The run of a trial, started or resumed; None where it has ended already, or cannot be started, which is noted."""
         number, seed = place
-        run = self._run_of(place)
         try:
+            run = self._run_of(place) or self._found_again(place)
             if run and self._is_over(place, run):
                 return None
             run = run or self._create(place)
@@ -230,16 +232,23 @@ class Tuner(group_process.Runner):
         number, seed = place
         notes.tag(run, [f"trial-{number}" if seed is None else f"best-seed-{seed}", self.tuning.stem[: notes.TAG_LENGTH]])
 
-    def _adopt(self) -> None:
-        """Find the runs of an earlier process again, also one that it created just before its death; and what ended trials measured."""
+    def _found_again(self, place: Place) -> Run | None:
+        """The run of a trial that an earlier process created just before its death, and did not note."""
+        run = self.unnoted_runs.pop(place, None)
+        # A record that was lost with the power may have asked for another trial of that number.
+        if run is None or any(value_at(run.recipe(), name) != value for name, value in self.folded.trials[place[0]].params.items()):
+            return None
+        self._note(Started(trial=place[0], seed=place[1], run=run.id))
+        self._tag(place, run)
+        return run
+
+    def _take_up(self) -> None:
+        """Find out what earlier processes left: their runs, and what ended trials measured."""
         noted = {trial.run for trial in self.folded.trials.values()} | {again.run for again in self.folded.again.values()}
         for run, about in self.unnoted("tuning", noted):
             number, seed = about.get("trial"), about.get("seed")
-            if not (isinstance(number, int) and isinstance(seed, int | None) and number in self.folded.trials):
-                continue
-            if not self._run_of((number, seed)):
-                self._note(Started(trial=number, seed=seed, run=run.id))
-                self._tag((number, seed), run)
+            if isinstance(number, int) and isinstance(seed, int | None):
+                self.unnoted_runs[number, seed] = run
         for trial in self.folded.trials.values():
             if trial.ended and (tried := trial.place):
                 self.values[trial.number] = Watched.whole(tried).values(self.tune.metric)[: trial.evaluations]
@@ -277,8 +286,16 @@ class Tuner(group_process.Runner):
         """Once it is known how long a trial is, those that fall behind can be told."""
         if self.judge is None and self.folded.length and self.tune.pruner != "none":
             self.judge = proposing.Judge(self.tune, self.folded.length)
-            for number in sorted(self.folded.trials):
-                self.judge.add(number, self._past(self.folded.trials[number]))
+            for number, trial in sorted(self.folded.trials.items()):
+                past = self._past(trial)
+                if not trial.ended or past.notes or not past.values:
+                    self.judge.add(number, past)
+                    continue
+                # It ended before there was a pruner: what it reached is what the next ones are measured by.
+                self.judge.add(number, msgspec.structs.replace(past, state="running"))
+                while (told := self.judge.judge(number, past.values))[0]:
+                    self._note(Judged(trial=number, evaluation=told[0], pruned=False, notes=told[2]))
+                self.judge.end(number, past)
 
     def _judge(self, place: Place, watched: Watched) -> None:
         """Tell the pruner what a trial has reached; what it notes and decides is kept, as the next decisions depend on it.
@@ -327,13 +344,14 @@ class Tuner(group_process.Runner):
 
     def _finished(self, ended: Ended, recipe: Recipe, history: History) -> Ended:
         value = reached(recipe, self.tune, history)
-        tests = {tag: value for tag in history.series if tag.startswith("test/") and (value := history.last(tag)) is not None}
         if value is None:
             message = f"{self.tune.metric} was never logged."
             return msgspec.structs.replace(ended, state=FAILED, message=message)
         if not math.isfinite(value):
             return msgspec.structs.replace(ended, state=DIVERGED)
-        figures = {tag: value for tag, value in tests.items() if math.isfinite(value)} if ended.seed is not None else {}
+        # The test data are asked for the trainings of the best alone: what is chosen by them would be too good.
+        tests = {tag: history.last(tag) for tag in history.series if tag.startswith("test/") and ended.seed is not None}
+        figures = {tag: last for tag, last in tests.items() if last is not None and math.isfinite(last)}
         return msgspec.structs.replace(ended, state=FINISHED, value=value, message="", figures=figures)
 
     def _end(self, place: Place, ended: Ended) -> None:

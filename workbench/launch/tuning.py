@@ -74,14 +74,13 @@ def _refuse_goal(recipe: Recipe, tune: Tune) -> None:
 
 def _refuse_metric(stem: str, recipe: Recipe, tune: Tune) -> None:
     """Problem where earlier runs of the recipe tell that the metric is never logged. Without such runs the first trial tells."""
-    past = [
-        one for one in estimate.past_runs(stem) if one.recipe.project == recipe.project and one.recipe.config.keys() == recipe.config.keys()
-    ]
+    # A person's own project has another file name in its runs.
+    past = [one for one in estimate.past_runs(stem) if one.recipe.project.endswith(".py") == recipe.project.endswith(".py")]
+    past = [one for one in past if one.recipe.config.keys() == recipe.config.keys()]
     logged = {tag for one in past if one.summary.status and one.summary.status.state == "finished" for tag in one.summary.last}
     if logged and tune.metric not in logged:
-        raise Problem(
-            f"No run of {stem} has logged {tune.metric}{nearest(tune.metric, logged) or '.'}", f"They log {tunings.named(logged)}."
-        )
+        near = nearest(tune.metric, logged) or "."
+        raise Problem(f"No run of {stem} has logged {tune.metric}{near}", f"They log {tunings.named(logged)}.")
 
 
 class Outlook(NamedTuple):

@@ -12,7 +12,7 @@ import msgspec
 
 from workbench import files
 from workbench.events import split_tag
-from workbench.formatting import number
+from workbench.formatting import number, setting
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars, family
@@ -88,7 +88,7 @@ def settings(recipe: Recipe, history: History | None = None) -> dict[str, Any]:
         flat |= _flat(tree[section], section)
     for mark in history.marks if history else []:
         for name, value in mark.settings.items() if mark.command or set(mark.settings) != {"train.log_every"} else ():
-            flat[name] = f"{shown(flat.get(name, NOT_SET))} → {shown(value)} at step {mark.step:,}"
+            flat[name] = f"{setting(flat.get(name, NOT_SET))} → {setting(value)} at step {mark.step:,}"
     return flat
 
 
@@ -98,18 +98,11 @@ def _flat(value: Any, name: str) -> dict[str, Any]:
     return {name: value}
 
 
-def shown(value: Any) -> str:
-    """A setting's value on one line, as a recipe writes it."""
-    if isinstance(value, str):
-        return one_line(value) or '""'
-    return f"{value:g}" if isinstance(value, float) else one_line(msgspec.json.encode(value).decode())
-
-
 def differing(sides: Sequence[Side]) -> list[Setting]:
     """Every setting that differs between the runs; then the project's code, the device and the data, if they differ."""
     all_of_them = [settings(side.recipe, side.history) for side in sides]
     rows = [
-        Setting(name, [shown(values[name]) if name in values else NOT_SET for values in all_of_them])
+        Setting(name, [setting(values[name]) if name in values else NOT_SET for values in all_of_them])
         for name in dict.fromkeys(name for values in all_of_them for name in values)
     ]
     rows += [
@@ -302,7 +295,7 @@ def unfair(recipes: Mapping[str, Recipe], *, but: str = "") -> list[str]:
         rows = [(f"train.{key}", train[key], base[key]) for key in train]
         rows += [("config.data", recipe.config.get("data"), first.config.get("data"))]
         rows += [("project", recipe.project, first.project)] if not recipe.project.startswith("./") else []
-        changed = [f"{key} {shown(value)}, not {shown(before)}" for key, value, before in rows if value != before and key != but]
+        changed = [f"{key} {setting(value)}, not {setting(before)}" for key, value, before in rows if value != before and key != but]
         if changed:
             remarks.append(f"{name} is trained otherwise than {first_name}: {'; '.join(changed)}.")
     return remarks

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from workbench import files
-from workbench.formatting import count
+from workbench.formatting import count, setting
 from workbench.problems import Problem, one_line
 from workbench.runs.checkpoint import Checkpoints, Generation
 from workbench.runs.history import History, higher_is_better
@@ -35,9 +35,7 @@ class Forked(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def words(self) -> str:
         """`fork of RUN at step 400`, with the settings that its recipe has since then."""
-        from workbench.runs.compare import shown  # reads logs: nothing that a list needs
-
-        changed = ", ".join(f"{name.partition('.')[2] or name} {shown(old)} → {shown(new)}" for name, (old, new) in self.fixed.items())
+        changed = ", ".join(f"{name.partition('.')[2] or name} {setting(old)} → {setting(new)}" for name, (old, new) in self.fixed.items())
         return f"fork of {one_line(self.run, 100)} at step {count(self.step)}" + f" with {changed}" * bool(changed)
 
 

@@ -43,13 +43,10 @@ def delete(run: Run) -> Run:
 
 
 def delete_group(group: Comparison | Tuning) -> list[Run]:
-    """Move all runs of a comparison or a tuning that has ended into the trash, or none: it leaves every list with them.
-
-    It comes back with them.
-    """
-    standing = group.standing()
-    if standing.state.state == "away":
-        raise Problem(f"{group.id} is {standing.state.message}.", f"Delete it from {standing.state.host}.")
+    """Move all runs of a comparison or a tuning that has ended into the trash, or none: it leaves every list, and comes back, with them."""
+    state = group.standing().state
+    if state.state == "away":
+        raise Problem(f"{group.id} is {state.message}.", f"Delete it from {state.host}.")
     held = None
     moved: list[Run] = []
     try:
@@ -57,9 +54,7 @@ def delete_group(group: Comparison | Tuning) -> list[Run]:
         held = lock.Lock.take(group.lock)
         if held is None:
             raise Problem(f"{group.id} is running.", f"`dlwb stop {group.id}` first.")
-        for name in group.runs():
-            if run := place_of(name):
-                moved.append(delete(run))
+        moved += [delete(run) for name in group.runs() if (run := place_of(name))]
     except (OSError, Problem) as error:
         for run in moved:
             _move(run, paths.runs())
@@ -92,7 +87,7 @@ def restore(reference: str = "last") -> Run:
 
 
 def restore_group(reference: str) -> list[Run]:
-    """Restore the deleted runs of the comparison, or the tuning, of that id; none where it means neither."""
+    """Restore the deleted runs of the comparison or tuning of that id; none where it means neither."""
     return [restore(run.id) for run in deleted() if reference in (run.about().get("comparison"), run.about().get("tuning"))]
 
 

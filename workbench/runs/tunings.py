@@ -3,6 +3,7 @@
 The truth are the logs of the runs and `events.jsonl`: what was proposed, and after which trials; which run tried it; how it ended.
 """
 
+import errno
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -135,7 +136,8 @@ def append(path: Path, record: AnyRecord) -> None:
         if size and os.pread(file, 1, size - 1) != b"\n":
             line = b"\n" + line
         if os.write(file, line) < len(line):
-            raise OSError(28, os.strerror(28), str(path))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.fsync(file)  # what was proposed and reached outlives a power failure, as the runs do
     finally:
         os.close(file)
 
@@ -470,7 +472,7 @@ def _state(folded: Folded, alive: bool, holder: dict[str, Any], trials: list[Tri
         return State(state=name, alive=True, message=message, host=elsewhere)
     turn = folded.turn.state if folded.turn else ""
     resume = "`dlwb tuning resume` goes on with it."
-    if holder.get("state") == "failed":  # it could not be noted, as on a full disk
+    if holder.get("state") == "failed" and holder.get("message"):  # it could not be noted, as on a full disk
         reason, hint = (one_line(str(holder.get(name, "")), 500) for name in ("message", "hint"))
         return State(state="failed", message=f"{reason} {message}.", hint=hint or resume)
     if turn == "ended":

@@ -231,13 +231,12 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
 
         question = tune_question(tuning.outlook(loaded)) if loaded.recipe.tune else compare_question(comparing.outlook(loaded))
         if question:
-            self.call_from_thread(
-                self.push_screen, question, lambda answer: self._in_thread(partial(self._group, loaded)) if answer else None
-            )
+            begin = partial(self._in_thread, partial(self._begin_group, loaded))
+            self.call_from_thread(self.push_screen, question, lambda answer: begin() if answer else None)
         else:
-            self._group(loaded)
+            self._begin_group(loaded)
 
-    def _group(self, loaded: Loaded) -> None:
+    def _begin_group(self, loaded: Loaded) -> None:
         from workbench.launch import comparing, tuning
 
         if not loaded.recipe.tune:

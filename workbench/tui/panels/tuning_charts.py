@@ -1,4 +1,4 @@
-"""The charts of a tuning: what each shows of its trials. The screen calls them with the widget, the trials, and the one under the cursor."""
+"""The charts of a tuning: what each shows of its trials. Its screen calls them with the widget and the trial under the cursor."""
 
 import math
 from collections.abc import Sequence

@@ -20,8 +20,8 @@ from workbench.tui.panels.lines import Lines
 from workbench.tui.screens.key_screen import OwnScreen
 
 if TYPE_CHECKING:
+    from workbench.launch import tuning
     from workbench.launch.comparing import Outlook
-    from workbench.launch.tuning import Outlook as TuningOutlook
 
 FEW, SHORT = 5, 600.0
 """A comparison of so many runs, of so many seconds together, starts without a question."""
@@ -115,14 +115,13 @@ def compare_question(outlook: "Outlook") -> QuestionScreen | None:
     return QuestionScreen(f"Start {outlook.runs} runs?", [(f"{runs} {took}", True), (goes_on, False)], "start")
 
 
-def tune_question(outlook: "TuningOutlook") -> QuestionScreen | None:
+def tune_question(outlook: "tuning.Outlook") -> QuestionScreen | None:
     """Before a tuning of many or long runs starts; None where it needs no question."""
     if outlook.runs <= FEW and (outlook.seconds is None or outlook.seconds <= SHORT):
         return None
-    at_once = f", {outlook.parallel} at once" if outlook.parallel > 1 else ""
-    runs = f"{outlook.trials} trials{at_once}, then the best with {outlook.seeds} new seed{'s' * (outlook.seeds != 1)}."
-    took = f"They take at most about {duration(outlook.seconds)}, by past runs here." if outlook.seconds is not None else UNKNOWN
-    goes_on = "They go on when you quit dlwb; s stops them, and r later goes on with what is missing."
+    runs = f"{outlook.trials} trials, {outlook.parallel} at once, and the best of them with {outlook.seeds} new seeds."
+    took = f"They take about {duration(outlook.seconds)}, by past runs here." if outlook.seconds is not None else UNKNOWN
+    goes_on = "They go on when you quit dlwb; s stops them, and r later goes on."
     return QuestionScreen(f"Start {outlook.runs} runs?", [(f"{runs} {took}", True), (goes_on, False)], "start")
 
 

@@ -1,6 +1,5 @@
-"""A tuning: best so far, live curves, parallel coordinates, importance, a heat map of two settings, and the table of its trials. Live."""
+"""A tuning: best so far, live curves, parallel coordinates, importance, a heat map of two settings, the table of its trials."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
@@ -11,17 +10,16 @@ from textual.containers import Container
 from textual.strip import Strip
 
 from workbench.problems import Problem
-from workbench.runs import bars
-from workbench.runs.tunings import FINISHED, Trial, Tuning
+from workbench.runs.tunings import Trial, Tuning
 from workbench.tui import keys
-from workbench.tui.charts import parallel
-from workbench.tui.charts.chart import Chart, Line, Reference, Spot
+from workbench.tui.charts.chart import Chart
 from workbench.tui.charts.matrix import MatrixView
-from workbench.tui.charts.parallel import ParallelView, Way
+from workbench.tui.charts.parallel import ParallelView
 from workbench.tui.keys import Key
 from workbench.tui.models import run_actions, trials
 from workbench.tui.models.trials import TuningFeed
 from workbench.tui.panels import trial_rows
+from workbench.tui.panels import tuning_charts as charts
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
 from workbench.tui.panels.rows import WALK, Rows, Walker
@@ -43,8 +41,6 @@ PANELS = {
 }
 WIDE, HIGH = 100, 30
 """Columns and rows from which all panels are seen at once; in less room one of them, above the table."""
-PRUNED, FINISHED_SLOT, LIVE, BEST, CHOSEN = 7, 0, 6, 2, 1
-"""Colours of curves."""
 
 
 class TuningScreen(KeyScreen, Walker):
@@ -162,15 +158,16 @@ class TuningScreen(KeyScreen, Walker):
             except Problem as problem:
                 self.services.say(str(problem), warning=True)
             self.feed.read(READING)
-            # While old logs are read, the rest is there already: the curves come when they are complete.
             self.draw()
         self.set_timer(LOOK if self.feed.caught_up or not self.is_active else READ, self.look)
 
     def _content(self) -> tuple[object, ...]:
         """A value that changes with everything that is drawn."""
-        curves = len(self.feed.curves) if self.feed.caught_up or self.feed.standing.state.alive else -1
-        return (self.feed.version if curves >= 0 else self.feed.standing.state, curves, self.order, self.focused_panel, self.above, self.full,
-                self.by_time, self.log_y, self.pair, self.rows.key, self.size)  # fmt: skip
+        feed = self.feed
+        # While old logs are read, the rest is there already: the curves come when they are complete.
+        curves = feed.version if feed.caught_up or feed.standing.state.alive else -1
+        view = (self.order, self.focused_panel, self.above, self.full, self.by_time, self.log_y, self.pair, self.rows.key, self.size)
+        return curves, feed.standing.state, *view
 
     def draw(self) -> None:
         """Update everything, if anything changed."""
@@ -180,14 +177,8 @@ class TuningScreen(KeyScreen, Walker):
         self._drawn = now
         self._size_lines()
         self.rows.rebuild()
-        for name, show in (
-            ("best", self._draw_best),
-            ("curves", self._draw_curves),
-            ("parallel", self._draw_parallel),
-            ("heat", self._draw_heat),
-        ):
-            if self.query_one(f"#{name}").display:
-                show()
+        for name in self._visible():
+            self._draw(name)
         for name in ("head", "importance", "about"):
             self.query_one(f"#{name}", Lines).rebuild()
         tabs = [(name, label) for name, label in PANELS.items() if name in self.panels]
@@ -235,120 +226,17 @@ class TuningScreen(KeyScreen, Walker):
     def _importance(self, width: int) -> Sequence[Strip]:
         return trial_rows.importance_lines(self.feed, width, focused=self.focused_panel == "importance")
 
-    def _focused(self, name: str) -> bool:
-        return self.focused_panel == name
-
-    def _draw_best(self) -> None:
-        """The best value so far as a staircase, and all trials as points."""
-        feed, metric = self.feed, bars.short_name(self.feed.plan.tune.metric)
-        progress = feed.standing.progress
-        before = sum(trial.ended for trial in feed.standing.trials) - len(progress)
-        whole = progress[-1].seconds if progress else 0.0
-        unit, name = (3600.0, "hours") if whole >= 3600 else (60.0, "minutes") if whole >= 120 else (1.0, "seconds")
-        x = {step.trial: step.seconds / unit if self.by_time else before + place for place, step in enumerate(progress, 1)}
-        stairs_x: list[float] = []
-        stairs_y: list[float] = []
-        for step in progress:
-            stairs_x += [x[step.trial]] * (2 if stairs_y else 1)
-            stairs_y += [*stairs_y[-1:], step.value]
-        points: dict[bool, tuple[list[float], list[float]]] = {True: ([], []), False: ([], [])}
-        for trial in feed.standing.trials:
-            if trial.number in x and trial.value is not None and math.isfinite(trial.value):
-                at, values = points[trial.state == FINISHED]
-                at.append(x[trial.number])
-                values.append(trial.value)
-        lines = [
-            Line("pruned", points[False], PRUNED, points=True, faint=True),
-            Line("trials", points[True], FINISHED_SLOT, points=True, faint=True),
-            Line("best so far", (stairs_x, stairs_y), BEST),
-        ]
-        chosen = self.chosen
-        has_spot = chosen is not None and chosen.number in x and chosen.value is not None and math.isfinite(chosen.value)
-        spot = Spot(x[chosen.number], chosen.value) if has_spot and chosen and chosen.value is not None else None
-        figure = feed.standing.figure
-        references = [Reference(figure.metric.mean, f"best on {feed.plan.tune.seeds} new seeds")] if figure else []
-        chart = self.query_one("#best", Chart)
-        chart.log_y = self.log_y
-        axis = f"device-{name}" if self.by_time else "trials"
-        # A trial more on each side: points at the edges stay whole.
-        chart.show(
-            lines,
-            title=f"best {metric} over {axis}",
-            end=None,
-            references=references,
-            labels=(axis, ""),
-            spot=spot,
-            focused=self._focused("best"),
-        )
-
-    def _draw_curves(self) -> None:
-        """The metric of each trial over its steps: pruned ones dim, the best and the chosen one bright."""
-        feed = self.feed
-        best, chosen = feed.standing.best, self.chosen
-        bright: dict[int, Line] = {}
-        faint: list[Line] = []
-        for trial in feed.standing.trials:
-            series = feed.curves.get(trial.number)
-            if series is None:
-                continue
-            name = f"trial {trial.number}"
-            if chosen and trial.number == chosen.number:
-                bright[2] = Line(name, series, CHOSEN)
-            elif best and trial.number == best.number:
-                bright[1] = Line(f"best, {name}", series, BEST)
-            elif not trial.ended:
-                faint.append(Line(name, series, LIVE))
-            else:
-                faint.append(Line(name, series, FINISHED_SLOT if trial.state == FINISHED else PRUNED, faint=True))
-        # What was pruned lies below what finished, that below what lives.
-        faint.sort(key=lambda line: (not line.faint, line.slot != PRUNED))
-        metric = bars.short_name(feed.plan.tune.metric)
-        chart = self.query_one("#curves", Chart)
-        chart.log_y = self.log_y
-        lines = [*faint, *(bright[place] for place in sorted(bright))]
-        end = max((line.data.steps[-1] for line in lines if not isinstance(line.data, tuple) and len(line.data)), default=0.0)
-        chart.show(lines, title=f"{metric} of each trial", end=end, focused=self._focused("curves"))
-
-    def _draw_parallel(self) -> None:
-        feed, space = self.feed, self.feed.plan.tune.space
-        ranked = feed.ranked()
-        axes = [trials.axis_of(name, dimension, (trial.params.get(name) for trial in ranked)) for name, dimension in space.items()]
-        axes.append(trials.metric_axis(bars.short_name(feed.plan.tune.metric), [trial.value or 0.0 for trial in ranked], feed.goal))
-        places = {trial.number: place for place, trial in enumerate(ranked)}
-        others = [trial for trial in feed.standing.trials if trial.number not in places]
-        chosen = self.chosen
-        ways = []
-        # The best last, on top of all, and above it the chosen one.
-        for trial in [*others, *ranked[::-1], *([chosen] if chosen else [])]:
-            place = places.get(trial.number)
-            key = parallel.SHADE + trials.shade(trial, place or 0, len(ranked))
-            if place == 0:
-                key = parallel.BEST
-            if chosen and trial is chosen:
-                key = parallel.CHOSEN
-            value = trial.value if place is not None else None
-            at = [axis.place(trial.params.get(name)) for axis, name in zip(axes, space, strict=False)]
-            ways.append(Way((*at, axes[-1].place(value)), key))
-        note = f"best on top; bright: trial {chosen.number}" if chosen else "best on top"
-        shown = [parallel.Axis(axis.name, axis.low, axis.high) for axis in axes]
-        focused = self._focused("parallel")
-        self.query_one("#parallel", ParallelView).show(shown, ways, title="parallel coordinates", note=note, focused=focused)
-
-    def _draw_heat(self) -> None:
-        view = self.query_one("#heat", MatrixView)
-        pairs = self.pairs
-        if not pairs:
-            return
-        pair, space = pairs[self.pair % len(pairs)], self.feed.plan.tune.space
-        self._heat = heat = trials.heat(pair, space, self.feed.ranked(), self.feed.goal)
-        more = f"  (h: {len(pairs) - 1} more)" if len(pairs) > 1 else ""
-        title = f"{trials.short(pair[1])} over {trials.short(pair[0])}{more}"
-        if heat is None:
-            view.show([], title=title)
-            return
-        view.chosen = heat.cells.get(self.chosen.number) if self.chosen else None
-        legend = f"{bars.short_name(self.feed.plan.tune.metric)}{', ' * bool(heat.words)}{heat.words}"
-        view.show(heat.values, heat.rows, heat.columns, title=title, legend=legend, strength=heat.strength)
+    def _draw(self, name: str) -> None:
+        """Draw a panel."""
+        feed, chosen, focused = self.feed, self.chosen, self.focused_panel == name
+        if name == "best":
+            charts.draw_best(self.query_one("#best", Chart), feed, chosen, self.log_y, by_time=self.by_time, focused=focused)
+        elif name == "curves":
+            charts.draw_curves(self.query_one("#curves", Chart), feed, chosen, self.log_y, focused=focused)
+        elif name == "parallel":
+            charts.draw_parallel(self.query_one("#parallel", ParallelView), feed, chosen, focused=focused)
+        elif name == "heat" and self.pairs:
+            self._heat = charts.draw_heat(self.query_one("#heat", MatrixView), feed, chosen, self.pairs, self.pair)
 
     # -- what is pointed at ----------------------------------------------------------------------------------------------------
 
