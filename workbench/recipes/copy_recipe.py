@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,36 +120,37 @@ def _edited(text: str, name: str, old: Path, project: str, *, elsewhere: bool, s
 
 def _with_settings(text: str, settings: Mapping[str, Any]) -> str:
     """The text of a recipe with these settings, and without `tune`."""
-    wanted: dict[str, dict[str, Any]] = {}
-    for dotted, value in settings.items():
-        section, _, name = dotted.partition(".")
-        wanted.setdefault(section, {})[name] = value
-    cuts: list[tuple[int, int, str]] = []
     root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     for key, node in root.value:
         if key.value == "tune":
             end = _tail(node, text)
-            cuts.append((key.start_mark.index, end + (text[end : end + 1] == "\n"), ""))
-        elif key.value in wanted and isinstance(node, yaml.MappingNode):
-            missing = wanted.pop(key.value)
-            for name, value in node.value:
-                if name.value in missing:
-                    start = value.start_mark.index
-                    cuts.append(
-                        (start, _tail(value, text), " " * (text[start - 1] == ":") + yaml_reader.flow_text(missing.pop(name.value)))
-                    )
-            entries = [f"{name}: {yaml_reader.flow_text(value)}" for name, value in missing.items()]
-            if entries and node.flow_style:
-                end = node.end_mark.index - 1
-                cuts.append((end, end, ", " * bool(node.value) + ", ".join(entries)))
-            elif entries:
-                indent, end = node.value[0][0].start_mark.column, _tail(node, text)
-                cuts.append((end, end, "".join(f"\n{' ' * indent}{entry}" for entry in entries)))
-    for start, end, new in sorted(cuts, reverse=True):
-        text = text[:start] + new + text[end:]
-    for section, values in wanted.items():
-        text = f"{text.rstrip()}\n{section}: {yaml_reader.flow_text(values)}\n"
+            text = text[: key.start_mark.index] + text[end + (text[end : end + 1] == "\n") :]
+            break
+    for dotted, value in settings.items():
+        # Composed again for each: a change moves what stands behind it.
+        text = _with_setting(text, yaml.compose(text, Loader=yaml.SafeLoader), dotted.split("."), yaml_reader.flow_text(value))
     return text
+
+
+def _with_setting(text: str, node: Any, path: Sequence[str], value: str) -> str:
+    """The text with one setting: `config.dropout`, or `config.hidden.0`, an item of a list."""
+    for place, part in enumerate(path):
+        if isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+        elif isinstance(node, yaml.MappingNode) and (inside := [item for name, item in node.value if name.value == part]):
+            node = inside[0]
+        elif isinstance(node, yaml.MappingNode) and place == len(path) - 1:
+            if node.flow_style or not node.value:
+                end = node.end_mark.index - 1
+                return f"{text[:end]}{', ' * bool(node.value)}{part}: {value}{text[end:]}"
+            end = _tail(node, text)
+            return f"{text[:end]}\n{' ' * node.value[0][0].start_mark.column}{part}: {value}{text[end:]}"
+        elif place == 0 and len(path) == 2:
+            return f"{text.rstrip()}\n{part}: {{{path[1]}: {value}}}\n"
+        else:
+            raise Problem(f"{one_line('.'.join(path), 80)} is no setting that can be written into this recipe.", "Edit a copy: `dlwb new`.")
+    start = node.start_mark.index
+    return text[:start] + " " * (text[start - 1] == ":") + value + text[_tail(node, text) :]
 
 
 def _tail(node: yaml.Node, text: str) -> int:
