@@ -41,6 +41,11 @@ def endpoints() -> Path:
     return home() / "endpoints"
 
 
+def signals() -> Path:
+    """The folder of signals for people who are away, one file for each, and the lock of what sends them."""
+    return home() / "signals"
+
+
 def data() -> Path:
     """Downloaded data sets."""
     return home() / "data"
@@ -57,7 +62,7 @@ def trusted() -> Path:
 
 
 def preferences() -> Path:
-    """The file of this person's preferences: the theme, a bell when a run ends."""
+    """The file of this person's preferences: the theme, a bell when a run ends, where signals are sent."""
     return home() / "preferences.json"
 
 

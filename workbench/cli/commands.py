@@ -60,7 +60,7 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
     "Compare and export": [compare.compare, compare.export, compare.tag, compare.note],
     "Data": [],
     "Models": [predict.predict, endpoints.serve, web.web],
-    "Machine": [machine.doctor, usage.usage, machine.clean, machine.delete, machine.restore, machine.preferences],
+    "Machine": [machine.doctor, usage.usage, machine.clean, machine.delete, machine.restore, machine.preferences, machine.notify],
 }
 DATA: list[Callable[..., None]] = [data.list_, data.fetch, data.verify, data.remove]
 ENDPOINTS: list[Callable[..., None]] = [

@@ -17,6 +17,7 @@ from workbench.problems import Problem
 from workbench.recipes.load import Loaded, load_recipe, variants
 from workbench.recipes.recipe import dump_recipe
 from workbench.runs import bars, directory, lock, notes
+from workbench.runs.compare import arms
 from workbench.runs.comparisons import Comparison, Part, Plan, diverged
 from workbench.runs.run import Run
 from workbench.runs.state import state_of
@@ -123,6 +124,15 @@ class Runner(group_process.Runner):
                 continue
             time.sleep(group_process.EVERY)
         self.turn("stopped" if self.got_sigterm else "ended")
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell that it ended, with the mean of each variant."""
+        standing = self.comparison.standing()
+        table = arms(self.comparison, standing)
+        failed = any(part.problem or (state and state.state == "failed" and not diverged(state)) for part, state in standing.parts)
+        figures = {f"{table.metric} of {arm.name}": arm.own.mean for arm in table.rows if arm.own}
+        self.give_signal("failure" if failed else "end", standing.state.message, figures)
 
     def _start(self, place: int) -> Run | None:
         """The run of a part, started or resumed; None where that fails, which is noted."""

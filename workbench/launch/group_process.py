@@ -9,14 +9,14 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from workbench import paths
-from workbench.launch import choose_device, devices, estimate, logind
+from workbench.launch import choose_device, devices, estimate, logind, signalling
 from workbench.launch import start as launch
 from workbench.launch.supervisor import detach, let_go
 from workbench.problems import Problem, one_line
@@ -27,6 +27,7 @@ from workbench.runs import lock
 from workbench.runs.ending import process
 from workbench.runs.group import Group
 from workbench.runs.run import Run, list_runs
+from workbench.runs.signals import Signal
 
 EVERY = 0.2
 """Seconds between two looks at the runs that train."""
@@ -125,6 +126,12 @@ class Runner:
         for run in runs:
             with contextlib.suppress(Problem):  # it has just ended
                 launch.stop(run)
+
+    def give_signal(self, what: str, message: str, figures: Mapping[str, float]) -> None:
+        """Tell people who are away how it ended: `end` or `failure`, with what it reached."""
+        text = f"{self.group.id} {'has stopped' if self.got_sigterm else 'has ended'}: {message}."
+        with contextlib.suppress(OSError):  # nobody reads what this process prints
+            signalling.give([Signal(what=what, run=self.group.id, recipe=self.group.stem, text=text, figures=dict(figures))])
 
     def unnoted(self, key: str, noted: Collection[str]) -> Iterator[tuple[Run, dict[str, Any]]]:
         """Runs of this group that were created just before the death of its process and are not noted, with what their run.json says."""

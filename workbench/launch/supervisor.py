@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from workbench import files, paths
+from workbench.launch import signalling
 from workbench.launch.device_queue import DeviceQueue
 from workbench.launch.surroundings import worker_environment
 from workbench.problems import Problem, one_line
@@ -66,6 +67,9 @@ class Supervisor:
         """The locks of its devices."""
         self._kills = [_oom_kills()] * 2
         self._looked = time.monotonic()
+        self._signals = signalling.Watch(run, attempt)
+        self._mute = False
+        """Whether signals cannot be given, which is said once."""
         self._got_sigterm = False
         signal.signal(signal.SIGTERM, self._on_sigterm)
         self.holder: dict[str, Any] = {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempt}
@@ -87,6 +91,7 @@ class Supervisor:
             message = f"Its worker could not be started: {error.strerror}{f' ({error.filename})' if error.filename else ''}."
             report = {"state": "failed", "cause": cause, "message": message}
         self.write_exit(report)
+        self._signal(lambda: self._signals.end(report))
 
     def write_exit(self, report: dict[str, Any]) -> None:
         """Write how the run ended."""
@@ -169,6 +174,16 @@ class Supervisor:
         if now > self._looked + KILLS_EVERY:
             self._looked = now
             self._kills = [self._kills[1], _oom_kills()]
+        self._signal(self._signals.look)
+
+    def _signal(self, give: Callable[[], None]) -> None:
+        """Let signals be given: whatever fails in it must end neither the worker nor the report of its end."""
+        try:
+            give()
+        except Exception as error:
+            if not self._mute:
+                signalling.note(self.run.output, f"No signal can be given: {error}")
+            self._mute = True
 
     def _named(self, code: int, last: str) -> dict[str, Any]:
         """The ending of a worker that could not report it itself, from its exit code or signal."""
@@ -210,17 +225,19 @@ class Supervisor:
 
 
 def copy_output(process: "subprocess.Popen[bytes]", path: Path, look: Callable[[], None]) -> str:
-    """Copy what a process prints to a file of bounded size until it ends; returns its last line. `look` is called now and then."""
+    """Copy what a process prints to a file of bounded size until it ends; returns its last line. `look` is called every LOOK_EVERY."""
     assert process.stdout
-    last = b""
+    last, looked = b"", time.monotonic()
     stream = process.stdout.fileno()
     output = Output(path)
     while True:
         ended = process.poll() is not None
+        if not ended and time.monotonic() > looked + LOOK_EVERY:  # also of one that prints all the time
+            looked = time.monotonic()
+            look()
         if not select.select([stream], [], [], 0 if ended else LOOK_EVERY)[0]:
             if ended:
                 break  # a child process of the project may hold the pipe open without limit
-            look()
             continue
         data = os.read(stream, 1 << 16)
         if not data:

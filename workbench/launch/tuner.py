@@ -131,6 +131,11 @@ class Tuner(group_process.Runner):
             time.sleep(EVERY)
         self._note(Turned(state=state, message=message, hint=hint))
         self.turn(state)
+        standing = self.tuning.standing()
+        best, figure = standing.best, standing.figure
+        figures = {self.tune.metric: best.value} if best and best.value is not None else {}
+        figures |= {f"{self.tune.metric} on new seeds": figure.metric.mean} if figure else {}
+        self.give_signal("failure" if state == "failed" else "end", " ".join(filter(None, (message, standing.state.message))), figures)
 
     # -- what is next ------------------------------------------------------------------------------------------------------------------
 

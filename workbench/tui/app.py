@@ -36,7 +36,9 @@ from workbench.tui.screens.recipes import RecipesScreen
 if TYPE_CHECKING:
     from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
+    from workbench.runs.tunings import Tuning
     from workbench.tui.models.ended_runs import Endings
+    from workbench.tui.models.ringing import Ringing
 
 
 # A person who watches another window wants to hear of an end soon; a look costs one lock test for each run.
@@ -62,6 +64,7 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
         super().__init__(driver_class=Terminal)
         self.library = Library()
         self._endings: Endings | None = None
+        self._ringing: Ringing | None = None
         self.failure: Exception | None = None
         """The first exception that nobody caught."""
         self.frame = Frame()
@@ -244,6 +247,12 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
         for remark in remarks:
             self.call_from_thread(self.say, remark, warning=True)
 
+    def steer_tuning(self, tuning: Tuning, verb: str) -> None:
+        """Stop a tuning, or resume it."""
+        from workbench.tui.models import run_actions
+
+        self._in_thread(lambda: self.call_from_thread(self.say, run_actions.ask_tuning(tuning, verb)))
+
     def steer_comparison(self, comparison: Comparison, verb: str) -> None:
         """Stop a comparison, or resume it."""
         from workbench.tui.models import run_actions
@@ -305,8 +314,8 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
             if isinstance(screen, KeyScreen) and getattr(getattr(screen, "feed", None), "run", None) == run:
                 screen.leave()
 
-    def export(self, source: Run | Comparison, panel: Widget | None = None) -> None:
-        """Offer to export a run or a comparison, or what this panel shows."""
+    def export(self, source: Run | Comparison | Tuning, panel: Widget | None = None) -> None:
+        """Offer to export a run, a comparison or a tuning, or what this panel shows."""
         from workbench.tui.screens.export import ExportScreen, shown
 
         self.push_screen(ExportScreen(source, *shown(source, panel)))
@@ -325,16 +334,21 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
             self._driver.flush()
 
     def _look_for_ends(self) -> None:
-        """Report runs that have ended, whoever started them."""
-        from workbench import terminal
+        """Report runs that have ended, passed a bar, or make no steps, whoever started them."""
         from workbench.tui.models.ended_runs import Endings
+        from workbench.tui.models.ringing import Ringing
 
         self._endings = self._endings or Endings()
+        self._ringing = self._ringing or Ringing()
         for run, state in self._endings.look():
             if getattr(getattr(self.screen, "feed", None), "run", None) != run:  # its own screen says so already
                 self.say(f"{run.id}: {state.words}", warning=state.state == "failed")
-            if (how := preferences.get("notice")) != "off":
-                self.send(terminal.BELL + (terminal.notice(f"{run.id} {state.words}") if how == "notice" else ""))
+            self._ringing.add(f"{run.id} {state.words}")
+        for signal in self._ringing.meanwhile():
+            self.say(signal.text, warning=signal.what == "stall")
+            self._ringing.add(signal.text)
+        if sequence := self._ringing.due(preferences.get("notice")):
+            self.send(sequence)
 
     def say(self, text: str, *, warning: bool = False) -> None:
         """Show a notice in the corner for a few seconds; text from outside is safe here."""

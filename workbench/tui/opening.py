@@ -50,8 +50,8 @@ class Opening(App[None], inherit_bindings=False):
             self.push_screen(ComparisonScreen(comparison))
 
     def open_tuning(self, tuning: Tuning) -> None:
-        """Show a tuning: its trials, and what they have found."""
-        from workbench.tui.screens.tuning import TuningScreen  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        """Show a tuning: its trials, and what was learnt from them."""
+        from workbench.tui.screens.tuning import TuningScreen
 
         if isinstance(self.screen, KeyScreen) and self.screen.PASSING:
             self.screen.dismiss()

@@ -19,8 +19,10 @@ from workbench.recipes.recipe import Recipe
 
 # Modules that read runs are imported where they are used, so that the list of recipes is painted before they load.
 if TYPE_CHECKING:
+    from workbench.runs import tunings
     from workbench.runs.comparisons import Comparison, Plan, Standing
     from workbench.runs.run import Run
+    from workbench.runs.tunings import Tuning
     from workbench.tui.models.background import Serving
     from workbench.tui.models.endpoints import Listed
     from workbench.tui.models.run_feed import Feed
@@ -107,6 +109,14 @@ class Compared(NamedTuple):
     standing: Standing
 
 
+class Tuned(NamedTuple):
+    """A tuning of the list of runs."""
+
+    tuning: Tuning
+    plan: tunings.Plan
+    standing: tunings.Standing
+
+
 def shelve(path: Path, index: Index) -> Shelved:
     """Read a recipe for the list; a recipe with problems stays in the list, with them."""
     try:
@@ -132,6 +142,8 @@ class Library:
         self.index: Index | None = None
         self.entries: dict[str, Entry] = {}
         self.comparisons: dict[str, Compared] = {}
+        self.tunings: dict[str, Tuned] = {}
+        self._tuning_stamps: dict[str, object] = {}
         self.endpoints: dict[str, Listed] = {}
         self.starting: dict[str, Serving] = {}
         """Endpoints that are being made from here, and those that could not be."""
@@ -252,6 +264,7 @@ class Library:
             yield
         self.looked = True
         yield from self._look_at_comparisons()
+        yield from self._look_at_tunings()
         yield from self.look_at_endpoints()
 
     def look_at_endpoints(self) -> Iterator[None]:
@@ -273,6 +286,26 @@ class Library:
                 compared[comparison.id] = Compared(comparison, comparison.plan(), comparison.standing())
             yield
         self.comparisons = compared
+
+    def _look_at_tunings(self) -> Iterator[None]:
+        if not (self.tunings or paths.tunings().is_dir()):
+            return
+        from workbench.files import stamp
+        from workbench.runs import lock
+        from workbench.runs.tunings import list_tunings
+
+        tuned = {}
+        for tuning in list_tunings():
+            # One that rests says the same as before; 200 trials are not read again every second.
+            rests = (stamp(tuning.events), stamp(tuning.lock)) if not lock.is_held(tuning.lock) else None
+            if rests and self._tuning_stamps.get(tuning.id) == rests and tuning.id in self.tunings:
+                tuned[tuning.id] = self.tunings[tuning.id]
+            else:
+                with contextlib.suppress(Problem):  # its plan is damaged; its runs are in the list
+                    tuned[tuning.id] = Tuned(tuning, tuning.plan(), tuning.standing())
+                self._tuning_stamps[tuning.id] = rests
+            yield
+        self.tunings = tuned
 
     def _look(self, entry: Entry) -> Iterator[None]:
         from workbench.runs import notes

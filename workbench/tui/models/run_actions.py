@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
     from workbench.runs.state import State
+    from workbench.runs.tunings import Tuning
 
 VERBS = ("pause", "resume", "step", "stop", "kill", "sample", "set")
 
@@ -90,6 +91,27 @@ def ask_comparison(comparison: Comparison, verb: str) -> str:
         return "The comparison stops: its run finishes its step and saves a checkpoint, and no other one starts."
     comparing.begin(comparison)
     return "The comparison trains what is missing."
+
+
+def tuning_refusal(state: State, verb: str) -> str:
+    """Why a tuning in this state refuses `stop` or `resume`; "" when it accepts it."""
+    if verb == "stop":
+        return "" if state.state == "running" else f"This tuning is {state.state}: there is nothing to stop."
+    if state.alive:
+        return f"This tuning is already {state.state}."
+    return "All its trials have ended; `dlwb tuning resume --trials N` adds more." if state.state == "finished" else ""
+
+
+def ask_tuning(tuning: Tuning, verb: str) -> str:
+    """Stop a tuning, or resume it; returns a sentence for the person. Raises Problem."""
+    from workbench.launch import group_process
+    from workbench.launch import tuning as launch
+
+    if verb == "stop":
+        group_process.stop(tuning)
+        return "The tuning stops: its runs finish their steps and save checkpoints, and no other one starts."
+    launch.begin(tuning)
+    return "The tuning goes on."
 
 
 STOPPING = "Stopping: the run finishes its step and saves a checkpoint."

@@ -1,8 +1,6 @@
 """Feed: follows one run for the screens: its log in slices of time, its state, its rate, and whether it is silent for long."""
 
 import time
-from collections import deque
-from itertools import pairwise
 from typing import Any
 
 from workbench.events import Answer, AnyEvent, Scalars, Status
@@ -10,6 +8,7 @@ from workbench.problems import Problem
 from workbench.runs.folded import Reading
 from workbench.runs.history import History
 from workbench.runs.log import Tail
+from workbench.runs.pace import PACE, Pace
 from workbench.runs.rows import Row
 from workbench.runs.run import Run
 from workbench.runs.state import State, state_of
@@ -17,14 +16,6 @@ from workbench.runs.state import State, state_of
 # Less than one frame of a 60 Hz screen.
 SLICE = 0.012
 """Seconds of reading in one slice: short, so that a key pressed meanwhile is answered at once."""
-# Validation, a checkpoint or a slow disk may take this long without meaning anything.
-QUIET = 30.0
-"""Seconds without a step before the screens say so."""
-RECENT = 10.0
-"""The rate is measured over so many seconds."""
-# Enough for RECENT seconds at 50 lines a second.
-PACE = 512
-"""The rate is measured over no more lines: a bound on memory."""
 
 
 class Feed:
@@ -48,9 +39,7 @@ class Feed:
         self._reading: Reading | None = None
         self._kept = 0
         """How many events the log's index holds, if it has one."""
-        self._pace: deque[tuple[float, int]] = deque(maxlen=PACE)
-        """(clock, step) of the newest steps."""
-        self._stepped = 0.0
+        self._pace = Pace()
         self._attempt = 0
 
     @property
@@ -70,7 +59,7 @@ class Feed:
         self._follow_pace(newest)
         # So that the next reader need not read all of it; of a living run again each time it has grown by half.
         if self.tail.caught_up and self.history.version > 1.5 * self._kept:
-            reading.pace, reading.stepped = self._pace, self._stepped
+            reading.pace, reading.stepped = self._pace.steps, self._pace.stepped
             reading.keep()
             self._kept = self.history.version
         return self.history.version - before
@@ -80,8 +69,8 @@ class Feed:
         self._reading = reading = Reading(self.run.events)
         self.history, self.tail = reading.history, reading.tail
         if reading.pace:
-            self._pace.extend(reading.pace)
-            self._stepped, self._attempt = reading.stepped, self.history.status.attempt
+            self._attempt = self.history.status.attempt
+            self._pace = Pace(reading.pace, reading.stepped, self._attempt)
         self._kept = self.history.version if reading.fresh else 0
         return reading
 
@@ -93,13 +82,10 @@ class Feed:
                 newest.append(event)
             elif isinstance(event, Status) and event.attempt != self._attempt:
                 break
-        if self._attempt != self.history.status.attempt:
-            self._attempt = self.history.status.attempt
-            self._pace.clear()
+        self._attempt = self.history.status.attempt
+        self._pace.begin(self._attempt)
         for event in reversed(newest):
-            if not self._pace or event.step != self._pace[-1][1]:
-                self._pace.append((event.clock, event.step))
-                self._stepped = event.time
+            self._pace.note(event.clock, event.step, event.time)
 
     def ask(self) -> State:
         """Look at the run's state again."""
@@ -126,15 +112,7 @@ class Feed:
             return 0.0
         if not self.state.alive:
             return history.step / history.seconds if history.seconds > 0 else 0.0
-        if len(self._pace) < 2:
-            return 0.0
-        last_clock, last_step = self._pace[-1]
-        for clock, step in self._pace:
-            if last_clock - clock <= RECENT and step < last_step:
-                return (last_step - step) / (last_clock - clock) if last_clock > clock else 0.0
-        # Steps so slow that only the last one lies within RECENT: the time between the last two.
-        clock, step = self._pace[-2]
-        return (last_step - step) / (last_clock - clock) if last_clock > clock and last_step > step else 0.0
+        return self._pace.rate()
 
     def elapsed(self, now: float) -> float:
         """Seconds of work on this run; while it starts or trains, with the seconds since the last line of the log."""
@@ -151,10 +129,4 @@ class Feed:
 
     def quiet(self, now: float | None = None) -> tuple[float, float] | None:
         """(seconds since the last step, usual seconds between two) of a run that is silent for long but lives; else None."""
-        if self.state.state != "running" or not self._stepped or len(self._pace) < 3:
-            return None
-        clocks = [clock for clock, _ in self._pace]
-        # The median: one long validation does not make a slow run of a fast one.
-        usual = sorted(after - before for before, after in pairwise(clocks))[len(clocks) // 2 - 1]
-        silence = (time.time() if now is None else now) - self._stepped
-        return (silence, usual) if silence > max(QUIET, 20 * usual) else None  # a run with slow steps is silent between them
+        return self._pace.silence(time.time() if now is None else now) if self.state.state == "running" else None

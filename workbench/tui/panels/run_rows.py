@@ -10,7 +10,7 @@ from workbench import formatting
 from workbench.problems import one_line
 from workbench.runs import bars
 from workbench.tui.drawing import palette, states, strips
-from workbench.tui.models.library import Compared, Entry, Library
+from workbench.tui.models.library import Compared, Entry, Library, Tuned
 from workbench.tui.panels.recipe_rows import TITLE_WIDTH, matches
 from workbench.tui.panels.rows import Row
 
@@ -102,8 +102,12 @@ def run_rows(library: Library, width: int, filtered: str = "", order: Order | No
     rows = [Row("", strips.line(width, [("  ", palette.plain), *names]))]
     keyed = [(entry.run.id, cells) for entry, cells in listed]
     if order.column == "started":
-        # A comparison stands above its newest run.
+        # A comparison, or a tuning, stands above its newest run.
         newest = {key: max((part.run for part, _ in compared.standing.parts), default="") for key, compared in library.comparisons.items()}
+        newest |= {
+            key: max([*(trial.run for trial in tuned.standing.trials), *(again.run for again in tuned.standing.again)], default="")
+            for key, tuned in library.tunings.items()
+        }
         keyed += _compared(library, filtered)
         keyed.sort(key=lambda row: (newest.get(row[0], row[0]), row[0] in newest), reverse=order.falls)
     else:
@@ -190,8 +194,9 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
 
 
 def _compared(library: Library, filtered: str) -> list[tuple[str, dict[str, tuple[str, Style]]]]:
-    """The comparisons with these words, newest first."""
+    """The comparisons and the tunings with these words, the newest of each first."""
     rows = [(key, _comparison_cells(compared)) for key, compared in library.comparisons.items()]
+    rows += [(key, _tuning_cells(tuned)) for key, tuned in library.tunings.items()]
     return [(key, cells) for key, cells in rows if matches(" ".join([key, *(text for text, _ in cells.values())]), filtered)]
 
 
@@ -218,6 +223,32 @@ def comparison_lines(compared: Compared, width: int) -> list[Strip]:
     lines += strips.paragraph(one_line(f"{standing.state.message}   {standing.state.hint}", 1000), width, palette.plain)
     lines += strips.paragraph(one_line(f"{plan.metric} of {', '.join(plan.variants)}; {seeds}", 1000), width, palette.dim)
     return lines
+
+
+def _tuning_cells(tuned: Tuned) -> dict[str, tuple[str, Style]]:
+    tuning, plan, standing = tuned
+    symbol, text, style = states.state_words(standing.state)
+    value = standing.best.value if standing.best else None
+    return {
+        **dict.fromkeys((name for name, *_ in COLUMNS), ("", palette.plain)),
+        "state": (f"{symbol} {text}", style),
+        "recipe": (one_line(plan.title), palette.bold),
+        "tags": ("tuning", palette.violet),
+        "step": (f"{sum(trial.ended for trial in standing.trials)}/{standing.planned} trials", palette.plain),
+        "time": (formatting.duration(standing.seconds), palette.dim),
+        "figure": (formatting.number(value) if value is not None else "", palette.plain),
+        "started": (formatting.when(tuning.started), palette.dim),
+    }
+
+
+def tuning_lines(tuned: Tuned, width: int) -> list[Strip]:
+    """The pane about a tuning."""
+    tuning, plan, standing = tuned
+    symbol, text, style = states.state_words(standing.state)
+    lines = [strips.line(width, [(f"{symbol} {text}", style), (f"   {tuning.id}", palette.faint)])]
+    lines += strips.paragraph(one_line(f"{standing.state.message}   {standing.state.hint}", 1000), width, palette.plain)
+    searched = f"{plan.tune.goal} {plan.tune.metric} over {', '.join(plan.tune.space)}; {plan.tune.sampler}"
+    return lines + strips.paragraph(one_line(searched, 1000), width, palette.dim)
 
 
 def no_runs(width: int, filtered: bool) -> Sequence[Strip]:

@@ -1,4 +1,4 @@
-"""Exports a run or a comparison: an HTML page, its numbers, the visible picture or text, or its path and the command that copies it."""
+"""Exports a run, a comparison or a tuning: an HTML page, its numbers, the visible picture or text, its path and how to copy it."""
 
 from collections.abc import Sequence
 from typing import ClassVar, cast
@@ -14,6 +14,7 @@ from workbench.problems import Problem
 from workbench.runs.comparisons import Comparison
 from workbench.runs.export import formats
 from workbench.runs.run import Run
+from workbench.runs.tunings import Tuning
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
@@ -23,7 +24,7 @@ from workbench.tui.screens.key_screen import OwnScreen
 from workbench.tui.services import Services
 
 
-def shown(source: Run | Comparison, panel: Widget | None) -> tuple[bytes, str]:
+def shown(source: Run | Comparison | Tuning, panel: Widget | None) -> tuple[bytes, str]:
     """The picture and the text of a panel; either may be empty."""
     event = panel.event if isinstance(panel, SamplePanel) else None
     if isinstance(event, Images):
@@ -61,7 +62,7 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
     )
     BINDINGS = keys.bindings(KEYS)
 
-    def __init__(self, source: Run | Comparison, picture: bytes = b"", text: str = "") -> None:
+    def __init__(self, source: Run | Comparison | Tuning, picture: bytes = b"", text: str = "") -> None:
         """`picture` is the visible PNG and `text` the visible text, if any."""
         super().__init__()
         self.source, self.picture, self.text = source, picture, text
@@ -75,7 +76,7 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
 
     def refusal(self, name: str) -> str:
         """Why this export is not possible now; "" when it is."""
-        if name in ("csv", "picture") and isinstance(self.source, Comparison):
+        if name in ("csv", "picture") and isinstance(self.source, Comparison | Tuning):
             return "its runs are exported one by one"
         if name == "picture" and not self.picture:
             return "no picture is visible"
@@ -102,7 +103,7 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
             return
         why = self.refusal(name)
         if why.endswith("visible"):
-            why += ": open it first" if isinstance(self.source, Comparison) else ": open the run and choose a panel with tab"
+            why += ": open it first" if isinstance(self.source, Comparison | Tuning) else ": open the run and choose a panel with tab"
         try:
             self._outcome = [(f"{why[:1].upper()}{why[1:]}.", True)] if why else self._export(name)
         except Problem as problem:

@@ -40,6 +40,8 @@ def commands(screen: KeyScreen) -> Iterator[Action]:
     for compared in services.library.comparisons.values():
         comparison = compared.comparison
         yield Action(f"Comparison: {one_line(compared.plan.title)}", one_line(comparison.id), partial(services.open_comparison, comparison))
+    for tuned in services.library.tunings.values():
+        yield Action(f"Tuning: {one_line(tuned.plan.title)}", one_line(tuned.tuning.id), partial(services.open_tuning, tuned.tuning))
     for entry in services.library.entries.values():
         yield Action(f"Run: {run_title(entry)}", one_line(entry.run.id), partial(services.open_run, entry.run))
     for listed in services.library.endpoints.values():

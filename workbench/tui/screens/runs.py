@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
+    from workbench.runs.tunings import Tuning
     from workbench.tui.models.library import Entry
 
 # Longer than the repeat of a held arrow key: a run that the cursor only passes is not read.
@@ -47,7 +48,13 @@ class RunsScreen(ListScreen):
         Key("g", "tag", "tag", "Give the run tags: words that the list shows and the filter finds"),
         Key("m", "note", "note", "Write a note about the run"),
         Key("x", "export", "export", "Export: one HTML page, CSV, the path"),
-        Key("delete,d", "delete", "delete", "Move the run, the marked runs, or all runs of the comparison to the trash", "d Del"),
+        Key(
+            "delete,d",
+            "delete",
+            "delete",
+            "Move the run, the marked runs, or all runs of the comparison or the tuning to the trash",
+            "d Del",
+        ),
         Key("u", "undo", "", "Restore the runs that were deleted last"),
         Key("s", "stop", "stop", "Stop the run under the cursor: it finishes its step and saves a checkpoint"),
         Key("k", "kill", "kill", "Kill the run under the cursor, after a question"),
@@ -83,6 +90,17 @@ class RunsScreen(ListScreen):
         return compared.comparison if compared else None
 
     @property
+    def tuned(self) -> "Tuning | None":
+        """The tuning under the cursor."""
+        tuned = self.library.tunings.get(self.rows.key)
+        return tuned.tuning if tuned else None
+
+    @property
+    def group(self) -> "Comparison | Tuning | None":
+        """What is under the cursor and has runs of its own."""
+        return self.compared or self.tuned
+
+    @property
     def chosen_or_marked(self) -> "list[Run]":
         """The marked runs; without marks, the run under the cursor."""
         marked = [self.library.entries[key].run for key in self.marked if key in self.library.entries]
@@ -95,6 +113,8 @@ class RunsScreen(ListScreen):
         chosen = self.chosen
         if compared := self.library.comparisons.get(self.rows.key):
             return run_rows.comparison_lines(compared, width)
+        if tuned := self.library.tunings.get(self.rows.key):
+            return run_rows.tuning_lines(tuned, width)
         return run_lines(chosen, width) if chosen else run_rows.no_runs(width, bool(self.library.entries))
 
     def rested(self) -> None:
@@ -113,9 +133,11 @@ class RunsScreen(ListScreen):
 
     def refusal(self, name: str) -> str:
         chosen = self.chosen
-        if self.compared and name in ("try", "serve", "kill", "again", "mark", "tag", "note", "stop", "resume"):
+        if self.group and name in ("try", "serve", "kill", "again", "mark", "tag", "note", "stop", "resume"):
             if name not in ("stop", "resume"):
-                return "This is a comparison: its runs are in this list, one by one."
+                return f"This is a {'comparison' if self.compared else 'tuning'}: its runs are in this list, one by one."
+            if self.tuned:
+                return run_actions.tuning_refusal(self.library.tunings[self.rows.key].standing.state, name)
             return run_actions.comparison_refusal(self.library.comparisons[self.rows.key].standing.state, name)
         if chosen and (reason := own.refusal(chosen.recipe, name)):
             return reason
@@ -129,7 +151,7 @@ class RunsScreen(ListScreen):
             return "" if self._deleted else "No run was deleted since you opened dlwb; `dlwb restore RUN` restores older ones."
         if name == "compare" and len(self.chosen_or_marked) < 2:
             return "First mark two or more runs with space."
-        if name in ("open", "export", "delete") and self.compared:
+        if name in ("open", "export", "delete") and self.group:
             return ""
         if name in ("open", "mark", "tag", "note", "export", "delete") and not chosen:
             return f"There is no run here to {name}."
@@ -138,6 +160,8 @@ class RunsScreen(ListScreen):
     def do_open(self) -> None:
         if self.compared:
             self.services.open_comparison(self.compared)
+        elif self.tuned:
+            self.services.open_tuning(self.tuned)
         elif self.chosen:
             self.services.open_run(self.chosen.run)
 
@@ -165,6 +189,8 @@ class RunsScreen(ListScreen):
     def _steer(self, verb: str) -> None:
         if self.compared:
             self.services.steer_comparison(self.compared, verb)
+        elif self.tuned:
+            self.services.steer_tuning(self.tuned, verb)
         elif self.chosen:
             self.services.steer(self.chosen.run, verb)
 
@@ -183,7 +209,7 @@ class RunsScreen(ListScreen):
         self.app.push_screen(CompareScreen([self.library.feed(run) for run in self.chosen_or_marked]))
 
     def do_export(self) -> None:
-        if source := self.compared or (self.chosen and self.chosen.run):
+        if source := self.group or (self.chosen and self.chosen.run):
             self.services.export(source)
 
     # -- sorting ---------------------------------------------------------------------------------------------------------------
@@ -263,9 +289,10 @@ class RunsScreen(ListScreen):
     def do_delete(self) -> None:
         deleted: list[Run] = []
         try:
-            if self.compared and not self.chosen_or_marked:
-                deleted += trash.delete_group(self.compared)
-                self.library.comparisons.pop(self.compared.id, None)
+            if self.group and not self.chosen_or_marked:
+                deleted += trash.delete_group(self.group)
+                self.library.comparisons.pop(self.group.id, None)
+                self.library.tunings.pop(self.group.id, None)
             for run in self.chosen_or_marked:
                 deleted.append(trash.delete(run))
                 self.marked.pop(run.id, None)
