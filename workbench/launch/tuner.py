@@ -27,6 +27,7 @@ from workbench.runs.comparisons import diverged
 from workbench.runs.history import History
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
+from workbench.runs.standing import NEW_SEED
 from workbench.runs.state import State, state_of
 from workbench.runs.tunings import DIVERGED, FAILED, FINISHED, PRUNED, STOPPED, Asked, Ended, Judged, Started, Trial, Tuning, Turned
 
@@ -229,7 +230,7 @@ class Tuner(group_process.Runner):
 
     def _tag(self, place: Place, run: Run) -> None:
         number, seed = place
-        notes.tag(run, [f"trial-{number}" if seed is None else f"best-seed-{seed}", self.tuning.stem[: notes.TAG_LENGTH]])
+        notes.tag(run, [f"trial-{number}" if seed is None else f"{NEW_SEED}{seed}", self.tuning.stem[: notes.TAG_LENGTH]])
 
     def _found_again(self, place: Place) -> Run | None:
         """The run of a trial that an earlier process created just before its death, and did not note."""

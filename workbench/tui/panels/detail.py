@@ -8,7 +8,7 @@ from workbench.launch.devices import Device
 from workbench.problems import one_line
 from workbench.recipes import hints
 from workbench.recipes.load import Loaded
-from workbench.runs import bars
+from workbench.runs import bars, standing
 from workbench.runs.page import data_lines
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.library import Entry, Library, Shelved
@@ -47,7 +47,11 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     if compare := recipe.compare:
         seeds = f"{compare.seeds} seed{'s' * (compare.seeds != 1)} each"
         facts.append(("compares", f"{', '.join(compare.variants)}; {seeds}, {len(compare.variants) * compare.seeds} runs in turn"))
-    if best := bars.best_of(recipe, [entry.summary for entry in past]):
+    if tune := recipe.tune:
+        names = ", ".join(name.partition(".")[2] for name in tune.space)
+        at_once = f", {tune.parallel} at once" * (tune.parallel > 1)
+        facts.append(("tunes", f"{names}: {tune.trials} trials{at_once}, and the best with {tune.seeds} new seeds"))
+    if best := bars.best_of(recipe, [entry.summary for entry in standing.counted(recipe, past)]):
         facts.append(
             ("best here", f"{bars.short_name(best.metric)} {formatting.number(best.value)}" + f", with {best.variant}" * bool(best.variant))
         )
