@@ -41,6 +41,8 @@ KEPT = {
 """Settings that cannot change from a checkpoint on, and why."""
 INHERITED = ("recipe", "mirror", "device", "warning", "processor", "versions", "code", "files")
 """What a fork's run.json has of its parent's: not which comparison or tuning that was a part of."""
+NAMED = 4
+"""How many checkpoints a question names."""
 PATIENCE = 300.0
 """Seconds that a run may take to end after it was asked to: it finishes its step."""
 LOOK = 0.05
@@ -312,10 +314,24 @@ def roll_back(run: Run, branch: Branch, overrides: Sequence[str] = (), *, repeat
     return " ".join(filter(None, (remark, start.launch(run, anyway=anyway))))
 
 
-def lost(run: Run, step: int) -> list[Generation]:
-    """The checkpoints that a roll-back to a step removes, those that a person keeps first."""
-    later = [generation for generation in Checkpoints(run.path / "checkpoints").generations() if generation.step > step]
-    return sorted(later, key=lambda generation: not generation.pinned)
+def question(run: Run, branch: Branch) -> str:
+    """What a roll-back does, in sentences: for whoever is asked before it."""
+    step = branch.generation.step
+    reached = history_of(run.events).step
+    later = [one for one in Checkpoints(run.path / "checkpoints").generations() if one.step > step]
+    sentences = [f"{run.id} goes on from its {branch.words}."]
+    if state_of(run).alive:
+        sentences.append("It is stopped first.")
+    if reached > step:
+        sentences.append(f"Steps {count(step + 1)} to {count(reached)} leave its curves; its log keeps them.")
+    if later:
+        steps = ", ".join(count(one.step) for one in later[:NAMED]) + " …" * (len(later) > NAMED)
+        sentences.append(f"Its checkpoint{'s' * (len(later) > 1)} of step {steps} {'go' if len(later) > 1 else 'goes'}.")
+    if pinned := [one for one in later if one.pinned]:
+        sentences.append(
+            f"A person keeps {'that' if len(pinned) == 1 else 'those'} of step {', '.join(count(one.step) for one in pinned)}."
+        )
+    return " ".join(sentences)
 
 
 def _rewind(
