@@ -2,6 +2,11 @@
 
 import math
 import time
+from typing import Any
+
+import msgspec
+
+from workbench.problems import one_line
 
 
 def number(value: float) -> str:
@@ -82,3 +87,10 @@ def rate(per_second: float) -> str:
     if per_second >= 0.95:
         return f"{count(per_second) if per_second >= 10 else f'{per_second:.1f}'} steps/s"
     return f"{short(1 / per_second)}/step" if per_second > 0 else ""
+
+
+def shown(value: Any) -> str:
+    """A setting's value on one line, as a recipe writes it."""
+    if isinstance(value, str):
+        return one_line(value) or '""'
+    return f"{value:g}" if isinstance(value, float) else one_line(msgspec.json.encode(value).decode())

@@ -64,8 +64,8 @@ def rollback(
 ) -> None:
     """Go back to a checkpoint of a run, after a question.
 
-    The run itself goes on from there. A live run is stopped first. Its curves after that step go, and so do the later checkpoints; its log keeps all. Live settings may be
-    other ones from there on. A fork leaves the run as it is.
+    The run itself goes on from there. A live run is stopped first. Its curves after that step go, and so do the later checkpoints; its
+    log keeps all. Live settings may be other ones from there on. A fork leaves the run as it is.
     """
     from workbench.cli import follow as following
     from workbench.launch import forking

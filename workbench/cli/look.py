@@ -248,7 +248,7 @@ def runs_(
 
 
 def _print_tree(looks: "list[Look]") -> None:
-    """A row for each run; in a terminal its forks are indented below it, elsewhere each line begins with an id."""
+    """A row for each run; in a terminal its forks are indented below it, elsewhere each line begins with an id, the newest first."""
     import sys
 
     from workbench.runs import family
@@ -257,7 +257,8 @@ def _print_tree(looks: "list[Look]") -> None:
     origins = {name: family.forked(look.run) for name, look in by_id.items()}
     indents = sys.stdout is not None and sys.stdout.isatty()
     rows = []
-    for place in family.tree(origins):
+    places = family.tree(origins)
+    for place in places if indents else sorted(places, key=lambda place: place.id, reverse=True):
         row, origin = _row(by_id[place.id]), origins[place.id]
         step = f"{origin.step:,}" if origin else ""
         # Without its parent beside it a step alone says nothing.
@@ -281,7 +282,7 @@ def _row(look: "Look") -> list[str]:
     # A run that has made all its steps shows their number once: the table is wide enough already.
     progress = f"{count(summary.step)}/{count(summary.steps)}" if summary.steps not in (0, summary.step) else count(summary.step)
     # A fork began with its parent, and a resumed run before its pause: what counts is the time that was worked on it.
-    took = duration(summary.seconds + (max(0.0, time.time() - summary.updated) if state.alive and summary.updated else 0.0))
+    took = duration(summary.seconds + (max(0.0, time.time() - summary.updated) if state.state == "running" and summary.updated else 0.0))
     demo = " DEMO" if summary.demo else ""
     return [look.run.id, state.words, summary.device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
 

@@ -25,7 +25,6 @@ from workbench.recipes.load import Loaded, load_recipe
 from workbench.recipes.recipe import LIVE, Recipe, dump_recipe
 from workbench.runs import directory, family, lock
 from workbench.runs.checkpoint import Checkpoints, Generation
-from workbench.runs.compare import shown
 from workbench.runs.family import Branch, Forked
 from workbench.runs.history import History, history_of
 from workbench.runs.log import EventLog
@@ -47,21 +46,6 @@ PATIENCE = 300.0
 """Seconds that a run may take to end after it was asked to: it finishes its step."""
 LOOK = 0.05
 """Seconds between two looks at it."""
-
-
-class Changes(NamedTuple):
-    """What is other from a checkpoint on."""
-
-    live: dict[str, Any] = {}
-    """Set there as a live change."""
-    fixed: dict[str, list[Any]] = {}
-    """Settings that no run changes while it trains: the value before and the new one. Only a fork can have them."""
-
-    @property
-    def words(self) -> str:
-        """`learning_rate 0.1 → 0.01, dropout 0.2 → 0.5`; the live ones by their new value alone."""
-        parts = [f"{_short(name)} {shown(value)}" for name, value in self.live.items()]
-        return ", ".join([*parts, *(f"{_short(name)} {shown(old)} → {shown(new)}" for name, (old, new) in self.fixed.items())])
 
 
 class Created(NamedTuple):
@@ -88,15 +72,15 @@ def kind(name: str, live: Sequence[str]) -> str:
     return "live" if (section == "config" and key in live) or (section == "train" and key in LIVE) else "fixed"
 
 
-def planned(run: Run, history: History, step: int, overrides: Sequence[str]) -> Changes:
-    """What `config.learning_rate=0.01` and the like change at a step; a value that the run has there already changes nothing."""
+def planned(run: Run, history: History, step: int, overrides: Sequence[str]) -> Forked:
+    """What `config.learning_rate=0.01` and the like change at a step: what the run has there already, is no change."""
+    changes = Forked(run=run.id, step=step, live={}, fixed={})
     if not overrides:
-        return Changes()
+        return changes
     loaded = loaded_recipe(run, overrides)
     own = loaded.schema.live if loaded.schema else ()
     now = {**_settings(run.recipe()), **family.settings_at(history, step)}
     asked = _settings(loaded.recipe)
-    changes = Changes({}, {})
     folder = Path(str(run.about().get("recipe") or run.path)).parent
     for word in overrides:
         # The setting itself, where one value inside of it was named.
@@ -117,10 +101,6 @@ def planned(run: Run, history: History, step: int, overrides: Sequence[str]) -> 
 def _settings(recipe: Recipe) -> dict[str, Any]:
     sections = {"config": recipe.config, "train": msgspec.structs.asdict(recipe.train), "compute": msgspec.structs.asdict(recipe.compute)}
     return {"seed": recipe.seed} | {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}
-
-
-def _short(name: str) -> str:
-    return name.partition(".")[2] or name
 
 
 # -- fork --------------------------------------------------------------------------------------------------------------------------
@@ -157,7 +137,7 @@ def create(
         about |= {"device": choice.requested or choice.name, "warning": choice.warning}
     source = trust.read(run.project_copy) if recipe.project.endswith(".py") else files.read_plain(run.project_copy)
     beginning = prefix(run.events, step)
-    origin = Forked(run=run.id, step=step, attempt=beginning.attempt + 1, created=time.time(), live=changes.live, fixed=changes.fixed)
+    origin = msgspec.structs.replace(changes, attempt=beginning.attempt + 1, created=time.time())
     about |= {"created": origin.created, "forked": msgspec.to_builtins(origin)}
     with directory.new(paths.runs(), f"{time.strftime('%Y-%m-%d_%H%M%S')}_{run.stem}", "The fork's directory") as path:
         (path / "artifacts").mkdir()
@@ -169,7 +149,7 @@ def create(
                 _share(run.path / name, path / name)
         pending = family.later(history, step, [*changes.live, *changes.fixed], people=repeat)
         message = f"Forked from {run.id} at step {count(step)}."
-        text = f"forked from {run.id}" + f": {changes.words}" * bool(changes.words)
+        text = f"forked from {run.id}" + f": {changes.changes}" * bool(changes.changes)
         lines = _turning(history, origin.attempt, step, beginning.epoch, pending, text, changes.live, message)
         files.write(path / "events.jsonl", beginning.lines + b"".join(map(events.encode, lines)))
         with contextlib.suppress(FileNotFoundError):
@@ -335,7 +315,7 @@ def question(run: Run, branch: Branch) -> str:
 
 
 def _rewind(
-    run: Run, held: lock.Lock, checkpoints: Checkpoints, generation: Generation, history: History, changes: Changes, *, repeat: bool
+    run: Run, held: lock.Lock, checkpoints: Checkpoints, generation: Generation, history: History, changes: Forked, *, repeat: bool
 ) -> str:
     step, attempt = generation.step, attempts(run) + 1
     message = f"Rolled back to step {count(step)}."
@@ -348,7 +328,7 @@ def _rewind(
         if later.step > step or (later.step == step and later.time > generation.time):
             checkpoints.drop(later)
     pending = family.later(history, step, list(changes.live), people=repeat)
-    text = f"rolled back to step {count(step)}" + f": {changes.words}" * bool(changes.words)
+    text = f"rolled back to step {count(step)}" + f": {changes.changes}" * bool(changes.changes)
     log = EventLog(run.path)
     try:
         for line in _turning(history, attempt, step, beginning.epoch, pending, text, changes.live, message):
@@ -400,7 +380,7 @@ def _refuse_code(run: Run, anyway: bool, verb: str) -> None:
         )
 
 
-def _refuse_end(run: Run, history: History, step: int, changes: Changes) -> None:
+def _refuse_end(run: Run, history: History, step: int, changes: Forked) -> None:
     longer = {"train.epochs", "train.steps"} & {*changes.live}
     if history.steps and step >= history.steps and not longer:
         raise Problem(f"Step {count(step)} is the last one of {run.id}, so nothing is left to train.", "Raise train.epochs or train.steps.")

@@ -12,7 +12,7 @@ import msgspec
 
 from workbench import files
 from workbench.events import split_tag
-from workbench.formatting import number
+from workbench.formatting import number, shown
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars, family
@@ -95,13 +95,6 @@ def _flat(value: Any, name: str) -> dict[str, Any]:
     if isinstance(value, dict) and value:
         return {key: item for part, inside in value.items() for key, item in _flat(inside, f"{name}.{part}").items()}
     return {name: value}
-
-
-def shown(value: Any) -> str:
-    """A setting's value on one line, as a recipe writes it."""
-    if isinstance(value, str):
-        return one_line(value) or '""'
-    return f"{value:g}" if isinstance(value, float) else one_line(msgspec.json.encode(value).decode())
 
 
 def differing(sides: Sequence[Side]) -> list[Setting]:
