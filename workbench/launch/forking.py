@@ -306,7 +306,7 @@ def question(run: Run, branch: Branch) -> str:
         sentences.append(f"Steps {count(step + 1)} to {count(reached)} leave its curves; its log keeps them.")
     if later:
         steps = ", ".join(count(one.step) for one in later[:NAMED]) + " …" * (len(later) > NAMED)
-        sentences.append(f"Its checkpoint{'s' * (len(later) > 1)} of step {steps} {'go' if len(later) > 1 else 'goes'}.")
+        sentences.append(f"Its checkpoints of steps {steps} go." if len(later) > 1 else f"Its checkpoint of step {steps} goes.")
     if pinned := [one for one in later if one.pinned]:
         sentences.append(
             f"A person keeps {'that' if len(pinned) == 1 else 'those'} of step {', '.join(count(one.step) for one in pinned)}."

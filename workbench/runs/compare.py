@@ -105,7 +105,7 @@ def differing(sides: Sequence[Side]) -> list[Setting]:
         for name in dict.fromkeys(name for values in all_of_them for name in values)
     ]
     rows += [
-        Setting("forked", [_origin(side.run) for side in sides]),
+        Setting("forked", [_origin(side, sides) for side in sides]),
         Setting("project's code", [_code(side.run) for side in sides]),
         Setting("trained on", [one_line(side.summary.device) or NOT_SET for side in sides]),
         Setting("data", [one_line(side.summary.variant) or "the course's" for side in sides]),
@@ -114,8 +114,10 @@ def differing(sides: Sequence[Side]) -> list[Setting]:
     return [row for row in rows if len(set(row.values)) > 1]
 
 
-def _origin(run: Run) -> str:
-    return f"at step {forked.step:,} of {forked.run}" if (forked := family.forked(run)) else NOT_SET
+def _origin(side: Side, sides: Sequence[Side]) -> str:
+    forked = family.forked(side.run)
+    parent = next((other.name for other in sides if forked and other.run.id == forked.run), "")
+    return f"at step {forked.step:,} of {parent or one_line(forked.run, 100)}" if forked else NOT_SET
 
 
 def _code(run: Run) -> str:

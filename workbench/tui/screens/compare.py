@@ -170,8 +170,6 @@ class CompareScreen(KeyScreen):
     def curves(self, tag: str) -> list[Line]:
         """The lines of a metric's chart: one for each run that logs it."""
         shown = [(slot, side) for slot, side in enumerate(self.sides) if tag in side.history.series]
-        # A fork has its parent's curve up to where it left: there the parent's own lies on top.
-        shown.sort(key=lambda entry: bool(self.origins.get(entry[1].run.id)), reverse=True)
         return [Line(side.name, side.history.series[tag], slot % SLOTS) for slot, side in shown]
 
     @property

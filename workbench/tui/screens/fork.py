@@ -89,7 +89,7 @@ class ForkScreen(FormScreen):
         title: list[strips.Part] = [(" Fork  ", palette.heading), (one_line(self.form.base.recipe.title), palette.bold)]
         lines = [strips.line(width, [*title, (f"  {self.run.id}", palette.faint)], [(text, palette.warn if changed else palette.dim)])]
         lines += strips.paragraph(f"from the {self.branch.words}", width, palette.plain, margin=1)
-        legend = f"{FITS} fits in any case   {MAY} only the start tells whether it fits   {STAYS} cannot change here"
+        legend = f"{FITS} fits   {MAY} the start tells whether it fits   {STAYS} cannot change here"
         lines += strips.paragraph(legend, width, palette.dim, margin=1)
         for warning, bad in self.outlook.warnings[:2]:
             lines += strips.paragraph(f"! {one_line(warning, 600)}", width, palette.bad if bad else palette.warn, "  ", margin=1)
