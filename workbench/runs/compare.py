@@ -12,7 +12,7 @@ import msgspec
 
 from workbench import files
 from workbench.events import split_tag
-from workbench.formatting import number, setting
+from workbench.formatting import number, shown
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars, family
@@ -88,7 +88,7 @@ def settings(recipe: Recipe, history: History | None = None) -> dict[str, Any]:
         flat |= _flat(tree[section], section)
     for mark in history.marks if history else []:
         for name, value in mark.settings.items() if mark.command or set(mark.settings) != {"train.log_every"} else ():
-            flat[name] = f"{setting(flat.get(name, NOT_SET))} → {setting(value)} at step {mark.step:,}"
+            flat[name] = f"{shown(flat.get(name, NOT_SET))} → {shown(value)} at step {mark.step:,}"
     return flat
 
 
@@ -102,11 +102,11 @@ def differing(sides: Sequence[Side]) -> list[Setting]:
     """Every setting that differs between the runs; then the project's code, the device and the data, if they differ."""
     all_of_them = [settings(side.recipe, side.history) for side in sides]
     rows = [
-        Setting(name, [setting(values[name]) if name in values else NOT_SET for values in all_of_them])
+        Setting(name, [shown(values[name]) if name in values else NOT_SET for values in all_of_them])
         for name in dict.fromkeys(name for values in all_of_them for name in values)
     ]
     rows += [
-        Setting("forked", [_origin(side.run) for side in sides]),
+        Setting("forked", [_origin(side, sides) for side in sides]),
         Setting("project's code", [_code(side.run) for side in sides]),
         Setting("trained on", [one_line(side.summary.device) or NOT_SET for side in sides]),
         Setting("data", [one_line(side.summary.variant) or "the course's" for side in sides]),
@@ -115,8 +115,10 @@ def differing(sides: Sequence[Side]) -> list[Setting]:
     return [row for row in rows if len(set(row.values)) > 1]
 
 
-def _origin(run: Run) -> str:
-    return f"at step {forked.step:,} of {forked.run}" if (forked := family.forked(run)) else NOT_SET
+def _origin(side: Side, sides: Sequence[Side]) -> str:
+    forked = family.forked(side.run)
+    parent = next((other.name for other in sides if forked and other.run.id == forked.run), "")
+    return f"at step {forked.step:,} of {parent or one_line(forked.run, 100)}" if forked else NOT_SET
 
 
 def _code(run: Run) -> str:
@@ -295,7 +297,7 @@ def unfair(recipes: Mapping[str, Recipe], *, but: str = "") -> list[str]:
         rows = [(f"train.{key}", train[key], base[key]) for key in train]
         rows += [("config.data", recipe.config.get("data"), first.config.get("data"))]
         rows += [("project", recipe.project, first.project)] if not recipe.project.startswith("./") else []
-        changed = [f"{key} {setting(value)}, not {setting(before)}" for key, value, before in rows if value != before and key != but]
+        changed = [f"{key} {shown(value)}, not {shown(before)}" for key, value, before in rows if value != before and key != but]
         if changed:
             remarks.append(f"{name} is trained otherwise than {first_name}: {'; '.join(changed)}.")
     return remarks

@@ -28,7 +28,7 @@ from workbench.tui.drawing.driver import Terminal
 from workbench.tui.drawing.frame_diff import Frame, Ready
 from workbench.tui.drawing.strips import Shown, shown
 from workbench.tui.ending import end_with_terminal, need_terminal, report
-from workbench.tui.endpoint_services import EndpointServices
+from workbench.tui.fork_services import ForkServices
 from workbench.tui.models.library import Library
 from workbench.tui.screens.key_screen import KeyScreen
 from workbench.tui.screens.recipes import RecipesScreen
@@ -52,7 +52,7 @@ TIDY = 30.0
 StylesCache.get_inner_outer = getattr(StylesCache.get_inner_outer, "__wrapped__", StylesCache.get_inner_outer)  # type: ignore[method-assign]
 
 
-class DlwbApp(EndpointServices, inherit_bindings=False):
+class DlwbApp(ForkServices, inherit_bindings=False):
     """The app: its screens ask it to start, steer and open runs."""
 
     TITLE = "dlwb"

@@ -21,6 +21,7 @@ from workbench.recipes.recipe import Recipe
 if TYPE_CHECKING:
     from workbench.runs import tunings
     from workbench.runs.comparisons import Comparison, Plan, Standing
+    from workbench.runs.family import Forked
     from workbench.runs.run import Run
     from workbench.runs.tunings import Tuning
     from workbench.tui.models.background import Serving
@@ -95,6 +96,8 @@ class Entry:
         self.recipe: Recipe | None = None
         self.notes = Notes()
         self.quiet: tuple[float, float] | None = None
+        self.forked: Forked | None = None
+        """What it was forked from."""
 
     @property
     def title(self) -> str:
@@ -221,6 +224,13 @@ class Library:
         """The past runs of a recipe, newest first."""
         return [entry for entry in self.entries.values() if entry.run.stem == stem]
 
+    def relatives(self, run: Run) -> list[Run]:
+        """The family of a run: all that share a beginning with it, itself too, the root first."""
+        from workbench.runs import family
+
+        names = family.family(run.id, {name: entry.forked for name, entry in self.entries.items()})
+        return [self.entries[name].run for name in names if name in self.entries] or [run]
+
     def by_stem(self) -> dict[str, list[Entry]]:
         """All runs by the names of their recipes, newest first."""
         past: dict[str, list[Entry]] = {}
@@ -308,7 +318,7 @@ class Library:
         self.tunings = tuned
 
     def _look(self, entry: Entry) -> Iterator[None]:
-        from workbench.runs import notes
+        from workbench.runs import family, notes
         from workbench.runs.state import state_of
         from workbench.runs.summary import keep_summary, kept_summary, log_size, summarize
         from workbench.tui.models.run_feed import Feed
@@ -316,6 +326,7 @@ class Library:
         run = entry.run
         entry.notes = notes.read(run)
         if entry.recipe is None:
+            entry.forked = family.forked(run)
             try:
                 entry.recipe = run.recipe()
             except Problem:

@@ -118,6 +118,8 @@ def run_lines(entry: Entry, width: int) -> list[Strip]:
     lines = [strips.line(width, [(f"{symbol} {text}", style), (f"   {entry.run.id}", palette.faint)], [(tags, palette.violet)])]
     if entry.notes.note:
         lines += strips.paragraph(entry.notes.note, width, palette.plain)
+    if entry.forked:
+        lines += strips.paragraph(f"A {entry.forked.words}.", width, palette.dim)
     if entry.quiet:
         silence, usual = entry.quiet
         lines += strips.paragraph(

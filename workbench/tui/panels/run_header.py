@@ -10,7 +10,8 @@ from workbench import formatting
 from workbench.events import CAUSES
 from workbench.problems import one_line
 from workbench.recipes.recipe import Recipe
-from workbench.runs import bars
+from workbench.runs import bars, family
+from workbench.runs.family import Forked
 from workbench.runs.summary import Summary
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.run_feed import Feed
@@ -29,6 +30,7 @@ class RunHeader(Lines):
         self.feed = feed
         self.recipe = recipe
         self.summary = Summary(size=0)
+        self.forked = family.forked(feed.run)
 
     def follow(self, summary: Summary) -> None:
         """Draw it again."""
@@ -39,7 +41,7 @@ class RunHeader(Lines):
         self.rebuild()
 
     def lines(self, width: int) -> list[Strip]:
-        lines = [title_line(self.feed, self.recipe, width), progress_line(self.feed, self.recipe, width, time.time())]
+        lines = [title_line(self.feed, self.recipe, width, self.forked), progress_line(self.feed, self.recipe, width, time.time())]
         if self.feed.history.warning and self.feed.state.alive:
             lines += strips.paragraph(f"! {one_line(self.feed.history.warning, 600)}", width, palette.bad, margin=1)
         if remark := self.feed.tail.remark:
@@ -47,7 +49,7 @@ class RunHeader(Lines):
         return lines + (ending_lines(self.feed, self.recipe, self.summary, width) if self.feed.caught_up else [])
 
 
-def title_line(feed: Feed, recipe: Recipe, width: int) -> Strip:
+def title_line(feed: Feed, recipe: Recipe, width: int, forked: Forked | None = None) -> Strip:
     """The first line: title, badges, device, state."""
     symbol, text, style = states.state_words(feed.state)
     history = feed.history
@@ -60,6 +62,8 @@ def title_line(feed: Feed, recipe: Recipe, width: int) -> Strip:
         # A run's id begins with its start: 2026-01-31_174205.
         day, _, clock = feed.run.id[:17].partition("_")
         left.append((f"{day} {clock[:2]}:{clock[2:4]}", palette.faint))
+    if forked:
+        left.append((f"  fork at step {formatting.count(forked.step)}", palette.violet))
     quiet = feed.quiet()
     if quiet:
         symbol, text, style = "●", f"no step for {formatting.short(quiet[0])}, usually {formatting.short(quiet[1])}", palette.warn

@@ -13,11 +13,11 @@ from workbench import formatting
 from workbench.events import split_tag
 from workbench.problems import Problem
 from workbench.recipes.recipe import Recipe
-from workbench.runs import bars, compare
+from workbench.runs import bars, compare, family
 from workbench.runs.compare import Side
 from workbench.runs.summary import summarize
 from workbench.tui import keys
-from workbench.tui.charts.chart import Chart, Line
+from workbench.tui.charts.chart import Chart, Line, Moment
 from workbench.tui.charts.plot import SERIES, SLOTS
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.keys import Key
@@ -66,6 +66,8 @@ class CompareScreen(KeyScreen):
         self.feeds = list(feeds)
         self.names = compare.names([feed.run for feed in feeds])
         self.recipes = [recipe_of(feed) for feed in feeds]
+        self.origins = {feed.run.id: family.forked(feed.run) for feed in feeds}
+        """What each of them was forked from."""
         self.split = ""
         self.page = 0
         self.log_y: bool | None = None
@@ -163,12 +165,22 @@ class CompareScreen(KeyScreen):
         """Draw the chart of a metric; `end` is the last step of all, `more` the end of its title."""
         lines = self.curves(f"{self.split}/{metric}")
         chart.log_y = logarithmic([f"{self.split}/{metric}"], self.log_y)
-        chart.show(lines, title=f"{self.split} {metric.replace('/', ' ')}{more}", end=end)
+        chart.show(lines, title=f"{self.split} {metric.replace('/', ' ')}{more}", end=end, moments=self.branches)
 
     def curves(self, tag: str) -> list[Line]:
         """The lines of a metric's chart: one for each run that logs it."""
         shown = [(slot, side) for slot, side in enumerate(self.sides) if tag in side.history.series]
         return [Line(side.name, side.history.series[tag], slot % SLOTS) for slot, side in shown]
+
+    @property
+    def branches(self) -> list[Moment]:
+        """Where forks among them left their parents."""
+        names = dict(zip(self.origins, self.names, strict=True))
+        left: dict[int, list[str]] = {}
+        for run, origin in self.origins.items():
+            if origin and origin.run in self.origins:
+                left.setdefault(origin.step, []).append(names[run])
+        return [Moment(step, f"fork {', '.join(forks)}") for step, forks in sorted(left.items())]
 
     # -- words -----------------------------------------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ class RunsScreen(ListScreen):
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("enter", "open", "open", "Open the run", "⏎"),
         Key("space", "mark", "mark", "Mark the run, to compare or delete the marked runs", "Space"),
-        Key("c", "compare", "compare", "Compare the marked runs: curves, settings that differ, figures"),
+        Key("c", "compare", "compare", "Compare the marked runs, or a run with its forks: curves, settings that differ, figures"),
         Key("o", "sort", "sort", "Sort by the next column; a click on a column's name sorts too"),
         Key("O", "reverse", "", "Sort in the other direction"),
         Key("g", "tag", "tag", "Give the run tags: words that the list shows and the filter finds"),
@@ -59,6 +59,7 @@ class RunsScreen(ListScreen):
         Key("s", "stop", "stop", "Stop the run under the cursor: it finishes its step and saves a checkpoint"),
         Key("k", "kill", "kill", "Kill the run under the cursor, after a question"),
         Key("r", "resume", "resume", "Resume the run under the cursor"),
+        Key("b", "branch", "branch", "Go on from its last checkpoint, or an earlier one: fork a new run from it, or roll it back"),
         Key("f", "again", "again", "Start a new run: first change these settings in a form"),
         Key("t", "try", "try it", "Try the network of the run under the cursor: draw a digit, give a picture, type a text"),
         Key("v", "serve", "serve", "Make an endpoint of the run: export its best weights and serve them"),
@@ -71,12 +72,18 @@ class RunsScreen(ListScreen):
         self.order = run_rows.Order()
         self.marked: dict[str, None] = {}
         """Ids in the order of marking: a dict, because a set has no order."""
+        self.unfolded: set[str] = set()
+        """The runs whose forks all stand in the list, however many they are."""
         self._deleted: list[list[Run]] = []
         self._restored = ""
         """The id of a restored run until its row gets the cursor."""
         self._take: Callable[[str], object] | None = None
         self._ahead: Iterator[None] = iter(())
         self._ahead_timer: Timer | None = None
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.rows.reveal = self._reveal
 
     @property
     def chosen(self) -> "Entry | None":
@@ -107,7 +114,7 @@ class RunsScreen(ListScreen):
         return marked or ([self.chosen.run] if self.chosen else [])
 
     def make_rows(self, width: int) -> Sequence[Row]:
-        return run_rows.run_rows(self.library, width, self.words, self.order, self.marked)
+        return run_rows.run_rows(self.library, width, self.words, self.order, self.marked, self.unfolded)
 
     def pane_lines(self, width: int) -> Sequence[Strip]:
         chosen = self.chosen
@@ -115,6 +122,8 @@ class RunsScreen(ListScreen):
             return run_rows.comparison_lines(compared, width)
         if tuned := self.library.tunings.get(self.rows.key):
             return run_rows.tuning_lines(tuned, width)
+        if root := run_rows.root_of(self.rows.key):
+            return run_rows.fold_lines(self.library, root, width)
         return run_lines(chosen, width) if chosen else run_rows.no_runs(width, bool(self.library.entries))
 
     def rested(self) -> None:
@@ -133,7 +142,7 @@ class RunsScreen(ListScreen):
 
     def refusal(self, name: str) -> str:
         chosen = self.chosen
-        if self.group and name in ("try", "serve", "kill", "again", "mark", "tag", "note", "stop", "resume"):
+        if self.group and name in ("try", "serve", "kill", "again", "branch", "mark", "tag", "note", "stop", "resume"):
             if name not in ("stop", "resume"):
                 return f"This is a {'comparison' if self.compared else 'tuning'}: its runs are in this list, one by one."
             if self.tuned:
@@ -149,16 +158,21 @@ class RunsScreen(ListScreen):
             return run_actions.refusal(chosen.state, name) if chosen else f"There is no run here to {name}."
         if name == "undo":
             return "" if self._deleted else "No run was deleted since you opened dlwb; `dlwb restore RUN` restores older ones."
-        if name == "compare" and len(self.chosen_or_marked) < 2:
-            return "First mark two or more runs with space."
-        if name in ("open", "export", "delete") and self.group:
+        if name == "compare" and len(self.chosen_or_marked) < 2 and len(self._relatives) < 2:
+            return "First mark two or more runs with space; a run with forks is compared with its family."
+        if (name in ("open", "export", "delete") and self.group) or (name == "open" and run_rows.root_of(self.rows.key)):
             return ""
+        if name == "branch" and not chosen:
+            return "There is no run here to go on from."
         if name in ("open", "mark", "tag", "note", "export", "delete") and not chosen:
             return f"There is no run here to {name}."
         return ""
 
     def do_open(self) -> None:
-        if self.compared:
+        if root := run_rows.root_of(self.rows.key):
+            self.unfolded ^= {root}
+            self.fill()
+        elif self.compared:
             self.services.open_comparison(self.compared)
         elif self.tuned:
             self.services.open_tuning(self.tuned)
@@ -179,6 +193,10 @@ class RunsScreen(ListScreen):
     def do_again(self) -> None:
         if self.chosen:
             self.services.again(self.chosen.run)
+
+    def do_branch(self) -> None:
+        if self.chosen:
+            self.services.branch(self.chosen.run)
 
     def do_resume(self) -> None:
         self._steer("resume")
@@ -204,9 +222,17 @@ class RunsScreen(ListScreen):
         self.fill()
 
     def do_compare(self) -> None:
-        from workbench.tui.screens.compare import CompareScreen
+        self.services.compare(self.chosen_or_marked if self.marked else self._relatives)
 
-        self.app.push_screen(CompareScreen([self.library.feed(run) for run in self.chosen_or_marked]))
+    @property
+    def _relatives(self) -> "list[Run]":
+        return self.library.relatives(self.chosen.run) if self.chosen and not self.marked else []
+
+    def _reveal(self, key: str) -> None:
+        """Unfold the forks among which a run stands."""
+        if key in self.library.entries:
+            self.unfolded.add(self.library.relatives(self.library.entries[key].run)[0].id)
+            self.fill()
 
     def do_export(self) -> None:
         if source := self.group or (self.chosen and self.chosen.run):
