@@ -158,6 +158,9 @@ def ask(run: Run, verb: str) -> str:
             held = ", but a person holds it" if verb == "first" and ticket.held else ""
             return f"{run.id} {DONE[verb]}{held}."
         if not ticket and state.state != "queued":
-            raise Problem(f"{run.id} has just left the queue: it is {state.words}.")
+            left = f"{run.id} has just left the queue: it is {state.words}."
+            if verb == "hold" or not state.alive:
+                raise Problem(left)
+            return left
         time.sleep(0.05)
     raise Problem(f"{run.id} has not obeyed for {PATIENCE:.0f} s.", f"`dlwb stop {run.id}` takes it out of the queue.")
