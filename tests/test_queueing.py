@@ -59,6 +59,19 @@ def test_several_devices_are_taken_all_at_once_or_not_at_all_and_nobody_overtake
     assert [name for name, _ in later.take()] == ["cuda:0"] and tickets() == []
 
 
+def test_what_was_taken_is_given_back_where_the_rest_belongs_to_somebody_else() -> None:
+    other = busy("cuda:2")
+    first = DeviceQueue(["cuda:1", "cuda:2"], 2, "first")
+    both = DeviceQueue(PAIR, 2, "both")
+    assert both.take() == [], "cuda:1 is free, and the first one's"
+    assert not lock.is_held(device_lock("cuda:0"))
+    other.release()
+    for queue in (first, both):
+        for _, held in queue.take():
+            held.release()
+    assert tickets() == []
+
+
 def test_more_devices_than_there_are_is_said_at_once() -> None:
     with pytest.raises(Problem, match=r"needs 3 devices at once, and may use 2 here: cuda:0, cuda:1\. `dlwb doctor`"):
         DeviceQueue(PAIR, 3)
@@ -314,6 +327,23 @@ def test_the_guess_lets_the_queue_run_by_what_is_known() -> None:
     for lock_ in (*locks_of_one, *locks_of_two):
         lock_.release()
     for _, queue in waiting:
+        queue.leave()
+
+
+def test_the_guess_keeps_what_somebody_waits_for_and_gives_what_nobody_wants() -> None:
+    trained(0.5, "cuda:0 T", began=NOON, stem="hour")
+    _, locks_ = training("other", "cuda:0", 90, 100, 900.0)
+    _, both = queued("hour", 1, needs=2)  # cuda:1 is free, and it needs cuda:0 too, which is free in 100 s
+    _, one = queued("hour", 2, devices=("cuda:1",))
+    _, other = queued("hour", 3, devices=("cuda:1", "cuda:2"))
+    for queue in (both, one, other):
+        queue._content["names"] = [f"{name} T" for name in queue.locks]
+        queue._held.write(queue._content)  # type: ignore[union-attr]
+    assert [waiting.begins for waiting in queueing.outlook()] == [100.0, 1900.0, 0.0]
+    assert [name for name, _ in other.take()] == ["cuda:2"] and one.take() == [], "as it then happens"
+    for lock_ in locks_:
+        lock_.release()
+    for queue in (both, one):
         queue.leave()
 
 

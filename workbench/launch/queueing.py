@@ -85,23 +85,23 @@ def outlook(
         on[name] = one_line(str(lock.content(path).get("run", "")), 200) if lock.is_held(path) else ""
         free[name] = _left(on[name], past, summary) if lock.is_held(path) else 0.0
     waiting: list[Waiting] = []
-    before: list[tuple[Ticket, float]] = []
+    before: list[Ticket] = []
     for ticket in queue:
         names = tuple(device.partition(" ")[0] for device in ticket.devices)
-        rivals = [(other, begins) for other, begins in before if set(other.locks) & set(ticket.locks)]
-        behind = (*(other.run for other, _ in rivals), *filter(None, (on[name] for name in ticket.locks)))
+        rivals = [other.run for other in before if set(other.locks) & set(ticket.locks)]
+        behind = tuple(dict.fromkeys([*rivals, *filter(None, (on[name] for name in ticket.locks))]))
         if ticket.held or len(ticket.locks) < ticket.needs:
-            waiting.append(Waiting(ticket.run, 0, names, ticket.needs, tuple(dict.fromkeys(behind))))
+            waiting.append(Waiting(ticket.run, 0, names, ticket.needs, behind))
             continue
-        # Nobody overtakes: it takes the devices that are free first, and not before those that came earlier.
+        # It takes the devices that are free first; until then nobody who comes later takes any of those, and the others are free later.
         taken = sorted(ticket.locks, key=free.__getitem__)[: ticket.needs]
-        begins = max(free[taken[-1]], *(start for _, start in rivals), 0.0)
+        begins = free[taken[-1]]
         device = dict(zip(ticket.locks, ticket.devices, strict=False)).get(taken[0], "")
         for name in taken:
             free[name] = begins + _needed(ticket.run, device, past, summary)
-        before.append((ticket, begins))
+        before.append(ticket)
         known = begins if math.isfinite(begins) else None
-        waiting.append(Waiting(ticket.run, len(before), names, ticket.needs, tuple(dict.fromkeys(behind)), known))
+        waiting.append(Waiting(ticket.run, len(before), names, ticket.needs, behind, known))
     return waiting
 
 
