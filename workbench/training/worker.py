@@ -29,8 +29,8 @@ from workbench.runs.state import attempts
 from workbench.training.announcing import READING, Announcer
 from workbench.training.failures import named
 from workbench.training.find_project import make_project
+from workbench.training.gpu_meters import GpuMeters
 from workbench.training.loop import Loop
-from workbench.training.meters import Meters
 from workbench.training.sources import Sources
 
 
@@ -119,7 +119,7 @@ class Worker:
             log,
             Checkpoints(self.run.path / "checkpoints"),
             inbox=Inbox(self.run.control, self.offset),
-            meters=Meters(recipe.compute.device),
+            meters=GpuMeters(recipe.compute.device),
             announce=self._turn,
             past=past,
             attempt=self.attempt,
