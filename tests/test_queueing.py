@@ -17,6 +17,7 @@ from gpu_machine import CUDA_LINE, dlwb, launched, machine
 from hand_logs import log, state, step, trained
 from lines import LONG, SLOW, at_step, ended, folded, send, until, write
 from made_runs import holder, make_run
+from queued_runs import PAIR, Waits, busy
 
 from workbench import paths
 from workbench.launch import queueing, start
@@ -28,18 +29,7 @@ from workbench.runs import commands, lock
 from workbench.runs.run import Run
 from workbench.runs.state import state_of
 
-PAIR = ("cuda:0", "cuda:1")
-
-
 # -- several devices -----------------------------------------------------------------------------------------------------------------
-
-
-def busy(name: str) -> lock.Lock:
-    """A device in use by somebody else."""
-    paths.device_locks().mkdir(parents=True, exist_ok=True)
-    held = lock.Lock.take(device_lock(name))
-    assert held
-    return held
 
 
 def test_several_devices_are_taken_all_at_once_or_not_at_all_and_nobody_overtakes() -> None:
@@ -195,32 +185,10 @@ def lock_name(run: Run) -> str:
     return next(path.name for path in paths.device_locks().glob("*.lock") if lock.content(path).get("run") == run.id)
 
 
-def waiting_in(seconds: float, name: str) -> tuple[Run, "threading.Thread"]:
-    """A run whose supervisor, a thread of this test, waits in the queue and obeys for so many seconds."""
-    run = make_run(name)
-    held = lock.Lock.take(run.lock)
-    assert held
-    held.write(holder("queued", message="waiting for cuda:0"))
-    queue, inbox = DeviceQueue(PAIR, run=run.id), commands.Inbox(run.control, queueing=True)
-
-    def obey() -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for command in inbox.poll():
-                queue.obey(command)
-            time.sleep(0.01)
-        queue.leave()
-        held.release()
-
-    thread = threading.Thread(target=obey)
-    thread.start()
-    return run, thread
-
-
 def test_two_who_ask_at_once_both_get_what_they_asked_for() -> None:
     others = [busy(name) for name in PAIR]
-    waiting = [waiting_in(3.0, name) for name in ("one", "two", "three")]
-    runs = [run for run, _ in waiting]
+    waiting = [Waits(name) for name in ("one", "two", "three")]
+    runs = [one.run_ for one in waiting]
     asked = [threading.Thread(target=queueing.ask, args=(run, verb)) for run in runs[1:] for verb in ("first", "hold")]
     for thread in asked:
         thread.start()
@@ -235,8 +203,8 @@ def test_two_who_ask_at_once_both_get_what_they_asked_for() -> None:
     command = [sys.executable, "-m", "workbench.cli", "queue", "--json"]
     shown = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert [(row["run"], row["place"]) for row in shown] == [(runs[1].id, 0), (runs[2].id, 0), (runs[0].id, 1)]
-    for _, thread in waiting:
-        thread.join()
+    for one in waiting:
+        one.end()
     for other in others:
         other.release()
 
@@ -289,10 +257,9 @@ def training(stem: str, device: str, done: int, of: int, seconds: float) -> tupl
         run.path,
         [(NOON, 10.0, state("running", from_step=-1, device=f"{device} T", steps=of)), (NOON + seconds, 10.0 + seconds, step(done))],
     )
-    alive, taken = lock.Lock.take(run.lock), busy(device)
+    alive, taken = lock.Lock.take(run.lock), busy(device, run.id)
     assert alive
     alive.write(holder())
-    taken.write({"run": run.id, "host": lock.host(), "device": device})
     return run, [alive, taken]
 
 

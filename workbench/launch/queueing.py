@@ -50,8 +50,13 @@ class Waiting(NamedTuple):
         """Its place and when it likely starts: `next, about 14:20`, `3rd, start unknown`, `held`."""
         if self.held:
             return "held"
-        place = "next" if self.place == 1 else f"{self.place}{_ordinal(self.place)}"
-        return f"{place}, {self.start(now)}"
+        return f"{'next' if self.place == 1 else self.ordinal}, {self.start(now)}"
+
+    @property
+    def ordinal(self) -> str:
+        """Its place: 1st, 2nd, 11th."""
+        ending = "th" if self.place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(self.place % 10, "th")
+        return f"{self.place}{ending}"
 
     def start(self, now: float | None = None) -> str:
         """When it likely starts: `about 14:20`, with the date from tomorrow on; `start unknown`."""
@@ -61,10 +66,6 @@ class Waiting(NamedTuple):
         at = time.localtime(now + self.begins)
         today = at[:3] == time.localtime(now)[:3]
         return f"about {time.strftime('%H:%M', at)}" + ("" if today else f" on {at.tm_mday} {time.strftime('%b', at)}")
-
-
-def _ordinal(number: int) -> str:
-    return "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
 
 
 def outlook(
