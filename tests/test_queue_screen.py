@@ -1,14 +1,19 @@
 """The queue for GPUs in the list of runs, and the screen of device-hours, as a person uses them."""
 
 import time
+from pathlib import Path
 
 import pytest
 from hand_logs import trained
+from lines import write
 from made_runs import finish, make_run
 from piloting import SIZES, seen, settle
 from queued_runs import Waits, busy
 
 from workbench import preferences
+from workbench.recipes.load import load_recipe
+from workbench.runs.run import list_runs
+from workbench.runs.state import state_of
 from workbench.tui.app import DlwbApp
 from workbench.tui.screens.usage import UsageScreen
 
@@ -102,3 +107,18 @@ async def test_without_any_run_it_says_so() -> None:
         await pilot.press("2")
         await pilot.press("U")
         await settle(pilot, lambda: "Nothing was used in this time." in seen(pilot.app) and "No budget" in seen(pilot.app))
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_a_start_warns_from_80_percent_of_the_budget_on_in_the_form_and_after_enter(tmp_path: Path) -> None:
+    trained(3.3, "cpu", began=NOON)
+    preferences.put("budget", "4")
+    spent = "3.3 of the budget of 4 device-hours are used, 0.7 left."
+    loaded = load_recipe(write(tmp_path))
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        app = pilot.app
+        app.open_form(loaded)
+        await settle(pilot, lambda: spent in seen(app))
+        app.start(loaded)
+        await settle(pilot, lambda: spent in told(app))
+        await settle(pilot, lambda: not any(state_of(run).alive for run in list_runs()))
