@@ -200,6 +200,7 @@ class DlwbApp(ForkServices, inherit_bindings=False):
         from workbench.launch import start as launch
         from workbench.recipes.course import with_bars
         from workbench.recipes.load import load_recipe
+        from workbench.serving import usage
 
         try:
             # The list loads recipes without asking their projects, but a start needs checked settings. Asking may start a process.
@@ -223,6 +224,8 @@ class DlwbApp(ForkServices, inherit_bindings=False):
             launch.launch(run)
         finally:
             feed.launching = False
+        if spent := usage.warning():
+            self.call_from_thread(self.say, spent, warning=True)
 
     def _look_ahead(self, loaded: Loaded) -> None:
         """Start a comparison or a tuning; ask first where it has many runs, or takes long."""

@@ -19,10 +19,13 @@ from workbench.recipes.recipe import Recipe
 
 # Modules that read runs are imported where they are used, so that the list of recipes is painted before they load.
 if TYPE_CHECKING:
+    from workbench.launch.estimate import Past
+    from workbench.launch.queueing import Waiting
     from workbench.runs import tunings
     from workbench.runs.comparisons import Comparison, Plan, Standing
     from workbench.runs.family import Forked
     from workbench.runs.run import Run
+    from workbench.runs.summary import Summary
     from workbench.runs.tunings import Tuning
     from workbench.tui.models.background import Serving
     from workbench.tui.models.endpoints import Listed
@@ -98,6 +101,8 @@ class Entry:
         self.quiet: tuple[float, float] | None = None
         self.forked: Forked | None = None
         """What it was forked from."""
+        self.waiting: Waiting | None = None
+        """Its place in the queue for devices."""
 
     @property
     def title(self) -> str:
@@ -272,10 +277,28 @@ class Library:
         for entry in list(self.entries.values()):
             yield from self._look(entry)
             yield
+        self._look_at_queue()
         self.looked = True
         yield from self._look_at_comparisons()
         yield from self._look_at_tunings()
         yield from self.look_at_endpoints()
+
+    def _look_at_queue(self) -> None:
+        """Find out what the runs that are queued wait for, and about when they start."""
+        waiting: dict[str, Waiting] = {}
+        if any(entry.state.state == "queued" for entry in self.entries.values()):
+            from workbench.launch import estimate, queueing
+            from workbench.runs.summary import summary_of
+
+            def past(stem: str) -> list[Past]:
+                return [estimate.Past(entry.recipe, entry.summary) for entry in self.of(stem) if entry.recipe][: estimate.LOOKED_AT]
+
+            def summary(run: Run) -> Summary:
+                return self.entries[run.id].summary if run.id in self.entries else summary_of(run)
+
+            waiting = {place.run: place for place in queueing.outlook(past, summary)}
+        for entry in self.entries.values():
+            entry.waiting = waiting.get(entry.run.id)
 
     def look_at_endpoints(self) -> Iterator[None]:
         """Look at every endpoint again, in small pieces."""

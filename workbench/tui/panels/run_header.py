@@ -10,8 +10,9 @@ from workbench import formatting
 from workbench.events import CAUSES
 from workbench.problems import one_line
 from workbench.recipes.recipe import Recipe
-from workbench.runs import bars, family
+from workbench.runs import bars, family, slowdowns
 from workbench.runs.family import Forked
+from workbench.runs.history import History
 from workbench.runs.summary import Summary
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.run_feed import Feed
@@ -73,7 +74,27 @@ def title_line(feed: Feed, recipe: Recipe, width: int, forked: Forked | None = N
     elif not feed.state.alive and feed.state.state != "away":
         text = feed.state.state
     device = one_line(history.device or recipe.compute.device, 40)
-    return strips.line(width, left, [(f" {device}", palette.dim), ("  ", palette.plain), (f"{symbol} {text} ", style)])
+    right: list[strips.Part] = [(f" {device}", palette.dim), ("  ", palette.plain), (f"{symbol} {text} ", style)]
+    if feed.state.state == "running":
+        used = sum(cell_len(part) for part, _ in [*left, *right])
+        right[1:1] = gpu_parts(history, width - used)
+    return strips.line(width, left, right)
+
+
+def gpu_parts(history: History, room: int) -> list[strips.Part]:
+    """What the GPU does now, as far as there is room; first of all, what slows it down and should not."""
+    parts: list[strips.Part] = []
+    harm = slowdowns.named(history.last("system/gpu_slowed"), slowdowns.HARMFUL)
+    groups: list[strips.Part] = [(f"! {harm[0]}", palette.bad)] if harm else []
+    for tag, unit in (("gpu", "%"), ("gpu_power", "W"), ("gpu_temperature", "°C")):
+        if (reading := history.last(f"system/{tag}")) is not None:
+            groups.append((f"{reading:.0f} {unit}", palette.dim))
+    for text, style in groups:
+        room -= cell_len(text) + 2
+        if room < 0:
+            break
+        parts += [("  ", palette.plain), (text, style)]
+    return parts
 
 
 def progress_line(feed: Feed, recipe: Recipe, width: int, now: float) -> Strip:

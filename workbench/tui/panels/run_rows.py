@@ -235,13 +235,17 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
     if entry.quiet:
         silence, usual = entry.quiet
         symbol, text, style = "●", f"no step for {formatting.short(silence)}, usually {formatting.short(usual)}", palette.warn
+    elif entry.waiting and entry.state.state == "queued":
+        symbol, text, style = ("‖", "held", palette.warn) if entry.waiting.held else (symbol, f"queued {entry.waiting.ordinal}", style)
     elif entry.state.share is not None:
         # Behind the colon is what a narrow list leaves out.
         text = f"start {int(entry.state.share * 100)} %"
         text += f": {formatting.duration(entry.state.left)} left" if entry.state.left is not None else ""
     ended = not entry.state.alive
     quiet = palette.dim if ended else palette.plain
-    steps = f"{summary.step:,}" + (f"/{summary.steps:,}" if summary.steps else "")
+    steps = f"{summary.step:,}" + (f"/{summary.steps:,}" if summary.steps else "") if summary.size > 0 else ""
+    if entry.waiting and entry.state.state == "queued" and not entry.waiting.held:
+        steps = entry.waiting.start()  # its steps can wait
     metric = bars.headline(recipe, summary) if recipe else ""
     value = bars.figure(recipe, summary, metric) if recipe and metric else None
     judged = bars.judge(recipe, summary) if recipe else []
@@ -252,7 +256,7 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
         "recipe": (title, palette.plain),
         "tags": (" ".join(entry.notes.tags), palette.violet),
         "device": (summary.device.partition(" ")[0] or (recipe.compute.device if recipe else ""), quiet),
-        "step": (steps if summary.size > 0 else "", quiet),
+        "step": (steps, quiet),
         "time": (formatting.duration(summary.seconds) if summary.size > 0 else "", quiet),
         "figure": (formatting.number(value) if value is not None else "", quiet),
         "bars": (

@@ -60,6 +60,9 @@ class RunsScreen(ListScreen):
         Key("k", "kill", "kill", "Kill the run under the cursor, after a question"),
         Key("r", "resume", "resume", "Resume the run under the cursor"),
         Key("b", "branch", "branch", "Go on from its last checkpoint, or an earlier one: fork a new run from it, or roll it back"),
+        Key("h", "hold", "", "Hold the run under the cursor in the queue for GPUs, or release it"),
+        Key("F", "front", "", "Move the run under the cursor to the front of the queue for GPUs"),
+        Key("U", "usage", "", "Show the device-hours by day, recipe and device, and what is left of the budget"),
         Key("f", "again", "again", "Start a new run: first change these settings in a form"),
         Key("t", "try", "try it", "Try the network of the run under the cursor: draw a digit, give a picture, type a text"),
         Key("v", "serve", "serve", "Make an endpoint of the run: export its best weights and serve them"),
@@ -142,7 +145,7 @@ class RunsScreen(ListScreen):
 
     def refusal(self, name: str) -> str:
         chosen = self.chosen
-        if self.group and name in ("try", "serve", "kill", "again", "branch", "mark", "tag", "note", "stop", "resume"):
+        if self.group and name in ("try", "serve", "kill", "again", "branch", "mark", "tag", "note", "hold", "front", "stop", "resume"):
             if name not in ("stop", "resume"):
                 return f"This is a {'comparison' if self.compared else 'tuning'}: its runs are in this list, one by one."
             if self.tuned:
@@ -154,6 +157,9 @@ class RunsScreen(ListScreen):
             return answering.refusal(chosen.run, chosen.recipe) if chosen else "There is no run here to try."
         if name == "serve":
             return run_actions.no_endpoint(chosen.run, chosen.state) if chosen else "There is no run here to serve."
+        if name in ("hold", "front"):
+            verb = {"hold": "hold", "front": "first"}[name]
+            return run_actions.no_place(chosen.waiting, verb) if chosen else "There is no run here."
         if name in run_actions.VERBS:
             return run_actions.refusal(chosen.state, name) if chosen else f"There is no run here to {name}."
         if name == "undo":
@@ -203,6 +209,18 @@ class RunsScreen(ListScreen):
 
     def do_kill(self) -> None:
         self._steer("kill")
+
+    def do_hold(self) -> None:
+        if self.chosen and self.chosen.waiting:
+            self._steer("release" if self.chosen.waiting.held else "hold")
+
+    def do_front(self) -> None:
+        self._steer("first")
+
+    def do_usage(self) -> None:
+        from workbench.tui.screens.usage import UsageScreen
+
+        self.app.push_screen(UsageScreen())
 
     def _steer(self, verb: str) -> None:
         if self.compared:
