@@ -103,9 +103,13 @@ def options(stem: str, recipe: Recipe, gpus: int, request: Request) -> list[tupl
     return listed
 
 
+def directives(listed: Sequence[tuple[str, str]]) -> list[str]:
+    """The lines of a batch script that sbatch reads. Its words are quoted as sbatch itself takes them apart."""
+    return [f'#SBATCH --{name}="{value}"' if value else f"#SBATCH --{name}" for name, value in listed]
+
+
 def script(listed: Sequence[tuple[str, str]], folder: Path) -> str:
     """The batch script of a run: what sbatch reads, the environment, and the one process that trains."""
-    lines = [f'#SBATCH --{name}="{value}"' if value else f"#SBATCH --{name}" for name, value in listed]
     mirror = paths.mirror()
     environment = {"DLWB_HOME": str(paths.home()), "DLWB_MIRROR": str(mirror or ""), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items() if value]
@@ -114,7 +118,7 @@ def script(listed: Sequence[tuple[str, str]], folder: Path) -> str:
         [
             "#!/bin/sh",
             "# Written by `dlwb submit`: trains the run in this folder. `dlwb resume` submits it again.",
-            *lines,
+            *directives(listed),
             "",
             *exports,
             "# In place of this shell, so that Slurm's SIGTERM reaches it.",
@@ -142,8 +146,8 @@ def submit(loaded: Loaded, request: Request) -> Run:
         raise Problem(f"Slurm cannot write into {one_line(home, 200)}: it has a character that sbatch changes.", "Set DLWB_HOME.")
     run = start.create(loaded, kind, requested=kind)
     try:
-        # The folder, and a plain name in it: in a path sbatch would replace %j and the like.
-        listed.insert(1, ("chdir", str(run.path)))
+        # Before the other ones. In the name of the output Slurm replaces %j and the like.
+        listed[1:2] = [("chdir", str(run.path)), ("output", str(run.path / "slurm.log").replace("%", "%%"))]
         (run.path / slurm.SCRIPT).write_text(script(listed, run.path))
         slurm.submit(run, listed, request.grace)
     except BaseException as error:

@@ -132,6 +132,27 @@ def why(job: Job, now: float | None = None) -> str:
     return f"{again}{reason or f'waiting ({word})'}{start} (Slurm job {job.id})"
 
 
+BRIEF = {
+    "Resources": "resources",
+    "Priority": "priority",
+    "BeginTime": "start time",
+    "Dependency": "another job",
+    "JobHeldUser": "held",
+    "JobHeldAdmin": "held",
+    "Licenses": "license",
+    "ReqNodeNotAvail": "no such node now",
+}
+
+
+def brief(job: Job) -> str:
+    """Why a job waits, in a word or two for a list; "" where only a sentence says it."""
+    word = one_line(job.seen.reason, 80).partition(",")[0]
+    family = {"QOS": "QOS limit", "Assoc": "account limit", "Partition": "partition"}
+    return BRIEF.get(word) or next(
+        (text for start, text in family.items() if word.startswith(start)), "requeued" if job.seen.restarts else ""
+    )
+
+
 def _moment(moment: float, now: float | None = None) -> str:
     """A moment to come: at 14:05, on Tue at 14:05, on 3 Nov."""
     now = time.time() if now is None else now

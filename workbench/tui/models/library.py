@@ -250,6 +250,10 @@ class Library:
         for entry in list(self.entries.values()):
             yield from self._look(entry)
             yield
+        if scheduled := [entry.run for entry in self.entries.values() if entry.state.job]:
+            from workbench.launch import slurm
+
+            slurm.look_again(scheduled)
         self.looked = True
         yield from self._look_at_comparisons()
         yield from self.look_at_endpoints()

@@ -112,9 +112,9 @@ def run_rows(library: Library, width: int, filtered: str = "", order: Order | No
         parts: list[strips.Part] = [(f"{MARK} " if key in marked else "  ", palette.accent)]
         for name, size, align in shown:
             text, style = cells[name]
-            # "failed" alone reads better than "failed: out of m…".
+            # "failed" alone reads better than "failed: out of m…", and "running" than "running on g…".
             if name == "state" and len(text) > size:
-                text = text.partition(":")[0]
+                text = text.partition(":")[0].partition(" on ")[0]
             parts += [(strips.fit(text, size, align), style), ("  ", palette.plain)]
         rows.append(Row(key, strips.line(width, parts)))
     return rows
@@ -161,6 +161,8 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
     if entry.quiet:
         silence, usual = entry.quiet
         symbol, text, style = "●", f"no step for {formatting.short(silence)}, usually {formatting.short(usual)}", palette.warn
+    elif entry.state.reason:
+        text = f"{entry.state.state}: {entry.state.reason}"  # the pane has the sentence
     elif entry.state.share is not None:
         # Behind the colon is what a narrow list leaves out.
         text = f"start {int(entry.state.share * 100)} %"
