@@ -74,6 +74,14 @@ def test_the_script_holds_no_foreign_word_that_a_shell_would_read(tmp_path: Path
     assert shlex.split(text.splitlines()[-1])[0] == "exec"
 
 
+def test_several_nodes_are_written(tmp_path: Path) -> None:
+    listed = [(name, "2" if name == "nodes" else value) for name, value in submit.options("a", loaded(tmp_path).recipe, 0, Request())]
+    text = submit.script(listed, tmp_path)
+    assert '#SBATCH --nodes="2"' in text and 'export MASTER_ADDR="$(scontrol' in text
+    assert text.splitlines()[-1].startswith("exec srun ")
+    assert subprocess.run(["sh", "-n"], input=text, text=True, check=False).returncode == 0
+
+
 def loaded(folder: Path, *settings: str) -> Any:
     return load_recipe(write(folder / "recipe"), settings)
 
@@ -239,9 +247,9 @@ def test_when_a_job_is_expected_to_start() -> None:
     def words(start: float, restarts: int = 0) -> str:
         return scheduled.why(Job(id="3", seen=Seen(reason="Priority", start=start, restarts=restarts)), noon)
 
-    assert "expected to start at 13:00 (Slurm" in words(noon + 3600)
-    assert "expected to start on Tue at 06:00 (" in words(noon + 18 * 3600)
-    assert "expected to start on 20 Dec (" in words(noon + 20 * 86400)
+    assert "start about 13:00 (Slurm" in words(noon + 3600)
+    assert "start about Tue 06:00 (" in words(noon + 18 * 3600)
+    assert "start about 20 Dec (" in words(noon + 20 * 86400)
     assert words(noon, 1).startswith("requeued, waiting") and words(noon, 3).startswith("requeued 3 times, waiting")
     assert "some day" in words(1e300)
 

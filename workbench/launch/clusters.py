@@ -124,7 +124,7 @@ def _dstack(recipe: Recipe, stem: str, gpus: int, own: bool) -> str:
         "name": re.sub(r"[^a-z0-9-]", "-", f"dlwb-{stem}".lower())[:40].rstrip("-"),
         **({"nodes": nodes} if nodes > 1 else {}),
         "python": python if python in ("3.11", "3.12", "3.13") else "3.12",
-        "env": [f"DLWB_PACKAGE=dlwb=={__version__}", "DLWB_HOME=/root/dlwb"],
+        "env": [f"DLWB_PACKAGE=dlwb=={__version__}", "DLWB_HOME=/workflow/home"],
         "files": [".:job"],
         "commands": ['pip install "$DLWB_PACKAGE"', "cd job", *_train(stem, own)],
         "resources": {"cpu": f"{_cores(recipe, gpus)}..", **({"gpu": gpus} if gpus else {})},

@@ -172,6 +172,10 @@ def main(words: list[str]) -> int:
         return 4
     if state_of(run).state == "finished":
         return 0
+    if int(os.environ.get("SLURM_PROCID") or 0) > 0:
+        # Another node of a run of several: the first one holds the lock and the log. Not tried.
+        processes = str(getattr(run.recipe().compute, "processes", 1))
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "workbench.training.ranks.torchrun", str(run.path), processes])
     job = own_job(run)
     os.environ["DLWB_ANYWAY"] = "1" if job.anyway else ""
     code, message, keeper = supervisor.begin(run, commands.size_of(run.control), [], kind=partial(JobSupervisor, job=job))

@@ -78,7 +78,8 @@ def options(stem: str, recipe: Recipe, gpus: int, request: Request) -> list[tupl
         ("output", "slurm.log"),
         ("open-mode", "append"),
         ("requeue", ""),
-        ("signal", f"B:TERM@{request.grace}"),
+        # To the script alone; of several nodes, to the processes of srun.
+        ("signal", f"{'B:' if nodes == 1 else ''}TERM@{request.grace}"),
         ("nodes", str(nodes)),
         ("ntasks-per-node", "1"),
         ("cpus-per-task", str(request.cpus or max(1, recipe.compute.threads) * processes)),
@@ -114,6 +115,11 @@ def script(listed: Sequence[tuple[str, str]], folder: Path) -> str:
     environment = {"DLWB_HOME": str(paths.home()), "DLWB_MIRROR": str(mirror or ""), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items() if value]
     command = shlex.join([sys.executable, "-P", "-m", "workbench.launch.slurm_job", str(folder)])
+    nodes = dict(listed).get("nodes", "1")
+    if nodes != "1":
+        # Not tried: dlwb was never run on several nodes.
+        exports += [f"export DLWB_NODES={nodes}", 'export MASTER_ADDR="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"']
+        command = f"srun --kill-on-bad-exit=1 {command}"
     return "\n".join(
         [
             "#!/bin/sh",
