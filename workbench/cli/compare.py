@@ -107,7 +107,10 @@ def _variants(comparison: "Comparison", as_json: bool) -> None:
 
 def export(
     run: Annotated[str, typer.Argument(help=f"{REFERENCE} With --to docker: an endpoint.")],
-    to: Annotated[str, typer.Option(help="html, csv, json, tensorboard, ipynb or bundle; model, onnx or safetensors; docker")],
+    to: Annotated[
+        str,
+        typer.Option(help="html, csv, json, tensorboard, ipynb or bundle; model, onnx or safetensors; sbatch, skypilot or dstack; docker"),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The file or folder to write; without it, csv and json go to stdout.")
     ] = None,
@@ -119,7 +122,8 @@ def export(
     A comparison is written as a page. The page has charts, samples and settings; csv, json and tensorboard are for other programs. A
     notebook has the training loop in a cell; a bundle is a folder that trains the run again elsewhere and compares the figures bit for
     bit. A model is kept in a folder of dlwb's home, where `dlwb model` finds it; --out writes it elsewhere. It is compared with the run's
-    network on real inputs first. docker takes an endpoint's name: a folder for an image, and the commands that bring it to AWS.
+    network on real inputs first. sbatch, skypilot and dstack write a folder that trains the run's recipe
+    elsewhere. docker takes an endpoint's name: a folder for an image, and the commands that bring it to AWS.
     """
     if to == "docker":
         from workbench.serving import endpoint, image
@@ -130,8 +134,12 @@ def export(
     if to in models.FORMS:
         models.export_run(find_run(run), to, out, name)
         return
+    from workbench.launch import clusters
     from workbench.runs.export import formats as exporting
 
+    if to in clusters.FORMS:
+        put(clusters.to_folder(_run_of(run, to), to, out))
+        return
     exporting.export(find_comparison(run) or _run_of(run, to), to, out, execute=execute)
 
 

@@ -278,6 +278,10 @@ class Library:
             yield from self._look(entry)
             yield
         self._look_at_queue()
+        if scheduled := [entry.run for entry in self.entries.values() if entry.state.job]:
+            from workbench.launch import slurm
+
+            slurm.look_again(scheduled)
         self.looked = True
         yield from self._look_at_comparisons()
         yield from self._look_at_tunings()

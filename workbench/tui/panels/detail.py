@@ -3,7 +3,7 @@
 from textual.strip import Strip
 
 from workbench import formatting
-from workbench.launch import estimate
+from workbench.launch import estimate, slurm
 from workbench.launch.devices import Device
 from workbench.launch.queueing import Waiting
 from workbench.problems import one_line
@@ -130,6 +130,8 @@ def run_lines(entry: Entry, width: int) -> list[Strip]:
             width,
             palette.warn,
         )
+    if entry.state.job and entry.state.alive and slurm.trouble:
+        lines += strips.paragraph(f"{slurm.trouble} This is as Slurm told it last.", width, palette.warn)
     for sentence, look in ((entry.state.message, palette.plain), (entry.state.hint, palette.dim)):
         if sentence and sentence != text:
             lines += strips.paragraph(one_line(sentence, 1000), width, look)

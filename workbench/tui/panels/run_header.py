@@ -70,7 +70,7 @@ def title_line(feed: Feed, recipe: Recipe, width: int, forked: Forked | None = N
         symbol, text, style = "●", f"no step for {formatting.short(quiet[0])}, usually {formatting.short(quiet[1])}", palette.warn
     # What it prepares stands beside its bar, in the second line.
     elif feed.state.state in ("starting", "queued", "created") and feed.state.message and feed.state.share is None:
-        text = f"{text}: {one_line(feed.state.message, 60)}"
+        text = f"{text}: {feed.state.reason or one_line(feed.state.message, 60)}"
     elif not feed.state.alive and feed.state.state != "away":
         text = feed.state.state
     device = one_line(history.device or recipe.compute.device, 40)

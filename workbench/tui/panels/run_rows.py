@@ -123,9 +123,9 @@ def run_rows(
         parts: list[strips.Part] = [(f"{MARK} " if key in marked else "  ", palette.accent)]
         for name, size, align in shown:
             text, style = cells[name]
-            # "failed" alone reads better than "failed: out of m…".
+            # "failed" alone reads better than "failed: out of m…", and "running" than "running on g…".
             if name == "state" and len(text) > size:
-                text = text.partition(":")[0]
+                text = text.partition(":")[0].partition(" on ")[0]
             parts += [(strips.fit(text, size, align), style), ("  ", palette.plain)]
         rows.append(Row(key, strips.line(width, parts)))
     return rows
@@ -237,6 +237,8 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
         symbol, text, style = "●", f"no step for {formatting.short(silence)}, usually {formatting.short(usual)}", palette.warn
     elif entry.waiting and entry.state.state == "queued":
         symbol, text, style = ("‖", "held", palette.warn) if entry.waiting.held else (symbol, f"queued {entry.waiting.ordinal}", style)
+    elif entry.state.reason:
+        text = f"{entry.state.state}: {entry.state.reason}"  # the pane has the sentence
     elif entry.state.share is not None:
         # Behind the colon is what a narrow list leaves out.
         text = f"start {int(entry.state.share * 100)} %"
