@@ -159,6 +159,25 @@ class Run:
         """Log a table of numbers, such as a confusion matrix: rows are the truth, columns the prediction."""
         self.log(Matrix(tag=tag, values=numbers, rows=list(rows), columns=list(columns)), self.step if step is None else step)
 
+    def plan(self, steps: int) -> None:
+        """Say how many steps there will be in all: the screen then shows how much is left."""
+        if not self._off:
+            planned = values.step_of(steps) or 0
+            now = time.time(), time.monotonic()
+            self._writer.queue.append(Status(state="running", steps=planned, step=self.step, time=now[0], clock=now[1]))
+
+    def settings(self, config: Any) -> None:
+        """Add settings that are known only after the start."""
+        if self._off or self.path is None:
+            return
+        settings, _ = values.settings(config)
+        directory = Directory(self.path)
+        try:
+            recipe = directory.recipe()
+            folder.write_recipe(directory, recipe.title, {**recipe.config, **settings}, recipe.train.steps)
+        except (OSError, Problem) as error:
+            self._warn("settings", f"the settings are not recorded: {error}")
+
     @property
     def stopping(self) -> bool:
         """Whether somebody has asked the run to stop (`dlwb stop`, `s` on its screen); a script that looks may save and end.
@@ -337,7 +356,8 @@ class Run:
             return
         self._warned.add(kind)
         with contextlib.suppress(Exception):
-            print(f"dlwb: {sentence}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"dlwb: {sentence}\n")  # in one piece: other processes may print too
+            sys.stderr.flush()
 
 
 def _shown(key: Any) -> str:
