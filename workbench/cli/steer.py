@@ -69,6 +69,7 @@ def step(run: Reference, steps: Annotated[int, typer.Argument(min=1, metavar="N"
 def stop(run: Ended) -> None:
     """Stop a run after its step; it saves a checkpoint first. Of a comparison, also start no further run."""
     from workbench.launch import start
+    from workbench.runs import own
 
     if comparison := find_comparison(run, "stop"):
         from workbench.launch import comparing
@@ -78,15 +79,22 @@ def stop(run: Ended) -> None:
         return
     chosen = find_run(run, "stop")
     start.stop(chosen)
+    if own.is_own_run(chosen):
+        tell(f"{chosen.id}: {own.STOPPING}")
+        return
     tell(f"{chosen.id} stops after its step; `dlwb wait {chosen.id}` waits for it.")
 
 
 def kill(run: Ended) -> None:
     """Kill a run at once, without a checkpoint. Earlier checkpoints stay."""
     from workbench.launch import start
+    from workbench.runs import own
 
     chosen = find_run(run, "kill")
     start.kill(chosen)
+    if own.is_own_run(chosen):
+        tell(f"{chosen.id}: {own.KILLED}")
+        return
     tell(f"{chosen.id} was killed; `dlwb resume {chosen.id}` resumes it from its last checkpoint.")
 
 

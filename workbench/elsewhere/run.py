@@ -11,10 +11,10 @@ TypeError. What a sudden death (SIGKILL) takes with it is what was logged in the
 import contextlib
 import os
 import sys
-import time
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import monotonic, time
 from typing import Any
 
 from workbench import files
@@ -108,7 +108,8 @@ class Run:
                 self._log_event("", values_, step)
                 return
             values_ = dict(values_)
-        endings.goes_on()
+        if endings.code is not None:
+            endings.goes_on()
         numbers, last = {}, self._last
         for key, value in values_.items():
             if type(value) is not float:
@@ -128,7 +129,7 @@ class Run:
             self.step = step
         if numbers:
             queue = self._writer.queue
-            queue.append((step, self.epoch, time.time(), time.monotonic(), numbers))
+            queue.append((step, self.epoch, monotonic(), numbers))
             if len(queue) > MOST:
                 self._writer.wait_for_room()
 
@@ -163,7 +164,7 @@ class Run:
         """Say how many steps there will be in all: the screen then shows how much is left."""
         if not self._off:
             planned = values.step_of(steps) or 0
-            now = time.time(), time.monotonic()
+            now = time(), monotonic()
             self._writer.queue.append(Status(state="running", steps=planned, step=self.step, time=now[0], clock=now[1]))
 
     def settings(self, config: Any) -> None:
@@ -303,7 +304,7 @@ class Run:
         if not isinstance(event, Tagged):
             raise TypeError(f"log takes a dictionary of numbers by key, or an event, not {type(event).__name__}.")
         copy = values.event_of(event, tag, step, self.epoch)
-        copy.time, copy.clock = time.time(), time.monotonic()
+        copy.time, copy.clock = time(), monotonic()
         self.step = max(self.step, step)
         self._writer.queue.append(copy)
 

@@ -10,7 +10,7 @@ from workbench import formatting
 from workbench.events import CAUSES
 from workbench.problems import one_line
 from workbench.recipes.recipe import Recipe
-from workbench.runs import bars
+from workbench.runs import bars, own
 from workbench.runs.summary import Summary
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.run_feed import Feed
@@ -56,6 +56,8 @@ def title_line(feed: Feed, recipe: Recipe, width: int) -> Strip:
         left += [(f" DEMO: {one_line(history.demo)} ", palette.badge), ("  ", palette.plain)]
     if history.variant:
         left += [(f" {one_line(history.variant)} ", palette.badge), ("  ", palette.plain)]
+    if own.is_own(recipe):
+        left += [(own.PROJECT, palette.dim), ("  ", palette.plain)]
     if width >= 100:
         # A run's id begins with its start: 2026-01-31_174205.
         day, _, clock = feed.run.id[:17].partition("_")

@@ -8,7 +8,7 @@ from textual.strip import Strip
 
 from workbench import formatting
 from workbench.problems import one_line
-from workbench.runs import bars
+from workbench.runs import bars, own
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.library import Compared, Entry, Library
 from workbench.tui.panels.recipe_rows import TITLE_WIDTH, matches
@@ -150,8 +150,10 @@ def _value(entry: Entry, column: str) -> Any:
 
 
 def run_title(entry: Entry) -> str:
-    """A run's title, with DEMO or the variant of its data."""
+    """A run's title, with DEMO or the variant of its data; or that it is of a person's own script."""
     summary = entry.summary
+    if own.is_own(entry.recipe):
+        return f"{entry.title} ({own.PROJECT})"
     return entry.title + (" DEMO" if summary.demo else f" ({summary.variant})" if summary.variant else "")
 
 
