@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from own_scripts import WAYS, environment, little_memory, run_called, run_script, script, steps, wait_for
+from own_scripts import WAYS, environment, folded, little_memory, run_called, run_script, script, steps, wait_for
 
 from workbench.launch import start
 from workbench.runs import lock
@@ -162,11 +162,9 @@ run.log({"train/saved": 1.0})
 def test_a_person_stops_and_kills_a_script(tmp_path: Path, how: str) -> None:
     """One that looks at `stopping` may save; one that does not gets SIGTERM."""
     process = subprocess.Popen([sys.executable, str(script(tmp_path, WAITS)), how], env=environment(), stderr=subprocess.DEVNULL)
-    while not any(run.lock.exists() and lock.content(run.lock).get("state") == "running" for run in list_runs()):
+    while not (list_runs() and "train/loss" in folded(list_runs()[0]).series):
         assert process.poll() is None
     run = list_runs()[0]
-    while "train/loss" not in run.events.read_text():
-        assert process.poll() is None
     if how == "kill":
         start.kill(run)
     else:
@@ -265,3 +263,21 @@ def test_hooks_are_what_they_were_once_all_runs_are_over(monkeypatch: pytest.Mon
     own.finish()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)) == before
     assert os.path.exists(own.path or "") and "write" not in vars(sys.stdout)  # noqa: PTH110
+
+
+INTERRUPTED = """
+import collections, sys
+from workbench import Run
+run = Run("interrupted")
+before = sys.excepthook
+def hook(*of):  # as a thread that imports something at this very moment
+    collections.namedtuple("Some", "thing")
+    before(*of)
+sys.excepthook = hook
+raise KeyboardInterrupt
+"""
+
+
+def test_an_interrupted_script_dies_of_sigint_whatever_is_imported_meanwhile(tmp_path: Path) -> None:
+    run, done = run_script(tmp_path, INTERRUPTED, check=False)
+    assert done.returncode == -signal.SIGINT and state_of(run).state == "stopped"

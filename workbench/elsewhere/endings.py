@@ -5,6 +5,7 @@
 """
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -98,6 +99,11 @@ def _on_exception(kind: type[BaseException], error: BaseException, trace: types.
         _before["excepthook"](kind, error, trace)  # first: it prints the traceback, which belongs to the run's output
     finally:
         _end_all(lambda: of_exception(error))
+        if isinstance(error, KeyboardInterrupt):
+            # Python notes that it ends by one, and the process then dies of SIGINT, as shells expect; a namedtuple that another thread
+            # makes meanwhile, as the meters' import does, takes the note away (run_eval_code_obj in CPython's pythonrun.c).
+            with contextlib.suppress(KeyboardInterrupt):
+                exec("raise KeyboardInterrupt")
 
 
 def _on_exit(given: Any = None) -> NoReturn:

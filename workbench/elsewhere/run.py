@@ -81,7 +81,6 @@ class Run:
             return
         if left_out:
             self._warn("config", f"{left_out} of its settings are not recorded: a run keeps {values.SETTINGS}.")
-        endings.watch(self._end)
         os.register_at_fork(after_in_child=self._in_child)
 
     # -- what a script calls ---------------------------------------------------------------------------------------------------
@@ -237,18 +236,13 @@ class Run:
             console.copy_to(self._output)
         else:
             directory = attached
-        self.path = directory.path
-        meters = TreeMeters(os.getpid())
-        log = EventLog(self.path)
+        log = EventLog(directory.path)
         log.write(Status(state="running", steps=steps))
-        self._writer = Writer(
-            log,
-            directory.control,
-            meters.events,
-            self._obey,
-            self._warn,
-            lambda: (self.step, self.epoch),
-        )
+        # Before the thread: it may be asked to stop the script at once.
+        endings.watch(self._end)
+        meters = TreeMeters(os.getpid())
+        self._writer = Writer(log, directory.control, meters.events, self._obey, self._warn, lambda: (self.step, self.epoch))
+        self.path = directory.path
 
     def _attach(self, title: str, settings: dict[str, Any], steps: int) -> Directory | None:
         """The run of `dlwb exec` that this script runs under; None where there is none, or another one of its processes has it."""
@@ -319,7 +313,7 @@ class Run:
 
     def _end(self, ending: Status) -> None:
         """Write what is left, and how it ended."""
-        if self._off:
+        if self._off or self.path is None:
             return
         self._off = "it is over"
         endings.forget(self._end)
@@ -331,9 +325,8 @@ class Run:
         if self._writer.lost:
             self._warn("lost", f"{self._writer.lost} lines were lost, as the disk did not take them.")
         report = {"state": ending.state, "cause": ending.cause, "message": ending.message, "hint": ending.hint, "step": ending.step}
-        if self.path:
-            with contextlib.suppress(OSError):
-                write_exit(self.path, 1, report)
+        with contextlib.suppress(OSError):
+            write_exit(self.path, 1, report)
         self._let_go()
 
     def _let_go(self) -> None:

@@ -47,7 +47,7 @@ class Writer:
         self.lost = 0
         """Calls that could not be written."""
         self._log = log
-        self._inbox = commands.Inbox(control, commands.size_of(control))
+        self._inbox = commands.Inbox(control)
         self._meters = meters
         self._obey = obey
         self._warn = warn
