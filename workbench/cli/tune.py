@@ -172,7 +172,7 @@ def follow_tuning(tuning: "Tuning") -> int:
 
 def _line(plan: "Plan", trial: "Trial") -> str:
 
-    params = ", ".join(f"{name.partition('.')[2]} {setting(value)}" for name, value in trial.params.items())
+    params = ", ".join(f"{name.partition('.')[2]} {shown(value)}" for name, value in trial.params.items())
     return f"trial {trial.number}: {_reached(plan, trial)}  ({params})"
 
 
@@ -195,7 +195,7 @@ def print_tuning(tuning: "Tuning", plan: "Plan", standing: "Standing") -> None:
     for trial in standing.trials:
         value = "" if trial.value is None else number(trial.value) + " *" * (best is not None and trial.number == best.number)
         cells = [str(trial.number), trial.state, value, duration(trial.seconds) if trial.ended else ""]
-        rows.append([*cells, *(setting(trial.params[name]) if name in trial.params else "" for name in names)])
+        rows.append([*cells, *(shown(trial.params[name]) if name in trial.params else "" for name in names)])
     table(["TRIAL", "STATE", plan.tune.metric, "TIME", *(name.partition(".")[2] for name in names)], rows)
     importance = tuning.importance()
     if importance.shares:

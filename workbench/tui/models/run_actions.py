@@ -65,10 +65,14 @@ def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str
     Raises Problem. It may wait for a process to start: call it from a thread.
     """
     from workbench.launch import queueing, start
+    from workbench.runs import own
     from workbench.runs.state import state_of
 
     if verb in QUEUEING:
         return queueing.ask(run, verb), ""
+    if verb in ("stop", "kill") and own.is_own_run(run):
+        (start.stop if verb == "stop" else start.kill)(run)
+        return own.STOPPING if verb == "stop" else own.KILLED, ""
     if verb == "stop":
         # Before the first step a run holds nothing: stopping it undoes the start, so that no empty run stays in the list.
         if not start.has_trained(run):

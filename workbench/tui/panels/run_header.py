@@ -10,7 +10,7 @@ from workbench import formatting
 from workbench.events import CAUSES
 from workbench.problems import one_line
 from workbench.recipes.recipe import Recipe
-from workbench.runs import bars, family, slowdowns
+from workbench.runs import bars, family, own, slowdowns
 from workbench.runs.family import Forked
 from workbench.runs.history import History
 from workbench.runs.summary import Summary
@@ -59,6 +59,8 @@ def title_line(feed: Feed, recipe: Recipe, width: int, forked: Forked | None = N
         left += [(f" DEMO: {one_line(history.demo)} ", palette.badge), ("  ", palette.plain)]
     if history.variant:
         left += [(f" {one_line(history.variant)} ", palette.badge), ("  ", palette.plain)]
+    if own.is_own(recipe):
+        left += [(own.PROJECT, palette.dim), ("  ", palette.plain)]
     if width >= 100:
         # A run's id begins with its start: 2026-01-31_174205.
         day, _, clock = feed.run.id[:17].partition("_")

@@ -8,7 +8,7 @@ from textual.strip import Strip
 
 from workbench import formatting
 from workbench.problems import one_line
-from workbench.runs import bars, family
+from workbench.runs import bars, family, own
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.library import Compared, Entry, Library, Tuned
 from workbench.tui.panels.recipe_rows import TITLE_WIDTH, matches
@@ -223,8 +223,10 @@ def _value(entry: Entry, column: str) -> Any:
 
 
 def run_title(entry: Entry) -> str:
-    """A run's title, with DEMO or the variant of its data; of a fork with the step where it began."""
+    """A run's title, with DEMO or the variant of its data; of a fork with the step where it began; or that dlwb did not train it."""
     summary = entry.summary
+    if entry.recipe and own.is_own(entry.recipe):
+        return f"{entry.title} ({entry.recipe.project})"
     fork = f" (fork at step {formatting.count(entry.forked.step)})" if entry.forked else ""
     return entry.title + fork + (" DEMO" if summary.demo else f" ({summary.variant})" if summary.variant else "")
 
