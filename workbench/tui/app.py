@@ -35,6 +35,7 @@ from workbench.tui.screens.recipes import RecipesScreen
 
 if TYPE_CHECKING:
     from workbench.runs.comparisons import Comparison
+    from workbench.runs.export.many import Many
     from workbench.runs.run import Run
     from workbench.tui.models.ended_runs import Endings
 
@@ -291,8 +292,8 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
             if isinstance(screen, KeyScreen) and getattr(getattr(screen, "feed", None), "run", None) == run:
                 screen.leave()
 
-    def export(self, source: Run | Comparison, panel: Widget | None = None) -> None:
-        """Offer to export a run or a comparison, or what this panel shows."""
+    def export(self, source: Run | Comparison | Many, panel: Widget | None = None) -> None:
+        """Offer to export a run, a comparison or compared runs, or what this panel shows."""
         from workbench.tui.screens.export import ExportScreen, shown
 
         self.push_screen(ExportScreen(source, *shown(source, panel)))

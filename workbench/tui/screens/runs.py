@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 REST = 0.1
 """The cursor rests so many seconds on a run before its log is read ahead."""
 
+MOST = 20
+"""Most runs in one chart: of more nobody tells one from another."""
+
 
 class RunsScreen(ListScreen):
     """The list; Enter opens a run."""
@@ -127,6 +130,8 @@ class RunsScreen(ListScreen):
             return "" if self._deleted else "No run was deleted since you opened dlwb; `dlwb restore RUN` restores older ones."
         if name == "compare" and len(self.chosen_or_marked) < 2:
             return "First mark two or more runs with space."
+        if name == "compare" and len(self.chosen_or_marked) > MOST:
+            return f"At most {MOST} runs fit into one chart, and {len(self.chosen_or_marked)} are marked: space takes a mark away."
         if name in ("open", "export", "delete") and self.compared:
             return ""
         if name in ("open", "mark", "tag", "note", "export", "delete") and not chosen:
