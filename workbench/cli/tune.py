@@ -171,6 +171,7 @@ def follow_tuning(tuning: "Tuning") -> int:
 
 
 def _line(plan: "Plan", trial: "Trial") -> str:
+    from workbench.formatting import shown
 
     params = ", ".join(f"{name.partition('.')[2]} {shown(value)}" for name, value in trial.params.items())
     return f"trial {trial.number}: {_reached(plan, trial)}  ({params})"
@@ -186,7 +187,7 @@ def _reached(plan: "Plan", one: Any) -> str:
 
 def print_tuning(tuning: "Tuning", plan: "Plan", standing: "Standing") -> None:
     """Print the trials, the trainings of the best, the result, and which setting matters."""
-    from workbench.formatting import duration, number
+    from workbench.formatting import duration, number, shown
     from workbench.runs.tunings import ENOUGH
 
     names = list(plan.tune.space)

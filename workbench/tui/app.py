@@ -35,6 +35,7 @@ from workbench.tui.screens.recipes import RecipesScreen
 
 if TYPE_CHECKING:
     from workbench.runs.comparisons import Comparison
+    from workbench.runs.export.many import Many
     from workbench.runs.run import Run
     from workbench.runs.tunings import Tuning
     from workbench.tui.models.ended_runs import Endings
@@ -317,8 +318,8 @@ class DlwbApp(ForkServices, inherit_bindings=False):
             if isinstance(screen, KeyScreen) and getattr(getattr(screen, "feed", None), "run", None) == run:
                 screen.leave()
 
-    def export(self, source: Run | Comparison | Tuning, panel: Widget | None = None) -> None:
-        """Offer to export a run, a comparison or a tuning, or what this panel shows."""
+    def export(self, source: Run | Comparison | Tuning | Many, panel: Widget | None = None) -> None:
+        """Offer to export a run, a comparison, a tuning or compared runs, or what this panel shows."""
         from workbench.tui.screens.export import ExportScreen, shown
 
         self.push_screen(ExportScreen(source, *shown(source, panel)))

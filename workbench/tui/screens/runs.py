@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 REST = 0.1
 """The cursor rests so many seconds on a run before its log is read ahead."""
 
+MOST = 20
+"""Most runs in one chart: of more nobody tells one from another."""
+
 
 class RunsScreen(ListScreen):
     """The list; Enter opens a run."""
@@ -166,6 +169,8 @@ class RunsScreen(ListScreen):
             return "" if self._deleted else "No run was deleted since you opened dlwb; `dlwb restore RUN` restores older ones."
         if name == "compare" and len(self.chosen_or_marked) < 2 and len(self._relatives) < 2:
             return "First mark two or more runs with space; a run with forks is compared with its family."
+        if name == "compare" and len(self.chosen_or_marked) > MOST:
+            return f"At most {MOST} runs fit into one chart, and {len(self.chosen_or_marked)} are marked: space takes a mark away."
         if (name in ("open", "export", "delete") and self.group) or (name == "open" and run_rows.root_of(self.rows.key)):
             return ""
         if name == "branch" and not chosen:
