@@ -171,9 +171,9 @@ def follow_tuning(tuning: "Tuning") -> int:
 
 
 def _line(plan: "Plan", trial: "Trial") -> str:
-    from workbench.formatting import setting
+    from workbench.formatting import shown
 
-    params = ", ".join(f"{name.partition('.')[2]} {setting(value)}" for name, value in trial.params.items())
+    params = ", ".join(f"{name.partition('.')[2]} {shown(value)}" for name, value in trial.params.items())
     return f"trial {trial.number}: {_reached(plan, trial)}  ({params})"
 
 
@@ -187,7 +187,7 @@ def _reached(plan: "Plan", one: Any) -> str:
 
 def print_tuning(tuning: "Tuning", plan: "Plan", standing: "Standing") -> None:
     """Print the trials, the trainings of the best, the result, and which setting matters."""
-    from workbench.formatting import duration, number, setting
+    from workbench.formatting import duration, number, shown
     from workbench.runs.tunings import ENOUGH
 
     names = list(plan.tune.space)
@@ -196,7 +196,7 @@ def print_tuning(tuning: "Tuning", plan: "Plan", standing: "Standing") -> None:
     for trial in standing.trials:
         value = "" if trial.value is None else number(trial.value) + " *" * (best is not None and trial.number == best.number)
         cells = [str(trial.number), trial.state, value, duration(trial.seconds) if trial.ended else ""]
-        rows.append([*cells, *(setting(trial.params[name]) if name in trial.params else "" for name in names)])
+        rows.append([*cells, *(shown(trial.params[name]) if name in trial.params else "" for name in names)])
     table(["TRIAL", "STATE", plan.tune.metric, "TIME", *(name.partition(".")[2] for name in names)], rows)
     importance = tuning.importance()
     if importance.shares:

@@ -70,11 +70,16 @@ class FormScreen(FormKeys, KeyScreen):
         yield KeyBar()
 
     @property
+    def stem(self) -> str:
+        """The recipe whose past runs tell what a start would mean."""
+        return self.form.base.stem
+
+    @property
     def filter(self) -> Entry:
         return self.query_one("#filter", Entry)
 
     def on_mount(self) -> None:
-        entries = self.services.library.of(self.form.base.stem)
+        entries = self.services.library.of(self.stem)
         self._past = [Past(entry.recipe, entry.summary) for entry in entries if entry.recipe]
         self.query_one("#outlook", Lines).source = self._head
         self.fill()
