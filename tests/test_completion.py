@@ -18,7 +18,7 @@ from test_imports import HEAVY, SCREEN, loaded_by
 from workbench import paths
 from workbench.cli import complete
 
-FIRST = "list run explore runs logs show check new trust"
+FIRST = "list run tune exec submit explore runs open logs"
 
 
 @pytest.fixture
