@@ -218,12 +218,17 @@ def runs_(
     from workbench.runs import index
     from workbench.runs.comparisons import list_comparisons
     from workbench.runs.run import list_runs
+    from workbench.runs.tunings import list_tunings
 
     if not as_json:
         fitting = [one for one in list_comparisons() if all(word.casefold() in one.id.casefold() for word in words or [])]
         rows = [[one.id, (state := one.standing().state).state, state.message] for one in fitting]
         if rows:
             table(["COMPARISON", "STATE", "RUNS"], rows)
+            print()
+        tuned = [one for one in list_tunings() if all(word.casefold() in one.id.casefold() for word in words or [])]
+        if rows := [[one.id, (state := one.standing().state).state, state.message] for one in tuned]:
+            table(["TUNING", "STATE", "TRIALS"], rows)
             print()
     chosen = []
     runs = list_runs()
