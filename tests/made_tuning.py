@@ -20,14 +20,19 @@ SPACE = {RATE: Dimension(real=[0.001, 1.0], log=True), BATCH: Dimension(choose=[
 MORE = {**SPACE, "config.dropout": Dimension(real=[0.0, 0.6]), "config.hidden": Dimension(whole=[16, 512], log=True)}
 
 
-def made_tuning(count: int, space: dict[str, Dimension] = SPACE, *, stem: str = "tune-made", points: int = 30, turn: str = "ended") -> Tuning:
+def made_tuning(
+    count: int, space: dict[str, Dimension] = SPACE, *, stem: str = "tune-made", points: int = 30, turn: str = "ended"
+) -> Tuning:
     """A tuning whose trials have ended, every fifth pruned; the loss is least at a rate of 0.05 and batches of 32."""
     tuning, chance = Tuning(paths.tunings() / f"{stem}_2026-11-30_020000"), random.Random(1)
     (tuning.path / "base").mkdir(parents=True)
     tune = Tune(metric="valid/loss", goal="minimize", trials=count, parallel=2, pruner="median", space=space, seeds=5)
     plan = Plan(recipe=str(tuning.path / "base" / f"{stem}.yaml"), title="Learning rate and batch size, tuned", tune=tune, seed=1)
     recipe = msgspec.structs.replace(
-        RECIPE, title=plan.title, config={"data": "digits", "learning_rate": 0.1}, train=Train(epochs=3, batch_size=20, keep_best="valid/loss")
+        RECIPE,
+        title=plan.title,
+        config={"data": "digits", "learning_rate": 0.1},
+        train=Train(epochs=3, batch_size=20, keep_best="valid/loss"),
     )
     for file in (tuning.path / "recipe.yaml", tuning.path / "base" / f"{stem}.yaml"):
         file.write_text(dump_recipe(recipe))
@@ -44,7 +49,11 @@ def made_tuning(count: int, space: dict[str, Dimension] = SPACE, *, stem: str = 
         made = points // 3 if pruned else points
         for place in range(made + 1):
             value = final + (2.3 - final) * math.exp(-5 * place / points) + chance.gauss(0, 0.01)
-            log.write(Scalars({"train/loss": value - 0.02, "valid/loss": value, "valid/accuracy": 1 / (1 + value)}, step=place * 10, epoch=place / 10))
+            log.write(
+                Scalars(
+                    {"train/loss": value - 0.02, "valid/loss": value, "valid/accuracy": 1 / (1 + value)}, step=place * 10, epoch=place / 10
+                )
+            )
         state, cause = ("stopped", "person") if pruned else ("finished", "steps")
         log.write(Status(state=state, cause=cause, step=made * 10, attempt=1))
         log.close()
@@ -54,7 +63,13 @@ def made_tuning(count: int, space: dict[str, Dimension] = SPACE, *, stem: str = 
         seconds = 20.0 + 400 / params.get(BATCH, 32)
         lines.append(
             Ended(
-                trial=number, state="pruned" if pruned else "finished", value=value, evaluations=made, planned=points, step=made * 10, seconds=seconds
+                trial=number,
+                state="pruned" if pruned else "finished",
+                value=value,
+                evaluations=made,
+                planned=points,
+                step=made * 10,
+                seconds=seconds,
             )
         )
     if turn:
