@@ -150,7 +150,7 @@ def head_lines(feed: TuningFeed, width: int) -> list[Strip]:
     symbol, text, style = states.state_words(standing.state)
     tune = plan.tune
     how = f"{tune.sampler}, {tune.pruner} pruning" if tune.pruner != "none" else tune.sampler
-    left = f"{how}, {tune.parallel} at once " if tune.parallel > 1 else f"{how} "
+    left = f"  {how}, {tune.parallel} at once " if tune.parallel > 1 else f"  {how} "
     lines = [
         strips.line(width, [(f"{symbol} {text.partition(':')[0]}  ", style), (one_line(plan.title), palette.bold)], [(left, palette.faint)])
     ]
