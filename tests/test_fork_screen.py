@@ -81,7 +81,8 @@ def test_forks_stand_below_their_parent_and_are_folded_where_they_are_many(home:
         pass
 
     def words(**how: object) -> list[str]:
-        return [row.strip.text[14:60].strip() for row in run_rows.run_rows(library, 120, **how)[1:]]  # type: ignore[arg-type]
+        rows = run_rows.run_rows(library, 160, **how)[1:]  # type: ignore[arg-type]
+        return [row.strip.text[14:80].strip().partition("   ")[0] for row in rows]
 
     shown = words()
     assert shown[1:5] == [
