@@ -194,7 +194,8 @@ def root_of(key: str) -> str:
 
 
 def _text(entry: Entry, cells: dict[str, tuple[str, Style]]) -> str:
-    return " ".join([*(text for text, _ in cells.values()), entry.run.id, entry.notes.note])
+    changed = entry.forked.changes if entry.forked else ""
+    return " ".join([*(text for text, _ in cells.values()), entry.run.id, entry.notes.note, changed])
 
 
 def _value(entry: Entry, column: str) -> Any:
