@@ -237,7 +237,13 @@ def runs_(
 
         print_json([exported(look) for look in chosen])
     elif chosen:
-        table(["RUN", "STATE", "ON", "STEP", "TIME", "FIGURE", "BARS", "TAGS"], [_row(look) for look in chosen])
+        places = {}
+        if any(look.state.state == "queued" for look in chosen):
+            from workbench.launch import queueing
+
+            places = {waiting.run: waiting.words() for waiting in queueing.outlook()}
+        rows = [_row(look, places.get(look.run.id, "")) for look in chosen]
+        table(["RUN", "STATE", "ON", "STEP", "TIME", "FIGURE", "BARS", "TAGS"], rows)
         for look in chosen:
             if look.notes.note:
                 print(f"{look.run.id}: {look.notes.note}")
@@ -247,7 +253,7 @@ def runs_(
         tell("No runs yet: `dlwb run digits-mlp` starts one.")
 
 
-def _row(look: "Look") -> list[str]:
+def _row(look: "Look", place: str) -> list[str]:
     from workbench.formatting import count, duration, number
     from workbench.runs import bars as verdict
 
@@ -261,7 +267,8 @@ def _row(look: "Look") -> list[str]:
     progress = f"{count(summary.step)}/{count(summary.steps)}" if summary.steps not in (0, summary.step) else count(summary.step)
     took = duration(summary.seconds if not state.alive else time.time() - summary.started if summary.started else 0)
     demo = " DEMO" if summary.demo else ""
-    return [look.run.id, state.words, summary.device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
+    words = f"queued: {place}" if place else state.words
+    return [look.run.id, words, summary.device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
 
 
 def logs(
