@@ -39,7 +39,6 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
     "Start and look": [
         look.list_,
         start.run,
-        submit.submit,
         explore.explore,
         look.runs_,
         look.logs,
@@ -48,6 +47,7 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
         start.new,
         start.trust,
         course.course,
+        submit.submit,
     ],
     "Steer": [steer.pause, steer.resume, steer.step, steer.stop, steer.kill, steer.wait, steer.set_, steer.sample, steer.checkpoint],
     "Compare and export": [compare.compare, compare.export, compare.tag, compare.note],
