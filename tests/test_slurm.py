@@ -286,6 +286,8 @@ def test_a_run_is_as_its_job_is(tmp_path: Path) -> None:
     assert state_with(run, 1, state="CANCELLED", restarts=1, time=NOW + 20).cause == "cancelled"
     state = state_with(run, 1, state="TIMEOUT", time=NOW + 20)
     assert (state.state, state.cause, state.alive) == ("stopped", "time-limit", False)  # it had saved
+    state = state_with(run, 1, state="FAILED", restarts=1, time=NOW + 20)  # its next start
+    assert (state.state, state.cause) == ("failed", "vanished") and "slurm.log" in state.hint
     exited(run, "finished", cause="steps")
     assert state_with(run, 1, state="COMPLETED", time=NOW + 20).state == "finished"
 
