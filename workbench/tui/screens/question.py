@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 
 from workbench.formatting import duration
 from workbench.problems import one_line
+from workbench.runs import own
 from workbench.runs.run import Run
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
@@ -100,6 +101,8 @@ class QuestionScreen(ModalScreen[bool], OwnScreen[bool]):
 def kill_question(run: Run) -> QuestionScreen:
     """Before a run is killed."""
     text = "The run ends at once without a checkpoint: the work since the last checkpoint is lost. Stopping (s) saves one first."
+    if own.is_own_run(run):
+        text = "The script ends at once: what it has not saved itself is lost. Stopping (s) asks it first."
     return QuestionScreen("Kill this run?", [(run.id, True), (text, False)], "kill it")
 
 
