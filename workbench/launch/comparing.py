@@ -19,8 +19,8 @@ from workbench.launch import choose_device, devices, estimate, logind
 from workbench.launch import start as launch
 from workbench.problems import Problem, one_line
 from workbench.recipes import trust
-from workbench.recipes.load import Loaded, load_recipe, variants
-from workbench.recipes.recipe import dump_recipe
+from workbench.recipes.load import VARIANT, Loaded, load_recipe, variants
+from workbench.recipes.recipe import Compare, dump_recipe
 from workbench.runs import bars, directory, lock, notes
 from workbench.runs.comparisons import Comparison, Part, Plan, diverged
 from workbench.runs.run import Run, list_runs
@@ -28,6 +28,7 @@ from workbench.runs.state import state_of
 
 EVERY = 0.2
 """Seconds between two looks at the runs that train."""
+MOST_SEEDS = 20
 PATIENCE = 5.0
 """Seconds that its process may take to write its id into the lock."""
 
@@ -37,6 +38,19 @@ def start(loaded: Loaded, device: str = "") -> Comparison:
     comparison = create(loaded, device)
     begin(comparison)
     return comparison
+
+
+def with_seeds(loaded: Loaded, seeds: int) -> Loaded:
+    """A recipe as a comparison of its seeds: it is the only variant, or has so many seeds of each of its own. Problem for odd numbers."""
+    compare = loaded.recipe.compare
+    if not 2 <= seeds <= MOST_SEEDS and not (compare and seeds == 1):
+        raise Problem(f"{seeds} seeds cannot be compared.", f"Give 2 to {MOST_SEEDS}.")
+    if not loaded.trains:
+        raise Problem(f"{loaded.stem} is a lesson to explore: there is nothing to train with seeds.", "Start it without.")
+    if compare:
+        return load_recipe(loaded.path, [*loaded.overrides, f"compare.seeds={seeds}"])
+    name = "".join(letter if VARIANT.fullmatch(letter) else "-" for letter in loaded.stem).lstrip("-")[:24] or "recipe"
+    return msgspec.structs.replace(loaded, recipe=msgspec.structs.replace(loaded.recipe, compare=Compare(variants={name: {}}, seeds=seeds)))
 
 
 class Outlook(NamedTuple):
@@ -91,21 +105,21 @@ def create(loaded: Loaded, device: str = "") -> Comparison:
     name = f"{loaded.stem}_{time.strftime('%Y-%m-%d_%H%M%S')}"
     with directory.new(paths.comparisons(), name, "The directory") as path:
         for place, (label, variant) in enumerate(chosen.items()):
-            _write_variant(path / "variants" / f"{place:02}", label, variant, recipe.seed)
+            _write_variant(path / "variants" / f"{place:02}", label, variant, recipe.seed, len(chosen) > 1)
         (path / "recipe.yaml").write_text(dump_recipe(recipe))
         # Written last: a directory counts as a comparison once it has a plan.
         files.write(path / "comparison.json", msgspec.json.encode(plan), sync=False)
     return Comparison(path)
 
 
-def _write_variant(folder: Path, name: str, variant: Loaded, seed: int) -> None:
+def _write_variant(folder: Path, name: str, variant: Loaded, seed: int, many: bool) -> None:
     """A recipe like any other, complete, with a copy of a person's own project beside it: no edit meanwhile makes its seeds differ."""
     folder.mkdir(parents=True)
     if variant.project_file:
         (folder / "project.py").write_bytes(trust.read(variant.project_file))
     recipe = msgspec.structs.replace(
         variant.recipe,
-        title=f"{name}: {variant.recipe.title}",
+        title=f"{name}: {variant.recipe.title}" if many else variant.recipe.title,
         seed=seed,
         project="./project.py" if variant.project_file else variant.recipe.project,
         config=paths.rooted(variant.recipe.config, variant.path.parent),
