@@ -110,7 +110,8 @@ def compare_question(outlook: "Outlook") -> QuestionScreen | None:
     """Before a comparison of many or long runs starts; None where it needs no question."""
     if outlook.runs <= FEW and (outlook.seconds is None or outlook.seconds <= SHORT):
         return None
-    runs = f"{outlook.variants} variants with {outlook.seeds} seed{'s' * (outlook.seeds != 1)} each."
+    seeds = f"{outlook.seeds} seed{'s' * (outlook.seeds != 1)}"
+    runs = f"{outlook.variants} variants with {seeds} each." if outlook.variants > 1 else f"One recipe with {seeds}."
     took = (
         f"One after the other they take about {duration(outlook.seconds)}, by past runs here." if outlook.seconds is not None else UNKNOWN
     )
