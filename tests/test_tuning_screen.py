@@ -316,7 +316,8 @@ def test_parallel_coordinates_draw_in_any_room(size: tuple[int, int]) -> None:
 
 def test_settings_are_written_into_a_recipe_as_a_person_would(tmp_path: Path) -> None:
     text = (
-        "title: x\nproject: image_classifier\nconfig:\n  data: digits   # real ones\n  hidden:\n    - 3\n    - 4\n  # what follows is searched\n"
+        "title: x\nproject: image_classifier\nconfig:\n  data: digits   # real ones\n"
+        "  hidden:\n    - 3\n    - 4\n  # what follows is searched\n"
         "tune:\n  metric: valid/loss\n  space:\n    config.dropout: {float: [0, 1]}\n# seeds\nseed: 1\n"
     )
     settings = {"config.hidden.1": 9, "config.dropout": 0.25, "train.batch_size": 64, "config.optimizer": "adam"}
