@@ -202,7 +202,12 @@ CAUSES = {
     "exception": "an error in its code",
     "error": "something a person can mend",
     "restart": "the machine was restarted",
+    "time-limit": "its time limit ended",
+    "node": "its node failed",
+    "preempted": "another job took its place",
+    "cancelled": "its job was cancelled",
     "vanished": "killed from outside, all its processes at once",
+    "unseen": "nobody saw how it ended",
 }
 
 Split = tuple[str, str, str]

@@ -64,6 +64,13 @@ def short(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
+def hours(hours: float) -> str:
+    """Device-hours: 42 s, 12 min, 1.4 h, 1,204 h."""
+    if hours < 1 / 60:
+        return f"{hours * 3600:.0f} s" if hours else "0 h"
+    return f"{hours * 60:.0f} min" if hours < 0.995 else f"{hours:.1f} h" if hours < 99.95 else f"{hours:,.0f} h"
+
+
 def when(moment: float, now: float | None = None) -> str:
     """A past moment: 14:05 if it is today or less than half a day ago, else yesterday, 3 Nov, 3 Nov 2024."""
     if not moment:

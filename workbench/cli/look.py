@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.arguments import AsJson, Recipe, Reference, Settings, find_run
+from workbench.cli.arguments import AsJson, Recipe, Reference, Settings, ask_slurm, find_run
 from workbench.cli.printing import print_json, table, tell
 from workbench.problems import Problem, clean, one_line
 
@@ -226,7 +226,9 @@ def runs_(
             table(["COMPARISON", "STATE", "RUNS"], rows)
             print()
     chosen = []
-    for look in index.look_at(list_runs()):
+    runs = list_runs()
+    ask_slurm(runs)
+    for look in index.look_at(runs):
         text = f"{look.run.id} {' '.join(look.notes.tags)} {look.notes.note}".casefold()
         if all(word.casefold() in text for word in words or []):
             chosen.append(look)
@@ -254,12 +256,17 @@ def _print_tree(looks: "list[Look]") -> None:
     from workbench.runs import family
 
     by_id = {look.run.id: look for look in looks}
+    waiting: dict[str, str] = {}
+    if any(look.state.state == "queued" for look in looks):
+        from workbench.launch import queueing
+
+        waiting = {place.run: place.words() for place in queueing.outlook()}
     origins = {name: family.forked(look.run) for name, look in by_id.items()}
     indents = sys.stdout is not None and sys.stdout.isatty()
     rows = []
     places = family.tree(origins)
     for place in places if indents else sorted(places, key=lambda place: place.id, reverse=True):
-        row, origin = _row(by_id[place.id]), origins[place.id]
+        row, origin = _row(by_id[place.id], waiting.get(place.id, "")), origins[place.id]
         step = f"{origin.step:,}" if origin else ""
         # Without its parent beside it a step alone says nothing.
         whose = f"{step} of {origin.run}" if origin and not (place.depth and indents) else step
@@ -269,7 +276,7 @@ def _print_tree(looks: "list[Look]") -> None:
     table(header, [row if forks else row[:-1] for row in rows])
 
 
-def _row(look: "Look") -> list[str]:
+def _row(look: "Look", place: str) -> list[str]:
     from workbench.formatting import count, duration, number
     from workbench.runs import bars as verdict
 
@@ -284,7 +291,8 @@ def _row(look: "Look") -> list[str]:
     # A fork began with its parent, and a resumed run before its pause: what counts is the time that was worked on it.
     took = duration(summary.seconds + (max(0.0, time.time() - summary.updated) if state.state == "running" and summary.updated else 0.0))
     demo = " DEMO" if summary.demo else ""
-    return [look.run.id, state.words, summary.device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
+    words = f"queued: {place}" if place else state.words
+    return [look.run.id, words, summary.device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
 
 
 def logs(

@@ -14,6 +14,7 @@ from workbench.encoding import model_folder, model_store
 from workbench.encoding.model_folder import ModelFolder
 from workbench.launch.surroundings import worker_environment
 from workbench.problems import Problem
+from workbench.runs import own
 from workbench.runs.run import Run
 
 FILES = {"onnx": ("model.onnx", "model.ubj"), "safetensors": ("weights.safetensors",)}
@@ -44,8 +45,11 @@ def into_store(run: Run, name: str, doing: Callable[[str], None]) -> tuple[Model
 
 
 def _sealed(run: Run, target: Path, doing: Callable[[str], None]) -> tuple[ModelFolder, str]:
+    recipe = run.recipe()
+    if reason := own.refusal(recipe, "serve"):
+        raise Problem(reason)
     target.parent.mkdir(parents=True, exist_ok=True)
-    environment = worker_environment(dict(os.environ), run.recipe().compute.threads or 1)
+    environment = worker_environment(dict(os.environ), recipe.compute.threads or 1)
     words = [sys.executable, "-P", "-m", "workbench.torchkit.export", str(run.path), str(target)]
     with tempfile.TemporaryFile() as printed:
         process = subprocess.Popen(

@@ -18,13 +18,13 @@ from workbench import events, files, paths
 from workbench.events import Mark, Status
 from workbench.formatting import count
 from workbench.launch import start
-from workbench.launch.supervisor import write_exit
 from workbench.problems import Problem, one_line
 from workbench.recipes import trust
 from workbench.recipes.load import Loaded, load_recipe
 from workbench.recipes.recipe import LIVE, Recipe, dump_recipe
 from workbench.runs import directory, family, lock
 from workbench.runs.checkpoint import Checkpoints, Generation
+from workbench.runs.ending import write_exit
 from workbench.runs.family import Branch, Forked
 from workbench.runs.history import History, history_of
 from workbench.runs.log import EventLog

@@ -15,13 +15,14 @@ import msgspec
 
 from workbench import __version__, files, paths
 from workbench.events import Answer, Scalars
-from workbench.launch import choose_device, devices, logind, warm
+from workbench.launch import choose_device, devices, logind, slurm, warm
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure, trust
 from workbench.recipes.find import find_recipe, project_source
 from workbench.recipes.load import Loaded, load_recipe
 from workbench.recipes.recipe import dump_recipe
-from workbench.runs import commands, directory, lock, resuming
+from workbench.runs import commands, directory, lock, own, resuming, scheduled
+from workbench.runs.ending import write_exit
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
 from workbench.runs.state import attempts, state_of, whole
@@ -87,8 +88,8 @@ def remove(run: Run) -> bool:
 
 
 def has_trained(run: Run) -> bool:
-    """Whether a run has results that could be lost: a step, or an earlier attempt."""
-    return attempts(run) > 1 or summary_of(run).step > 0
+    """Whether a run has results that could be lost: a step, or an earlier attempt; of one's own script, whatever it prints."""
+    return own.is_own_run(run) or attempts(run) > 1 or summary_of(run).step > 0
 
 
 def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
@@ -164,6 +165,7 @@ def launch(run: Run, *, anyway: bool = False) -> str:
     `anyway` resumes although the project's code, or its data, has changed. Raises Problem where the run cannot be started.
     """
     run.refuse_odd_files()
+    _refuse_own(run, "resume")
     gone = Problem(f"{run.path} is no longer a run directory.", "Was it deleted? `dlwb runs` lists all runs.")
     if not (run.path / "recipe.yaml").exists():
         raise gone
@@ -181,6 +183,14 @@ def launch(run: Run, *, anyway: bool = False) -> str:
             )
         _take_new_code(run, current.attempt)
     remark = resuming.look(run) if current.attempt and not current.alive else ""
+    if job := scheduled.job_of(run.path):
+        if current.alive:
+            raise Problem(f"{run.id} is {current.state} already (Slurm job {job.id}).", f"`dlwb stop {run.id}` ends it.")
+        try:
+            slurm.submit(run, job.options, job.grace, anyway=anyway)
+        except OSError as error:
+            raise files.problem(f"The job of {run.id}", "noted", error) from error
+        return remark
     offset = commands.size_of(run.control)
     environment = dict(os.environ)
     mirror = run.about().get("mirror")
@@ -214,8 +224,19 @@ def _take_new_code(run: Run, attempt: int) -> None:
         raise files.problem(f"The code of {run.id}", "replaced", error) from error
 
 
+def _refuse_own(run: Run, verb: str) -> None:
+    """Problem where a run is one of a person's own script, which cannot do this."""
+    try:
+        reason = own.refusal(run.recipe(), verb)
+    except Problem:
+        return  # a damaged recipe: what follows says so, or does without
+    if reason:
+        raise Problem(reason, "Start your script again." if verb == "resume" else "")
+
+
 def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
     """Send a command to a running run, which acts at its next step; returns the command's id, which the Answer event repeats."""
+    _refuse_own(run, verb)
     current = state_of(run)
     passive = commands.PASSIVE.get(verb, f"obey {one_line(verb, 40)}")
     if current.state == "away":
@@ -226,7 +247,13 @@ def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
         hint = "" if verb in commands.ENDING or current.state == "finished" else f"`dlwb resume {run.id}` starts it."
         raise Problem(f"{run.id} {never}, so it cannot {passive}.", hint)
     # Without a message it is about to start, and reads its commands then.
-    if current.state == "queued" and current.message and verb not in commands.ENDING:
+    waits = current.state == "queued" and current.message
+    if verb in commands.QUEUEING:
+        if current.host:
+            raise Problem(f"{run.id} waits on {current.host}, so it cannot {passive} from here.", f"Use dlwb on {current.host}.")
+        if not waits:
+            raise Problem(f"{run.id} waits for no device ({current.state}), so it cannot {passive}.", "`dlwb queue` lists what waits.")
+    elif waits and verb not in commands.ENDING:
         raise Problem(f"{run.id} is {current.message}, so it cannot {passive} yet.", f"`dlwb wait {run.id}` waits for it.")
     return commands.append(run.control, verb, request)
 
@@ -252,11 +279,15 @@ def answer(run: Run, command: str, *, steps: bool = False) -> tuple[bool, str]:
 
 def stop(run: Run) -> None:
     """Ask a run to finish its step, save a checkpoint and end."""
+    job = scheduled.job_of(run.path)
     try:
         command(run, "stop")
     except OSError:  # the disk is full, so the command cannot be written
-        _signal(run, "parent", signal.SIGTERM)
-    if state_of(run).state in ("queued", "starting"):
+        if not job:
+            _signal(run, "parent", signal.SIGTERM)
+    if job:
+        slurm.stop(run, job)
+    elif state_of(run).state in ("queued", "starting"):
         _until(run, lambda: _signal(run, "parent", signal.SIGTERM))
 
 
@@ -264,7 +295,23 @@ def kill(run: Run) -> None:
     """End a run at once without a new checkpoint; its log and saved checkpoints stay."""
     with contextlib.suppress(OSError):  # the disk is full; the run's ending then reads as killed from outside
         command(run, "kill")
+    if job := scheduled.job_of(run.path):
+        slurm.kill(run, job)
+        return
     _until(run, lambda: _signal(run, "worker", signal.SIGKILL) or _signal(run, "parent", signal.SIGTERM))
+    holder = lock.content(run.lock)
+    if holder.get("own") is True and holder.get("parent") == holder.get("worker"):
+        _write_end_of_own(run, whole(holder.get("attempt")))
+
+
+def _write_end_of_own(run: Run, attempt: int) -> None:
+    """A script that nobody watches is killed: then who killed it writes how it ended."""
+    deadline = time.monotonic() + PATIENCE
+    while lock.is_held(run.lock) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if not lock.is_held(run.lock) and not files.read_object(run.path / "exit.json"):
+        with contextlib.suppress(OSError):
+            write_exit(run.path, attempt, {"state": "stopped", "cause": "killed", "message": "Killed by a person."})
 
 
 def _until(run: Run, reached: Callable[[], bool]) -> None:

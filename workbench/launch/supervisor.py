@@ -22,25 +22,23 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from workbench import files, paths
+from workbench.launch import signalling
 from workbench.launch.device_queue import DeviceQueue
 from workbench.launch.surroundings import worker_environment
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import dump_recipe
 from workbench.runs import commands, lock
+from workbench.runs.ending import Output, keep_room, process, write_exit
 from workbench.runs.run import Run
 from workbench.runs.state import attempts
 
 if TYPE_CHECKING:
     from workbench.launch.waiting import Worker
 
-OUTPUT_LIMIT = 4 << 20
-"""Most bytes of output.log; then it is renamed to output.log.1, which replaces the previous one."""
 LOOK_EVERY, KILLS_EVERY = 0.5, 2.0
 """Seconds between two checks of the worker, and of the kernel's count of out-of-memory kills."""
 QUEUE_EVERY = 0.2
 """Seconds between two looks for a free device."""
-EXIT_ROOM = 4096
-"""Bytes reserved for exit.json at the start, so that the ending can be written even on a full disk."""
 
 
 class Ended(Exception):
@@ -49,6 +47,11 @@ class Ended(Exception):
 
 class Supervisor:
     """One attempt at a run."""
+
+    WORKER = "Its worker"
+    """What it calls the process below it."""
+    AFTER = "`dlwb resume` continues from its last checkpoint."
+    """What a person can do after a death."""
 
     def __init__(self, run: Run, offset: int, devices: list[str], held: lock.Lock, attempt: int, waiting: "Worker | None" = None) -> None:
         self.run = run
@@ -60,9 +63,13 @@ class Supervisor:
         self.waiting = waiting
         """A process with torch imported that waits to become the worker."""
         self.worker: subprocess.Popen[bytes] | None = None
-        self.device: lock.Lock | None = None
+        self.taken: list[lock.Lock] = []
+        """The locks of its devices."""
         self._kills = [_oom_kills()] * 2
         self._looked = time.monotonic()
+        self._signals = signalling.Watch(run, attempt)
+        self._mute = False
+        """Whether signals cannot be given, which is said once."""
         self._got_sigterm = False
         signal.signal(signal.SIGTERM, self._on_sigterm)
         self.holder: dict[str, Any] = {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempt}
@@ -84,6 +91,7 @@ class Supervisor:
             message = f"Its worker could not be started: {error.strerror}{f' ({error.filename})' if error.filename else ''}."
             report = {"state": "failed", "cause": cause, "message": message}
         self.write_exit(report)
+        self._signal(lambda: self._signals.end(report))
 
     def write_exit(self, report: dict[str, Any]) -> None:
         """Write how the run ended."""
@@ -94,22 +102,27 @@ class Supervisor:
         names = [name for name in self.devices or [recipe.compute.device] if name.startswith("cuda")]
         if not names:
             return
-        queue = DeviceQueue(names)
+        queue = DeviceQueue(names, run=self.run.id)
+        inbox = commands.Inbox(self.run.control, self.offset, queueing=True)
         try:
             while not (taken := queue.take()):
-                if not self.holder.get("message"):
-                    if self.waiting:  # nobody knows for how long it would hold its memory
-                        self.waiting.end()
-                        self.waiting = None
-                    self.holder["message"] = f"waiting for {' or '.join(names)}"
+                if self.waiting:  # nobody knows for how long it would hold its memory
+                    self.waiting.end()
+                    self.waiting = None
+                if self.holder.get("message") != queue.words:
+                    self.holder["message"] = queue.words
                     self.lock.write(self.holder)
                 if self._got_sigterm:
                     raise Ended
                 time.sleep(QUEUE_EVERY)
+                for command in inbox.poll():
+                    queue.obey(command)
         finally:
             queue.leave()
-        name, self.device = taken
-        self.device.write({"run": self.run.id, "host": lock.host(), "device": name})
+        for name, held in taken:
+            held.write({"run": self.run.id, "host": lock.host(), "device": name})
+            self.taken.append(held)
+        name = taken[0][0]
         if name != recipe.compute.device:
             recipe = msgspec.structs.replace(recipe, compute=msgspec.structs.replace(recipe.compute, device=name))
             files.write(self.run.path / "recipe.yaml", dump_recipe(recipe).encode(), sync=False)
@@ -117,8 +130,7 @@ class Supervisor:
     def _work(self) -> dict[str, Any]:
         report_end, report_start = os.pipe()
         handed = {"DLWB_LOCK": self.lock.file, "DLWB_REPORT": report_start}
-        if self.device:
-            handed["DLWB_DEVICE_LOCK"] = self.device.file
+        handed.update({f"DLWB_DEVICE_LOCK_{place}": held.file for place, held in enumerate(self.taken)})
         self.worker = self._start_worker(handed)
         # Only the worker keeps the writing end of the pipe.
         os.close(report_start)
@@ -162,25 +174,34 @@ class Supervisor:
         if now > self._looked + KILLS_EVERY:
             self._looked = now
             self._kills = [self._kills[1], _oom_kills()]
+        self._signal(self._signals.look)
+
+    def _signal(self, give: Callable[[], None]) -> None:
+        """Let signals be given: whatever fails in it must end neither the worker nor the report of its end."""
+        try:
+            give()
+        except Exception as error:
+            if not self._mute:
+                signalling.note(self.run.output, f"No signal can be given: {error}")
+            self._mute = True
 
     def _named(self, code: int, last: str) -> dict[str, Any]:
         """The ending of a worker that could not report it itself, from its exit code or signal."""
-        resume = "`dlwb resume` continues from its last checkpoint."
         if code >= 0:
-            message = f"Its worker ended with exit code {code}" + (f": {last}" if last else ".")
+            message = f"{self.WORKER} ended with exit code {code}" + (f": {last}" if last else ".")
             return {"state": "failed", "cause": "exception", "message": message, "hint": "`dlwb logs` shows more.", "code": code}
         if -code == signal.SIGTERM and self._got_sigterm:  # SIGTERM came before the worker could handle it
             cause = "person" if self._asked_to("stop") else "sigterm"
             return {"state": "stopped", "cause": cause, "message": "Asked to end before its first step."}
         name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
-        ending = {"state": "failed", "signal": -code, "hint": resume}
+        ending = {"state": "failed", "signal": -code, "hint": self.AFTER}
         if -code == signal.SIGKILL:
             if self._asked_to("kill"):
                 return {**ending, "state": "stopped", "cause": "killed", "message": "Killed by a person."}
             if _oom_kills() > self._kills[0]:
                 return {**ending, "cause": "memory", **self._out_of_memory()}
         crashed = -code in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
-        return {**ending, "cause": "signal", "message": f"{'Its worker crashed' if crashed else 'Killed from outside'}: {name}."}
+        return {**ending, "cause": "signal", "message": f"{f'{self.WORKER} crashed' if crashed else 'Killed from outside'}: {name}."}
 
     def _out_of_memory(self) -> dict[str, str]:
         """What the kernel's kill says about the run: before its first step no batch was the reason."""
@@ -203,58 +224,29 @@ class Supervisor:
             self.worker.send_signal(signal.SIGTERM)
 
 
-def write_exit(folder: Path, attempt: int, report: dict[str, Any]) -> None:
-    """Write how an attempt ended into exit.json, in the space reserved for it."""
-    words = {key: one_line(str(report.get(key, "")), 1000) for key in ("message", "hint")}
-    stamp = {"attempt": attempt, "time": time.time(), "host": lock.host(), "boot": lock.boot_id()}
-    data = json.dumps({**report, **stamp, **words}).encode()
-    file = files.open_plain(folder / "exit.json", os.O_WRONLY | os.O_CREAT)
-    with contextlib.suppress(OSError):
-        os.pwrite(file, data + b" " * max(0, EXIT_ROOM - 1 - len(data)) + b"\n", 0)
-        os.fsync(file)
-    os.close(file)
-
-
 def copy_output(process: "subprocess.Popen[bytes]", path: Path, look: Callable[[], None]) -> str:
-    """Copy what a process prints to a file of bounded size until it ends; returns its last line. `look` is called now and then."""
+    """Copy what a process prints to a file of bounded size until it ends; returns its last line. `look` is called every LOOK_EVERY."""
     assert process.stdout
-    last = b""
+    last, looked = b"", time.monotonic()
     stream = process.stdout.fileno()
-    file = _open_output(path)
-    size = os.fstat(file).st_size
+    output = Output(path)
     while True:
         ended = process.poll() is not None
+        if not ended and time.monotonic() > looked + LOOK_EVERY:  # also of one that prints all the time
+            looked = time.monotonic()
+            look()
         if not select.select([stream], [], [], 0 if ended else LOOK_EVERY)[0]:
             if ended:
                 break  # a child process of the project may hold the pipe open without limit
-            look()
             continue
         data = os.read(stream, 1 << 16)
         if not data:
             break
         last = (last + data)[-2000:]
-        if size + len(data) > OUTPUT_LIMIT:
-            os.close(file)
-            with contextlib.suppress(OSError):
-                path.replace(path.with_name(f"{path.name}.1"))
-            file, size = _open_output(path), 0
-        with contextlib.suppress(OSError):  # a full disk must not block the worker's pipe
-            size += os.write(file, data)
-    os.close(file)
+        output.write(data)
+    output.close()
     lines = [line for line in last.decode("utf-8", "replace").splitlines() if line.strip()]
     return lines[-1] if lines else ""
-
-
-def _open_output(path: Path) -> int:
-    try:
-        return files.open_plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    except OSError:  # a full disk: the output is lost, but not the ending
-        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-
-
-def process(pid: int) -> dict[str, int]:
-    """A process as the lock names it: a pid alone may be another's by now."""
-    return {"pid": pid, "ticks": lock.start_ticks(pid)}
 
 
 def _oom_kills() -> int:
@@ -265,18 +257,9 @@ def _oom_kills() -> int:
     return 0
 
 
-def keep_room(file: Path) -> None:
-    """Fill the file with blanks, so that its blocks are allocated for exit.json."""
-    handle = files.open_plain(file, os.O_WRONLY | os.O_CREAT)
-    try:
-        os.pwrite(handle, b" " * (EXIT_ROOM - 1) + b"\n", 0)
-        os.ftruncate(handle, EXIT_ROOM)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def begin(run: Run, offset: int, devices: list[str], waiting: "Worker | None" = None) -> tuple[int, str, Supervisor | None]:
+def begin(
+    run: Run, offset: int, devices: list[str], waiting: "Worker | None" = None, *, kind: Callable[..., Supervisor] = Supervisor
+) -> tuple[int, str, Supervisor | None]:
     """Take the run's lock. Returns 0 and a supervisor, or 3: the lock is held; 4: this is not a run; 1 with a sentence."""
     try:
         held = lock.Lock.take(run.lock)
@@ -290,7 +273,7 @@ def begin(run: Run, offset: int, devices: list[str], waiting: "Worker | None" = 
     if held is None:
         return 3, "", None
     before = attempts(run)
-    supervisor = Supervisor(run, offset, devices, held, before + 1, waiting)
+    supervisor = kind(run, offset, devices, held, before + 1, waiting)
     try:
         keep_room(run.path / "exit.json")
     except OSError as error:
@@ -325,10 +308,10 @@ def let_go(signal_ready: int, code: int) -> None:
         os.dup2(nothing, stream)
 
 
-def main(words: list[str]) -> int:
+def main(words: list[str], kind: type[Supervisor] = Supervisor) -> int:
     """Fork; the child takes the lock, reports that, and supervises the run. The exit codes are those of `begin`."""
     signal_ready = detach()
-    code, message, supervisor = begin(Run(Path(words[0])), int(words[1]), words[2:])
+    code, message, supervisor = begin(Run(Path(words[0])), int(words[1]), words[2:], kind=kind)
     if message:
         print(message, file=sys.stderr, flush=True)  # the last line on stderr is what a person gets to read
     let_go(signal_ready, code)

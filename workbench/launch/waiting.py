@@ -19,7 +19,7 @@ from workbench import preferences
 from workbench.launch import supervisor, warm
 from workbench.launch.surroundings import worker_environment
 from workbench.launch.warm import receive, send
-from workbench.runs import lock
+from workbench.runs import ending, lock
 from workbench.runs.run import Run
 
 GRACE = 5.0
@@ -85,7 +85,7 @@ class Waiting:
                     if not receive(line)[0]:
                         return None  # it died
                     self.ready = True
-                    self.lock.write({"worker": supervisor.process(self.worker.process.pid)})
+                    self.lock.write({"worker": ending.process(self.worker.process.pid)})
                     continue
                 if line is self.listener:
                     self._accept()

@@ -54,7 +54,11 @@ class EventLog:
     def write(self, event: Event) -> None:
         """Append one event, stamped with the time. Raises Problem (cause disk-full) when it cannot be kept whole."""
         event.time, event.clock = time.time(), time.monotonic()
-        try:
+        self.append(self.line(event))
+
+    def line(self, event: Event) -> bytes:
+        """An event that has its time as one line; what is too big for one goes to an artifact first. Raises as `write`."""
+        with self._named():
             if isinstance(event, Images) and event.png:
                 event = msgspec.structs.replace(event, png=b"", file=self._keep(event.png, ".png"))
             line = events.encode(event)
@@ -62,14 +66,24 @@ class EventLog:
                 line = events.encode(self._shortened(event))
                 if len(line) > events.LINE_LIMIT:
                     raise _too_long(event)
-            self._append(line)
+            return line
+
+    def append(self, lines: bytes) -> None:
+        """Append one line or more, as `line` gives them; on an error none of them counts as written. Raises as `write`."""
+        with self._named():
+            self._append(lines)
+        if not self._dirty.is_set():  # else the sync to come is still before its clear(), and syncs this too
+            self._dirty.set()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             # EFBIG: longer than the file system or `ulimit -f` allows.
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise disk_full(self.folder) from error
             raise
-        if not self._dirty.is_set():  # else the sync to come is still before its clear(), and syncs this too
-            self._dirty.set()
 
     def close(self) -> None:
         """Sync and close; the last record is on the disk afterwards."""

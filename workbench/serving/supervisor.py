@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench import files, paths
-from workbench.launch.supervisor import copy_output, detach, keep_room, let_go, process, write_exit
+from workbench.launch.supervisor import copy_output, detach, let_go
 from workbench.problems import Problem, one_line
 from workbench.runs import lock
+from workbench.runs.ending import keep_room, process, write_exit
 from workbench.runs.state import whole
 from workbench.serving.endpoint import Endpoint, list_endpoints, state_of
 

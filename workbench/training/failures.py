@@ -82,8 +82,7 @@ def named(error: BaseException, run: Run) -> Problem:
     if isinstance(error, Problem):
         return error
     kind, text = type(error).__name__, one_line(str(error))
-    where = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(where[-1].filename).name}:{where[-1].lineno})" if where else ""
+    where, place = traceback.extract_tb(error.__traceback__), place_of(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(Path(error.filename or run.path))
     cause = _cause(error)
@@ -109,6 +108,19 @@ def _cause(error: BaseException) -> str:
     # All classes: NumPy raises one of its own below MemoryError.
     words = " ".join([*(kind.__name__ for kind in type(error).__mro__), str(error)])
     return next((cause for text, cause in CAUSES_BY_TEXT.items() if text in words), "")
+
+
+def place_of(error: BaseException) -> str:
+    """Where it was raised, in brackets: ` (train.py:12)`; "" where that is not known."""
+    where = traceback.extract_tb(error.__traceback__)
+    return f" ({Path(where[-1].filename).name}:{where[-1].lineno})" if where else ""
+
+
+def cause_of(error: BaseException) -> str:
+    """The cause of an error in code that is not dlwb's, one of `events.CAUSES`."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "disk-full"
+    return _cause(error) or ("import" if isinstance(error, ImportError) else "exception")
 
 
 def _allocation(where: traceback.StackSummary) -> Allocation | None:

@@ -9,7 +9,7 @@ from typing import Any
 from workbench import paths
 from workbench.problems import Problem, clean
 from workbench.recipes.recipe import Recipe
-from workbench.runs import family
+from workbench.runs import family, own
 from workbench.runs.run import Run
 from workbench.runs.state import state_of
 
@@ -19,6 +19,8 @@ def refuse(run: Run, kind: str) -> Recipe:
     state, recipe = state_of(run).state, run.recipe()
     if state != "finished":
         raise Problem(f"{run.id} has not finished, so there is no {kind} of it.", f"It is {state}.")
+    if reason := own.refusal(recipe, kind):
+        raise Problem(reason, "Its log goes anywhere with --to html, csv, json or tensorboard.")
     if recipe.project.endswith(".py"):
         raise Problem(
             f"{run.id} was trained by a person's own project file, and a {kind} holds shipped lessons alone.",

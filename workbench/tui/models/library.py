@@ -19,9 +19,14 @@ from workbench.recipes.recipe import Recipe
 
 # Modules that read runs are imported where they are used, so that the list of recipes is painted before they load.
 if TYPE_CHECKING:
+    from workbench.launch.estimate import Past
+    from workbench.launch.queueing import Waiting
+    from workbench.runs import tunings
     from workbench.runs.comparisons import Comparison, Plan, Standing
     from workbench.runs.family import Forked
     from workbench.runs.run import Run
+    from workbench.runs.summary import Summary
+    from workbench.runs.tunings import Tuning
     from workbench.tui.models.background import Serving
     from workbench.tui.models.endpoints import Listed
     from workbench.tui.models.run_feed import Feed
@@ -96,6 +101,8 @@ class Entry:
         self.quiet: tuple[float, float] | None = None
         self.forked: Forked | None = None
         """What it was forked from."""
+        self.waiting: Waiting | None = None
+        """Its place in the queue for devices."""
 
     @property
     def title(self) -> str:
@@ -108,6 +115,14 @@ class Compared(NamedTuple):
     comparison: Comparison
     plan: Plan
     standing: Standing
+
+
+class Tuned(NamedTuple):
+    """A tuning of the list of runs."""
+
+    tuning: Tuning
+    plan: tunings.Plan
+    standing: tunings.Standing
 
 
 def shelve(path: Path, index: Index) -> Shelved:
@@ -135,6 +150,8 @@ class Library:
         self.index: Index | None = None
         self.entries: dict[str, Entry] = {}
         self.comparisons: dict[str, Compared] = {}
+        self.tunings: dict[str, Tuned] = {}
+        self._tuning_stamps: dict[str, object] = {}
         self.endpoints: dict[str, Listed] = {}
         self.starting: dict[str, Serving] = {}
         """Endpoints that are being made from here, and those that could not be."""
@@ -260,9 +277,32 @@ class Library:
         for entry in list(self.entries.values()):
             yield from self._look(entry)
             yield
+        self._look_at_queue()
+        if scheduled := [entry.run for entry in self.entries.values() if entry.state.job]:
+            from workbench.launch import slurm
+
+            slurm.look_again(scheduled)
         self.looked = True
         yield from self._look_at_comparisons()
+        yield from self._look_at_tunings()
         yield from self.look_at_endpoints()
+
+    def _look_at_queue(self) -> None:
+        """Find out what the runs that are queued wait for, and about when they start."""
+        waiting: dict[str, Waiting] = {}
+        if any(entry.state.state == "queued" for entry in self.entries.values()):
+            from workbench.launch import estimate, queueing
+            from workbench.runs.summary import summary_of
+
+            def past(stem: str) -> list[Past]:
+                return [estimate.Past(entry.recipe, entry.summary) for entry in self.of(stem) if entry.recipe][: estimate.LOOKED_AT]
+
+            def summary(run: Run) -> Summary:
+                return self.entries[run.id].summary if run.id in self.entries else summary_of(run)
+
+            waiting = {place.run: place for place in queueing.outlook(past, summary)}
+        for entry in self.entries.values():
+            entry.waiting = waiting.get(entry.run.id)
 
     def look_at_endpoints(self) -> Iterator[None]:
         """Look at every endpoint again, in small pieces."""
@@ -283,6 +323,26 @@ class Library:
                 compared[comparison.id] = Compared(comparison, comparison.plan(), comparison.standing())
             yield
         self.comparisons = compared
+
+    def _look_at_tunings(self) -> Iterator[None]:
+        if not (self.tunings or paths.tunings().is_dir()):
+            return
+        from workbench.files import stamp
+        from workbench.runs import lock
+        from workbench.runs.tunings import list_tunings
+
+        tuned = {}
+        for tuning in list_tunings():
+            # One that rests says the same as before; 200 trials are not read again every second.
+            rests = (stamp(tuning.events), stamp(tuning.lock)) if not lock.is_held(tuning.lock) else None
+            if rests and self._tuning_stamps.get(tuning.id) == rests and tuning.id in self.tunings:
+                tuned[tuning.id] = self.tunings[tuning.id]
+            else:
+                with contextlib.suppress(Problem):  # its plan is damaged; its runs are in the list
+                    tuned[tuning.id] = Tuned(tuning, tuning.plan(), tuning.standing())
+                self._tuning_stamps[tuning.id] = rests
+            yield
+        self.tunings = tuned
 
     def _look(self, entry: Entry) -> Iterator[None]:
         from workbench.runs import family, notes

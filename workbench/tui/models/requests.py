@@ -9,6 +9,7 @@ from workbench.recipes import project_schemas
 from workbench.recipes.project_schemas import ProjectSchema
 from workbench.recipes.recipe import LIVE, Recipe
 from workbench.recipes.schema_check import Schema
+from workbench.runs import own
 from workbench.runs.run import Run
 
 NOTHING = "This project's samples have no settings: there is nothing to ask it with. n takes a sample."
@@ -58,6 +59,8 @@ def answer_schema(run: Run, recipe: Recipe) -> Schema:
 
 def refusal(run: Run, recipe: Recipe) -> str:
     """Why a person cannot give settings for a sample; "" when they can."""
+    if reason := own.refusal(recipe, "explore"):
+        return reason
     project = project_schema(run, recipe)
     return UNKNOWN if project is None else "" if project.request.get("properties") else NOTHING
 

@@ -8,9 +8,9 @@ from textual.strip import Strip
 
 from workbench import formatting
 from workbench.problems import one_line
-from workbench.runs import bars, family
+from workbench.runs import bars, family, own
 from workbench.tui.drawing import palette, states, strips
-from workbench.tui.models.library import Compared, Entry, Library
+from workbench.tui.models.library import Compared, Entry, Library, Tuned
 from workbench.tui.panels.recipe_rows import TITLE_WIDTH, matches
 from workbench.tui.panels.rows import Row
 
@@ -123,9 +123,9 @@ def run_rows(
         parts: list[strips.Part] = [(f"{MARK} " if key in marked else "  ", palette.accent)]
         for name, size, align in shown:
             text, style = cells[name]
-            # "failed" alone reads better than "failed: out of m…".
+            # "failed" alone reads better than "failed: out of m…", and "running" than "running on g…".
             if name == "state" and len(text) > size:
-                text = text.partition(":")[0]
+                text = text.partition(":")[0].partition(" on ")[0]
             parts += [(strips.fit(text, size, align), style), ("  ", palette.plain)]
         rows.append(Row(key, strips.line(width, parts)))
     return rows
@@ -141,7 +141,7 @@ def _families(
     order: Order,
     unfolded: Collection[str] | None,
 ) -> list[tuple[str, Cells]]:
-    """Runs with their forks below them, and each comparison above its newest run; `unfolded` None shows all forks."""
+    """Runs with their forks below them, and each comparison and tuning above its newest run; `unfolded` None shows all forks."""
     by_id = {entry.run.id: (entry, cells) for entry, cells in listed}
     families: list[list[family.Place]] = []
     for place in family.tree({name: entry.forked for name, (entry, _) in by_id.items()}):
@@ -152,9 +152,12 @@ def _families(
     newest_of = {place.id: max(one.id for one in places) for places in families for place in places}
     groups = [(newest_of[places[0].id], False, _family_rows(places, by_id, unfolded)) for places in families]
     cells_of = dict(compared)
-    for key, comparison in library.comparisons.items():
+    members = {key: [part.run for part, _ in comparison.standing.parts] for key, comparison in library.comparisons.items()}
+    for key, tuned in library.tunings.items():
+        members[key] = [*(trial.run for trial in tuned.standing.trials), *(again.run for again in tuned.standing.again)]
+    for key, runs in members.items():
         if key in cells_of:
-            newest = max((part.run for part, _ in comparison.standing.parts), default="")
+            newest = max(runs, default="")
             groups.append((newest_of.get(newest, newest), True, [(key, cells_of[key])]))
     groups.sort(key=lambda group: group[:2], reverse=order.falls)
     return [row for _, _, rows in groups for row in rows]
@@ -221,8 +224,10 @@ def _value(entry: Entry, column: str) -> Any:
 
 
 def run_title(entry: Entry) -> str:
-    """A run's title, with DEMO or the variant of its data."""
+    """A run's title, with DEMO or the variant of its data; or that dlwb did not train it."""
     summary = entry.summary
+    if entry.recipe and own.is_own(entry.recipe):
+        return f"{entry.title} ({entry.recipe.project})"
     return entry.title + (" DEMO" if summary.demo else f" ({summary.variant})" if summary.variant else "")
 
 
@@ -232,13 +237,19 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
     if entry.quiet:
         silence, usual = entry.quiet
         symbol, text, style = "●", f"no step for {formatting.short(silence)}, usually {formatting.short(usual)}", palette.warn
+    elif entry.waiting and entry.state.state == "queued":
+        symbol, text, style = ("‖", "held", palette.warn) if entry.waiting.held else (symbol, f"queued {entry.waiting.ordinal}", style)
+    elif entry.state.reason:
+        text = f"{entry.state.state}: {entry.state.reason}"  # the pane has the sentence
     elif entry.state.share is not None:
         # Behind the colon is what a narrow list leaves out.
         text = f"start {int(entry.state.share * 100)} %"
         text += f": {formatting.duration(entry.state.left)} left" if entry.state.left is not None else ""
     ended = not entry.state.alive
     quiet = palette.dim if ended else palette.plain
-    steps = f"{summary.step:,}" + (f"/{summary.steps:,}" if summary.steps else "")
+    steps = f"{summary.step:,}" + (f"/{summary.steps:,}" if summary.steps else "") if summary.size > 0 else ""
+    if entry.waiting and entry.state.state == "queued" and not entry.waiting.held:
+        steps = entry.waiting.start()  # its steps can wait
     metric = bars.headline(recipe, summary) if recipe else ""
     value = bars.figure(recipe, summary, metric) if recipe and metric else None
     judged = bars.judge(recipe, summary) if recipe else []
@@ -250,7 +261,7 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
         "recipe": (title, palette.plain),
         "tags": (" ".join(entry.notes.tags), palette.violet),
         "device": (summary.device.partition(" ")[0] or (recipe.compute.device if recipe else ""), quiet),
-        "step": (steps if summary.size > 0 else "", quiet),
+        "step": (steps, quiet),
         "time": (formatting.duration(summary.seconds) if summary.size > 0 else "", quiet),
         "figure": (formatting.number(value) if value is not None else "", quiet),
         "bars": (
@@ -263,8 +274,9 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
 
 
 def _compared(library: Library, filtered: str) -> list[tuple[str, dict[str, tuple[str, Style]]]]:
-    """The comparisons with these words, newest first."""
+    """The comparisons and the tunings with these words, the newest of each first."""
     rows = [(key, _comparison_cells(compared)) for key, compared in library.comparisons.items()]
+    rows += [(key, _tuning_cells(tuned)) for key, tuned in library.tunings.items()]
     return [(key, cells) for key, cells in rows if matches(" ".join([key, *(text for text, _ in cells.values())]), filtered)]
 
 
@@ -291,6 +303,32 @@ def comparison_lines(compared: Compared, width: int) -> list[Strip]:
     lines += strips.paragraph(one_line(f"{standing.state.message}   {standing.state.hint}", 1000), width, palette.plain)
     lines += strips.paragraph(one_line(f"{plan.metric} of {', '.join(plan.variants)}; {seeds}", 1000), width, palette.dim)
     return lines
+
+
+def _tuning_cells(tuned: Tuned) -> dict[str, tuple[str, Style]]:
+    tuning, plan, standing = tuned
+    symbol, text, style = states.state_words(standing.state)
+    value = standing.best.value if standing.best else None
+    return {
+        **dict.fromkeys((name for name, *_ in COLUMNS), ("", palette.plain)),
+        "state": (f"{symbol} {text}", style),
+        "recipe": (one_line(plan.title), palette.bold),
+        "tags": ("tuning", palette.violet),
+        "step": (f"{sum(trial.ended for trial in standing.trials)}/{standing.planned} trials", palette.plain),
+        "time": (formatting.duration(standing.seconds), palette.dim),
+        "figure": (formatting.number(value) if value is not None else "", palette.plain),
+        "started": (formatting.when(tuning.started), palette.dim),
+    }
+
+
+def tuning_lines(tuned: Tuned, width: int) -> list[Strip]:
+    """The pane about a tuning."""
+    tuning, plan, standing = tuned
+    symbol, text, style = states.state_words(standing.state)
+    lines = [strips.line(width, [(f"{symbol} {text}", style), (f"   {tuning.id}", palette.faint)])]
+    lines += strips.paragraph(one_line(f"{standing.state.message}   {standing.state.hint}", 1000), width, palette.plain)
+    searched = f"{plan.tune.goal} {plan.tune.metric} over {', '.join(plan.tune.space)}; {plan.tune.sampler}"
+    return lines + strips.paragraph(one_line(searched, 1000), width, palette.dim)
 
 
 def fold_lines(library: Library, root: str, width: int) -> list[Strip]:

@@ -10,6 +10,7 @@ from textual.timer import Timer
 from workbench import formatting
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
+from workbench.runs import own
 from workbench.runs.summary import summarize
 from workbench.tui import keys
 from workbench.tui.charts.smoothing import SHARES
@@ -179,6 +180,8 @@ class RunScreen(KeyScreen):
     # -- keys ------------------------------------------------------------------------------------------------------------------
 
     def refusal(self, name: str) -> str:
+        if reason := own.refusal(self.recipe, name):
+            return reason
         verb = {"request": "sample", "change": "set"}.get(name, name)
         if verb in run_actions.VERBS:
             reason = run_actions.refusal(self.feed.state, verb)

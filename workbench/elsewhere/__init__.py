@@ -1,0 +1,1 @@
+"""Runs that dlwb did not start: of people's own scripts, and of other programs' logs."""
