@@ -224,12 +224,11 @@ def _value(entry: Entry, column: str) -> Any:
 
 
 def run_title(entry: Entry) -> str:
-    """A run's title, with DEMO or the variant of its data; of a fork with the step where it began; or that dlwb did not train it."""
+    """A run's title, with DEMO or the variant of its data; or that dlwb did not train it."""
     summary = entry.summary
     if entry.recipe and own.is_own(entry.recipe):
         return f"{entry.title} ({entry.recipe.project})"
-    fork = f" (fork at step {formatting.count(entry.forked.step)})" if entry.forked else ""
-    return entry.title + fork + (" DEMO" if summary.demo else f" ({summary.variant})" if summary.variant else "")
+    return entry.title + (" DEMO" if summary.demo else f" ({summary.variant})" if summary.variant else "")
 
 
 def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
@@ -255,7 +254,8 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
     value = bars.figure(recipe, summary, metric) if recipe and metric else None
     judged = bars.judge(recipe, summary) if recipe else []
     passed = [verdict.passed for verdict in judged if verdict.passed is not None]
-    title = run_title(entry)
+    # Where its parent is not above it; first, as the end is what a narrow list cuts.
+    title = (f"fork at step {formatting.count(entry.forked.step)}: " if entry.forked else "") + run_title(entry)
     return {
         "state": (f"{symbol} {text}", style),
         "recipe": (title, palette.plain),
