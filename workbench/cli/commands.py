@@ -19,6 +19,7 @@ from workbench.cli import (
     machine,
     models,
     predict,
+    queue,
     results,
     start,
     steer,
@@ -65,6 +66,7 @@ ENDPOINTS: list[Callable[..., None]] = [
     endpoints.delete,
 ]
 MODELS: list[Callable[..., None]] = [models.add, models.list_, models.show, models.alias, models.verify]
+QUEUE: list[Callable[..., None]] = [queue.list_, queue.first, queue.hold, queue.release]
 RESULTS: list[Callable[..., None]] = [results.collect, results.drop, results.carry]
 
 
@@ -124,6 +126,10 @@ def shell() -> typer.Typer:
     served = typer.Typer(help="List, change and stop what is served.", no_args_is_help=True, **plain)
     _add(served, ENDPOINTS)
     app.add_typer(served, name="endpoint", rich_help_panel="Models")
+    waiting = typer.Typer(help="List what waits for a GPU; move a run to the front, hold or release it.", **plain)
+    waiting.callback(invoke_without_command=True)(queue.queue)
+    _add(waiting, QUEUE)
+    app.add_typer(waiting, name="queue", rich_help_panel="Steer")
     measured = typer.Typer(help="Show, and collect, what the recipes were measured to reach.", **plain)
     measured.callback(invoke_without_command=True)(results.results)
     _add(measured, RESULTS)

@@ -223,7 +223,13 @@ def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
         hint = "" if verb in commands.ENDING or current.state == "finished" else f"`dlwb resume {run.id}` starts it."
         raise Problem(f"{run.id} {never}, so it cannot {passive}.", hint)
     # Without a message it is about to start, and reads its commands then.
-    if current.state == "queued" and current.message and verb not in commands.ENDING:
+    waits = current.state == "queued" and current.message
+    if verb in commands.QUEUEING:
+        if current.host:
+            raise Problem(f"{run.id} waits on {current.host}, so it cannot {passive} from here.", f"Use dlwb on {current.host}.")
+        if not waits:
+            raise Problem(f"{run.id} waits for no device ({current.state}), so it cannot {passive}.", "`dlwb queue` lists what waits.")
+    elif waits and verb not in commands.ENDING:
         raise Problem(f"{run.id} is {current.message}, so it cannot {passive} yet.", f"`dlwb wait {run.id}` waits for it.")
     return commands.append(run.control, verb, request)
 

@@ -60,7 +60,8 @@ class Supervisor:
         self.waiting = waiting
         """A process with torch imported that waits to become the worker."""
         self.worker: subprocess.Popen[bytes] | None = None
-        self.device: lock.Lock | None = None
+        self.taken: list[lock.Lock] = []
+        """The locks of its devices."""
         self._kills = [_oom_kills()] * 2
         self._looked = time.monotonic()
         self._got_sigterm = False
@@ -94,22 +95,27 @@ class Supervisor:
         names = [name for name in self.devices or [recipe.compute.device] if name.startswith("cuda")]
         if not names:
             return
-        queue = DeviceQueue(names)
+        queue = DeviceQueue(names, run=self.run.id)
+        inbox = commands.Inbox(self.run.control, self.offset, queueing=True)
         try:
             while not (taken := queue.take()):
-                if not self.holder.get("message"):
-                    if self.waiting:  # nobody knows for how long it would hold its memory
-                        self.waiting.end()
-                        self.waiting = None
-                    self.holder["message"] = f"waiting for {' or '.join(names)}"
+                if self.waiting:  # nobody knows for how long it would hold its memory
+                    self.waiting.end()
+                    self.waiting = None
+                if self.holder.get("message") != queue.words:
+                    self.holder["message"] = queue.words
                     self.lock.write(self.holder)
                 if self._got_sigterm:
                     raise Ended
                 time.sleep(QUEUE_EVERY)
+                for command in inbox.poll():
+                    queue.obey(command)
         finally:
             queue.leave()
-        name, self.device = taken
-        self.device.write({"run": self.run.id, "host": lock.host(), "device": name})
+        for name, held in taken:
+            held.write({"run": self.run.id, "host": lock.host(), "device": name})
+            self.taken.append(held)
+        name = taken[0][0]
         if name != recipe.compute.device:
             recipe = msgspec.structs.replace(recipe, compute=msgspec.structs.replace(recipe.compute, device=name))
             files.write(self.run.path / "recipe.yaml", dump_recipe(recipe).encode(), sync=False)
@@ -117,8 +123,7 @@ class Supervisor:
     def _work(self) -> dict[str, Any]:
         report_end, report_start = os.pipe()
         handed = {"DLWB_LOCK": self.lock.file, "DLWB_REPORT": report_start}
-        if self.device:
-            handed["DLWB_DEVICE_LOCK"] = self.device.file
+        handed.update({f"DLWB_DEVICE_LOCK_{place}": held.file for place, held in enumerate(self.taken)})
         self.worker = self._start_worker(handed)
         # Only the worker keeps the writing end of the pipe.
         os.close(report_start)

@@ -174,8 +174,9 @@ class Worker:
         # Up to the offset at which this attempt began: what follows is for its own inbox.
         start = max(0, self.offset - commands.READ_LIMIT)
         data = commands.part(self.run.control, start, self.offset - start)
-        # The end of the run was the answer to stop and kill.
-        return [command for command in commands.commands(data) if command.id not in answered and command.verb not in ("stop", "kill")]
+        # The end of the run was the answer to stop and kill; those of the queue were its supervisor's.
+        others = (*commands.ENDING, *commands.QUEUEING)
+        return [command for command in commands.commands(data) if command.id not in answered and command.verb not in others]
 
     def _turn(self, state: str, message: str = "", stage: Stage | None = None) -> None:
         """Say in the lock file what this run is doing, and how far it is, for lists that do not read its log."""
@@ -195,8 +196,10 @@ class Worker:
 
 def _take_over(run: Run) -> tuple[lock.Lock, dict[str, Any]]:
     """The lock that the supervisor handed down, or one taken here where the worker was started by hand."""
-    if (device := _handed("DLWB_DEVICE_LOCK")) is not None:
-        lock.Lock(device)
+    # Held for as long as this process lives, also where its supervisor is killed.
+    for name in [name for name in os.environ if name.startswith("DLWB_DEVICE_LOCK_")]:
+        if (device := _handed(name)) is not None:
+            lock.Lock(device)
     if (file := _handed("DLWB_LOCK")) is not None:
         return lock.Lock(file), lock.content(run.lock)
     held = lock.Lock.take(run.lock)
