@@ -116,7 +116,10 @@ def create(loaded: Loaded, device: str, warning: str = "", requested: str = "", 
         project="./project.py" if loaded.project_file else loaded.recipe.project,
         config=paths.rooted(loaded.recipe.config, loaded.path.parent),
         compute=msgspec.structs.replace(
-            loaded.recipe.compute, device=device, threads=loaded.recipe.compute.threads or len(os.sched_getaffinity(0))
+            loaded.recipe.compute,
+            device=device,
+            # Those of one process: together they have what one would have.
+            threads=loaded.recipe.compute.threads or max(1, len(os.sched_getaffinity(0)) // loaded.recipe.compute.processes),
         ),
     )
     name = f"{time.strftime('%Y-%m-%d_%H%M%S')}_{loaded.stem}"

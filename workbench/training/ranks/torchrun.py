@@ -9,12 +9,18 @@ import ctypes
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import torch._inductor.config  # each project's `use_deterministic_algorithms` imports it, for seconds
+from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -28,36 +34,31 @@ DIE_WITH_PARENT = 1
 
 
 class Watch(threading.Thread):
-    """Passes SIGTERM on to the leader, and ends all processes as soon as one has died: torchrun's agent would give the others 30 s."""
+    """Passes SIGTERM on to the leader, and ends all as soon as one process has died: torchrun's agent would give the others 30 s."""
 
-    def __init__(self, pids: Any) -> None:
-        """`pids` are the process ids by rank, 0 until a process has begun."""
+    def __init__(self, pids: Any, end: Callable[[int, int], NoReturn]) -> None:
+        """`pids` are the process ids by rank, 0 until a process has begun; `end` is told rank and exit code of the one that died."""
         super().__init__(daemon=True)
-        self.died: dict[int, int] = {}
-        """Exit codes of those that ended first and not well, or minus the signal, by rank."""
-        self._pids = pids
+        self._pids, self._end = pids, end
         self._processes: dict[int, Any] = {}
         self._asked = False
 
     def run(self) -> None:
         """Until this process ends."""
-        while not self.died:
+        while True:
             self._asked |= signal.sigtimedwait({signal.SIGTERM}, LOOK_EVERY) is not None
-            self.look()
-
-    def look(self) -> None:
-        """Pass a signal on, and note which have died."""
-        # Held, since multiprocessing forgets those that have ended.
-        self._processes.update((process.pid or 0, process) for process in multiprocessing.active_children())
-        ranks = {pid: place for place, pid in enumerate(self._pids)}
-        if self._asked and self._pids[0]:
-            self._asked = False
-            _send(self._pids[0], signal.SIGTERM)
-        self.died = {ranks.get(pid, 0): process.exitcode for pid, process in self._processes.items() if process.exitcode}
-        if self.died:
-            for pid, process in self._processes.items():
-                if process.exitcode is None:
-                    _send(pid, signal.SIGKILL)
+            # Held, since multiprocessing forgets those that have ended.
+            self._processes.update((process.pid or 0, process) for process in multiprocessing.active_children())
+            if self._asked and self._pids[0]:
+                self._asked = False
+                _send(self._pids[0], signal.SIGTERM)
+            # A minus is a signal: that one died first, where another one has ended because of it.
+            if died := sorted((process.exitcode, pid) for pid, process in self._processes.items() if process.exitcode):
+                for pid, process in self._processes.items():
+                    if process.exitcode is None:
+                        _send(pid, signal.SIGKILL)
+                code, pid = died[0]
+                self._end(list(self._pids).index(pid) if pid in self._pids else 0, code)
 
 
 def _send(pid: int, number: int) -> None:
@@ -77,9 +78,22 @@ def train(path: str, pids: Any) -> int:
     return code
 
 
-def main(path: str, processes: int) -> int:
+def main(path: str, processes: int) -> NoReturn:
     """Run the processes to their end; how one died goes to the supervisor's pipe, behind what it may have said itself."""
     report = int(os.environ.get("DLWB_REPORT", "-1"))
+    # torchrun leaves its folder behind.
+    folder = tempfile.mkdtemp(prefix="dlwb-torchrun-")
+
+    def end(code: int) -> NoReturn:
+        shutil.rmtree(folder, ignore_errors=True)
+        # At once: to part from a rendezvous with nobody takes torchrun seconds.
+        os._exit(code)
+
+    def died(place: int, code: int) -> NoReturn:
+        with contextlib.suppress(OSError):
+            os.write(report, json.dumps({"rank": place, "of": processes, "code": code}).encode() + b"\n")
+        end(1)
+
     # Blocked here and in all threads: the one that watches takes it. Each process unblocks it for itself.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     os.environ |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo")}
@@ -94,21 +108,20 @@ def main(path: str, processes: int) -> int:
         max_restarts=0,
         monitor_interval=LOOK_EVERY,
         start_method="fork",
+        logs_specs=DefaultLogsSpecs(log_dir=folder),
     )
     pids = multiprocessing.get_context("fork").Array("i", processes)
-    watch = Watch(pids)
-    watch.start()
+    Watch(pids, died).start()
     try:
         elastic_launch(config, train)(path, pids)
-        return 0
     except ChildFailedError as error:
-        died = watch.died or {place: failure.exitcode for place, failure in error.failures.items()}
-        place, code = next(iter(died.items()))
-        if report >= 0:
-            with contextlib.suppress(OSError):
-                os.write(report, json.dumps({"rank": place, "of": processes, "code": code}).encode() + b"\n")
-        return 1
+        place, failure = next(iter(error.failures.items()))
+        died(place, failure.exitcode)
+    except BaseException:
+        traceback.print_exc()
+        end(1)
+    end(0)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2])))
+    main(sys.argv[1], int(sys.argv[2]))
