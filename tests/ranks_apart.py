@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch._inductor.config
 import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
@@ -31,7 +30,7 @@ from workbench.training.ranks.follower import Follower
 from workbench.training.ranks.group import Group, rank, size
 from workbench.training.ranks.leader import Leader
 
-STEPS = 40
+STEPS = 24
 
 
 class Points(TorchProject):
@@ -40,10 +39,15 @@ class Points(TorchProject):
     class Config(Settings):
         norm: bool = False
         """Batch norm."""
+        dropout: float = 0.0
+        """Dropout probability, from each process's own random numbers."""
         rows: int = 50
         """Rows of the data."""
         fault: str = ""
         """What it does wrong."""
+
+    def prepare(self) -> None:
+        """One thread, and no look at what is deterministic, for which torch imports for seconds."""
 
     def build_data(self) -> None:
         random = torch.Generator().manual_seed(0)
@@ -53,10 +57,13 @@ class Points(TorchProject):
     def build_model(self) -> None:
         norm = [nn.BatchNorm1d(16)] if self.config.norm else []
         # Before batch norm a bias has no gradient, and Adam would enlarge what rounding leaves of it.
-        self.network = nn.Sequential(nn.Linear(5, 16, bias=not norm), *norm, nn.Tanh(), nn.Linear(16, 1))
+        dropout = [nn.Dropout(self.config.dropout)] if self.config.dropout else []
+        self.network = nn.Sequential(nn.Linear(5, 16, bias=not norm), *norm, nn.Tanh(), *dropout, nn.Linear(16, 1))
         self.rare = nn.Linear(5, 1)
         self.late = nn.Linear(5, 1).requires_grad_(False)
         self.slope = torch.ones(1, requires_grad=True)
+        self.pool = torch.zeros(1)
+        """What this process has seen, as a GAN's pool of pictures."""
         parts = (self.network, self.rare, self.late)
         weights = [weight for part in parts for weight in part.parameters()]
         self.optimizer, self.other = torch.optim.Adam(weights, lr=0.02), torch.optim.SGD([self.slope], lr=0.1)
@@ -71,6 +78,9 @@ class Points(TorchProject):
         self.late.requires_grad_(self.progress > 0.4)
         output = self.network(inputs) * self.slope + self.late(inputs)
         few = inputs[:, 0] > 1.5
+        if self.config.dropout:
+            self.pool = self.pool.lerp(inputs.mean(), 0.1)
+            output = output + self.pool
         loss = F.mse_loss(output, targets)
         # A penalty on the gradient of the inputs: torch.autograd.grad is no backward pass of the training.
         leaf = inputs.detach().requires_grad_()
@@ -95,6 +105,7 @@ class SameNoise(MnistGan):
     """The lesson's GAN on digits made up, with the same noise for the same row whatever the number of processes."""
 
     drawn = number = 0
+    prepare = Points.prepare
 
     def build_data(self) -> None:
         self.digits = torch.rand(50, 784, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -125,14 +136,15 @@ CASES: dict[str, tuple[type[TorchProject], dict[str, Any]]] = {
     "batch-norm": (Points, {"norm": True, "rows": 51}),
     "gan": (SameNoise, {"dropout": 0.0, "generator": [16], "discriminator": [16]}),
 }
+RESUMED: dict[str, tuple[type[TorchProject], dict[str, Any]]] = {"resumed": (Points, {"dropout": 0.5, "rows": 51})}
 FAULTS = {"weights": (Points, {"fault": "weights"}), "batches": (Points, {"fault": "batches"})}
 
 
-def train(case: str, place: int, processes: int, folder: Path) -> None:
-    """One process of a case."""
+def train(case: str, place: int, processes: int, folder: Path, attempt: int = 1) -> None:
+    """One process of a case; its second attempt goes on from step 12."""
     os.environ |= {"RANK": str(place), "WORLD_SIZE": str(processes)}
-    kind, config = (CASES | FAULTS)[case]
-    settings = Train(steps=STEPS, batch_size=BATCH, log_every=5, evaluate_every=10)
+    kind, config = (CASES | FAULTS | RESUMED)[case]
+    settings = Train(steps=STEPS, batch_size=BATCH, log_every=6, evaluate_every=8, checkpoint_every=12)
     recipe = Recipe(title=case, project="x", train=settings, compute=Compute(device="cpu", threads=1, processes=processes))
     project = kind(kind.Config.model_validate(config), settings, recipe.compute, 1)
     project.build()
@@ -142,13 +154,13 @@ def train(case: str, place: int, processes: int, folder: Path) -> None:
         with contextlib.closing(EventLog(folder)) as log:
             Loop(project, recipe, log, checkpoints).fit()
     else:
-        group = Group(dist.FileStore(str(folder / "store"), processes), place, processes)
+        group = Group(dist.FileStore(str(folder / f"store{attempt}"), processes), place, processes)
         if place:
             Follower(group, project, recipe, checkpoints).fit()
         else:
             with contextlib.closing(EventLog(folder)) as log:
                 try:
-                    Leader(group, project, recipe, log, checkpoints).fit()
+                    Leader(group, project, recipe, log, checkpoints, attempt=attempt).fit()
                 except Problem as problem:
                     if case in CASES:
                         raise
@@ -159,21 +171,21 @@ def train(case: str, place: int, processes: int, folder: Path) -> None:
     weights = {**{name: value.detach() for name, value in project.trained_arrays().items()}, **state}
     events = read_all(folder / "events.jsonl")[0] if not place else []
     numbers = [(event.step, event.values) for event in events if isinstance(event, Scalars)]
-    torch.save({"weights": weights, "numbers": numbers, **ends}, folder / f"rank{place}.pt")
+    torch.save({"weights": weights, "numbers": numbers, "pool": getattr(project, "pool", 0), **ends}, folder / f"rank{place}-{attempt}.pt")
 
 
-def apart(cases: list[str], processes: int, folder: Path) -> list[int]:
+def apart(cases: list[str], processes: int, folder: Path, attempt: int = 1) -> list[int]:
     """All processes of these cases, each a fork, which makes one case after the other; returns how each ended."""
     forks = []
     for case in cases:
-        (folder / f"{case}-{processes}" / "checkpoints").mkdir(parents=True)
+        (folder / f"{case}-{processes}" / "checkpoints").mkdir(parents=True, exist_ok=True)
     for place in range(processes):
         pid = os.fork()
         if not pid:
             code = 1
             try:
                 for case in cases:
-                    train(case, place, processes, folder / f"{case}-{processes}")
+                    train(case, place, processes, folder / f"{case}-{processes}", attempt)
                 code = 0
             except BaseException:
                 traceback.print_exc()
@@ -184,9 +196,12 @@ def apart(cases: list[str], processes: int, folder: Path) -> list[int]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    whole = {1: list(CASES), 2: list(CASES), 3: ["one-row"]}
+    whole = {1: list(CASES), 2: [*CASES, *RESUMED], 3: ["one-row"]}
     for processes, cases in whole.items():
         codes = apart(cases, processes, Path(sys.argv[1]))
         assert not any(codes), f"{processes} processes ended with {codes}"
+    for file in Path(sys.argv[1]).glob("resumed-2/checkpoints/step-*24.*"):
+        file.unlink()
+    assert apart(list(RESUMED), 2, Path(sys.argv[1]), 2) == [0, 0]
     for case in FAULTS:
         apart([case], 2, Path(sys.argv[1]))

@@ -1,15 +1,28 @@
 """Several processes train one run as one does: the same weights, numbers and resume; what they cannot share is refused."""
 
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from lines import at_step, ended, folded, until
 
+from workbench.launch import choose_device, start
+from workbench.launch.devices import Device
 from workbench.problems import Problem
+from workbench.recipes.find import find_recipe
+from workbench.recipes.load import load_recipe
+from workbench.recipes.recipe import Compute
+from workbench.runs import lock
+from workbench.runs.run import Run
+from workbench.runs.state import state_of
 from workbench.training.ranks.rows import share
 
 CLOSE = 1e-5
@@ -25,18 +38,16 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def left(folder: Path, case: str, processes: int, rank: int = 0) -> dict[str, Any]:
+def left(folder: Path, case: str, processes: int, rank: int = 0, attempt: int = 1) -> dict[str, Any]:
     """What a process left."""
-    tree: dict[str, Any] = torch.load(folder / f"{case}-{processes}" / f"rank{rank}.pt", weights_only=True)
+    tree: dict[str, Any] = torch.load(folder / f"{case}-{processes}" / f"rank{rank}-{attempt}.pt", weights_only=True)
     return tree
 
 
-@pytest.mark.parametrize(
-    ("case", "processes"), [("clipping", 2), ("one-row", 2), ("one-row", 3), ("batch-norm", 2), ("gan", 2)]
-)
+@pytest.mark.parametrize(("case", "processes"), [("clipping", 2), ("one-row", 2), ("one-row", 3), ("batch-norm", 2), ("gan", 2)])
 def test_several_processes_come_to_the_weights_and_numbers_of_one(apart: Path, case: str, processes: int) -> None:
     alone, ranks = left(apart, case, 1), [left(apart, case, processes, rank) for rank in range(processes)]
-    assert len(alone["numbers"]) == 8
+    assert len(alone["numbers"]) == 4
     for name, weight in alone["weights"].items():
         assert (weight - ranks[0]["weights"][name]).abs().max() < CLOSE, name
         assert all(torch.equal(rank["weights"][name], ranks[0]["weights"][name]) for rank in ranks), name
@@ -45,7 +56,18 @@ def test_several_processes_come_to_the_weights_and_numbers_of_one(apart: Path, c
         assert all(abs(values[tag] - others[tag]) < CLOSE for tag in values), (step, values, others)
 
 
-@pytest.mark.parametrize(("case", "step", "what"), [("weights", 30, "has other weights"), ("batches", 1, "got other batches")])
+def test_a_resumed_run_is_the_same_to_the_last_bit(apart: Path) -> None:
+    """Each process has its own dropout, and what it has seen of its rows alone: both are in the checkpoint."""
+    whole, again = ([left(apart, "resumed", 2, rank, attempt) for rank in (0, 1)] for attempt in (1, 2))
+    assert not torch.equal(whole[0]["pool"], whole[1]["pool"])
+    for one, other in zip(whole, again, strict=True):
+        assert torch.equal(one["pool"], other["pool"])
+        assert all(torch.equal(weight, other["weights"][name]) for name, weight in one["weights"].items())
+    # The second attempt's lines follow those of the first one in the log.
+    assert again[0]["numbers"][4:] == whole[0]["numbers"][2:]
+
+
+@pytest.mark.parametrize(("case", "step", "what"), [("weights", 16, "has other weights"), ("batches", 1, "got other batches")])
 def test_processes_that_differ_end_the_run(apart: Path, case: str, step: int, what: str) -> None:
     end = left(apart, case, 2)
     assert end["message"] == f"The processes differ: after step {step} process 2 of 2 {what} than the first."
@@ -68,3 +90,100 @@ def test_a_batch_is_shared_by_rows() -> None:
 def test_what_is_not_rows_is_refused(batch: Any) -> None:
     with pytest.raises(Problem, match=r"^Letters cannot be trained by several processes: its batches are more than rows"):
         share(batch, 0, 2, "Letters")
+
+
+# -- real runs --------------------------------------------------------------------------------------------------------------------------
+
+
+def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
+    """Send a command and return the answer of the run, which has to be yes."""
+    ok, message = start.answer(run, start.command(run, verb, request), steps=True)
+    assert ok, message
+    return message
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+def test_a_run_of_two_processes_is_steered_killed_named_and_resumed() -> None:
+    settings = ["compute.processes=2", "train.epochs=600", "train.checkpoint_every=200", "train.log_every=10"]
+    run = start.start("digits-mlp", settings)
+    # Before its first step: so it waits after it, and every run that is asked this makes the same steps.
+    start.command(run, "pause")
+    assert "step 60" in ask(run, "step", {"steps": 59})
+    ask(run, "set", {"config.learning_rate": 0.05})
+    ask(run, "sample")
+    assert "kept: step 60" in ask(run, "checkpoint")
+    ask(run, "resume")
+    ranks = lock.content(run.lock)["ranks"]
+    assert len({process["pid"] for process in ranks}) == 2
+    at_step(run, 300)
+    began = time.monotonic()
+    assert lock.send(ranks[1]["pid"], ranks[1]["ticks"], signal.SIGKILL)
+    state = ended(run)
+    assert time.monotonic() - began < 10
+    assert (state.state, state.cause) == ("failed", "signal")
+    assert state.message == "Process 2 of 2 was killed from outside: SIGKILL."
+    until(lambda: not any(lock.start_ticks(process["pid"]) == process["ticks"] for process in ranks), 5)
+
+    start.launch(run)
+    until(lambda: state_of(run).state == "running")
+    at_step(run, folded(run).step + 50)
+    history = folded(run)
+    assert history.statuses[-1].from_step >= 200
+    # SIGTERM reaches torchrun; the leader ends between two steps, and the other process with it.
+    holder = lock.content(run.lock)
+    assert lock.send(holder["parent"]["pid"], holder["parent"]["ticks"], signal.SIGTERM)
+    state = ended(run)
+    assert (state.state, state.cause) == ("stopped", "sigterm")
+    history = folded(run)
+    assert history.settings()["config.learning_rate"] == 0.05
+    assert all(value == value for value in history.series["train/loss"].values)
+    # The processes were compared after the first step of each attempt and at each evaluation, or it would have ended otherwise.
+    assert len(history.series["valid/loss"].values) > 3
+
+
+def test_a_process_that_never_comes_is_named(tmp_path: Path) -> None:
+    """`torchrun` without its second process: the first one waits, and then says which one is missing."""
+    code = (
+        "from workbench.training.ranks.group import Group\n"
+        "from workbench.problems import Problem\n"
+        "try: Group.join(2, patience=0.3)\n"
+        "except Problem as problem: print(problem.cause, problem.message)"
+    )
+    environment = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "ranks Process 2 of 2 did not come: the run waited for it, and has trained nothing.\n", done.stderr
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stem", "settings", "words"),
+    [
+        ("bike-sharing", ["compute.processes=2"], "bike_sharing does not compute with PyTorch, so it has one process"),
+        ("boston-xgboost", ["compute.processes=2"], "boosting does not compute with PyTorch"),
+        ("keras-mnist-mlp", ["compute.processes=2"], "keras_classifier does not compute with PyTorch"),
+        ("style-transfer", ["compute.processes=2"], "style_transfer cannot be trained by several processes: it has one picture"),
+        ("digits-mlp", ["compute.processes=2", "train.batch_size=1"], "a batch of 1 rows is too small for 2 processes"),
+        ("digits-mlp", ["compute.processes=65"], "must be at most 64, not 65"),
+        ("digits-mlp", ["compute.processes=2", "compute.device=cuda:0"], "cuda:0 is one GPU, and each process needs one of its own"),
+    ],
+)
+def test_what_several_processes_cannot_train_is_refused_before_the_start(stem: str, settings: list[str], words: str) -> None:
+    with pytest.raises(Problem, match=re.escape(words)):
+        load_recipe(find_recipe(stem), settings)
+
+
+def test_nodes_are_a_matter_of_a_cluster() -> None:
+    with pytest.raises(Problem, match=r"compute\.nodes is 2, and a run that is started here has this machine alone"):
+        start.choose(load_recipe(find_recipe("digits-mlp"), ["compute.nodes=2"]))
+
+
+def test_each_process_needs_a_gpu_of_its_own() -> None:
+    one = [Device("cuda:0", "A"), Device("cuda:1", "A")]
+    assert choose_device.crowd(Compute(processes=2), "cuda:0", "auto", one) == ""
+    with pytest.raises(Problem, match=r"compute\.processes is 3, each on a GPU of its own, and this machine has 2"):
+        choose_device.crowd(Compute(processes=3), "cuda:0", "auto", one)
+    with pytest.raises(Problem, match="cuda:1 is one GPU"):
+        choose_device.crowd(Compute(processes=2), "cuda:1", "cuda:1", one)
+    assert "60 processes share" in choose_device.crowd(Compute(processes=60), "cpu", "auto", [])

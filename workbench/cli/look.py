@@ -249,6 +249,7 @@ def runs_(
 
 def _row(look: "Look") -> list[str]:
     from workbench.formatting import count, duration, number
+    from workbench.recipes.processes import on
     from workbench.runs import bars as verdict
 
     state, summary, recipe = look.state, look.summary, look.recipe
@@ -261,7 +262,16 @@ def _row(look: "Look") -> list[str]:
     progress = f"{count(summary.step)}/{count(summary.steps)}" if summary.steps not in (0, summary.step) else count(summary.step)
     took = duration(summary.seconds if not state.alive else time.time() - summary.started if summary.started else 0)
     demo = " DEMO" if summary.demo else ""
-    return [look.run.id, state.words, summary.device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
+    return [
+        look.run.id,
+        state.words,
+        on(summary.device, recipe) if summary.device else "",
+        progress,
+        took,
+        figure,
+        marks + demo,
+        " ".join(look.notes.tags),
+    ]
 
 
 def logs(

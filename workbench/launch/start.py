@@ -91,7 +91,11 @@ def has_trained(run: Run) -> bool:
 def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
     """The device for a recipe, with a warning where torch cannot use the GPU or too little of its memory is free."""
     schema = loaded.schema
-    choice = choose_device.choose(schema.devices if schema else ("cpu",), device or loaded.recipe.compute.device)
+    compute = loaded.recipe.compute
+    choice = choose_device.choose(schema.devices if schema else ("cpu",), device or compute.device)
+    usable = choose_device.usable() if compute.processes > 1 else []
+    if (crowded := choose_device.crowd(compute, choice.name, choice.requested, usable)) and not choice.warning:
+        choice = choice._replace(warning=crowded)
     taken = [candidate for candidate in devices.accelerators() if candidate.name == choice.name] if choice.name != "cpu" else []
     if taken and not choice.warning:
         from workbench.launch import estimate

@@ -154,7 +154,7 @@ class Supervisor:
         environment = worker_environment(os.environ, compute.threads) | {"DLWB_CONTROL_OFFSET": str(self.offset)}
         module, arguments = "workbench.training.worker", [str(self.run.path)]
         if compute.processes > 1:
-            module = "workbench.training.ranks.torchrun"
+            module = "workbench.training.torchrun"
             arguments.append(str(compute.processes))
             environment["DLWB_DEVICES"] = ",".join(self.names)
         if self.waiting:

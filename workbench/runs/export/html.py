@@ -11,6 +11,7 @@ from workbench.events import CAUSES, split_tag
 from workbench.formatting import number
 from workbench.problems import clean, one_line
 from workbench.recipes import hints
+from workbench.recipes.processes import on
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars as verdict
 from workbench.runs import compare, notes
@@ -46,7 +47,7 @@ def to_html(run: Run) -> Iterator[str]:
             why=CAUSES.get(state.cause, state.cause),
             notes=notes.read(run),
             judged=verdict.is_judged(summary),
-            facts=_facts(history, state.attempt),
+            facts=_facts(history, state.attempt, recipe),
             figures=figures(recipe, summary),
             charts=charts(recipe, history, [mark.step for mark in marks]),
             marks=marks,
@@ -89,7 +90,7 @@ def templates() -> "jinja2.Environment":
     return environment
 
 
-def _facts(history: History, attempt: int) -> dict[str, str]:
+def _facts(history: History, attempt: int, recipe: Recipe) -> dict[str, str]:
     return {
         # localtime fails on what a damaged log may give as a time.
         "started": time.strftime("%Y-%m-%d %H:%M", time.localtime(history.started)) if 0 < history.started < 1e11 else "",
@@ -97,7 +98,7 @@ def _facts(history: History, attempt: int) -> dict[str, str]:
         "steps": formatting.count(history.step) + (f" of {formatting.count(history.steps)}" if history.steps > history.step else ""),
         "epochs": number(round(history.epoch, 2)),
         "speed": formatting.rate(history.step / history.seconds) if history.seconds > 0 else "",
-        "device": history.device,
+        "device": on(history.device, recipe),
         "attempts": str(attempt) if attempt > 1 else "",
     }
 

@@ -55,10 +55,11 @@ def _norms(project: Project) -> Iterator[_BatchNorm]:
 
 def _forward(norm: _BatchNorm, alone: Any, group: Group, gradients: Gradients, values: Tensor) -> Tensor:
     """(rows, channels, …) → the same. In evaluation mode, and where the leader alone computes, each has what it had."""
+    output: Tensor
     if not gradients.active or not norm.training:
-        output: Tensor = alone(values)
+        output = alone(values)
         return output
-    norm._check_input_dim(values)
+    norm._check_input_dim(values)  # type: ignore[no-untyped-call]
     others = [axis for axis in range(values.dim()) if axis != 1]
     shape = [1, -1, *[1] * (values.dim() - 2)]
     # The sums of many squares: bfloat16 would lose them.
@@ -78,7 +79,8 @@ def _forward(norm: _BatchNorm, alone: Any, group: Group, gradients: Gradients, v
         normal = normal * norm.weight.view(shape)
     if norm.bias is not None:
         normal = normal + norm.bias.view(shape)
-    return normal.to(values.dtype)
+    output = normal.to(values.dtype)
+    return output
 
 
 @torch.no_grad()

@@ -28,6 +28,7 @@ from workbench.training.ranks import GRACE, Lost
 from workbench.training.ranks.group import Group, devices, rank
 from workbench.training.ranks.shared_step import SharedStep, SharedWindow, digest
 
+
 class _Steps:
     """The cadence of a follower: the leader names the next stop."""
 
@@ -45,7 +46,8 @@ class Follower(Loop):
         self.group = group
         super().__init__(project, recipe, None, checkpoints)  # type: ignore[arg-type]
         self.shared = SharedStep(project, group)
-        self.window: SharedWindow = SharedWindow(project, group, self.shared.gradients)
+        self.numbers = SharedWindow(project, group, self.shared.gradients)
+        self.window = self.numbers
         self.cadence = _Steps()  # type: ignore[assignment]
         self._last_batch: int | None = None
 
@@ -74,7 +76,7 @@ class Follower(Loop):
                 case "change":
                     self._change(order["settings"])
                 case "numbers":
-                    self.group.gather(self.window.taken())
+                    self.group.gather(self.numbers.taken())
                 case "compare":
                     self.group.gather(self.shared.digest(self.batch))
                 case "states":

@@ -72,7 +72,7 @@ class Gradients:
         if self.active:
             if not self._touched:
                 # Within a pass: the callback belongs to it, and runs when all of its gradients are there.
-                Variable._execution_engine.queue_callback(self._reduce)  # type: ignore[attr-defined]
+                Variable._execution_engine.queue_callback(self._reduce)
             self._touched.add(place)
 
     @torch.no_grad()
@@ -93,7 +93,7 @@ class Gradients:
                     )
             flat = torch.cat([weight.grad.reshape(-1) for weight in bucket if weight.grad is not None]).mul_(self.weight)
             self._group.sum(flat)
-            for weight, part in zip(bucket, flat.split([weight.numel() for weight in bucket]), strict=True):
+            for weight, part in zip(bucket, torch.split(flat, [weight.numel() for weight in bucket]), strict=True):
                 assert weight.grad is not None
                 weight.grad.copy_(part.view(weight.shape))
 
@@ -102,7 +102,7 @@ def _hooked(weight: torch.Tensor, hook: Callable[[torch.Tensor], None]) -> None:
     # A frozen one takes no hook, and may be unfrozen later.
     frozen = not weight.requires_grad
     weight.requires_grad_(True)
-    weight.register_post_accumulate_grad_hook(hook)
+    weight.register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
     weight.requires_grad_(not frozen)
 
 

@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from workbench.problems import Problem
 from workbench.training.ranks import Lost
@@ -41,19 +42,19 @@ def devices() -> list[str]:
 class Group:
     """All processes of the run. What it sends is Python's pickle, between processes of one person and one run."""
 
-    def __init__(self, store: dist.Store, rank: int, size: int, patience: float = PATIENCE) -> None:
+    def __init__(self, store: Store, rank: int, size: int, patience: float = PATIENCE) -> None:
         """Wait until all have come. Problem (cause "ranks") that names one which did not."""
         self.rank, self.size, self._store = rank, size, store
         store.set(f"came/{rank}", str(os.getpid()))
         deadline = time.monotonic() + patience
         self.processes = [int(self.wait(f"came/{other}", deadline, other)) for other in range(size)]
         """Their process ids, by rank."""
-        dist.init_process_group("gloo", store=dist.PrefixStore("run", store), rank=rank, world_size=size, timeout=LONG)
+        dist.init_process_group("gloo", store=PrefixStore("run", store), rank=rank, world_size=size, timeout=LONG)
         on_gpu = bool(devices())
         # Devices of its own for each process: NCCL refuses one that two share.
         backend = "nccl" if on_gpu and len(set(devices())) == len(devices()) else "gloo"
-        self._steps = dist.new_group(backend=backend, timeout=OF_A_STEP)
-        self._flags = dist.new_group(backend="gloo", timeout=OF_A_STEP) if backend == "nccl" else self._steps
+        self._steps = cast(dist.ProcessGroup, dist.new_group(backend=backend, timeout=OF_A_STEP))
+        self._flags = cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=OF_A_STEP)) if backend == "nccl" else self._steps
 
     @classmethod
     def join(cls, wanted: int, patience: float = PATIENCE) -> "Group":
@@ -67,7 +68,7 @@ class Group:
             )
         address, port = os.environ.get("MASTER_ADDR", "127.0.0.1"), int(os.environ.get("MASTER_PORT", "29500"))
         try:
-            store = dist.TCPStore(address, port, count, mine == 0, timedelta(seconds=patience), wait_for_workers=False)
+            store = TCPStore(address, port, count, mine == 0, timedelta(seconds=patience), wait_for_workers=False)
         except (RuntimeError, OSError) as error:
             text = str(error).partition("\n")[0]
             raise Problem(f"Process {mine + 1} of {count} cannot reach the first one: {text}", cause="ranks") from error

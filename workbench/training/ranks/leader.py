@@ -54,7 +54,7 @@ class Leader(Loop):
         self.project.random_state = self._states  # type: ignore[method-assign]
 
     @property
-    def cadence(self) -> Cadence:  # type: ignore[override]
+    def cadence(self) -> Cadence:
         """The shared one, whichever the loop begins with."""
         return self._cadence
 
@@ -63,7 +63,7 @@ class Leader(Loop):
         self._cadence = SharedCadence(cadence)
 
     @property
-    def terminate(self) -> bool:  # type: ignore[override]
+    def terminate(self) -> bool:
         """Seen between two steps alone: the others make the steps up to the next stop."""
         return self._asked_to_end and self._between
 

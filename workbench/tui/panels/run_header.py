@@ -9,6 +9,7 @@ from textual.strip import Strip
 from workbench import formatting
 from workbench.events import CAUSES
 from workbench.problems import one_line
+from workbench.recipes.processes import on
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars
 from workbench.runs.summary import Summary
@@ -68,7 +69,7 @@ def title_line(feed: Feed, recipe: Recipe, width: int) -> Strip:
         text = f"{text}: {one_line(feed.state.message, 60)}"
     elif not feed.state.alive and feed.state.state != "away":
         text = feed.state.state
-    device = one_line(history.device or recipe.compute.device, 40)
+    device = on(one_line(history.device or recipe.compute.device, 40), recipe)
     return strips.line(width, left, [(f" {device}", palette.dim), ("  ", palette.plain), (f"{symbol} {text} ", style)])
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch._inductor.config  # each project's `use_deterministic_algorithms` imports it, for seconds
+import torch._inductor.config  # noqa: F401 - each project's `use_deterministic_algorithms` imports it, for seconds
 from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -29,6 +29,8 @@ from workbench.training.ranks import follower, group, leader  # noqa: F401
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at the processes."""
+GONE_AFTER = 5.0
+"""Seconds that a killed process may take to be gone."""
 DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG (prctl(2))."""
 
@@ -57,6 +59,9 @@ class Watch(threading.Thread):
                 for pid, process in self._processes.items():
                     if process.exitcode is None:
                         _send(pid, signal.SIGKILL)
+                # The lock is free when the leader is gone, and then nothing of this attempt may be left.
+                for process in self._processes.values():
+                    process.join(GONE_AFTER)
                 code, pid = died[0]
                 self._end(list(self._pids).index(pid) if pid in self._pids else 0, code)
 
