@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo
 import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F

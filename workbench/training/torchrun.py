@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch._inductor.config  # noqa: F401 - each project's `use_deterministic_algorithms` imports it, for seconds
+import torch._dynamo
+import torch._inductor.config  # noqa: F401 - what the first optimizer and `use_deterministic_algorithms` import, for seconds
 from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
