@@ -77,7 +77,7 @@ class Keeper(Supervisor):
             if asked and not lock.is_held(writer):
                 _signal_group(command.pid, signal.SIGTERM)
 
-    def _named(self, code: int, last: str) -> dict[str, Any]:
+    def _named(self, code: int, last: str, who: str = "") -> dict[str, Any]:
         self._over.set()
         self._looker.join()
         assert self.worker
@@ -97,7 +97,7 @@ class Keeper(Supervisor):
         if code - 128 in signal.valid_signals():
             code = 128 - code  # so a shell says that the last of its commands died of a signal
         if code > 0:
-            return super()._named(code, last)
+            return super()._named(code, last, who)
         if -code in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             if told.get("state") in ("stopped", "failed"):
                 return told
@@ -106,7 +106,7 @@ class Keeper(Supervisor):
             if -code == signal.SIGTERM:
                 said = of_signal(-code)
                 return {"state": said.state, "cause": said.cause, "message": said.message, "signal": -code}
-        return super()._named(code, last)
+        return super()._named(code, last, who)
 
     def _on_sigterm(self, number: int, frame: types.FrameType | None) -> None:
         self._got_sigterm = True
