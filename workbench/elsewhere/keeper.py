@@ -97,7 +97,7 @@ class Keeper(Supervisor):
         if code - 128 in signal.valid_signals():
             code = 128 - code  # so a shell says that the last of its commands died of a signal
         if code > 0:
-            return super()._named(code, last, who)
+            return super()._named(code, last)
         if -code in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             if told.get("state") in ("stopped", "failed"):
                 return told
@@ -106,7 +106,7 @@ class Keeper(Supervisor):
             if -code == signal.SIGTERM:
                 said = of_signal(-code)
                 return {"state": said.state, "cause": said.cause, "message": said.message, "signal": -code}
-        return super()._named(code, last, who)
+        return super()._named(code, last)
 
     def _on_sigterm(self, number: int, frame: types.FrameType | None) -> None:
         self._got_sigterm = True
