@@ -153,6 +153,7 @@ def test_runs_that_wait_are_held_released_and_moved_forward(tmp_path: Path) -> N
         (second.id, True, [fourth.id, first.id]),
         (third.id, False, [fourth.id, first.id]),
     ]
+    assert "queued: next, " in (listed := dlwb(environment, "runs").stdout) and "queued: held" in listed
     table = dlwb(environment, "queue").stdout
     assert "held" in table and f"{fourth.id}, {first.id}" in table
 

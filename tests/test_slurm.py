@@ -198,7 +198,10 @@ def test_a_queue_that_hangs_delays_nobody(tmp_path: Path, programs: Programs, mo
         assert state_of(run).state == "queued"
     assert time.monotonic() - began < 0.4
     until(lambda: "has not answered squeue" in slurm.trouble, 10)
-    assert len(programs.calls("squeue")) == 1  # no more than one look in EVERY seconds
+    for _ in range(20):  # no more than one look in EVERY seconds
+        slurm.look_again([run])
+        time.sleep(0.01)
+    assert len(programs.calls("squeue")) == 1
     programs.says("squeue", out=row("12", "RUNNING"))
     slurm.refresh([run])
     assert slurm.trouble == "" and state_of(run).words == "starting on gpu07: its job has begun"
@@ -286,6 +289,8 @@ def test_a_run_is_as_its_job_is(tmp_path: Path) -> None:
     assert state_with(run, 1, state="CANCELLED", restarts=1, time=NOW + 20).cause == "cancelled"
     state = state_with(run, 1, state="TIMEOUT", time=NOW + 20)
     assert (state.state, state.cause, state.alive) == ("stopped", "time-limit", False)  # it had saved
+    state = state_with(run, 1, state="FAILED", restarts=1, time=NOW + 20)  # its next start
+    assert (state.state, state.cause) == ("failed", "vanished") and "slurm.log" in state.hint
     exited(run, "finished", cause="steps")
     assert state_with(run, 1, state="COMPLETED", time=NOW + 20).state == "finished"
 
@@ -322,7 +327,8 @@ def test_a_damaged_note_of_a_job_is_none(tmp_path: Path, text: str) -> None:
     assert state_of(run).state == "created" and state_of(run).job == ""
 
 
-def test_what_the_queue_says_is_noted_once_and_lists_see_it(programs: Programs) -> None:
+def test_what_the_queue_says_is_noted_once_and_lists_see_it(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "UNSETTLED", -(10**12))  # the index also keeps what was written just now
     run = make_run()
     noted(run, time=time.time() - 60)
     programs.says("squeue", out=row("12", "PENDING", why="Priority", node="n/a"))

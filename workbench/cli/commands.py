@@ -46,7 +46,6 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
         start.run,
         tune.tune,
         start.exec_,
-        submit.submit,
         explore.explore,
         look.runs_,
         open_log.open_,
@@ -56,6 +55,7 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
         start.new,
         start.trust,
         course.course,
+        submit.submit,
     ],
     "Steer": [
         steer.pause,

@@ -261,12 +261,17 @@ def _print_tree(looks: "list[Look]") -> None:
     from workbench.runs import family
 
     by_id = {look.run.id: look for look in looks}
+    waiting: dict[str, str] = {}
+    if any(look.state.state == "queued" for look in looks):
+        from workbench.launch import queueing
+
+        waiting = {place.run: place.words() for place in queueing.outlook()}
     origins = {name: family.forked(look.run) for name, look in by_id.items()}
     indents = sys.stdout is not None and sys.stdout.isatty()
     rows = []
     places = family.tree(origins)
     for place in places if indents else sorted(places, key=lambda place: place.id, reverse=True):
-        row, origin = _row(by_id[place.id]), origins[place.id]
+        row, origin = _row(by_id[place.id], waiting.get(place.id, "")), origins[place.id]
         step = f"{origin.step:,}" if origin else ""
         # Without its parent beside it a step alone says nothing.
         whose = f"{step} of {origin.run}" if origin and not (place.depth and indents) else step
@@ -276,8 +281,9 @@ def _print_tree(looks: "list[Look]") -> None:
     table(header, [row if forks else row[:-1] for row in rows])
 
 
-def _row(look: "Look") -> list[str]:
+def _row(look: "Look", place: str) -> list[str]:
     from workbench.formatting import count, duration, number
+    from workbench.recipes.processes import on
     from workbench.runs import bars as verdict
 
     state, summary, recipe = look.state, look.summary, look.recipe
@@ -291,7 +297,9 @@ def _row(look: "Look") -> list[str]:
     # A fork began with its parent, and a resumed run before its pause: what counts is the time that was worked on it.
     took = duration(summary.seconds + (max(0.0, time.time() - summary.updated) if state.state == "running" and summary.updated else 0.0))
     demo = " DEMO" if summary.demo else ""
-    return [look.run.id, state.words, summary.device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
+    words = f"queued: {place}" if place else state.words
+    device = on(summary.device, recipe) if summary.device else ""
+    return [look.run.id, words, device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
 
 
 def logs(

@@ -67,6 +67,15 @@ class Compute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ] = "float32"
     tf32: Annotated[bool, Meta(description="Let CUDA multiply float32 as TF32: faster, with 10 bits of mantissa.")] = False
     deterministic: Annotated[bool, Meta(description="Use only algorithms that give the same bits every time; some are slower.")] = False
+    processes: Annotated[
+        int,
+        Meta(
+            ge=1, le=64, description="Processes that share the rows of each batch: each has a GPU of its own, or a part of the CPU's cores."
+        ),
+    ] = 1
+    nodes: Annotated[
+        int, Meta(ge=1, le=1024, description="Machines of a cluster, with so many processes each; only for what `dlwb submit` writes.")
+    ] = 1
 
 
 Place = (
@@ -119,8 +128,8 @@ class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class Compare(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A comparison of variants of the recipe, each trained once for each seed."""
 
-    variants: Annotated[dict[str, dict[str, Any]], Meta(min_length=2, max_length=12)]
-    """By name, the settings of each: `config.dropout: 0.2`; with `recipe`, another recipe is what they change."""
+    variants: Annotated[dict[str, dict[str, Any]], Meta(min_length=1, max_length=12)]
+    """By name, the settings of each: `config.dropout: 0.2`; with `recipe`, another recipe is what they change. One has seeds alone."""
     seeds: Annotated[int, Meta(ge=1, le=20, description="Seeds of each variant, from the recipe's on; more tell smaller differences.")] = 3
     metric: Annotated[str, Meta(pattern=r"^$|^[^/]+/.", description="Metric to compare, such as test/accuracy; empty: the bar's.")] = ""
     sweep: Annotated[

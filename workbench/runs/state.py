@@ -153,7 +153,7 @@ def _by_job(job: scheduled.Job, holder: dict[str, Any], attempt: int, ended: dic
             message=one_line(str(holder.get("message", ""))) if told else "its job has begun",
             attempt=attempt,
         )
-    if requeued and seen.state != "CANCELLED":  # it saved, but it was not queued again
+    if requeued and seen.state in ("COMPLETED", "TIMEOUT"):  # it saved, but it was not queued again
         return State(
             state="stopped",
             cause=one_line(str(ended.get("cause", "")), 40),

@@ -199,6 +199,7 @@ class DlwbApp(ForkServices, inherit_bindings=False):
 
     def _create(self, loaded: Loaded) -> None:
         from workbench.launch import start as launch
+        from workbench.launch.comparing import with_seeds as launch_seeds
         from workbench.recipes.course import with_bars
         from workbench.recipes.load import load_recipe
         from workbench.serving import usage
@@ -206,8 +207,10 @@ class DlwbApp(ForkServices, inherit_bindings=False):
         try:
             # The list loads recipes without asking their projects, but a start needs checked settings. Asking may start a process.
             if loaded.schema is None:
-                # With the bars that a teacher's course put in place of the recipe's own.
+                # With the bars that a teacher's course put in place of the recipe's own, and with the seeds of the form.
+                compare = loaded.recipe.compare
                 loaded = with_bars(load_recipe(loaded.path, loaded.overrides), loaded.recipe.bar)
+                loaded = launch_seeds(loaded, compare.seeds) if compare and not loaded.recipe.compare else loaded
             if not loaded.trains:
                 self.call_from_thread(self.explore, loaded)
                 return

@@ -31,7 +31,7 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
     for trace in plot.traces:
         draw_unsmoothed(area, trace)
     drawn = False
-    for trace in sorted(plot.traces, key=lambda trace: trace.points):  # points after lines, so that they stay visible
+    for trace in sorted(plot.traces, key=lambda trace: trace.points and not trace.faint):  # points after lines, so that they stay visible
         drawn = draw_series(area, trace) or drawn
     for trace in plot.traces:
         draw_marks(area, trace)

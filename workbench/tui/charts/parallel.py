@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,19 +48,23 @@ def draw(axes: Sequence[Axis], ways: Sequence[Way], title: str, note: str, width
         if end + text_width(note) + 2 <= width:
             cells.write(width - text_width(note), 0, note, NOTE)
     top = 2 if height >= 7 else 1 if height >= 4 else 0
-    names = height >= 5
-    rows = height - top - (2 if height >= 7 else 1 if names else 0)
+    columns = np.rint(np.linspace(0, width - 1, len(axes))).astype(int).tolist()
+    standing = _named(columns, [axis.name for axis in axes], width)
+    # Names that would meet stand in two rows, in turn.
+    turns = 2 if height >= 9 and any(end > start for (_, end), (start, _) in pairwise(standing)) else 1
+    names = turns if height >= 5 else 0
+    rows = height - top - names - (height >= 7)
     if len(axes) < 2 or rows < 1 or width < 8 * len(axes):
         cells.write(0, min(top, height - 1), cut("no room for so many axes" if len(axes) > 1 else "no trials yet", width), NOTE)
         return cells
-    columns = np.rint(np.linspace(0, width - 1, len(axes))).astype(int).tolist()
-    for column, axis in zip(columns, axes, strict=True):
+    room = width // (len(axes) - 1)
+    for number, (column, axis) in enumerate(zip(columns, axes, strict=True)):
         cells.fill(column, top, 1, rows, "│", AXIS)
         if height >= 7:
-            _beside(cells, column, 1, axis.high, LABEL, width, len(axes))
-            _beside(cells, column, top + rows, axis.low, LABEL, width, len(axes))
+            _beside(cells, column, 1, axis.high, LABEL, room - 2)
+            _beside(cells, column, top + rows, axis.low, LABEL, room - 2)
         if names:
-            _beside(cells, column, height - 1, axis.name, NAME, width, len(axes))
+            _beside(cells, column, height - names + number % names, axis.name, NAME, room * names - 2)
     # Neighbours of one colour are drawn together: a turn of the loop costs more than a line.
     groups: list[tuple[int, list[Sequence[float]]]] = []
     for way in ways:
@@ -87,10 +92,16 @@ def _ink(cells: Cells, places: NDArray[np.float64], x: NDArray[np.float64], top:
     cells.keys[area][used] = key
 
 
-def _beside(cells: Cells, column: int, row: int, text: str, key: int, width: int, count: int) -> None:
-    """Write a text at an axis: centred, but inside the chart, and in no more than the axis's share of the width."""
-    text = cut(text, max(3, width // max(1, count - 1) - 2))
-    start = max(0, min(width - text_width(text), column - text_width(text) // 2))
+def _named(columns: Sequence[int], names: Sequence[str], width: int) -> list[tuple[int, int]]:
+    """Where each name begins, and where the next one may, in one row."""
+    starts = [max(0, min(width - text_width(name), column - text_width(name) // 2)) for column, name in zip(columns, names, strict=True)]
+    return [(start, start + text_width(name) + 1) for start, name in zip(starts, names, strict=True)]
+
+
+def _beside(cells: Cells, column: int, row: int, text: str, key: int, room: int) -> None:
+    """Write a text at an axis: centred, but inside the chart, and in no more cells than there are between two axes."""
+    text = cut(text, max(3, room))
+    [(start, _)] = _named([column], [text], cells.width)
     if (cells.codes[row, start : start + text_width(text)] == SPACE).all():
         cells.write(start, row, text, key)
 
@@ -115,7 +126,7 @@ class ParallelView(Canvas):
     ParallelView {
         height: 1fr; width: 1fr; min-height: 1;
         & > .parallel--title { color: $foreground; text-style: bold; }
-        & > .parallel--focus { color: $foreground; text-style: bold underline; }
+        & > .parallel--focus { color: $accent-color; text-style: bold; }
         & > .parallel--name { color: $foreground 85%; }
         & > .parallel--label { color: $foreground 55%; }
         & > .parallel--axis { color: $foreground 35%; }

@@ -67,7 +67,12 @@ class Area:
             met &= _lasting(met.any(0))
             self.shared[met] += 1
             used &= ~met | (np.arange(self.width) // 2 % (self.shared + 1) == self.shared)
-        self.cells.codes[area][used] = codes[used].astype(np.uint32) + braille.BLANK
+        new = codes.astype(np.uint32) + braille.BLANK
+        if key >= FAINT:
+            # Of many faint lines of one colour all stay: whoever draws them does not tell them apart.
+            alike = used & (self.cells.keys[area] == key) & (self.cells.codes[area] > braille.BLANK)
+            new[alike] |= self.cells.codes[area][alike]
+        self.cells.codes[area][used] = new[used]
         self.cells.keys[area][used] = key
 
     def free(self, x: int, y: int, width: int) -> bool:

@@ -23,6 +23,11 @@ MOST_VALUES = 10
 RANGES = 8
 
 
+THINNED = 200
+"""Points of a curve among many: more than a chart has columns."""
+Points = tuple[list[float], list[float]]
+
+
 class TrialLog:
     """The metric of one trial's log, read as it grows."""
 
@@ -55,6 +60,7 @@ class TuningFeed:
     def __init__(self, tuning: Tuning) -> None:
         self.tuning = tuning
         self.plan = tuning.plan()
+        self._stamp = self._now()
         self.standing: Standing = tuning.standing()
         self.importance: Importance = tuning.importance()
         self.curves: dict[int, Series] = {}
@@ -64,7 +70,7 @@ class TuningFeed:
         self.waiting: list[int] = []
         """Trials whose logs are not read to their ends, those first whose curves are wanted first."""
         self._logs: dict[int, TrialLog] = {}
-        self._stamp: tuple[object, ...] = ()
+        self._bundles: dict[str, tuple[list[tuple[int, int]], Points]] = {}
         self._whole: set[int] = set()
         """Ended trials whose logs were read to their ends."""
         self._queue()
@@ -75,7 +81,7 @@ class TuningFeed:
 
     def ask(self) -> None:
         """Look again how it is, where it lives or its files have changed. Problem where they cannot be read."""
-        stamp = (files.stamp(self.tuning.events), lock.is_held(self.tuning.lock))
+        stamp = self._now()
         unended = any(trial.run and not trial.ended for trial in self.standing.trials)
         if stamp == self._stamp and not unended:
             return
@@ -86,6 +92,10 @@ class TuningFeed:
             self.importance = self.tuning.importance()
             self.version += 1
         self._queue()
+
+    def _now(self) -> tuple[object, ...]:
+        """What changes with everything that its process does."""
+        return files.stamp(self.tuning.events), lock.is_held(self.tuning.lock)
 
     def _queue(self) -> None:
         live = [trial.number for trial in self.standing.trials if trial.run and not trial.ended]
@@ -121,6 +131,19 @@ class TuningFeed:
                 self._whole.add(trial.number)
                 self._logs.pop(trial.number, None)
 
+    def bundle(self, name: str, numbers: Sequence[int]) -> Points:
+        """The curves of many trials as one line with gaps, thinned: 200 lines of their own would take 100 ms to draw. Kept by its name."""
+        chosen = [(number, len(self.curves[number])) for number in numbers if self.curves.get(number)]
+        made_from, points = self._bundles.get(name, ([], ([], [])))
+        if made_from != chosen:
+            points = ([], [])
+            for number, length in chosen:
+                series, stride = self.curves[number], -(-length // THINNED)
+                for values, into in ((series.steps, points[0]), (series.values, points[1])):
+                    into += [*values[:-1:stride], values[-1], math.nan]
+            self._bundles[name] = chosen, points
+        return points
+
     def trial(self, number: int) -> Trial | None:
         """The trial of that number."""
         return next((trial for trial in self.standing.trials if trial.number == number), None)
@@ -153,7 +176,7 @@ def is_number(value: Any) -> bool:
 
 def shown(value: Any) -> str:
     """A setting's value in a cell."""
-    return number(float(value)) if isinstance(value, float) and is_number(value) else one_line(str(value), 40)
+    return f"{value:.4g}" if isinstance(value, float) else one_line(str(value), 40)
 
 
 class Axis(NamedTuple):
@@ -269,7 +292,7 @@ def heat(pair: tuple[str, str], space: dict[str, Dimension], trials: Sequence[Tr
     grid = [[one.get((row, column), math.nan) for column in range(len(column_names))] for row in range(len(row_names))]
     strong = [[strength(value) if value == value else math.nan for value in row] for row in grid]
     several = any(len(values) > 1 for values in inside.values())
-    words = ("mean of each cell" if alone else "best of each cell") if several else ""
+    words = ("mean" if alone else "best") if several else ""
     return Heat(short(down), short(across), row_names[::-1], column_names, grid, strong, words, cells)
 
 

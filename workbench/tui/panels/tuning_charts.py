@@ -43,7 +43,7 @@ def draw_best(chart: Chart, feed: TuningFeed, chosen: Trial | None, log_y: bool 
     if chosen and chosen.number in x and (value := _finite(chosen)) is not None:
         spot = Spot(x[chosen.number], value)
     figure = feed.standing.figure
-    references = [Reference(figure.metric.mean, f"best on {feed.plan.tune.seeds} new seeds")] if figure else []
+    references = [Reference(figure.metric.mean, "best on new seeds")] if figure else []
     axis = f"device-{name}" if by_time else "trials"
     chart.log_y = log_y
     chart.show(lines, title=f"best {metric} over {axis}", end=None, references=references, labels=(axis, ""), spot=spot, focused=focused)
@@ -56,25 +56,31 @@ def _finite(trial: Trial) -> float | None:
 def draw_curves(chart: Chart, feed: TuningFeed, chosen: Trial | None, log_y: bool | None, *, focused: bool) -> None:
     """The metric of each trial over its steps: pruned ones dim, live ones, the best and the chosen one bright."""
     best = feed.standing.best
-    lines: list[tuple[int, Line]] = []
+    # Of the two the pruned ones are on top: they end early, and nothing that finished is hidden for long.
+    behind: dict[str, list[int]] = {"finished": [], "pruned": []}
+    bright: list[tuple[int, Line]] = []
     for trial in feed.standing.trials:
         series, name = feed.curves.get(trial.number), f"trial {trial.number}"
         if series is None:
             continue
         if chosen and trial.number == chosen.number:
-            lines.append((4, Line(name, series, CHOSEN)))
+            bright.append((2, Line(name, series, CHOSEN)))
         elif best and trial.number == best.number:
-            lines.append((3, Line(f"best, {name}", series, BEST)))
+            bright.append((1, Line(f"best, {name}", series, BEST)))
         elif not trial.ended:
-            lines.append((2, Line(name, series, LIVE)))
+            bright.append((0, Line(name, series, LIVE)))
         else:
-            finished = trial.state == FINISHED
-            lines.append((int(finished), Line(name, series, DONE if finished else PRUNED, faint=True)))
-    lines.sort(key=lambda pair: pair[0])  # later ones are on top
+            behind["finished" if trial.state == FINISHED else "pruned"].append(trial.number)
+    lines = [
+        Line(name, feed.bundle(name, numbers), DONE if name == "finished" else PRUNED, faint=True)
+        for name, numbers in behind.items()
+        if numbers
+    ]
+    lines += [line for _, line in sorted(bright, key=lambda pair: pair[0])]  # later ones are on top
     end = max((series.steps[-1] for series in feed.curves.values() if len(series)), default=0.0)
     chart.log_y = log_y
     title = f"{bars.short_name(feed.plan.tune.metric)} of each trial"
-    chart.show([line for _, line in lines], title=title, end=end, focused=focused)
+    chart.show(lines, title=title, end=end, focused=focused)
 
 
 def draw_parallel(view: ParallelView, feed: TuningFeed, chosen: Trial | None, *, focused: bool) -> None:
@@ -86,10 +92,10 @@ def draw_parallel(view: ParallelView, feed: TuningFeed, chosen: Trial | None, *,
     others = [trial for trial in feed.standing.trials if trial.number not in places]
     ways = []
     # The best last, on top of all, and above it the chosen one.
-    for trial in [*others, *ranked[::-1], *([chosen] if chosen else [])]:
+    for trial in sorted([*others, *ranked[::-1]], key=lambda trial: chosen is not None and trial.number == chosen.number):
         place = places.get(trial.number)
         key = parallel.BEST if place == 0 else parallel.SHADE + trials.shade(trial, place or 0, len(ranked))
-        if chosen and trial is chosen:
+        if chosen and trial.number == chosen.number:
             key = parallel.CHOSEN
         at = [axis.place(trial.params.get(name)) for axis, name in zip(axes, space, strict=False)]
         ways.append(Way((*at, axes[-1].place(trial.value if place is not None else None)), key))
@@ -110,6 +116,6 @@ def draw_heat(
         view.show([], title=title)
         return None
     view.chosen = heat.cells.get(chosen.number) if chosen else None
-    legend = f"{bars.short_name(feed.plan.tune.metric)}{', ' * bool(heat.words)}{heat.words}"
+    legend = f"{heat.words} {bars.short_name(feed.plan.tune.metric)}".strip()
     view.show(heat.values, heat.rows, heat.columns, title=title, legend=legend, strength=heat.strength)
     return heat

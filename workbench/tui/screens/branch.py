@@ -115,7 +115,7 @@ class BranchScreen(ModalScreen[None], OwnScreen[None]):
     def _choice(self, width: int) -> list[Strip]:
         """The checkpoint, how far it is from where a person looks, and all that are kept."""
         generation = self.branch.generation
-        kinds = ["the best"] * generation.best + ["kept by a person"] * generation.pinned
+        kinds = ["the best"] * generation.best + ["kept for good"] * generation.pinned
         parts: list[strips.Part] = [(f"◂ {self.branch.name} ▸", palette.accent), (f"  {self.branch.behind}", palette.plain)]
         lines = [strips.line(width, parts, [(", ".join(kinds), palette.good)])]
         marks = [f"{count(one.step)}{'*' * one.best}" for one in self.generations]

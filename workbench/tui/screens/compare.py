@@ -243,12 +243,19 @@ class CompareScreen(KeyScreen):
             self.dismiss()
 
     def do_line(self) -> None:
-        self.overlay.choose(1)
-        self.draw()
+        self._choose(1)
 
     def do_line_back(self) -> None:
-        self.overlay.choose(-1)
+        self._choose(-1)
+
+    def _choose(self, by: int) -> None:
+        self.overlay.choose(by)
         self.draw()
+        # The table scrolls to its row.
+        table = self.query_one("#table", Lines)
+        rows = [row for row, strip in enumerate(self.table_lines(table.size.width)) if strip.text.startswith("▸")]
+        if rows and not table.top <= rows[0] < table.top + table.size.height:
+            table.scroll_by(rows[0] - table.top - table.size.height // 2)
 
     def do_open(self) -> None:
         if self.overlay.chosen is not None:

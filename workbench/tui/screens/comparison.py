@@ -127,13 +127,16 @@ class ComparisonScreen(CompareScreen):
         width = max(20, width - 1)
         rows = [list(compare.HEADS), *compare.cells(self.arms)]
         widths = [max(len(row[place]) for row in rows) for place in range(len(compare.HEADS))]
+        # With one variant there is nothing to differ from.
+        widths = [size if any(row[place] for row in rows[1:]) else 0 for place, size in enumerate(widths)]
         for name in LAST:
             if sum(size + 2 for size in widths) - 2 > width:
                 widths[compare.HEADS.index(name)] = 0
         split, name, series = split_tag(self.arms.metric)
         metric = " ".join(filter(None, (split, name, series)))
         first = self.plan.variants[0]
-        words = f"  mean over seeds; each difference is to {first}, paired by seed, 95 %"
+        differences = f"; each difference is to {first}, paired by seed, 95 %" if len(self.plan.variants) > 1 else ""
+        words = f"  mean over seeds{differences}"
         lines = [strips.line(width, [(metric, palette.bold), (words, palette.faint)])]
         for number, row in enumerate(rows):
             parts: list[strips.Part] = []

@@ -15,6 +15,7 @@ from workbench.tui import keys
 from workbench.tui.charts.chart import Chart
 from workbench.tui.charts.matrix import MatrixView
 from workbench.tui.charts.parallel import ParallelView
+from workbench.tui.drawing import palette
 from workbench.tui.keys import Key
 from workbench.tui.models import run_actions, trials
 from workbench.tui.models.trials import TuningFeed
@@ -22,7 +23,7 @@ from workbench.tui.panels import trial_rows
 from workbench.tui.panels import tuning_charts as charts
 from workbench.tui.panels.key_bar import KeyBar
 from workbench.tui.panels.lines import Lines
-from workbench.tui.panels.rows import WALK, Rows, Walker
+from workbench.tui.panels.rows import WALK, Row, Rows, Walker
 from workbench.tui.panels.tab_bar import TabBar
 from workbench.tui.panels.trial_rows import Order
 from workbench.tui.screens.key_screen import KeyScreen
@@ -48,6 +49,7 @@ class TuningScreen(KeyScreen, Walker):
 
     DEFAULT_CSS = """
     TuningScreen #head { height: 2; padding: 0 1; }
+    TuningScreen TabBar { height: 1; }
     TuningScreen #upper, TuningScreen #lower { height: 1fr; layout: horizontal; padding: 0 1; }
     TuningScreen #side { width: 1fr; height: 1fr; layout: vertical; margin: 0 0 0 2; }
     TuningScreen #curves { margin: 0 0 0 2; }
@@ -97,6 +99,7 @@ class TuningScreen(KeyScreen, Walker):
         self.pair = 0
         self._drawn: tuple[object, ...] = ()
         self._heat: trials.Heat | None = None
+        self._table: tuple[tuple[object, ...], Sequence[Row]] = (), ()
         self._heights: dict[str, int | str] = {}
 
     def compose(self) -> ComposeResult:
@@ -118,7 +121,7 @@ class TuningScreen(KeyScreen, Walker):
         self.query_one("#head", Lines).source = partial(trial_rows.head_lines, self.feed)
         self.query_one("#about", Lines).source = lambda width: trial_rows.about_line(self.feed, self.chosen, width)
         self.query_one("#importance", Lines).source = self._importance
-        self.rows.make = lambda width: trial_rows.trial_rows(self.feed, width, self.order)
+        self.rows.make = self._make_rows
         self._arrange()
         self.call_after_refresh(self.look)
 
@@ -222,6 +225,15 @@ class TuningScreen(KeyScreen, Walker):
             if self._heights.get(name) != height:
                 self._heights[name] = height
                 panel.styles.height = height
+
+    def _make_rows(self, width: int) -> Sequence[Row]:
+        """The table: made anew only where something in it changed, as it is asked for with every drawing."""
+        if not width:
+            return []  # before the first layout
+        made_from = (self.feed.standing, width, self.order, palette.name)
+        if self._table[0] != made_from:
+            self._table = made_from, trial_rows.trial_rows(self.feed, width, self.order)
+        return self._table[1]
 
     def _importance(self, width: int) -> Sequence[Strip]:
         return trial_rows.importance_lines(self.feed, width, focused=self.focused_panel == "importance")

@@ -22,7 +22,7 @@ from workbench.tui.screens.key_screen import KeyScreen
 WIDE = 100
 """From so many cells on, the tables stand beside the days."""
 SPANS = {"all time": "", "the last 30 days": "30d", "the last 7 days": "7d", "today": "today"}
-AGAIN = 10.0
+AGAIN = 30.0
 """Seconds between two looks: runs that train use more."""
 
 
