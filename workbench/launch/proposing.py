@@ -161,6 +161,12 @@ def _elsewhere(question: Question) -> dict[str, Any]:
         answer = msgspec.json.decode(_process.stdout.readline(), type=Answer) if answered else Answer(problem=f"no answer for {PATIENCE} s")
     except (OSError, msgspec.MsgspecError):
         answer = Answer(problem="its process has ended")
+    space = question.tune.space
+    if not answer.problem and not (
+        answer.params and all(name in space and contains(space[name], value) for name, value in answer.params.items())
+    ):
+        # As where dlwb was upgraded while it ran.
+        answer = Answer(problem="its answer lies outside the space")
     if answer.problem:
         _process.kill()
         _process.wait()
