@@ -27,10 +27,18 @@ def test_the_newest_two_the_best_and_the_pinned_are_kept(tmp_path: Path) -> None
     checkpoints = Checkpoints(tmp_path)
     for step in range(1, 10):
         save(checkpoints, step, best=step in (2, 4), pinned=step == 3)
-    assert steps(checkpoints) == [3, 4, 8, 9]
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json"] * 4 + [".npz"] * 4
+    # 2 was the best when 3 was pinned: who goes on from there may find no better one.
+    assert steps(checkpoints) == [2, 3, 4, 8, 9]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json"] * 5 + [".npz"] * 5
     found = checkpoints.best(decode_npz)
     assert found and found[0].step == 4 and found[1]["step"] == 4
+
+
+def test_the_first_of_each_span_is_kept_with_the_best_until_then(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, lambda: 4)
+    for step in range(1, 16):
+        save(checkpoints, step, best=step in (2, 5, 6, 9))
+    assert steps(checkpoints) == [1, 2, 4, 6, 8, 9, 12, 14, 15]
 
 
 def test_every_flipped_bit_is_noticed_and_the_generation_before_is_used(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from test_imports import HEAVY, SCREEN, loaded_by
 from workbench import paths
 from workbench.cli import complete
 
-FIRST = "list run explore runs logs show check new trust"
+FIRST = "list run exec explore runs logs show check new trust"
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ class Zsh:
 
 def test_bash_completes_commands_options_and_names(environment: dict[str, str]) -> None:
     run = make_run("mnist-mlp", stamp="2026-11-23_100000").id
-    assert in_bash(environment, "")[:9] == FIRST.split()
+    assert in_bash(environment, "")[:10] == FIRST.split()
     assert in_bash(environment, "st") == ["step", "stop"]
     assert in_bash(environment, "run", "digits-") == ["digits-mlp"]
     assert in_bash(environment, "run", "digits-mlp", "--f") == ["--follow"]

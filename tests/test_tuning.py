@@ -24,9 +24,10 @@ from workbench.runs.tunings import Tuning, find_tuning, list_tunings
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
-PRUNED = {"pruner": "asha", "trials": 3, "seeds": 2}
+PRUNED = {"pruner": "asha", "trials": 4, "seeds": 2}
 SEED = 9
-"""Its first trial has a middle learning rate, the second one a small one, so that it falls behind, the third one a large one."""
+"""Its first trial has a middle learning rate, the second one a small one, so that it falls behind, the third one a large one; the fourth
+is proposed by what these have reached."""
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +51,10 @@ def whole(finished: Path, home: Path) -> Tuning:
 
 def test_trials_are_ordinary_runs_and_the_best_is_trained_again_with_new_seeds(whole: Tuning, tmp_path: Path) -> None:
     standing = whole.standing()
-    assert [trial.number for trial in standing.trials] == [0, 1, 2] and standing.trials[2].seen == [0, 1]
-    assert [trial.state for trial in standing.trials] == ["finished", "pruned", "finished"]
+    assert [trial.number for trial in standing.trials] == [0, 1, 2, 3] and standing.trials[3].seen == [0, 1, 2]
+    assert [trial.state for trial in standing.trials][:3] == ["finished", "pruned", "finished"]
     runs = [trial.place for trial in standing.trials]
-    assert len(list_runs()) == 5
+    assert len(list_runs()) == 6
     for number, (trial, run) in enumerate(zip(standing.trials, runs, strict=True)):
         assert run and run.stem == "line" and run.about()["tuning"] == whole.id and run.about()["trial"] == number
         assert f"trial-{number}" in notes.read(run).tags and run.recipe().seed == SEED and run.recipe().tune is None
@@ -94,7 +95,7 @@ def test_a_tuner_that_died_after_any_of_its_records_goes_on_as_if_it_had_not(who
         torn = lines[number][: len(lines[number]) // 2] * (number % 2)
         whole.events.write_bytes(b"".join(lines[:number]) + torn)
         (whole.path / "importance.json").unlink(missing_ok=True)
-        resumed_here(whole, 3)
+        resumed_here(whole, 4)
         assert outcome(whole) == expected, f"after {number} of {len(lines)} records"
     assert list_runs() == runs and all(attempts(run) == 1 for run in runs)
     assert whole.standing().state.state == "finished"
@@ -102,7 +103,7 @@ def test_a_tuner_that_died_after_any_of_its_records_goes_on_as_if_it_had_not(who
 
 def test_a_proposal_follows_from_the_trials_that_had_ended(whole: Tuning) -> None:
     pairs = replayed(whole)
-    assert len(pairs) == 3 and all(proposed == again for proposed, again in pairs)
+    assert len(pairs) == 4 and all(proposed == again for proposed, again in pairs)
 
 
 def test_a_killed_tuner_whose_trials_go_on_is_resumed_and_ends_like_one_that_was_not_killed(whole: Tuning, tmp_path: Path) -> None:
@@ -117,12 +118,12 @@ def test_a_killed_tuner_whose_trials_go_on_is_resumed_and_ends_like_one_that_was
     assert chosen.signal(signal.SIGKILL)
     until(lambda: not lock.is_held(chosen.lock))
     state = chosen.standing().state
-    assert (state.state, state.cause) == ("failed", "vanished") and "1 of 3 trials ended" in state.message
+    assert (state.state, state.cause) == ("failed", "vanished") and "1 of 4 trials ended" in state.message
     time.sleep(0.3)
     assert len(chosen.standing().trials) == 2, "nobody proposes another one"
     done = dlwb("resume", chosen.id, "--follow")
     assert done.returncode == 0, done.stderr
-    assert "trial 2: valid/loss" in done.stderr and "with 2 new seeds: valid/loss" in done.stdout
+    assert "trial 3: valid/loss" in done.stderr and "with 2 new seeds: valid/loss" in done.stdout
     trials, again, best, figure, _ = outcome(chosen)
     # The other one did not sleep, which changes no figure.
     assert [trials, again, best, figure] == outcome(whole)[:4]
@@ -190,8 +191,8 @@ def test_the_table_is_printed_and_told_to_programs_and_all_goes_to_the_trash_tog
     assert json.loads(dlwb("tuning", "list", "--json").stdout) == [told]
     assert "There is no tuning other" in dlwb("tuning", "show", "other").stderr
     done = dlwb("delete", whole.id)
-    assert f"{whole.id}: 5 runs in the trash" in done.stderr and not list_runs() and not list_tunings()
-    assert len(dlwb("restore", whole.id).stdout.split()) == 5 and find_tuning("line") == whole
+    assert f"{whole.id}: 6 runs in the trash" in done.stderr and not list_runs() and not list_tunings()
+    assert len(dlwb("restore", whole.id).stdout.split()) == 6 and find_tuning("line") == whole
 
 
 def test_a_run_that_was_deleted_is_no_loss_and_one_of_another_home_is_none_of_ours(whole: Tuning) -> None:

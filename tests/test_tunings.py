@@ -1,13 +1,20 @@
 """What the folder of a tuning amounts to: trials, the best, the figure of new seeds; torn and damaged lines cost nothing else."""
 
+from pathlib import Path
+from typing import NamedTuple
+
 import msgspec
 import pytest
 from made_runs import make_run
 
 from workbench import paths
 from workbench.problems import Problem
-from workbench.recipes.recipe import Dimension, Tune
-from workbench.runs import lock, tunings
+from workbench.recipes.load import Loaded
+from workbench.recipes.recipe import Bar, Dimension, Recipe, Tune
+from workbench.runs import lock, standing, tunings
+from workbench.runs.notes import Notes
+from workbench.runs.state import State
+from workbench.runs.summary import Summary
 from workbench.runs.tunings import Asked, Ended, Judged, Parent, Plan, Started, Tuning, Turned, find_tuning, list_tunings
 
 SPACE = {"config.learning_rate": Dimension(real=[0.01, 1.0], log=True)}
@@ -102,3 +109,24 @@ def test_what_is_foreign_is_cleaned_and_what_is_damaged_is_said() -> None:
     (tuning.path / "tuning.json").write_text('{"recipe": 1}')
     with pytest.raises(Problem, match="is damaged"):
         tuning.plan()
+
+
+def test_the_figure_of_a_recipe_that_tunes_is_of_new_seeds_alone() -> None:
+    tune = Tune(metric="valid/loss", goal="minimize", space=SPACE)
+    recipe = Recipe(title="x", project="y", bar=[Bar(metric="test/loss", at_most=0.4)], tune=tune)
+
+    class Past(NamedTuple):
+        state: State
+        summary: Summary
+        notes: Notes
+
+    def past(loss: float, tag: str) -> Past:
+        return Past(State(state="finished"), Summary(size=1, last={"test/loss": loss}, best={"test/loss": loss}), Notes((tag,)))
+
+    loaded = Loaded(recipe=recipe, path=Path("x.yaml"))
+    trials = [past(0.3, "trial-0"), past(0.9, "trial-1")]
+    assert standing.standing(loaded, trials).state == "not yet", "the best of many trials is the luckiest one"
+    missed = standing.standing(loaded, [*trials, past(0.5, "best-seed-2")])
+    assert missed.state == "missed" and missed.best and missed.best.value == 0.5
+    plain = Loaded(recipe=msgspec.structs.replace(recipe, tune=None), path=Path("x.yaml"))
+    assert standing.standing(plain, trials).state == "passed"

@@ -1,5 +1,6 @@
 """Device-hours from logs that are written by hand: pauses, clocks set back, crashes, several devices, endpoints, what was removed."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -168,6 +169,20 @@ def test_what_is_deleted_still_counts_once() -> None:
     assert hours("recipe") == {"mnist-mlp": 3.0} and hours("tuning") == {"imdb-tuned": 3.0}
     trained(1.0, began=NOON, stem="other")
     assert hours("recipe") == {"mnist-mlp": 3.0, "other": 1.0}
+
+
+def test_a_disk_that_is_full_until_the_run_is_gone_loses_no_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = trash.delete(trained(3.0, began=NOON))
+    keep = usage.keep
+
+    def while_it_is_full(uses: list[Use]) -> None:
+        if moved.path.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        keep(uses)
+
+    monkeypatch.setattr(usage, "keep", while_it_is_full)
+    trash.purge(moved)
+    assert not moved.path.exists() and hours("recipe") == {"mnist-mlp": 3.0}
 
 
 @pytest.mark.parametrize("line", [b"{}", b"[]", b"\xff\xfe", b'{"began": 1, "seconds": -5, "device": "cuda:0"}', b'{"began": "NaN"}', b"["])

@@ -7,7 +7,7 @@ from typing import Any
 from lines import LINE, until, write
 
 from workbench.launch import proposing, tuning
-from workbench.launch.tuner import Tuner
+from workbench.launch.tuner import Tuner, Watched
 from workbench.recipes.load import load_recipe
 from workbench.runs import lock, tunings
 from workbench.runs.tunings import Tuning
@@ -70,7 +70,9 @@ def replayed(chosen: Tuning) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         for other in range(number):
             one = folded.trials[other]
             ended = other in trial.seen
-            past.append(proposing.Past(params=one.params, state=one.state if ended else "running", value=one.value if ended else None))
+            values = Watched.whole(one.place).values(plan.tune.metric)[: one.evaluations] if ended and one.place else []
+            state, value = (one.state, one.value) if ended else ("running", None)
+            past.append(proposing.Past(params=one.params, state=state, value=value, values=values))
         question = proposing.Question(tune=plan.tune, seed=plan.seed, number=number, past=past)
         pairs.append((trial.params, proposing.propose(question)))
     return pairs

@@ -1,9 +1,10 @@
 """Numbers and times as text, for screens and the shell. Pure functions."""
 
-import json
 import math
 import time
 from typing import Any
+
+import msgspec
 
 from workbench.problems import one_line
 
@@ -95,8 +96,8 @@ def rate(per_second: float) -> str:
     return f"{short(1 / per_second)}/step" if per_second > 0 else ""
 
 
-def setting(value: Any) -> str:
+def shown(value: Any) -> str:
     """A setting's value on one line, as a recipe writes it."""
     if isinstance(value, str):
         return one_line(value) or '""'
-    return f"{value:g}" if isinstance(value, float) else one_line(json.dumps(value))
+    return f"{value:g}" if isinstance(value, float) else one_line(msgspec.json.encode(value).decode())

@@ -158,7 +158,8 @@ def wait_for_group(group: Comparison | Tuning) -> int:
 
 def print_table(comparison: Comparison, arms: compare.Arms) -> None:
     """The table of a comparison, with what validation chooses, what failed and what makes it unfair."""
-    print(f"{arms.metric}; each difference is to {arms.rows[0].name}, paired by seed, with its 95 % interval")
+    differences = f"; each difference is to {arms.rows[0].name}, paired by seed, with its 95 % interval" if len(arms.rows) > 1 else ""
+    print(f"{arms.metric}{differences}")
     table(compare.HEADS, list(compare.cells(arms)))
     for sentence in sweeps.words(chosen) if (chosen := sweeps.choice(comparison, arms)) else ():
         print(clean(sentence))

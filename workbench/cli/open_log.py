@@ -1,6 +1,7 @@
 """`dlwb open`: the logs of other programs as runs of dlwb."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -23,12 +24,16 @@ def open_(
 
     found = [source for path in paths for source in sources.sources(path)]
     runs = [following.open_source(source) for source in found]
-    following.begin(runs)
+    watched = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
+    with ThreadPoolExecutor(1) as background:
+        begun = background.submit(following.begin, runs)
+        if watched:
+            # Both take some tenths of a second.
+            from workbench.tui import app
+        begun.result()
     if as_json:
         print_json([{"run": run.id, "kind": source.kind, "path": str(source.path)} for run, source in zip(runs, found, strict=True)])
-    elif sys.stdin.isatty() and sys.stdout.isatty():
-        from workbench.tui import app
-
+    elif watched:
         app.run(runs)
     else:
         for run, source in zip(runs, found, strict=True):

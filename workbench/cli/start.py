@@ -14,6 +14,7 @@ def run(
     recipe: Recipe,
     settings: Settings = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "",
+    seeds: Annotated[int, typer.Option(help="Train it with so many seeds, one run after the other, and compare them.")] = 0,
     follow: Follow = False,
     as_json: AsJson = False,
 ) -> None:
@@ -28,8 +29,10 @@ def run(
     from workbench.serving import usage
 
     loaded = load_recipe(find_recipe(recipe), settings or [])
-    if loaded.recipe.compare:
+    if seeds or loaded.recipe.compare:
         from workbench.launch import comparing
+
+        loaded = comparing.with_seeds(loaded, seeds) if seeds else loaded
 
         comparison = comparing.start(loaded, device)
         print_json({"comparison": comparison.id}) if as_json else put(comparison.id)

@@ -71,6 +71,7 @@ def step(run: Reference, steps: Annotated[int, typer.Argument(min=1, metavar="N"
 def stop(run: Ended) -> None:
     """Stop a run after its step; it saves a checkpoint first. Of a comparison or a tuning, also start no further run."""
     from workbench.launch import start
+    from workbench.runs import own
 
     if group := find_group(run, "stop"):
         from workbench.launch import group_process
@@ -80,15 +81,22 @@ def stop(run: Ended) -> None:
         return
     chosen = find_run(run, "stop")
     start.stop(chosen)
+    if own.is_own_run(chosen):
+        tell(f"{chosen.id}: {own.STOPPING}")
+        return
     tell(f"{chosen.id} stops after its step; `dlwb wait {chosen.id}` waits for it.")
 
 
 def kill(run: Ended) -> None:
     """Kill a run at once, without a checkpoint. Earlier checkpoints stay."""
     from workbench.launch import start
+    from workbench.runs import own
 
     chosen = find_run(run, "kill")
     start.kill(chosen)
+    if own.is_own_run(chosen):
+        tell(f"{chosen.id}: {own.KILLED}")
+        return
     tell(f"{chosen.id} was killed; `dlwb resume {chosen.id}` resumes it from its last checkpoint.")
 
 

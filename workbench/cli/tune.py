@@ -126,12 +126,19 @@ def resume(
 
 
 def named(reference: str, ends: str = "") -> "Tuning":
-    """The tuning that a reference means; Problem where there is none."""
-    from workbench.runs.tunings import find_tuning
+    """The tuning that a reference means, as the one for a run is found; Problem where there is none, or more than one."""
+    from workbench.runs.run import LEAST
+    from workbench.runs.tunings import list_tunings
 
-    if found := find_tuning(reference, ends=ends):
-        return found
-    raise Problem(f"There is no tuning {one_line(reference, 100)}.", "`dlwb tuning list` shows them.")
+    every = list_tunings()
+    exact = [one for one in every if reference in (one.id, one.stem)] or every[:1] * (reference == "last")
+    found = exact[:1] or [one for one in every if reference and reference in one.id]
+    if not found:
+        raise Problem(f"There is no tuning {one_line(reference, 100)}.", "`dlwb tuning list` shows them.")
+    if len(found) > 1 or (ends and not exact and len(reference) < LEAST):
+        names = ", ".join(one.id for one in found[:4])
+        raise Problem(f"{one_line(reference, 100)} is too little of a name: it may be {names}.", "Give more of its name.")
+    return found[0]
 
 
 def follow_tuning(tuning: "Tuning") -> int:
@@ -164,9 +171,9 @@ def follow_tuning(tuning: "Tuning") -> int:
 
 
 def _line(plan: "Plan", trial: "Trial") -> str:
-    from workbench.formatting import setting
+    from workbench.formatting import shown
 
-    params = ", ".join(f"{name.partition('.')[2]} {setting(value)}" for name, value in trial.params.items())
+    params = ", ".join(f"{name.partition('.')[2]} {shown(value)}" for name, value in trial.params.items())
     return f"trial {trial.number}: {_reached(plan, trial)}  ({params})"
 
 
@@ -180,7 +187,7 @@ def _reached(plan: "Plan", one: Any) -> str:
 
 def print_tuning(tuning: "Tuning", plan: "Plan", standing: "Standing") -> None:
     """Print the trials, the trainings of the best, the result, and which setting matters."""
-    from workbench.formatting import duration, number, setting
+    from workbench.formatting import duration, number, shown
     from workbench.runs.tunings import ENOUGH
 
     names = list(plan.tune.space)
@@ -189,7 +196,7 @@ def print_tuning(tuning: "Tuning", plan: "Plan", standing: "Standing") -> None:
     for trial in standing.trials:
         value = "" if trial.value is None else number(trial.value) + " *" * (best is not None and trial.number == best.number)
         cells = [str(trial.number), trial.state, value, duration(trial.seconds) if trial.ended else ""]
-        rows.append([*cells, *(setting(trial.params[name]) if name in trial.params else "" for name in names)])
+        rows.append([*cells, *(shown(trial.params[name]) if name in trial.params else "" for name in names)])
     table(["TRIAL", "STATE", plan.tune.metric, "TIME", *(name.partition(".")[2] for name in names)], rows)
     importance = tuning.importance()
     if importance.shares:

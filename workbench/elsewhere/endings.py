@@ -5,6 +5,7 @@
 """
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -22,7 +23,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 _ends: list[End] = []
 """What ends the runs of this process that are not over."""
-_code: Any = None
+code: Any = None
 """What `sys.exit` was called with, as long as the script has not gone on after it."""
 _before: dict[str, Any] = {}
 """What stood in the places of the hooks."""
@@ -53,9 +54,9 @@ def forget(end: End) -> None:
 
 
 def goes_on() -> None:
-    """The script logs: whatever it called `sys.exit` with was caught."""
-    global _code
-    _code = None
+    """The script logs although `code` is set: what it called `sys.exit` with was caught."""
+    global code
+    code = None
 
 
 def of_exception(error: BaseException) -> Status:
@@ -98,18 +99,23 @@ def _on_exception(kind: type[BaseException], error: BaseException, trace: types.
         _before["excepthook"](kind, error, trace)  # first: it prints the traceback, which belongs to the run's output
     finally:
         _end_all(lambda: of_exception(error))
+        if isinstance(error, KeyboardInterrupt):
+            # Python notes that it ends by one, and the process then dies of SIGINT, as shells expect; a namedtuple that another thread
+            # makes meanwhile, as the meters' import does, takes the note away (run_eval_code_obj in CPython's pythonrun.c).
+            with contextlib.suppress(KeyboardInterrupt):
+                exec("raise KeyboardInterrupt")
 
 
-def _on_exit(code: Any = None) -> NoReturn:
-    global _code
+def _on_exit(given: Any = None) -> NoReturn:
+    global code
     if threading.current_thread() is threading.main_thread():  # in any other it ends the thread alone
-        _code = code
-    _before["exit"](code)
-    raise SystemExit(code)  # never reached, unless somebody else has replaced sys.exit by what returns
+        code = given
+    _before["exit"](given)
+    raise SystemExit(given)  # never reached, unless somebody else has replaced sys.exit by what returns
 
 
 def _at_exit() -> None:
-    _end_all(lambda: of_code(_code))
+    _end_all(lambda: of_code(code))
 
 
 def _on_signal(number: int, frame: types.FrameType | None) -> None:

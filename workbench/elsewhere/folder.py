@@ -90,7 +90,7 @@ def this_script() -> Path | None:
 
 def _stem(name: str) -> str:
     """The name as a part of a directory's name; never that of a recipe, whose results this run's would count among."""
-    stem = re.sub(r"[^\w.-]+", "-", one_line(name, 200)).strip("-.")[:60] or "run"
+    stem = re.sub(r"[^\w.-]+", "-", one_line(name, 200))[:60].strip("-.") or "run"
     # A name has 255 bytes, and a letter up to four.
     taken = any(next(folder.rglob(f"{stem}.yaml"), None) for folder in paths.recipe_folders())
     return f"{stem}-script" if taken else stem

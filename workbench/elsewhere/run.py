@@ -11,10 +11,10 @@ TypeError. What a sudden death (SIGKILL) takes with it is what was logged in the
 import contextlib
 import os
 import sys
-import time
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import monotonic, time
 from typing import Any
 
 from workbench import files
@@ -81,7 +81,6 @@ class Run:
             return
         if left_out:
             self._warn("config", f"{left_out} of its settings are not recorded: a run keeps {values.SETTINGS}.")
-        endings.watch(self._end)
         os.register_at_fork(after_in_child=self._in_child)
 
     # -- what a script calls ---------------------------------------------------------------------------------------------------
@@ -108,7 +107,8 @@ class Run:
                 self._log_event("", values_, step)
                 return
             values_ = dict(values_)
-        endings.goes_on()
+        if endings.code is not None:
+            endings.goes_on()
         numbers, last = {}, self._last
         for key, value in values_.items():
             if type(value) is not float:
@@ -128,7 +128,7 @@ class Run:
             self.step = step
         if numbers:
             queue = self._writer.queue
-            queue.append((step, self.epoch, time.time(), time.monotonic(), numbers))
+            queue.append((step, self.epoch, monotonic(), numbers))
             if len(queue) > MOST:
                 self._writer.wait_for_room()
 
@@ -158,6 +158,25 @@ class Run:
     def matrix(self, tag: str, numbers: Any, step: Any = None, *, rows: Sequence[str] = (), columns: Sequence[str] = ()) -> None:
         """Log a table of numbers, such as a confusion matrix: rows are the truth, columns the prediction."""
         self.log(Matrix(tag=tag, values=numbers, rows=list(rows), columns=list(columns)), self.step if step is None else step)
+
+    def plan(self, steps: int) -> None:
+        """Say how many steps there will be in all: the screen then shows how much is left."""
+        if not self._off:
+            planned = values.step_of(steps) or 0
+            now = time(), monotonic()
+            self._writer.queue.append(Status(state="running", steps=planned, step=self.step, time=now[0], clock=now[1]))
+
+    def settings(self, config: Any) -> None:
+        """Add settings that are known only after the start."""
+        if self._off or self.path is None:
+            return
+        settings, _ = values.settings(config)
+        directory = Directory(self.path)
+        try:
+            recipe = directory.recipe()
+            folder.write_recipe(directory, recipe.title, {**recipe.config, **settings}, recipe.train.steps)
+        except (OSError, Problem) as error:
+            self._warn("settings", f"the settings are not recorded: {error}")
 
     @property
     def stopping(self) -> bool:
@@ -217,18 +236,13 @@ class Run:
             console.copy_to(self._output)
         else:
             directory = attached
-        self.path = directory.path
-        meters = TreeMeters(os.getpid())
-        log = EventLog(self.path)
+        log = EventLog(directory.path)
         log.write(Status(state="running", steps=steps))
-        self._writer = Writer(
-            log,
-            directory.control,
-            meters.events,
-            self._obey,
-            self._warn,
-            lambda: (self.step, self.epoch),
-        )
+        # Before the thread: it may be asked to stop the script at once.
+        endings.watch(self._end)
+        meters = TreeMeters(os.getpid())
+        self._writer = Writer(log, directory.control, meters.events, self._obey, self._warn, lambda: (self.step, self.epoch))
+        self.path = directory.path
 
     def _attach(self, title: str, settings: dict[str, Any], steps: int) -> Directory | None:
         """The run of `dlwb exec` that this script runs under; None where there is none, or another one of its processes has it."""
@@ -284,7 +298,7 @@ class Run:
         if not isinstance(event, Tagged):
             raise TypeError(f"log takes a dictionary of numbers by key, or an event, not {type(event).__name__}.")
         copy = values.event_of(event, tag, step, self.epoch)
-        copy.time, copy.clock = time.time(), time.monotonic()
+        copy.time, copy.clock = time(), monotonic()
         self.step = max(self.step, step)
         self._writer.queue.append(copy)
 
@@ -299,7 +313,7 @@ class Run:
 
     def _end(self, ending: Status) -> None:
         """Write what is left, and how it ended."""
-        if self._off:
+        if self._off or self.path is None:
             return
         self._off = "it is over"
         endings.forget(self._end)
@@ -311,9 +325,8 @@ class Run:
         if self._writer.lost:
             self._warn("lost", f"{self._writer.lost} lines were lost, as the disk did not take them.")
         report = {"state": ending.state, "cause": ending.cause, "message": ending.message, "hint": ending.hint, "step": ending.step}
-        if self.path:
-            with contextlib.suppress(OSError):
-                write_exit(self.path, 1, report)
+        with contextlib.suppress(OSError):
+            write_exit(self.path, 1, report)
         self._let_go()
 
     def _let_go(self) -> None:
@@ -337,7 +350,8 @@ class Run:
             return
         self._warned.add(kind)
         with contextlib.suppress(Exception):
-            print(f"dlwb: {sentence}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"dlwb: {sentence}\n")  # in one piece: other processes may print too
+            sys.stderr.flush()
 
 
 def _shown(key: Any) -> str:

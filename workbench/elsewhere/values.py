@@ -53,6 +53,23 @@ def key_of(key: Any) -> str:
     return one_line(key, KEY_LIMIT)
 
 
+SPLITS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "eval": "valid", "test": "test"}
+"""How other libraries begin the names of their metrics, and the split that this means."""
+
+
+def by_split(name: str, otherwise: str = "") -> str:
+    """The key for another library's name of a metric: `val_loss` → `valid/loss`, `train_loss_step` → `train/loss/step`.
+
+    One without a split gets `otherwise`; one that has a slash keeps its parts.
+    """
+    split, _, metric = name.partition("/" if "/" in name else "_")
+    if split not in SPLITS or not metric:
+        return f"{otherwise}/{name}" if otherwise and "/" not in name else name
+    for series in ("step", "epoch"):
+        metric = f"{metric.removesuffix(f'_{series}')}/{series}" if metric.endswith(f"_{series}") else metric
+    return f"{SPLITS[split]}/{metric}"
+
+
 def event_of(event: Tagged, tag: str, step: int, epoch: float) -> Tagged:
     """A copy that later changes of its arrays do not reach, at this step, with clean text; `tag`, if given, in place of its own.
 

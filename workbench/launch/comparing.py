@@ -14,13 +14,15 @@ from workbench import files, paths
 from workbench.launch import estimate, group_process
 from workbench.launch import start as launch
 from workbench.problems import Problem
-from workbench.recipes.load import Loaded, load_recipe, variants
-from workbench.recipes.recipe import dump_recipe
+from workbench.recipes.load import VARIANT, Loaded, load_recipe, variants
+from workbench.recipes.recipe import Compare, dump_recipe
 from workbench.runs import bars, directory, lock, notes
 from workbench.runs.compare import arms
 from workbench.runs.comparisons import Comparison, Part, Plan, diverged
 from workbench.runs.run import Run
 from workbench.runs.state import state_of
+
+MOST_SEEDS = 20
 
 
 def start(loaded: Loaded, device: str = "") -> Comparison:
@@ -28,6 +30,19 @@ def start(loaded: Loaded, device: str = "") -> Comparison:
     comparison = create(loaded, device)
     begin(comparison)
     return comparison
+
+
+def with_seeds(loaded: Loaded, seeds: int) -> Loaded:
+    """A recipe as a comparison of its seeds: it is the only variant, or has so many seeds of each of its own. Problem for odd numbers."""
+    compare = loaded.recipe.compare
+    if not 2 <= seeds <= MOST_SEEDS and not (compare and seeds == 1):
+        raise Problem(f"{seeds} seeds cannot be compared.", f"Give 2 to {MOST_SEEDS}.")
+    if not loaded.trains:
+        raise Problem(f"{loaded.stem} is a lesson to explore: there is nothing to train with seeds.", "Start it without.")
+    if compare:
+        return load_recipe(loaded.path, [*loaded.overrides, f"compare.seeds={seeds}"])
+    name = "".join(letter if VARIANT.fullmatch(letter) else "-" for letter in loaded.stem).lstrip("-")[:24] or "recipe"
+    return msgspec.structs.replace(loaded, recipe=msgspec.structs.replace(loaded.recipe, compare=Compare(variants={name: {}}, seeds=seeds)))
 
 
 class Outlook(NamedTuple):
@@ -77,7 +92,8 @@ def create(loaded: Loaded, device: str = "") -> Comparison:
     name = f"{loaded.stem}_{time.strftime('%Y-%m-%d_%H%M%S')}"
     with directory.new(paths.comparisons(), name, "The directory") as path:
         for place, (label, variant) in enumerate(chosen.items()):
-            group_process.keep_recipe(path / "variants" / f"{place:02}", variant, f"{label}: {variant.recipe.title}", recipe.seed)
+            title = f"{label}: {variant.recipe.title}" if len(chosen) > 1 else variant.recipe.title
+            group_process.keep_recipe(path / "variants" / f"{place:02}", variant, title, recipe.seed)
         (path / "recipe.yaml").write_text(dump_recipe(recipe))
         # Written last: a directory counts as a comparison once it has a plan.
         files.write(path / "comparison.json", msgspec.json.encode(plan), sync=False)

@@ -16,7 +16,7 @@ import msgspec
 
 from workbench import events, files, paths
 from workbench.events import Mark, Status
-from workbench.formatting import count, setting
+from workbench.formatting import count
 from workbench.launch import start
 from workbench.problems import Problem, one_line
 from workbench.recipes import trust
@@ -40,25 +40,12 @@ KEPT = {
 """Settings that cannot change from a checkpoint on, and why."""
 INHERITED = ("recipe", "mirror", "device", "warning", "processor", "versions", "code", "files")
 """What a fork's run.json has of its parent's: not which comparison or tuning that was a part of."""
+NAMED = 4
+"""How many checkpoints a question names."""
 PATIENCE = 300.0
 """Seconds that a run may take to end after it was asked to: it finishes its step."""
 LOOK = 0.05
 """Seconds between two looks at it."""
-
-
-class Changes(NamedTuple):
-    """What is other from a checkpoint on."""
-
-    live: dict[str, Any] = {}
-    """Set there as a live change."""
-    fixed: dict[str, list[Any]] = {}
-    """Settings that no run changes while it trains: the value before and the new one. Only a fork can have them."""
-
-    @property
-    def words(self) -> str:
-        """`learning_rate 0.1 → 0.01, dropout 0.2 → 0.5`; the live ones by their new value alone."""
-        parts = [f"{_short(name)} {setting(value)}" for name, value in self.live.items()]
-        return ", ".join([*parts, *(f"{_short(name)} {setting(old)} → {setting(new)}" for name, (old, new) in self.fixed.items())])
 
 
 class Created(NamedTuple):
@@ -85,15 +72,15 @@ def kind(name: str, live: Sequence[str]) -> str:
     return "live" if (section == "config" and key in live) or (section == "train" and key in LIVE) else "fixed"
 
 
-def planned(run: Run, history: History, step: int, overrides: Sequence[str]) -> Changes:
-    """What `config.learning_rate=0.01` and the like change at a step; a value that the run has there already changes nothing."""
+def planned(run: Run, history: History, step: int, overrides: Sequence[str]) -> Forked:
+    """What `config.learning_rate=0.01` and the like change at a step: what the run has there already, is no change."""
+    changes = Forked(run=run.id, step=step, live={}, fixed={})
     if not overrides:
-        return Changes()
+        return changes
     loaded = loaded_recipe(run, overrides)
     own = loaded.schema.live if loaded.schema else ()
     now = {**_settings(run.recipe()), **family.settings_at(history, step)}
     asked = _settings(loaded.recipe)
-    changes = Changes({}, {})
     folder = Path(str(run.about().get("recipe") or run.path)).parent
     for word in overrides:
         # The setting itself, where one value inside of it was named.
@@ -114,10 +101,6 @@ def planned(run: Run, history: History, step: int, overrides: Sequence[str]) -> 
 def _settings(recipe: Recipe) -> dict[str, Any]:
     sections = {"config": recipe.config, "train": msgspec.structs.asdict(recipe.train), "compute": msgspec.structs.asdict(recipe.compute)}
     return {"seed": recipe.seed} | {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}
-
-
-def _short(name: str) -> str:
-    return name.partition(".")[2] or name
 
 
 # -- fork --------------------------------------------------------------------------------------------------------------------------
@@ -154,7 +137,7 @@ def create(
         about |= {"device": choice.requested or choice.name, "warning": choice.warning}
     source = trust.read(run.project_copy) if recipe.project.endswith(".py") else files.read_plain(run.project_copy)
     beginning = prefix(run.events, step)
-    origin = Forked(run=run.id, step=step, attempt=beginning.attempt + 1, created=time.time(), live=changes.live, fixed=changes.fixed)
+    origin = msgspec.structs.replace(changes, attempt=beginning.attempt + 1, created=time.time())
     about |= {"created": origin.created, "forked": msgspec.to_builtins(origin)}
     with directory.new(paths.runs(), f"{time.strftime('%Y-%m-%d_%H%M%S')}_{run.stem}", "The fork's directory") as path:
         (path / "artifacts").mkdir()
@@ -166,7 +149,7 @@ def create(
                 _share(run.path / name, path / name)
         pending = family.later(history, step, [*changes.live, *changes.fixed], people=repeat)
         message = f"Forked from {run.id} at step {count(step)}."
-        text = f"forked from {run.id}" + f": {changes.words}" * bool(changes.words)
+        text = f"forked from {run.id}" + f": {changes.changes}" * bool(changes.changes)
         lines = _turning(history, origin.attempt, step, beginning.epoch, pending, text, changes.live, message)
         files.write(path / "events.jsonl", beginning.lines + b"".join(map(events.encode, lines)))
         with contextlib.suppress(FileNotFoundError):
@@ -311,14 +294,28 @@ def roll_back(run: Run, branch: Branch, overrides: Sequence[str] = (), *, repeat
     return " ".join(filter(None, (remark, start.launch(run, anyway=anyway))))
 
 
-def lost(run: Run, step: int) -> list[Generation]:
-    """The checkpoints that a roll-back to a step removes, those that a person keeps first."""
-    later = [generation for generation in Checkpoints(run.path / "checkpoints").generations() if generation.step > step]
-    return sorted(later, key=lambda generation: not generation.pinned)
+def question(run: Run, branch: Branch) -> str:
+    """What a roll-back does, in sentences: for whoever is asked before it."""
+    step = branch.generation.step
+    reached = history_of(run.events).step
+    later = [one for one in Checkpoints(run.path / "checkpoints").generations() if one.step > step]
+    sentences = [f"{run.id} goes on from its {branch.words}."]
+    if state_of(run).alive:
+        sentences.append("It is stopped first.")
+    if reached > step:
+        sentences.append(f"Steps {count(step + 1)} to {count(reached)} leave its curves; its log keeps them.")
+    if later:
+        steps = ", ".join(count(one.step) for one in later[:NAMED]) + " …" * (len(later) > NAMED)
+        sentences.append(f"Its checkpoints of steps {steps} go." if len(later) > 1 else f"Its checkpoint of step {steps} goes.")
+    if pinned := [one for one in later if one.pinned]:
+        sentences.append(
+            f"A person keeps {'that' if len(pinned) == 1 else 'those'} of step {', '.join(count(one.step) for one in pinned)}."
+        )
+    return " ".join(sentences)
 
 
 def _rewind(
-    run: Run, held: lock.Lock, checkpoints: Checkpoints, generation: Generation, history: History, changes: Changes, *, repeat: bool
+    run: Run, held: lock.Lock, checkpoints: Checkpoints, generation: Generation, history: History, changes: Forked, *, repeat: bool
 ) -> str:
     step, attempt = generation.step, attempts(run) + 1
     message = f"Rolled back to step {count(step)}."
@@ -331,7 +328,7 @@ def _rewind(
         if later.step > step or (later.step == step and later.time > generation.time):
             checkpoints.drop(later)
     pending = family.later(history, step, list(changes.live), people=repeat)
-    text = f"rolled back to step {count(step)}" + f": {changes.words}" * bool(changes.words)
+    text = f"rolled back to step {count(step)}" + f": {changes.changes}" * bool(changes.changes)
     log = EventLog(run.path)
     try:
         for line in _turning(history, attempt, step, beginning.epoch, pending, text, changes.live, message):
@@ -383,7 +380,7 @@ def _refuse_code(run: Run, anyway: bool, verb: str) -> None:
         )
 
 
-def _refuse_end(run: Run, history: History, step: int, changes: Changes) -> None:
+def _refuse_end(run: Run, history: History, step: int, changes: Forked) -> None:
     longer = {"train.epochs", "train.steps"} & {*changes.live}
     if history.steps and step >= history.steps and not longer:
         raise Problem(f"Step {count(step)} is the last one of {run.id}, so nothing is left to train.", "Raise train.epochs or train.steps.")

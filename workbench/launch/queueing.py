@@ -50,8 +50,13 @@ class Waiting(NamedTuple):
         """Its place and when it likely starts: `next, about 14:20`, `3rd, start unknown`, `held`."""
         if self.held:
             return "held"
-        place = "next" if self.place == 1 else f"{self.place}{_ordinal(self.place)}"
-        return f"{place}, {self.start(now)}"
+        return f"{'next' if self.place == 1 else self.ordinal}, {self.start(now)}"
+
+    @property
+    def ordinal(self) -> str:
+        """Its place: 1st, 2nd, 11th."""
+        ending = "th" if self.place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(self.place % 10, "th")
+        return f"{self.place}{ending}"
 
     def start(self, now: float | None = None) -> str:
         """When it likely starts: `about 14:20`, with the date from tomorrow on; `start unknown`."""
@@ -61,10 +66,6 @@ class Waiting(NamedTuple):
         at = time.localtime(now + self.begins)
         today = at[:3] == time.localtime(now)[:3]
         return f"about {time.strftime('%H:%M', at)}" + ("" if today else f" on {at.tm_mday} {time.strftime('%b', at)}")
-
-
-def _ordinal(number: int) -> str:
-    return "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
 
 
 def outlook(
@@ -85,23 +86,23 @@ def outlook(
         on[name] = one_line(str(lock.content(path).get("run", "")), 200) if lock.is_held(path) else ""
         free[name] = _left(on[name], past, summary) if lock.is_held(path) else 0.0
     waiting: list[Waiting] = []
-    before: list[tuple[Ticket, float]] = []
+    before: list[Ticket] = []
     for ticket in queue:
         names = tuple(device.partition(" ")[0] for device in ticket.devices)
-        rivals = [(other, begins) for other, begins in before if set(other.locks) & set(ticket.locks)]
-        behind = (*(other.run for other, _ in rivals), *filter(None, (on[name] for name in ticket.locks)))
+        rivals = [other.run for other in before if set(other.locks) & set(ticket.locks)]
+        behind = tuple(dict.fromkeys([*rivals, *filter(None, (on[name] for name in ticket.locks))]))
         if ticket.held or len(ticket.locks) < ticket.needs:
-            waiting.append(Waiting(ticket.run, 0, names, ticket.needs, tuple(dict.fromkeys(behind))))
+            waiting.append(Waiting(ticket.run, 0, names, ticket.needs, behind))
             continue
-        # Nobody overtakes: it takes the devices that are free first, and not before those that came earlier.
+        # It takes the devices that are free first; until then nobody who comes later takes any of those, and the others are free later.
         taken = sorted(ticket.locks, key=free.__getitem__)[: ticket.needs]
-        begins = max(free[taken[-1]], *(start for _, start in rivals), 0.0)
+        begins = free[taken[-1]]
         device = dict(zip(ticket.locks, ticket.devices, strict=False)).get(taken[0], "")
         for name in taken:
             free[name] = begins + _needed(ticket.run, device, past, summary)
-        before.append((ticket, begins))
+        before.append(ticket)
         known = begins if math.isfinite(begins) else None
-        waiting.append(Waiting(ticket.run, len(before), names, ticket.needs, tuple(dict.fromkeys(behind)), known))
+        waiting.append(Waiting(ticket.run, len(before), names, ticket.needs, behind, known))
     return waiting
 
 
@@ -158,6 +159,9 @@ def ask(run: Run, verb: str) -> str:
             held = ", but a person holds it" if verb == "first" and ticket.held else ""
             return f"{run.id} {DONE[verb]}{held}."
         if not ticket and state.state != "queued":
-            raise Problem(f"{run.id} has just left the queue: it is {state.words}.")
+            left = f"{run.id} has just left the queue: it is {state.words}."
+            if verb == "hold" or not state.alive:
+                raise Problem(left)
+            return left
         time.sleep(0.05)
     raise Problem(f"{run.id} has not obeyed for {PATIENCE:.0f} s.", f"`dlwb stop {run.id}` takes it out of the queue.")

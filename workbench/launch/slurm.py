@@ -72,10 +72,10 @@ HINTS = (
 def _refusal(program: str, said: str) -> tuple[str, str]:
     """Why one of Slurm's programs refuses, from its stderr, as one sentence; and how to mend it."""
     lines = [one_line(line.partition(": ")[2], 300) for line in clean(said).splitlines() if re.match(rf"{program}: (error|fatal): ", line)]
-    lines = [line.partition(": ")[2] for line in lines if "retrying" not in line]
+    lines = [line.partition(": ")[2].removeprefix("Batch job submission failed: ") for line in lines if "retrying" not in line]
     # The first one is the most precise, the last one says what follows from it.
     why = lines[0] if lines else one_line(said, 300) or "it gave no reason"
-    more = f" ({lines[-1].removeprefix('Batch job submission failed: ')})" if len(lines) > 1 and lines[-1] != lines[0] else ""
+    more = f" ({lines[-1]})" if len(lines) > 1 and lines[-1] != lines[0] else ""
     text = f"{why}{more}"
     hint = next((hint for word, hint in HINTS if word in text.lower()), "")
     what = {"sbatch": "Slurm refused the job", "scancel": "Slurm did not end the job", "scontrol": "Slurm refused"}.get(

@@ -1,5 +1,7 @@
 """What runs on the node of a Slurm job: `python -m workbench.launch.slurm_job RUN`, the supervisor in the foreground.
 
+With `--recipe FILE` it makes the run itself, once for each job: what `dlwb export --to sbatch` writes.
+
 Slurm sends SIGTERM some seconds before the time limit. The run then saves and ends, and the job goes into the queue again.
 """
 
@@ -13,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from workbench import files
-from workbench.launch import choose_device, devices, slurm, supervisor
+from workbench.launch import choose_device, devices, slurm, start, submit, supervisor
 from workbench.problems import Problem, one_line
+from workbench.recipes.load import load_recipe
 from workbench.runs import commands, scheduled
-from workbench.runs.run import Run
+from workbench.runs.run import Run, list_runs
 from workbench.runs.state import state_of
 from workbench.runs.summary import summary_of
 
@@ -92,8 +95,9 @@ class JobSupervisor(supervisor.Supervisor):
             return {"message": "Asked to end by SIGTERM; saved. Slurm did not say why.", "hint": scheduled.RESUME}
         if seen.restarts > int(os.environ.get("SLURM_RESTART_COUNT") or 0):
             return {"cause": "preempted", "message": "Slurm took its node back and queued it again; saved.", "requeued": True}
-        left = seen.end - time.time()
-        if not seen.end or left > (self.job.grace + EARLY if seen.state == "RUNNING" else 0):
+        near = seen.state == "RUNNING" and 0 < seen.end < time.time() + self.job.grace + EARLY
+        # A job that is cancelled ends now, too: only the reason tells that it was its limit.
+        if not near and seen.reason != "TimeLimit":
             if seen.state != "RUNNING":
                 return {"cause": "cancelled", "message": "Its job was cancelled; saved.", "hint": scheduled.RESUME}
             return {"hint": scheduled.RESUME}  # somebody sent the signal by hand
@@ -130,16 +134,48 @@ def own_job(run: Run) -> scheduled.Job:
     return scheduled.Job(id=number, offset=commands.size_of(run.control))
 
 
+def run_of_recipe(file: Path) -> Run:
+    """The run of this job: made where the job begins, found again where it was requeued. Its job file goes with it, for `dlwb resume`."""
+    number = os.environ.get("SLURM_JOB_ID", "")
+    if not number:
+        raise Problem("This is started by a job of Slurm alone.", "Submit it: `sbatch job.sh`.")
+    for run in list_runs():
+        if (job := scheduled.job_of(run.path)) and job.id == number:
+            return run
+    loaded = load_recipe(file)
+    kind = "cuda" if loaded.recipe.compute.device.startswith("cuda") else "cpu"
+    run = start.create(loaded, kind, requested=kind)
+    listed = submit.options(loaded.stem, loaded.recipe, 0, submit.Request())
+    # As the job was submitted, whatever its file says: the person may have given other options to sbatch.
+    given = {"job-name": "SLURM_JOB_NAME", "partition": "SLURM_JOB_PARTITION", "account": "SLURM_JOB_ACCOUNT", "qos": "SLURM_JOB_QOS"}
+    listed = [(name, value) for name, value in listed if name not in given]
+    listed += [(name, os.environ[variable]) for name, variable in given.items() if os.environ.get(variable)]
+    listed.append(("chdir", str(run.path)))
+    if gpus := os.environ.get("SLURM_GPUS_ON_NODE"):
+        listed.append(("gpus-per-node", gpus))
+    (run.path / slurm.SCRIPT).write_text(submit.script(listed, run.path))
+    scheduled.write(run.path, scheduled.Job(id=number, options=listed, seen=scheduled.Seen(state="RUNNING", time=time.time())))
+    return run
+
+
 def main(words: list[str]) -> int:
     """Train the run; 0 where the job has done what it could, 1 where the run failed, 3 and 4 as `supervisor.begin`."""
     # What comes before the supervisor can act on it waits until then.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    run = Run(Path(words[0]))
+    try:
+        run = run_of_recipe(Path(words[1])) if words[0] == "--recipe" else Run(Path(words[0]))
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 1
     if not (run.path / "recipe.yaml").exists():
         print(f"{run.path} is no longer a run directory.", file=sys.stderr)
         return 4
     if state_of(run).state == "finished":
         return 0
+    if int(os.environ.get("SLURM_PROCID") or 0) > 0:
+        # Another node of a run of several: the first one holds the lock and the log. Not tried.
+        processes = str(getattr(run.recipe().compute, "processes", 1))
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "workbench.training.ranks.torchrun", str(run.path), processes])
     job = own_job(run)
     os.environ["DLWB_ANYWAY"] = "1" if job.anyway else ""
     code, message, keeper = supervisor.begin(run, commands.size_of(run.control), [], kind=partial(JobSupervisor, job=job))

@@ -88,8 +88,8 @@ def remove(run: Run) -> bool:
 
 
 def has_trained(run: Run) -> bool:
-    """Whether a run has results that could be lost: a step, or an earlier attempt."""
-    return attempts(run) > 1 or summary_of(run).step > 0
+    """Whether a run has results that could be lost: a step, or an earlier attempt; of one's own script, whatever it prints."""
+    return own.is_own_run(run) or attempts(run) > 1 or summary_of(run).step > 0
 
 
 def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:

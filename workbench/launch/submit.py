@@ -78,7 +78,8 @@ def options(stem: str, recipe: Recipe, gpus: int, request: Request) -> list[tupl
         ("output", "slurm.log"),
         ("open-mode", "append"),
         ("requeue", ""),
-        ("signal", f"B:TERM@{request.grace}"),
+        # To the script alone; of several nodes, to the processes of srun.
+        ("signal", f"{'B:' if nodes == 1 else ''}TERM@{request.grace}"),
         ("nodes", str(nodes)),
         ("ntasks-per-node", "1"),
         ("cpus-per-task", str(request.cpus or max(1, recipe.compute.threads) * processes)),
@@ -103,18 +104,27 @@ def options(stem: str, recipe: Recipe, gpus: int, request: Request) -> list[tupl
     return listed
 
 
+def directives(listed: Sequence[tuple[str, str]]) -> list[str]:
+    """The lines of a batch script that sbatch reads. Its words are quoted as sbatch itself takes them apart."""
+    return [f'#SBATCH --{name}="{value}"' if value else f"#SBATCH --{name}" for name, value in listed]
+
+
 def script(listed: Sequence[tuple[str, str]], folder: Path) -> str:
     """The batch script of a run: what sbatch reads, the environment, and the one process that trains."""
-    lines = [f'#SBATCH --{name}="{value}"' if value else f"#SBATCH --{name}" for name, value in listed]
     mirror = paths.mirror()
     environment = {"DLWB_HOME": str(paths.home()), "DLWB_MIRROR": str(mirror or ""), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items() if value]
     command = shlex.join([sys.executable, "-P", "-m", "workbench.launch.slurm_job", str(folder)])
+    nodes = dict(listed).get("nodes", "1")
+    if nodes != "1":
+        # Not tried: dlwb was never run on several nodes.
+        exports += [f"export DLWB_NODES={nodes}", 'export MASTER_ADDR="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"']
+        command = f"srun --kill-on-bad-exit=1 {command}"
     return "\n".join(
         [
             "#!/bin/sh",
             "# Written by `dlwb submit`: trains the run in this folder. `dlwb resume` submits it again.",
-            *lines,
+            *directives(listed),
             "",
             *exports,
             "# In place of this shell, so that Slurm's SIGTERM reaches it.",
@@ -142,8 +152,8 @@ def submit(loaded: Loaded, request: Request) -> Run:
         raise Problem(f"Slurm cannot write into {one_line(home, 200)}: it has a character that sbatch changes.", "Set DLWB_HOME.")
     run = start.create(loaded, kind, requested=kind)
     try:
-        # The folder, and a plain name in it: in a path sbatch would replace %j and the like.
-        listed.insert(1, ("chdir", str(run.path)))
+        # Before the other ones. In the name of the output Slurm replaces %j and the like.
+        listed[1:2] = [("chdir", str(run.path)), ("output", str(run.path / "slurm.log").replace("%", "%%"))]
         (run.path / slurm.SCRIPT).write_text(script(listed, run.path))
         slurm.submit(run, listed, request.grace)
     except BaseException as error:

@@ -27,6 +27,7 @@ from workbench.runs.comparisons import diverged
 from workbench.runs.history import History
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
+from workbench.runs.standing import NEW_SEED
 from workbench.runs.state import State, state_of
 from workbench.runs.tunings import DIVERGED, FAILED, FINISHED, PRUNED, STOPPED, Asked, Ended, Judged, Started, Trial, Tuning, Turned
 
@@ -205,15 +206,14 @@ class Tuner(group_process.Runner):
     def _is_over(self, place: Place, run: Run) -> bool:
         """Whether the run of a trial ended while no tuner lived, so that it is not resumed; its end is then noted."""
         state = state_of(run)
-        number, seed = place
-        was_pruned = seed is None and number in self.folded.pruned
         if state.alive:
-            return False
-        resumable = state.state == "created" or (state.state in ("stopped", "failed") and state.cause in AGAIN)
-        if resumable and not was_pruned:
             return False
         watched = Watched.whole(run)
         self._judge(place, watched)
+        is_pruned = place[1] is None and place[0] in self.folded.pruned
+        resumable = state.state == "created" or (state.state in ("stopped", "failed") and state.cause in AGAIN)
+        if resumable and not is_pruned:
+            return False
         self._conclude(place, watched, state)
         return True
 
@@ -230,7 +230,7 @@ class Tuner(group_process.Runner):
 
     def _tag(self, place: Place, run: Run) -> None:
         number, seed = place
-        notes.tag(run, [f"trial-{number}" if seed is None else f"best-seed-{seed}", self.tuning.stem[: notes.TAG_LENGTH]])
+        notes.tag(run, [f"trial-{number}" if seed is None else f"{NEW_SEED}{seed}", self.tuning.stem[: notes.TAG_LENGTH]])
 
     def _found_again(self, place: Place) -> Run | None:
         """The run of a trial that an earlier process created just before its death, and did not note."""

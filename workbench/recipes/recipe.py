@@ -119,8 +119,8 @@ class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class Compare(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A comparison of variants of the recipe, each trained once for each seed."""
 
-    variants: Annotated[dict[str, dict[str, Any]], Meta(min_length=2, max_length=12)]
-    """By name, the settings of each: `config.dropout: 0.2`; with `recipe`, another recipe is what they change."""
+    variants: Annotated[dict[str, dict[str, Any]], Meta(min_length=1, max_length=12)]
+    """By name, the settings of each: `config.dropout: 0.2`; with `recipe`, another recipe is what they change. One has seeds alone."""
     seeds: Annotated[int, Meta(ge=1, le=20, description="Seeds of each variant, from the recipe's on; more tell smaller differences.")] = 3
     metric: Annotated[str, Meta(pattern=r"^$|^[^/]+/.", description="Metric to compare, such as test/accuracy; empty: the bar's.")] = ""
     sweep: Annotated[

@@ -220,9 +220,10 @@ class Checkpoints:
         return next((generation for generation in reversed(generations) if self.load(generation, lambda data: {}) is not None), None)
 
     def size(self, generation: Generation) -> int:
-        """Bytes of a generation's data file."""
+        """Bytes that are free once a generation's data file is dropped: none of one that a fork or a parent has, too."""
         try:
-            return os.lstat(self.folder / generation.file).st_size
+            status = os.lstat(self.folder / generation.file)
+            return status.st_size if status.st_nlink == 1 else 0
         except OSError:
             return 0
 

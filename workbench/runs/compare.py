@@ -12,7 +12,7 @@ import msgspec
 
 from workbench import files
 from workbench.events import split_tag
-from workbench.formatting import number, setting
+from workbench.formatting import number, shown
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars, family
@@ -41,6 +41,8 @@ class Setting(NamedTuple):
 
     name: str
     values: list[str]
+    raw: Sequence[Any] = ()
+    """The same as they are, numbers as numbers; None where it is not set."""
 
 
 class Row(NamedTuple):
@@ -88,7 +90,7 @@ def settings(recipe: Recipe, history: History | None = None) -> dict[str, Any]:
         flat |= _flat(tree[section], section)
     for mark in history.marks if history else []:
         for name, value in mark.settings.items() if mark.command or set(mark.settings) != {"train.log_every"} else ():
-            flat[name] = f"{setting(flat.get(name, NOT_SET))} → {setting(value)} at step {mark.step:,}"
+            flat[name] = f"{shown(flat.get(name, NOT_SET))} → {shown(value)} at step {mark.step:,}"
     return flat
 
 
@@ -102,21 +104,23 @@ def differing(sides: Sequence[Side]) -> list[Setting]:
     """Every setting that differs between the runs; then the project's code, the device and the data, if they differ."""
     all_of_them = [settings(side.recipe, side.history) for side in sides]
     rows = [
-        Setting(name, [setting(values[name]) if name in values else NOT_SET for values in all_of_them])
+        Setting(name, [shown(values[name]) if name in values else NOT_SET for values in all_of_them], [v.get(name) for v in all_of_them])
         for name in dict.fromkeys(name for values in all_of_them for name in values)
     ]
     rows += [
-        Setting("forked", [_origin(side.run) for side in sides]),
+        Setting("forked", [_origin(side, sides) for side in sides]),
         Setting("project's code", [_code(side.run) for side in sides]),
         Setting("trained on", [one_line(side.summary.device) or NOT_SET for side in sides]),
         Setting("data", [one_line(side.summary.variant) or "the course's" for side in sides]),
         Setting("demo", [one_line(side.summary.demo) or "no" for side in sides]),
     ]
-    return [row for row in rows if len(set(row.values)) > 1]
+    return [row._replace(raw=row.raw or row.values) for row in rows if len(set(row.values)) > 1]
 
 
-def _origin(run: Run) -> str:
-    return f"at step {forked.step:,} of {forked.run}" if (forked := family.forked(run)) else NOT_SET
+def _origin(side: Side, sides: Sequence[Side]) -> str:
+    forked = family.forked(side.run)
+    parent = next((other.name for other in sides if forked and other.run.id == forked.run), "")
+    return f"at step {forked.step:,} of {parent or one_line(forked.run, 100)}" if forked else NOT_SET
 
 
 def _code(run: Run) -> str:
@@ -295,22 +299,39 @@ def unfair(recipes: Mapping[str, Recipe], *, but: str = "") -> list[str]:
         rows = [(f"train.{key}", train[key], base[key]) for key in train]
         rows += [("config.data", recipe.config.get("data"), first.config.get("data"))]
         rows += [("project", recipe.project, first.project)] if not recipe.project.startswith("./") else []
-        changed = [f"{key} {setting(value)}, not {setting(before)}" for key, value, before in rows if value != before and key != but]
+        changed = [f"{key} {shown(value)}, not {shown(before)}" for key, value, before in rows if value != before and key != but]
         if changed:
             remarks.append(f"{name} is trained otherwise than {first_name}: {'; '.join(changed)}.")
     return remarks
 
 
-def mean_line(series: Sequence[Series]) -> Curve:
-    """The mean of several series at the steps of the first one, up to where the shortest ends; between two points in a straight line."""
+class Spread(NamedTuple):
+    """Several series as one curve: at each step the mean, the smallest and the largest value. NumPy's arrays of one length."""
+
+    steps: Any
+    mean: Any
+    low: Any
+    high: Any
+
+
+def spread_line(series: Sequence[Series]) -> Spread:
+    """The spread of several series at the steps of the first one, up to where the shortest ends; between points in a straight line."""
     import numpy as np
 
-    series = [one for one in series if len(one)]
-    if not series:
-        return [], []
-    last = min(one.steps[-1] for one in series)
-    steps = [step for step in series[0].steps if step <= last]
-    return steps, np.mean([np.interp(steps, one.steps, one.values) for one in series], axis=0).tolist()
+    # A slice is a copy: a view of the array would keep it from growing.
+    points = [(np.frombuffer(one.steps[:]), np.frombuffer(one.values[:])) for one in series if len(one)]
+    if not points:
+        return Spread(*np.empty((4, 0)))
+    first = points[0][0]
+    steps = first[: np.searchsorted(first, min(steps[-1] for steps, _ in points), "right")]
+    every = np.stack([np.interp(steps, own, values) for own, values in points])
+    return Spread(steps, every.mean(axis=0), every.min(axis=0), every.max(axis=0))
+
+
+def mean_line(series: Sequence[Series]) -> Curve:
+    """The mean alone, as lists."""
+    spread = spread_line(series)
+    return spread.steps.tolist(), spread.mean.tolist()
 
 
 HEADS = ("variant", "seeds", "mean", "spread", "95 % interval", "time", "difference", "")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from workbench import files
-from workbench.formatting import count, setting
+from workbench.formatting import count, shown
 from workbench.problems import Problem, one_line
 from workbench.runs.checkpoint import Checkpoints, Generation
 from workbench.runs.history import History, higher_is_better
@@ -33,10 +33,19 @@ class Forked(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of its recipe that are others than its parent's: the value before, and its own."""
 
     @property
+    def changes(self) -> str:
+        """`learning_rate 0.01, dropout 0.2 → 0.5`: what it changed there, the live settings by their new value alone."""
+        parts = [f"{_short(name)} {shown(value)}" for name, value in self.live.items()]
+        return ", ".join([*parts, *(f"{_short(name)} {shown(pair[0])} → {shown(pair[-1])}" for name, pair in self.fixed.items() if pair)])
+
+    @property
     def words(self) -> str:
-        """`fork of RUN at step 400`, with the settings that its recipe has since then."""
-        changed = ", ".join(f"{name.partition('.')[2] or name} {setting(old)} → {setting(new)}" for name, (old, new) in self.fixed.items())
-        return f"fork of {one_line(self.run, 100)} at step {count(self.step)}" + f" with {changed}" * bool(changed)
+        """`fork of RUN at step 400 with dropout 0.2 → 0.5`."""
+        return f"fork of {one_line(self.run, 100)} at step {count(self.step)}" + f" with {self.changes}" * bool(self.changes)
+
+
+def _short(name: str) -> str:
+    return one_line(name.partition(".")[2] or name, 60)
 
 
 def forked(run: Run) -> Forked | None:
@@ -98,12 +107,20 @@ class Branch(NamedTuple):
     asked: int
 
     @property
+    def name(self) -> str:
+        """`checkpoint of step 1,200`."""
+        return f"checkpoint of step {count(self.generation.step)}"
+
+    @property
+    def behind(self) -> str:
+        """`34 steps before step 1,234`; "" where it is of that very step."""
+        steps = self.asked - self.generation.step
+        return f"{count(steps)} step{'s' * (steps != 1)} before step {count(self.asked)}" if steps else ""
+
+    @property
     def words(self) -> str:
         """`checkpoint of step 1,200, 34 steps before step 1,234`."""
-        step = self.generation.step
-        behind = self.asked - step
-        where = f", {count(behind)} step{'s' * (behind != 1)} before step {count(self.asked)}" if behind else ""
-        return f"checkpoint of step {count(step)}{where}"
+        return ", ".join(filter(None, (self.name, self.behind)))
 
 
 def kept(run: Run) -> list[Generation]:

@@ -1,6 +1,8 @@
 """Runs of people's own scripts: what dlwb's worker does for its runs they cannot do, and this module says so in one sentence."""
 
+from workbench.problems import Problem
 from workbench.recipes.recipe import Recipe
+from workbench.runs.run import Run
 
 PROJECT = "own script"
 """What the recipe of such a run names as its project. No file of a project has a space in its name."""
@@ -25,11 +27,21 @@ ACTIONS = {
     "notebook": "be written as a notebook",
 }
 """What it cannot do, by command and by the name of a screen's action."""
+STOPPING = "The script is asked to stop: it ends where it looks at `run.stopping`, and else by SIGTERM."
+KILLED = "Killed. Its log stays; what the script saved itself stays too."
 
 
 def is_own(recipe: Recipe | None) -> bool:
     """Whether it is the recipe of a run that dlwb's worker does not train."""
     return recipe is not None and recipe.project in (PROJECT, FOREIGN)
+
+
+def is_own_run(run: Run) -> bool:
+    """The same of a run; False where its recipe is damaged."""
+    try:
+        return is_own(run.recipe())
+    except Problem:
+        return False
 
 
 def refusal(recipe: Recipe | None, action: str) -> str:

@@ -128,20 +128,41 @@ def why(job: Job, now: float | None = None) -> str:
     short = word.partition(",")[0]
     reason = REASONS.get(short) or next((text + f" ({word})" for family, text in FAMILIES if word.startswith(family)), "")
     again = f"requeued{f' {seen.restarts} times' if seen.restarts > 1 else ''}, " if seen.restarts else ""
-    start = f", expected to start {_moment(seen.start, now)}" if seen.start else ""
+    start = f", start about {_moment(seen.start, now)}" if seen.start else ""
     return f"{again}{reason or f'waiting ({word})'}{start} (Slurm job {job.id})"
 
 
+BRIEF = {
+    "Resources": "resources",
+    "Priority": "priority",
+    "BeginTime": "start time",
+    "Dependency": "another job",
+    "JobHeldUser": "held",
+    "JobHeldAdmin": "held",
+    "Licenses": "license",
+    "ReqNodeNotAvail": "no such node now",
+}
+
+
+def brief(job: Job) -> str:
+    """Why a job waits, in a word or two for a list; "" where only a sentence says it."""
+    word = one_line(job.seen.reason, 80).partition(",")[0]
+    family = {"QOS": "QOS limit", "Assoc": "account limit", "Partition": "partition"}
+    return BRIEF.get(word) or next(
+        (text for start, text in family.items() if word.startswith(start)), "requeued" if job.seen.restarts else ""
+    )
+
+
 def _moment(moment: float, now: float | None = None) -> str:
-    """A moment to come: at 14:05, on Tue at 14:05, on 3 Nov."""
+    """A moment to come: 14:05, Tue 14:05, 3 Nov."""
     now = time.time() if now is None else now
     try:
         then, today = time.localtime(moment), time.localtime(now)
     except (OverflowError, ValueError, OSError):
         return "some day"
     if moment - now < 86400 and then.tm_mday == today.tm_mday:
-        return time.strftime("at %H:%M", then)
-    return time.strftime("on %a at %H:%M", then) if moment - now < 6 * 86400 else f"on {then.tm_mday} {time.strftime('%b', then)}"
+        return time.strftime("%H:%M", then)
+    return time.strftime("%a %H:%M", then) if moment - now < 6 * 86400 else f"{then.tm_mday} {time.strftime('%b', then)}"
 
 
 RESUME = "`dlwb resume` submits it again; it goes on from its last checkpoint."

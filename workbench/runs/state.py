@@ -32,6 +32,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """Named where it is not this one, or where a scheduler chose it."""
     job: str = ""
     """Of a run that Slurm starts: its job."""
+    reason: str = ""
+    """And why that waits, in a word or two."""
     share: float | None = None
     """Of a run that starts: how much of what the message names is done, from 0 to 1; None where that is not known."""
     left: float | None = None
@@ -140,7 +142,7 @@ def _by_job(job: scheduled.Job, holder: dict[str, Any], attempt: int, ended: dic
         return None
     if seen.waits or (requeued and later):
         message = scheduled.why(job) if seen.waits else f"requeued (Slurm job {job.id}): {one_line(str(ended.get('message', '')))}"
-        return State(state="queued", alive=True, job=job.id, message=message, attempt=attempt)
+        return State(state="queued", alive=True, job=job.id, reason=scheduled.brief(job), message=message, attempt=attempt)
     if seen.goes_on:
         told = holder.get("state") if attempt and not written else ""
         return State(
@@ -151,7 +153,7 @@ def _by_job(job: scheduled.Job, holder: dict[str, Any], attempt: int, ended: dic
             message=one_line(str(holder.get("message", ""))) if told else "its job has begun",
             attempt=attempt,
         )
-    if requeued and seen.state != "CANCELLED":  # it saved, but it was not queued again
+    if requeued and seen.state in ("COMPLETED", "TIMEOUT"):  # it saved, but it was not queued again
         return State(
             state="stopped",
             cause=one_line(str(ended.get("cause", "")), 40),

@@ -15,7 +15,6 @@ import msgspec
 from msgspec import Meta
 
 from workbench import files, paths, preferences
-from workbench.formatting import number
 from workbench.problems import Problem, cleaned, one_line
 from workbench.recipes.recipe import Recipe
 from workbench.runs import lock
@@ -93,8 +92,8 @@ class Budget(NamedTuple):
         """From 80 % on a sentence for who starts a run; "" below."""
         if self.share < WARN_AT:
             return ""
-        rest = f"{number(round(self.hours - self.used, 2))} left" if self.used < self.hours else "and none is left"
-        return f"{number(round(self.used, 2))} of the budget of {number(self.hours)} {self.unit} are used, {rest}."
+        used, hours, left = (f"{round(figure, 1):,.9g}" for figure in (self.used, self.hours, self.hours - self.used))
+        return f"{used} of the budget of {hours} {self.unit} are used, {f'{left} left' if self.used < self.hours else 'and none is left'}."
 
 
 def of_run(run: Run) -> list[Use]:

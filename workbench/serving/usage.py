@@ -61,5 +61,8 @@ def warning() -> str:
     """A sentence for who starts a run while at least 80 % of their budget are used; "" where there is no budget, or enough of it."""
     if usage.preferred() is None:
         return ""
-    budget = usage.budget(collect())
+    try:
+        budget = usage.budget(collect())
+    except (Problem, OSError):
+        return ""  # a folder that cannot be read must not stop a start; every list says so
     return budget.warning if budget else ""

@@ -30,8 +30,8 @@ from workbench.training.announcing import READING, Announcer
 from workbench.training.failures import named
 from workbench.training.find_project import make_project
 from workbench.training.fitting import Fitted
+from workbench.training.gpu_meters import GpuMeters
 from workbench.training.loop import Loop
-from workbench.training.meters import Meters
 from workbench.training.project import Project
 from workbench.training.sources import Sources
 
@@ -121,7 +121,7 @@ class Worker:
             log,
             self._checkpoints(project),
             inbox=Inbox(self.run.control, self.offset),
-            meters=Meters(recipe.compute.device),
+            meters=GpuMeters(recipe.compute.device),
             announce=self._turn,
             past=past,
             attempt=self.attempt,

@@ -28,13 +28,14 @@ from workbench.tui.drawing.driver import Terminal
 from workbench.tui.drawing.frame_diff import Frame, Ready
 from workbench.tui.drawing.strips import Shown, shown
 from workbench.tui.ending import end_with_terminal, need_terminal, report
-from workbench.tui.endpoint_services import EndpointServices
+from workbench.tui.fork_services import ForkServices
 from workbench.tui.models.library import Library
 from workbench.tui.screens.key_screen import KeyScreen
 from workbench.tui.screens.recipes import RecipesScreen
 
 if TYPE_CHECKING:
     from workbench.runs.comparisons import Comparison
+    from workbench.runs.export.many import Many
     from workbench.runs.run import Run
     from workbench.runs.tunings import Tuning
     from workbench.tui.models.ended_runs import Endings
@@ -52,7 +53,7 @@ TIDY = 30.0
 StylesCache.get_inner_outer = getattr(StylesCache.get_inner_outer, "__wrapped__", StylesCache.get_inner_outer)  # type: ignore[method-assign]
 
 
-class DlwbApp(EndpointServices, inherit_bindings=False):
+class DlwbApp(ForkServices, inherit_bindings=False):
     """The app: its screens ask it to start, steer and open runs."""
 
     TITLE = "dlwb"
@@ -198,14 +199,18 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
 
     def _create(self, loaded: Loaded) -> None:
         from workbench.launch import start as launch
+        from workbench.launch.comparing import with_seeds as launch_seeds
         from workbench.recipes.course import with_bars
         from workbench.recipes.load import load_recipe
+        from workbench.serving import usage
 
         try:
             # The list loads recipes without asking their projects, but a start needs checked settings. Asking may start a process.
             if loaded.schema is None:
-                # With the bars that a teacher's course put in place of the recipe's own.
+                # With the bars that a teacher's course put in place of the recipe's own, and with the seeds of the form.
+                compare = loaded.recipe.compare
                 loaded = with_bars(load_recipe(loaded.path, loaded.overrides), loaded.recipe.bar)
+                loaded = launch_seeds(loaded, compare.seeds) if compare and not loaded.recipe.compare else loaded
             if not loaded.trains:
                 self.call_from_thread(self.explore, loaded)
                 return
@@ -223,6 +228,8 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
             launch.launch(run)
         finally:
             feed.launching = False
+        if spent := usage.warning():
+            self.call_from_thread(self.say, spent, warning=True)
 
     def _look_ahead(self, loaded: Loaded) -> None:
         """Start a comparison or a tuning; ask first where it has many runs, or takes long."""
@@ -314,8 +321,8 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
             if isinstance(screen, KeyScreen) and getattr(getattr(screen, "feed", None), "run", None) == run:
                 screen.leave()
 
-    def export(self, source: Run | Comparison | Tuning, panel: Widget | None = None) -> None:
-        """Offer to export a run, a comparison or a tuning, or what this panel shows."""
+    def export(self, source: Run | Comparison | Tuning | Many, panel: Widget | None = None) -> None:
+        """Offer to export a run, a comparison, a tuning or compared runs, or what this panel shows."""
         from workbench.tui.screens.export import ExportScreen, shown
 
         self.push_screen(ExportScreen(source, *shown(source, panel)))

@@ -84,7 +84,7 @@ def templates() -> "jinja2.Environment":
         "metric": verdict.short_name,
         "number": number,
         "px": lambda value: f"{value:.1f}",
-        "shown": formatting.setting,
+        "shown": formatting.shown,
         "wanted": verdict.wanted,
     }
     return environment

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from workbench.runs.history import Series
+from workbench.tui.charts.axes import Scale
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -160,11 +161,11 @@ class Pyramid:
         low, high = float(extremes[0, 0]), -float(extremes[1, 0])
         return (low, high) if low <= high else None
 
-    def columns(self, start: float, end: float, width: int) -> Columns:
-        """The points in each of `width` columns between two x; the last column includes `end`."""
+    def columns(self, x: Scale, width: int) -> Columns:
+        """The points in each of `width` columns along an axis; the last column includes its end."""
         edges = np.empty(width + 1, np.int64)
-        edges[:-1] = np.searchsorted(self.x, start + (end - start) * (np.arange(width) / width), "left")
-        edges[-1] = np.searchsorted(self.x, end, "right")
+        edges[:-1] = np.searchsorted(self.x, x.at(np.arange(width) / width), "left")
+        edges[-1] = np.searchsorted(self.x, x.high, "right")
         left, right = edges[:-1], edges[1:]
         low, high = self._extremes(left, right)
         count = right - left

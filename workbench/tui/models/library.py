@@ -19,9 +19,13 @@ from workbench.recipes.recipe import Recipe
 
 # Modules that read runs are imported where they are used, so that the list of recipes is painted before they load.
 if TYPE_CHECKING:
+    from workbench.launch.estimate import Past
+    from workbench.launch.queueing import Waiting
     from workbench.runs import tunings
     from workbench.runs.comparisons import Comparison, Plan, Standing
+    from workbench.runs.family import Forked
     from workbench.runs.run import Run
+    from workbench.runs.summary import Summary
     from workbench.runs.tunings import Tuning
     from workbench.tui.models.background import Serving
     from workbench.tui.models.endpoints import Listed
@@ -95,6 +99,10 @@ class Entry:
         self.recipe: Recipe | None = None
         self.notes = Notes()
         self.quiet: tuple[float, float] | None = None
+        self.forked: Forked | None = None
+        """What it was forked from."""
+        self.waiting: Waiting | None = None
+        """Its place in the queue for devices."""
 
     @property
     def title(self) -> str:
@@ -221,6 +229,13 @@ class Library:
         """The past runs of a recipe, newest first."""
         return [entry for entry in self.entries.values() if entry.run.stem == stem]
 
+    def relatives(self, run: Run) -> list[Run]:
+        """The family of a run: all that share a beginning with it, itself too, the root first."""
+        from workbench.runs import family
+
+        names = family.family(run.id, {name: entry.forked for name, entry in self.entries.items()})
+        return [self.entries[name].run for name in names if name in self.entries] or [run]
+
     def by_stem(self) -> dict[str, list[Entry]]:
         """All runs by the names of their recipes, newest first."""
         past: dict[str, list[Entry]] = {}
@@ -262,10 +277,32 @@ class Library:
         for entry in list(self.entries.values()):
             yield from self._look(entry)
             yield
+        self._look_at_queue()
+        if scheduled := [entry.run for entry in self.entries.values() if entry.state.job]:
+            from workbench.launch import slurm
+
+            slurm.look_again(scheduled)
         self.looked = True
         yield from self._look_at_comparisons()
         yield from self._look_at_tunings()
         yield from self.look_at_endpoints()
+
+    def _look_at_queue(self) -> None:
+        """Find out what the runs that are queued wait for, and about when they start."""
+        waiting: dict[str, Waiting] = {}
+        if any(entry.state.state == "queued" for entry in self.entries.values()):
+            from workbench.launch import estimate, queueing
+            from workbench.runs.summary import summary_of
+
+            def past(stem: str) -> list[Past]:
+                return [estimate.Past(entry.recipe, entry.summary) for entry in self.of(stem) if entry.recipe][: estimate.LOOKED_AT]
+
+            def summary(run: Run) -> Summary:
+                return self.entries[run.id].summary if run.id in self.entries else summary_of(run)
+
+            waiting = {place.run: place for place in queueing.outlook(past, summary)}
+        for entry in self.entries.values():
+            entry.waiting = waiting.get(entry.run.id)
 
     def look_at_endpoints(self) -> Iterator[None]:
         """Look at every endpoint again, in small pieces."""
@@ -308,7 +345,7 @@ class Library:
         self.tunings = tuned
 
     def _look(self, entry: Entry) -> Iterator[None]:
-        from workbench.runs import notes
+        from workbench.runs import family, notes
         from workbench.runs.state import state_of
         from workbench.runs.summary import keep_summary, kept_summary, log_size, summarize
         from workbench.tui.models.run_feed import Feed
@@ -316,6 +353,7 @@ class Library:
         run = entry.run
         entry.notes = notes.read(run)
         if entry.recipe is None:
+            entry.forked = family.forked(run)
             try:
                 entry.recipe = run.recipe()
             except Problem:

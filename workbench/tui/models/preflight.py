@@ -12,6 +12,7 @@ from workbench.launch.doctor.finding import Finding
 from workbench.launch.estimate import Estimate, Past
 from workbench.problems import Problem
 from workbench.recipes.load import Loaded
+from workbench.serving import usage
 
 
 class Machine(NamedTuple):
@@ -52,6 +53,8 @@ def look(before: Machine | None = None) -> Machine:
     folder = next(parent for parent in (paths.home(), *paths.home().parents) if parent.exists())
     findings = (disks.room(folder), session.logout(Path("/")))
     bad = tuple(finding for finding in findings if finding.level in ("warn", "bad"))
+    if spent := usage.warning():
+        bad += (Finding("budget", "warn", spent),)
     return Machine(all_devices, driver, problem, build.refused if build.works else {}, bad, True)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workbench.runs.commands import PASSIVE
+from workbench.runs.commands import PASSIVE, QUEUEING
 
 if TYPE_CHECKING:
+    from workbench.launch.queueing import Waiting
     from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
     from workbench.runs.state import State
@@ -44,6 +45,13 @@ def refusal(state: State, verb: str) -> str:
     return ""
 
 
+def no_place(waiting: Waiting | None, verb: str) -> str:
+    """Why a run cannot be held, released or moved to the front of the queue; "" when it can."""
+    if waiting is None:
+        return f"This run does not wait for a GPU: it cannot {PASSIVE[verb]}."
+    return "This run is at the front already." if verb == "first" and waiting.place == 1 else ""
+
+
 def no_endpoint(run: Run, state: State) -> str:
     """Why a run cannot become an endpoint now; "" when it can."""
     from workbench.tui.models import answering
@@ -56,9 +64,15 @@ def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str
 
     Raises Problem. It may wait for a process to start: call it from a thread.
     """
-    from workbench.launch import start
+    from workbench.launch import queueing, start
+    from workbench.runs import own
     from workbench.runs.state import state_of
 
+    if verb in QUEUEING:
+        return queueing.ask(run, verb), ""
+    if verb in ("stop", "kill") and own.is_own_run(run):
+        (start.stop if verb == "stop" else start.kill)(run)
+        return own.STOPPING if verb == "stop" else own.KILLED, ""
     if verb == "stop":
         # Before the first step a run holds nothing: stopping it undoes the start, so that no empty run stays in the list.
         if not start.has_trained(run):

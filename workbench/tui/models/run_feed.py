@@ -90,6 +90,10 @@ class Feed:
     def ask(self) -> State:
         """Look at the run's state again."""
         self.state = state_of(self.run)
+        if self.state.job and self.state.alive:
+            from workbench.launch import slurm
+
+            slurm.look_again([self.run])
         # Between its folder and its process a run would look as if nobody had started it.
         if self.launching and self.state.state == "created":
             self.state = State(state="starting", message="starting its process")

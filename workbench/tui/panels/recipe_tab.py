@@ -9,6 +9,7 @@ from workbench import formatting
 from workbench.problems import Problem, one_line
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Recipe
+from workbench.runs import own
 from workbench.runs.history import History
 from workbench.runs.run import Run
 from workbench.tui.drawing import palette, strips
@@ -67,11 +68,18 @@ def recipe_lines(recipe: Recipe, history: History, file: dict[str, Any] | None, 
     names = max(cell_len(name.partition(".")[2]) for name in at_start) + 2
     lines: list[Strip] = []
     head = [("project", recipe.project), ("seed", written(recipe.seed)), ("from", one_line(str(recipe.title), 80))]
+    sections: tuple[str, ...] = SECTIONS
+    if own.is_own(recipe):
+        # It knows nothing of the rest, which only stands in the file because every recipe has it.
+        head, sections = (
+            [("project", recipe.project), ("command", one_line(recipe.about)), ("name", one_line(recipe.title, 80))],
+            ("config",),
+        )
     for name, text in head:
         differs = name == "seed" and file is not None and file["seed"] != recipe.seed
         note = [(f"  the file has {written(file['seed'])}", palette.warn)] if differs and file else []
         lines.append(strips.line(width, [(strips.fit(name, names), palette.dim), (text, palette.plain), *note]))
-    for section in SECTIONS:
+    for section in sections:
         lines += [strips.line(width, []), strips.line(width, [(section, palette.bold)])]
         for full, value in at_start.items():
             if full.partition(".")[0] != section:

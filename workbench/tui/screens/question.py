@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 
 from workbench.formatting import duration
 from workbench.problems import one_line
+from workbench.runs import own
 from workbench.runs.run import Run
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
@@ -100,6 +101,8 @@ class QuestionScreen(ModalScreen[bool], OwnScreen[bool]):
 def kill_question(run: Run) -> QuestionScreen:
     """Before a run is killed."""
     text = "The run ends at once without a checkpoint: the work since the last checkpoint is lost. Stopping (s) saves one first."
+    if own.is_own_run(run):
+        text = "The script ends at once: what it has not saved itself is lost. Stopping (s) asks it first."
     return QuestionScreen("Kill this run?", [(run.id, True), (text, False)], "kill it")
 
 
@@ -107,7 +110,8 @@ def compare_question(outlook: "Outlook") -> QuestionScreen | None:
     """Before a comparison of many or long runs starts; None where it needs no question."""
     if outlook.runs <= FEW and (outlook.seconds is None or outlook.seconds <= SHORT):
         return None
-    runs = f"{outlook.variants} variants with {outlook.seeds} seed{'s' * (outlook.seeds != 1)} each."
+    seeds = f"{outlook.seeds} seed{'s' * (outlook.seeds != 1)}"
+    runs = f"{outlook.variants} variants with {seeds} each." if outlook.variants > 1 else f"One recipe with {seeds}."
     took = (
         f"One after the other they take about {duration(outlook.seconds)}, by past runs here." if outlook.seconds is not None else UNKNOWN
     )
