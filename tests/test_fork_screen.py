@@ -110,5 +110,5 @@ async def test_without_a_checkpoint_a_sentence_says_so(home: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_run(pilot, "line")
         await pilot.press("b")
-        await settle(pilot, lambda: "has no checkpoint yet" in seen(app))
+        await settle(pilot, lambda: any("has no checkpoint yet" in str(note.message) for note in app._notifications))
         assert not isinstance(app.screen, BranchScreen)

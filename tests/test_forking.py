@@ -26,6 +26,7 @@ from workbench.runs.state import state_of
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
+OLD = "3ee6820062aead55"
 TRAIN = "{steps: 90, batch_size: 20, log_every: 3, evaluate_every: 6, checkpoint_every: 10, keep_every: 10, keep_best: valid/loss}"
 
 
@@ -283,6 +284,15 @@ def test_killed_before_its_last_file_it_is_no_run(parent: Run) -> None:
     assert subprocess.run([sys.executable, "-c", KILLED], check=False).returncode == -signal.SIGKILL
     assert len(list(parent.path.parent.iterdir())) == 2
     assert list_runs() == [parent] and bytes_of(parent) == before
+
+
+def test_keep_every_is_no_part_of_what_a_result_depends_on(parent: Run) -> None:
+    recipe = parent.recipe()
+    other = msgspec.structs.replace(recipe, train=msgspec.structs.replace(recipe.train, keep_every=7))
+    assert measured.settings_of(other) == measured.settings_of(recipe) and measured.differences(other, recipe) == []
+    # The value of version 0.2, which knew no such setting: recorded results hold it.
+    plain = msgspec.structs.replace(recipe, config={"b": 1, "a": [0.5]}, train=type(recipe.train)(epochs=3, batch_size=32))
+    assert measured.settings_of(plain) == OLD
 
 
 def test_keep_every_keeps_one_of_each_span(parent: Run) -> None:

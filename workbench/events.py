@@ -201,6 +201,8 @@ CAUSES = {
     "import": "its code cannot be imported",
     "exception": "an error in its code",
     "error": "something a person can mend",
+    "ranks": "not all of its processes came together",
+    "ranks-differ": "its processes do not compute the same",
     "restart": "the machine was restarted",
     "time-limit": "its time limit ended",
     "node": "its node failed",

@@ -278,6 +278,7 @@ def _print_tree(looks: "list[Look]") -> None:
 
 def _row(look: "Look", place: str) -> list[str]:
     from workbench.formatting import count, duration, number
+    from workbench.recipes.processes import on
     from workbench.runs import bars as verdict
 
     state, summary, recipe = look.state, look.summary, look.recipe
@@ -292,7 +293,8 @@ def _row(look: "Look", place: str) -> list[str]:
     took = duration(summary.seconds + (max(0.0, time.time() - summary.updated) if state.state == "running" and summary.updated else 0.0))
     demo = " DEMO" if summary.demo else ""
     words = f"queued: {place}" if place else state.words
-    return [look.run.id, words, summary.device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
+    device = on(summary.device, recipe) if summary.device else ""
+    return [look.run.id, words, device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
 
 
 def logs(

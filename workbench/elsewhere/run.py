@@ -81,7 +81,6 @@ class Run:
             return
         if left_out:
             self._warn("config", f"{left_out} of its settings are not recorded: a run keeps {values.SETTINGS}.")
-        os.register_at_fork(after_in_child=self._in_child)
 
     # -- what a script calls ---------------------------------------------------------------------------------------------------
 
@@ -239,7 +238,7 @@ class Run:
         log = EventLog(directory.path)
         log.write(Status(state="running", steps=steps))
         # Before the thread: it may be asked to stop the script at once.
-        endings.watch(self._end)
+        endings.watch(self._end, self._in_child)
         meters = TreeMeters(os.getpid())
         self._writer = Writer(log, directory.control, meters.events, self._obey, self._warn, lambda: (self.step, self.epoch))
         self.path = directory.path
@@ -309,14 +308,17 @@ class Run:
             # It never looks: to stop it, it has to be ended. The handler then names the end.
             import signal
 
-            os.kill(os.getpid(), signal.SIGTERM)
+            if self._output is None:  # under `dlwb exec`: the shell script that waits for this one would go on
+                os.killpg(os.getpgrp(), signal.SIGTERM)
+            else:
+                os.kill(os.getpid(), signal.SIGTERM)
 
     def _end(self, ending: Status) -> None:
         """Write what is left, and how it ended."""
         if self._off or self.path is None:
             return
         self._off = "it is over"
-        endings.forget(self._end)
+        endings.forget(self._end, self._in_child)
         if self._asked and ending.state != "failed":
             ending = Status(state="stopped", cause="person", message="Stopped by a person.")
         ending.step, ending.epoch = self.step, self.epoch

@@ -66,7 +66,14 @@ class Writer:
         self._ending = ending
         self.nudge()
         self.thread.join(patience)
-        return not self.thread.is_alive()
+        if self.thread.is_alive():
+            return False
+        wake, waker = self._wake, self._waker
+        # First: another thread of the script must not write into a file that gets the same number.
+        self._waker = -1
+        os.close(wake)
+        os.close(waker)
+        return True
 
     def nudge(self) -> None:
         """Wake the thread."""
@@ -114,7 +121,10 @@ class Writer:
                 if not self._append(line):
                     self._refused = refused[place:]
                     return
-        while self.queue and not self._refused:
+        # No more than what is there now: a script that logs without a pause must not keep the thread from its commands and its end.
+        for _ in range(len(self.queue)):
+            if self._refused or not self.queue:
+                return
             logged = self.queue.popleft()
             for event in self._events(logged):
                 try:

@@ -20,6 +20,7 @@ from workbench.recipes.recipe import Recipe
 from workbench.runs import lock
 from workbench.runs.run import Run
 from workbench.runs.spans import Span
+from workbench.runs.state import whole
 from workbench.runs.summary import summary_of
 
 BY = ("device", "recipe", "day", "tuning", "endpoint")
@@ -106,7 +107,12 @@ def intervals(run: Run, spans: Sequence[Span], recipe: Recipe | None) -> list[Us
     if not spans:
         return []
     processes = getattr(recipe.compute, "processes", 1) if recipe else 1
-    tuning = one_line(str(run.about().get("tuning") or ""), 200)
+    about = run.about()
+    forked = about.get("forked")
+    # The log of a fork begins with its parent's: what was used until then is the parent's.
+    inherited = whole(forked.get("attempt")) if isinstance(forked, dict) else 0
+    spans = [span for span in spans if span.attempt > inherited]
+    tuning = one_line(str(about.get("tuning") or ""), 200)
     host = elsewhere(run.lock)
     return [
         use

@@ -162,7 +162,7 @@ def head_lines(feed: TuningFeed, width: int) -> list[Strip]:
         lines += strips.paragraph(_figure(feed), width, palette.plain)[:2]
     elif standing.again:
         ended = sum(again.ended for again in standing.again)
-        lines += strips.paragraph(f"The best is trained again with {tune.seeds} new seeds: {ended} have ended.", width, palette.plain)[:1]
+        lines += strips.paragraph(f"The best is trained again with {_seeds(tune.seeds)}: {ended} ended.", width, palette.plain)[:1]
     elif not standing.state.alive and standing.state.hint:
         lines += strips.paragraph(f"{one_line(standing.state.hint)} r does it here.", width, palette.dim)[:1]
     return lines
@@ -178,7 +178,11 @@ def _figure(feed: TuningFeed) -> str:
         f"{name} {formatting.number(interval.mean)}" + (f" ({compare.between(interval)})" if interval.low is not None else "")
         for name, interval in named
     ]
-    return f"Trial {standing.figure.trial} on {tune.seeds} new seeds: {', '.join(parts)}. The value that it was chosen by flatters."
+    return f"Trial {standing.figure.trial} on {_seeds(tune.seeds)}: {', '.join(parts)}. The value that it was chosen by flatters."
+
+
+def _seeds(count: int) -> str:
+    return f"{count} new seed{'s' * (count != 1)}"
 
 
 def importance_lines(feed: TuningFeed, width: int, *, focused: bool) -> list[Strip]:

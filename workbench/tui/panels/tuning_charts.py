@@ -43,7 +43,7 @@ def draw_best(chart: Chart, feed: TuningFeed, chosen: Trial | None, log_y: bool 
     if chosen and chosen.number in x and (value := _finite(chosen)) is not None:
         spot = Spot(x[chosen.number], value)
     figure = feed.standing.figure
-    references = [Reference(figure.metric.mean, f"best on {feed.plan.tune.seeds} new seeds")] if figure else []
+    references = [Reference(figure.metric.mean, "best on new seeds")] if figure else []
     axis = f"device-{name}" if by_time else "trials"
     chart.log_y = log_y
     chart.show(lines, title=f"best {metric} over {axis}", end=None, references=references, labels=(axis, ""), spot=spot, focused=focused)
@@ -56,7 +56,8 @@ def _finite(trial: Trial) -> float | None:
 def draw_curves(chart: Chart, feed: TuningFeed, chosen: Trial | None, log_y: bool | None, *, focused: bool) -> None:
     """The metric of each trial over its steps: pruned ones dim, live ones, the best and the chosen one bright."""
     best = feed.standing.best
-    behind: dict[str, list[int]] = {"pruned": [], "finished": []}
+    # Of the two the pruned ones are on top: they end early, and nothing that finished is hidden for long.
+    behind: dict[str, list[int]] = {"finished": [], "pruned": []}
     bright: list[tuple[int, Line]] = []
     for trial in feed.standing.trials:
         series, name = feed.curves.get(trial.number), f"trial {trial.number}"
@@ -91,10 +92,10 @@ def draw_parallel(view: ParallelView, feed: TuningFeed, chosen: Trial | None, *,
     others = [trial for trial in feed.standing.trials if trial.number not in places]
     ways = []
     # The best last, on top of all, and above it the chosen one.
-    for trial in [*others, *ranked[::-1], *([chosen] if chosen else [])]:
+    for trial in sorted([*others, *ranked[::-1]], key=lambda trial: chosen is not None and trial.number == chosen.number):
         place = places.get(trial.number)
         key = parallel.BEST if place == 0 else parallel.SHADE + trials.shade(trial, place or 0, len(ranked))
-        if chosen and trial is chosen:
+        if chosen and trial.number == chosen.number:
             key = parallel.CHOSEN
         at = [axis.place(trial.params.get(name)) for axis, name in zip(axes, space, strict=False)]
         ways.append(Way((*at, axes[-1].place(trial.value if place is not None else None)), key))
