@@ -320,7 +320,7 @@ class Run:
         self._off = "it is over"
         endings.forget(self._end, self._in_child)
         if self._asked and ending.state != "failed":
-            ending = Status(state="stopped", cause="person", message="Stopped by a person.")
+            ending = Status(state="stopped", cause="person")
         ending.step, ending.epoch = self.step, self.epoch
         if not self._writer.end(ending, PATIENCE):
             self._warn("end", f"its last lines were not written within {PATIENCE:.0f} s.")
