@@ -56,7 +56,7 @@ async def test_from_the_cursor_to_a_fork_and_its_family(tmp_path: Path) -> None:
         await settle(pilot, lambda: "└ step 30: learning_rate 0.01" in seen(app))
         await pilot.press("c")
         await settle(pilot, lambda: isinstance(app.screen, CompareScreen) and "fork" in seen(app))
-        assert [(moment.x, moment.label) for moment in app.screen.branches] == [(30, f"fork {app.screen.names[1]}")]
+        assert [(moment.x, moment.label) for moment in app.screen.moments()] == [(30, f"fork {app.screen.names[1]}")]
         # Roll back, after a question; a key that is pressed at once is no answer to it.
         await pilot.press("escape", "home", "b")
         await settle(pilot, lambda: isinstance(app.screen, BranchScreen))

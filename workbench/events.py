@@ -208,6 +208,8 @@ CAUSES = {
     "node": "its node failed",
     "preempted": "another job took its place",
     "cancelled": "its job was cancelled",
+    "job": "its job ended before it could say why",
+    "forgotten": "Slurm no longer knows its job",
     "vanished": "killed from outside, all its processes at once",
     "unseen": "nobody saw how it ended",
 }

@@ -102,7 +102,7 @@ class Keeper(Supervisor):
             if told.get("state") in ("stopped", "failed"):
                 return told
             if self._asked_to("stop"):
-                return {"state": "stopped", "cause": "person", "message": "Stopped by a person.", "signal": -code}
+                return {"state": "stopped", "cause": "person", "signal": -code}
             if -code == signal.SIGTERM:
                 said = of_signal(-code)
                 return {"state": said.state, "cause": said.cause, "message": said.message, "signal": -code}

@@ -21,7 +21,7 @@ from workbench.events import Answer, Status
 from workbench.preparation import Stage
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
-from workbench.runs import commands, family, lock, resuming
+from workbench.runs import commands, lock, resuming
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.commands import Inbox
 from workbench.runs.history import History
@@ -31,7 +31,7 @@ from workbench.runs.state import attempts
 from workbench.training.announcing import READING, Announcer
 from workbench.training.failures import named
 from workbench.training.find_project import make_project
-from workbench.training.fitting import Fitted
+from workbench.training.fitting import checkpoints_of
 from workbench.training.gpu_meters import GpuMeters
 from workbench.training.loop import Loop
 from workbench.training.project import Project
@@ -175,8 +175,7 @@ class Worker:
         def keep_every() -> int:
             return self.loop.live.train.keep_every if self.loop else project.train.keep_every
 
-        folder, forked = self.run.path / "checkpoints", family.forked(self.run)
-        return Fitted(folder, keep_every, project, forked) if forked and forked.fixed else Checkpoints(folder, keep_every)
+        return checkpoints_of(self.run, project, keep_every)
 
     def _unanswered(self, past: History) -> list[commands.Command]:
         answered = {answer.command for answer in past.answers} | {mark.command for mark in past.marks}

@@ -22,6 +22,7 @@ from workbench.runs.run import Run
 from workbench.training import snapshot
 from workbench.training.failures import named
 from workbench.training.find_project import make_project
+from workbench.training.fitting import checkpoints_of
 from workbench.training.loop import Loop
 from workbench.training.project import Project
 from workbench.training.ranks import GRACE, Lost
@@ -96,18 +97,19 @@ class Follower(Loop):
 
     def _go_on(self, file: str, settings: dict[str, Any]) -> None:
         """Begin at the leader's checkpoint, with this process's own part of it; `settings` are the leader's live changes so far."""
+        # Dropout and noise are drawn for other rows here: from a stream of its own.
+        self.project.seed_all(zlib.crc32(f"{self.project.seed}/rank {self.group.rank}".encode()))
         if not file:
-            # Dropout and noise are drawn for other rows here: from a stream of its own.
-            self.project.seed_all(zlib.crc32(f"{self.project.seed}/rank {self.group.rank}".encode()))
             return
-        chosen = next((one for one in self.checkpoints.generations() if one.file == file), None)
-        tree = self.checkpoints.load(chosen, self.project.decode_state) if chosen else None
-        if tree is None:
+        newest = self.checkpoints.newest(self.project.decode_state)
+        if newest is None or newest[0].file != file:
             raise Problem(f"It cannot read the checkpoint {file} that the first process reads.", "Is its disk shared?", cause="ranks")
+        tree = newest[1]
         others = tree["random"].get("ranks", [])
-        if len(others) != self.group.size - 1:
-            raise Problem(f"The checkpoint {file} is of {len(others) + 1} processes, and now there are {self.group.size}.", cause="ranks")
-        own = others[self.group.rank - 1]
+        own: dict[str, Any] = {"random": self.project.random_state(), "state": {}}
+        # Of a fork from a run with another number of processes it has nothing for this one.
+        if len(others) == self.group.size - 1:
+            own = others[self.group.rank - 1]
         snapshot.put_back(self, {**tree, "window": {}, "random": own["random"], "state": {**tree["state"], **own["state"]}})
         self._last_batch = tree["batch"]
         if late := {name: value for name, value in settings.items() if self.live.settings.get(name) != value}:
@@ -159,5 +161,5 @@ def _train(run: Run) -> None:
         importlib.import_module("rich.style")
     # Behind the leader: so data is fetched, unpacked and computed once, and the others find it.
     group.all_built(project.build)
-    Follower(group, project, recipe, Checkpoints(run.path / "checkpoints")).fit()
+    Follower(group, project, recipe, checkpoints_of(run, project, lambda: 0)).fit()
     group.leave()

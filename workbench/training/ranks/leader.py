@@ -10,6 +10,7 @@ from workbench.recipes.recipe import Train
 from workbench.training.cadence import POLL, Cadence
 from workbench.training.loop import Loop
 from workbench.training.ranks.group import Group
+from workbench.training.ranks.shared_meters import SharedMeters
 from workbench.training.ranks.shared_step import SharedStep, SharedWindow, digest
 
 
@@ -50,6 +51,7 @@ class Leader(Loop):
         super().__init__(*words, **named)
         self.shared = SharedStep(self.project, group)
         self.window = SharedWindow(self.project, group, self.shared.gradients)
+        self.meters = SharedMeters(self.meters, group.processes) if self.meters else None  # type: ignore[assignment]
         self._own_states = self.project.random_state
         self.project.random_state = self._states  # type: ignore[method-assign]
 
