@@ -75,7 +75,7 @@ def made_tuning(
     if turn:
         lines.append(Turned(state=turn))
     for line in lines:
-        tunings.append(tuning.events, line)
+        tuning.note(line)
     if count >= tunings.ENOUGH:
         shares = dict(zip(space, (0.61, 0.24, 0.1, 0.05), strict=False))
         (tuning.path / "importance.json").write_text(json.dumps({"shares": shares, "trials": count - count // 5}))

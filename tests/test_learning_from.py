@@ -12,7 +12,6 @@ from workbench.launch.learning_from import value_at
 from workbench.problems import Problem
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Recipe
-from workbench.runs import tunings
 from workbench.runs.tunings import Asked, Ended, Started, Tuning
 
 RATE = "\n    config.learning_rate: {float: [0.01, 0.5], log: true}\n"
@@ -26,10 +25,10 @@ def earlier(folder: Path, name: str, values: list[tuple[float, float]], **more: 
     from made_runs import make_run
 
     for number, (rate, value) in enumerate(values):
-        tunings.append(chosen.events, Asked(trial=number, params={"config.learning_rate": rate}, seen=list(range(number))))
-        tunings.append(chosen.events, Started(trial=number, run=make_run(name, stamp=f"2026-11-30_0300{number:02}").id))
+        chosen.note(Asked(trial=number, params={"config.learning_rate": rate}, seen=list(range(number))))
+        chosen.note(Started(trial=number, run=make_run(name, stamp=f"2026-11-30_0300{number:02}").id))
         ended = Ended(trial=number, state="finished", value=value) if value < 9 else Ended(trial=number, state="failed")
-        tunings.append(chosen.events, ended)
+        chosen.note(ended)
     return chosen
 
 

@@ -202,7 +202,7 @@ def test_a_run_that_was_deleted_is_no_loss_and_one_of_another_home_is_none_of_ou
     assert first
     shutil.rmtree(first.path)
     assert outcome(whole) == expected, "its value stands in the records"
-    tunings.append(whole.events, tunings.Started(trial=0, run="../line"))
+    whole.note(tunings.Started(trial=0, run="../line"))
     assert whole.standing().trials[0].place is None
 
 

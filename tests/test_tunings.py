@@ -26,7 +26,7 @@ def made(*records: tunings.AnyRecord, goal: str = "minimize", seeds: int = 2) ->
     tune = Tune(metric="valid/loss", goal=goal, trials=4, space=SPACE, seeds=seeds)
     (tuning.path / "tuning.json").write_bytes(msgspec.json.encode(Plan(recipe="line.yaml", title="A line", tune=tune, seed=1)))
     for record in records:
-        tunings.append(tuning.events, record)
+        tuning.note(record)
     return tuning
 
 
@@ -59,8 +59,8 @@ def test_the_figure_is_the_mean_over_new_seeds_and_never_the_best_value() -> Non
     tuning = made(asked(0), ended(0, 0.5), asked(1), ended(1, 0.9), goal="maximize")
     for seed, value in ((2, 0.8), (3, 0.6)):
         assert tuning.standing().figure is None
-        tunings.append(tuning.events, Started(trial=1, seed=seed, run=f"run-{seed}"))
-        tunings.append(tuning.events, Ended(trial=1, seed=seed, state="finished", value=value, figures={"test/loss": value + 1}))
+        tuning.note(Started(trial=1, seed=seed, run=f"run-{seed}"))
+        tuning.note(Ended(trial=1, seed=seed, state="finished", value=value, figures={"test/loss": value + 1}))
     standing = tuning.standing()
     assert standing.best and standing.best.number == 1
     figure = standing.figure
@@ -79,7 +79,7 @@ def test_a_torn_line_costs_itself_alone(left: int) -> None:
     # Of the last case nothing but the newline is missing: it is whole.
     ends = left == 1000
     assert [trial.state for trial in tuning.standing().trials] == ["finished" if ends else "asked"]
-    tunings.append(tuning.events, ended(0, 0.25))
+    tuning.note(ended(0, 0.25))
     assert tuning.standing().trials[0].value == 0.25
     damaged = tuning.events.read_bytes().replace(b'"value":0.25', b'"value":0.35')
     tuning.events.write_bytes(damaged)

@@ -7,7 +7,8 @@ from typing import Any
 from lines import LINE, until, write
 
 from workbench.launch import proposing, tuning
-from workbench.launch.tuner import Tuner, Watched
+from workbench.launch.tuner import Tuner
+from workbench.launch.watched import Watched
 from workbench.recipes.load import load_recipe
 from workbench.runs import lock, tunings
 from workbench.runs.tunings import Tuning
@@ -63,7 +64,7 @@ def outcome(chosen: Tuning) -> list[Any]:
 
 def replayed(chosen: Tuning) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Of each trial, what was proposed, and what is proposed from the records of the trials that had ended then."""
-    plan, folded = chosen.plan(), tunings.fold(tunings.read(chosen.events))
+    plan, folded = chosen.plan(), tunings.fold(chosen.records())
     pairs = []
     for number, trial in sorted(folded.trials.items()):
         past = []

@@ -11,7 +11,8 @@ from workbench.problems import Problem, one_line
 from workbench.recipes import search_space
 from workbench.recipes.recipe import Recipe
 from workbench.runs.directory import read_recipe
-from workbench.runs.tunings import FINISHED, Parent, Plan, Trial, Tuning, find_tuning
+from workbench.runs.tuning_records import Parent
+from workbench.runs.tunings import FINISHED, Plan, Trial, Tuning, find_tuning
 
 BEST = 3
 """Settings that a transfer tries first."""

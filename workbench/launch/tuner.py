@@ -18,6 +18,7 @@ from workbench import files
 from workbench.launch import group_process, proposing
 from workbench.launch import start as launch
 from workbench.launch.learning_from import value_at
+from workbench.launch.watched import Watched
 from workbench.problems import Problem, nearest, one_line
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Recipe, Tune
@@ -25,11 +26,11 @@ from workbench.recipes.yaml_reader import flow_text
 from workbench.runs import lock, notes, tunings
 from workbench.runs.comparisons import diverged
 from workbench.runs.history import History
-from workbench.runs.log import Tail
 from workbench.runs.run import Run
 from workbench.runs.standing import NEW_SEED
 from workbench.runs.state import State, state_of
-from workbench.runs.tunings import DIVERGED, FAILED, FINISHED, PRUNED, STOPPED, Asked, Ended, Judged, Started, Trial, Tuning, Turned
+from workbench.runs.tuning_records import AnyRecord, Asked, Ended, Judged, Started, Turned
+from workbench.runs.tunings import DIVERGED, FAILED, FINISHED, PRUNED, STOPPED, Trial, Tuning
 
 EVERY = 0.1
 """Seconds between two looks at the trials: a core that waits for its next trial does nothing."""
@@ -39,37 +40,6 @@ AGAIN = ("vanished", "restart", "signal", "sigterm", "person", "killed")
 """Ways in which the run of a trial may have ended while no tuner lived: it goes on from its checkpoint."""
 Place = tuple[int, int | None]
 """A trial; or with a seed, the training of its settings with that seed."""
-
-
-class Watched:
-    """The log of a run that trains."""
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.tail, self.history = Tail(run.events), History()
-
-    @classmethod
-    def whole(cls, run: Run) -> "Watched":
-        """All that it has logged."""
-        watched = cls(run)
-        watched.read()
-        return watched
-
-    def read(self) -> None:
-        """Take in what is new."""
-        for rows in self.tail.rows():
-            self.history.fold(rows)
-
-    def values(self, metric: str) -> list[float]:
-        """The metric after each evaluation that followed a training step."""
-        series = self.history.series.get(metric)
-        return [value for step, value in zip(series.steps, series.values, strict=True) if step > 0] if series else []
-
-    def planned(self, metric: str) -> int:
-        """How many of them there will be; 0 where that is not known."""
-        series = self.history.series.get(metric)
-        steps = [step for step in series.steps if step > 0] if series else []
-        return round(self.history.steps / steps[0]) if steps and self.history.steps else 0
 
 
 class Hopeless(Exception):
@@ -86,7 +56,7 @@ class Tuner(group_process.Runner):
         self.plan = tuning.plan()
         self.tune = self.plan.tune
         self.base = tuning.base
-        self.folded = tunings.fold(tunings.read(tuning.events))
+        self.folded = tunings.fold(tuning.records())
         self.live: dict[Place, Watched] = {}
         self.judge: proposing.Judge | None = None
         self.values: dict[int, list[float]] = {}
@@ -387,8 +357,8 @@ class Tuner(group_process.Runner):
         if len(trials) >= HOPELESS:
             raise Hopeless(f"Its first {len(trials)} trials failed; the last: {ended.message}", "Mend the recipe, and start it again.")
 
-    def _note(self, record: tunings.AnyRecord) -> None:
-        tunings.append(self.tuning.events, record)
+    def _note(self, record: AnyRecord) -> None:
+        self.tuning.note(record)
         self.folded = tunings.fold([record], self.folded)
 
 

@@ -59,7 +59,7 @@ def create(loaded: Loaded, device: str = "") -> tuple[Tuning, list[str]]:
         group_process.keep_recipe(path / "base", base, recipe.title, recipe.seed)
         (path / "recipe.yaml").write_text(dump_recipe(recipe))
         for parent in parents:
-            tunings.append(tuning.events, parent)
+            tuning.note(parent)
         # Written last: a directory counts as a tuning once it has a plan.
         files.write(path / "tuning.json", msgspec.json.encode(plan), sync=False)
     return tuning, remarks
