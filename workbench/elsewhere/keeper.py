@@ -77,7 +77,7 @@ class Keeper(Supervisor):
             if asked and not lock.is_held(writer):
                 _signal_group(command.pid, signal.SIGTERM)
 
-    def _named(self, code: int, last: str) -> dict[str, Any]:
+    def _named(self, code: int, last: str, who: str = "") -> dict[str, Any]:
         self._over.set()
         self._looker.join()
         assert self.worker
@@ -102,7 +102,7 @@ class Keeper(Supervisor):
             if told.get("state") in ("stopped", "failed"):
                 return told
             if self._asked_to("stop"):
-                return {"state": "stopped", "cause": "person", "message": "Stopped by a person.", "signal": -code}
+                return {"state": "stopped", "cause": "person", "signal": -code}
             if -code == signal.SIGTERM:
                 said = of_signal(-code)
                 return {"state": said.state, "cause": said.cause, "message": said.message, "signal": -code}

@@ -42,6 +42,7 @@ class Writer:
         obey: Callable[[str], None],
         warn: Callable[[str, str], None],
         place: Callable[[], tuple[int, float]],
+        writable: Callable[[int, dict[str, float]], dict[str, float]],
     ) -> None:
         self.queue: deque[Logged] = deque()
         self.lost = 0
@@ -52,6 +53,7 @@ class Writer:
         self._obey = obey
         self._warn = warn
         self._place = place
+        self._writable = writable
         self._refused: list[bytes] = []
         """Lines that the disk did not take."""
         self._retry = 0.0
@@ -137,14 +139,14 @@ class Writer:
                 if not self._append(line):
                     self._refused.append(line)
 
-    @staticmethod
-    def _events(logged: Logged) -> Iterator[Event]:
+    def _events(self, logged: Logged) -> Iterator[Event]:
         if isinstance(logged, Event):
             yield logged
         else:
             step, epoch, clock, values = logged
             # The script looks at one clock alone; the other, which is for people, is as far from it as it is now.
-            yield from scalars(values, step, epoch, clock + time.time() - time.monotonic(), clock)
+            if values := self._writable(step, values):
+                yield from scalars(values, step, epoch, clock + time.time() - time.monotonic(), clock)
 
     def _append(self, line: bytes) -> bool:
         try:

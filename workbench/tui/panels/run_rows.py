@@ -8,6 +8,7 @@ from textual.strip import Strip
 
 from workbench import formatting
 from workbench.problems import one_line
+from workbench.recipes.processes import on_briefly
 from workbench.runs import bars, family, own
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.library import Compared, Entry, Library, Tuned
@@ -260,7 +261,7 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
         "state": (f"{symbol} {text}", style),
         "recipe": (title, palette.plain),
         "tags": (" ".join(entry.notes.tags), palette.violet),
-        "device": (summary.device.partition(" ")[0] or (recipe.compute.device if recipe else ""), quiet),
+        "device": (on_briefly(summary.device or (recipe.compute.device if recipe else ""), recipe), quiet),
         "step": (steps, quiet),
         "time": (formatting.duration(summary.seconds) if summary.size > 0 else "", quiet),
         "figure": (formatting.number(value) if value is not None else "", quiet),

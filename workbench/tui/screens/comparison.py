@@ -87,6 +87,7 @@ class ComparisonScreen(CompareScreen):
                 feed = self.services.library.feed(run)
                 self.feeds.append(feed)
                 self.names.append(f"{part.variant} {part.seed}")
+                self.origins[run.id] = None  # none of its runs is a fork
                 self.recipes.append(recipe_of(feed))
                 self._slots.append(self.plan.variants.index(part.variant))
         if self.arms is None or self.standing.parts != before.parts:
