@@ -4,8 +4,6 @@ import math
 import time
 from typing import Any
 
-import msgspec
-
 from workbench.problems import one_line
 
 
@@ -98,6 +96,8 @@ def rate(per_second: float) -> str:
 
 def shown(value: Any) -> str:
     """A setting's value on one line, as a recipe writes it."""
+    import msgspec  # completion in the shell does without
+
     if isinstance(value, str):
         return one_line(value) or '""'
     return f"{value:g}" if isinstance(value, float) else one_line(msgspec.json.encode(value).decode())
