@@ -4,8 +4,6 @@ import math
 import time
 from typing import Any
 
-import msgspec
-
 from workbench.problems import one_line
 
 
@@ -100,4 +98,6 @@ def shown(value: Any) -> str:
     """A setting's value on one line, as a recipe writes it."""
     if isinstance(value, str):
         return one_line(value) or '""'
+    import msgspec  # completion in a shell formats nothing, and does not wait for it
+
     return f"{value:g}" if isinstance(value, float) else one_line(msgspec.json.encode(value).decode())
