@@ -27,7 +27,14 @@ def on_two_nodes(run: Run) -> "list[subprocess.Popen[bytes]]":
 
 
 def test_two_nodes_train_what_one_process_trains() -> None:
-    settings = ["compute.threads=1", "compute.device=cpu", "train.epochs=2", "train.log_every=5", "train.checkpoint_every=20"]
+    settings = [
+        "compute.threads=1",
+        "compute.device=cpu",
+        "config.dropout=0",
+        "train.epochs=2",
+        "train.log_every=5",
+        "train.checkpoint_every=20",
+    ]
     whole = start.start("digits-mlp", settings)
     run = start.create(load_recipe(find_recipe("digits-mlp"), [*settings, "compute.nodes=2"]), "cpu")
     scheduled.write(run.path, scheduled.Job(id="5", seen=scheduled.Seen(state="RUNNING", time=time.time())))
