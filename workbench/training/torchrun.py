@@ -52,7 +52,8 @@ class Watch(threading.Thread):
             self._asked |= signal.sigtimedwait({signal.SIGTERM}, LOOK_EVERY) is not None
             # Held, since multiprocessing forgets those that have ended.
             self._processes.update((process.pid or 0, process) for process in multiprocessing.active_children())
-            if self._asked and self._pids[0]:
+            # The leader is on the first node; the processes of the others end with it.
+            if self._asked and self._pids[0] and not node():
                 self._asked = False
                 _send(self._pids[0], signal.SIGTERM)
             # A minus is a signal: that one died first, where another one has ended because of it.
@@ -67,6 +68,11 @@ class Watch(threading.Thread):
                 self._end(list(self._pids).index(pid) if pid in self._pids else 0, code)
 
 
+def node() -> int:
+    """Which node of a cluster this is; 0 where there is one."""
+    return int(os.environ.get("SLURM_PROCID") or 0)
+
+
 def _send(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
@@ -75,7 +81,7 @@ def _send(pid: int, number: int) -> None:
 def train(path: str, pids: Any) -> int:
     """What each forked process does."""
     ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
-    pids[group.rank()] = os.getpid()
+    pids[int(os.environ.get("LOCAL_RANK", "0"))] = os.getpid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     code = worker.train(Path(path))
@@ -102,15 +108,20 @@ def main(path: str, processes: int) -> NoReturn:
 
     # Blocked here and in all threads: the one that watches takes it. Each process unblocks it for itself.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    os.environ |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo")}
+    # Of several nodes, which `dlwb submit` starts, the first one is where all meet. Tried with two on one machine.
+    nodes, master = int(os.environ.get("DLWB_NODES") or 1), os.environ.get("MASTER_ADDR", "")
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    if nodes == 1:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
+        min_nodes=nodes,
+        max_nodes=nodes,
         nproc_per_node=processes,
         run_id=Path(path).name,
-        rdzv_backend="c10d",
-        rdzv_endpoint="127.0.0.1:0",
-        local_addr="127.0.0.1",
+        rdzv_backend="c10d" if nodes == 1 else "static",
+        rdzv_endpoint="127.0.0.1:0" if nodes == 1 else f"{master}:{os.environ.get('MASTER_PORT', '29500')}",
+        rdzv_configs={} if nodes == 1 else {"rank": node()},
+        local_addr="127.0.0.1" if nodes == 1 else master if not node() else None,
         max_restarts=0,
         monitor_interval=LOOK_EVERY,
         start_method="fork",
