@@ -1,6 +1,8 @@
 /* A driver for tests where there is none: what pynvml asks of libnvidia-ml.so.1, answered from the environment.
    FAKE_GPUS=free/total,… in MiB, in NVML's order; FAKE_BUS=7,3,… are their places on the bus, else in that order; FAKE_CUDA=12040;
-   FAKE_NVML_ERROR=18 lets its start fail; FAKE_PID is a process on each device. */
+   FAKE_NVML_ERROR=18 lets its start fail; FAKE_PID is a process on each device. Meters, each unsupported where its variable is not set:
+   FAKE_USE=gpu/memory in %, FAKE_TEMPERATURE, FAKE_POWER=now/limit in mW, FAKE_CLOCKS=sm/memory/most in MHz, FAKE_SLOWED=bits, which a
+   driver with FAKE_OLD knows under its old name alone. */
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,3 +59,27 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *handle, unsigned *count, struc
     to[0].pid = (unsigned)atoi(pid); to[0].memory = 3ull << 30;
     return 0;
 }
+static int figure(const char *name, int which, unsigned *to) {
+    const char *at = getenv(name);
+    while (at && which-- > 0) { at = strchr(at, '/'); if (at) at++; }
+    if (!at || !*at || *at == '/') return 3;
+    *to = (unsigned)strtoul(at, 0, 0);
+    return 0;
+}
+int nvmlDeviceGetUtilizationRates(void *handle, unsigned *to) {
+    int gpu = figure("FAKE_USE", 0, to);
+    return gpu ? gpu : figure("FAKE_USE", 1, to + 1);
+}
+int nvmlDeviceGetTemperature(void *handle, int sensor, unsigned *to) { return figure("FAKE_TEMPERATURE", 0, to); }
+int nvmlDeviceGetPowerUsage(void *handle, unsigned *to) { return figure("FAKE_POWER", 0, to); }
+int nvmlDeviceGetEnforcedPowerLimit(void *handle, unsigned *to) { return figure("FAKE_POWER", 1, to); }
+int nvmlDeviceGetClockInfo(void *handle, int kind, unsigned *to) { return figure("FAKE_CLOCKS", kind == 2, to); }
+int nvmlDeviceGetMaxClockInfo(void *handle, int kind, unsigned *to) { return figure("FAKE_CLOCKS", 2, to); }
+static int slowed(unsigned long long *to) {
+    unsigned bits = 0;
+    int missing = figure("FAKE_SLOWED", 0, &bits);
+    *to = bits;
+    return missing;
+}
+int nvmlDeviceGetCurrentClocksEventReasons(void *handle, unsigned long long *to) { return getenv("FAKE_OLD") ? 13 : slowed(to); }
+int nvmlDeviceGetCurrentClocksThrottleReasons(void *handle, unsigned long long *to) { return slowed(to); }

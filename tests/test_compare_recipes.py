@@ -112,7 +112,7 @@ def test_letters_are_compared_by_rate_and_by_epochs() -> None:
             "  variants:\n    a: {}\n    b: {recipe: mnist-cnn, config.hiden: [4]}\n",
             "x.yaml:8 compare.variants.b.config.hiden: not a setting of image_classifier; did you mean hidden?",
         ),
-        ("  variants: {a: {}}\n", "x.yaml:6 compare.variants: must have 2 or more entries, not 1"),
+        ("  variants: {}\n", "x.yaml:6 compare.variants: must have 1 or more entries, not 0"),
         (
             "  variants: {" + ", ".join(f"v{number}: {{}}" for number in range(13)) + "}\n",
             "x.yaml:6 compare.variants: must have 12 or fewer entries, not 13",

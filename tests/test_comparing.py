@@ -14,7 +14,7 @@ from lines import LINE, at_step, comparable, ended, folded, send, until, write
 from made_runs import make_run
 from test_cli import dlwb
 
-from workbench.launch import comparing
+from workbench.launch import comparing, group_process
 from workbench.launch import start as launch
 from workbench.problems import Problem
 from workbench.recipes import trust
@@ -226,7 +226,7 @@ def test_gpus_train_side_by_side(tmp_path: Path) -> None:
     launch.stop(runs_of(comparison)[0])
     third = nth(comparison, 2)
     assert state_of(third).alive and len(list_runs()) == 3
-    comparing.stop(comparison)
+    group_process.stop(comparison)
     assert over(comparison) == "stopped"
 
 

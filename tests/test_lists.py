@@ -176,7 +176,7 @@ async def test_enter_starts_one_run_which_is_watched_and_killed() -> None:
         await walk_to(pilot, "digits-mlp.yaml", "down")
         await pilot.press("enter", "enter")
         await settle(pilot, lambda: isinstance(pilot.app.screen, RunScreen) and "Handwritten digits" in seen(pilot.app))
-        assert "starting" in seen(pilot.app)
+        await settle(pilot, lambda: "starting" in seen(pilot.app))
         [run] = list_runs()
         try:
             await settle(pilot, lambda: "● running" in seen(pilot.app) and "train 0." in seen(pilot.app), 60)

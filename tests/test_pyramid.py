@@ -26,7 +26,7 @@ def test_columns_are_what_a_plain_count_finds(points: list[tuple[int, float]], w
     for start in range(0, len(x), chunk):
         pyramid.append(x[start : start + chunk], y[start : start + chunk])
     low, high = 0.0, float(x[-1] if len(x) else 0) * 0.9 + 1
-    found = pyramid.columns(low, high, width)
+    found = pyramid.columns(Scale(low, high), width)
     edges = [*(low + (high - low) * (np.arange(width) / width)), math.nextafter(high, math.inf)]
     for column in range(width):
         inside = y[(x >= edges[column]) & (x < edges[column + 1])]
@@ -81,7 +81,7 @@ def test_only_new_points_are_taken_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def dots(pyramid: Pyramid, x: Scale, y: Scale, width: int, height: int) -> np.ndarray:
-    return braille.line(pyramid.columns(x.low, x.high, width), x, y, height)
+    return braille.line(pyramid.columns(x, width), x, y, height)
 
 
 @settings(max_examples=150, deadline=None)

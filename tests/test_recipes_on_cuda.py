@@ -22,7 +22,11 @@ from workbench.recipes.find import find_recipe
 from workbench.recipes.load import load_recipe
 from workbench.training.find_project import find_project
 
-RECIPES = sorted(path.stem for path in shipped("recipes").rglob("*.yaml"))
+RECIPES = {path.stem: path.read_text() for path in sorted(shipped("recipes").rglob("*.yaml"))}
+PROJECTS = {recipe: text.partition("\nproject: ")[2].partition("\n")[0] for recipe, text in RECIPES.items()}
+ALONE = {project: recipe for recipe, project in PROJECTS.items() if "\ncompare:" not in RECIPES[recipe]}
+COMPARISONS = [recipe for recipe, text in RECIPES.items() if "\ncompare:" in text and PROJECTS[recipe] in ALONE]
+"""tests/long tries these: they have the settings of a recipe beside them."""
 WAITING: dict[str, dict[str, str]] = {}
 """By the recipe, what a training step waits for, as `kind op file:line`, and the reason why it has to."""
 
@@ -61,9 +65,8 @@ def exercised(recipe: str, mirror: Path) -> Report:
         return Exercise(file, recipe_on(file, mirror, device), watch.take).run()
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_a_recipe_does_everything_on_a_gpu_and_its_steps_wait_for_nothing(recipe: str, data: Path) -> None:
-    report = exercised(recipe, data)
+def does_everything(recipe: str, mirror: Path) -> None:
+    report = exercised(recipe, mirror)
     assert not report.errors
     trained = trains(load_recipe(find_recipe(recipe)).recipe)
     assert report.resumes or not trained, "a step behind a checkpoint gives the same numbers twice"
@@ -71,6 +74,11 @@ def test_a_recipe_does_everything_on_a_gpu_and_its_steps_wait_for_nothing(recipe
     assert waits.keys() == WAITING.get(recipe, {}).keys(), f"between two log windows a training step waits for the device: {waits}"
     # Ten times the 2.5 seconds that a recipe may take in the median; `tests/device/all.py --pretend` prints what each takes.
     assert report.cpu_seconds < 25
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.keys() - COMPARISONS))
+def test_a_recipe_does_everything_on_a_gpu_and_its_steps_wait_for_nothing(recipe: str, data: Path) -> None:
+    does_everything(recipe, data)
 
 
 def test_every_set_of_the_catalogue_has_made_data(sets: Mirror) -> None:

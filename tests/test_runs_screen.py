@@ -12,7 +12,7 @@ from test_pty import Screen
 
 from workbench import preferences
 from workbench.events import Scalars
-from workbench.runs import notes, trash
+from workbench.runs import notes, signals, trash
 from workbench.runs.run import Run
 from workbench.tui.app import DlwbApp
 from workbench.tui.charts.chart import Chart
@@ -328,3 +328,18 @@ async def test_the_newest_run_is_read_before_the_list_of_runs_is_opened(monkeypa
     shelf = library.Library()
     list(shelf.refresh())
     assert list(shelf.newest_ahead()) == [] and not shelf._feeds  # its log is too long
+
+
+async def test_a_bar_passed_and_a_run_that_makes_no_step_ring_too(said: list[str]) -> None:
+    run = make_run()
+    train(run, upto=100).close()
+    held = alive(run)
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await settle(pilot, lambda: run in (pilot.app._endings._alive if pilot.app._endings else ()))
+        signals.give(signals.Signal(what="stall", run=run.id, recipe=run.stem, text=f"{run.id} no step for 5 min [/red]"))
+        await settle(pilot, lambda: "no step for 5 min [/red]" in told(pilot.app))
+        signals.give(signals.Signal(what="bar", run=run.id, recipe=run.stem, text=f"{run.id} passed its bar"))
+        await settle(pilot, lambda: "passed its bar" in told(pilot.app))
+        # The second one waits for the minute to be over.
+        assert said == ["\a"]
+    held.release()

@@ -2,6 +2,11 @@
 
 import math
 import time
+from typing import Any
+
+import msgspec
+
+from workbench.problems import one_line
 
 
 def number(value: float) -> str:
@@ -59,6 +64,13 @@ def short(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
+def hours(hours: float) -> str:
+    """Device-hours: 42 s, 12 min, 1.4 h, 1,204 h."""
+    if hours < 1 / 60:
+        return f"{hours * 3600:.0f} s" if hours else "0 h"
+    return f"{hours * 60:.0f} min" if hours < 0.995 else f"{hours:.1f} h" if hours < 99.95 else f"{hours:,.0f} h"
+
+
 def when(moment: float, now: float | None = None) -> str:
     """A past moment: 14:05 if it is today or less than half a day ago, else yesterday, 3 Nov, 3 Nov 2024."""
     if not moment:
@@ -82,3 +94,10 @@ def rate(per_second: float) -> str:
     if per_second >= 0.95:
         return f"{count(per_second) if per_second >= 10 else f'{per_second:.1f}'} steps/s"
     return f"{short(1 / per_second)}/step" if per_second > 0 else ""
+
+
+def shown(value: Any) -> str:
+    """A setting's value on one line, as a recipe writes it."""
+    if isinstance(value, str):
+        return one_line(value) or '""'
+    return f"{value:g}" if isinstance(value, float) else one_line(msgspec.json.encode(value).decode())

@@ -26,6 +26,11 @@ def comparisons() -> Path:
     return home() / "comparisons"
 
 
+def tunings() -> Path:
+    """The folder of tunings, with one folder for each; their trials are among all runs."""
+    return home() / "tunings"
+
+
 def models() -> Path:
     """The folder of exported models: NAME/VERSION, and NAME/aliases.json."""
     return home() / "models"
@@ -34,6 +39,11 @@ def models() -> Path:
 def endpoints() -> Path:
     """The folder of endpoints, with one folder for each."""
     return home() / "endpoints"
+
+
+def signals() -> Path:
+    """The folder of signals for people who are away, one file for each, and the lock of what sends them."""
+    return home() / "signals"
 
 
 def data() -> Path:
@@ -52,8 +62,13 @@ def trusted() -> Path:
 
 
 def preferences() -> Path:
-    """The file of this person's preferences: the theme, a bell when a run ends."""
+    """The file of this person's preferences: the theme, a bell when a run ends, where signals are sent."""
     return home() / "preferences.json"
+
+
+def used() -> Path:
+    """The file with the device-hours of runs and endpoints that were removed for good."""
+    return home() / "used.jsonl"
 
 
 def explored(stem: str) -> Path:

@@ -4,7 +4,7 @@
 
 Makes so many ended runs (1,001) with a log of so many steps each (300), and a few longer by a hundred times. Prints the time of the first
 list, which reads every log, and the median of the following ones, which find them in the index: with no change, and with one run changed
-before each.
+before each. `dlwb usage`, which sums up the device-hours of all runs, is timed beside them.
 """
 
 import os
@@ -48,15 +48,16 @@ def main() -> None:
         time.sleep(2.5)  # a file that was written just now is not kept in the index
         seconds("--version")
         first = seconds("runs")
-        base, same, changed = [], [], []
+        base, same, changed, usage = [], [], [], []
         for _ in range(repeats):
             base.append(seconds("--version"))
             same.append(seconds("runs"))
             os.utime(next(paths.runs().iterdir()) / "events.jsonl")
             changed.append(seconds("runs"))
+            usage.append(seconds("usage"))
         version = statistics.median(base)
         print(f"{runs} runs: --version {version:.2f} s; the first list {first:.2f} s, {first / version:.1f} times as long")
-        for name, times in (("again", same), ("with one run changed", changed)):
+        for name, times in (("again", same), ("with one run changed", changed), ("usage", usage)):
             print(f"{name}: {statistics.median(times):.2f} s, {statistics.median(times) / version:.1f} times as long")
     finally:
         shutil.rmtree(home)

@@ -10,6 +10,7 @@ from workbench.problems import Problem
 if TYPE_CHECKING:
     from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
+    from workbench.runs.tunings import Tuning
 
 Recipe = Annotated[str, typer.Argument(help="The name of a recipe, as in `dlwb list`, or the path of a .yaml file.")]
 REFERENCE = "A run: its id, a part of it, a recipe's name (its newest run), or `last`."
@@ -25,7 +26,30 @@ def find_run(reference: str, ends: str = "") -> "Run":
     """The run that a reference means. Raises Problem where there is none, or where it is too short for a verb that `ends` something."""
     from workbench.runs.run import find_run
 
-    return find_run(reference, ends=ends)
+    run = find_run(reference, ends=ends)
+    ask_slurm([run])
+    return run
+
+
+def ask_slurm(runs: "Sequence[Run]") -> None:
+    """Ask Slurm about the jobs of these runs, where any has one; where it does not answer, what it said last holds."""
+    from workbench.runs import scheduled
+
+    if any(scheduled.job_of(run.path) for run in runs):
+        from workbench.cli.printing import tell
+        from workbench.launch import slurm
+
+        try:
+            slurm.refresh(runs)
+        except Problem as problem:
+            tell(f"! {problem} The states of its jobs are as it told them last.")
+
+
+def find_group(reference: str, ends: str = "") -> "Comparison | Tuning | None":
+    """The comparison or the tuning that a reference means; None where it means a run, or nothing."""
+    from workbench.runs.tunings import find_tuning
+
+    return find_comparison(reference, ends) or find_tuning(reference, ends=ends)
 
 
 def find_comparison(reference: str, ends: str = "") -> "Comparison | None":

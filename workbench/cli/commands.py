@@ -14,14 +14,20 @@ from workbench.cli import (
     data,
     endpoints,
     explore,
+    fork,
     generate,
     look,
     machine,
     models,
+    open_log,
     predict,
+    queue,
     results,
     start,
     steer,
+    submit,
+    tune,
+    usage,
     web,
 )
 from workbench.cli.printing import put
@@ -38,21 +44,36 @@ GROUPS: dict[str, list[Callable[..., None]]] = {
     "Start and look": [
         look.list_,
         start.run,
+        tune.tune,
         start.exec_,
         explore.explore,
         look.runs_,
+        open_log.open_,
         look.logs,
         look.show,
         look.check,
         start.new,
         start.trust,
         course.course,
+        submit.submit,
     ],
-    "Steer": [steer.pause, steer.resume, steer.step, steer.stop, steer.kill, steer.wait, steer.set_, steer.sample, steer.checkpoint],
+    "Steer": [
+        steer.pause,
+        steer.resume,
+        steer.step,
+        steer.stop,
+        steer.kill,
+        steer.wait,
+        steer.set_,
+        steer.sample,
+        steer.checkpoint,
+        fork.fork,
+        fork.rollback,
+    ],
     "Compare and export": [compare.compare, compare.export, compare.tag, compare.note],
     "Data": [],
     "Models": [predict.predict, endpoints.serve, web.web],
-    "Machine": [machine.doctor, machine.clean, machine.delete, machine.restore, machine.preferences],
+    "Machine": [machine.doctor, usage.usage, machine.clean, machine.delete, machine.restore, machine.preferences, machine.notify],
 }
 DATA: list[Callable[..., None]] = [data.list_, data.fetch, data.verify, data.remove]
 ENDPOINTS: list[Callable[..., None]] = [
@@ -66,6 +87,8 @@ ENDPOINTS: list[Callable[..., None]] = [
     endpoints.delete,
 ]
 MODELS: list[Callable[..., None]] = [models.add, models.list_, models.show, models.alias, models.verify]
+QUEUE: list[Callable[..., None]] = [queue.list_, queue.first, queue.hold, queue.release]
+TUNINGS: list[Callable[..., None]] = [tune.list_, tune.show, tune.stop, tune.resume]
 RESULTS: list[Callable[..., None]] = [results.collect, results.drop, results.carry]
 
 
@@ -125,6 +148,13 @@ def shell() -> typer.Typer:
     served = typer.Typer(help="List, change and stop what is served.", no_args_is_help=True, **plain)
     _add(served, ENDPOINTS)
     app.add_typer(served, name="endpoint", rich_help_panel="Models")
+    waiting = typer.Typer(help="List what waits for a GPU; move a run to the front, hold or release it.", **plain)
+    waiting.callback(invoke_without_command=True)(queue.queue)
+    _add(waiting, QUEUE)
+    app.add_typer(waiting, name="queue", rich_help_panel="Steer")
+    tuned = typer.Typer(help="List, show, stop and resume tunings.", no_args_is_help=True, **plain)
+    _add(tuned, TUNINGS)
+    app.add_typer(tuned, name="tuning", rich_help_panel="Start and look")
     measured = typer.Typer(help="Show, and collect, what the recipes were measured to reach.", **plain)
     measured.callback(invoke_without_command=True)(results.results)
     _add(measured, RESULTS)

@@ -16,22 +16,52 @@ if TYPE_CHECKING:
 
 
 def compare(
-    references: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two or more runs, or one comparison.")], as_json: AsJson = False
+    references: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Two or more runs, one comparison, or a view saved on the compare screen."),
+    ],
+    as_json: AsJson = False,
+    to: Annotated[str, typer.Option(help="page, latex, markdown or csv: write it so instead.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; without it, tables go to stdout.")] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Remove the view of that name; its runs stay.")] = False,
 ) -> None:
     """Compare runs side by side.
 
-    Shows the settings that differ and the results of each run. A star marks the best value of a validation or test metric.
-    Of a comparison, the table of its variants: mean, spread over seeds, and whether the intervals part.
+    Shows the settings that differ, by their effect on the metric, and the results of each run. A star marks the best value of a
+    validation or test metric. Of a comparison, the table of its variants: mean, spread over seeds, and whether the intervals part.
     """
-    if len(references) == 1 and (comparison := find_comparison(references[0])):
+    from workbench.runs import views
+
+    if forget:
+        for reference in references:
+            views.forget(reference)
+        return
+    alone = len(references) == 1 and not views.find(references[0])
+    comparison = find_comparison(references[0]) if alone else None
+    if comparison and not to:
         _variants(comparison, as_json)
+        return
+    runs, remarks = ([], []) if comparison else _meant(references)
+    for remark in remarks:
+        tell(f"! {remark}")
+    if to:
+        from workbench.runs.export import formats, many
+
+        name = references[0] if len(references) == 1 else f"{runs[0].stem}-and-{len(runs) - 1}-more"
+        text = "".join(many.pieces(comparison or many.Many(runs, name, " ".join(remarks)), to))
+        if out or to == "page":
+            tell(formats.saved_at(formats.written(text, out or Path(f"{comparison.id if comparison else name}{many.ENDINGS[to]}"))))
+        else:
+            print(text, end="")
         return
     from workbench.formatting import count, duration, number
     from workbench.runs import compare as comparing
+    from workbench.runs.effects import effects, metric_of
     from workbench.runs.state import state_of
 
-    sides = comparing.sides([find_run(reference) for reference in references])
-    settings, figures = comparing.differing(sides), comparing.figures(sides)
+    sides = comparing.sides(runs)
+    found = effects(sides, comparing.differing(sides), metric_of(sides))
+    settings, figures = [effect.setting for effect in found.ranked], comparing.figures(sides)
     if as_json:
         ids = [side.run.id for side in sides]
         print_json(
@@ -39,6 +69,8 @@ def compare(
                 "runs": ids,
                 "settings": {row.name: dict(zip(ids, row.values, strict=True)) for row in settings},
                 "figures": {row.metric: dict(zip(ids, row.values, strict=True)) for row in figures},
+                "effects": {effect.setting.name: effect.share for effect in found.ranked},
+                "effects_on": found.metric,
                 "best": {row.metric: ids[row.best] for row in figures if row.best is not None},
             }
         )
@@ -55,6 +87,24 @@ def compare(
     table(["", *(side.name for side in sides)], rows)
     if not settings:
         tell("No setting differs.")
+    elif len(sides) > 2:
+        told = ", ".join(f"{effect.setting.name} {effect.share:.2f}" for effect in found.ranked if effect.share is not None)
+        tell(f"{found.remark}{f' {told}.' if told else ''}")
+
+
+def _meant(references: list[str]) -> "tuple[list[Run], list[str]]":
+    """The runs that are named, those of views among them, and what has to be said."""
+    from workbench.runs import views
+
+    runs, remarks = [], []
+    for reference in references:
+        if view := views.find(reference):
+            there, remark = views.runs_of(view)
+            runs += there
+            remarks += [remark] if remark else []
+        else:
+            runs.append(find_run(reference))
+    return runs, remarks
 
 
 def _variants(comparison: "Comparison", as_json: bool) -> None:
@@ -107,7 +157,10 @@ def _variants(comparison: "Comparison", as_json: bool) -> None:
 
 def export(
     run: Annotated[str, typer.Argument(help=f"{REFERENCE} With --to docker: an endpoint.")],
-    to: Annotated[str, typer.Option(help="html, csv, json, tensorboard, ipynb or bundle; model, onnx or safetensors; docker")],
+    to: Annotated[
+        str,
+        typer.Option(help="html, csv, json, tensorboard, ipynb or bundle; model, onnx or safetensors; sbatch, skypilot or dstack; docker"),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The file or folder to write; without it, csv and json go to stdout.")
     ] = None,
@@ -119,7 +172,8 @@ def export(
     A comparison is written as a page. The page has charts, samples and settings; csv, json and tensorboard are for other programs. A
     notebook has the training loop in a cell; a bundle is a folder that trains the run again elsewhere and compares the figures bit for
     bit. A model is kept in a folder of dlwb's home, where `dlwb model` finds it; --out writes it elsewhere. It is compared with the run's
-    network on real inputs first. docker takes an endpoint's name: a folder for an image, and the commands that bring it to AWS.
+    network on real inputs first. sbatch, skypilot and dstack write a folder that trains the run's recipe
+    elsewhere. docker takes an endpoint's name: a folder for an image, and the commands that bring it to AWS.
     """
     if to == "docker":
         from workbench.serving import endpoint, image
@@ -130,8 +184,12 @@ def export(
     if to in models.FORMS:
         models.export_run(find_run(run), to, out, name)
         return
+    from workbench.launch import clusters
     from workbench.runs.export import formats as exporting
 
+    if to in clusters.FORMS:
+        put(clusters.to_folder(_run_of(run, to), to, out))
+        return
     exporting.export(find_comparison(run) or _run_of(run, to), to, out, execute=execute)
 
 

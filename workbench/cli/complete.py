@@ -96,7 +96,10 @@ def _values(parameter: str, command: str, arguments: Sequence[str]) -> Iterable[
         return [(name, "") for name in recipe_names()]
     if parameter in ("run", "runs", "references", "checkpoints"):
         comparisons = comparison_names() if command in ("compare", "delete", "export", "resume", "stop", "wait") else []
-        return [(name, "") for name in [*run_names(), *comparisons]]
+        tunings = tuning_names() if command in ("delete", "resume", "stop", "wait") else []
+        return [(name, "") for name in [*run_names(), *comparisons, *tunings]]
+    if parameter == "tuning":
+        return [(name, "") for name in tuning_names()]
     if parameter in ("data_set", "data_sets"):
         return data_sets()
     if parameter == "endpoint":
@@ -131,6 +134,11 @@ def run_names() -> list[str]:
 def comparison_names() -> list[str]:
     """The ids of all comparisons."""
     return _names(paths.comparisons())
+
+
+def tuning_names() -> list[str]:
+    """The ids of all tunings."""
+    return _names(paths.tunings())
 
 
 def _names(folder: Path) -> list[str]:

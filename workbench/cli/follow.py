@@ -11,7 +11,7 @@ from workbench import files, preparation, terminal
 from workbench.cli.printing import table
 from workbench.events import Answer, AnyEvent, Images, Mark, Scalars, Status, Table, Tagged, Text, spelled
 from workbench.formatting import number
-from workbench.launch import start
+from workbench.launch import slurm, start
 from workbench.problems import clean
 from workbench.runs import compare, lock, sweeps
 from workbench.runs.comparisons import Comparison
@@ -19,6 +19,7 @@ from workbench.runs.log import Tail
 from workbench.runs.run import Run
 from workbench.runs.state import state_of
 from workbench.runs.summary import summary_of
+from workbench.runs.tunings import Tuning
 
 # The log has no way to wake a reader; a fifth of a second looks immediate and costs nothing measurable.
 EVERY = 0.2
@@ -45,7 +46,7 @@ def follow(run: Run, as_json: bool = False, *, to_its_end: bool = True, started:
     tail, progress = tail or Tail(run.events), _Progress()
     try:
         while True:
-            alive = state_of(run).alive  # before reading: else the last lines of a run that ends in between would be missed
+            alive = _is_alive(run)  # before reading: else the last lines of a run that ends in between would be missed
             for event in tail.read():
                 if as_json:
                     print(msgspec.json.encode(spelled(msgspec.to_builtins(event))).decode(), flush=True)
@@ -108,7 +109,7 @@ class _Progress:
 def wait(run: Run, bell: bool = False) -> int:
     """Wait for a run's end; with `bell`, then ring and show a desktop notice."""
     try:
-        while state_of(run).alive:
+        while _is_alive(run):
             time.sleep(EVERY)
     except KeyboardInterrupt:
         print(f"\n{run.id} goes on.", file=sys.stderr)
@@ -139,30 +140,39 @@ def follow_comparison(comparison: Comparison) -> int:
         )
         return LET_GO
     print_table(comparison, compare.arms(comparison))
-    return wait_for_comparison(comparison)
+    return wait_for_group(comparison)
 
 
-def wait_for_comparison(comparison: Comparison) -> int:
-    """Wait for a comparison's end; returns the exit code for it."""
+def wait_for_group(group: Comparison | Tuning) -> int:
+    """Wait for the end of a comparison or a tuning; returns the exit code for it."""
     try:
-        while lock.is_held(comparison.lock):
+        while lock.is_held(group.lock):
             time.sleep(EVERY)
     except KeyboardInterrupt:
-        print(f"\n{comparison.id} goes on.", file=sys.stderr)
+        print(f"\n{group.id} goes on.", file=sys.stderr)
         return LET_GO
-    state = comparison.standing().state
-    print(f"{comparison.id} {state.state}. {state.message} {state.hint}".rstrip(), file=sys.stderr)
+    state = group.standing().state
+    print(f"{group.id} {state.state}. {state.message} {state.hint}".rstrip(), file=sys.stderr)
     return {"finished": FINISHED, "stopped": STOPPED}.get(state.state, FAILED)
 
 
 def print_table(comparison: Comparison, arms: compare.Arms) -> None:
     """The table of a comparison, with what validation chooses, what failed and what makes it unfair."""
-    print(f"{arms.metric}; each difference is to {arms.rows[0].name}, paired by seed, with its 95 % interval")
+    differences = f"; each difference is to {arms.rows[0].name}, paired by seed, with its 95 % interval" if len(arms.rows) > 1 else ""
+    print(f"{arms.metric}{differences}")
     table(compare.HEADS, list(compare.cells(arms)))
     for sentence in sweeps.words(chosen) if (chosen := sweeps.choice(comparison, arms)) else ():
         print(clean(sentence))
     for remark in arms.remarks:
         print(f"! {clean(remark)}", file=sys.stderr)
+
+
+def _is_alive(run: Run) -> bool:
+    """Whether a run is alive; of one that Slurm starts, Slurm is asked from time to time."""
+    state = state_of(run)
+    if state.job and state.alive:
+        slurm.look_again([run])
+    return state.alive
 
 
 def _ended(run: Run) -> int:
@@ -213,7 +223,7 @@ def output(run: Run, to_its_end: bool) -> None:
     rest = ""
     try:
         while True:
-            alive = state_of(run).alive
+            alive = _is_alive(run)
             for end, data in _more(run, position):
                 position = end
                 # Only whole lines: the last one may still grow, but no further than memory allows.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.arguments import AsJson, Recipe, Reference, Settings, find_run
+from workbench.cli.arguments import AsJson, Recipe, Reference, Settings, ask_slurm, find_run
 from workbench.cli.printing import print_json, table, tell
 from workbench.problems import Problem, clean, one_line
 
@@ -209,7 +209,7 @@ def runs_(
     words: Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", help="Only runs with these in name, tags or note.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the runs, newest first.
+    """List the runs, newest first; forks below their parent.
 
     Shows state, device, step, time, figure, bars and tags. In a terminal the table fits its width: long cells continue in the next line,
     and the run's id stays whole. In a pipe or a file each run is one line. --json also holds each run's settings and code, so that a
@@ -218,6 +218,7 @@ def runs_(
     from workbench.runs import index
     from workbench.runs.comparisons import list_comparisons
     from workbench.runs.run import list_runs
+    from workbench.runs.tunings import list_tunings
 
     if not as_json:
         fitting = [one for one in list_comparisons() if all(word.casefold() in one.id.casefold() for word in words or [])]
@@ -225,8 +226,14 @@ def runs_(
         if rows:
             table(["COMPARISON", "STATE", "RUNS"], rows)
             print()
+        tuned = [one for one in list_tunings() if all(word.casefold() in one.id.casefold() for word in words or [])]
+        if rows := [[one.id, (state := one.standing().state).state, state.message] for one in tuned]:
+            table(["TUNING", "STATE", "TRIALS"], rows)
+            print()
     chosen = []
-    for look in index.look_at(list_runs()):
+    runs = list_runs()
+    ask_slurm(runs)
+    for look in index.look_at(runs):
         text = f"{look.run.id} {' '.join(look.notes.tags)} {look.notes.note}".casefold()
         if all(word.casefold() in text for word in words or []):
             chosen.append(look)
@@ -237,7 +244,7 @@ def runs_(
 
         print_json([exported(look) for look in chosen])
     elif chosen:
-        table(["RUN", "STATE", "ON", "STEP", "TIME", "FIGURE", "BARS", "TAGS"], [_row(look) for look in chosen])
+        _print_tree(chosen)
         for look in chosen:
             if look.notes.note:
                 print(f"{look.run.id}: {look.notes.note}")
@@ -247,8 +254,36 @@ def runs_(
         tell("No runs yet: `dlwb run digits-mlp` starts one.")
 
 
-def _row(look: "Look") -> list[str]:
+def _print_tree(looks: "list[Look]") -> None:
+    """A row for each run; in a terminal its forks are indented below it, elsewhere each line begins with an id, the newest first."""
+    import sys
+
+    from workbench.runs import family
+
+    by_id = {look.run.id: look for look in looks}
+    waiting: dict[str, str] = {}
+    if any(look.state.state == "queued" for look in looks):
+        from workbench.launch import queueing
+
+        waiting = {place.run: place.words() for place in queueing.outlook()}
+    origins = {name: family.forked(look.run) for name, look in by_id.items()}
+    indents = sys.stdout is not None and sys.stdout.isatty()
+    rows = []
+    places = family.tree(origins)
+    for place in places if indents else sorted(places, key=lambda place: place.id, reverse=True):
+        row, origin = _row(by_id[place.id], waiting.get(place.id, "")), origins[place.id]
+        step = f"{origin.step:,}" if origin else ""
+        # Without its parent beside it a step alone says nothing.
+        whose = f"{step} of {origin.run}" if origin and not (place.depth and indents) else step
+        rows.append(["  " * (place.depth - 1) + "└ " * bool(place.depth) + row[0] if indents else row[0], *row[1:], whose])
+    forks = any(origins.values())
+    header = ["RUN", "STATE", "ON", "STEP", "TIME", "FIGURE", "BARS", "TAGS", *(["FORKED AT"] if forks else [])]
+    table(header, [row if forks else row[:-1] for row in rows])
+
+
+def _row(look: "Look", place: str) -> list[str]:
     from workbench.formatting import count, duration, number
+    from workbench.recipes.processes import on
     from workbench.runs import bars as verdict
 
     state, summary, recipe = look.state, look.summary, look.recipe
@@ -259,9 +294,12 @@ def _row(look: "Look") -> list[str]:
     marks = "".join({True: "✓", False: "✗", None: "·"}[bar.passed] for bar in bars)
     # A run that has made all its steps shows their number once: the table is wide enough already.
     progress = f"{count(summary.step)}/{count(summary.steps)}" if summary.steps not in (0, summary.step) else count(summary.step)
-    took = duration(summary.seconds if not state.alive else time.time() - summary.started if summary.started else 0)
+    # A fork began with its parent, and a resumed run before its pause: what counts is the time that was worked on it.
+    took = duration(summary.seconds + (max(0.0, time.time() - summary.updated) if state.state == "running" and summary.updated else 0.0))
     demo = " DEMO" if summary.demo else ""
-    return [look.run.id, state.words, summary.device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
+    words = f"queued: {place}" if place else state.words
+    device = on(summary.device, recipe) if summary.device else ""
+    return [look.run.id, words, device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
 
 
 def logs(

@@ -1,11 +1,11 @@
-"""The machine: `dlwb doctor`, `clean`, `delete`, `restore` and `preferences`."""
+"""The machine: `dlwb doctor`, `clean`, `delete`, `restore`, `preferences` and `notify`."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.arguments import AsJson, Ended, find_comparison, find_run, pair
+from workbench.cli.arguments import AsJson, Ended, find_group, find_run, pair
 from workbench.cli.printing import print_json, put, table, tell
 from workbench.problems import Problem, one_line
 
@@ -185,15 +185,15 @@ def _make_sure(what: str, yes: bool) -> None:
 
 
 def delete(run: Ended) -> None:
-    """Move an ended run, or a comparison's, to the trash.
+    """Move an ended run, or a comparison's or a tuning's, to the trash.
 
     The trash is runs/.trash in dlwb's home.
     """
     from workbench.runs import trash
 
-    if comparison := find_comparison(run, "delete"):
-        moved = trash.delete_comparison(comparison)
-        tell(f"{comparison.id}: {_number(len(moved), 'run')} in the trash; `dlwb restore {comparison.id}` brings them back.")
+    if group := find_group(run, "delete"):
+        moved = trash.delete_group(group)
+        tell(f"{group.id}: {_number(len(moved), 'run')} in the trash; `dlwb restore {group.id}` brings them back.")
         return
     chosen = find_run(run, "delete")
     tell(f"{chosen.id} is in the trash; `dlwb restore {trash.delete(chosen).id}` brings it back.")
@@ -201,21 +201,61 @@ def delete(run: Ended) -> None:
 
 def restore(
     deleted: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="A run in the trash, or a comparison's id; none: the last deleted run.")
+        str, typer.Argument(metavar="[RUN]", help="A run in the trash, or the id of a comparison or a tuning; none: the last deleted run.")
     ] = "last",
 ) -> None:
-    """Bring a deleted run, or a comparison's, back."""
+    """Bring a deleted run, or a comparison's or a tuning's, back."""
     from workbench.runs import trash
 
-    for run in trash.restore_comparison(deleted) or [trash.restore(deleted)]:
+    for run in trash.restore_group(deleted) or [trash.restore(deleted)]:
         put(run.id)
 
 
 def preferences(preferred: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="None: show all.")] = None) -> None:
-    """Show or set what you prefer: theme, notice, warm."""
+    """Show or set what you prefer: theme, notice, warm, budget, notify.
+
+    An empty value takes one back: notify.webhook=
+    """
     from workbench import preferences as preferring
 
     for word in preferred or []:
         preferring.put(*pair(word))
     for name, preference in preferring.KNOWN.items():
-        put(f"{name}={preferring.get(name)}  ({', '.join(preference.choices)}: {preference.about})")
+        choices = f"{preference.offered}: " * bool(preference.choices)
+        put(f"{name}={preferring.shown(name)}  ({choices}{preference.about})")
+    for fault in preferring.faults():
+        tell(f"{fault} Its default holds.")
+
+
+def notify(test: Annotated[bool, typer.Option("--test", help="Send one now, and say what became of it.")] = False) -> None:
+    """Show how signals reach you when you are away, or try it.
+
+    A signal is given at the end of a run, at a failure, at a bar passed, and at no step for long; at most one message a minute, which
+    joins what came meanwhile. `dlwb preferences notify.command="PROGRAM ARGUMENTS"` runs a program of yours, without a shell: it gets
+    DLWB_WHAT, DLWB_RUN, DLWB_RECIPE, DLWB_TEXT and DLWB_FIGURES in its environment, and all of it as JSON on its input.
+    `dlwb preferences notify.webhook=https://…` sends that JSON there. The run's own supervisor does it: nobody has to be logged in.
+    """
+    from workbench import preferences as preferring
+    from workbench.launch import notifying
+
+    if test:
+        if not notifying.ways():
+            faults = preferring.faults("notify.")
+            raise Problem(
+                " ".join(faults) or "No way is set up by which a signal could reach you.",
+                "Set one: `dlwb preferences notify.command=…`, or notify.webhook=https://….",
+            )
+        _, failures = notifying.test()
+        for name in notifying.ways():
+            failed = [failure for failure in failures if failure.startswith(f"{name}: ")]
+            put(failed[0] if failed else f"{name}: sent.")
+        if failures:
+            raise typer.Exit(1)
+        return
+    for name in preferring.KNOWN:
+        if name == "notice" or name.startswith("notify."):
+            put(f"{name}={preferring.shown(name)}")
+    for fault in preferring.faults("notify."):
+        tell(f"{fault} Its default holds.")
+    for failure in notifying.last_failures():
+        tell(f"The last message was not sent: {failure}")

@@ -14,27 +14,40 @@ def run(
     recipe: Recipe,
     settings: Settings = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "",
+    seeds: Annotated[int, typer.Option(help="Train it with so many seeds, one run after the other, and compare them.")] = 0,
     follow: Follow = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a recipe in the background; prints the run's id. Of a recipe that compares, all its variants, one run after the other."""
+    """Train a recipe in the background; prints the run's id. Of a recipe that compares, all its variants, one run after the other.
+
+    Of a recipe that tunes, it does what `dlwb tune` does.
+    """
     from workbench.cli import follow as following
     from workbench.launch import start
     from workbench.recipes.find import find_recipe
     from workbench.recipes.load import load_recipe
+    from workbench.serving import usage
 
     loaded = load_recipe(find_recipe(recipe), settings or [])
-    if loaded.recipe.compare:
+    if seeds or loaded.recipe.compare:
         from workbench.launch import comparing
+
+        loaded = comparing.with_seeds(loaded, seeds) if seeds else loaded
 
         comparison = comparing.start(loaded, device)
         print_json({"comparison": comparison.id}) if as_json else put(comparison.id)
+        _warn(usage.warning())
         if follow:
             raise typer.Exit(following.follow_comparison(comparison))
         return
+    if loaded.recipe.tune:
+        from workbench.cli import tune
+
+        tune.begin(loaded, device, follow, as_json)
+        return
     started = start.begin(loaded, device)
-    if warning := started.about().get("warning"):
-        tell(clean(f"! {warning}"))
+    _warn(str(started.about().get("warning") or ""))
+    _warn(usage.warning())
     if not (follow and as_json):
         print_json({"run": started.id}) if as_json else put(started.id)
     if follow:
@@ -56,6 +69,11 @@ def exec_(
     if follow:
         following.output(run, to_its_end=True)
         raise typer.Exit(following.wait(run))
+
+
+def _warn(text: str) -> None:
+    if text:
+        tell(clean(f"! {text}"))
 
 
 def new(

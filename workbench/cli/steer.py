@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.arguments import Ended, Follow, Reference, find_comparison, find_run, request
+from workbench.cli.arguments import Ended, Follow, Reference, find_group, find_run, request
 from workbench.cli.printing import put, tell
 
 if TYPE_CHECKING:
@@ -31,18 +31,20 @@ def resume(
     anyway: Annotated[bool, typer.Option("--anyway", help="Resume even if the project's code, or its data, has changed.")] = False,
     follow: Follow = False,
 ) -> None:
-    """Resume a paused or ended run, or a comparison."""
+    """Resume a paused or ended run, a comparison or a tuning."""
     from workbench.launch import start
     from workbench.runs.state import state_of
 
-    if comparison := find_comparison(run):
+    if group := find_group(run):
         from workbench.cli import follow as following
-        from workbench.launch import comparing
+        from workbench.cli.tune import follow_tuning
+        from workbench.launch import comparing, tuning
+        from workbench.runs.tunings import Tuning
 
-        comparing.begin(comparison, anyway=anyway)
-        put(comparison.id)
+        tuning.begin(group, anyway=anyway) if isinstance(group, Tuning) else comparing.begin(group, anyway=anyway)
+        put(group.id)
         if follow:
-            raise typer.Exit(following.follow_comparison(comparison))
+            raise typer.Exit(follow_tuning(group) if isinstance(group, Tuning) else following.follow_comparison(group))
         return
     chosen = find_run(run)
     tail = None
@@ -67,15 +69,15 @@ def step(run: Reference, steps: Annotated[int, typer.Argument(min=1, metavar="N"
 
 
 def stop(run: Ended) -> None:
-    """Stop a run after its step; it saves a checkpoint first. Of a comparison, also start no further run."""
+    """Stop a run after its step; it saves a checkpoint first. Of a comparison or a tuning, also start no further run."""
     from workbench.launch import start
     from workbench.runs import own
 
-    if comparison := find_comparison(run, "stop"):
-        from workbench.launch import comparing
+    if group := find_group(run, "stop"):
+        from workbench.launch import group_process
 
-        comparing.stop(comparison)
-        tell(f"{comparison.id} stops; `dlwb wait {comparison.id}` waits for it, `dlwb resume {comparison.id}` trains what is missing.")
+        group_process.stop(group)
+        tell(f"{group.id} stops; `dlwb wait {group.id}` waits for it, `dlwb resume {group.id}` trains what is missing.")
         return
     chosen = find_run(run, "stop")
     start.stop(chosen)
@@ -107,8 +109,8 @@ def wait(
 
     codes = []
     for reference in runs:
-        comparison = find_comparison(reference)
-        codes.append(follow.wait_for_comparison(comparison) if comparison else follow.wait(find_run(reference), bell))
+        group = find_group(reference)
+        codes.append(follow.wait_for_group(group) if group else follow.wait(find_run(reference), bell))
     raise typer.Exit(1 if 1 in codes else max(codes))
 
 

@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,16 @@ SOURCE_LIMIT = 1 << 20
 """Most bytes of a script of which the run keeps a copy."""
 
 
-def make(name: str, config: dict[str, Any], steps: int, script: Path | None, command: Sequence[str]) -> Run:
-    """A new run directory; nothing runs in it yet. Problem where it cannot be made."""
+def make(
+    name: str,
+    config: dict[str, Any],
+    steps: int,
+    script: Path | None,
+    command: Sequence[str],
+    project: str = PROJECT,
+    more: Mapping[str, Any] = {},
+) -> Run:
+    """A new run directory; nothing runs in it yet. `more` is noted in run.json. Problem where it cannot be made."""
     began = time.time()
     with directory.new(paths.runs(), f"{time.strftime('%Y-%m-%d_%H%M%S')}_{_stem(name)}", "The run directory") as path:
         (path / "artifacts").mkdir()
@@ -35,6 +43,7 @@ def make(name: str, config: dict[str, Any], steps: int, script: Path | None, com
             "created": began,
             "script": str(script.absolute()) if script else "",
             "versions": {"python": platform.python_version(), "dlwb": __version__},
+            **more,
         }
         (path / "run.json").write_text(json.dumps(about, ensure_ascii=True))
         (path / "control.jsonl").touch()
@@ -43,14 +52,14 @@ def make(name: str, config: dict[str, Any], steps: int, script: Path | None, com
                 (path / "project.py").write_bytes(files.read_plain(script, SOURCE_LIMIT, follow=True))
         run = Run(path)
         # Written last: a directory counts as a run once it has a recipe.
-        write_recipe(run, name, config, steps)
+        write_recipe(run, name, config, steps, project)
     return run
 
 
-def write_recipe(run: Run, name: str, config: dict[str, Any], steps: int) -> None:
+def write_recipe(run: Run, name: str, config: dict[str, Any], steps: int, project: str = PROJECT) -> None:
     """Say in its recipe what it is called and with which settings it runs."""
     words = shlex.join(map(str, run.about().get("command") or []))
-    recipe = Recipe(title=one_line(name, 200), about=one_line(words), project=PROJECT, config=config, train=Train(steps=steps))
+    recipe = Recipe(title=one_line(name, 200), about=one_line(words), project=project, config=config, train=Train(steps=steps))
     files.write(run.path / "recipe.yaml", dump_recipe(recipe).encode("utf-8", "replace"), sync=False)
 
 

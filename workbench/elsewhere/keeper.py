@@ -77,7 +77,7 @@ class Keeper(Supervisor):
             if asked and not lock.is_held(writer):
                 _signal_group(command.pid, signal.SIGTERM)
 
-    def _named(self, code: int, last: str) -> dict[str, Any]:
+    def _named(self, code: int, last: str, who: str = "") -> dict[str, Any]:
         self._over.set()
         self._looker.join()
         assert self.worker

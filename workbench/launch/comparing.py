@@ -3,33 +3,26 @@
 `python -m workbench.launch.comparing COMPARISON ANYWAY` holds the comparison's lock, and survives the program that started it.
 """
 
-import contextlib
-import os
-import signal
 import sys
 import time
-import types
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from workbench import files, paths
-from workbench.launch import choose_device, devices, estimate, logind
+from workbench.launch import estimate, group_process
 from workbench.launch import start as launch
-from workbench.problems import Problem, one_line
-from workbench.recipes import trust
-from workbench.recipes.load import Loaded, load_recipe, variants
-from workbench.recipes.recipe import dump_recipe
+from workbench.problems import Problem
+from workbench.recipes.load import VARIANT, Loaded, load_recipe, variants
+from workbench.recipes.recipe import Compare, dump_recipe
 from workbench.runs import bars, directory, lock, notes
+from workbench.runs.compare import arms
 from workbench.runs.comparisons import Comparison, Part, Plan, diverged
-from workbench.runs.run import Run, list_runs
+from workbench.runs.run import Run
 from workbench.runs.state import state_of
 
-EVERY = 0.2
-"""Seconds between two looks at the runs that train."""
-PATIENCE = 5.0
-"""Seconds that its process may take to write its id into the lock."""
+MOST_SEEDS = 20
 
 
 def start(loaded: Loaded, device: str = "") -> Comparison:
@@ -37,6 +30,19 @@ def start(loaded: Loaded, device: str = "") -> Comparison:
     comparison = create(loaded, device)
     begin(comparison)
     return comparison
+
+
+def with_seeds(loaded: Loaded, seeds: int) -> Loaded:
+    """A recipe as a comparison of its seeds: it is the only variant, or has so many seeds of each of its own. Problem for odd numbers."""
+    compare = loaded.recipe.compare
+    if not 2 <= seeds <= MOST_SEEDS and not (compare and seeds == 1):
+        raise Problem(f"{seeds} seeds cannot be compared.", f"Give 2 to {MOST_SEEDS}.")
+    if not loaded.trains:
+        raise Problem(f"{loaded.stem} is a lesson to explore: there is nothing to train with seeds.", "Start it without.")
+    if compare:
+        return load_recipe(loaded.path, [*loaded.overrides, f"compare.seeds={seeds}"])
+    name = "".join(letter if VARIANT.fullmatch(letter) else "-" for letter in loaded.stem).lstrip("-")[:24] or "recipe"
+    return msgspec.structs.replace(loaded, recipe=msgspec.structs.replace(loaded.recipe, compare=Compare(variants={name: {}}, seeds=seeds)))
 
 
 class Outlook(NamedTuple):
@@ -59,12 +65,7 @@ def outlook(loaded: Loaded) -> Outlook:
     assert compare
     chosen = variants(loaded)
     known = {stem: estimate.past_runs(stem) for stem in {variant.stem for variant in chosen.values()}}
-    seconds = []
-    for variant in chosen.values():
-        name = launch.choose(variant).name
-        device = next(one for one in devices.devices() if one.name == name)
-        live = variant.schema.live if variant.schema else ()
-        seconds.append(estimate.estimate(variant.recipe, device, known[variant.stem], live).seconds)
+    seconds = [group_process.seconds_of(variant, known[variant.stem]) for variant in chosen.values()]
     whole = sum(one for one in seconds if one is not None) * compare.seeds
     return Outlook(len(chosen), compare.seeds, whole if None not in seconds else None)
 
@@ -91,26 +92,12 @@ def create(loaded: Loaded, device: str = "") -> Comparison:
     name = f"{loaded.stem}_{time.strftime('%Y-%m-%d_%H%M%S')}"
     with directory.new(paths.comparisons(), name, "The directory") as path:
         for place, (label, variant) in enumerate(chosen.items()):
-            _write_variant(path / "variants" / f"{place:02}", label, variant, recipe.seed)
+            title = f"{label}: {variant.recipe.title}" if len(chosen) > 1 else variant.recipe.title
+            group_process.keep_recipe(path / "variants" / f"{place:02}", variant, title, recipe.seed)
         (path / "recipe.yaml").write_text(dump_recipe(recipe))
         # Written last: a directory counts as a comparison once it has a plan.
         files.write(path / "comparison.json", msgspec.json.encode(plan), sync=False)
     return Comparison(path)
-
-
-def _write_variant(folder: Path, name: str, variant: Loaded, seed: int) -> None:
-    """A recipe like any other, complete, with a copy of a person's own project beside it: no edit meanwhile makes its seeds differ."""
-    folder.mkdir(parents=True)
-    if variant.project_file:
-        (folder / "project.py").write_bytes(trust.read(variant.project_file))
-    recipe = msgspec.structs.replace(
-        variant.recipe,
-        title=f"{name}: {variant.recipe.title}",
-        seed=seed,
-        project="./project.py" if variant.project_file else variant.recipe.project,
-        config=paths.rooted(variant.recipe.config, variant.path.parent),
-    )
-    (folder / variant.path.name).write_text(dump_recipe(recipe))
 
 
 def begin(comparison: Comparison, *, anyway: bool = False) -> None:
@@ -120,41 +107,16 @@ def begin(comparison: Comparison, *, anyway: bool = False) -> None:
         raise Problem(f"{comparison.id} is {standing.state.message}.", f"Resume it from {standing.state.host}.")
     if standing.state.state == "finished":
         raise Problem(f"All runs of {comparison.id} have finished.", f"`dlwb run {comparison.stem}` starts another comparison.")
-    environment = dict(os.environ)
-    if (mirror := comparison.plan().mirror) and "DLWB_MIRROR" not in environment:
-        environment["DLWB_MIRROR"] = mirror
-    command = [sys.executable, "-P", "-m", "workbench.launch.comparing", str(comparison.path.absolute()), "anyway" if anyway else ""]
-    done = logind.call(command, environment)
-    if done.returncode == 3:
-        raise Problem(f"{comparison.id} is running already.", f"`dlwb stop {comparison.id}` stops it.")
-    if done.returncode:
-        raise Problem(f"{comparison.id} could not be started: {one_line(done.stderr.strip().rpartition(chr(10))[2]) or done.returncode}.")
+    group_process.begin(comparison, "workbench.launch.comparing", ["anyway" if anyway else ""], comparison.plan().mirror)
 
 
-def stop(comparison: Comparison) -> None:
-    """Ask a comparison to start no further run, and to stop those that train: each finishes its step and saves a checkpoint."""
-    deadline = time.monotonic() + PATIENCE
-    # The lock first: a process that has ended may still take signals.
-    while not (lock.is_held(comparison.lock) and comparison.signal(signal.SIGTERM)):
-        if not lock.is_held(comparison.lock):
-            raise Problem(f"{comparison.id} is not running, so it cannot be stopped.")
-        # Just after its start the lock names no process yet.
-        if time.monotonic() > deadline:
-            raise Problem(f"{comparison.id} is running, but its process is not on this machine.", "Stop it from there.")
-        time.sleep(0.05)
-
-
-class Runner:
+class Runner(group_process.Runner):
     """Starts the runs of a comparison and waits for them."""
 
     def __init__(self, comparison: Comparison, held: lock.Lock, anyway: bool) -> None:
+        super().__init__(comparison, held)
         self.comparison = comparison
         self.anyway = anyway
-        self.lock = held
-        self._got_sigterm = False
-        signal.signal(signal.SIGTERM, self._on_sigterm)
-        self.holder = {"host": lock.host(), "process": {"pid": os.getpid(), "ticks": lock.start_ticks(os.getpid())}, "state": "running"}
-        self.lock.write(self.holder)
         self.plan = comparison.plan()
         self.parts = self._adopted()
         comparison.write(self.parts)
@@ -166,22 +128,27 @@ class Runner:
         waiting.sort(key=lambda place: not _lives(self.parts[place]))
         live: list[Run] = []
         room = 1
-        while live or (waiting and not self._got_sigterm):
+        while live or (waiting and not self.got_sigterm):
             live = [run for run in live if state_of(run).alive]
-            if self._got_sigterm and self.holder["state"] == "running":
-                self._turn("stopping")
-                for run in live:
-                    with contextlib.suppress(Problem):  # it has just ended
-                        launch.stop(run)
-            elif waiting and not self._got_sigterm and len(live) < room:
+            if self.got_sigterm:
+                self.stop_runs(live)
+            elif waiting and len(live) < room:
                 started = self._start(waiting.pop(0))
                 if started:
                     live.append(started)
-                    # Runs of several GPUs find a free one themselves, see DeviceQueue.
-                    room = max(1, sum(name.startswith("cuda") for name in choose_device.allowed(started)))
+                    room = max(1, group_process.gpus(started))
                 continue
-            time.sleep(EVERY)
-        self._turn("stopped" if self._got_sigterm else "ended")
+            time.sleep(group_process.EVERY)
+        self.turn("stopped" if self.got_sigterm else "ended")
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell that it ended, with the mean of each variant."""
+        standing = self.comparison.standing()
+        table = arms(self.comparison, standing)
+        failed = any(part.problem or (state and state.state == "failed" and not diverged(state)) for part, state in standing.parts)
+        figures = {f"{table.metric} of {arm.name}": arm.own.mean for arm in table.rows if arm.own}
+        self.give_signal("failure" if failed else "end", standing.state.message, figures)
 
     def _start(self, place: int) -> Run | None:
         """The run of a part, started or resumed; None where that fails, which is noted."""
@@ -192,10 +159,8 @@ class Runner:
                 launch.launch(run, anyway=self.anyway)
             self._note(place, problem="")
             return run
-        except Problem as problem:
-            self._note(place, problem=one_line(str(problem), 500))
-        except OSError as error:
-            self._note(place, problem=one_line(f"{error.strerror} ({error.filename})", 500))
+        except (OSError, Problem) as error:
+            self._note(place, problem=group_process.sentence(error))
         return None
 
     def _create(self, place: int) -> Run:
@@ -211,24 +176,14 @@ class Runner:
         self.parts[place] = msgspec.structs.replace(self.parts[place], **changes)
         self.comparison.write(self.parts)
 
-    def _turn(self, state: str) -> None:
-        self.holder["state"] = state
-        self.lock.write(self.holder)
-
     def _adopted(self) -> list[Part]:
         """The parts with their runs, also one that was created just before the death of this process and is not noted."""
         parts = self.comparison.parts()
-        noted = {part.run for part in parts}
-        for run in list_runs():
-            about = run.about() if run.id >= self.comparison.stamp and run.id not in noted else {}
-            if about.get("comparison") == self.comparison.id:
-                for place, part in enumerate(parts):
-                    if part.variant == about.get("variant") and part.seed == run.recipe().seed and not part.place:
-                        parts[place] = msgspec.structs.replace(part, run=run.id)
+        for run, about in self.unnoted("comparison", {part.run for part in parts}):
+            for place, part in enumerate(parts):
+                if part.variant == about.get("variant") and part.seed == run.recipe().seed and not part.place:
+                    parts[place] = msgspec.structs.replace(part, run=run.id)
         return parts
-
-    def _on_sigterm(self, number: int, frame: types.FrameType | None) -> None:
-        self._got_sigterm = True
 
 
 def _lives(part: Part) -> bool:
@@ -244,31 +199,9 @@ def _is_over(part: Part) -> bool:
 
 
 def main(words: list[str]) -> int:
-    """Fork; the child takes the lock, reports that, and works. Exit code 3: the lock is held."""
+    """Train the comparison in a process of its own; exit codes as `group_process.main`."""
     comparison, anyway = Comparison(Path(words[0])), words[1] == "anyway"
-    ready, signal_ready = os.pipe()
-    if os.fork():
-        os.close(signal_ready)
-        answer = os.read(ready, 1)
-        return answer[0] if answer else 1
-    os.close(ready)
-    os.setsid()
-    try:
-        held = lock.Lock.take(comparison.lock)
-        if held is None:
-            os.write(signal_ready, b"\x03")
-            return 3
-        runner = Runner(comparison, held, anyway)
-    except (OSError, Problem) as error:
-        print(error, file=sys.stderr, flush=True)  # its last line is what a person gets to read
-        return 1
-    os.write(signal_ready, b"\x00")
-    os.close(signal_ready)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(nothing, stream)
-    runner.work()
-    return 0
+    return group_process.main(comparison, lambda held: Runner(comparison, held, anyway))
 
 
 if __name__ == "__main__":

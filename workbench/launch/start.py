@@ -15,13 +15,13 @@ import msgspec
 
 from workbench import __version__, files, paths
 from workbench.events import Answer, Scalars
-from workbench.launch import choose_device, devices, logind, warm
+from workbench.launch import choose_device, devices, logind, slurm, warm
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure, trust
 from workbench.recipes.find import find_recipe, project_source
 from workbench.recipes.load import Loaded, load_recipe
 from workbench.recipes.recipe import dump_recipe
-from workbench.runs import commands, directory, lock, own, resuming
+from workbench.runs import commands, directory, lock, own, resuming, scheduled
 from workbench.runs.ending import write_exit
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
@@ -70,8 +70,11 @@ def cancel(run: Run) -> bool:
         kill(run)
         while state_of(run).alive and time.monotonic() < deadline + PATIENCE:
             time.sleep(0.02)
-    if has_trained(run):
-        return False
+    return not has_trained(run) and remove(run)
+
+
+def remove(run: Run) -> bool:
+    """Remove the directory of a run that is not alive, for good; False where somebody has just started it."""
     held = lock.Lock.take(run.lock)  # so that no other process starts it meanwhile
     if held is None:
         return False
@@ -92,7 +95,11 @@ def has_trained(run: Run) -> bool:
 def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
     """The device for a recipe, with a warning where torch cannot use the GPU or too little of its memory is free."""
     schema = loaded.schema
-    choice = choose_device.choose(schema.devices if schema else ("cpu",), device or loaded.recipe.compute.device)
+    compute = loaded.recipe.compute
+    choice = choose_device.choose(schema.devices if schema else ("cpu",), device or compute.device)
+    usable = choose_device.usable() if compute.processes > 1 else []
+    if (crowded := choose_device.crowd(compute, choice.name, choice.requested, usable)) and not choice.warning:
+        choice = choice._replace(warning=crowded)
     taken = [candidate for candidate in devices.accelerators() if candidate.name == choice.name] if choice.name != "cpu" else []
     if taken and not choice.warning:
         from workbench.launch import estimate
@@ -117,7 +124,10 @@ def create(loaded: Loaded, device: str, warning: str = "", requested: str = "", 
         project="./project.py" if loaded.project_file else loaded.recipe.project,
         config=paths.rooted(loaded.recipe.config, loaded.path.parent),
         compute=msgspec.structs.replace(
-            loaded.recipe.compute, device=device, threads=loaded.recipe.compute.threads or len(os.sched_getaffinity(0))
+            loaded.recipe.compute,
+            device=device,
+            # Those of one process: together they have what one would have.
+            threads=loaded.recipe.compute.threads or max(1, len(os.sched_getaffinity(0)) // loaded.recipe.compute.processes),
         ),
     )
     name = f"{time.strftime('%Y-%m-%d_%H%M%S')}_{loaded.stem}"
@@ -180,6 +190,14 @@ def launch(run: Run, *, anyway: bool = False) -> str:
             )
         _take_new_code(run, current.attempt)
     remark = resuming.look(run) if current.attempt and not current.alive else ""
+    if job := scheduled.job_of(run.path):
+        if current.alive:
+            raise Problem(f"{run.id} is {current.state} already (Slurm job {job.id}).", f"`dlwb stop {run.id}` ends it.")
+        try:
+            slurm.submit(run, job.options, job.grace, anyway=anyway)
+        except OSError as error:
+            raise files.problem(f"The job of {run.id}", "noted", error) from error
+        return remark
     offset = commands.size_of(run.control)
     environment = dict(os.environ)
     mirror = run.about().get("mirror")
@@ -236,7 +254,13 @@ def command(run: Run, verb: str, request: dict[str, Any] | None = None) -> str:
         hint = "" if verb in commands.ENDING or current.state == "finished" else f"`dlwb resume {run.id}` starts it."
         raise Problem(f"{run.id} {never}, so it cannot {passive}.", hint)
     # Without a message it is about to start, and reads its commands then.
-    if current.state == "queued" and current.message and verb not in commands.ENDING:
+    waits = current.state == "queued" and current.message
+    if verb in commands.QUEUEING:
+        if current.host:
+            raise Problem(f"{run.id} waits on {current.host}, so it cannot {passive} from here.", f"Use dlwb on {current.host}.")
+        if not waits:
+            raise Problem(f"{run.id} waits for no device ({current.state}), so it cannot {passive}.", "`dlwb queue` lists what waits.")
+    elif waits and verb not in commands.ENDING:
         raise Problem(f"{run.id} is {current.message}, so it cannot {passive} yet.", f"`dlwb wait {run.id}` waits for it.")
     return commands.append(run.control, verb, request)
 
@@ -262,11 +286,15 @@ def answer(run: Run, command: str, *, steps: bool = False) -> tuple[bool, str]:
 
 def stop(run: Run) -> None:
     """Ask a run to finish its step, save a checkpoint and end."""
+    job = scheduled.job_of(run.path)
     try:
         command(run, "stop")
     except OSError:  # the disk is full, so the command cannot be written
-        _signal(run, "parent", signal.SIGTERM)
-    if state_of(run).state in ("queued", "starting"):
+        if not job:
+            _signal(run, "parent", signal.SIGTERM)
+    if job:
+        slurm.stop(run, job)
+    elif state_of(run).state in ("queued", "starting"):
         _until(run, lambda: _signal(run, "parent", signal.SIGTERM))
 
 
@@ -274,6 +302,9 @@ def kill(run: Run) -> None:
     """End a run at once without a new checkpoint; its log and saved checkpoints stay."""
     with contextlib.suppress(OSError):  # the disk is full; the run's ending then reads as killed from outside
         command(run, "kill")
+    if job := scheduled.job_of(run.path):
+        slurm.kill(run, job)
+        return
     _until(run, lambda: _signal(run, "worker", signal.SIGKILL) or _signal(run, "parent", signal.SIGTERM))
     holder = lock.content(run.lock)
     if holder.get("own") is True and holder.get("parent") == holder.get("worker"):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from workbench import files, paths
+from workbench.launch import signalling
 from workbench.launch.device_queue import DeviceQueue
 from workbench.launch.surroundings import worker_environment
 from workbench.problems import Problem, one_line
@@ -29,7 +30,7 @@ from workbench.recipes.recipe import dump_recipe
 from workbench.runs import commands, lock
 from workbench.runs.ending import Output, keep_room, process, write_exit
 from workbench.runs.run import Run
-from workbench.runs.state import attempts
+from workbench.runs.state import attempts, whole
 
 if TYPE_CHECKING:
     from workbench.launch.waiting import Worker
@@ -62,9 +63,15 @@ class Supervisor:
         self.waiting = waiting
         """A process with torch imported that waits to become the worker."""
         self.worker: subprocess.Popen[bytes] | None = None
-        self.device: lock.Lock | None = None
+        self.taken: list[lock.Lock] = []
+        """The locks of its devices."""
+        self.names: list[str] = []
+        """And their names: one for each of its processes."""
         self._kills = [_oom_kills()] * 2
         self._looked = time.monotonic()
+        self._signals = signalling.Watch(run, attempt)
+        self._mute = False
+        """Whether signals cannot be given, which is said once."""
         self._got_sigterm = False
         signal.signal(signal.SIGTERM, self._on_sigterm)
         self.holder: dict[str, Any] = {"host": lock.host(), "boot": lock.boot_id(), "attempt": attempt}
@@ -86,6 +93,7 @@ class Supervisor:
             message = f"Its worker could not be started: {error.strerror}{f' ({error.filename})' if error.filename else ''}."
             report = {"state": "failed", "cause": cause, "message": message}
         self.write_exit(report)
+        self._signal(lambda: self._signals.end(report))
 
     def write_exit(self, report: dict[str, Any]) -> None:
         """Write how the run ended."""
@@ -96,22 +104,28 @@ class Supervisor:
         names = [name for name in self.devices or [recipe.compute.device] if name.startswith("cuda")]
         if not names:
             return
-        queue = DeviceQueue(names)
+        queue = DeviceQueue(names, recipe.compute.processes, self.run.id)
+        inbox = commands.Inbox(self.run.control, self.offset, queueing=True)
         try:
             while not (taken := queue.take()):
-                if not self.holder.get("message"):
-                    if self.waiting:  # nobody knows for how long it would hold its memory
-                        self.waiting.end()
-                        self.waiting = None
-                    self.holder["message"] = f"waiting for {' or '.join(names)}"
+                if self.waiting:  # nobody knows for how long it would hold its memory
+                    self.waiting.end()
+                    self.waiting = None
+                if self.holder.get("message") != queue.words:
+                    self.holder["message"] = queue.words
                     self.lock.write(self.holder)
                 if self._got_sigterm:
                     raise Ended
                 time.sleep(QUEUE_EVERY)
+                for command in inbox.poll():
+                    queue.obey(command)
         finally:
             queue.leave()
-        name, self.device = taken
-        self.device.write({"run": self.run.id, "host": lock.host(), "device": name})
+        for name, held in taken:
+            held.write({"run": self.run.id, "host": lock.host(), "device": name})
+            self.taken.append(held)
+            self.names.append(name)
+        name = self.names[0]
         if name != recipe.compute.device:
             recipe = msgspec.structs.replace(recipe, compute=msgspec.structs.replace(recipe.compute, device=name))
             files.write(self.run.path / "recipe.yaml", dump_recipe(recipe).encode(), sync=False)
@@ -119,8 +133,7 @@ class Supervisor:
     def _work(self) -> dict[str, Any]:
         report_end, report_start = os.pipe()
         handed = {"DLWB_LOCK": self.lock.file, "DLWB_REPORT": report_start}
-        if self.device:
-            handed["DLWB_DEVICE_LOCK"] = self.device.file
+        handed.update({f"DLWB_DEVICE_LOCK_{place}": held.file for place, held in enumerate(self.taken)})
         self.worker = self._start_worker(handed)
         # Only the worker keeps the writing end of the pipe.
         os.close(report_start)
@@ -134,15 +147,23 @@ class Supervisor:
         os.set_blocking(report_end, False)
         report = {}
         with contextlib.suppress(BlockingIOError, ValueError):
-            report = json.loads(os.read(report_end, 1 << 16))
+            # Of several processes the first one that failed speaks first; the others only lost it.
+            report = json.loads(os.read(report_end, 1 << 16).partition(b"\n")[0])
         os.close(report_end)
         reported = {key: report[key] for key in ("state", "cause", "message", "hint", "step") if key in report}
+        if not reported and (count := whole(report.get("of"))):
+            return self._named(whole(report.get("code")) or code, last, f"Process {whole(report.get('rank')) + 1} of {count}")
         return reported or self._named(code, last)
 
     def _start_worker(self, handed: Mapping[str, int]) -> subprocess.Popen[bytes]:
         """Start the worker, or let the process that waits become it; `handed` are the files that it gets, by variable."""
-        environment = worker_environment(os.environ, self.run.recipe().compute.threads) | {"DLWB_CONTROL_OFFSET": str(self.offset)}
+        compute = self.run.recipe().compute
+        environment = worker_environment(os.environ, compute.threads) | {"DLWB_CONTROL_OFFSET": str(self.offset)}
         module, arguments = "workbench.training.worker", [str(self.run.path)]
+        if compute.processes > 1:
+            module = "workbench.training.torchrun"
+            arguments.append(str(compute.processes))
+            environment["DLWB_DEVICES"] = ",".join(self.names)
         if self.waiting:
             with contextlib.suppress(OSError):
                 self.waiting.become(module, arguments, environment, handed)
@@ -164,11 +185,21 @@ class Supervisor:
         if now > self._looked + KILLS_EVERY:
             self._looked = now
             self._kills = [self._kills[1], _oom_kills()]
+        self._signal(self._signals.look)
 
-    def _named(self, code: int, last: str) -> dict[str, Any]:
+    def _signal(self, give: Callable[[], None]) -> None:
+        """Let signals be given: whatever fails in it must end neither the worker nor the report of its end."""
+        try:
+            give()
+        except Exception as error:
+            if not self._mute:
+                signalling.note(self.run.output, f"No signal can be given: {error}")
+            self._mute = True
+
+    def _named(self, code: int, last: str, who: str = "") -> dict[str, Any]:
         """The ending of a worker that could not report it itself, from its exit code or signal."""
         if code >= 0:
-            message = f"{self.WORKER} ended with exit code {code}" + (f": {last}" if last else ".")
+            message = f"{who or self.WORKER} ended with exit code {code}" + (f": {last}" if last else ".")
             return {"state": "failed", "cause": "exception", "message": message, "hint": "`dlwb logs` shows more.", "code": code}
         if -code == signal.SIGTERM and self._got_sigterm:  # SIGTERM came before the worker could handle it
             cause = "person" if self._asked_to("stop") else "sigterm"
@@ -181,7 +212,11 @@ class Supervisor:
             if _oom_kills() > self._kills[0]:
                 return {**ending, "cause": "memory", **self._out_of_memory()}
         crashed = -code in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
-        return {**ending, "cause": "signal", "message": f"{f'{self.WORKER} crashed' if crashed else 'Killed from outside'}: {name}."}
+        if crashed:
+            text = f"{who or self.WORKER} crashed"
+        else:
+            text = f"{who} was killed from outside" if who else "Killed from outside"
+        return {**ending, "cause": "signal", "message": f"{text}: {name}."}
 
     def _out_of_memory(self) -> dict[str, str]:
         """What the kernel's kill says about the run: before its first step no batch was the reason."""
@@ -205,17 +240,19 @@ class Supervisor:
 
 
 def copy_output(process: "subprocess.Popen[bytes]", path: Path, look: Callable[[], None]) -> str:
-    """Copy what a process prints to a file of bounded size until it ends; returns its last line. `look` is called now and then."""
+    """Copy what a process prints to a file of bounded size until it ends; returns its last line. `look` is called every LOOK_EVERY."""
     assert process.stdout
-    last = b""
+    last, looked = b"", time.monotonic()
     stream = process.stdout.fileno()
     output = Output(path)
     while True:
         ended = process.poll() is not None
+        if not ended and time.monotonic() > looked + LOOK_EVERY:  # also of one that prints all the time
+            looked = time.monotonic()
+            look()
         if not select.select([stream], [], [], 0 if ended else LOOK_EVERY)[0]:
             if ended:
                 break  # a child process of the project may hold the pipe open without limit
-            look()
             continue
         data = os.read(stream, 1 << 16)
         if not data:
@@ -236,7 +273,7 @@ def _oom_kills() -> int:
 
 
 def begin(
-    run: Run, offset: int, devices: list[str], waiting: "Worker | None" = None, kind: type[Supervisor] = Supervisor
+    run: Run, offset: int, devices: list[str], waiting: "Worker | None" = None, *, kind: Callable[..., Supervisor] = Supervisor
 ) -> tuple[int, str, Supervisor | None]:
     """Take the run's lock. Returns 0 and a supervisor, or 3: the lock is held; 4: this is not a run; 1 with a sentence."""
     try:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,8 +34,11 @@ def folder(here: bool = False) -> Path:
     return paths.home() / "recipes"
 
 
-def copy(name: str, source: str, *, project: bool = False, here: bool = False) -> New:
-    """Copy the recipe `source` (a name or a path) as `name`; Problem where the name is taken or invalid."""
+def copy(name: str, source: str, *, project: bool = False, here: bool = False, settings: Mapping[str, Any] = {}) -> New:
+    """Copy the recipe `source` (a name or a path) as `name`; Problem where the name is taken or invalid.
+
+    With `settings`, by dotted names as `config.dropout`, the copy has these, and searches for none: `tune` is left out.
+    """
     name = name.removesuffix(".yaml")
     if f"{name}.yaml" == COURSE:
         raise Problem(f"{COURSE} is the file that orders a folder of recipes.", "Choose another name.")
@@ -53,7 +57,7 @@ def copy(name: str, source: str, *, project: bool = False, here: bool = False) -
         reference = f"./{new.project.name}"
     elif loaded.project_file and loaded.project_file.parent.resolve() != place.resolve():
         reference = str(loaded.project_file.resolve())
-    text = _edited(yaml_reader.text_of(old), name, old, reference, elsewhere=old.parent.resolve() != place.resolve())
+    text = _edited(yaml_reader.text_of(old), name, old, reference, elsewhere=old.parent.resolve() != place.resolve(), settings=settings)
     try:
         place.mkdir(parents=True, exist_ok=True)
         written: list[Path] = []
@@ -92,11 +96,13 @@ def _write(path: Path, data: bytes, written: list[Path]) -> None:
         raise
 
 
-def _edited(text: str, name: str, old: Path, project: str, *, elsewhere: bool) -> str:
-    """The text with new title, part, lesson and project; all other characters stay the same.
+def _edited(text: str, name: str, old: Path, project: str, *, elsewhere: bool, settings: Mapping[str, Any] = {}) -> str:
+    """The text with new title, part, lesson, project and settings; all other characters stay the same.
 
     If the copy lies `elsewhere`, relative paths in the config are rewritten, so that they still name the same files.
     """
+    if settings:
+        text = _with_settings(text, settings)
     values = {"title": name, "part": "Own recipes", "lesson": f"from {old.stem}", "project": project}
     cuts: list[tuple[int, int, str]] = []
     root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -110,6 +116,49 @@ def _edited(text: str, name: str, old: Path, project: str, *, elsewhere: bool) -
     for start, end, new in sorted(cuts, reverse=True):
         text = text[:start] + " " * (text[start - 1] == ":") + _quoted(new) + text[end:]
     return text
+
+
+def _with_settings(text: str, settings: Mapping[str, Any]) -> str:
+    """The text of a recipe with these settings, and without `tune`."""
+    root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    for key, node in root.value:
+        if key.value == "tune":
+            end = _tail(node, text)
+            text = text[: key.start_mark.index] + text[end + (text[end : end + 1] == "\n") :]
+            break
+    for dotted, value in settings.items():
+        # Composed again for each: a change moves what stands behind it.
+        text = _with_setting(text, yaml.compose(text, Loader=yaml.SafeLoader), dotted.split("."), yaml_reader.flow_text(value))
+    return text
+
+
+def _with_setting(text: str, node: Any, path: Sequence[str], value: str) -> str:
+    """The text with one setting: `config.dropout`, or `config.hidden.0`, an item of a list."""
+    for place, part in enumerate(path):
+        if isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+        elif isinstance(node, yaml.MappingNode) and (inside := [item for name, item in node.value if name.value == part]):
+            node = inside[0]
+        elif isinstance(node, yaml.MappingNode) and place == len(path) - 1:
+            if node.flow_style or not node.value:
+                end = node.end_mark.index - 1
+                return f"{text[:end]}{', ' * bool(node.value)}{part}: {value}{text[end:]}"
+            end = _tail(node, text)
+            return f"{text[:end]}\n{' ' * node.value[0][0].start_mark.column}{part}: {value}{text[end:]}"
+        elif place == 0 and len(path) == 2:
+            return f"{text.rstrip()}\n{part}: {{{path[1]}: {value}}}\n"
+        else:
+            raise Problem(f"{one_line('.'.join(path), 80)} is no setting that can be written into this recipe.", "Edit a copy: `dlwb new`.")
+    start = node.start_mark.index
+    return text[:start] + " " * (text[start - 1] == ":") + value + text[_tail(node, text) :]
+
+
+def _tail(node: yaml.Node, text: str) -> int:
+    """Where the last character of a node is: a block ends only where the next key begins, behind comments that are not its own."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _tail(last[1] if isinstance(node, yaml.MappingNode) else last, text)
+    return _end(node, text)
 
 
 def _scalars(node: yaml.Node) -> list[yaml.ScalarNode]:

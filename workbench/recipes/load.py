@@ -11,7 +11,7 @@ import msgspec
 
 from workbench import paths
 from workbench.problems import Problem, nearest, one_line
-from workbench.recipes import project_schemas, schema_check, trust, yaml_reader
+from workbench.recipes import processes, project_schemas, schema_check, search_space, trust, yaml_reader
 from workbench.recipes.find import find_recipe, near_file, shipped_projects, shown_path
 from workbench.recipes.project_schemas import ProjectSchema
 from workbench.recipes.recipe import Compute, Recipe, Train
@@ -19,6 +19,8 @@ from workbench.recipes.yaml_values import Fault, Key
 
 OWN = re.compile(r"(\.{1,2}|~)?/")
 """How a path of a person's own begins."""
+GROUP_SETTINGS = {"compare": ("seeds", "metric"), "tune": ("trials", "parallel", "sampler", "pruner", "seeds")}
+"""What of a comparison and of a tuning can be put over a recipe."""
 VARIANT = re.compile(r"[\w.+-]{1,24}")
 """The name of a variant: its runs have it as a tag."""
 
@@ -66,7 +68,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
     """Read a recipe, with `config.learning_rate=0.1` put over it; raises RecipeProblem with all that is wrong.
 
     With `describe` False no process is started, not even to describe a trusted project whose schema is not at hand: for lists.
-    With `compares` False its comparison is left out: what a variant changes.
+    With `compares` False its comparison and its tuning are left out: what a variant, or a trial, changes.
     """
     path = Path(path)
     name = shown_path(path)
@@ -75,7 +77,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
         if not faults:
             faults.append(Fault((), "is empty" if data is None else "is not a list of `key: value` lines", 1))
         raise RecipeProblem(report(name, faults, lines, set()))
-    data = {key: value for key, value in data.items() if value is not None and (compares or key != "compare")}
+    data = {key: value for key, value in data.items() if value is not None and (compares or key not in ("compare", "tune"))}
     typed: set[Key] = set()
     for text in overrides:
         where = _override(data, spellings, text)
@@ -103,6 +105,9 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
         faults += _missing(checked["config"], schema, path.parent)
         faults += _explored(data, schema, owner, spellings)
     faults += _compared(data, path, overrides, describe)
+    faults += _tuned(data, path, overrides, describe, faults)
+    if not faults:
+        faults += processes.faults(msgspec.convert(checked, Recipe), schema)
     faults = [_under_its_section(fault, data, schema) for fault in faults]
     bars = data.get("bar")
     for index, bar in enumerate(bars if isinstance(bars, list) else []):
@@ -124,7 +129,7 @@ def _explored(data: dict[str, Any], schema: ProjectSchema, owner: str, spellings
     request = data.get("explore", {})
     faults = schema_check.complete(request, schema.request, owner, own)[1] if isinstance(request, dict) else []
     faults = [Fault(("explore", *fault.where), fault.text) for fault in faults]
-    for section in ("train", "compare"):
+    for section in ("train", "compare", "tune"):
         if not schema.trains and section in data:
             faults.append(Fault((section,), f"{owner} is only explored, so there is nothing to {section}: leave the section out"))
     return faults
@@ -141,10 +146,11 @@ def _variant(settings: dict[str, Any], path: Path, overrides: Sequence[str], des
     if "recipe" in settings:
         base = find_recipe(str(paths.rooted(settings["recipe"], path.parent)))
         other = yaml_reader.read(base).value
-        if isinstance(other, dict) and other.get("compare"):
-            raise Problem(f"{one_line(base.stem)} is a comparison itself; a variant is one recipe")
+        if isinstance(other, dict) and (other.get("compare") or other.get("tune")):
+            what = "comparison" if other.get("compare") else "tuning"
+            raise Problem(f"{one_line(base.stem)} is a {what} itself; a variant is one recipe")
     # What is set for the comparison holds for each of its variants.
-    words = [text for text in overrides if not text.startswith("compare.")]
+    words = [text for text in overrides if not text.startswith(("compare.", "tune."))]
     words += [f"{name}={yaml_reader.flow_text(value)}" for name, value in paths.rooted(settings, path.parent).items() if name != "recipe"]
     return load_recipe(base, words, describe=describe, compares=False)
 
@@ -183,6 +189,26 @@ def _compared(data: dict[str, Any], path: Path, overrides: Sequence[str], descri
     return faults
 
 
+def _tuned(data: dict[str, Any], path: Path, overrides: Sequence[str], describe: bool, known: Sequence[Fault]) -> list[Fault]:
+    """What is wrong with a tuning, besides what is `known`: its own numbers, and values that the project does not take."""
+    tune = data.get("tune")
+    if not isinstance(tune, dict):
+        return []
+    faults = search_space.faults(tune)
+    if "compare" in data:
+        faults.append(Fault(("tune",), "a recipe is compared or tuned, not both: leave compare or tune out"))
+    blamed = {fault.where[:3] for fault in (*known, *faults)}
+    for ends in search_space.ends(tune):
+        settings = {name: value for name, value in ends.items() if ("tune", "space", name) not in blamed}
+        try:
+            _variant(settings, path, overrides, describe)
+        except RecipeProblem as problem:
+            for dotted, text in problem.settings:
+                if name := next((name for name in settings if f"{dotted}.".startswith(f"{name}.") or name.startswith(f"{dotted}.")), ""):
+                    faults.append(Fault(("tune", "space", name), text if dotted == name else f"{dotted}: {text}"))
+    return faults
+
+
 def _missing(config: dict[str, Any], schema: ProjectSchema, folder: Path) -> list[Fault]:
     """What it names of a person's own and is not there: known now, and not once everything else was read."""
     faults = []
@@ -210,21 +236,32 @@ def _under_its_section(fault: Fault, data: dict[str, Any], schema: ProjectSchema
 def _override(data: dict[str, Any], spellings: dict[Key, str], text: str) -> Key | Fault:
     """Put one `dotted.key=value` into the data, and how it is spelled; returns its place, or what is wrong with it."""
     name, sign, value = text.partition("=")
-    where = tuple(name.strip().split("."))
+    where: Key = tuple(name.strip().split("."))
     if not sign or not all(where):
         return Fault((one_line(text, 80),), "is not of the form config.learning_rate=0.1", -1)
     called: Key = (one_line(name, 80),)
-    in_comparison = where in (("compare", "seeds"), ("compare", "metric")) and "compare" in data
-    if where != ("seed",) and not in_comparison and not (where[0] in ("config", "train", "compute") and len(where) > 1):
+    in_group = len(where) == 2 and where[0] in data and where[1] in GROUP_SETTINGS.get(where[0], ())
+    if where != ("seed",) and not in_group and not (where[0] in ("config", "train", "compute") and len(where) > 1):
         return Fault(called, "only config.…, train.…, compute.… and seed can be set", -1)
     document = yaml_reader.flow(value)
     if document.faults:
         return Fault(called, "; ".join(fault.text for fault in document.faults), -1)
     section: Any = data
-    for part in where[:-1]:
-        section = section.setdefault(part, {})
-        if not isinstance(section, dict):
+    parts = list(where)
+    for number, part in enumerate(parts[:-1]):
+        section = section[int(parts[number])] if isinstance(section, list) else section.setdefault(part, {})
+        if isinstance(section, list):  # config.hidden.0 is its first item
+            place = str(parts[number + 1])
+            if not place.isdecimal():
+                return Fault(called, f"{part} has no settings of its own", -1)
+            if int(place) >= len(section):
+                return Fault(called, f"{part} is a list of {len(section)}: 0 is its first item", -1)
+            parts[number + 1] = int(place)
+        elif not isinstance(section, dict):
             return Fault(called, f"{part} has no settings of its own", -1)
+        elif str(parts[number + 1]).isdecimal():
+            return Fault(called, f"the recipe writes no list {part} of which this could be an item", -1)
+    where = tuple(parts)
     section[where[-1]] = paths.rooted(document.value, Path())  # what the shell completes starts at the working directory
     spellings.update({(*where, *place): word for place, word in document.spellings.items()})
     return where

@@ -1,6 +1,6 @@
 """Recipe and its sections: what to train, with which numbers, and what to make of the result. Recipes are only data."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -26,6 +26,13 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     checkpoint_every: Annotated[
         int, Meta(ge=0, description="Steps between two checkpoints; 0 saves by the clock, so that checkpoints cost under 2 % of the time.")
     ] = 0
+    keep_every: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Steps of a span whose first checkpoint stays, to fork from or roll back to; 0 keeps the last two and the best.",
+        ),
+    ] = 0
     patience: Annotated[
         int,
         Meta(
@@ -42,7 +49,7 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     stop_when_not_finite: Annotated[bool, Meta(description="End the run when a training value becomes NaN or infinite.")] = True
 
 
-LIVE = ("epochs", "steps", "log_every", "evaluate_every", "sample_every", "checkpoint_every", "patience")
+LIVE = ("epochs", "steps", "log_every", "evaluate_every", "sample_every", "checkpoint_every", "keep_every", "patience")
 """What of Train may change while a run goes on."""
 
 
@@ -60,6 +67,15 @@ class Compute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ] = "float32"
     tf32: Annotated[bool, Meta(description="Let CUDA multiply float32 as TF32: faster, with 10 bits of mantissa.")] = False
     deterministic: Annotated[bool, Meta(description="Use only algorithms that give the same bits every time; some are slower.")] = False
+    processes: Annotated[
+        int,
+        Meta(
+            ge=1, le=64, description="Processes that share the rows of each batch: each has a GPU of its own, or a part of the CPU's cores."
+        ),
+    ] = 1
+    nodes: Annotated[
+        int, Meta(ge=1, le=1024, description="Machines of a cluster, with so many processes each; only for what `dlwb submit` writes.")
+    ] = 1
 
 
 Place = (
@@ -112,8 +128,8 @@ class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class Compare(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A comparison of variants of the recipe, each trained once for each seed."""
 
-    variants: Annotated[dict[str, dict[str, Any]], Meta(min_length=2, max_length=12)]
-    """By name, the settings of each: `config.dropout: 0.2`; with `recipe`, another recipe is what they change."""
+    variants: Annotated[dict[str, dict[str, Any]], Meta(min_length=1, max_length=12)]
+    """By name, the settings of each: `config.dropout: 0.2`; with `recipe`, another recipe is what they change. One has seeds alone."""
     seeds: Annotated[int, Meta(ge=1, le=20, description="Seeds of each variant, from the recipe's on; more tell smaller differences.")] = 3
     metric: Annotated[str, Meta(pattern=r"^$|^[^/]+/.", description="Metric to compare, such as test/accuracy; empty: the bar's.")] = ""
     sweep: Annotated[
@@ -123,6 +139,48 @@ class Compare(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             description="Setting that the variants change, as config.learning_rate; the metric is then drawn over its values.",
         ),
     ] = ""
+
+
+class Dimension(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The values that a setting may have in a tuning: whole numbers or numbers from a least to a greatest one, or some values by name."""
+
+    whole: Annotated[list[int], Meta(min_length=2, max_length=2)] | None = msgspec.field(name="int", default=None)
+    real: Annotated[list[float], Meta(min_length=2, max_length=2)] | None = msgspec.field(name="float", default=None)
+    choose: Annotated[list[Any], Meta(min_length=2, max_length=100)] | None = None
+    log: Annotated[bool, Meta(description="Draw by the logarithm: as many trials from 0.001 to 0.01 as from 0.01 to 0.1.")] = False
+    step: Annotated[float | None, Meta(description="Distance between two values that are tried; a grid needs it.")] = None
+    when: Annotated[dict[str, Any], Meta(description="Only in trials in which another setting of the space has this value.")] = {}
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """Its least and greatest value; None of one that chooses."""
+        ends = self.whole if self.whole is not None else self.real
+        return None if ends is None else (ends[0], ends[1])
+
+
+class Tune(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A search for better settings: trials, each a run with other values; the best is trained again with new seeds."""
+
+    metric: Annotated[str, Meta(pattern=r"^[^/]+/.", description="Metric that judges a trial, as valid/loss; never one of the test.")]
+    goal: Annotated[Literal["minimize", "maximize"], Meta(description="Whether a lower or a higher value is better.")]
+    trials: Annotated[int, Meta(ge=1, le=1000, description="Runs of the search; more find better settings, and take longer.")] = 20
+    parallel: Annotated[
+        int, Meta(ge=1, le=64, description="Trials at once. More end sooner, and each knows less of what was found before it.")
+    ] = 1
+    sampler: Annotated[
+        Literal["tpe", "random", "grid", "gp"],
+        Meta(description="How values are proposed: tpe and gp learn from the trials before, random does not, grid tries every point."),
+    ] = "tpe"
+    pruner: Annotated[
+        Literal["none", "median", "asha", "hyperband"], Meta(description="Which trials are stopped early, as they fall behind others.")
+    ] = "none"
+    space: Annotated[dict[str, Dimension], Meta(min_length=1, max_length=50, description="The settings that are tuned, by dotted name.")]
+    start_from: Annotated[list[str], Meta(max_length=5, description="Earlier tunings to learn from.")] = []
+    kind: Annotated[
+        Literal["identical", "transfer"],
+        Meta(description="identical: same data and code, their trials count; transfer: only their best settings are tried first."),
+    ] = "identical"
+    seeds: Annotated[int, Meta(ge=1, le=20, description="New seeds with which the best is trained again; their mean is the figure.")] = 5
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -140,6 +198,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     compute: Compute = Compute()
     compare: Compare | None = None
     """Makes it a comparison: its start trains all variants."""
+    tune: Tune | None = None
+    """Makes it a tuning: its start searches for better settings."""
     seed: Count = 1
     watch: list[str | Note] = []
     """What to look for: sentences, and notes for a stage of the run."""

@@ -24,6 +24,8 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 
     format: str = "dlwb-bundle 1"
     run: str
+    forked: str = ""
+    """Of a fork: from which run and at which step; what it changed there is among the changes."""
     dlwb: str
     """Version of the package that trained it."""
     python: str

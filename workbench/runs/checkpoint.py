@@ -6,6 +6,7 @@ The loop saves them; resume and answers load them.
 import contextlib
 import hashlib
 import os
+import shutil
 import time
 import traceback
 from collections.abc import Callable
@@ -39,10 +40,15 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checkpoints:
-    """The checkpoints/ folder of a run. The newest two, the best, and the pinned ones are kept."""
+    """The checkpoints/ folder of a run. Kept are the best, the newest two, the pinned ones and one of each span of steps.
 
-    def __init__(self, folder: Path) -> None:
+    Beside each of these the best until then is kept, too.
+    """
+
+    def __init__(self, folder: Path, keep_every: Callable[[], int] = lambda: 0) -> None:
+        """`keep_every` is asked at each save for the steps of such a span: the first checkpoint of each stays; 0 keeps none for it."""
         self.folder = folder
+        self._keep_every = keep_every
         self.damaged: list[str] = []
         """File names of generations that were passed over because their hash, or their note, was wrong."""
 
@@ -149,6 +155,48 @@ class Checkpoints:
                     return generation, tree
         return self.newest(decode)
 
+    def pin(self, generation: Generation, *, pinned: bool = True) -> Generation:
+        """Keep a generation for good, or, with `pinned` False, no longer. OSError where its file is gone by now, or cannot be written."""
+        noted = msgspec.structs.replace(generation, pinned=pinned)
+        self._note(noted)
+        try:
+            # Behind the note: whoever writes checkpoints meanwhile may have dropped it before it saw the pin.
+            os.close(files.open_plain(self.folder / generation.file))
+        except OSError:
+            (self.folder / generation.file).with_suffix(".json").unlink(missing_ok=True)
+            raise
+        return noted
+
+    def unmark(self, generation: Generation) -> None:
+        """Let a generation no longer count as the best."""
+        self._note(msgspec.structs.replace(generation, best=False))
+
+    def adopt(self, generation: Generation, other: "Checkpoints", *, pinned: bool = False) -> Generation | None:
+        """Take a generation of another run in, whole; None where it is damaged. OSError where it is gone.
+
+        Its file gets a second name where the disk knows such: nobody writes into a checkpoint again, so neither run can harm the other's,
+        and what one of them deletes the other still has.
+        """
+        source, path = other.folder / generation.file, self.folder / generation.file
+        os.close(files.open_plain(source))  # a link, a pipe or a device is no checkpoint
+        try:
+            os.link(source, path, follow_symlinks=False)
+        except FileNotFoundError:
+            raise
+        except OSError:  # another disk, or one that knows no second names
+            into = files.open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            with os.fdopen(into, "wb") as copy, os.fdopen(files.open_plain(source), "rb") as data:
+                shutil.copyfileobj(data, copy)
+                copy.flush()
+                os.fsync(copy.fileno())
+        # Looked at where it lies now: the other run may drop its own meanwhile.
+        if self.load(generation, lambda data: {}) is None:
+            path.unlink()
+            return None
+        adopted = msgspec.structs.replace(generation, pinned=pinned or generation.pinned)
+        self._note(adopted)
+        return adopted
+
     def rewind(self, step: int) -> None:
         """Drop what is newer than `step`: a run resumed from there makes it again. Pinned ones stay; what a death left torn goes."""
         for generation in self.generations():
@@ -173,9 +221,10 @@ class Checkpoints:
         return next((generation for generation in reversed(generations) if self.load(generation, lambda data: {}) is not None), None)
 
     def size(self, generation: Generation) -> int:
-        """Bytes of a generation's data file."""
+        """Bytes that are free once a generation's data file is dropped: none of one that a fork or a parent has, too."""
         try:
-            return os.lstat(self.folder / generation.file).st_size
+            status = os.lstat(self.folder / generation.file)
+            return status.st_size if status.st_nlink == 1 else 0
         except OSError:
             return 0
 
@@ -192,9 +241,15 @@ class Checkpoints:
     def _tidy(self) -> None:
         generations = self.generations()
         newest = generations[-2:]
-        best = [generation for generation in generations if generation.best][-1:]
+        best = [generation for generation in generations if generation.best]
+        every = self._keep_every()
+        first = {generation.step // every: generation for generation in reversed(generations)} if every else {}
+        stay = [generation for generation in generations if generation.pinned or (every and first[generation.step // every] == generation)]
+        stay = [*newest, *stay]
+        # And the best weights of then: who goes on from there may never find better ones.
+        best_of_then = [next((one for one in reversed(best) if one.step <= generation.step), generation) for generation in stay]
         for generation in generations:
-            if generation not in newest and generation not in best and not generation.pinned:
+            if generation not in (*best[-1:], *stay, *best_of_then):
                 self.drop(generation)
 
     def passed_over(self, step: int) -> str:

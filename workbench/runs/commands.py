@@ -26,10 +26,15 @@ PASSIVE = {
     "set": "be changed",
     "checkpoint": "save a checkpoint",
     "kill": "be killed",
+    "hold": "be held",
+    "release": "be released",
+    "first": "be moved to the front of the queue",
 }
 """What a run that obeys does, by verb."""
 ENDING = ("stop", "kill")
 """The verbs that end a run."""
+QUEUEING = ("hold", "release", "first")
+"""The verbs for a run that waits for a device: its supervisor obeys them, the run itself never sees them."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,12 +67,13 @@ def append(path: Path, verb: str, request: dict[str, Any] | None = None) -> str:
 
 
 class Inbox:
-    """Reads the commands that arrive after `offset` bytes, each once, whatever its line looks like."""
+    """Reads the commands that arrive after `offset` bytes, each once, whatever its line looks like: those of QUEUEING, or all others."""
 
-    def __init__(self, path: Path, offset: int = 0) -> None:
+    def __init__(self, path: Path, offset: int = 0, *, queueing: bool = False) -> None:
         self.path = path
         self.offset = offset
         """Bytes that are read."""
+        self.queueing = queueing
         self._seen: set[str] = set()
 
     def poll(self) -> list[Command]:
@@ -80,7 +86,8 @@ class Inbox:
         # A line as long as all that is read is no command. It is passed over, else nothing behind it would ever be read.
         end = data.rfind(b"\n") + 1 or (len(data) if len(data) == READ_LIMIT else 0)
         self.offset += end
-        return [command for command in commands(data[:end]) if command.id not in self._seen and not self._seen.add(command.id)]  # type: ignore[func-returns-value]
+        new = [command for command in commands(data[:end]) if command.id not in self._seen and not self._seen.add(command.id)]  # type: ignore[func-returns-value]
+        return [command for command in new if (command.verb in QUEUEING) == self.queueing]
 
 
 def size_of(path: Path) -> int:

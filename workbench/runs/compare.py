@@ -12,12 +12,13 @@ import msgspec
 
 from workbench import files
 from workbench.events import split_tag
-from workbench.formatting import number
+from workbench.formatting import number, shown
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
-from workbench.runs import bars, own
+from workbench.runs import bars, family, own
 from workbench.runs.comparisons import Comparison, Standing, diverged
-from workbench.runs.history import History, Series, history_of
+from workbench.runs.folded import history_of
+from workbench.runs.history import History, Series
 from workbench.runs.run import Run
 from workbench.runs.summary import Summary, log_size, summarize, summary_of
 
@@ -40,6 +41,8 @@ class Setting(NamedTuple):
 
     name: str
     values: list[str]
+    raw: Sequence[Any] = ()
+    """The same as they are, numbers as numbers; None where it is not set."""
 
 
 class Row(NamedTuple):
@@ -98,27 +101,27 @@ def _flat(value: Any, name: str) -> dict[str, Any]:
     return {name: value}
 
 
-def shown(value: Any) -> str:
-    """A setting's value on one line, as a recipe writes it."""
-    if isinstance(value, str):
-        return one_line(value) or '""'
-    return f"{value:g}" if isinstance(value, float) else one_line(msgspec.json.encode(value).decode())
-
-
 def differing(sides: Sequence[Side]) -> list[Setting]:
     """Every setting that differs between the runs; then the project's code, the device and the data, if they differ."""
     all_of_them = [settings(side.recipe, side.history) for side in sides]
     rows = [
-        Setting(name, [shown(values[name]) if name in values else NOT_SET for values in all_of_them])
+        Setting(name, [shown(values[name]) if name in values else NOT_SET for values in all_of_them], [v.get(name) for v in all_of_them])
         for name in dict.fromkeys(name for values in all_of_them for name in values)
     ]
     rows += [
+        Setting("forked", [_origin(side, sides) for side in sides]),
         Setting("project's code", [_code(side.run) for side in sides]),
         Setting("trained on", [one_line(side.summary.device) or NOT_SET for side in sides]),
         Setting("data", [one_line(side.summary.variant) or "the course's" for side in sides]),
         Setting("demo", [one_line(side.summary.demo) or "no" for side in sides]),
     ]
-    return [row for row in rows if len(set(row.values)) > 1]
+    return [row._replace(raw=row.raw or row.values) for row in rows if len(set(row.values)) > 1]
+
+
+def _origin(side: Side, sides: Sequence[Side]) -> str:
+    forked = family.forked(side.run)
+    parent = next((other.name for other in sides if forked and other.run.id == forked.run), "")
+    return f"at step {forked.step:,} of {parent or one_line(forked.run, 100)}" if forked else NOT_SET
 
 
 def _code(run: Run) -> str:
@@ -303,16 +306,33 @@ def unfair(recipes: Mapping[str, Recipe], *, but: str = "") -> list[str]:
     return remarks
 
 
-def mean_line(series: Sequence[Series]) -> Curve:
-    """The mean of several series at the steps of the first one, up to where the shortest ends; between two points in a straight line."""
+class Spread(NamedTuple):
+    """Several series as one curve: at each step the mean, the smallest and the largest value. NumPy's arrays of one length."""
+
+    steps: Any
+    mean: Any
+    low: Any
+    high: Any
+
+
+def spread_line(series: Sequence[Series]) -> Spread:
+    """The spread of several series at the steps of the first one, up to where the shortest ends; between points in a straight line."""
     import numpy as np
 
-    series = [one for one in series if len(one)]
-    if not series:
-        return [], []
-    last = min(one.steps[-1] for one in series)
-    steps = [step for step in series[0].steps if step <= last]
-    return steps, np.mean([np.interp(steps, one.steps, one.values) for one in series], axis=0).tolist()
+    # A slice is a copy: a view of the array would keep it from growing.
+    points = [(np.frombuffer(one.steps[:]), np.frombuffer(one.values[:])) for one in series if len(one)]
+    if not points:
+        return Spread(*np.empty((4, 0)))
+    first = points[0][0]
+    steps = first[: np.searchsorted(first, min(steps[-1] for steps, _ in points), "right")]
+    every = np.stack([np.interp(steps, own, values) for own, values in points])
+    return Spread(steps, every.mean(axis=0), every.min(axis=0), every.max(axis=0))
+
+
+def mean_line(series: Sequence[Series]) -> Curve:
+    """The mean alone, as lists."""
+    spread = spread_line(series)
+    return spread.steps.tolist(), spread.mean.tolist()
 
 
 HEADS = ("variant", "seeds", "mean", "spread", "95 % interval", "time", "difference", "")

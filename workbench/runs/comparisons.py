@@ -1,7 +1,6 @@
 """Comparisons: what lies where in the directory of one, its runs, its state, and how one is found."""
 
 import os
-import time
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -11,10 +10,10 @@ from msgspec import Meta
 from workbench import files, paths
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
-from workbench.runs import lock
-from workbench.runs.directory import Directory, read_recipe
-from workbench.runs.run import LEAST, Run, list_runs
-from workbench.runs.state import State, state_of, whole
+from workbench.runs import group, lock
+from workbench.runs.directory import read_recipe
+from workbench.runs.run import Run
+from workbench.runs.state import State, state_of
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,26 +67,8 @@ class Standing(NamedTuple):
         return sum(state is not None and state.state in states for _, state in self.parts)
 
 
-class Comparison(Directory):
+class Comparison(group.Group):
     """One directory of a comparison."""
-
-    @property
-    def stem(self) -> str:
-        """The recipe's file name without its ending."""
-        return self.id.rsplit("_", 2)[0]
-
-    @property
-    def stamp(self) -> str:
-        """When it was started: 2026-11-29_163000."""
-        return self.id.removeprefix(f"{self.stem}_").partition("~")[0]
-
-    @property
-    def started(self) -> float:
-        """The same, in seconds; 0 where its name says nothing of it."""
-        try:
-            return time.mktime(time.strptime(self.stamp, "%Y-%m-%d_%H%M%S"))
-        except (ValueError, OverflowError):
-            return 0.0
 
     def plan(self) -> Plan:
         """What it trains; Problem where that cannot be read."""
@@ -144,47 +125,16 @@ class Comparison(Directory):
             return standing._replace(state=State(state="failed", cause=cause, message=f"Its process was killed; {message}.", hint=resume))
         return standing._replace(state=State(state="failed" if failed else "stopped", message=message, hint=resume))
 
-    def signal(self, number: int) -> bool:
-        """Send a signal to its process; False where it is gone."""
-        process = lock.content(self.lock).get("process")
-        pid, ticks = (whole(process.get(name)) for name in ("pid", "ticks")) if isinstance(process, dict) else (0, 0)
-        return pid > 0 and ticks > 0 and lock.send(pid, ticks, number)
+    def runs(self) -> list[str]:
+        """The ids of its runs. Problem where its plan is damaged."""
+        return [part.run for part in self.parts()]
 
 
 def list_comparisons() -> list[Comparison]:
     """All comparisons that live or have a run, newest first."""
-    try:
-        names = [name for name in os.listdir(paths.comparisons()) if name.isprintable() and not name.startswith(".")]
-    except OSError:
-        return []
-    every = [Comparison(paths.comparisons() / name) for name in names]
-    # The folder is small and stays when its runs are deleted; it is of use again when they are restored.
-    every = [one for one in every if (one.path / "comparison.json").exists() and (lock.is_held(one.lock) or _has_run(one))]
-    return sorted(every, key=lambda one: (one.stamp, one.id), reverse=True)
-
-
-def _has_run(comparison: Comparison) -> bool:
-    try:
-        return any(part.place for part in comparison.parts())
-    except Problem:
-        return False
+    return group.listed(paths.comparisons(), Comparison, "comparison.json", lambda one: any(part.place for part in one.parts()))
 
 
 def find_comparison(reference: str, *, ends: str = "") -> Comparison | None:
-    """The comparison of that id, of a part of one that is unique, or a recipe's newest one; None where a run is meant.
-
-    `ends`: the verb that ends something; a part of an id is then at least `LEAST` characters long.
-    """
-    every = list_comparisons()
-    if exact := [one for one in every if one.id == reference]:
-        return exact[0]
-    runs = list_runs() if every else []
-    for one in every:
-        if one.stem == reference:
-            # A later run of the same recipe, on its own, is what its name means.
-            newest = next((run.id for run in runs if run.stem == reference), "")
-            return one if lock.is_held(one.lock) or any(part.run == newest for part in one.parts()) else None
-    matches = [one for one in every if reference and reference in one.id]
-    if len(matches) != 1 or reference == "last" or (ends and len(reference) < LEAST) or any(reference in run.id for run in runs):
-        return None
-    return matches[0]
+    """The comparison that a reference means, see `group.find`; None where a run is meant."""
+    return group.find(list_comparisons(), reference, ends)

@@ -67,7 +67,7 @@ def spare_checkpoints(chosen: Sequence[Run]) -> Iterator[list[Spare]]:
         # Each run once: a lock that is taken cannot be taken again, not even here.
         for run in dict.fromkeys(chosen):
             try:
-                held = None if state_of(run).state == "away" else lock.Lock.take(run.lock)
+                held = None if (current := state_of(run)).alive or current.state == "away" else lock.Lock.take(run.lock)
             except OSError as error:
                 raise files.problem(f"The checkpoints of {run.id}", "cleaned", error) from error
             if held is None:

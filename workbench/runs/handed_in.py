@@ -13,9 +13,10 @@ from workbench import files
 from workbench.problems import Problem, cleaned, one_line
 from workbench.recipes.load import Loaded
 from workbench.recipes.recipe import Recipe, Train
-from workbench.runs import bars, measured
+from workbench.runs import bars, family, measured
 from workbench.runs.commands import Inbox
 from workbench.runs.export.formats import as_words
+from workbench.runs.family import Forked
 from workbench.runs.history import history_of
 from workbench.runs.index import Look
 from workbench.runs.notes import Notes
@@ -49,14 +50,17 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     """Settings that were changed while it ran, by name."""
     code: str
     """Hash of all code that trained it; "" where nobody recorded it."""
+    forked: Forked | None = None
+    """What it was forked from; None where it is no fork."""
 
 
 def exported(look: Look) -> Exported:
     """The run as it is handed in."""
     recipe = look.recipe
     judged = bars.judge(recipe, look.summary) if recipe else []
-    # Only a log tells which changes took effect, and reading one takes long: so only where somebody asked for one.
-    asked = any(command.verb == "set" for command in Inbox(look.run.control).poll())
+    # Only a log tells which changes took effect, and reading one takes long: so only where somebody asked for one, or forked it.
+    forked = family.forked(look.run)
+    asked = forked or any(command.verb == "set" for command in Inbox(look.run.control).poll())
     return Exported(
         id=look.run.id,
         state=look.state,
@@ -64,9 +68,15 @@ def exported(look: Look) -> Exported:
         bars=[{"metric": outcome.bar.metric, "value": outcome.value, "passed": outcome.passed} for outcome in judged],
         notes=look.notes,
         recipe=Settings(project=recipe.project, seed=recipe.seed, config=recipe.config, train=recipe.train) if recipe else None,
-        changed=history_of(look.run.events).settings() if asked else {},
+        changed=_changed_settings(look.run, forked) if asked else {},
         code=str(look.run.about().get("code", "")),
+        forked=forked,
     )
+
+
+def _changed_settings(run: Run, forked: Forked | None) -> dict[str, Any]:
+    fixed = forked.fixed if forked else {}
+    return {**{name: pair[1] for name, pair in fixed.items()}, **history_of(run.events).settings()}
 
 
 def read(file: Path) -> list[Exported]:

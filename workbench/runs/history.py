@@ -14,6 +14,7 @@ from msgspec import UNSET
 from workbench.events import Answer, AnyEvent, Mark, Scalars, Status, Tagged, split_tag
 from workbench.runs.log import Tail
 from workbench.runs.rows import Row
+from workbench.runs.spans import Span, Spans
 
 BETTER_HIGH = ("accuracy", "auc", "f1", "precision", "recall", "r2", "bleu", "chrf", "exact_match", "score")
 BETTER_LOW = ("loss", "error", "mse", "mae", "perplexity", "bits", "frechet")
@@ -84,6 +85,10 @@ class Series:
         self._ranged = (self.version, len(self.values))
         return self._range if self._range[0] <= self._range[1] else None
 
+    def restore_extremes(self, low: float, high: float) -> None:
+        """Take the extremes of all its points, which were computed before: see `workbench.runs.folded`."""
+        self._range, self._ranged = (low, high), (self.version, len(self.values))
+
 
 class Samples:
     """The events of one tag (pictures, texts, a matrix) in their order: `latest` is shown, the rest can be scrubbed through."""
@@ -132,6 +137,12 @@ class History:
         """The clock at the first line of its newest attempt."""
         self._worked = False
         self._paused = False
+        self._spans = Spans()
+
+    @property
+    def spans(self) -> list[Span]:
+        """When it trained, and on what."""
+        return self._spans.upto(self._clock)
 
     def fold(self, events: Iterable[AnyEvent | Row]) -> int:
         """Take in events; returns how many there were."""
@@ -213,6 +224,7 @@ class History:
         self.rewinds += 1
 
     def _turn(self, status: Status) -> None:
+        self._spans.turn(status, self._clock)
         # Between two attempts nobody works on it.
         if status.attempt != self.status.attempt or not self.statuses:
             self._worked, self._began = False, status.clock

@@ -20,7 +20,7 @@ from workbench.runs.run import Run
 from workbench.runs.state import ENDED, State, state_of
 from workbench.runs.summary import Summary, summary_of
 
-NAMES = ("events.jsonl", "recipe.yaml", "exit.json", "lock", "notes.json")
+NAMES = ("events.jsonl", "recipe.yaml", "exit.json", "lock", "notes.json", "slurm.json")
 """The files of a run that a list depends on."""
 MOST_BYTES = 64 << 20
 

@@ -20,11 +20,15 @@ from workbench.recipes.find import find_recipe, project_source
 from workbench.recipes.load import Loaded, load_recipe
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars as verdict
+from workbench.runs import family
 from workbench.runs.history import History
 from workbench.runs.log import Tail
 from workbench.runs.run import Run, find_run, list_runs
 from workbench.runs.state import state_of
 from workbench.runs.summary import Summary, summarize
+
+UNCOUNTED = frozenset({"keep_every"})
+"""Settings of train that decide nothing but what stays on the disk."""
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}):
@@ -106,14 +110,21 @@ def code_of(loaded: Loaded) -> str:
 
 def settings_of(recipe: Recipe) -> str:
     """The value of `Result.settings`. Texts, seed and device are left out: they do not decide what a run computes."""
-    return hashlib.sha256(msgspec.json.encode([recipe.config, recipe.train], order="deterministic")).hexdigest()[:16]
+    # Which checkpoints stay does not either; without it the value is that of results which are older than this setting.
+    train = {name: value for name, value in msgspec.structs.asdict(recipe.train).items() if name not in UNCOUNTED}
+    config = msgspec.json.encode(recipe.config, order="deterministic")
+    return hashlib.sha256(b"[%b,%b]" % (config, msgspec.json.encode(train))).hexdigest()[:16]
 
 
 def measure(run: Run) -> Result:
     """The run as a result; Problem where it did not finish, is a demo, or does not match the present recipe."""
+    if (origin := family.forked(run)) and origin.fixed:
+        raise Problem(f"{run.id} was forked with other settings, so it is not a result.", f"It is a {origin.words}.")
     recipe, loaded = run.recipe(), load_recipe(find_recipe(run.stem))
     if state_of(run).state != "finished":
         raise Problem(f"{run.id} has not finished, so it is not a result.", f"It is {state_of(run).state}.")
+    if recipe.compute.processes * recipe.compute.nodes > 1:
+        raise Problem(f"{run.id} was trained by several processes, and results are those of one.", f"`dlwb run {run.stem}` measures it.")
     history = History()
     history.fold(Tail(run.events).read())
     if history.demo:
@@ -154,7 +165,7 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
     different = []
     for section in ("config", "train"):
         mine, theirs = (msgspec.to_builtins(getattr(recipe, section)) for recipe in (one, other))
-        different += [f"{section}.{key}" for key in sorted({*mine, *theirs}) if mine.get(key) != theirs.get(key)]
+        different += [f"{section}.{key}" for key in sorted({*mine, *theirs} - UNCOUNTED) if mine.get(key) != theirs.get(key)]
     return different
 
 

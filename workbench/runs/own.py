@@ -6,6 +6,8 @@ from workbench.runs.run import Run
 
 PROJECT = "own script"
 """What the recipe of such a run names as its project. No file of a project has a space in its name."""
+FOREIGN = "another program's log"
+"""And what that of a run names which only shows a log of TensorBoard, wandb or a CSV file."""
 ACTIONS = {
     "resume": "be resumed",
     "pause": "be paused",
@@ -30,8 +32,8 @@ KILLED = "Killed. Its log stays; what the script saved itself stays too."
 
 
 def is_own(recipe: Recipe | None) -> bool:
-    """Whether it is the recipe of a run of a person's own script."""
-    return recipe is not None and recipe.project == PROJECT
+    """Whether it is the recipe of a run that dlwb's worker does not train."""
+    return recipe is not None and recipe.project in (PROJECT, FOREIGN)
 
 
 def is_own_run(run: Run) -> bool:
@@ -44,6 +46,8 @@ def is_own_run(run: Run) -> bool:
 
 def refusal(recipe: Recipe | None, action: str) -> str:
     """Why a run cannot do this, as it is one of a person's own script; "" where that is no reason."""
-    if action not in ACTIONS or not is_own(recipe):
+    if action not in ACTIONS or recipe is None or not is_own(recipe):
         return ""
+    if recipe.project == FOREIGN:
+        return f"This run shows another program's log: dlwb only reads it, so it cannot {ACTIONS[action]}."
     return f"This is a run of your own script: its training is not dlwb's, so it cannot {ACTIONS[action]}."

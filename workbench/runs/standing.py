@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from workbench import paths
 from workbench.runs import bars
 
 if TYPE_CHECKING:
     from workbench.recipes.load import Loaded
+    from workbench.recipes.recipe import Recipe
+    from workbench.runs.notes import Notes
     from workbench.runs.state import State
     from workbench.runs.summary import Summary
 
+NEW_SEED = "best-seed-"
+"""How the tag of a run begins that trains a tuning's best settings again."""
 NOT_YET, RUNNING, EXPLORED, TRAINED, PASSED, MISSED = "not yet", "running", "explored", "trained", "passed", "missed"
 
 
@@ -24,6 +28,11 @@ class Past(Protocol):
     def state(self) -> State: ...
     @property
     def summary(self) -> Summary: ...
+    @property
+    def notes(self) -> Notes: ...
+
+
+AnyPast = TypeVar("AnyPast", bound=Past)
 
 
 class Standing(NamedTuple):
@@ -48,7 +57,9 @@ def standing(loaded: Loaded | None, past: Sequence[Past], explored_names: Collec
     """What became of a recipe, from its runs and from the names of those that were explored; of one with mistakes: not yet."""
     if loaded is None:
         return Standing(NOT_YET)
-    recipe, summaries = loaded.recipe, [run.summary for run in past]
+    recipe, alive = loaded.recipe, any(run.state.alive for run in past)
+    past = counted(recipe, past)
+    summaries = [run.summary for run in past]
     best = bars.best_of(recipe, summaries)
     ended = [run.summary for run in past if run.state.state == "finished" and not run.summary.demo]
     is_explored = loaded.stem in explored_names
@@ -63,7 +74,12 @@ def standing(loaded: Loaded | None, past: Sequence[Past], explored_names: Collec
         state = EXPLORED if is_explored else NOT_YET
     done = passed or (state == TRAINED and not recipe.bar) or (is_explored and not loaded.trains)
     # What was reached before counts on while it runs again.
-    return Standing(RUNNING if any(run.state.alive for run in past) else state, best, done)
+    return Standing(RUNNING if alive else state, best, done)
+
+
+def counted(recipe: Recipe, past: Sequence[AnyPast]) -> list[AnyPast]:
+    """The runs whose figures count: of a tuning the trainings with new seeds, as the best trial is chosen and its figures flatter."""
+    return [run for run in past if recipe.tune is None or any(tag.startswith(NEW_SEED) for tag in run.notes.tags)]
 
 
 def _passed(loaded: Loaded, summary: Summary) -> bool:

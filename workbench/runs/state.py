@@ -8,7 +8,7 @@ import msgspec
 from workbench import files
 from workbench.events import CAUSES
 from workbench.problems import Problem, one_line
-from workbench.runs import lock
+from workbench.runs import lock, scheduled
 from workbench.runs.run import Run
 from workbench.runs.summary import summary_of
 
@@ -29,7 +29,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
     attempt: int = 0
     host: str = ""
-    """Named where it is not this one."""
+    """Named where it is not this one, or where a scheduler chose it."""
+    job: str = ""
+    """Of a run that Slurm starts: its job."""
+    reason: str = ""
+    """And why that waits, in a word or two."""
     share: float | None = None
     """Of a run that starts: how much of what the message names is done, from 0 to 1; None where that is not known."""
     left: float | None = None
@@ -42,7 +46,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
             return self.message
         if self.cause and self.cause != "steps":
             return f"{self.state}: {CAUSES.get(self.cause, self.cause)}"
-        return self.state + (f": {self.message}" if self.state in ("queued", "starting") and self.message else "")
+        where = f" on {self.host}" if self.host and self.alive else ""
+        return self.state + where + (f": {self.message}" if self.state in ("queued", "starting") and self.message else "")
 
 
 def state_of(run: Run) -> State:
@@ -50,7 +55,8 @@ def state_of(run: Run) -> State:
     holder = lock.content(run.lock)
     attempt = attempts(run)
     host = one_line(str(holder.get("host") or lock.host()), 80)
-    elsewhere = host if host != lock.host() else ""
+    job = scheduled.job_of(run.path)
+    elsewhere = host if host != lock.host() or job else ""
     # Before any file is believed: files may be old or damaged, but a lock is free as soon as its holder is dead.
     if lock.is_held(run.lock):
         state = holder.get("state")
@@ -59,15 +65,18 @@ def state_of(run: Run) -> State:
             alive=True,
             attempt=attempt,
             host=elsewhere,
+            job=job.id if job else "",
             message=one_line(str(holder.get("message", ""))),
             share=_number(holder.get("share"), 1.0),
             left=_number(holder.get("left"), 1e9),
         )
     if not run.path.is_dir():
         return State(state="failed", cause="vanished", message="Its directory is gone.")
+    ended = files.read_object(run.path / "exit.json")
+    if job and (state_by_job := _by_job(run, job, holder, attempt, ended)):
+        return state_by_job
     if not attempt:
         return State(state="created", message="never started")
-    ended = files.read_object(run.path / "exit.json")
     if ended.get("attempt") == attempt:
         state = ended.get("state")
         return State(
@@ -75,6 +84,7 @@ def state_of(run: Run) -> State:
             cause=one_line(str(ended.get("cause", "")), 40),
             message=one_line(str(ended.get("message", "")), 1000),
             hint=one_line(str(ended.get("hint", "")), 1000),
+            job=job.id if job else "",
             attempt=attempt,
         )
     # A lock that a process on another machine holds may be invisible from here.
@@ -85,13 +95,8 @@ def state_of(run: Run) -> State:
             host=elsewhere,
             message=f"on {elsewhere}, last line {_age(run)} ago",
         )
-    # The supervisor died before it could write the end, but the worker's last line may tell it.
-    try:
-        status = summary_of(run).status
-    except Problem:
-        status = None  # a log that cannot be read says nothing about the end
-    if status and status.state in ENDED and status.attempt == attempt:
-        return State(state=status.state, cause=status.cause, message=status.message, hint=status.hint, attempt=attempt)
+    if logged := _logged_end(run, attempt):
+        return logged
     # Nobody wrote an end: either the machine went down, or all processes were killed before one of them could.
     own = holder.get("own") is True
     if holder.get("boot") != lock.boot_id():
@@ -117,6 +122,55 @@ def state_of(run: Run) -> State:
         hint="`dlwb resume` goes on from its last checkpoint; `dlwb doctor` looks for logind's KillUserProcesses.",
         attempt=attempt,
     )
+
+
+def _logged_end(run: Run, attempt: int) -> State | None:
+    """The end of an attempt whose supervisor died before it could write it, by the worker's last line; None where that tells none."""
+    try:
+        status = summary_of(run).status
+    except Problem:
+        return None  # a log that cannot be read says nothing about the end
+    if not (status and attempt and status.state in ENDED and status.attempt == attempt):
+        return None
+    return State(state=status.state, cause=status.cause, message=status.message, hint=status.hint, attempt=attempt)
+
+
+def _by_job(run: Run, job: scheduled.Job, holder: dict[str, Any], attempt: int, ended: dict[str, Any]) -> State | None:
+    """What the scheduler says of a run whose lock nobody holds as far as can be seen from here; None where the run wrote its end itself.
+
+    On another machine's disk a lock may be invisible, so a run is alive for as long as Slurm says that its job is.
+    """
+    seen = job.seen
+    written = attempt > 0 and ended.get("attempt") == attempt
+    later = (_number(ended.get("time"), 1e12) or 0.0) >= seen.time
+    requeued = written and ended.get("requeued") is True
+    if written and not requeued and (later or job.settled):
+        return None
+    if seen.waits or (requeued and later):
+        message = scheduled.why(job) if seen.waits else f"requeued (Slurm job {job.id}): {one_line(str(ended.get('message', '')))}"
+        return State(state="queued", alive=True, job=job.id, reason=scheduled.brief(job), message=message, attempt=attempt)
+    if seen.goes_on:
+        told = holder.get("state") if attempt and not written else ""
+        return State(
+            state=told if told in LIVE else "starting",
+            alive=True,
+            host=one_line(seen.node, 80),
+            job=job.id,
+            message=one_line(str(holder.get("message", ""))) if told else "its job has begun",
+            attempt=attempt,
+        )
+    if requeued and seen.state in ("COMPLETED", "TIMEOUT"):  # it saved, but it was not queued again
+        return State(
+            state="stopped",
+            cause=one_line(str(ended.get("cause", "")), 40),
+            message=one_line(str(ended.get("message", "")), 1000),
+            hint=scheduled.RESUME,
+            job=job.id,
+            attempt=attempt,
+        )
+    if not written and (logged := _logged_end(run, attempt)):
+        return msgspec.structs.replace(logged, job=job.id)
+    return State(job=job.id, attempt=attempt, **scheduled.ending(job))
 
 
 def attempts(run: Run) -> int:

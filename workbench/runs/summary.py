@@ -9,6 +9,7 @@ from workbench.events import Status
 from workbench.runs import lock
 from workbench.runs.history import History, history_of
 from workbench.runs.run import Run
+from workbench.runs.spans import Span
 
 MEMORY = ("system/memory", "system/gpu_memory_peak")
 """The meters of a run's own memory, on the host and on its device, GiB."""
@@ -44,6 +45,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     last: dict[str, Figure] = {}
     best: dict[str, Figure] = {}
     status: Status | None = None
+    spans: list[Span] | None = None
+    """When it trained; None in a summary of an earlier version, which is then made anew."""
 
 
 def summary_of(run: Run) -> Summary:
@@ -77,7 +80,7 @@ def kept_summary(run: Run) -> Summary | None:
         stored = msgspec.convert(files.read_object(run.path / "summary.json"), Summary)
     except msgspec.ValidationError:
         return None
-    return stored if (stored.size, stored.changed) == (log.size, log.mtime) else None
+    return stored if (stored.size, stored.changed) == (log.size, log.mtime) and stored.spans is not None else None
 
 
 def keep_summary(run: Run, summary: Summary) -> Summary:
@@ -132,4 +135,5 @@ def summarize(history: History, size: int) -> Summary:
         last={tag: finite(history.last(tag)) for tag in tags},
         best={tag: finite(history.best(tag)) for tag in tags},
         status=history.status if history.statuses else None,
+        spans=history.spans,
     )

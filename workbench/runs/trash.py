@@ -8,10 +8,11 @@ from pathlib import Path
 
 from workbench import files, paths
 from workbench.problems import Problem
-from workbench.runs import lock
+from workbench.runs import lock, usage
 from workbench.runs.comparisons import Comparison
 from workbench.runs.run import Run, find_run
 from workbench.runs.state import state_of
+from workbench.runs.tunings import Tuning, place_of
 
 
 def folder() -> Path:
@@ -25,9 +26,10 @@ def delete(run: Run) -> Run:
     if current.state == "away":
         raise Problem(f"{run.id} is {current.message}.", f"Delete it from {current.host}.")
     try:
-        held = lock.Lock.take(run.lock)
+        # Of a run that Slurm starts, the lock may be free, or invisible from here.
+        held = None if current.alive else lock.Lock.take(run.lock)
         if held is None:
-            raise Problem(f"{run.id} is running.", f"`dlwb stop {run.id}` first.")
+            raise Problem(f"{run.id} is {'queued' if current.state == 'queued' else 'running'}.", f"`dlwb stop {run.id}` first.")
         try:
             folder().mkdir(exist_ok=True)
             moved = _move(run, folder())
@@ -40,26 +42,24 @@ def delete(run: Run) -> Run:
         raise files.problem(run.id, "deleted", error) from error
 
 
-def delete_comparison(comparison: Comparison) -> list[Run]:
-    """Move all runs of a comparison that has ended into the trash, or none: it leaves every list with them, and comes back with them."""
-    standing = comparison.standing()
-    if standing.state.state == "away":
-        raise Problem(f"{comparison.id} is {standing.state.message}.", f"Delete it from {standing.state.host}.")
+def delete_group(group: Comparison | Tuning) -> list[Run]:
+    """Move all runs of a comparison or a tuning that has ended into the trash, or none: it leaves every list, and comes back, with them."""
+    state = group.standing().state
+    if state.state == "away":
+        raise Problem(f"{group.id} is {state.message}.", f"Delete it from {state.host}.")
     held = None
     moved: list[Run] = []
     try:
         # Held meanwhile, so that nobody resumes it among half of its runs.
-        held = lock.Lock.take(comparison.lock)
+        held = lock.Lock.take(group.lock)
         if held is None:
-            raise Problem(f"{comparison.id} is running.", f"`dlwb stop {comparison.id}` first.")
-        for part, _ in standing.parts:
-            if run := part.place:
-                moved.append(delete(run))
+            raise Problem(f"{group.id} is running.", f"`dlwb stop {group.id}` first.")
+        moved += [delete(run) for name in group.runs() if (run := place_of(name))]
     except (OSError, Problem) as error:
         for run in moved:
             _move(run, paths.runs())
         if isinstance(error, OSError):
-            raise files.problem(comparison.id, "deleted", error) from error
+            raise files.problem(group.id, "deleted", error) from error
         raise
     finally:
         if held:
@@ -86,18 +86,32 @@ def restore(reference: str = "last") -> Run:
         raise files.problem(run.id, "restored", error) from error
 
 
-def restore_comparison(reference: str) -> list[Run]:
-    """Restore the deleted runs of the comparison of that id; none where it means no comparison."""
-    return [restore(run.id) for run in deleted() if run.about().get("comparison") == reference]
+def restore_group(reference: str) -> list[Run]:
+    """Restore the deleted runs of the comparison or tuning of that id; none where it means neither."""
+    return [restore(run.id) for run in deleted() if reference in (run.about().get("comparison"), run.about().get("tuning"))]
 
 
 def purge(run: Run) -> None:
-    """Remove a deleted run permanently."""
+    """Remove a deleted run permanently; the device-hours that it used stay noted."""
     assert run.path.parent == folder()
+    used: list[usage.Use] = []
+    with contextlib.suppress(Problem):  # nobody knows the hours of one whose log cannot be read
+        used = usage.of_run(run)
+    noted = _noted(used)
     try:
         shutil.rmtree(run.path)
     except OSError as error:
         raise files.problem(run.id, "removed", error) from error
+    if not noted:
+        _noted(used)  # the disk was full, and has room now
+
+
+def _noted(used: list[usage.Use]) -> bool:
+    try:
+        usage.keep(used)
+    except OSError:
+        return False
+    return True
 
 
 def days(run: Run) -> float:

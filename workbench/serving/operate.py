@@ -1,5 +1,6 @@
 """Serves models, and asks endpoints to change: what the shell and the terminal program both call."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -18,7 +19,9 @@ from workbench.problems import Problem, missing, one_line
 from workbench.runs import commands, lock
 from workbench.runs.log import Tail
 from workbench.runs.state import whole
+from workbench.runs.usage import keep
 from workbench.serving.endpoint import PORT, About, Config, Current, Endpoint, VariantPlan, checked_name, list_endpoints, newest, state_of
+from workbench.serving.usage import of_endpoint
 
 PATIENCE = 180.0
 """Seconds that a large model may take to load and to answer its examples."""
@@ -160,15 +163,21 @@ def kill(endpoint: Endpoint) -> None:
 
 
 def delete(endpoint: Endpoint) -> None:
-    """Remove the directory of an endpoint that is not running. Its lock is held meanwhile, so that nobody starts it."""
+    """Remove the directory of an endpoint that is not running; the hours that it served stay noted.
+
+    Its lock is held meanwhile, so that nobody starts it.
+    """
     try:
         held = lock.Lock.take(endpoint.lock)
         if held is None:
             raise Problem(f"The endpoint {endpoint.id} is running.", f"`dlwb endpoint stop {endpoint.id}` first.")
         try:
             doomed = endpoint.path.with_name(f".deleted-{endpoint.id}-{os.getpid()}")  # no list shows a half-deleted one
+            used = of_endpoint(endpoint)
             endpoint.path.rename(doomed)
             shutil.rmtree(doomed)
+            with contextlib.suppress(OSError):
+                keep(used)
         finally:
             held.release()
     except OSError as error:

@@ -25,6 +25,8 @@ MODULES = (
 """What is imported meanwhile; neither of the two programs themselves, which run as they would from the command line."""
 STREAMS = ("stdin", "stdout", "stderr")
 LONGEST = 1 << 18
+MOST_FILES = 64
+"""Of the order: the run's lock, a pipe, and the lock of each device."""
 PRIORITY = 10
 """Of the imports (setpriority(2)): beside a run on the same core they get a tenth of it."""
 EASILY_KILLED = "500"
@@ -42,7 +44,7 @@ def main(file: int) -> None:
     importing.start()
     importing.join()
     line.send(b'{"ready": true}')
-    data, files, _, _ = socket.recv_fds(line, LONGEST, 8, socket.MSG_CMSG_CLOEXEC)
+    data, files, _, _ = socket.recv_fds(line, LONGEST, MOST_FILES, socket.MSG_CMSG_CLOEXEC)
     if not data:
         return
     line.close()

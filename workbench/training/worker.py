@@ -9,9 +9,10 @@ import sys
 import time
 import traceback
 import types
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,6 +20,7 @@ from workbench import preparation
 from workbench.events import Answer, Status
 from workbench.preparation import Stage
 from workbench.problems import Problem, one_line
+from workbench.recipes.recipe import Recipe
 from workbench.runs import commands, lock, resuming
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.commands import Inbox
@@ -29,9 +31,15 @@ from workbench.runs.state import attempts
 from workbench.training.announcing import READING, Announcer
 from workbench.training.failures import named
 from workbench.training.find_project import make_project
+from workbench.training.fitting import checkpoints_of
+from workbench.training.gpu_meters import GpuMeters
 from workbench.training.loop import Loop
-from workbench.training.meters import Meters
+from workbench.training.project import Project
+from workbench.training.ranks import GRACE, Lost
 from workbench.training.sources import Sources
+
+if TYPE_CHECKING:
+    from workbench.training.ranks.group import Group
 
 
 class Stopped(BaseException):
@@ -66,6 +74,12 @@ class Worker:
             if any(command.verb == "stop" for command in Inbox(self.run.control, self.offset).poll()):
                 cause, message = "person", "Stopped by a person before its first step."
             ending = Status(state="stopped", cause=cause, message=message, attempt=self.attempt)
+        except Lost as error:
+            print(f"The first process lost another one: {error}", file=sys.stderr)
+            # Whoever watches them all ends this one too, and knows which one died, and of what.
+            time.sleep(GRACE)
+            problem = Problem("Another process of this run has ended.", "Its output may say why (`dlwb logs`).", cause="signal")
+            ending = Status(state="failed", cause=problem.cause, message=problem.message, hint=problem.hint, attempt=self.attempt)
         except BaseException as error:
             # A SIGTERM from here on must not interrupt the last line.
             self._ending = True
@@ -99,6 +113,7 @@ class Worker:
             logged(message, warning)
 
         starting(f"importing {recipe.project}", warning)
+        group = self._joined(recipe, starting)
         project = make_project(self.run, recipe)
         starting(READING)
         announcer = Announcer(partial(self._turn, "starting"), lambda stage: logged(stage.text, stage=stage))
@@ -110,16 +125,19 @@ class Worker:
         with announcer, preparation.listening(announcer, sources.met) as prepared:
             project.build()
         changed = sources.check(prepared.sources)
+        if group:
+            starting(f"waiting until {group.size} processes are ready")
+            group.all_built()
         # Whoever sent them may still be waiting.
         for command in self._unanswered(past):
             log.write(Answer(command=command.id, ok=False, message="The run ended before this could be done.", step=step))
-        self.loop = Loop(
+        self.loop = self._loop(group)(
             project,
             recipe,
             log,
-            Checkpoints(self.run.path / "checkpoints"),
+            self._checkpoints(project),
             inbox=Inbox(self.run.control, self.offset),
-            meters=Meters(recipe.compute.device),
+            meters=GpuMeters(recipe.compute.device),
             announce=self._turn,
             past=past,
             attempt=self.attempt,
@@ -129,15 +147,44 @@ class Worker:
             changed_data=changed,
             born=_born(),
         )
-        return self.loop.fit()
+        ending = self.loop.fit()
+        if group:
+            group.leave()
+        return ending
+
+    def _joined(self, recipe: Recipe, starting: Callable[[str], None]) -> "Group | None":
+        """The group of a run with several processes, as soon as all have come; this one leads."""
+        compute = recipe.compute
+        if compute.processes * compute.nodes == 1:
+            return None
+        from workbench.training.ranks.group import Group  # imports torch
+
+        starting(f"waiting for {compute.processes * compute.nodes} processes")
+        group = Group.join(compute.processes * compute.nodes)
+        self.holder["ranks"] = [{"pid": pid, "ticks": lock.start_ticks(pid)} for pid in group.processes]
+        return group
+
+    def _loop(self, group: "Group | None") -> Callable[..., Loop]:
+        if group is None:
+            return Loop
+        from workbench.training.ranks.leader import Leader
+
+        return partial(Leader, group)
+
+    def _checkpoints(self, project: Project) -> Checkpoints:
+        def keep_every() -> int:
+            return self.loop.live.train.keep_every if self.loop else project.train.keep_every
+
+        return checkpoints_of(self.run, project, keep_every)
 
     def _unanswered(self, past: History) -> list[commands.Command]:
         answered = {answer.command for answer in past.answers} | {mark.command for mark in past.marks}
         # Up to the offset at which this attempt began: what follows is for its own inbox.
         start = max(0, self.offset - commands.READ_LIMIT)
         data = commands.part(self.run.control, start, self.offset - start)
-        # The end of the run was the answer to stop and kill.
-        return [command for command in commands.commands(data) if command.id not in answered and command.verb not in ("stop", "kill")]
+        # The end of the run was the answer to stop and kill; those of the queue were its supervisor's.
+        others = (*commands.ENDING, *commands.QUEUEING)
+        return [command for command in commands.commands(data) if command.id not in answered and command.verb not in others]
 
     def _turn(self, state: str, message: str = "", stage: Stage | None = None) -> None:
         """Say in the lock file what this run is doing, and how far it is, for lists that do not read its log."""
@@ -157,8 +204,10 @@ class Worker:
 
 def _take_over(run: Run) -> tuple[lock.Lock, dict[str, Any]]:
     """The lock that the supervisor handed down, or one taken here where the worker was started by hand."""
-    if (device := _handed("DLWB_DEVICE_LOCK")) is not None:
-        lock.Lock(device)
+    # Held for as long as this process lives, also where its supervisor is killed.
+    for name in [name for name in os.environ if name.startswith("DLWB_DEVICE_LOCK_")]:
+        if (device := _handed(name)) is not None:
+            lock.Lock(device)
     if (file := _handed("DLWB_LOCK")) is not None:
         return lock.Lock(file), lock.content(run.lock)
     held = lock.Lock.take(run.lock)
@@ -211,8 +260,18 @@ class _Unbreakable:
             self._stream.flush()
 
 
+def several(path: Path) -> bool:
+    """Whether more than one process trains the run."""
+    compute = Run(path).recipe().compute
+    return compute.processes * compute.nodes > 1
+
+
 def train(path: Path) -> int:
     """Train a run; 0 when it ended as it should, 1 when it failed. The report goes to the supervisor's pipe."""
+    if several(path) and int(os.environ.get("RANK", "0")):
+        from workbench.training.ranks.follower import follow  # imports torch
+
+        return follow(path)
     report = _handed("DLWB_REPORT")
     # A crash in C code then leaves its Python stack in the output.
     faulthandler.enable()
@@ -225,7 +284,7 @@ def train(path: Path) -> int:
     if report is not None:
         # The supervisor may have been killed; the log has it, too.
         with contextlib.suppress(OSError):
-            os.write(report, msgspec.json.encode(ending))
+            os.write(report, msgspec.json.encode(ending) + b"\n")
     if ending.state != "failed":
         return 0
     print(f"{ending.message} {ending.hint}".strip(), file=sys.stderr)

@@ -6,7 +6,7 @@ import gc
 import importlib
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,15 +28,18 @@ from workbench.tui.drawing.driver import Terminal
 from workbench.tui.drawing.frame_diff import Frame, Ready
 from workbench.tui.drawing.strips import Shown, shown
 from workbench.tui.ending import end_with_terminal, need_terminal, report
-from workbench.tui.endpoint_services import EndpointServices
+from workbench.tui.fork_services import ForkServices
 from workbench.tui.models.library import Library
 from workbench.tui.screens.key_screen import KeyScreen
 from workbench.tui.screens.recipes import RecipesScreen
 
 if TYPE_CHECKING:
     from workbench.runs.comparisons import Comparison
+    from workbench.runs.export.many import Many
     from workbench.runs.run import Run
+    from workbench.runs.tunings import Tuning
     from workbench.tui.models.ended_runs import Endings
+    from workbench.tui.models.ringing import Ringing
 
 
 # A person who watches another window wants to hear of an end soon; a look costs one lock test for each run.
@@ -50,7 +53,7 @@ TIDY = 30.0
 StylesCache.get_inner_outer = getattr(StylesCache.get_inner_outer, "__wrapped__", StylesCache.get_inner_outer)  # type: ignore[method-assign]
 
 
-class DlwbApp(EndpointServices, inherit_bindings=False):
+class DlwbApp(ForkServices, inherit_bindings=False):
     """The app: its screens ask it to start, steer and open runs."""
 
     TITLE = "dlwb"
@@ -62,10 +65,13 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
         super().__init__(driver_class=Terminal)
         self.library = Library()
         self._endings: Endings | None = None
+        self._ringing: Ringing | None = None
         self.failure: Exception | None = None
         """The first exception that nobody caught."""
         self.frame = Frame()
         self._shown = Shown()
+        self.opened: Sequence[Run] = ()
+        """Runs that are shown first."""
         self.starting = False
         """True from Enter on a recipe until the screen of its run opens."""
         self._keeping = False
@@ -109,6 +115,10 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
         await super().on_event(event)
 
     def on_mount(self) -> None:
+        if len(self.opened) == 1:
+            self.open_run(self.opened[0])
+        elif self.opened:
+            self.show_list("runs")
         self.set_timer(0.3, self._look_for_ends)  # after the list is painted: the first look imports what reads runs
         self.set_interval(ENDINGS, self._look_for_ends)
         self.set_interval(TIDY, lambda: gc.collect())
@@ -189,18 +199,22 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
 
     def _create(self, loaded: Loaded) -> None:
         from workbench.launch import start as launch
+        from workbench.launch.comparing import with_seeds as launch_seeds
         from workbench.recipes.course import with_bars
         from workbench.recipes.load import load_recipe
+        from workbench.serving import usage
 
         try:
             # The list loads recipes without asking their projects, but a start needs checked settings. Asking may start a process.
             if loaded.schema is None:
-                # With the bars that a teacher's course put in place of the recipe's own.
+                # With the bars that a teacher's course put in place of the recipe's own, and with the seeds of the form.
+                compare = loaded.recipe.compare
                 loaded = with_bars(load_recipe(loaded.path, loaded.overrides), loaded.recipe.bar)
+                loaded = launch_seeds(loaded, compare.seeds) if compare and not loaded.recipe.compare else loaded
             if not loaded.trains:
                 self.call_from_thread(self.explore, loaded)
                 return
-            if loaded.recipe.compare:
+            if loaded.recipe.compare or loaded.recipe.tune:
                 self._look_ahead(loaded)
                 return
             run = launch.create(loaded, *launch.choose(loaded))
@@ -214,21 +228,37 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
             launch.launch(run)
         finally:
             feed.launching = False
+        if spent := usage.warning():
+            self.call_from_thread(self.say, spent, warning=True)
 
     def _look_ahead(self, loaded: Loaded) -> None:
-        """Start a comparison; ask first where it has many runs, or takes long."""
-        from workbench.launch import comparing
-        from workbench.tui.screens.question import compare_question
+        """Start a comparison or a tuning; ask first where it has many runs, or takes long."""
+        from workbench.launch import comparing, tuning
+        from workbench.tui.screens.question import compare_question, tune_question
 
-        if question := compare_question(comparing.outlook(loaded)):
-            self.call_from_thread(self.push_screen, question, lambda answer: self._compare(loaded) if answer else None)
+        question = tune_question(tuning.outlook(loaded)) if loaded.recipe.tune else compare_question(comparing.outlook(loaded))
+        if question:
+            begin = partial(self._in_thread, partial(self._begin_group, loaded))
+            self.call_from_thread(self.push_screen, question, lambda answer: begin() if answer else None)
         else:
+            self._begin_group(loaded)
+
+    def _begin_group(self, loaded: Loaded) -> None:
+        from workbench.launch import comparing, tuning
+
+        if not loaded.recipe.tune:
             self.call_from_thread(self.open_comparison, comparing.start(loaded))
+            return
+        started, remarks = tuning.start(loaded)
+        self.call_from_thread(self.open_tuning, started)
+        for remark in remarks:
+            self.call_from_thread(self.say, remark, warning=True)
 
-    def _compare(self, loaded: Loaded) -> None:
-        from workbench.launch import comparing
+    def steer_tuning(self, tuning: Tuning, verb: str) -> None:
+        """Stop a tuning, or resume it."""
+        from workbench.tui.models import run_actions
 
-        self._in_thread(lambda: self.call_from_thread(self.open_comparison, comparing.start(loaded)))
+        self._in_thread(lambda: self.call_from_thread(self.say, run_actions.ask_tuning(tuning, verb)))
 
     def steer_comparison(self, comparison: Comparison, verb: str) -> None:
         """Stop a comparison, or resume it."""
@@ -291,8 +321,8 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
             if isinstance(screen, KeyScreen) and getattr(getattr(screen, "feed", None), "run", None) == run:
                 screen.leave()
 
-    def export(self, source: Run | Comparison, panel: Widget | None = None) -> None:
-        """Offer to export a run or a comparison, or what this panel shows."""
+    def export(self, source: Run | Comparison | Tuning | Many, panel: Widget | None = None) -> None:
+        """Offer to export a run, a comparison, a tuning or compared runs, or what this panel shows."""
         from workbench.tui.screens.export import ExportScreen, shown
 
         self.push_screen(ExportScreen(source, *shown(source, panel)))
@@ -311,16 +341,21 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
             self._driver.flush()
 
     def _look_for_ends(self) -> None:
-        """Report runs that have ended, whoever started them."""
-        from workbench import terminal
+        """Report runs that have ended, passed a bar, or make no steps, whoever started them."""
         from workbench.tui.models.ended_runs import Endings
+        from workbench.tui.models.ringing import Ringing
 
         self._endings = self._endings or Endings()
+        self._ringing = self._ringing or Ringing()
         for run, state in self._endings.look():
             if getattr(getattr(self.screen, "feed", None), "run", None) != run:  # its own screen says so already
                 self.say(f"{run.id}: {state.words}", warning=state.state == "failed")
-            if (how := preferences.get("notice")) != "off":
-                self.send(terminal.BELL + (terminal.notice(f"{run.id} {state.words}") if how == "notice" else ""))
+            self._ringing.add(f"{run.id} {state.words}")
+        for signal in self._ringing.meanwhile():
+            self.say(signal.text, warning=signal.what == "stall")
+            self._ringing.add(signal.text)
+        if sequence := self._ringing.due(preferences.get("notice")):
+            self.send(sequence)
 
     def say(self, text: str, *, warning: bool = False) -> None:
         """Show a notice in the corner for a few seconds; text from outside is safe here."""
@@ -352,13 +387,14 @@ class DlwbApp(EndpointServices, inherit_bindings=False):
         self.run_worker(guarded, thread=True, exit_on_error=True)
 
 
-def run() -> None:
-    """Open the terminal program and wait until it is closed."""
+def run(opened: Sequence[Run] = ()) -> None:
+    """Open the terminal program and wait until it is closed. `opened`: runs to show at once, one on its screen, several in their list."""
     # Generations 0 and 1 stay automatic. Generation 2 practically never comes by itself: it takes longer than a key press may wait.
     gc.set_threshold(2000, 10, 1_000_000)
     need_terminal()
     threading.Thread(target=end_with_terminal, daemon=True).start()
     app = DlwbApp()
+    app.opened = opened
     try:
         app.run()
         failure = app.failure

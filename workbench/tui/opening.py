@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 
+from workbench.problems import Problem
 from workbench.recipes.load import Loaded
 from workbench.tui.screens.key_screen import KeyScreen
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from workbench.recipes.recipe import Recipe
     from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
+    from workbench.runs.tunings import Tuning
+    from workbench.runs.views import View
     from workbench.tui.keys import Key
     from workbench.tui.models.library import Library
 
@@ -47,6 +50,29 @@ class Opening(App[None], inherit_bindings=False):
             self.screen.dismiss()
         if not (isinstance(self.screen, ComparisonScreen) and self.screen.comparison == comparison):
             self.push_screen(ComparisonScreen(comparison))
+
+    def open_tuning(self, tuning: Tuning) -> None:
+        """Show a tuning: its trials, and what was learnt from them."""
+        from workbench.tui.screens.tuning import TuningScreen
+
+        if isinstance(self.screen, KeyScreen) and self.screen.PASSING:
+            self.screen.dismiss()
+        if not (isinstance(self.screen, TuningScreen) and self.screen.tuning == tuning):
+            self.push_screen(TuningScreen(tuning))
+
+    def open_view(self, view: View) -> None:
+        """Show the runs of a saved view; says which of them are gone."""
+        from workbench.runs.views import runs_of
+        from workbench.tui.screens.compare import CompareScreen
+
+        try:
+            runs, remark = runs_of(view)
+        except Problem as problem:
+            self.notify(str(problem), severity="warning", timeout=8, markup=False)
+            return
+        if remark:
+            self.notify(remark, severity="warning", timeout=8, markup=False)
+        self.push_screen(CompareScreen([self.library.feed(run) for run in runs], view))
 
     def open_run(self, run: Run) -> None:
         """Show a run."""

@@ -22,8 +22,9 @@ from workbench import __version__, files, paths
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure
 from workbench.recipes.find import project_source
+from workbench.recipes.processes import why_not_exact
 from workbench.recipes.recipe import Recipe, dump_recipe
-from workbench.runs import metric_stream, processor
+from workbench.runs import family, metric_stream, processor
 from workbench.runs.bundle import EXPECTED, Change, Expected, names_alone
 from workbench.runs.export import code_needed
 from workbench.runs.export.portable import Places, portable_config, refuse
@@ -57,9 +58,9 @@ another. The data is not part of this folder: {data}.
 def to_bundle(run: Run, folder: Path) -> Path:
     """Write the folder and the archive beside it; returns the folder. Problem where the run cannot be trained again as it was."""
     recipe = refuse(run, "bundle")
-    if recipe.compute.device != "cpu":
+    if why := why_not_exact(recipe):
         raise Problem(
-            f"{run.id} was trained on {one_line(recipe.compute.device, 20)}, and equal figures are promised for the CPU alone.",
+            f"{run.id} {why}",
             f"`dlwb run {run.stem} --device cpu` makes a run that can be bundled.",
         )
     code, places = _code(run, recipe), Places(run)
@@ -123,7 +124,7 @@ def _fill(folder: Path, run: Run, recipe: Recipe, code: closure.Closure, places:
     (folder / "README.txt").write_text(
         README.format(
             title=one_line(recipe.title),
-            run=run.id,
+            run=f"{run.id} ({forked.words})" if (forked := family.forked(run)) else run.id,
             figures=f"{sum(map(len, stream.values())):,}",
             steps=f"{history.step:,}",
             python=platform.python_version(),
@@ -140,6 +141,7 @@ def _fill(folder: Path, run: Run, recipe: Recipe, code: closure.Closure, places:
     }
     expected = Expected(
         run=run.id,
+        forked=forked.words if (forked := family.forked(run)) else "",
         dlwb=__version__,
         python=platform.python_version(),
         packages=versions,

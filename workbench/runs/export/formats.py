@@ -21,14 +21,15 @@ from workbench.runs.export.samples import picture
 from workbench.runs.history import History, history_of
 from workbench.runs.log import Tail
 from workbench.runs.run import Run
+from workbench.runs.tunings import Tuning
 
 FORMATS = ("html", "csv", "json", "tensorboard", "ipynb", "bundle")
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """How a formula of a spreadsheet begins; some take the wide signs, too."""
 
 
-def export(source: Run | Comparison, form: str, out: Path | None = None, *, execute: bool = False) -> None:
-    """What `dlwb export` does: writes the file and says where it is, or prints. Of a comparison there is a page alone.
+def export(source: Run | Comparison | Tuning, form: str, out: Path | None = None, *, execute: bool = False) -> None:
+    """What `dlwb export` does: writes the file and says where it is, or prints. Of a comparison or a tuning there is a page alone.
 
     `execute` computes a notebook's figures again.
     """
@@ -59,7 +60,7 @@ def export(source: Run | Comparison, form: str, out: Path | None = None, *, exec
             print(piece, end="")
 
 
-def save(source: Run | Comparison, form: str, file: Path) -> Path:
+def save(source: Run | Comparison | Tuning, form: str, file: Path) -> Path:
     """Write it as html, csv or json; returns the file's whole path. Problem where it cannot be written: an older file stays as it was."""
     return written("".join(_pieces(source, form)), file)
 
@@ -104,14 +105,15 @@ def saved_at(file: Path) -> str:
     return f"{file}" + (f"\n{fetch}" if fetch else "")
 
 
-def _pieces(source: Run | Comparison, form: str) -> Iterator[str]:
+def _pieces(source: Run | Comparison | Tuning, form: str) -> Iterator[str]:
     if isinstance(source, Run):
         return {"html": to_html, "json": to_json, "csv": to_csv}[form](source)
-    from workbench.runs.export import comparison as page
+    from workbench.runs.export import comparison, tuning
 
     if form != "html":
-        raise Problem(f"A comparison is exported as html, not as {one_line(form)}.", "Its runs are exported one by one in every format.")
-    return page.to_html(source)
+        what = "comparison" if isinstance(source, Comparison) else "tuning"
+        raise Problem(f"A {what} is exported as html, not as {one_line(form)}.", "Its runs are exported one by one in every format.")
+    return comparison.to_html(source) if isinstance(source, Comparison) else tuning.to_html(source)
 
 
 def to_json(run: Run) -> Iterator[str]:

@@ -11,11 +11,13 @@ from workbench.events import CAUSES, split_tag
 from workbench.formatting import number
 from workbench.problems import clean, one_line
 from workbench.recipes import hints
+from workbench.recipes.processes import on
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars as verdict
-from workbench.runs import compare, notes
+from workbench.runs import compare, family, notes
 from workbench.runs.export import svg
 from workbench.runs.export.samples import sample_figures
+from workbench.runs.family import Forked
 from workbench.runs.history import History, history_of
 from workbench.runs.run import Run
 from workbench.runs.state import state_of
@@ -46,7 +48,7 @@ def to_html(run: Run) -> Iterator[str]:
             why=CAUSES.get(state.cause, state.cause),
             notes=notes.read(run),
             judged=verdict.is_judged(summary),
-            facts=_facts(history, state.attempt),
+            facts=_facts(history, state.attempt, recipe, family.forked(run)),
             figures=figures(recipe, summary),
             charts=charts(recipe, history, [mark.step for mark in marks]),
             marks=marks,
@@ -83,21 +85,24 @@ def templates() -> "jinja2.Environment":
         "metric": verdict.short_name,
         "number": number,
         "px": lambda value: f"{value:.1f}",
-        "shown": compare.shown,
+        "shown": formatting.shown,
         "wanted": verdict.wanted,
     }
     return environment
 
 
-def _facts(history: History, attempt: int) -> dict[str, str]:
+def _facts(history: History, attempt: int, recipe: Recipe, forked: Forked | None) -> dict[str, str]:
+    # What its log has of its parent were attempts at that one.
+    attempt -= forked.attempt if forked else 0
     return {
+        "origin": forked.words if forked else "",
         # localtime fails on what a damaged log may give as a time.
         "started": time.strftime("%Y-%m-%d %H:%M", time.localtime(history.started)) if 0 < history.started < 1e11 else "",
         "time": formatting.duration(history.seconds),
         "steps": formatting.count(history.step) + (f" of {formatting.count(history.steps)}" if history.steps > history.step else ""),
         "epochs": number(round(history.epoch, 2)),
         "speed": formatting.rate(history.step / history.seconds) if history.seconds > 0 else "",
-        "device": history.device,
+        "device": on(history.device, recipe),
         "attempts": str(attempt) if attempt > 1 else "",
     }
 

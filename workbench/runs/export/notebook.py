@@ -22,9 +22,10 @@ from workbench import __version__, files
 from workbench.formatting import count, duration
 from workbench.problems import Problem, clean, one_line
 from workbench.recipes import hints
+from workbench.recipes.processes import why_not_exact
 from workbench.recipes.project_schemas import describe
 from workbench.recipes.recipe import Recipe
-from workbench.runs import metric_stream
+from workbench.runs import family, metric_stream
 from workbench.runs.export import cells
 from workbench.runs.export import notebook_code as code
 from workbench.runs.export.cells import Output
@@ -53,9 +54,9 @@ def to_notebook(run: Run, *, execute: bool = False) -> tuple[str, str]:
     if execute:
         for name in ("nbclient", "ipykernel"):
             _library(name)
-        if recipe.compute.device != "cpu":
+        if why := why_not_exact(recipe):
             raise Problem(
-                f"{run.id} was trained on {one_line(recipe.compute.device, 20)}, and equal figures are promised for the CPU alone.",
+                f"{run.id} {why}",
                 "Without --execute its notebook has the figures of the log.",
             )
     history = history_of(run.events)
@@ -162,7 +163,8 @@ def _cells(run: Run, recipe: Recipe, history: History, places: Places) -> list[A
 
 def _about_run(run: Run, recipe: Recipe, history: History, places: Places) -> Iterator[str]:
     facts = f"{count(history.step)} steps in {duration(history.seconds)} on {one_line(history.device, 60)}, seed {recipe.seed}"
-    yield _text("p", f"Run {run.id}: {facts}. {FROM_LOG}")
+    origin = f", {forked.words}" if (forked := family.forked(run)) else ""
+    yield _text("p", f"Run {run.id}{origin}: {facts}. {FROM_LOG}")
     if history.demo or history.variant:
         yield _text("p", f"DEMO: {history.demo}." if history.demo else f"Data: {history.variant}.")
     if places.own:

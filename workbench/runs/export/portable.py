@@ -9,7 +9,7 @@ from typing import Any
 from workbench import paths
 from workbench.problems import Problem, clean
 from workbench.recipes.recipe import Recipe
-from workbench.runs import own
+from workbench.runs import family, own
 from workbench.runs.run import Run
 from workbench.runs.state import state_of
 
@@ -25,6 +25,11 @@ def refuse(run: Run, kind: str) -> Recipe:
         raise Problem(
             f"{run.id} was trained by a person's own project file, and a {kind} holds shipped lessons alone.",
             "Its log goes anywhere with --to html, csv or json.",
+        )
+    if (forked := family.forked(run)) and forked.fixed:
+        raise Problem(
+            f"{run.id} is a {forked.words}, and a {kind} trains from step 0 with one recipe.",
+            "A fork that changed live settings alone has one; any log goes with --to html, csv or json.",
         )
     return recipe
 

@@ -8,7 +8,8 @@ from workbench.formatting import count, number
 
 WIDTH, HEIGHT = 640, 260
 LEFT, RIGHT, TOP, BOTTOM = 58, 22, 10, 24
-SLOTS = 8
+SLOTS = 20
+"""Number of colours of series."""
 FEW = 40
 """Points up to which each is drawn as a dot, with its value on hover."""
 LOG_FROM = 100

@@ -32,6 +32,14 @@ class Scale:
             clipped = np.log10(np.maximum(clipped, self.low))
         return np.clip((clipped - low) / (high - low), 0.0, 1.0)
 
+    def at(self, fractions: ArrayLike) -> NDArray[np.float64]:
+        """The values at positions on the axis: the inverse of `fraction`."""
+        shares = np.asarray(fractions, np.float64)
+        if self.log:
+            low, high = math.log10(self.low), math.log10(self.high)
+            return np.asarray(10.0 ** (low + (high - low) * shares))
+        return self.low + (self.high - self.low) * shares
+
 
 def step_for(span: float, parts: float) -> float:
     """The round step (1, 2, 2.5 or 5 times a power of ten) that cuts `span` into at most `parts`."""

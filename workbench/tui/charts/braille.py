@@ -95,9 +95,12 @@ def _bridge(columns: Columns, x: Scale, y: Scale, top: Rows, bottom: Rows, heigh
     empty = every[(columns.count == 0) & joined]
     if len(empty):
         pairs = pair[empty]
-        centre = x.low + (x.high - x.low) * ((empty + 0.5) / width)
-        span = first_x[pairs + 1] - last_x[pairs]
-        share = np.clip((centre - last_x[pairs]) / np.where(span > 0, span, 1.0), 0.0, 1.0)
+        # Along a logarithmic axis a line is straight on the screen; a point at 0 lies a dot to its left.
+        along = (lambda values: np.log10(np.maximum(values, x.low / 10))) if x.log else np.asarray
+        centre = along(x.at((empty + 0.5) / width))
+        after, before = along(first_x[pairs + 1]), along(last_x[pairs])
+        span = after - before
+        share = np.clip((centre - before) / np.where(span > 0, span, 1.0), 0.0, 1.0)
         start, end = y.fraction(last_y[pairs]), y.fraction(first_y[pairs + 1])
         top[empty] = bottom[empty] = (height - 1) - np.rint((start + (end - start) * share) * (height - 1)).astype(int)
     return joined[:-1]

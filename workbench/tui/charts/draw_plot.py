@@ -1,11 +1,16 @@
 """Draws one whole chart as cells: title, legend, axes, series, bars, changes. Pure functions for the Chart widget and for tests."""
 
+import math
+
 from workbench.tui.charts.cells import Cells, cut
 from workbench.tui.charts.legend import header
 from workbench.tui.charts.plot import AXIS, CURSOR, LABEL, Plot
 from workbench.tui.charts.plot_layout import Area, layout, x_labels
 from workbench.tui.charts.plot_marks import draw_cursor, moment_label, moment_line, reference_labels, reference_lines
-from workbench.tui.charts.plot_series import draw_marks, draw_series, draw_unsmoothed
+from workbench.tui.charts.plot_series import draw_band, draw_marks, draw_series, draw_unsmoothed
+
+NEAR = 2
+"""Rows between a click and a line that it means."""
 
 
 def draw(plot: Plot, width: int, height: int) -> Cells:
@@ -26,7 +31,7 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
     for trace in plot.traces:
         draw_unsmoothed(area, trace)
     drawn = False
-    for trace in sorted(plot.traces, key=lambda trace: trace.points):  # points after lines, so that they stay visible
+    for trace in sorted(plot.traces, key=lambda trace: trace.points and not trace.faint):  # points after lines, so that they stay visible
         drawn = draw_series(area, trace) or drawn
     for trace in plot.traces:
         draw_marks(area, trace)
@@ -39,6 +44,9 @@ def draw(plot: Plot, width: int, height: int) -> Cells:
         cells.write(area.left + area.column(plot.spot.x), area.top + area.row(plot.spot.y), "●", CURSOR)
     if area.footer:
         x_labels(area, plot.labels[0], plot.clock)
+    # Last: what is drawn into a cell later would take its tint away.
+    for trace in plot.traces:
+        draw_band(area, trace)
     if not drawn and not any(len(trace.pyramid or trace.x) for trace in plot.traces):
         text = cut("no values yet", area.width)
         cells.write(area.left + (area.width - len(text)) // 2, area.top + area.rows // 2, text, LABEL)
@@ -64,10 +72,27 @@ def x_at(plot: Plot, width: int, height: int, column: float) -> float:
     area = layout(Cells(width, height), plot)
     # The middle of the cell.
     share = (column + 0.5 - area.left) / max(1, area.width)
-    return area.x.low + (area.x.high - area.x.low) * min(1.0, max(0.0, share))
+    x: float = area.x.at(min(1.0, max(0.0, share))).tolist()
+    return x
 
 
-def x_step(plot: Plot, width: int, height: int) -> float:
-    """The distance in x between two columns."""
+def x_beside(plot: Plot, width: int, height: int, x: float, columns: int) -> float:
+    """The x that lies so many columns beside another one."""
     area = layout(Cells(width, height), plot)
-    return (area.x.high - area.x.low) / max(1, area.width)
+    if area.x.log:
+        return x * math.exp(math.log(area.x.high / area.x.low) * columns / max(1, area.width))
+    return x + columns * (area.x.high - area.x.low) / max(1, area.width)
+
+
+def line_at(plot: Plot, width: int, height: int, column: int, row: int) -> str:
+    """The name of the series that is nearest to a cell, at most NEAR rows away; "" where there is none."""
+    area = layout(Cells(width, height), plot)
+    x = x_at(plot, width, height, column)
+    near: list[tuple[int, int, str]] = []
+    for place, trace in enumerate(plot.traces):
+        reading = trace.at(x)
+        value = reading and (reading[0] if reading[1] is None else reading[1])
+        if value is not None and math.isfinite(value):
+            # Of two at the same place the one on top.
+            near.append((abs(area.top + area.row(value) - row), -place, trace.name))
+    return min(near)[2] if near and min(near)[0] <= NEAR else ""

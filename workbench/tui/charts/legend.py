@@ -31,7 +31,7 @@ def legend_rows(plot: Plot, width: int, height: int) -> int:
 
     Values do not count, so that the chart does not jump when they change.
     """
-    names = _bare([trace.name for trace in plot.traces if not trace.faint])
+    names = _bare([trace.name for trace in plot.traces if not trace.faint and trace.named])
     if not plot.title and not any(names) and all(trace.value is None for trace in plot.traces):
         return 0
     return 2 if height >= TALL and _wide(names) > _room(plot, width, whole=True) else 1
@@ -43,7 +43,7 @@ def header(cells: Cells, plot: Plot, rows: int, top: int) -> None:
     With a cursor the values are beside it, if there are enough `rows`. In two rows (`top`) the legend continues below the title.
     """
     beside = plot.cursor is not None and rows >= len(plot.traces)
-    traces = [trace for trace in plot.traces if not trace.faint]
+    traces = [trace for trace in plot.traces if not trace.faint and trace.named]
     values = ["" if trace.value is None or (beside and trace.name) else number(trace.value) for trace in traces]
     names = [trace.name for trace in traces]
     rooms = [_room(plot, cells.width, whole=top > 1), cells.width][:top]

@@ -65,11 +65,14 @@ def pooled(values: Floats, height: int, width: int, diagonal: bool) -> tuple[Flo
     return values, down, across
 
 
-def colors(values: Floats, diagonal: bool, shades: Shades) -> NDArray[np.uint8]:
-    """The colour of each cell, shape (rows, columns, 3)."""
-    strength = shares(values, diagonal)
+def colors(values: Floats, diagonal: bool, shades: Shades, given: Floats | None = None) -> NDArray[np.uint8]:
+    """The colour of each cell, shape (rows, columns, 3); `given`: the strength of each shade, 0 … 1, in place of the values' sizes."""
+    strength = shares(values, diagonal) if given is None else _finite(given) ** 2
     full = np.broadcast_to(np.array(shades.right, float), (*values.shape, 3)).copy()
-    if strength.size and values.min() < 0:
+    if given is not None:
+        # The weakest shade still differs from a cell without a value.
+        strength = np.where(np.isnan(given), 0.0, np.maximum(strength, 0.02))
+    elif strength.size and values.min() < 0:
         full[values < 0] = shades.wrong
     elif diagonal:
         full[np.eye(len(values)) == 0] = shades.wrong
@@ -143,8 +146,9 @@ def draw(
     width: int,
     height: int,
     chosen: tuple[int, int] | None = None,
+    strength: Floats | None = None,
 ) -> Cells:
-    """The matrix in `width` x `height` cells, with the `chosen` (row, column) marked."""
+    """The matrix in `width` x `height` cells, with the `chosen` (row, column) marked; `strength` as the `given` of `colors`."""
     cells = Cells(width, height)
     if width < 1 or height < 1:
         return cells
@@ -162,13 +166,18 @@ def draw(
     where = place(values, rows, columns, top, width, height)
     if where.table:
         words = _numbers(values, diagonal)
+        if strength is not None:
+            words = [
+                ["" if value != value else word for value, word in zip(*row, strict=True)]
+                for row in zip(values.tolist(), words, strict=True)
+            ]
         cell = int(where.across)
-        shaded = colors(values, diagonal, shades)
+        shaded = colors(values, diagonal, shades, strength)
         _table(cells, shaded, words if cell >= _longest(words) else [], rows, columns if where.top > top else (), where, chosen)
         return cells
     room = height - top
     if where.across == 2:
-        picture = colors(values, diagonal, shades).repeat(2, axis=0).repeat(2, axis=1)
+        picture = colors(values, diagonal, shades, strength).repeat(2, axis=0).repeat(2, axis=1)
     else:
         fewer, down, beside = pooled(values, room * 2, width, diagonal)
         picture = colors(fewer, diagonal, shades)
@@ -249,6 +258,7 @@ class MatrixView(Canvas):
         self._columns: Sequence[str] = ()
         self._title = title
         self._legend = ""
+        self._strength: Floats | None = None
         self.chosen: tuple[int, int] | None = None
         """The marked (row, column); set it with `choose`."""
 
@@ -267,8 +277,9 @@ class MatrixView(Canvas):
         *,
         title: str | None = None,
         legend: str | None = None,
+        strength: ArrayLike | None = None,
     ) -> list[Region]:
-        """Show `values[row][column]` with names; returns the repainted regions.
+        """Show `values[row][column]` with names; returns the repainted regions. `strength`: of each shade, where it is not the value.
 
         With `legend` None, a confusion matrix (its rows and columns have the same names) gets the usual legend, another matrix none.
         """
@@ -277,12 +288,14 @@ class MatrixView(Canvas):
         self._title = self._title if title is None else title
         confusion = self._rows == self._columns and len(self._rows) > 0
         self._legend = legend if legend is not None else LEGEND if confusion else ""
+        self._strength = None if strength is None else np.asarray(strength, np.float64)
         return self.redraw()
 
     def draw(self, width: int, height: int) -> Cells:
         _, background = self.background_colors
         shades = Shades(background.rgb, self._rgb("matrix--right"), self._rgb("matrix--wrong"), self.terminal_colors)
-        return draw(self._values, self._rows, self._columns, self._title, self._legend, shades, width, height, self.chosen)
+        words = (self._values, self._rows, self._columns, self._title, self._legend)
+        return draw(*words, shades, width, height, self.chosen, self._strength)
 
     @property
     def natural(self) -> tuple[int, int]:

@@ -11,11 +11,16 @@ from workbench.tui.charts.pyramid import Pyramid
 # Keys of styles, see `Cells`; 0 is the widget's own style.
 TITLE, LABEL, AXIS, REFERENCE, MARK, BAD, CURSOR, SERIES = 1, 2, 3, 4, 5, 6, 7, 8
 SLOTS = 8
-"""Number of colours of series; their keys are SERIES + 0 … SERIES + SLOTS - 1."""
-FAINT = SERIES + SLOTS
+"""Number of colours of series in the stylesheet; their keys are SERIES + 0 … SERIES + SLOTS - 1. `ramp` has more."""
+ROOM = 64
+"""Number of keys for colours of series."""
+FAINT = SERIES + ROOM
 """First key of the same colours in faint, for the values behind a smoothed line."""
-FOCUS = FAINT + SLOTS
+FOCUS = FAINT + ROOM
 """The title of the chart that has the focus."""
+TINT = 0x7F
+TINTS = (10, 17, 24)
+"""Bits of a key from which on it holds the slot of a band behind the cell, plus 1: up to three bands lie over each other."""
 STRAIGHT = 2
 """Number of points of a straight line."""
 
@@ -60,6 +65,10 @@ class Trace:
     """The latest value, for the legend."""
     smooth: Pyramid | None = None
     """Its smoothed values: drawn bright, over its own values in faint."""
+    band: tuple[Pyramid, Pyramid] | None = None
+    """The smallest and the largest values of what it is the mean of: the area between them is shaded."""
+    named: bool = True
+    """Whether it stands in the legend and beside the cursor: twenty names have no room."""
 
     def at(self, x: float) -> tuple[float, float | None] | None:
         """The last value up to an x (infinity where it is not finite), and the smoothed value there; None before its first point."""
@@ -87,7 +96,9 @@ class Plot:
     spot: Spot | None = None
     focused: bool = False
     """Whether it has the focus; its title shows this."""
-    begin: float = 0.0
-    """Where x begins, with `end` its last: what lies outside is not drawn. 0: where the data begin."""
+    begin: float | None = None
+    """Where x begins, with `end` its last: what lies outside is not drawn. None: where the data begin."""
     clock: float | None = None
     """The Unix time at x = 0, where x counts seconds: times of the day then stand below the axis."""
+    log_x: bool = False
+    """Whether the x-axis is logarithmic: points at 0 and below then have no place."""

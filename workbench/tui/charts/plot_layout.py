@@ -67,7 +67,12 @@ class Area:
             met &= _lasting(met.any(0))
             self.shared[met] += 1
             used &= ~met | (np.arange(self.width) // 2 % (self.shared + 1) == self.shared)
-        self.cells.codes[area][used] = codes[used].astype(np.uint32) + braille.BLANK
+        new = codes.astype(np.uint32) + braille.BLANK
+        if key >= FAINT:
+            # Of many faint lines of one colour all stay: whoever draws them does not tell them apart.
+            alike = used & (self.cells.keys[area] == key) & (self.cells.codes[area] > braille.BLANK)
+            new[alike] |= self.cells.codes[area][alike]
+        self.cells.codes[area][used] = new[used]
         self.cells.keys[area][used] = key
 
     def free(self, x: int, y: int, width: int) -> bool:
@@ -134,7 +139,14 @@ def _x_scale(plot: Plot) -> Scale:
             # Points on the very edge would be cut to half a dot.
             return Scale(low - 0.03 * (high - low), high + 0.03 * (high - low))
         return Scale(*widened(low, high))
-    if plot.begin and plot.end:
+    if plot.log_x:
+        # The smallest positive x: what is logged at step 0 has no place on the axis.
+        grids = [trace.pyramid.x for trace in traces if trace.pyramid]
+        least = min((float(x[place]) for x in grids if (place := int(np.searchsorted(x, 0, "right"))) < len(x)), default=1.0)
+        end = plot.end if plot.end and (plot.begin is not None or 0 < high <= plot.end) else high
+        least = max(least, plot.begin or 0.0)
+        return Scale(least, end if end > least * 1.001 else 10 * least, log=True)
+    if plot.begin is not None and plot.end:
         return Scale(*widened(plot.begin, plot.end))
     # A run may train on beyond its plan: then the axis grows in steps as without one.
     return Scale(*widened(min(0.0, low), plot.end if 0 < high <= plot.end or (plot.end and not high) else x_end(high)))
@@ -143,15 +155,17 @@ def _x_scale(plot: Plot) -> Scale:
 def _y_scale(plot: Plot, x: Scale) -> Scale:
     low, high, least = math.inf, -math.inf, math.inf
     for trace in _telling(plot):
-        if trace.pyramid is not None:
-            bounds = trace.pyramid.bounds(x.low, x.high)
+        for pyramid in (trace.pyramid, *(trace.band or ())):
+            if pyramid is None:
+                continue
+            bounds = pyramid.bounds(x.low, x.high)
             if bounds:
                 low, high = min(low, bounds[0]), max(high, bounds[1])
                 # A log axis begins at the smallest positive value.
                 if plot.log_y and bounds[0] <= 0:
-                    values = trace.pyramid.y
+                    values = pyramid.y
                     least = min(least, float(values[values > 0].min(initial=math.inf)))
-        else:
+        if trace.pyramid is None:
             finite = _finite(trace.y)
             if len(finite):
                 low, high = min(low, float(finite.min())), max(high, float(finite.max()))
@@ -184,7 +198,7 @@ def x_labels(area: Area, label: str, clock: float | None = None) -> None:
     cells, y = area.cells, area.top + area.rows
     parts = max(1.0, area.width / 9)
     marks = ticks(area.x, parts, whole=area.whole) if clock is None else clock_ticks(area.x, parts, clock)
-    step = marks[1] - marks[0] if len(marks) > 1 else 0.0
+    step = marks[1] - marks[0] if len(marks) > 1 and not area.x.log else 0.0
     end = area.left + area.width
     free = area.left
     label = label if 3 * text_width(label) < area.width else ""

@@ -77,7 +77,7 @@ def draw_cursor(area: Area, plot: Plot, at: float) -> None:
         cells.write(x, area.top + area.rows, cut(text, area.width), CURSOR)
     labels: list[tuple[int, str, int]] = []
     for trace in plot.traces:
-        reading = trace.at(at)
+        reading = trace.at(at) if trace.named else None
         if reading is None:
             continue
         value, smooth = reading

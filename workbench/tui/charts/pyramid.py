@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from workbench.runs.history import Series
+from workbench.tui.charts.axes import Scale
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -160,11 +161,11 @@ class Pyramid:
         low, high = float(extremes[0, 0]), -float(extremes[1, 0])
         return (low, high) if low <= high else None
 
-    def columns(self, start: float, end: float, width: int) -> Columns:
-        """The points in each of `width` columns between two x; the last column includes `end`."""
+    def columns(self, x: Scale, width: int) -> Columns:
+        """The points in each of `width` columns along an axis; the last column includes its end."""
         edges = np.empty(width + 1, np.int64)
-        edges[:-1] = np.searchsorted(self.x, start + (end - start) * (np.arange(width) / width), "left")
-        edges[-1] = np.searchsorted(self.x, end, "right")
+        edges[:-1] = np.searchsorted(self.x, x.at(np.arange(width) / width), "left")
+        edges[-1] = np.searchsorted(self.x, x.high, "right")
         left, right = edges[:-1], edges[1:]
         low, high = self._extremes(left, right)
         count = right - left
@@ -176,7 +177,8 @@ class Pyramid:
             first_x[filled], last_x[filled] = self._x[starts], self._x[ends]
         none = low == np.inf
         low[none] = high[none] = np.nan
-        odd = {kind: np.diff(np.searchsorted(places[:used], edges)) > 0 for kind, (places, used) in self._odd.items()}
+        none_odd = np.zeros(width, np.bool_)
+        odd = {kind: np.diff(np.searchsorted(places[:used], edges)) > 0 if used else none_odd for kind, (places, used) in self._odd.items()}
         return Columns(
             count, low, -high, first, last, first_x, last_x, odd["missing"], odd["above"], odd["below"],
             self._point(edges[0] - 1), self._point(edges[-1]),

@@ -19,8 +19,14 @@ from workbench.recipes.recipe import Recipe
 
 # Modules that read runs are imported where they are used, so that the list of recipes is painted before they load.
 if TYPE_CHECKING:
+    from workbench.launch.estimate import Past
+    from workbench.launch.queueing import Waiting
+    from workbench.runs import tunings
     from workbench.runs.comparisons import Comparison, Plan, Standing
+    from workbench.runs.family import Forked
     from workbench.runs.run import Run
+    from workbench.runs.summary import Summary
+    from workbench.runs.tunings import Tuning
     from workbench.tui.models.background import Serving
     from workbench.tui.models.endpoints import Listed
     from workbench.tui.models.run_feed import Feed
@@ -93,6 +99,10 @@ class Entry:
         self.recipe: Recipe | None = None
         self.notes = Notes()
         self.quiet: tuple[float, float] | None = None
+        self.forked: Forked | None = None
+        """What it was forked from."""
+        self.waiting: Waiting | None = None
+        """Its place in the queue for devices."""
 
     @property
     def title(self) -> str:
@@ -105,6 +115,14 @@ class Compared(NamedTuple):
     comparison: Comparison
     plan: Plan
     standing: Standing
+
+
+class Tuned(NamedTuple):
+    """A tuning of the list of runs."""
+
+    tuning: Tuning
+    plan: tunings.Plan
+    standing: tunings.Standing
 
 
 def shelve(path: Path, index: Index) -> Shelved:
@@ -132,6 +150,8 @@ class Library:
         self.index: Index | None = None
         self.entries: dict[str, Entry] = {}
         self.comparisons: dict[str, Compared] = {}
+        self.tunings: dict[str, Tuned] = {}
+        self._tuning_stamps: dict[str, object] = {}
         self.endpoints: dict[str, Listed] = {}
         self.starting: dict[str, Serving] = {}
         """Endpoints that are being made from here, and those that could not be."""
@@ -209,6 +229,13 @@ class Library:
         """The past runs of a recipe, newest first."""
         return [entry for entry in self.entries.values() if entry.run.stem == stem]
 
+    def relatives(self, run: Run) -> list[Run]:
+        """The family of a run: all that share a beginning with it, itself too, the root first."""
+        from workbench.runs import family
+
+        names = family.family(run.id, {name: entry.forked for name, entry in self.entries.items()})
+        return [self.entries[name].run for name in names if name in self.entries] or [run]
+
     def by_stem(self) -> dict[str, list[Entry]]:
         """All runs by the names of their recipes, newest first."""
         past: dict[str, list[Entry]] = {}
@@ -250,9 +277,32 @@ class Library:
         for entry in list(self.entries.values()):
             yield from self._look(entry)
             yield
+        self._look_at_queue()
+        if scheduled := [entry.run for entry in self.entries.values() if entry.state.job]:
+            from workbench.launch import slurm
+
+            slurm.look_again(scheduled)
         self.looked = True
         yield from self._look_at_comparisons()
+        yield from self._look_at_tunings()
         yield from self.look_at_endpoints()
+
+    def _look_at_queue(self) -> None:
+        """Find out what the runs that are queued wait for, and about when they start."""
+        waiting: dict[str, Waiting] = {}
+        if any(entry.state.state == "queued" for entry in self.entries.values()):
+            from workbench.launch import estimate, queueing
+            from workbench.runs.summary import summary_of
+
+            def past(stem: str) -> list[Past]:
+                return [estimate.Past(entry.recipe, entry.summary) for entry in self.of(stem) if entry.recipe][: estimate.LOOKED_AT]
+
+            def summary(run: Run) -> Summary:
+                return self.entries[run.id].summary if run.id in self.entries else summary_of(run)
+
+            waiting = {place.run: place for place in queueing.outlook(past, summary)}
+        for entry in self.entries.values():
+            entry.waiting = waiting.get(entry.run.id)
 
     def look_at_endpoints(self) -> Iterator[None]:
         """Look at every endpoint again, in small pieces."""
@@ -274,8 +324,28 @@ class Library:
             yield
         self.comparisons = compared
 
+    def _look_at_tunings(self) -> Iterator[None]:
+        if not (self.tunings or paths.tunings().is_dir()):
+            return
+        from workbench.files import stamp
+        from workbench.runs import lock
+        from workbench.runs.tunings import list_tunings
+
+        tuned = {}
+        for tuning in list_tunings():
+            # One that rests says the same as before; 200 trials are not read again every second.
+            rests = (stamp(tuning.events), stamp(tuning.lock)) if not lock.is_held(tuning.lock) else None
+            if rests and self._tuning_stamps.get(tuning.id) == rests and tuning.id in self.tunings:
+                tuned[tuning.id] = self.tunings[tuning.id]
+            else:
+                with contextlib.suppress(Problem):  # its plan is damaged; its runs are in the list
+                    tuned[tuning.id] = Tuned(tuning, tuning.plan(), tuning.standing())
+                self._tuning_stamps[tuning.id] = rests
+            yield
+        self.tunings = tuned
+
     def _look(self, entry: Entry) -> Iterator[None]:
-        from workbench.runs import notes
+        from workbench.runs import family, notes
         from workbench.runs.state import state_of
         from workbench.runs.summary import keep_summary, kept_summary, log_size, summarize
         from workbench.tui.models.run_feed import Feed
@@ -283,6 +353,7 @@ class Library:
         run = entry.run
         entry.notes = notes.read(run)
         if entry.recipe is None:
+            entry.forked = family.forked(run)
             try:
                 entry.recipe = run.recipe()
             except Problem:

@@ -12,6 +12,7 @@ from workbench.launch.doctor.finding import Finding
 from workbench.launch.estimate import Estimate, Past
 from workbench.problems import Problem
 from workbench.recipes.load import Loaded
+from workbench.serving import usage
 
 
 class Machine(NamedTuple):
@@ -52,6 +53,8 @@ def look(before: Machine | None = None) -> Machine:
     folder = next(parent for parent in (paths.home(), *paths.home().parents) if parent.exists())
     findings = (disks.room(folder), session.logout(Path("/")))
     bad = tuple(finding for finding in findings if finding.level in ("warn", "bad"))
+    if spent := usage.warning():
+        bad += (Finding("budget", "warn", spent),)
     return Machine(all_devices, driver, problem, build.refused if build.works else {}, bad, True)
 
 
@@ -67,6 +70,8 @@ def outlook(loaded: Loaded, machine: Machine, past: Sequence[Past]) -> Outlook:
     try:
         # The same function as the start itself uses, so that the form promises what happens.
         name = choose_device.best_device(kinds, wanted, accelerators)
+        if crowded := choose_device.crowd(loaded.recipe.compute, name, wanted, accelerators):
+            warnings.append((crowded, False))
     except Problem as problem:
         return Outlook(cpu, Estimate(), ((str(problem), True),))
     if name != "cpu" and machine.torch:
@@ -81,7 +86,11 @@ def outlook(loaded: Loaded, machine: Machine, past: Sequence[Past]) -> Outlook:
     if name in machine.refused:
         warnings.append((f"torch cannot use {name}: {machine.refused[name]}. Use another device.", True))
     device = next(machine_device for machine_device in machine.devices if machine_device.name == name)
-    if device.busy:
+    processes, free = loaded.recipe.compute.processes, [one for one in accelerators if not one.busy]
+    if name != "cpu" and len(free) < processes and processes > 1:
+        text = f"{len(free)} of {len(accelerators)} GPUs are free: this run would wait until {processes} are, and take them at once."
+        warnings.append((text, False))
+    elif device.busy:
         holder = f"{device.name} is in use by {device.run or 'another run'}: this run would wait until that one ends."
         every = f"All {len(accelerators)} GPUs are in use by runs: this run would wait for the first one that is free."
         warnings.append((every if wanted in choose_device.ANY and len(accelerators) > 1 else holder, False))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workbench.runs.commands import PASSIVE
+from workbench.runs.commands import PASSIVE, QUEUEING
 
 if TYPE_CHECKING:
+    from workbench.launch.queueing import Waiting
     from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
     from workbench.runs.state import State
+    from workbench.runs.tunings import Tuning
 
 VERBS = ("pause", "resume", "step", "stop", "kill", "sample", "set")
 
@@ -43,6 +45,13 @@ def refusal(state: State, verb: str) -> str:
     return ""
 
 
+def no_place(waiting: Waiting | None, verb: str) -> str:
+    """Why a run cannot be held, released or moved to the front of the queue; "" when it can."""
+    if waiting is None:
+        return f"This run does not wait for a GPU: it cannot {PASSIVE[verb]}."
+    return "This run is at the front already." if verb == "first" and waiting.place == 1 else ""
+
+
 def no_endpoint(run: Run, state: State) -> str:
     """Why a run cannot become an endpoint now; "" when it can."""
     from workbench.tui.models import answering
@@ -55,10 +64,12 @@ def ask(run: Run, verb: str, request: dict[str, Any] | None = None) -> tuple[str
 
     Raises Problem. It may wait for a process to start: call it from a thread.
     """
-    from workbench.launch import start
+    from workbench.launch import queueing, start
     from workbench.runs import own
     from workbench.runs.state import state_of
 
+    if verb in QUEUEING:
+        return queueing.ask(run, verb), ""
     if verb in ("stop", "kill") and own.is_own_run(run):
         (start.stop if verb == "stop" else start.kill)(run)
         return own.STOPPING if verb == "stop" else own.KILLED, ""
@@ -87,13 +98,34 @@ def comparison_refusal(state: State, verb: str) -> str:
 
 def ask_comparison(comparison: Comparison, verb: str) -> str:
     """Stop a comparison, or resume it; returns a sentence for the person. Raises Problem."""
-    from workbench.launch import comparing
+    from workbench.launch import comparing, group_process
 
     if verb == "stop":
-        comparing.stop(comparison)
+        group_process.stop(comparison)
         return "The comparison stops: its run finishes its step and saves a checkpoint, and no other one starts."
     comparing.begin(comparison)
     return "The comparison trains what is missing."
+
+
+def tuning_refusal(state: State, verb: str) -> str:
+    """Why a tuning in this state refuses `stop` or `resume`; "" when it accepts it."""
+    if verb == "stop":
+        return "" if state.state == "running" else f"This tuning is {state.state}: there is nothing to stop."
+    if state.alive:
+        return f"This tuning is already {state.state}."
+    return "All its trials have ended; `dlwb tuning resume --trials N` adds more." if state.state == "finished" else ""
+
+
+def ask_tuning(tuning: Tuning, verb: str) -> str:
+    """Stop a tuning, or resume it; returns a sentence for the person. Raises Problem."""
+    from workbench.launch import group_process
+    from workbench.launch import tuning as launch
+
+    if verb == "stop":
+        group_process.stop(tuning)
+        return "The tuning stops: its runs finish their steps and save checkpoints, and no other one starts."
+    launch.begin(tuning)
+    return "The tuning goes on."
 
 
 STOPPING = "Stopping: the run finishes its step and saves a checkpoint."

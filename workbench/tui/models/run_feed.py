@@ -1,14 +1,14 @@
 """Feed: follows one run for the screens: its log in slices of time, its state, its rate, and whether it is silent for long."""
 
 import time
-from collections import deque
-from itertools import pairwise
 from typing import Any
 
 from workbench.events import Answer, AnyEvent, Scalars, Status
 from workbench.problems import Problem
+from workbench.runs.folded import Reading
 from workbench.runs.history import History
 from workbench.runs.log import Tail
+from workbench.runs.pace import PACE, Pace
 from workbench.runs.rows import Row
 from workbench.runs.run import Run
 from workbench.runs.state import State, state_of
@@ -16,14 +16,6 @@ from workbench.runs.state import State, state_of
 # Less than one frame of a 60 Hz screen.
 SLICE = 0.012
 """Seconds of reading in one slice: short, so that a key pressed meanwhile is answered at once."""
-# Validation, a checkpoint or a slow disk may take this long without meaning anything.
-QUIET = 30.0
-"""Seconds without a step before the screens say so."""
-RECENT = 10.0
-"""The rate is measured over so many seconds."""
-# Enough for RECENT seconds at 50 lines a second.
-PACE = 512
-"""The rate is measured over no more lines: a bound on memory."""
 
 
 class Feed:
@@ -42,14 +34,12 @@ class Feed:
         """The request of the last sample."""
         self.problem = ""
         """Why the log cannot be read; "" when it can."""
-        self._restart()
-
-    def _restart(self) -> None:
         self.history = History()
         self.tail = Tail(self.run.events)
-        self._pace: deque[tuple[float, int]] = deque(maxlen=PACE)
-        """(clock, step) of the newest steps."""
-        self._stepped = 0.0
+        self._reading: Reading | None = None
+        self._kept = 0
+        """How many events the log's index holds, if it has one."""
+        self._pace = Pace()
         self._attempt = 0
 
     @property
@@ -58,16 +48,31 @@ class Feed:
 
     def read(self, budget: float | None = SLICE) -> int:
         """Read the log for about `budget` seconds; returns the number of new events."""
+        reading = self._reading or self._open()
         before = self.history.version
         newest: list[AnyEvent | Row] = []
         try:
-            for events in self.tail.rows(budget):
-                self.history.fold(events)
+            for events in reading.slices(budget):
                 newest = [*newest, *events][-PACE:]
         except Problem as problem:
             self.problem = str(problem)
         self._follow_pace(newest)
+        # So that the next reader need not read all of it; of a living run again each time it has grown by half.
+        if self.tail.caught_up and self.history.version > 1.5 * self._kept:
+            reading.pace, reading.stepped = self._pace.steps, self._pace.stepped
+            reading.keep()
+            self._kept = self.history.version
         return self.history.version - before
+
+    def _open(self) -> Reading:
+        """Begin where the log's index ends, if it has one."""
+        self._reading = reading = Reading(self.run.events)
+        self.history, self.tail = reading.history, reading.tail
+        if reading.pace:
+            self._attempt = self.history.status.attempt
+            self._pace = Pace(reading.pace, reading.stepped, self._attempt)
+        self._kept = self.history.version if reading.fresh else 0
+        return reading
 
     def _follow_pace(self, events: list[AnyEvent | Row]) -> None:
         """Note the times of the newest steps; steps of an earlier attempt say nothing about the present rate."""
@@ -77,17 +82,18 @@ class Feed:
                 newest.append(event)
             elif isinstance(event, Status) and event.attempt != self._attempt:
                 break
-        if self._attempt != self.history.status.attempt:
-            self._attempt = self.history.status.attempt
-            self._pace.clear()
+        self._attempt = self.history.status.attempt
+        self._pace.begin(self._attempt)
         for event in reversed(newest):
-            if not self._pace or event.step != self._pace[-1][1]:
-                self._pace.append((event.clock, event.step))
-                self._stepped = event.time
+            self._pace.note(event.clock, event.step, event.time)
 
     def ask(self) -> State:
         """Look at the run's state again."""
         self.state = state_of(self.run)
+        if self.state.job and self.state.alive:
+            from workbench.launch import slurm
+
+            slurm.look_again([self.run])
         # Between its folder and its process a run would look as if nobody had started it.
         if self.launching and self.state.state == "created":
             self.state = State(state="starting", message="starting its process")
@@ -110,15 +116,7 @@ class Feed:
             return 0.0
         if not self.state.alive:
             return history.step / history.seconds if history.seconds > 0 else 0.0
-        if len(self._pace) < 2:
-            return 0.0
-        last_clock, last_step = self._pace[-1]
-        for clock, step in self._pace:
-            if last_clock - clock <= RECENT and step < last_step:
-                return (last_step - step) / (last_clock - clock) if last_clock > clock else 0.0
-        # Steps so slow that only the last one lies within RECENT: the time between the last two.
-        clock, step = self._pace[-2]
-        return (last_step - step) / (last_clock - clock) if last_clock > clock and last_step > step else 0.0
+        return self._pace.rate()
 
     def elapsed(self, now: float) -> float:
         """Seconds of work on this run; while it starts or trains, with the seconds since the last line of the log."""
@@ -135,10 +133,4 @@ class Feed:
 
     def quiet(self, now: float | None = None) -> tuple[float, float] | None:
         """(seconds since the last step, usual seconds between two) of a run that is silent for long but lives; else None."""
-        if self.state.state != "running" or not self._stepped or len(self._pace) < 3:
-            return None
-        clocks = [clock for clock, _ in self._pace]
-        # The median: one long validation does not make a slow run of a fast one.
-        usual = sorted(after - before for before, after in pairwise(clocks))[len(clocks) // 2 - 1]
-        silence = (time.time() if now is None else now) - self._stepped
-        return (silence, usual) if silence > max(QUIET, 20 * usual) else None  # a run with slow steps is silent between them
+        return self._pace.silence(time.time() if now is None else now) if self.state.state == "running" else None

@@ -1,20 +1,27 @@
 """The pane of the lists: a recipe's text, numbers, hints and past runs; a run's state, the reason of its end, and its results."""
 
+from typing import TYPE_CHECKING
+
 from textual.strip import Strip
 
 from workbench import formatting
-from workbench.launch import estimate
+from workbench.launch import estimate, slurm
 from workbench.launch.devices import Device
 from workbench.problems import one_line
 from workbench.recipes import hints
 from workbench.recipes.load import Loaded
-from workbench.runs import bars
+from workbench.runs import bars, standing
 from workbench.runs.page import data_lines
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.library import Entry, Library, Shelved
 
+if TYPE_CHECKING:
+    from workbench.launch.queueing import Waiting
+
 # "watch for" and a space.
 LABEL = 10
+BEHIND = 4
+"""So many of the runs that a run waits for are named."""
 
 
 def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
@@ -47,7 +54,11 @@ def recipe_lines(shelved: Shelved, library: Library, width: int) -> list[Strip]:
     if compare := recipe.compare:
         seeds = f"{compare.seeds} seed{'s' * (compare.seeds != 1)} each"
         facts.append(("compares", f"{', '.join(compare.variants)}; {seeds}, {len(compare.variants) * compare.seeds} runs in turn"))
-    if best := bars.best_of(recipe, [entry.summary for entry in past]):
+    if tune := recipe.tune:
+        names = ", ".join(name.partition(".")[2] for name in tune.space)
+        at_once = f", {tune.parallel} at once" * (tune.parallel > 1)
+        facts.append(("tunes", f"{names}: {tune.trials} trials{at_once}, and the best with {tune.seeds} new seeds"))
+    if best := bars.best_of(recipe, [entry.summary for entry in standing.counted(recipe, past)]):
         facts.append(
             ("best here", f"{bars.short_name(best.metric)} {formatting.number(best.value)}" + f", with {best.variant}" * bool(best.variant))
         )
@@ -118,6 +129,8 @@ def run_lines(entry: Entry, width: int) -> list[Strip]:
     lines = [strips.line(width, [(f"{symbol} {text}", style), (f"   {entry.run.id}", palette.faint)], [(tags, palette.violet)])]
     if entry.notes.note:
         lines += strips.paragraph(entry.notes.note, width, palette.plain)
+    if entry.forked:
+        lines += strips.paragraph(f"A {entry.forked.words}.", width, palette.dim)
     if entry.quiet:
         silence, usual = entry.quiet
         lines += strips.paragraph(
@@ -125,9 +138,13 @@ def run_lines(entry: Entry, width: int) -> list[Strip]:
             width,
             palette.warn,
         )
+    if entry.state.job and entry.state.alive and slurm.trouble:
+        lines += strips.paragraph(f"{slurm.trouble} This is as Slurm told it last.", width, palette.warn)
     for sentence, look in ((entry.state.message, palette.plain), (entry.state.hint, palette.dim)):
         if sentence and sentence != text:
             lines += strips.paragraph(one_line(sentence, 1000), width, look)
+    if entry.waiting and entry.state.state == "queued":
+        lines += waiting_lines(entry.waiting, width)
     if summary.demo or summary.variant:
         why = f"DEMO: {summary.demo}" if summary.demo else f"Data: {summary.variant}"
         lines += strips.paragraph(f"{why}. Results are not compared with the bars.", width, palette.warn)
@@ -146,3 +163,18 @@ def run_lines(entry: Entry, width: int) -> list[Strip]:
     if groups:
         lines.append(strips.line(width, strips.joined(groups, ("   ", palette.plain))))
     return lines
+
+
+def waiting_lines(waiting: "Waiting", width: int) -> list[Strip]:
+    """The place of a run in the queue for devices: what it waits for, and about when it starts."""
+    if waiting.held:
+        text, keys_ = "A person holds it: it takes no device, and nobody waits for it.", "h releases it"
+    else:
+        place = "It is next" if waiting.place == 1 else f"Before it in the queue: {waiting.place - 1}"
+        when = "when it starts is not known" if waiting.begins is None else f"it likely starts {waiting.start()}"
+        text, keys_ = f"{place}; {when}.", "h holds it"
+    lines = strips.paragraph(text, width, palette.plain)
+    if waiting.behind:
+        more = " …" if len(waiting.behind) > BEHIND else ""
+        lines += strips.paragraph(f"It waits for {', '.join(waiting.behind[:BEHIND])}{more}", width, palette.dim)
+    return [*lines, strips.line(width, [(f"{keys_}, F moves it to the front", palette.faint)])]

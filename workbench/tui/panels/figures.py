@@ -9,7 +9,7 @@ from workbench import formatting
 from workbench.problems import one_line
 from workbench.recipes import hints
 from workbench.recipes.recipe import Recipe
-from workbench.runs import bars
+from workbench.runs import bars, slowdowns
 from workbench.runs.history import History
 from workbench.runs.summary import Summary
 from workbench.tui.drawing import palette, strips
@@ -144,9 +144,17 @@ def _meters(history: History, width: int) -> list[Strip]:
     if "gpu_memory" in read:
         total = read.get("gpu_memory_total", 0.0)
         rows.append(("gpu memory", f"{read['gpu_memory']:.1f} GiB", read["gpu_memory"] / total if total else None))
+    if "gpu_bandwidth" in read:
+        rows.append(("bandwidth", f"{read['gpu_bandwidth']:.0f} %", read["gpu_bandwidth"] / 100))
+    if "gpu_power" in read:
+        limit = read.get("gpu_power_limit", 0.0)
+        text = f"{read['gpu_power']:.0f}/{limit:.0f} W" if limit else f"{read['gpu_power']:.0f} W"
+        rows.append(("gpu power", text, read["gpu_power"] / limit if limit else None))
+    if "gpu_clock" in read:
+        most = read.get("gpu_clock_max", 0.0)
+        rows.append(("gpu clock", f"{read['gpu_clock']:,.0f} MHz", read["gpu_clock"] / most if most else None))
     if "gpu_temperature" in read:
-        power = f", {read['gpu_power']:.0f} W" if "gpu_power" in read else ""
-        rows.append(("gpu temp.", f"{read['gpu_temperature']:.0f} °C{power}", None))
+        rows.append(("gpu temp.", f"{read['gpu_temperature']:.0f} °C", None))
     lines = []
     for name, text, share in rows:
         # What the name at the left and the reading at the right leave; below 4 cells a bar says nothing.
@@ -156,4 +164,7 @@ def _meters(history: History, width: int) -> list[Strip]:
         if share is not None and room >= 4:
             drawn = [("━" * bar, palette.accent), ("─" * (room - bar), palette.faint)]
         lines.append(strips.line(width, [(strips.fit(name, 12), palette.dim), *drawn], [(strips.fit(text, 11, "right"), palette.plain)]))
+    for place, reason in enumerate(slowdowns.named(read.get("gpu_slowed"))):
+        style = palette.bad if slowdowns.named(read["gpu_slowed"], slowdowns.HARMFUL).count(reason) else palette.warn
+        lines.append(strips.line(width, [(strips.fit("slowed by" if not place else "", 12), palette.dim)], [(reason, style)]))
     return lines

@@ -195,10 +195,13 @@ class RunBoard(Board):
             message = {"starting": "imports its code and reads its data", "running": "no values yet"}.get(self.feed.state.state, "")
         if not self.feed.caught_up:
             symbol, text, message = "◌", "reading the log", ""
-        # 72 cells at most, so that the line reads as one sentence in the middle.
-        shown = strips.fit(f"{symbol} {text}" + (f": {message}" if message else ""), max(1, min(width, 72)))
-        line = strips.line(width, [(" " * max(0, (width - len(shown.rstrip())) // 2), palette.plain), (shown.rstrip(), style)])
-        panel.show([*[strips.line(width, [])] * max(0, height // 2 - 1), line])
+        # 72 cells at most, so that it reads as one sentence in the middle.
+        shown = strips.wrap(f"{symbol} {text}" + (f": {message}" if message else ""), max(1, min(width, 72)))
+        lines = [
+            strips.line(width, [(" " * max(0, (width - len(words.rstrip())) // 2), palette.plain), (words.rstrip(), style)])
+            for words in shown
+        ]
+        panel.show([*[strips.line(width, [])] * max(0, height // 2 - 1), *lines])
 
     # -- what keys do ------------------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,11 @@ from textual.strip import Strip
 from workbench import formatting
 from workbench.events import CAUSES
 from workbench.problems import one_line
+from workbench.recipes.processes import on
 from workbench.recipes.recipe import Recipe
-from workbench.runs import bars, own
+from workbench.runs import bars, family, own, slowdowns
+from workbench.runs.family import Forked
+from workbench.runs.history import History
 from workbench.runs.summary import Summary
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.run_feed import Feed
@@ -29,6 +32,7 @@ class RunHeader(Lines):
         self.feed = feed
         self.recipe = recipe
         self.summary = Summary(size=0)
+        self.forked = family.forked(feed.run)
 
     def follow(self, summary: Summary) -> None:
         """Draw it again."""
@@ -39,7 +43,7 @@ class RunHeader(Lines):
         self.rebuild()
 
     def lines(self, width: int) -> list[Strip]:
-        lines = [title_line(self.feed, self.recipe, width), progress_line(self.feed, self.recipe, width, time.time())]
+        lines = [title_line(self.feed, self.recipe, width, self.forked), progress_line(self.feed, self.recipe, width, time.time())]
         if self.feed.history.warning and self.feed.state.alive:
             lines += strips.paragraph(f"! {one_line(self.feed.history.warning, 600)}", width, palette.bad, margin=1)
         if remark := self.feed.tail.remark:
@@ -47,7 +51,7 @@ class RunHeader(Lines):
         return lines + (ending_lines(self.feed, self.recipe, self.summary, width) if self.feed.caught_up else [])
 
 
-def title_line(feed: Feed, recipe: Recipe, width: int) -> Strip:
+def title_line(feed: Feed, recipe: Recipe, width: int, forked: Forked | None = None) -> Strip:
     """The first line: title, badges, device, state."""
     symbol, text, style = states.state_words(feed.state)
     history = feed.history
@@ -62,16 +66,38 @@ def title_line(feed: Feed, recipe: Recipe, width: int) -> Strip:
         # A run's id begins with its start: 2026-01-31_174205.
         day, _, clock = feed.run.id[:17].partition("_")
         left.append((f"{day} {clock[:2]}:{clock[2:4]}", palette.faint))
+    if forked:
+        left.append((f"  fork at step {formatting.count(forked.step)}", palette.violet))
     quiet = feed.quiet()
     if quiet:
         symbol, text, style = "●", f"no step for {formatting.short(quiet[0])}, usually {formatting.short(quiet[1])}", palette.warn
     # What it prepares stands beside its bar, in the second line.
     elif feed.state.state in ("starting", "queued", "created") and feed.state.message and feed.state.share is None:
-        text = f"{text}: {one_line(feed.state.message, 60)}"
+        text = f"{text}: {feed.state.reason or one_line(feed.state.message, 60)}"
     elif not feed.state.alive and feed.state.state != "away":
         text = feed.state.state
-    device = one_line(history.device or recipe.compute.device, 40)
-    return strips.line(width, left, [(f" {device}", palette.dim), ("  ", palette.plain), (f"{symbol} {text} ", style)])
+    device = on(one_line(history.device or recipe.compute.device, 40), recipe)
+    right: list[strips.Part] = [(f" {device}", palette.dim), ("  ", palette.plain), (f"{symbol} {text} ", style)]
+    if feed.state.state == "running":
+        used = sum(cell_len(part) for part, _ in [*left, *right])
+        right[1:1] = gpu_parts(history, width - used)
+    return strips.line(width, left, right)
+
+
+def gpu_parts(history: History, room: int) -> list[strips.Part]:
+    """What the GPU does now, as far as there is room; first of all, what slows it down and should not."""
+    parts: list[strips.Part] = []
+    harm = slowdowns.named(history.last("system/gpu_slowed"), slowdowns.HARMFUL)
+    groups: list[strips.Part] = [(f"! {harm[0]}", palette.bad)] if harm else []
+    for tag, unit in (("gpu", "%"), ("gpu_power", "W"), ("gpu_temperature", "°C")):
+        if (reading := history.last(f"system/{tag}")) is not None:
+            groups.append((f"{reading:.0f} {unit}", palette.dim))
+    for text, style in groups:
+        room -= cell_len(text) + 2
+        if room < 0:
+            break
+        parts += [("  ", palette.plain), (text, style)]
+    return parts
 
 
 def progress_line(feed: Feed, recipe: Recipe, width: int, now: float) -> Strip:

@@ -8,13 +8,18 @@ from textual.strip import Strip
 
 from workbench import formatting
 from workbench.problems import one_line
-from workbench.runs import bars, own
+from workbench.recipes.processes import on_briefly
+from workbench.runs import bars, family, own
 from workbench.tui.drawing import palette, states, strips
-from workbench.tui.models.library import Compared, Entry, Library
+from workbench.tui.models.library import Compared, Entry, Library, Tuned
 from workbench.tui.panels.recipe_rows import TITLE_WIDTH, matches
 from workbench.tui.panels.rows import Row
 
 MARK = "◆"
+FAMILY = "family "
+"""What the key of a row that folds forks begins with; the rest is the run at their root."""
+MOST_FORKS, FIRST_FORKS = 5, 3
+"""A family with more forks shows only so many of them."""
 
 
 Column = tuple[str, int, str]
@@ -86,8 +91,18 @@ def column_at(shown: Sequence[Column], x: int) -> str:
     return ""
 
 
-def run_rows(library: Library, width: int, filtered: str = "", order: Order | None = None, marked: Collection[str] = ()) -> list[Row]:
-    """The runs, sorted, below the names of the columns; marked runs have a sign."""
+def run_rows(
+    library: Library,
+    width: int,
+    filtered: str = "",
+    order: Order | None = None,
+    marked: Collection[str] = (),
+    unfolded: Collection[str] = (),
+) -> list[Row]:
+    """The runs, sorted, below the names of the columns; marked runs have a sign.
+
+    By the time of their start, forks stand below their parent: of many the first ones, unless their root is among the `unfolded`.
+    """
     order = order or Order()
     entries = sorted(library.entries.values(), key=lambda entry: entry.run.id, reverse=True)
     valued = [(_value(entry, order.column), entry) for entry in entries]
@@ -100,28 +115,88 @@ def run_rows(library: Library, width: int, filtered: str = "", order: Order | No
         head = f"{name} {'▼' if order.falls else '▲'}" if name == order.column else name
         names.append((strips.fit(head, size, align) + "  ", palette.accent if name == order.column else palette.faint))
     rows = [Row("", strips.line(width, [("  ", palette.plain), *names]))]
-    keyed = [(entry.run.id, cells) for entry, cells in listed]
+    compared = _compared(library, filtered)
     if order.column == "started":
-        # A comparison stands above its newest run.
-        newest = {key: max((part.run for part, _ in compared.standing.parts), default="") for key, compared in library.comparisons.items()}
-        keyed += _compared(library, filtered)
-        keyed.sort(key=lambda row: (newest.get(row[0], row[0]), row[0] in newest), reverse=order.falls)
+        keyed = _families(library, listed, compared, order, None if filtered else unfolded)
     else:
-        keyed = [*_compared(library, filtered), *keyed]
+        keyed = [*compared, *((entry.run.id, cells) for entry, cells in listed)]
     for key, cells in keyed:
         parts: list[strips.Part] = [(f"{MARK} " if key in marked else "  ", palette.accent)]
         for name, size, align in shown:
             text, style = cells[name]
-            # "failed" alone reads better than "failed: out of m…".
+            # "failed" alone reads better than "failed: out of m…", and "running" than "running on g…".
             if name == "state" and len(text) > size:
-                text = text.partition(":")[0]
+                text = text.partition(":")[0].partition(" on ")[0]
             parts += [(strips.fit(text, size, align), style), ("  ", palette.plain)]
         rows.append(Row(key, strips.line(width, parts)))
     return rows
 
 
+Cells = dict[str, tuple[str, Style]]
+
+
+def _families(
+    library: Library,
+    listed: Sequence[tuple[Entry, Cells]],
+    compared: Sequence[tuple[str, Cells]],
+    order: Order,
+    unfolded: Collection[str] | None,
+) -> list[tuple[str, Cells]]:
+    """Runs with their forks below them, and each comparison and tuning above its newest run; `unfolded` None shows all forks."""
+    by_id = {entry.run.id: (entry, cells) for entry, cells in listed}
+    families: list[list[family.Place]] = []
+    for place in family.tree({name: entry.forked for name, (entry, _) in by_id.items()}):
+        if not place.depth:
+            families.append([])
+        families[-1].append(place)
+    # A family stands where its newest run does: there a person looks for a fork of an old one.
+    newest_of = {place.id: max(one.id for one in places) for places in families for place in places}
+    groups = [(newest_of[places[0].id], False, _family_rows(places, by_id, unfolded)) for places in families]
+    cells_of = dict(compared)
+    members = {key: [part.run for part, _ in comparison.standing.parts] for key, comparison in library.comparisons.items()}
+    for key, tuned in library.tunings.items():
+        members[key] = [*(trial.run for trial in tuned.standing.trials), *(again.run for again in tuned.standing.again)]
+    for key, runs in members.items():
+        if key in cells_of:
+            newest = max(runs, default="")
+            groups.append((newest_of.get(newest, newest), True, [(key, cells_of[key])]))
+    groups.sort(key=lambda group: group[:2], reverse=order.falls)
+    return [row for _, _, rows in groups for row in rows]
+
+
+def _family_rows(
+    places: Sequence[family.Place], by_id: dict[str, tuple[Entry, Cells]], unfolded: Collection[str] | None
+) -> list[tuple[str, Cells]]:
+    root, forks = places[0], places[1:]
+    folds = len(forks) > MOST_FORKS
+    hidden = len(forks) - FIRST_FORKS if folds and unfolded is not None and root.id not in unfolded else 0
+    rows = []
+    for place in places[: len(places) - hidden]:
+        entry, cells = by_id[place.id]
+        # Below its parent its own settings say more than the title that all of them have.
+        title = "  " * (place.depth - 1) + f"└ {_fork_words(entry)}" if place.depth else cells["recipe"][0]
+        rows.append((place.id, {**cells, "recipe": (title, cells["recipe"][1])}))
+    if folds and unfolded is not None:
+        text = f"▸ {hidden} more fork{'s' * (hidden != 1)}: Enter shows them" if hidden else "▴ Enter folds them"
+        rows.append(
+            (FAMILY + root.id, {**dict.fromkeys((name for name, *_ in COLUMNS), ("", palette.plain)), "recipe": (text, palette.dim)})
+        )
+    return rows
+
+
+def _fork_words(entry: Entry) -> str:
+    origin = entry.forked
+    return f"step {formatting.count(origin.step)}: {origin.changes or 'nothing changed'}" if origin else ""
+
+
+def root_of(key: str) -> str:
+    """The run whose forks a row folds; "" for other rows."""
+    return key.removeprefix(FAMILY) if key.startswith(FAMILY) else ""
+
+
 def _text(entry: Entry, cells: dict[str, tuple[str, Style]]) -> str:
-    return " ".join([*(text for text, _ in cells.values()), entry.run.id, entry.notes.note])
+    changed = entry.forked.changes if entry.forked else ""
+    return " ".join([*(text for text, _ in cells.values()), entry.run.id, entry.notes.note, changed])
 
 
 def _value(entry: Entry, column: str) -> Any:
@@ -150,10 +225,10 @@ def _value(entry: Entry, column: str) -> Any:
 
 
 def run_title(entry: Entry) -> str:
-    """A run's title, with DEMO or the variant of its data; or that it is of a person's own script."""
+    """A run's title, with DEMO or the variant of its data; or that dlwb did not train it."""
     summary = entry.summary
-    if own.is_own(entry.recipe):
-        return f"{entry.title} ({own.PROJECT})"
+    if entry.recipe and own.is_own(entry.recipe):
+        return f"{entry.title} ({entry.recipe.project})"
     return entry.title + (" DEMO" if summary.demo else f" ({summary.variant})" if summary.variant else "")
 
 
@@ -163,37 +238,46 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
     if entry.quiet:
         silence, usual = entry.quiet
         symbol, text, style = "●", f"no step for {formatting.short(silence)}, usually {formatting.short(usual)}", palette.warn
+    elif entry.waiting and entry.state.state == "queued":
+        symbol, text, style = ("‖", "held", palette.warn) if entry.waiting.held else (symbol, f"queued {entry.waiting.ordinal}", style)
+    elif entry.state.reason:
+        text = f"{entry.state.state}: {entry.state.reason}"  # the pane has the sentence
     elif entry.state.share is not None:
         # Behind the colon is what a narrow list leaves out.
         text = f"start {int(entry.state.share * 100)} %"
         text += f": {formatting.duration(entry.state.left)} left" if entry.state.left is not None else ""
     ended = not entry.state.alive
     quiet = palette.dim if ended else palette.plain
-    steps = f"{summary.step:,}" + (f"/{summary.steps:,}" if summary.steps else "")
+    steps = f"{summary.step:,}" + (f"/{summary.steps:,}" if summary.steps else "") if summary.size > 0 else ""
+    if entry.waiting and entry.state.state == "queued" and not entry.waiting.held:
+        steps = entry.waiting.start()  # its steps can wait
     metric = bars.headline(recipe, summary) if recipe else ""
     value = bars.figure(recipe, summary, metric) if recipe and metric else None
     judged = bars.judge(recipe, summary) if recipe else []
     passed = [verdict.passed for verdict in judged if verdict.passed is not None]
-    title = run_title(entry)
+    # Where its parent is not above it; first, as the end is what a narrow list cuts.
+    title = (f"fork at step {formatting.count(entry.forked.step)}: " if entry.forked else "") + run_title(entry)
     return {
         "state": (f"{symbol} {text}", style),
         "recipe": (title, palette.plain),
         "tags": (" ".join(entry.notes.tags), palette.violet),
-        "device": (summary.device.partition(" ")[0] or (recipe.compute.device if recipe else ""), quiet),
-        "step": (steps if summary.size > 0 else "", quiet),
+        "device": (on_briefly(summary.device or (recipe.compute.device if recipe else ""), recipe), quiet),
+        "step": (steps, quiet),
         "time": (formatting.duration(summary.seconds) if summary.size > 0 else "", quiet),
         "figure": (formatting.number(value) if value is not None else "", quiet),
         "bars": (
             f"{sum(passed)}/{len(judged)}" + ("✓" if all(passed) else "") if passed else "",
             palette.good if all(passed) else palette.warn,
         ),
-        "started": (formatting.when(summary.started), palette.dim),
+        # The log of a fork begins with its parent's.
+        "started": (formatting.when(entry.forked.created if entry.forked else summary.started), palette.dim),
     }
 
 
 def _compared(library: Library, filtered: str) -> list[tuple[str, dict[str, tuple[str, Style]]]]:
-    """The comparisons with these words, newest first."""
+    """The comparisons and the tunings with these words, the newest of each first."""
     rows = [(key, _comparison_cells(compared)) for key, compared in library.comparisons.items()]
+    rows += [(key, _tuning_cells(tuned)) for key, tuned in library.tunings.items()]
     return [(key, cells) for key, cells in rows if matches(" ".join([key, *(text for text, _ in cells.values())]), filtered)]
 
 
@@ -220,6 +304,38 @@ def comparison_lines(compared: Compared, width: int) -> list[Strip]:
     lines += strips.paragraph(one_line(f"{standing.state.message}   {standing.state.hint}", 1000), width, palette.plain)
     lines += strips.paragraph(one_line(f"{plan.metric} of {', '.join(plan.variants)}; {seeds}", 1000), width, palette.dim)
     return lines
+
+
+def _tuning_cells(tuned: Tuned) -> dict[str, tuple[str, Style]]:
+    tuning, plan, standing = tuned
+    symbol, text, style = states.state_words(standing.state)
+    value = standing.best.value if standing.best else None
+    return {
+        **dict.fromkeys((name for name, *_ in COLUMNS), ("", palette.plain)),
+        "state": (f"{symbol} {text}", style),
+        "recipe": (one_line(plan.title), palette.bold),
+        "tags": ("tuning", palette.violet),
+        "step": (f"{sum(trial.ended for trial in standing.trials)}/{standing.planned} trials", palette.plain),
+        "time": (formatting.duration(standing.seconds), palette.dim),
+        "figure": (formatting.number(value) if value is not None else "", palette.plain),
+        "started": (formatting.when(tuning.started), palette.dim),
+    }
+
+
+def tuning_lines(tuned: Tuned, width: int) -> list[Strip]:
+    """The pane about a tuning."""
+    tuning, plan, standing = tuned
+    symbol, text, style = states.state_words(standing.state)
+    lines = [strips.line(width, [(f"{symbol} {text}", style), (f"   {tuning.id}", palette.faint)])]
+    lines += strips.paragraph(one_line(f"{standing.state.message}   {standing.state.hint}", 1000), width, palette.plain)
+    searched = f"{plan.tune.goal} {plan.tune.metric} over {', '.join(plan.tune.space)}; {plan.tune.sampler}"
+    return lines + strips.paragraph(one_line(searched, 1000), width, palette.dim)
+
+
+def fold_lines(library: Library, root: str, width: int) -> list[Strip]:
+    """The pane about a row that folds forks."""
+    title = run_title(library.entries[root]) if root in library.entries else root
+    return strips.paragraph(f"Forks of {title}. Enter shows them all, or only the first ones.", width, palette.dim)
 
 
 def no_runs(width: int, filtered: bool) -> Sequence[Strip]:

@@ -1,7 +1,5 @@
 """A comparison: the curves of its variants in one chart for each metric, and the table that says whether they differ. Live."""
 
-import time
-from array import array
 from typing import ClassVar
 
 from rich.style import Style
@@ -19,18 +17,17 @@ from workbench.tui.charts.plot import SLOTS, Moment
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.keys import Key
 from workbench.tui.models import run_actions
+from workbench.tui.models.overlay import Group
 from workbench.tui.panels.detail import labelled
 from workbench.tui.panels.lines import Lines
-from workbench.tui.screens.compare import LOOK, READ, CompareScreen, recipe_of
+from workbench.tui.panels.overlay_board import OverlayBoard
+from workbench.tui.screens.compare import CompareScreen, recipe_of
 
-READING = 0.02
-"""Seconds of reading in one slice, of all runs together."""
-DRAWING = 0.5
-"""Seconds between two drawings while the logs are being read."""
 SWEEP = "over its setting"
 """Stands among the metrics for the chart of a sweep."""
-AXES = ("step", "epoch", "second")
-"""What the curves are drawn over. Of batches of several sizes, epochs compare what was seen, seconds what it cost."""
+GROUPS = "Draw each variant as its mean with a band from the smallest to the largest seed, or as its mean over its runs"
+OTHER = ("color", "color_back", "save")
+"""Keys that a comparison has no use for: its variants have the colours, and it is in the list as it is."""
 LAST = ("difference", "time", "spread", "95 % interval")
 """Columns of the table that go, in this order, where there is no room for all."""
 
@@ -48,9 +45,7 @@ class ComparisonScreen(CompareScreen):
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("s", "stop", "stop", "Stop the comparison: its run saves a checkpoint, and no other one starts"),
         Key("r", "resume", "resume", "Train what is missing"),
-        Key("x", "export", "export", "Export: one HTML page, the table as text, the path"),
-        Key("a", "axis", "axis", "Draw the curves over steps, over epochs, or over seconds of training"),
-        *CompareScreen.KEYS,
+        *(key._replace(help=GROUPS) if key.name == "group" else key for key in CompareScreen.KEYS if key.name not in OTHER),
     )
     BINDINGS = keys.bindings(KEYS)
 
@@ -63,24 +58,24 @@ class ComparisonScreen(CompareScreen):
         self.arms: compare.Arms | None = None
         self._slots: list[int] = []
         """For each run, the place of its variant."""
-        self._means: dict[tuple[str, int], tuple[tuple[object, ...], compare.Curve]] = {}
-        """By tag and variant the mean of its runs, with what it was made from: a chart compares its data by identity."""
-        self.axis = AXES[0]
         self.sweep: sweeps.Sweep | None = None
         self.choice: list[str] = []
         """Which variant validation chooses, in sentences."""
-        self._swept: list[Line] = []
-        self._shifted: dict[int, tuple[tuple[object, ...], Series]] = {}
-        """By the identity of a series the same over another axis, with what it was made from."""
-        self._asked = self._drawn_at = 0.0
+        self.overlay.look.bands = len(self.plan.variants) == 1
 
-    @property
-    def name_rows(self) -> int:
-        return 1
+    def make_board(self) -> OverlayBoard:
+        return ComparisonBoard(self.overlay, id="charts")
 
     def on_mount(self) -> None:
         self._follow()
         super().on_mount()
+
+    def ask(self) -> None:
+        try:
+            self._follow()
+        except Problem as problem:
+            self.services.say(str(problem), warning=True)
+        super().ask()
 
     def _follow(self) -> None:
         """Look which runs there are by now, and how each is."""
@@ -92,36 +87,19 @@ class ComparisonScreen(CompareScreen):
                 feed = self.services.library.feed(run)
                 self.feeds.append(feed)
                 self.names.append(f"{part.variant} {part.seed}")
+                self.origins[run.id] = None  # none of its runs is a fork
                 self.recipes.append(recipe_of(feed))
                 self._slots.append(self.plan.variants.index(part.variant))
         if self.arms is None or self.standing.parts != before.parts:
             self.arms = compare.arms(self.comparison, self.standing)
             self.sweep = sweeps.sweep_of(self.comparison, self.arms)
-            self._swept = _sweep_lines(self.sweep) if self.sweep else []
             chosen = sweeps.choice(self.comparison, self.arms)
             self.choice = sweeps.words(chosen) if chosen else []
-        for feed in self.feeds:
-            feed.ask()
-        self._asked = time.monotonic()
-
-    def look(self) -> None:
-        if not self.is_attached:
-            return
-        now = time.monotonic()
-        if now > self._asked + LOOK:
-            try:
-                self._follow()
-            except Problem as problem:
-                self.services.say(str(problem), warning=True)
-        for feed in self.feeds:
-            feed.read()
-            if time.monotonic() > now + READING:
-                break
-        caught_up = all(feed.caught_up for feed in self.feeds)
-        if caught_up or now > self._drawn_at + DRAWING:
-            self._drawn_at = now
-            self.draw()
-        self.set_timer(LOOK if caught_up else READ, self.look)
+        names = self.plan.variants
+        places = [[place for place, own in enumerate(self._slots) if own == slot] for slot in range(len(names))]
+        self.overlay.fixed = [Group(name, own, slot % SLOTS) for slot, (name, own) in enumerate(zip(names, places, strict=True))]
+        assert isinstance(self.board, ComparisonBoard)
+        self.board.compared, self.board.sweep = self.plan.metric, self.sweep
 
     def draw(self) -> None:
         super().draw()
@@ -131,62 +109,8 @@ class ComparisonScreen(CompareScreen):
         if table.styles.height is None or table.styles.height.value != height:
             table.styles.height = height
 
-    def metrics(self) -> list[str]:
-        compared = "/".join(filter(None, split_tag(self.plan.metric)[1:]))
-        return [SWEEP] * bool(self.sweep) + sorted(super().metrics(), key=lambda metric: metric != compared)
-
     def content(self) -> tuple[object, ...]:
-        return (*super().content(), self.standing, self.axis)
-
-    def draw_chart(self, chart: Chart, metric: str, end: float, more: str) -> None:
-        if metric != SWEEP or not self.sweep:
-            if self.axis == AXES[0]:
-                super().draw_chart(chart, metric, end, more)
-            else:
-                super().draw_chart(chart, metric, 0.0, f" by {self.axis}{more}")
-            return
-        chart.log_y = self.log_y
-        sweep = self.sweep
-        marks = [place for place in sweep.places if place.variant == sweep.base] + sweep.others
-        moments = [Moment(sweep.across(place.x), place.variant) for place in marks]
-        title = f"{' '.join(filter(None, split_tag(self.plan.metric)))} over {sweep.words}{more}"
-        chart.show(self._swept, title=title, end=None, moments=moments)
-
-    # -- curves ----------------------------------------------------------------------------------------------------------------
-
-    def curves(self, tag: str) -> list[Line]:
-        """The runs of each variant, faint, and over them the mean of those that have finished; of all, while none has."""
-        faint, means = [], []
-        for slot, name in enumerate(self.plan.variants):
-            sides = [side for side, place in zip(self.sides, self._slots, strict=True) if place == slot and tag in side.history.series]
-            faint += [Line(name, self._over_axis(side, tag), slot % SLOTS, faint=True) for side in sides]
-            finished = [side for side in sides if side.history.status.state == "finished"]
-            if sides:
-                means.append(Line(name, self._mean(tag, slot, [self._over_axis(side, tag) for side in finished or sides]), slot % SLOTS))
-        return [*faint, *means]
-
-    def _over_axis(self, side: compare.Side, tag: str) -> Series:
-        """A run's series over the chosen axis. A log has no time for each value: the seconds are the run's mean pace."""
-        series = side.history.series[tag]
-        if self.axis == AXES[0]:
-            return series
-        pace = 0.0 if self.axis == "epoch" else max(0.0, side.summary.seconds - side.summary.ready) / max(1, side.summary.step)
-        made_from = (self.axis, series.version, len(series), pace)
-        before, shifted = self._shifted.get(id(series), ((), series))
-        if before != made_from:
-            shifted = Series()
-            shifted.steps = array("d", series.epochs if self.axis == "epoch" else (step * pace for step in series.steps))
-            shifted.values, shifted.epochs = series.values[:], series.epochs[:]
-            self._shifted[id(series)] = made_from, shifted
-        return shifted
-
-    def _mean(self, tag: str, slot: int, series: list[Series]) -> compare.Curve:
-        made_from = tuple((id(one), one.version, len(one)) for one in series)
-        before, line = self._means.get((tag, slot), ((), ([], [])))
-        if before != made_from:
-            line = compare.mean_line(series)
-            self._means[tag, slot] = made_from, line
-        return line
+        return (*super().content(), self.standing)
 
     # -- words -----------------------------------------------------------------------------------------------------------------
 
@@ -204,13 +128,16 @@ class ComparisonScreen(CompareScreen):
         width = max(20, width - 1)
         rows = [list(compare.HEADS), *compare.cells(self.arms)]
         widths = [max(len(row[place]) for row in rows) for place in range(len(compare.HEADS))]
+        # With one variant there is nothing to differ from.
+        widths = [size if any(row[place] for row in rows[1:]) else 0 for place, size in enumerate(widths)]
         for name in LAST:
             if sum(size + 2 for size in widths) - 2 > width:
                 widths[compare.HEADS.index(name)] = 0
         split, name, series = split_tag(self.arms.metric)
         metric = " ".join(filter(None, (split, name, series)))
         first = self.plan.variants[0]
-        words = f"  mean over seeds; each difference is to {first}, paired by seed, 95 %"
+        differences = f"; each difference is to {first}, paired by seed, 95 %" if len(self.plan.variants) > 1 else ""
+        words = f"  mean over seeds{differences}"
         lines = [strips.line(width, [(metric, palette.bold), (words, palette.faint)])]
         for number, row in enumerate(rows):
             parts: list[strips.Part] = []
@@ -238,11 +165,12 @@ class ComparisonScreen(CompareScreen):
     def refusal(self, name: str) -> str:
         if name in ("stop", "resume"):
             return run_actions.comparison_refusal(self.standing.state, name)
+        if name == "line" and not self.sides:
+            return "There is no run yet."
         return super().refusal(name)
 
-    def do_axis(self) -> None:
-        self.axis = AXES[(AXES.index(self.axis) + 1) % len(AXES)]
-        self.notify(f"curves over {self.axis}s", timeout=2)
+    def do_group(self) -> None:
+        self.overlay.look.bands = not self.overlay.look.bands
         self.draw()
 
     def do_export(self) -> None:
@@ -253,6 +181,32 @@ class ComparisonScreen(CompareScreen):
 
     def do_resume(self) -> None:
         self.services.steer_comparison(self.comparison, "resume")
+
+
+class ComparisonBoard(OverlayBoard):
+    """The curves of a comparison, first those of the compared metric; of a sweep the metric over the setting's values before them."""
+
+    compared = ""
+    sweep: sweeps.Sweep | None = None
+    _swept: tuple[sweeps.Sweep | None, list[Line]] = (None, [])
+
+    def metrics(self) -> list[str]:
+        compared = "/".join(filter(None, split_tag(self.compared)[1:]))
+        return [SWEEP] * bool(self.sweep) + sorted(super().metrics(), key=lambda metric: metric != compared)
+
+    def draw_chart(self, chart: Chart, metric: str, end: float, more: str) -> None:
+        sweep = self.sweep
+        if metric != SWEEP or not sweep:
+            super().draw_chart(chart, metric, end, more)
+            return
+        if self._swept[0] is not sweep:
+            # Kept: a chart compares its data by identity.
+            self._swept = sweep, _sweep_lines(sweep)
+        chart.log_y = self.look.log_y
+        marks = [place for place in sweep.places if place.variant == sweep.base] + sweep.others
+        moments = [Moment(sweep.across(place.x), place.variant) for place in marks]
+        title = f"{' '.join(filter(None, split_tag(self.compared)))} over {sweep.words}{more}"
+        chart.show(self._swept[1], title=title, end=None, moments=moments)
 
 
 def _verdict_style(text: str) -> Style:

@@ -1,4 +1,4 @@
-"""Exports a run or a comparison: an HTML page, its numbers, the visible picture or text, or its path and the command that copies it."""
+"""Exports runs: an HTML page, numbers, tables, the visible picture or text, or a path and the command that copies it."""
 
 from collections.abc import Sequence
 from typing import ClassVar, cast
@@ -12,8 +12,10 @@ from workbench import files, terminal
 from workbench.events import Images, Table, Text
 from workbench.problems import Problem
 from workbench.runs.comparisons import Comparison
-from workbench.runs.export import formats
+from workbench.runs.export import formats, many
+from workbench.runs.export.many import Many
 from workbench.runs.run import Run
+from workbench.runs.tunings import Tuning
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
 from workbench.tui.keys import Key
@@ -23,7 +25,7 @@ from workbench.tui.screens.key_screen import OwnScreen
 from workbench.tui.services import Services
 
 
-def shown(source: Run | Comparison, panel: Widget | None) -> tuple[bytes, str]:
+def shown(source: Run | Comparison | Tuning | Many, panel: Widget | None) -> tuple[bytes, str]:
     """The picture and the text of a panel; either may be empty."""
     event = panel.event if isinstance(panel, SamplePanel) else None
     if isinstance(event, Images):
@@ -54,6 +56,8 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("h", "html", "", "Write one HTML page: curves, figures, samples, settings"),
         Key("c", "csv", "", "Write the numbers as CSV"),
+        Key("l", "latex", "", "Write the table for LaTeX"),
+        Key("m", "markdown", "", "Write the table as Markdown"),
         Key("p", "picture", "", "Write the visible picture as PNG"),
         Key("t", "text", "", "Copy the visible text to your clipboard"),
         Key("s", "path", "", "Copy its path to your clipboard"),
@@ -61,7 +65,7 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
     )
     BINDINGS = keys.bindings(KEYS)
 
-    def __init__(self, source: Run | Comparison, picture: bytes = b"", text: str = "") -> None:
+    def __init__(self, source: Run | Comparison | Tuning | Many, picture: bytes = b"", text: str = "") -> None:
         """`picture` is the visible PNG and `text` the visible text, if any."""
         super().__init__()
         self.source, self.picture, self.text = source, picture, text
@@ -75,8 +79,12 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
 
     def refusal(self, name: str) -> str:
         """Why this export is not possible now; "" when it is."""
-        if name in ("csv", "picture") and isinstance(self.source, Comparison):
+        if (name == "picture" and not isinstance(self.source, Run)) or (
+            isinstance(self.source, Tuning) and name in ("csv", "latex", "markdown")
+        ):
             return "its runs are exported one by one"
+        if name in ("latex", "markdown") and isinstance(self.source, Run):
+            return "one run has no table: mark several and compare them"
         if name == "picture" and not self.picture:
             return "no picture is visible"
         return "no text is visible" if name == "text" and not self.text else ""
@@ -102,7 +110,7 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
             return
         why = self.refusal(name)
         if why.endswith("visible"):
-            why += ": open it first" if isinstance(self.source, Comparison) else ": open the run and choose a panel with tab"
+            why += ": open it first" if not isinstance(self.source, Run) else ": open the run and choose a panel with tab"
         try:
             self._outcome = [(f"{why[:1].upper()}{why[1:]}.", True)] if why else self._export(name)
         except Problem as problem:
@@ -120,6 +128,10 @@ class ExportScreen(ModalScreen[None], OwnScreen[None]):
         elif name == "picture":
             file = formats.numbered(self.source.id, ".png")
             files.write(file, self.picture)
+        elif not isinstance(self.source, Run | Tuning):
+            form = "page" if name == "html" else name
+            text = "".join(many.pieces(self.source, form))
+            file = formats.written(text, formats.exports() / f"{self.source.id}{many.ENDINGS[form]}")
         else:
             file = formats.save(self.source, name, formats.exports() / f"{self.source.id}.{name}")
         fetch = terminal.scp_line(file)

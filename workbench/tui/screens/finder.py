@@ -10,6 +10,7 @@ from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.markup import escape
 
 from workbench.problems import one_line
+from workbench.runs.views import list_views
 from workbench.tui.drawing import palette
 from workbench.tui.panels.run_rows import run_title
 from workbench.tui.screens.key_screen import KeyScreen, OwnScreen
@@ -40,6 +41,11 @@ def commands(screen: KeyScreen) -> Iterator[Action]:
     for compared in services.library.comparisons.values():
         comparison = compared.comparison
         yield Action(f"Comparison: {one_line(compared.plan.title)}", one_line(comparison.id), partial(services.open_comparison, comparison))
+    for tuned in services.library.tunings.values():
+        yield Action(f"Tuning: {one_line(tuned.plan.title)}", one_line(tuned.tuning.id), partial(services.open_tuning, tuned.tuning))
+    for view in list_views():
+        about = f"view of {len(view.runs)} runs"
+        yield Action(f"View: {one_line(view.name)}", about, partial(services.open_view, view))
     for entry in services.library.entries.values():
         yield Action(f"Run: {run_title(entry)}", one_line(entry.run.id), partial(services.open_run, entry.run))
     for listed in services.library.endpoints.values():

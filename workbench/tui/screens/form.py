@@ -9,7 +9,7 @@ from textual.strip import Strip
 from workbench.launch import estimate
 from workbench.launch.devices import Device
 from workbench.launch.estimate import Past
-from workbench.problems import one_line
+from workbench.problems import Problem, one_line
 from workbench.recipes.load import Loaded
 from workbench.tui import keys
 from workbench.tui.drawing import palette, strips
@@ -47,6 +47,7 @@ class FormScreen(FormKeys, KeyScreen):
             "⏎",
         ),
         Key("s,ctrl+s", "start", "start", "Start a run with these settings", "s ^s"),
+        Key("S", "seeds", "seeds", "Start it with several seeds, one run after the other: a comparison that shows their mean and a band"),
         Key("backspace,delete", "reset", "as in the recipe", "Set the setting back to its value in the recipe", "⌫ Del"),
         Key("slash", "filter", "find", "Show only settings with these words", "/"),
         *TURN,
@@ -70,11 +71,16 @@ class FormScreen(FormKeys, KeyScreen):
         yield KeyBar()
 
     @property
+    def stem(self) -> str:
+        """The recipe whose past runs tell what a start would mean."""
+        return self.form.base.stem
+
+    @property
     def filter(self) -> Entry:
         return self.query_one("#filter", Entry)
 
     def on_mount(self) -> None:
-        entries = self.services.library.of(self.form.base.stem)
+        entries = self.services.library.of(self.stem)
         self._past = [Past(entry.recipe, entry.summary) for entry in entries if entry.recipe]
         self.query_one("#outlook", Lines).source = self._head
         self.fill()
@@ -150,7 +156,7 @@ class FormScreen(FormKeys, KeyScreen):
     def refusal(self, name: str) -> str:
         field = self.panel.field
         problems = self.form.problems
-        if problems and (name == "start" or (name == "edit" and field is None)):
+        if problems and (name in ("start", "seeds") or (name == "edit" and field is None)):
             where = next(iter(problems))
             return f"{where or 'The recipe'}: {problems[where]}"
         if name in ("left", "right") and not (field and field.choices):
@@ -165,6 +171,23 @@ class FormScreen(FormKeys, KeyScreen):
             self.notify(reason, severity="warning", markup=False, timeout=6)
         else:
             self.services.start(self.form.loaded)
+
+    def do_seeds(self) -> None:
+        from workbench.tui.screens.ask import AskScreen
+
+        number = {"type": "integer", "minimum": 2, "maximum": 20, "default": 5, "description": "How many seeds, from the recipe's on"}
+        schema = {"type": "object", "properties": {"seeds": number}, "required": ["seeds"]}
+        self.panel.close()
+        ask = AskScreen("Several seeds", "start", schema, {"seeds": 5}, "this form")
+        self.app.push_screen(ask, lambda values: self._with_seeds(values["seeds"]) if values else None)
+
+    def _with_seeds(self, seeds: int) -> None:
+        from workbench.launch.comparing import with_seeds
+
+        try:
+            self.services.start(with_seeds(self.form.loaded, seeds))
+        except Problem as problem:
+            self.services.say(str(problem), warning=True)
 
     def do_edit(self) -> None:
         field = self.panel.field

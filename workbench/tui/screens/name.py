@@ -31,10 +31,10 @@ class NameScreen(ModalScreen[str], OwnScreen[str]):
     KEYS: ClassVar[tuple[Key, ...]] = (Key("escape", "back", "back", "Go back without a name", "Esc"),)
     BINDINGS = keys.bindings(KEYS)
 
-    def __init__(self, title: str, text: str, name: str, take: Callable[[str], None]) -> None:
-        """`take` uses the name, and raises Problem where this is not possible."""
+    def __init__(self, title: str, text: str, name: str, take: Callable[[str], None], does: str = "copies") -> None:
+        """`take` uses the name, and raises Problem where this is not possible; `does` says what Enter does."""
         super().__init__()
-        self._title, self._text, self._first, self._take = title, text, name, take
+        self._title, self._text, self._first, self._take, self._does = title, text, name, take, does
 
     def compose(self) -> ComposeResult:
         with Vertical():
@@ -48,7 +48,7 @@ class NameScreen(ModalScreen[str], OwnScreen[str]):
             strips.line(width, []),
             *strips.paragraph(self._text, width, palette.plain),
         ]
-        self._say("Enter copies, Esc goes back.")
+        self._say(f"Enter {self._does}, Esc goes back.")
         self.set_focus(self.query_one(Entry))
 
     def on_resize(self, event: events.Resize) -> None:

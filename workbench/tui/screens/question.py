@@ -21,6 +21,7 @@ from workbench.tui.panels.lines import Lines
 from workbench.tui.screens.key_screen import OwnScreen
 
 if TYPE_CHECKING:
+    from workbench.launch import tuning
     from workbench.launch.comparing import Outlook
 
 FEW, SHORT = 5, 600.0
@@ -109,11 +110,22 @@ def compare_question(outlook: "Outlook") -> QuestionScreen | None:
     """Before a comparison of many or long runs starts; None where it needs no question."""
     if outlook.runs <= FEW and (outlook.seconds is None or outlook.seconds <= SHORT):
         return None
-    runs = f"{outlook.variants} variants with {outlook.seeds} seed{'s' * (outlook.seeds != 1)} each."
+    seeds = f"{outlook.seeds} seed{'s' * (outlook.seeds != 1)}"
+    runs = f"{outlook.variants} variants with {seeds} each." if outlook.variants > 1 else f"One recipe with {seeds}."
     took = (
         f"One after the other they take about {duration(outlook.seconds)}, by past runs here." if outlook.seconds is not None else UNKNOWN
     )
     goes_on = "They go on when you quit dlwb; s stops them, and r later trains what is missing."
+    return QuestionScreen(f"Start {outlook.runs} runs?", [(f"{runs} {took}", True), (goes_on, False)], "start")
+
+
+def tune_question(outlook: "tuning.Outlook") -> QuestionScreen | None:
+    """Before a tuning of many or long runs starts; None where it needs no question."""
+    if outlook.runs <= FEW and (outlook.seconds is None or outlook.seconds <= SHORT):
+        return None
+    runs = f"{outlook.trials} trials, {outlook.parallel} at once, and the best of them with {outlook.seeds} new seeds."
+    took = f"They take about {duration(outlook.seconds)}, by past runs here." if outlook.seconds is not None else UNKNOWN
+    goes_on = "They go on when you quit dlwb; s stops them, and r later goes on."
     return QuestionScreen(f"Start {outlook.runs} runs?", [(f"{runs} {took}", True), (goes_on, False)], "start")
 
 

@@ -52,6 +52,7 @@ class RunScreen(KeyScreen):
         Key("p", "pause", "pause", "Pause the run at its next step"),
         Key("r", "resume", "resume", "Resume a paused run at once, or an ended run from its last checkpoint"),
         Key("greater_than_sign", "step", "step", "Make one training step of a paused run and show what it did; held, step after step", ">"),
+        Key("b", "branch", "branch", "Go on from the checkpoint at the cursor: fork a new run from it, or roll this one back to it"),
         Key("f", "again", "again", "Start a new run: first change these settings in a form"),
         Key("s", "stop", "stop", "Stop the run: it finishes its step and saves a checkpoint; before its first step the start is canceled"),
         Key("k", "kill", "kill", "Kill the run, after a question: work since the last checkpoint is lost"),
@@ -216,6 +217,10 @@ class RunScreen(KeyScreen):
 
     def do_again(self) -> None:
         self.services.again(self.feed.run)
+
+    def do_branch(self) -> None:
+        cursor = self.board.cursor
+        self.services.branch(self.feed.run, None if cursor is None else int(cursor))
 
     def do_resume(self) -> None:
         self.services.steer(self.feed.run, "resume")

@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
     from workbench.runs.comparisons import Comparison
     from workbench.runs.run import Run
+    from workbench.runs.tunings import Tuning
     from workbench.tui.models.library import Entry
 
 # Longer than the repeat of a held arrow key: a run that the cursor only passes is not read.
 REST = 0.1
 """The cursor rests so many seconds on a run before its log is read ahead."""
+
+MOST = 20
+"""Most runs in one chart: of more nobody tells one from another."""
 
 
 class RunsScreen(ListScreen):
@@ -41,17 +45,27 @@ class RunsScreen(ListScreen):
     KEYS: ClassVar[tuple[Key, ...]] = (
         Key("enter", "open", "open", "Open the run", "⏎"),
         Key("space", "mark", "mark", "Mark the run, to compare or delete the marked runs", "Space"),
-        Key("c", "compare", "compare", "Compare the marked runs: curves, settings that differ, figures"),
+        Key("c", "compare", "compare", "Compare the marked runs, or a run with its forks: curves, settings that differ, figures"),
         Key("o", "sort", "sort", "Sort by the next column; a click on a column's name sorts too"),
         Key("O", "reverse", "", "Sort in the other direction"),
         Key("g", "tag", "tag", "Give the run tags: words that the list shows and the filter finds"),
         Key("m", "note", "note", "Write a note about the run"),
         Key("x", "export", "export", "Export: one HTML page, CSV, the path"),
-        Key("delete,d", "delete", "delete", "Move the run, the marked runs, or all runs of the comparison to the trash", "d Del"),
+        Key(
+            "delete,d",
+            "delete",
+            "delete",
+            "Move the run, the marked runs, or all runs of the comparison or the tuning to the trash",
+            "d Del",
+        ),
         Key("u", "undo", "", "Restore the runs that were deleted last"),
         Key("s", "stop", "stop", "Stop the run under the cursor: it finishes its step and saves a checkpoint"),
         Key("k", "kill", "kill", "Kill the run under the cursor, after a question"),
         Key("r", "resume", "resume", "Resume the run under the cursor"),
+        Key("b", "branch", "branch", "Go on from its last checkpoint, or an earlier one: fork a new run from it, or roll it back"),
+        Key("h", "hold", "", "Hold the run under the cursor in the queue for GPUs, or release it"),
+        Key("F", "front", "", "Move the run under the cursor to the front of the queue for GPUs"),
+        Key("U", "usage", "", "Show the device-hours by day, recipe and device, and what is left of the budget"),
         Key("f", "again", "again", "Start a new run: first change these settings in a form"),
         Key("t", "try", "try it", "Try the network of the run under the cursor: draw a digit, give a picture, type a text"),
         Key("v", "serve", "serve", "Make an endpoint of the run: export its best weights and serve them"),
@@ -64,12 +78,18 @@ class RunsScreen(ListScreen):
         self.order = run_rows.Order()
         self.marked: dict[str, None] = {}
         """Ids in the order of marking: a dict, because a set has no order."""
+        self.unfolded: set[str] = set()
+        """The runs whose forks all stand in the list, however many they are."""
         self._deleted: list[list[Run]] = []
         self._restored = ""
         """The id of a restored run until its row gets the cursor."""
         self._take: Callable[[str], object] | None = None
         self._ahead: Iterator[None] = iter(())
         self._ahead_timer: Timer | None = None
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.rows.reveal = self._reveal
 
     @property
     def chosen(self) -> "Entry | None":
@@ -83,18 +103,33 @@ class RunsScreen(ListScreen):
         return compared.comparison if compared else None
 
     @property
+    def tuned(self) -> "Tuning | None":
+        """The tuning under the cursor."""
+        tuned = self.library.tunings.get(self.rows.key)
+        return tuned.tuning if tuned else None
+
+    @property
+    def group(self) -> "Comparison | Tuning | None":
+        """What is under the cursor and has runs of its own."""
+        return self.compared or self.tuned
+
+    @property
     def chosen_or_marked(self) -> "list[Run]":
         """The marked runs; without marks, the run under the cursor."""
         marked = [self.library.entries[key].run for key in self.marked if key in self.library.entries]
         return marked or ([self.chosen.run] if self.chosen else [])
 
     def make_rows(self, width: int) -> Sequence[Row]:
-        return run_rows.run_rows(self.library, width, self.words, self.order, self.marked)
+        return run_rows.run_rows(self.library, width, self.words, self.order, self.marked, self.unfolded)
 
     def pane_lines(self, width: int) -> Sequence[Strip]:
         chosen = self.chosen
         if compared := self.library.comparisons.get(self.rows.key):
             return run_rows.comparison_lines(compared, width)
+        if tuned := self.library.tunings.get(self.rows.key):
+            return run_rows.tuning_lines(tuned, width)
+        if root := run_rows.root_of(self.rows.key):
+            return run_rows.fold_lines(self.library, root, width)
         return run_lines(chosen, width) if chosen else run_rows.no_runs(width, bool(self.library.entries))
 
     def rested(self) -> None:
@@ -113,9 +148,11 @@ class RunsScreen(ListScreen):
 
     def refusal(self, name: str) -> str:
         chosen = self.chosen
-        if self.compared and name in ("try", "serve", "kill", "again", "mark", "tag", "note", "stop", "resume"):
+        if self.group and name in ("try", "serve", "kill", "again", "branch", "mark", "tag", "note", "hold", "front", "stop", "resume"):
             if name not in ("stop", "resume"):
-                return "This is a comparison: its runs are in this list, one by one."
+                return f"This is a {'comparison' if self.compared else 'tuning'}: its runs are in this list, one by one."
+            if self.tuned:
+                return run_actions.tuning_refusal(self.library.tunings[self.rows.key].standing.state, name)
             return run_actions.comparison_refusal(self.library.comparisons[self.rows.key].standing.state, name)
         if chosen and (reason := own.refusal(chosen.recipe, name)):
             return reason
@@ -123,21 +160,33 @@ class RunsScreen(ListScreen):
             return answering.refusal(chosen.run, chosen.recipe) if chosen else "There is no run here to try."
         if name == "serve":
             return run_actions.no_endpoint(chosen.run, chosen.state) if chosen else "There is no run here to serve."
+        if name in ("hold", "front"):
+            verb = {"hold": "hold", "front": "first"}[name]
+            return run_actions.no_place(chosen.waiting, verb) if chosen else "There is no run here."
         if name in run_actions.VERBS:
             return run_actions.refusal(chosen.state, name) if chosen else f"There is no run here to {name}."
         if name == "undo":
             return "" if self._deleted else "No run was deleted since you opened dlwb; `dlwb restore RUN` restores older ones."
-        if name == "compare" and len(self.chosen_or_marked) < 2:
-            return "First mark two or more runs with space."
-        if name in ("open", "export", "delete") and self.compared:
+        if name == "compare" and len(self.chosen_or_marked) < 2 and len(self._relatives) < 2:
+            return "First mark two or more runs with space; a run with forks is compared with its family."
+        if name == "compare" and len(self.chosen_or_marked) > MOST:
+            return f"At most {MOST} runs fit into one chart, and {len(self.chosen_or_marked)} are marked: space takes a mark away."
+        if (name in ("open", "export", "delete") and self.group) or (name == "open" and run_rows.root_of(self.rows.key)):
             return ""
+        if name == "branch" and not chosen:
+            return "There is no run here to go on from."
         if name in ("open", "mark", "tag", "note", "export", "delete") and not chosen:
             return f"There is no run here to {name}."
         return ""
 
     def do_open(self) -> None:
-        if self.compared:
+        if root := run_rows.root_of(self.rows.key):
+            self.unfolded ^= {root}
+            self.fill()
+        elif self.compared:
             self.services.open_comparison(self.compared)
+        elif self.tuned:
+            self.services.open_tuning(self.tuned)
         elif self.chosen:
             self.services.open_run(self.chosen.run)
 
@@ -156,15 +205,33 @@ class RunsScreen(ListScreen):
         if self.chosen:
             self.services.again(self.chosen.run)
 
+    def do_branch(self) -> None:
+        if self.chosen:
+            self.services.branch(self.chosen.run)
+
     def do_resume(self) -> None:
         self._steer("resume")
 
     def do_kill(self) -> None:
         self._steer("kill")
 
+    def do_hold(self) -> None:
+        if self.chosen and self.chosen.waiting:
+            self._steer("release" if self.chosen.waiting.held else "hold")
+
+    def do_front(self) -> None:
+        self._steer("first")
+
+    def do_usage(self) -> None:
+        from workbench.tui.screens.usage import UsageScreen
+
+        self.app.push_screen(UsageScreen())
+
     def _steer(self, verb: str) -> None:
         if self.compared:
             self.services.steer_comparison(self.compared, verb)
+        elif self.tuned:
+            self.services.steer_tuning(self.tuned, verb)
         elif self.chosen:
             self.services.steer(self.chosen.run, verb)
 
@@ -178,12 +245,20 @@ class RunsScreen(ListScreen):
         self.fill()
 
     def do_compare(self) -> None:
-        from workbench.tui.screens.compare import CompareScreen
+        self.services.compare(self.chosen_or_marked if self.marked else self._relatives)
 
-        self.app.push_screen(CompareScreen([self.library.feed(run) for run in self.chosen_or_marked]))
+    @property
+    def _relatives(self) -> "list[Run]":
+        return self.library.relatives(self.chosen.run) if self.chosen and not self.marked else []
+
+    def _reveal(self, key: str) -> None:
+        """Unfold the forks among which a run stands."""
+        if key in self.library.entries:
+            self.unfolded.add(self.library.relatives(self.library.entries[key].run)[0].id)
+            self.fill()
 
     def do_export(self) -> None:
-        if source := self.compared or (self.chosen and self.chosen.run):
+        if source := self.group or (self.chosen and self.chosen.run):
             self.services.export(source)
 
     # -- sorting ---------------------------------------------------------------------------------------------------------------
@@ -263,9 +338,10 @@ class RunsScreen(ListScreen):
     def do_delete(self) -> None:
         deleted: list[Run] = []
         try:
-            if self.compared and not self.chosen_or_marked:
-                deleted += trash.delete_comparison(self.compared)
-                self.library.comparisons.pop(self.compared.id, None)
+            if self.group and not self.chosen_or_marked:
+                deleted += trash.delete_group(self.group)
+                self.library.comparisons.pop(self.group.id, None)
+                self.library.tunings.pop(self.group.id, None)
             for run in self.chosen_or_marked:
                 deleted.append(trash.delete(run))
                 self.marked.pop(run.id, None)
