@@ -16,7 +16,7 @@ from workbench.problems import Problem
 from workbench.recipes import copy_recipe
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Dimension
-from workbench.runs import lock, tunings
+from workbench.runs import lock, signals, tunings
 from workbench.runs.run import list_runs
 from workbench.runs.tunings import Asked, Ended, Started, Trial, Tuning, list_tunings
 from workbench.tui.app import DlwbApp
@@ -52,6 +52,11 @@ def told(app: DlwbApp) -> str:
     return " ".join(notice.message for notice in app._notifications)
 
 
+def head(app: DlwbApp) -> str:
+    """The first line, with the state; "" before the first painting."""
+    return seen(app).partition("\n")[0]
+
+
 async def opened(pilot, tuning: Tuning) -> TuningScreen:
     """The screen of a tuning that is there, with all its curves."""
     await settle(pilot, lambda: pilot.app.screen.rows.key)
@@ -73,12 +78,20 @@ async def test_enter_starts_a_real_tuning_and_the_list_of_runs_leads_to_it(size:
         await pilot.press("enter")
         await settle(pilot, lambda: isinstance(pilot.app.screen, TuningScreen))
         screen = pilot.app.screen
-        await settle(pilot, lambda: "✓ finished" in seen(pilot.app).splitlines()[0])
-        await settle(pilot, lambda: screen.feed.caught_up and "on 1 new seeds" in seen(pilot.app))
+        await settle(pilot, lambda: "✓ finished" in head(pilot.app))
+        await settle(pilot, lambda: screen.feed.caught_up and "on 1 new seed:" in seen(pilot.app))
+        # To those who are away its end is one signal, and not those of four runs.
+        [signal] = [one for _, one in signals.unsent()]
+        assert signal.what == "end" and signal.run == screen.tuning.id and "3 of 3 trials ended" in signal.text
+        assert set(signal.figures) == {"valid/loss", "valid/loss on new seeds"}
         text = seen(pilot.app)
         assert "3 of 3 trials ended" in text and "✓ best" in text and "learning_rate" in text and "batch_size" in text
         best = screen.feed.standing.best
-        assert best and screen.rows.key == str(best.number) and best.run in text
+        # The cursor stayed on the trial that was proposed first.
+        assert screen.rows.key == "0"
+        await pilot.press("home")
+        await settle(pilot, lambda: best and best.run in seen(pilot.app))
+        assert best and screen.rows.key == str(best.number)
         assert sorted(screen.feed.curves) == [0, 1, 2]
         assert ("10 finished trials tell it; 3 have finished." in text) == (size[0] > 100)
         await pilot.press("s")
@@ -111,15 +124,15 @@ async def test_it_is_stopped_and_resumed_from_the_screen(home: Path) -> None:
         await settle(pilot, lambda: pilot.app.screen.rows.key)
         await walk_to(pilot, "line.yaml", "up")
         await pilot.press("enter")
-        await settle(pilot, lambda: isinstance(pilot.app.screen, TuningScreen) and "● running" in seen(pilot.app).splitlines()[0])
+        await settle(pilot, lambda: isinstance(pilot.app.screen, TuningScreen) and "● running" in head(pilot.app))
         screen = pilot.app.screen
         await settle(pilot, lambda: any(len(series) > 1 for series in screen.feed.curves.values()))
         await pilot.press("r")
         assert "already running" in told(pilot.app)
         await pilot.press("s")
-        await settle(pilot, lambda: "■ stopped" in seen(pilot.app).splitlines()[0])
+        await settle(pilot, lambda: "■ stopped" in head(pilot.app))
         await pilot.press("r")
-        await settle(pilot, lambda: "✓ finished" in seen(pilot.app).splitlines()[0])
+        await settle(pilot, lambda: "✓ finished" in head(pilot.app))
         assert "3 of 3 trials ended" in seen(pilot.app)
 
 
@@ -142,7 +155,7 @@ async def test_panels_say_what_the_trials_have_found(home: Path) -> None:
         assert keys >= {FAINT + tuning_charts.DONE, SERIES + tuning_charts.CHOSEN} and SERIES + tuning_charts.DONE not in keys
         assert FAINT + tuning_charts.PRUNED in keys
         ways = screen.query_one(parallel.ParallelView)._ways
-        assert len(ways) == 21 and [way.key for way in ways[-2:]] == [parallel.BEST, parallel.CHOSEN]
+        assert len(ways) == 20 and ways[-1].key == parallel.CHOSEN
         assert sum(way.key == parallel.SHADE for way in ways) == 4
         heat = screen._heat
         assert heat and screen.query_one(MatrixView).chosen == heat.cells[int(screen.rows.key)]
@@ -153,6 +166,8 @@ async def test_panels_say_what_the_trials_have_found(home: Path) -> None:
         await pilot.press("down")
         await settle(pilot, lambda: f"bright: trial {screen.rows.key}" in seen(pilot.app))
         assert f"trial {screen.rows.key}  2026-11-30" in seen(pilot.app)
+        keys = [way.key for way in screen.query_one(parallel.ParallelView)._ways]
+        assert keys[-2:] == [parallel.BEST, parallel.CHOSEN] and len(keys) == 20
         await pilot.press("tab", "tab", "tab", "enter")
         await settle(pilot, lambda: screen.full and "importance of" not in seen(pilot.app))
         assert "parallel coordinates" in seen(pilot.app) and "valid loss of each" not in seen(pilot.app)
@@ -189,7 +204,7 @@ async def test_a_live_tuning_is_followed_and_one_that_rests_paints_nothing(home:
     held.write({"host": lock.host(), "state": "running"})
     async with DlwbApp().run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, tuning)
-        assert "● running" in seen(pilot.app).splitlines()[0]
+        assert "● running" in head(pilot.app)
         run = next(run for run in list_runs())
         live = alive(run)
         tunings.append(tuning.events, Asked(trial=12, params={RATE: 0.05, BATCH: 32}, seen=list(range(12))))
@@ -279,7 +294,7 @@ def test_a_heat_map_has_a_cell_for_each_pair_of_values_or_of_ranges() -> None:
     assert found.values[0][1] == pytest.approx(0.2) and math.isnan(found.values[0][0]) and found.values[1][0] == 0.5
     assert found.strength[0][1] == 1.0 and found.strength[1][0] == 0.0 and found.cells == {0: (1, 0), 1: (0, 1), 2: (0, 1)}
     wide = {**space, "config.c": Dimension(real=[0.001, 1.0], log=True)}
-    many = [trial(number, number / 20, a=1 + number % 3, c=0.001 * 1000 ** (number / 19)) for number in range(20)]
+    many = [trial(number, number / 40, a=1 + number % 2, c=0.001 * 1000 ** (number / 39)) for number in range(40)]
     ranges = trials.heat(("config.c", "config.a"), wide, many, "maximize")
     assert ranges and len(ranges.columns) == trials.RANGES and ranges.words == "best" and ranges.strength[0][-1] <= 1.0
     assert trials.heat(("config.a", "config.b"), space, [trial(0, math.inf, a=1, b=8), trial(1, 0.1, a=1)], "minimize") is None
@@ -316,9 +331,9 @@ def test_parallel_coordinates_draw_in_any_room(size: tuple[int, int]) -> None:
 
 def test_settings_are_written_into_a_recipe_as_a_person_would(tmp_path: Path) -> None:
     text = (
-        "title: x\nproject: image_classifier\nconfig:\n  data: digits   # real ones\n"
-        "  hidden:\n    - 3\n    - 4\n  # what follows is searched\n"
-        "tune:\n  metric: valid/loss\n  space:\n    config.dropout: {float: [0, 1]}\n# seeds\nseed: 1\n"
+        "title: x\nproject: image_classifier\nconfig:\n  data: digits   # real ones\n  hidden:\n    - 3\n    - 4\n"
+        "  # what follows is searched\n"
+        "tune:\n  metric: valid/loss\n  goal: minimize\n  space:\n    config.dropout: {float: [0, 0.5]}\n# seeds\nseed: 1\n"
     )
     settings = {"config.hidden.1": 9, "config.dropout": 0.25, "train.batch_size": 64, "config.optimizer": "adam"}
     assert copy_recipe._with_settings(text, settings) == (
