@@ -41,6 +41,27 @@ def test_the_first_of_each_span_is_kept_with_the_best_until_then(tmp_path: Path)
     assert steps(checkpoints) == [1, 2, 4, 6, 8, 9, 12, 14, 15]
 
 
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_generation_of_another_run_is_taken_in_whole(tmp_path: Path, linked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not linked:  # another disk, or one that knows no second names
+        monkeypatch.setattr("os.link", lambda *names, **how: (_ for _ in ()).throw(OSError(errno.EXDEV, "Invalid cross-device link")))
+    (tmp_path / "ours").mkdir()
+    theirs, ours = Checkpoints(tmp_path / "theirs"), Checkpoints(tmp_path / "ours")
+    save(theirs, 1)
+    save(theirs, 2)
+    adopted = ours.adopt(theirs.generations()[0], theirs, pinned=True)
+    assert adopted and adopted.pinned and not theirs.generations()[0].pinned
+    for step in range(3, 7):
+        save(theirs, step)
+        save(ours, step)
+    assert steps(theirs) == [5, 6] and steps(ours) == [1, 5, 6]
+    assert ours.load(adopted, decode_npz) is not None
+    damaged, third = theirs.generations()[0], tmp_path / "third"
+    third.mkdir()
+    (theirs.folder / damaged.file).write_bytes(b"no checkpoint")
+    assert Checkpoints(third).adopt(damaged, theirs) is None and not list(third.iterdir())
+
+
 def test_every_flipped_bit_is_noticed_and_the_generation_before_is_used(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     save(checkpoints, 1)

@@ -276,9 +276,10 @@ def test_a_view_without_runs_and_a_damaged_one_are_one_sentence_each(home: Path)
     views.save(View(name="empty", runs=["a", "b"]))
     with pytest.raises(Problem, match="Of the 2 runs of the view empty none are still there"):
         views.runs_of(views.find("empty"))
-    (home / "views" / "odd.json").write_text('{"name": "odd", "runs": 3}')
-    with pytest.raises(Problem, match=r"odd.json is no view.*--forget"):
-        views.find("odd")
+    for text in ('{"name": "odd", "runs": 3}', "{", '{"name": "odd", "runs": [], "look": {"smooth": 99}}', '{"look": {"axis": "x"}}'):
+        (home / "views" / "odd.json").write_text(text)
+        with pytest.raises(Problem, match=r"odd.json is no view.*--forget"):
+            views.find("odd")
     assert [view.name for view in views.list_views()] == ["empty"], "a damaged one hides no other"
     for name in ("../x", "", "a/b", ".hidden", "x" * 41):
         with pytest.raises(Problem, match="is no name for a view"):

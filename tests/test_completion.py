@@ -18,7 +18,7 @@ from test_imports import HEAVY, SCREEN, loaded_by
 from workbench import paths
 from workbench.cli import complete
 
-FIRST = "list run exec explore runs logs show check new trust"
+FIRST = "list run tune exec explore runs open logs show check"
 
 
 @pytest.fixture

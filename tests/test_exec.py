@@ -19,6 +19,8 @@ from workbench.runs import lock
 from workbench.runs.run import Run, list_runs
 from workbench.runs.state import State, state_of
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
 SAYS = {
     "ordinary": ("finished", "", ""),
     "exception": ("failed", "exception", "ValueError: the dog ate it [/] (mine.py:14)."),
@@ -62,17 +64,17 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[
         patch.setenv("DLWB_HOME", str(folder / "home"))
         patch.setenv("TASKS", str(tasks))
         patch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
-        runs = {}
+        runs, file = {}, str(script(folder))
         # The kernel's count of kills is the machine's: what else is killed meanwhile would be called out of memory too.
         for way in [way for way in WAYS if way not in ("memory", "SIGKILL")]:
-            runs[way] = command([str(script(folder)), way, str(folder / way)])
-        runs["SIGKILL"] = command([str(script(folder)), "SIGKILL", str(folder / "SIGKILL")])
+            runs[way] = command([file, way, str(folder / way)])
+        runs["SIGKILL"] = command([file, "SIGKILL", str(folder / "SIGKILL")])
         for way in ("SIGTERM", "SIGINT", "SIGKILL"):
             wait_for(folder / way)
             os.kill(process_of(runs[way]), getattr(signal, way))
         over(runs["SIGKILL"])
         if tasks:
-            runs["memory"] = command([str(script(folder)), "memory", ""])
+            runs["memory"] = command([file, "memory", ""])
         yield {way: (run, over(run)) for way, run in runs.items()}
 
 
@@ -115,6 +117,52 @@ def test_stop_and_kill_end_a_command(tmp_path: Path) -> None:
     start.kill(killed)
     assert (over(stopped).state, over(stopped).cause) == ("stopped", "person")
     assert (over(killed).state, over(killed).cause) == ("stopped", "killed")
+
+
+SHELL = """
+{python} {file} "$@"
+echo "the script ended with $?"
+sleep 2
+{python} -c "import os; os.kill(os.getpid(), 11)"
+"""
+CHILD = """
+import time
+from workbench import Run
+run = Run("in a shell")
+for step in range(10**7):
+    run.log({"train/loss": 1.0}, step)
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("how", ["stop", "stop politely", "kill"])
+def test_what_a_shell_script_has_started_ends_with_it(tmp_path: Path, how: str) -> None:
+    child_text = CHILD.replace("time.sleep(0.01)", "if run.stopping: break") if "politely" in how else CHILD
+    text = SHELL.format(python=sys.executable, file=script(tmp_path, child_text))
+    run = executing.start(["bash", str(script(tmp_path, text, "all.sh"))])
+    while "train/loss" not in folded(run).series:
+        assert state_of(run).alive or state_of(run).state == "created"
+    mine = f"{tmp_path}/mine.py"
+    (child,) = [int(part) for part in os.listdir("/proc") if part.isdigit() and mine in words(int(part))]
+    (start.kill if how == "kill" else start.stop)(run)
+    state = over(run)
+    assert (state.state, state.cause) == ("stopped", "killed" if how == "kill" else "person")
+    assert mine not in words(child)
+    assert how == "kill" or folded(run).status.state == "stopped"
+
+
+def words(pid: int) -> str:
+    """The command line of a process; "" where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def test_a_signal_that_a_shell_tells_of_has_its_name(tmp_path: Path) -> None:
+    text = SHELL.format(python="true", file="").replace("true -c", f"{sys.executable} -c")
+    state = over(executing.start(["bash", str(script(tmp_path, text, "all.sh"))]))
+    assert (state.state, state.cause) == ("failed", "signal") and "SIGSEGV" in state.message
 
 
 TWO = """

@@ -56,7 +56,7 @@ async def test_from_the_cursor_to_a_fork_and_its_family(tmp_path: Path) -> None:
         await settle(pilot, lambda: "└ step 30: learning_rate 0.01" in seen(app))
         await pilot.press("c")
         await settle(pilot, lambda: isinstance(app.screen, CompareScreen) and "fork" in seen(app))
-        assert [(moment.x, moment.label) for moment in app.screen.branches] == [(30, f"fork {app.screen.names[1]}")]
+        assert [(moment.x, moment.label) for moment in app.screen.moments()] == [(30, f"fork {app.screen.names[1]}")]
         # Roll back, after a question; a key that is pressed at once is no answer to it.
         await pilot.press("escape", "home", "b")
         await settle(pilot, lambda: isinstance(app.screen, BranchScreen))
@@ -110,5 +110,5 @@ async def test_without_a_checkpoint_a_sentence_says_so(home: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_run(pilot, "line")
         await pilot.press("b")
-        await settle(pilot, lambda: "has no checkpoint yet" in seen(app))
+        await settle(pilot, lambda: any("has no checkpoint yet" in str(note.message) for note in app._notifications))
         assert not isinstance(app.screen, BranchScreen)

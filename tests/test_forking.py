@@ -14,6 +14,7 @@ from forking import bytes_of, curves, steps_kept, weights
 from killing import differences
 from lines import LINE, SLOW, ended, folded, start, until
 from short_runs import in_home
+from test_cli import dlwb
 
 from workbench.launch import forking
 from workbench.launch import start as launch
@@ -26,6 +27,7 @@ from workbench.runs.state import state_of
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
+OLD = "3ee6820062aead55"
 TRAIN = "{steps: 90, batch_size: 20, log_every: 3, evaluate_every: 6, checkpoint_every: 10, keep_every: 10, keep_best: valid/loss}"
 
 
@@ -166,6 +168,15 @@ def test_the_best_weights_of_then_come_along(parent: Run) -> None:
     assert f"of step {best}, are gone" in forking.create(parent, family.nearest(parent, 20), []).remark
 
 
+def test_a_roll_back_whose_best_weights_are_gone_says_so(parent: Run) -> None:
+    best = family.best_step(folded(parent), 20, "valid/loss")
+    (parent.path / "checkpoints" / f"step-{best:08d}.json").unlink()
+    settings = ["config.learning_rate=5", "train.patience=2"]
+    assert f"of step {best}, are gone" in forking.roll_back(parent, family.nearest(parent, 20), settings)
+    # An older one that was the best once must not be taken for it.
+    assert "as no better ones can be read" in ended(parent).message
+
+
 def test_roll_back_goes_on_from_there(parent: Run) -> None:
     whole, checkpoint, lines = curves(parent), weights(parent), parent.events.read_bytes()
     with pytest.raises(Problem, match=r"config\.shuffled cannot change while a run trains"):
@@ -285,7 +296,34 @@ def test_killed_before_its_last_file_it_is_no_run(parent: Run) -> None:
     assert list_runs() == [parent] and bytes_of(parent) == before
 
 
+def test_keep_every_is_no_part_of_what_a_result_depends_on(parent: Run) -> None:
+    recipe = parent.recipe()
+    other = msgspec.structs.replace(recipe, train=msgspec.structs.replace(recipe.train, keep_every=7))
+    assert measured.settings_of(other) == measured.settings_of(recipe) and measured.differences(other, recipe) == []
+    # The value of version 0.2, which knew no such setting: recorded results hold it.
+    plain = msgspec.structs.replace(recipe, config={"b": 1, "a": [0.5]}, train=type(recipe.train)(epochs=3, batch_size=32))
+    assert measured.settings_of(plain) == OLD
+
+
 def test_keep_every_keeps_one_of_each_span(parent: Run) -> None:
     kept = steps_kept(parent)
     assert {10, 20, 30, 40, 50, 60, 70, 80, 90} <= set(kept)
     assert all(family.best_step(folded(parent), step, "valid/loss") in kept for step in kept if step >= 10)
+
+
+def test_the_shell_forks_and_asks_before_it_rolls_back(forks: Forks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLWB_HOME", str(forks.parent.path.parents[1]))
+    parent = forks.parent.id
+    asked = dlwb("rollback", parent, "--at", "45")
+    assert asked.returncode == 1 and "Nothing was rolled back" in asked.stderr and "--yes does it" in asked.stderr
+    assert f"{parent} goes on from its checkpoint of step 40, 5 steps before step 45. Steps 41 to 90 leave its curves" in asked.stderr
+    refused = dlwb("fork", parent, "--at", "3")
+    assert refused.returncode == 1 and "has no checkpoint at or before step 3" in refused.stderr and "Traceback" not in refused.stderr
+    rows = dlwb("runs").stdout.splitlines()
+    assert any(row.startswith(forks.fixed.id) and row.endswith(f"40 of {parent}") for row in rows)
+    done = dlwb("fork", parent, "--at", "88", "--json", "--set", "config.learning_rate=0.01")
+    said = json.loads(done.stdout)
+    assert (said["parent"], said["step"], said["asked"]) == (parent, 80, 88) and "8 steps before step 88" in done.stderr
+    fork = next(run for run in list_runs() if run.id == said["run"])
+    assert ended(fork).state == "finished"
+    shutil.rmtree(fork.path)

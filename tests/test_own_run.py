@@ -344,6 +344,18 @@ def test_a_script_faster_than_its_disk_waits_and_loses_nothing(own: Own, monkeyp
     assert steps(newest()) == list(range(3000))
 
 
+def test_a_script_that_logs_without_a_pause_is_heard_and_ends(own: Own) -> None:
+    from workbench.launch import start
+
+    start.stop(newest())
+    deadline, step = time.monotonic() + 30, 0
+    while not own.stopping:
+        assert time.monotonic() < deadline
+        own.log({"train/loss": 1.0}, step := step + 1)
+    own.finish()
+    assert steps(newest()) == list(range(1, step + 1))
+
+
 # -- disks -------------------------------------------------------------------------------------------------------------------------------
 
 LOGS = """

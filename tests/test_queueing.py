@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from gpu_machine import CUDA_LINE, dlwb, launched, machine
+from gpu_machine import CUDA_LINE, dlwb, launched, machine, python
 from hand_logs import log, state, step, trained
 from lines import LONG, SLOW, at_step, ended, folded, send, until, write
 from made_runs import holder, make_run
@@ -179,6 +179,39 @@ def test_runs_that_wait_are_held_released_and_moved_forward(tmp_path: Path) -> N
     assert dlwb(environment, "resume", second.id).returncode == 0
     at_step(second, folded(second).step + 1)
     assert [answer for answer in folded(second).answers if not answer.ok] == []
+
+
+PAIRED = """
+import sys
+from pathlib import Path
+from workbench.launch import start
+from workbench.recipes.load import load_recipe
+run = start.create(load_recipe(Path(sys.argv[1])), "cuda:0", requested="auto")
+recipe = run.path / "recipe.yaml"
+recipe.write_text(recipe.read_text().replace("processes: 1", "processes: 2"))
+start.launch(run)
+print(run.path)
+"""
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+def test_a_run_of_two_processes_waits_for_both_its_gpus_and_holds_none_meanwhile(tmp_path: Path) -> None:
+    environment = machine(tmp_path)
+    recipe = write(tmp_path / "project", SLOW, LONG, CUDA_LINE)
+    (first,) = launched(recipe, environment)
+    at_step(first, 1)
+    pair = Run(Path(python(PAIRED, environment, str(recipe))))
+    until(lambda: state_of(pair).message == "waiting for 2 of cuda:0 or cuda:1")
+    (later,) = launched(recipe, environment)
+    until(lambda: [waiting.run for waiting in queueing.outlook()] == [pair.id, later.id])
+    time.sleep(0.5)
+    locks = [path for path in paths.device_locks().glob("*.lock") if lock.is_held(path)]
+    assert [lock.content(path)["run"] for path in locks] == [first.id], "one GPU is free, and the pair does not sit on it"
+    queueing.ask(pair, "hold")
+    at_step(later, 1)
+    assert folded(later).device == "cuda:1", "nobody waits for one that is held"
+    start.stop(pair)
+    assert (ended(pair).state, ended(pair).cause) == ("stopped", "person")
 
 
 def lock_name(run: Run) -> str:

@@ -18,11 +18,13 @@ from piloting import seen, settle
 from pretend_slurm import Programs, row
 
 from workbench import files, paths
+from workbench.events import Status
 from workbench.launch import slurm, start, submit
 from workbench.launch.submit import Request
 from workbench.problems import Problem
 from workbench.recipes.load import load_recipe
 from workbench.runs import index, scheduled, trash
+from workbench.runs.log import EventLog
 from workbench.runs.run import Run, list_runs
 from workbench.runs.scheduled import Job, Seen
 from workbench.runs.state import state_of
@@ -198,7 +200,10 @@ def test_a_queue_that_hangs_delays_nobody(tmp_path: Path, programs: Programs, mo
         assert state_of(run).state == "queued"
     assert time.monotonic() - began < 0.4
     until(lambda: "has not answered squeue" in slurm.trouble, 10)
-    assert len(programs.calls("squeue")) == 1  # no more than one look in EVERY seconds
+    for _ in range(20):  # no more than one look in EVERY seconds
+        slurm.look_again([run])
+        time.sleep(0.01)
+    assert len(programs.calls("squeue")) == 1
     programs.says("squeue", out=row("12", "RUNNING"))
     slurm.refresh([run])
     assert slurm.trouble == "" and state_of(run).words == "starting on gpu07: its job has begun"
@@ -251,6 +256,7 @@ def test_when_a_job_is_expected_to_start() -> None:
     assert "start about Tue 06:00 (" in words(noon + 18 * 3600)
     assert "start about 20 Dec (" in words(noon + 20 * 86400)
     assert words(noon, 1).startswith("requeued, waiting") and words(noon, 3).startswith("requeued 3 times, waiting")
+    assert "start about 1 Mar 2027 (" in words(time.mktime((2027, 3, 1, 6, 0, 0, 0, 0, -1)))
     assert "some day" in words(1e300)
 
 
@@ -287,7 +293,7 @@ def test_a_run_is_as_its_job_is(tmp_path: Path) -> None:
     state = state_with(run, 1, state="TIMEOUT", time=NOW + 20)
     assert (state.state, state.cause, state.alive) == ("stopped", "time-limit", False)  # it had saved
     state = state_with(run, 1, state="FAILED", restarts=1, time=NOW + 20)  # its next start
-    assert (state.state, state.cause) == ("failed", "vanished") and "slurm.log" in state.hint
+    assert (state.state, state.cause) == ("failed", "job") and "slurm.log" in state.hint
     exited(run, "finished", cause="steps")
     assert state_with(run, 1, state="COMPLETED", time=NOW + 20).state == "finished"
 
@@ -300,10 +306,10 @@ ENDINGS = [
     ("PREEMPTED", "failed", "preempted", "PREEMPTED"),
     ("DEADLINE", "failed", "time-limit", "DEADLINE"),
     ("CANCELLED", "stopped", "cancelled", "cancelled"),
-    ("FAILED", "failed", "vanished", "FAILED (JobLaunchFailure)"),
-    ("COMPLETED", "failed", "vanished", "COMPLETED"),
-    ("FORGOTTEN", "failed", "vanished", "no longer knows"),
-    ("NEW_OF_2031", "failed", "vanished", "NEW_OF_2031"),
+    ("FAILED", "failed", "job", "FAILED (JobLaunchFailure)"),
+    ("COMPLETED", "failed", "job", "COMPLETED"),
+    ("FORGOTTEN", "failed", "forgotten", "no longer knows"),
+    ("NEW_OF_2031", "failed", "job", "NEW_OF_2031"),
 ]
 
 
@@ -315,6 +321,17 @@ def test_each_way_in_which_slurm_ends_a_job_has_its_name(tmp_path: Path, word: s
     assert scheduled.job_of(run.path).settled  # type: ignore[union-attr]
 
 
+def test_where_only_the_log_tells_the_end_it_counts() -> None:
+    """Slurm may kill the supervisor while that asks who sent the signal."""
+    run = make_run()
+    log = EventLog(run.path)
+    log.write(Status(state="stopped", cause="sigterm", message="Asked to end by SIGTERM; saved.", attempt=1))
+    log.close()
+    state = state_with(run, 1, state="CANCELLED", node="gpu07")
+    assert (state.state, state.cause, state.job) == ("stopped", "sigterm", "12")
+    assert state_with(run, 2, state="NODE_FAIL", node="gpu07").cause == "node"  # that was an earlier attempt
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"id": "../x"}', '{"id": 12}', '{"id": "12", "seen": 7}', '{"id": "12", "options": [1]}', "\x00"]
 )
@@ -324,7 +341,8 @@ def test_a_damaged_note_of_a_job_is_none(tmp_path: Path, text: str) -> None:
     assert state_of(run).state == "created" and state_of(run).job == ""
 
 
-def test_what_the_queue_says_is_noted_once_and_lists_see_it(programs: Programs) -> None:
+def test_what_the_queue_says_is_noted_once_and_lists_see_it(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "UNSETTLED", -(10**12))  # the index also keeps what was written just now
     run = make_run()
     noted(run, time=time.time() - 60)
     programs.says("squeue", out=row("12", "PENDING", why="Priority", node="n/a"))

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from gpu_machine import CUDA_LINE, machine
+from gpu_machine import dlwb as dlwb_on
 from lines import LINE, comparable, ended, folded, until
 from test_cli import dlwb
 from tuned import APART, outcome, over, recipe, replayed, resumed_here, started
@@ -213,6 +215,28 @@ def test_a_recipe_without_a_block_and_optuna_that_is_missing_are_said(tmp_path: 
     with pytest.raises(Problem, match="needs Optuna, which is not installed") as missing:
         tuning.create(load_recipe(recipe(tmp_path)))
     assert missing.value.hint == "Install it: pip install 'dlwb[tune]'" and not list_tunings()
+
+
+def test_threads_are_shared_and_a_grid_has_no_more_trials_than_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    space = "\n    train.batch_size: {int: [5, 20], step: 5}\n"
+    chosen, remarks = tuning.create(load_recipe(recipe(tmp_path, space=space, sampler="grid", trials=9, parallel=3)))
+    assert remarks == ["The grid has 4 points, so there are 4 trials, not 9."]
+    assert load_recipe(chosen.base).recipe.compute.threads == 2, "three trials on eight cores"
+    assert load_recipe(chosen.base, ["compute.threads=5"]).recipe.compute.threads == 5
+
+
+def test_as_many_trials_at_once_as_there_are_gpus(tmp_path: Path) -> None:
+    file = recipe(tmp_path, train="{epochs: 300, batch_size: 10, log_every: 5}", config="{sleep: 0.01}", source=CUDA_LINE, parallel=3)
+    done = dlwb_on(machine(tmp_path), "tune", str(file))
+    assert done.returncode == 0 and "! 2 GPUs for 3 trials at once: 2 at a time." in done.stderr, done.stderr
+    [chosen] = list_tunings()
+    until(lambda: [trial.state for trial in chosen.standing().trials] == ["running", "running"])
+    time.sleep(0.5)
+    runs = list_runs()
+    assert len(runs) == 2 and {run.recipe().compute.device for run in runs} == {"cuda:0", "cuda:1"}
+    group_process.stop(chosen)
+    assert over(chosen) == "stopped"
 
 
 def test_a_goal_against_what_a_run_keeps_is_refused(tmp_path: Path) -> None:

@@ -193,6 +193,21 @@ def test_a_damaged_line_of_what_was_removed_is_passed_over(home: Path, line: byt
     assert hours("device") == {"cpu": 1.0}
 
 
+def test_what_a_fork_has_of_its_parent_counts_once() -> None:
+    parent = trained(3.0, began=NOON)
+    fork = trained(2.0, began=NOON, stamp="2026-11-21_100000")  # a copy of the parent's beginning
+    again = NOON + 90000
+    lines = [
+        (again, 10.0, state("running", attempt=2, from_step=50)),
+        (again, 10.0, state("stopped", attempt=2)),
+        (again, 11.0, state("running", attempt=3, from_step=50)),
+        (again + 1800, 1811.0, state("finished", attempt=3)),
+    ]
+    log(fork.path, lines)
+    (fork.path / "run.json").write_text(json.dumps({"forked": {"run": parent.id, "step": 50, "attempt": 2}}))
+    assert hours("recipe") == {"mnist-mlp": 3.5}
+
+
 def test_a_summary_of_an_earlier_version_is_made_anew() -> None:
     run = trained(3.0, began=NOON)
     summary_of(run)

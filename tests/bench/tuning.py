@@ -27,7 +27,7 @@ from workbench.runs.compare import interval
 
 
 def search(seeds: int) -> None:
-    """Each seed searches twice, by tpe and by random draws; a proposal sees what has ended when three trials train at once."""
+    """Each seed searches three times; a proposal sees what has ended when three trials train at once."""
     from workbench.projects.deployment.boosting import Boosting
 
     loaded = load_recipe(paths.shipped("recipes") / "6-deployment" / "boston-xgboost-tuned.yaml")
@@ -41,27 +41,28 @@ def search(seeds: int) -> None:
         project.build()
         return project.stopped()[1]
 
-    bests: dict[str, list[float]] = {"tpe": [], "random": []}
+    bests: dict[str, list[float]] = {"gp": [], "tpe": [], "random": []}
     for seed in range(1, seeds + 1):
         for sampler, best in bests.items():
             about, past = msgspec.structs.replace(tune, sampler=sampler), list[Past]()
             for number in range(tune.trials):
                 seen = [*past[: max(0, number + 1 - tune.parallel)]]
                 seen += [Past(params=one.params, state="running") for one in past[len(seen) :]]
-                params = proposing.propose(Question(tune=about, seed=seed, number=number, past=seen))
+                # In this process also the Gaussian process, whose own would import torch anew for each proposal.
+                params = proposing._propose(Question(tune=about, seed=seed, number=number, past=seen))
                 key = f"{seed} {sorted(params.items())}"
                 known[key] = known.get(key) or reached(params, seed)
                 past.append(Past(params=params, state="finished", value=known[key]))
             best.append(min(one.value for one in past if one.value is not None))
-        print(f"seed {seed}: tpe {bests['tpe'][-1]:.4f}, random {bests['random'][-1]:.4f}", flush=True)
-    differences = [one - other for one, other in zip(bests["tpe"], bests["random"], strict=True)]
-    across = interval(differences)
-    assert across
-    wins = sum(difference < 0 for difference in differences)
-    means = ", ".join(f"{sampler} {statistics.fmean(best):.4f}" for sampler, best in bests.items())
-    around = f" ({across.low:.4f} to {across.high:.4f})" if across.low is not None and across.high is not None else ""
-    print(f"best of {tune.trials} trials, {tune.parallel} at once, mean of {seeds} seeds: {means};")
-    print(f"tpe minus random {across.mean:.4f}{around}, lower for {wins} of {seeds} seeds")
+        print(f"seed {seed}: {', '.join(f'{sampler} {best[-1]:.4f}' for sampler, best in bests.items())}", flush=True)
+    print(f"best of {tune.trials} trials, {tune.parallel} at once, {seeds} seeds:")
+    for sampler, best in bests.items():
+        differences = [one - other for one, other in zip(best, bests["random"], strict=True)]
+        across = interval(differences)
+        assert across
+        around = f" ({across.low:.4f} to {across.high:.4f})" if across.low is not None and across.high is not None else ""
+        lower = sum(difference < 0 for difference in differences)
+        print(f"{sampler}: mean {statistics.fmean(best):.4f}; minus random {across.mean:.4f}{around}, lower for {lower} of {seeds}")
 
 
 BUSY = '''

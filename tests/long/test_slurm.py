@@ -165,7 +165,7 @@ def test_a_job_that_slurm_kills_at_once_has_a_named_end(tmp_path: Path) -> None:
     for which in ("parent", "worker"):
         send(run, which, signal.SIGKILL)
     state = ended(run)
-    assert (state.state, state.cause) == ("failed", "vanished") and "FAILED" in state.message
+    assert (state.state, state.cause) == ("failed", "job") and "FAILED" in state.message
     assert start.launch(run) == ""
     at_step(run, 120)
     tool("scancel", job(run).id)  # by hand, not by dlwb

@@ -76,3 +76,14 @@ def test_three_at_once_every_proposal_follows_from_what_had_ended_when_it_was_ma
     assert all(len(trial.seen) >= trial.number - 2 for trial in trials) and any(len(trial.seen) < trial.number for trial in trials)
     for trial in trials:
         assert trial.place and trial.value == folded(trial.place).last("valid/loss")
+
+
+def test_a_gaussian_process_proposes_the_same_after_a_kill(tmp_path: Path, home: Path) -> None:
+    file = recipe(tmp_path, train=TRAIN, source=APART, trials=5, seeds=1, sampler="gp")
+    whole = started(file)
+    assert over(whole) == "finished"
+    expected = outcome(whole)
+    shutil.rmtree(home / "runs")
+    again = started(file)
+    assert killed(again, random.Random(6), False) >= 2
+    assert over(again) == "finished" and outcome(again) == expected

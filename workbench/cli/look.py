@@ -218,12 +218,17 @@ def runs_(
     from workbench.runs import index
     from workbench.runs.comparisons import list_comparisons
     from workbench.runs.run import list_runs
+    from workbench.runs.tunings import list_tunings
 
     if not as_json:
         fitting = [one for one in list_comparisons() if all(word.casefold() in one.id.casefold() for word in words or [])]
         rows = [[one.id, (state := one.standing().state).state, state.message] for one in fitting]
         if rows:
             table(["COMPARISON", "STATE", "RUNS"], rows)
+            print()
+        tuned = [one for one in list_tunings() if all(word.casefold() in one.id.casefold() for word in words or [])]
+        if rows := [[one.id, (state := one.standing().state).state, state.message] for one in tuned]:
+            table(["TUNING", "STATE", "TRIALS"], rows)
             print()
     chosen = []
     runs = list_runs()
@@ -278,6 +283,7 @@ def _print_tree(looks: "list[Look]") -> None:
 
 def _row(look: "Look", place: str) -> list[str]:
     from workbench.formatting import count, duration, number
+    from workbench.recipes.processes import on
     from workbench.runs import bars as verdict
 
     state, summary, recipe = look.state, look.summary, look.recipe
@@ -292,7 +298,8 @@ def _row(look: "Look", place: str) -> list[str]:
     took = duration(summary.seconds + (max(0.0, time.time() - summary.updated) if state.state == "running" and summary.updated else 0.0))
     demo = " DEMO" if summary.demo else ""
     words = f"queued: {place}" if place else state.words
-    return [look.run.id, words, summary.device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
+    device = on(summary.device, recipe) if summary.device else ""
+    return [look.run.id, words, device, progress, took, figure, marks + demo, " ".join(look.notes.tags)]
 
 
 def logs(

@@ -185,7 +185,7 @@ def _make_sure(what: str, yes: bool) -> None:
 
 
 def delete(run: Ended) -> None:
-    """Move an ended run, or those of a comparison or a tuning, to the trash.
+    """Move an ended run, or a comparison's or a tuning's, to the trash.
 
     The trash is runs/.trash in dlwb's home.
     """
@@ -204,7 +204,7 @@ def restore(
         str, typer.Argument(metavar="[RUN]", help="A run in the trash, or the id of a comparison or a tuning; none: the last deleted run.")
     ] = "last",
 ) -> None:
-    """Bring a deleted run, or those of a comparison or a tuning, back."""
+    """Bring a deleted run, or a comparison's or a tuning's, back."""
     from workbench.runs import trash
 
     for run in trash.restore_group(deleted) or [trash.restore(deleted)]:

@@ -23,15 +23,18 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 _ends: list[End] = []
 """What ends the runs of this process that are not over."""
+_forked: list[Callable[[], None]] = []
+"""What tells them that this process is a forked child of theirs."""
 code: Any = None
 """What `sys.exit` was called with, as long as the script has not gone on after it."""
 _before: dict[str, Any] = {}
 """What stood in the places of the hooks."""
 
 
-def watch(end: End) -> None:
-    """Call `end` with a Status when the script ends."""
+def watch(end: End, forked: Callable[[], None]) -> None:
+    """Call `end` with a Status when the script ends, and `forked` in each forked child."""
     _ends.append(end)
+    _forked.append(forked)
     if not _before:
         _before.update(excepthook=sys.excepthook, exit=sys.exit)
         sys.excepthook, sys.exit = _on_exception, _on_exit
@@ -43,10 +46,11 @@ def watch(end: End) -> None:
                 signal.signal(number, _on_signal)
 
 
-def forget(end: End) -> None:
+def forget(end: End, forked: Callable[[], None]) -> None:
     """The run is over."""
     if end in _ends:
         _ends.remove(end)
+        _forked.remove(forked)
     if not _ends and threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             if signal.getsignal(number) is _on_signal:
@@ -127,7 +131,10 @@ def _on_signal(number: int, frame: types.FrameType | None) -> None:
 
 def _in_child() -> None:
     """A forked child, such as a loader of data: its end is not the run's, and SIGTERM ends it at once."""
+    for forked in _forked:
+        forked()
     _ends.clear()
+    _forked.clear()
     for number in SIGNALS:
         if signal.getsignal(number) is _on_signal:
             signal.signal(number, signal.SIG_DFL)

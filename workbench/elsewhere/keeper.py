@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,12 @@ from workbench.events import Event, Status
 from workbench.launch import supervisor
 from workbench.launch.supervisor import Supervisor
 from workbench.problems import Problem
+from workbench.runs import lock
 from workbench.runs.commands import Inbox
 from workbench.runs.log import EventLog
 
+GRACE = 10.0
+"""Seconds that the processes of a stopped command may take to end."""
 LOOK_EVERY = 0.4
 """Seconds between two looks at the meters and at what people ask."""
 
@@ -47,6 +52,8 @@ class Keeper(Supervisor):
             # What a Python prints is then seen at once, and not lost in its buffer when it is killed.
             env={**os.environ, UNDER: str(self.run.path), "PYTHONUNBUFFERED": "1"},
             cwd=str(about.get("folder") or "") or None,
+            # What it starts belongs to it: a stop must not leave the Python that a shell script waits for.
+            process_group=0,
         )
         self._over = threading.Event()
         self._looker = threading.Thread(target=self._look_around, args=(command,), daemon=True)
@@ -55,23 +62,27 @@ class Keeper(Supervisor):
 
     def _look_around(self, command: "subprocess.Popen[bytes]") -> None:
         meters = TreeMeters(command.pid)
-        inbox = Inbox(self.run.control, self.offset)
+        inbox, asked = Inbox(self.run.control, self.offset), False
         while not self._over.wait(LOOK_EVERY):
             if self.holder.get("state") != "running":
                 self.holder.update(state="running", message="")
                 self.lock.write(self.holder)
-            # A `Run` in the command takes over; steps of its own would make these ones fall back.
-            if (self.run.path / WRITER).exists():
-                return
-            with contextlib.suppress(Exception):  # a process may end between two looks at it
-                for event in meters.events():
-                    self._write(event)
-            if any(asked.verb == "stop" for asked in inbox.poll()):
-                command.send_signal(signal.SIGTERM)
+            asked = asked or any(request.verb == "stop" for request in inbox.poll())
+            writer = self.run.path / WRITER
+            if not writer.exists():
+                with contextlib.suppress(Exception):  # a process may end between two looks at it
+                    for event in meters.events():
+                        self._write(event)
+            # A `Run` in the command takes over, as steps fall back otherwise; and it lets its script save before it stops.
+            if asked and not lock.is_held(writer):
+                _signal_group(command.pid, signal.SIGTERM)
 
-    def _named(self, code: int, last: str) -> dict[str, Any]:
+    def _named(self, code: int, last: str, who: str = "") -> dict[str, Any]:
         self._over.set()
         self._looker.join()
+        assert self.worker
+        if self._got_sigterm or self._asked_to("stop") or self._asked_to("kill"):
+            _end_group(self.worker.pid, 0.0 if self._asked_to("kill") else GRACE)
         ending = self._end_of(code, last)
         self._write(Status(attempt=self.attempt, **{key: ending.get(key, "") for key in ("state", "cause", "message", "hint")}))
         return ending
@@ -81,17 +92,26 @@ class Keeper(Supervisor):
         told = files.read_object(self.run.path / "exit.json")
         if code == 0:
             return told or ({"state": "stopped", "cause": "person"} if self._asked_to("stop") else {"state": "finished"})
+        if code > 0 and told.get("state") == "failed":
+            return told
+        if code - 128 in signal.valid_signals():
+            code = 128 - code  # so a shell says that the last of its commands died of a signal
         if code > 0:
-            return told if told.get("state") == "failed" else super()._named(code, last)
+            return super()._named(code, last)
         if -code in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             if told.get("state") in ("stopped", "failed"):
                 return told
             if self._asked_to("stop"):
-                return {"state": "stopped", "cause": "person", "message": "Stopped by a person.", "signal": -code}
+                return {"state": "stopped", "cause": "person", "signal": -code}
             if -code == signal.SIGTERM:
                 said = of_signal(-code)
                 return {"state": said.state, "cause": said.cause, "message": said.message, "signal": -code}
         return super()._named(code, last)
+
+    def _on_sigterm(self, number: int, frame: types.FrameType | None) -> None:
+        self._got_sigterm = True
+        if self.worker is not None:
+            _signal_group(self.worker.pid, signal.SIGTERM)
 
     def _out_of_memory(self) -> dict[str, str]:
         return {"message": "Out of memory: the kernel killed it.", "hint": "Use smaller batches, or a machine with more memory."}
@@ -104,6 +124,23 @@ class Keeper(Supervisor):
                 log.write(event)
             finally:
                 log.close()
+
+
+def _signal_group(leader: int, number: int) -> bool:
+    """Send a signal to a command and all that it has started in its group; False where none of them is left."""
+    try:
+        os.killpg(leader, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _end_group(leader: int, grace: float) -> None:
+    """End what a command has left behind."""
+    deadline = time.monotonic() + grace
+    while _signal_group(leader, 0) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    _signal_group(leader, signal.SIGKILL)
 
 
 def main(words: list[str]) -> int:

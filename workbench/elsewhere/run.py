@@ -36,7 +36,7 @@ PATIENCE = 10.0
 """Seconds that the end of a script waits for its last lines to be written."""
 WARNINGS = 20
 """Most sentences that a run prints about what is wrong with it."""
-NEVER = float("inf")
+STEP_LIMIT = values.STEP_LIMIT
 
 
 class Run:
@@ -57,9 +57,9 @@ class Run:
         self.path: Path | None = None
         """Its directory; None where it records nothing."""
         self._last: dict[str, int] = {}
-        """The newest step of each key."""
+        """The newest step of each key, as it is written."""
         self._spelled: dict[str, str] = {}
-        """Keys that are written in another way than the script gives them."""
+        """How the keys that the script gives are written."""
         self._warned: set[str] = set()
         self._off = ""
         """Why nothing is recorded any more."""
@@ -81,7 +81,6 @@ class Run:
             return
         if left_out:
             self._warn("config", f"{left_out} of its settings are not recorded: a run keeps {values.SETTINGS}.")
-        os.register_at_fork(after_in_child=self._in_child)
 
     # -- what a script calls ---------------------------------------------------------------------------------------------------
 
@@ -98,7 +97,7 @@ class Run:
             self.epoch = values.number(epoch) or 0.0
         if step is None:
             step = self.step + 1
-        elif type(step) is not int or not 0 <= step <= values.STEP_LIMIT:
+        elif type(step) is not int or step < 0 or step > STEP_LIMIT:
             step = self._step(step)
             if step is None:
                 return
@@ -109,28 +108,19 @@ class Run:
             values_ = dict(values_)
         if endings.code is not None:
             endings.goes_on()
-        numbers, last = {}, self._last
+        # All that can wait is left to the writer: here a training waits.
         for key, value in values_.items():
-            if type(value) is not float:
-                if isinstance(value, Event):
-                    self._log_event(key, value, step)
-                    continue
-                value = self._number(key, value)
-                if value is None:
-                    continue
-            if last.get(key, NEVER) > step:
-                key = self._key(key, step)
-                if not key:
-                    continue
-            last[key] = step
-            numbers[key] = value
+            if type(value) is not float or type(key) is not str:
+                numbers = self._numbers(values_, step)
+                break
+        else:
+            numbers = values_.copy()
         if step > self.step:
             self.step = step
-        if numbers:
-            queue = self._writer.queue
-            queue.append((step, self.epoch, monotonic(), numbers))
-            if len(queue) > MOST:
-                self._writer.wait_for_room()
+        queue = self._queue
+        queue.append((step, self.epoch, monotonic(), numbers))
+        if len(queue) > MOST:
+            self._writer.wait_for_room()
 
     def text(self, tag: str, text: str, step: Any = None, *, prompt: str = "") -> None:
         """Log a text: what the model wrote, with its prompt if it had one."""
@@ -164,7 +154,7 @@ class Run:
         if not self._off:
             planned = values.step_of(steps) or 0
             now = time(), monotonic()
-            self._writer.queue.append(Status(state="running", steps=planned, step=self.step, time=now[0], clock=now[1]))
+            self._queue.append(Status(state="running", steps=planned, step=self.step, time=now[0], clock=now[1]))
 
     def settings(self, config: Any) -> None:
         """Add settings that are known only after the start."""
@@ -239,9 +229,12 @@ class Run:
         log = EventLog(directory.path)
         log.write(Status(state="running", steps=steps))
         # Before the thread: it may be asked to stop the script at once.
-        endings.watch(self._end)
+        endings.watch(self._end, self._in_child)
         meters = TreeMeters(os.getpid())
-        self._writer = Writer(log, directory.control, meters.events, self._obey, self._warn, lambda: (self.step, self.epoch))
+        self._writer = Writer(
+            log, directory.control, meters.events, self._obey, self._warn, lambda: (self.step, self.epoch), self._writable
+        )
+        self._queue = self._writer.queue
         self.path = directory.path
 
     def _attach(self, title: str, settings: dict[str, Any], steps: int) -> Directory | None:
@@ -265,31 +258,43 @@ class Run:
             self._warn("step", f"step {one_line(str(step), 40)} is left out: a step is between 0 and 2^53.")
         return whole
 
-    def _number(self, key: Any, value: Any) -> float | None:
-        if value is None:  # no figure at this step
-            return None
-        number = values.number(value)
-        if number is None:
-            self._warn(f"value {key}", f"{_shown(key)} is left out: {one_line(type(value).__name__, 60)} is not one number.")
-        return number
+    def _numbers(self, given: Mapping[Any, Any], step: int) -> dict[str, float]:
+        """The numbers of a call, as they are now: a tensor may be changed in place later. Events are logged; what is neither is left out."""
+        numbers = {}
+        for key, value in given.items():
+            values.key_of(key)
+            if isinstance(value, Event):
+                self._log_event(key, value, step)
+            elif value is not None:  # None: there is no figure at this step
+                number = values.number(value)
+                if number is None:
+                    self._warn(f"value {key}", f"{_shown(key)} is left out: {one_line(type(value).__name__, 60)} is not one number.")
+                else:
+                    numbers[key] = number
+        return numbers
 
-    def _key(self, key: Any, step: int) -> str:
-        """The key as it is written, where this is its first step, or its steps have fallen; "" where the value is left out."""
-        known = self._spelled.get(key) if isinstance(key, str) else None
-        if known is None:
-            known = values.key_of(key)
-            if isinstance(key, str):
-                self._spelled[key] = known
-            if not known:
-                self._warn("empty key", "a value is left out: its key is empty.")
-            elif known != key:
-                self._warn(f"key {known}", f"a key is written as {known}: it was too long, or held control characters.")
-        if known and self._last.get(known, -1) > step:
-            self._warn(
-                f"back {known}", f"{known} at step {step} is left out: it comes after step {self._last[known]}, and steps only grow."
-            )
-            return ""
-        return known
+    def _writable(self, step: int, numbers: dict[str, float]) -> dict[str, float]:
+        """In the writer's thread: the numbers whose steps have not fallen, under keys as the log takes them."""
+        last = self._last
+        written = {}
+        for key, number in numbers.items():
+            spelled = self._spelled.get(key)
+            if spelled is None:
+                spelled = self._spelled[key] = values.key_of(key)
+                if not spelled:
+                    self._warn("empty key", "a value is left out: its key is empty.")
+                elif spelled != key:
+                    self._warn(f"key {spelled}", f"a key is written as {spelled}: it was too long, or held control characters.")
+            if not spelled:
+                continue
+            if last.get(spelled, -1) > step:
+                self._warn(
+                    f"back {spelled}", f"{spelled} at step {step} is left out: it comes after step {last[spelled]}, and steps only grow."
+                )
+                continue
+            last[spelled] = step
+            written[spelled] = number
+        return written
 
     def _log_event(self, tag: str, event: Any, step: int) -> None:
         if isinstance(event, Scalars):
@@ -300,7 +305,7 @@ class Run:
         copy = values.event_of(event, tag, step, self.epoch)
         copy.time, copy.clock = time(), monotonic()
         self.step = max(self.step, step)
-        self._writer.queue.append(copy)
+        self._queue.append(copy)
 
     def _obey(self, verb: str) -> None:
         """What a person asked, in the writer's thread."""
@@ -309,16 +314,19 @@ class Run:
             # It never looks: to stop it, it has to be ended. The handler then names the end.
             import signal
 
-            os.kill(os.getpid(), signal.SIGTERM)
+            if self._output is None:  # under `dlwb exec`: the shell script that waits for this one would go on
+                os.killpg(os.getpgrp(), signal.SIGTERM)
+            else:
+                os.kill(os.getpid(), signal.SIGTERM)
 
     def _end(self, ending: Status) -> None:
         """Write what is left, and how it ended."""
         if self._off or self.path is None:
             return
         self._off = "it is over"
-        endings.forget(self._end)
+        endings.forget(self._end, self._in_child)
         if self._asked and ending.state != "failed":
-            ending = Status(state="stopped", cause="person", message="Stopped by a person.")
+            ending = Status(state="stopped", cause="person")
         ending.step, ending.epoch = self.step, self.epoch
         if not self._writer.end(ending, PATIENCE):
             self._warn("end", f"its last lines were not written within {PATIENCE:.0f} s.")

@@ -42,6 +42,7 @@ class Writer:
         obey: Callable[[str], None],
         warn: Callable[[str, str], None],
         place: Callable[[], tuple[int, float]],
+        writable: Callable[[int, dict[str, float]], dict[str, float]],
     ) -> None:
         self.queue: deque[Logged] = deque()
         self.lost = 0
@@ -52,6 +53,7 @@ class Writer:
         self._obey = obey
         self._warn = warn
         self._place = place
+        self._writable = writable
         self._refused: list[bytes] = []
         """Lines that the disk did not take."""
         self._retry = 0.0
@@ -66,7 +68,14 @@ class Writer:
         self._ending = ending
         self.nudge()
         self.thread.join(patience)
-        return not self.thread.is_alive()
+        if self.thread.is_alive():
+            return False
+        wake, waker = self._wake, self._waker
+        # First: another thread of the script must not write into a file that gets the same number.
+        self._waker = -1
+        os.close(wake)
+        os.close(waker)
+        return True
 
     def nudge(self) -> None:
         """Wake the thread."""
@@ -114,7 +123,10 @@ class Writer:
                 if not self._append(line):
                     self._refused = refused[place:]
                     return
-        while self.queue and not self._refused:
+        # No more than what is there now: a script that logs without a pause must not keep the thread from its commands and its end.
+        for _ in range(len(self.queue)):
+            if self._refused or not self.queue:
+                return
             logged = self.queue.popleft()
             for event in self._events(logged):
                 try:
@@ -127,14 +139,14 @@ class Writer:
                 if not self._append(line):
                     self._refused.append(line)
 
-    @staticmethod
-    def _events(logged: Logged) -> Iterator[Event]:
+    def _events(self, logged: Logged) -> Iterator[Event]:
         if isinstance(logged, Event):
             yield logged
         else:
             step, epoch, clock, values = logged
             # The script looks at one clock alone; the other, which is for people, is as far from it as it is now.
-            yield from scalars(values, step, epoch, clock + time.time() - time.monotonic(), clock)
+            if values := self._writable(step, values):
+                yield from scalars(values, step, epoch, clock + time.time() - time.monotonic(), clock)
 
     def _append(self, line: bytes) -> bool:
         try:

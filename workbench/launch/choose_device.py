@@ -1,11 +1,13 @@
 """Chooses the device for a run: the one asked for, else the best one of this machine; never a GPU that torch cannot use."""
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from workbench.launch import estimate, torch_probe
 from workbench.launch.devices import Device, accelerators, driver
 from workbench.problems import Problem
+from workbench.recipes.recipe import Compute
 from workbench.runs.run import Run
 from workbench.runs.summary import summary_of
 
@@ -75,6 +77,37 @@ def choose(kinds: Sequence[str] = ("cpu", "cuda"), requested: str = "auto") -> C
         raise problem
     title = next((device.title for device in found if device.name == name), "a GPU")
     return Choice("cpu", f"Training on the CPU although {title} is here. {problem}", requested)
+
+
+def usable() -> list[Device]:
+    """The accelerators that torch can use."""
+    found = accelerators()
+    refused = torch_probe.torch().refused if len(found) > 1 else {}
+    return [device for device in found if device.name not in refused]
+
+
+def crowd(compute: Compute, name: str, requested: str, usable: Sequence[Device]) -> str:
+    """A warning where the processes of a run on device `name` share too few cores, or "". Problem where they cannot be started here."""
+    if compute.nodes > 1:
+        raise Problem(
+            f"compute.nodes is {compute.nodes}, and a run that is started here has this machine alone.",
+            "`dlwb submit` asks a cluster for them; on one machine compute.processes is enough.",
+        )
+    count = compute.processes
+    if count == 1:
+        return ""
+    if name == "cpu":
+        cores = len(os.sched_getaffinity(0))
+        few = f"{count} processes share {cores} core{'s' * (cores != 1)}, so this is slower than fewer processes."
+        return few if count > cores else ""
+    if requested not in ANY:
+        raise Problem(f"{name} is one GPU, and each of {count} processes needs one of its own.", "Use --device cuda.")
+    if len(usable) < count:
+        raise Problem(
+            f"compute.processes is {count}, each on a GPU of its own, and this machine has {len(usable)}.",
+            "Use fewer processes, or --device cpu, where they share the cores.",
+        )
+    return ""
 
 
 def allowed(run: Run) -> list[str]:

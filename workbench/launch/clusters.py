@@ -108,9 +108,9 @@ def _skypilot(recipe: Recipe, stem: str, gpus: int, own: bool, device: str) -> t
         "workdir": ".",
         **({"num_nodes": nodes} if nodes > 1 else {}),
         "resources": resources,
-        "envs": {"DLWB_PACKAGE": f"dlwb=={__version__}", "DLWB_HOME": "~/dlwb"},
+        "envs": {"DLWB_PACKAGE": f"dlwb=={__version__}"},
         "setup": 'pip install "$DLWB_PACKAGE"\n',
-        "run": "\n".join(['export DLWB_HOME="$(eval echo "$DLWB_HOME")"', *_train(stem, own), ""]),
+        "run": "\n".join(['export DLWB_HOME="${DLWB_HOME:-$HOME/dlwb}"', *_train(stem, own), ""]),
     }
     return _yaml("sky launch task.yaml", task), "guess" if gpus and not known else ""
 

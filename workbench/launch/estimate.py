@@ -105,8 +105,9 @@ def _place(device: str) -> str:
 def _shape(recipe: Recipe, live: Sequence[str]) -> dict[str, Any]:
     """The settings that the time and memory of a step depend on, without the batch size."""
     config = {name: value for name, value in recipe.config.items() if name not in live}
-    threads = recipe.compute.threads or len(os.sched_getaffinity(0))
-    return {"project": _project(recipe), "precision": recipe.compute.precision, "threads": threads, **config}
+    compute = recipe.compute
+    threads = compute.threads or max(1, len(os.sched_getaffinity(0)) // compute.processes)
+    return {"project": _project(recipe), "precision": compute.precision, "threads": threads, "processes": compute.processes, **config}
 
 
 def _project(recipe: Recipe) -> str:
@@ -125,7 +126,8 @@ def _agree(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def _kind(recipe: Recipe) -> dict[str, Any]:
     """What two runs must share so that one can estimate the other: project, data and model, but not their sizes."""
-    return {"project": _project(recipe), **{name: value for name, value in recipe.config.items() if isinstance(value, str)}}
+    texts = {name: value for name, value in recipe.config.items() if isinstance(value, str)}
+    return {"project": _project(recipe), "processes": recipe.compute.processes, **texts}
 
 
 def _steps(recipe: Recipe, like: Past) -> float:

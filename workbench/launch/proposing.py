@@ -2,13 +2,14 @@
 
 Each answer follows from the records alone: the study is in memory and made anew, its sampler is fresh and seeded by the trial's number.
 So a tuner that was killed and resumed proposes what one that never was would have.
-`python -m workbench.launch.proposing` answers one question over stdin: the Gaussian process, whose torch stays out of the tuner.
+`python -m workbench.launch.proposing` answers questions over stdin: the Gaussian process, whose torch stays out of the tuner.
 """
 
 import hashlib
 import importlib.util
 import math
 import os
+import select
 import subprocess
 import sys
 import warnings
@@ -60,6 +61,17 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     past: list[Past]
     fixed: dict[str, Any] = {}
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process of the Gaussian process says."""
+
+    params: dict[str, Any] = {}
+    problem: str = ""
+
+
+_process: "subprocess.Popen[bytes] | None" = None
+"""That process: the import of torch takes longer than a proposal."""
 
 
 def refuse_missing() -> None:
@@ -125,25 +137,41 @@ def _suggested(trial: "optuna.Trial", name: str, dimension: Dimension) -> Any:
 
 
 def _elsewhere(question: Question) -> dict[str, Any]:
-    """Ask in a process of the worker's kind: its threads are pinned, and its torch is gone with it."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "workbench.launch.proposing"],
-        input=msgspec.json.encode(_spelled(question)),
-        capture_output=True,
-        timeout=PATIENCE,
-        check=False,
-        env=worker_environment(os.environ, 1),
-        cwd=paths.working_folder(),
-    )
-    if done.returncode:
-        last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        raise Problem(f"The Gaussian process made no proposal: {one_line(last, 200) or done.returncode}.", "Take sampler: tpe.")
-    return msgspec.json.decode(done.stdout, type=dict[str, Any])
+    """Ask the process of the Gaussian process, which is of the worker's kind: its threads are pinned, and torch is in no other.
 
-
-def _spelled(question: Question) -> Question:
-    """Without values that are not finite, for which JSON has no number; a Gaussian process asks for the last values alone."""
-    return msgspec.structs.replace(question, past=[msgspec.structs.replace(past, values=[]) for past in question.past])
+    It keeps nothing between two questions but what it has imported, and ends with this one.
+    """
+    global _process
+    if _process is None or _process.poll() is not None:
+        _process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "workbench.launch.proposing"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=worker_environment(os.environ, 1),
+            cwd=paths.working_folder(),
+        )
+    assert _process.stdin and _process.stdout
+    # A Gaussian process asks for the last values alone; among the others may be some for which JSON has no number.
+    asked = msgspec.structs.replace(question, past=[msgspec.structs.replace(past, values=[]) for past in question.past])
+    try:
+        _process.stdin.write(msgspec.json.encode(asked) + b"\n")
+        _process.stdin.flush()
+        answered = select.select([_process.stdout], [], [], PATIENCE)[0]
+        answer = msgspec.json.decode(_process.stdout.readline(), type=Answer) if answered else Answer(problem=f"no answer for {PATIENCE} s")
+    except (OSError, msgspec.MsgspecError):
+        answer = Answer(problem="its process has ended")
+    space = question.tune.space
+    if not answer.problem and not (
+        answer.params and all(name in space and contains(space[name], value) for name, value in answer.params.items())
+    ):
+        # As where dlwb was upgraded while it ran.
+        answer = Answer(problem="its answer lies outside the space")
+    if answer.problem:
+        _process.kill()
+        _process.wait()
+        raise Problem(f"The Gaussian process made no proposal: {one_line(answer.problem, 200)}.", "Take sampler: tpe.")
+    return answer.params
 
 
 class Judge:
@@ -300,8 +328,14 @@ def clipped(space: Mapping[str, Dimension], params: Mapping[str, Any]) -> dict[s
 
 
 def main() -> int:
-    """Answer the question on stdin."""
-    sys.stdout.write(msgspec.json.encode(_propose(msgspec.json.decode(sys.stdin.buffer.read(), type=Question))).decode())
+    """Answer each question on stdin, a line each."""
+    for line in sys.stdin.buffer:
+        try:
+            answer = Answer(params=_propose(msgspec.json.decode(line, type=Question)))
+        except Exception as error:
+            answer = Answer(problem=f"{type(error).__name__}: {error}")
+        sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+        sys.stdout.buffer.flush()
     return 0
 
 

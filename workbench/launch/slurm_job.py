@@ -80,6 +80,7 @@ class JobSupervisor(supervisor.Supervisor):
 
     def write_exit(self, report: dict[str, Any]) -> None:
         if report.get("cause") == "sigterm":
+            super().write_exit(report)  # Slurm may kill this process before it has answered
             report = {**report, **self._after_sigterm()}
         self.report = report
         super().write_exit(report)

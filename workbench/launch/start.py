@@ -95,7 +95,11 @@ def has_trained(run: Run) -> bool:
 def choose(loaded: Loaded, device: str = "") -> choose_device.Choice:
     """The device for a recipe, with a warning where torch cannot use the GPU or too little of its memory is free."""
     schema = loaded.schema
-    choice = choose_device.choose(schema.devices if schema else ("cpu",), device or loaded.recipe.compute.device)
+    compute = loaded.recipe.compute
+    choice = choose_device.choose(schema.devices if schema else ("cpu",), device or compute.device)
+    usable = choose_device.usable() if compute.processes > 1 else []
+    if (crowded := choose_device.crowd(compute, choice.name, choice.requested, usable)) and not choice.warning:
+        choice = choice._replace(warning=crowded)
     taken = [candidate for candidate in devices.accelerators() if candidate.name == choice.name] if choice.name != "cpu" else []
     if taken and not choice.warning:
         from workbench.launch import estimate
@@ -120,7 +124,10 @@ def create(loaded: Loaded, device: str, warning: str = "", requested: str = "", 
         project="./project.py" if loaded.project_file else loaded.recipe.project,
         config=paths.rooted(loaded.recipe.config, loaded.path.parent),
         compute=msgspec.structs.replace(
-            loaded.recipe.compute, device=device, threads=loaded.recipe.compute.threads or len(os.sched_getaffinity(0))
+            loaded.recipe.compute,
+            device=device,
+            # Those of one process: together they have what one would have.
+            threads=loaded.recipe.compute.threads or max(1, len(os.sched_getaffinity(0)) // loaded.recipe.compute.processes),
         ),
     )
     name = f"{time.strftime('%Y-%m-%d_%H%M%S')}_{loaded.stem}"

@@ -30,7 +30,7 @@ from workbench.recipes.recipe import dump_recipe
 from workbench.runs import commands, lock
 from workbench.runs.ending import Output, keep_room, process, write_exit
 from workbench.runs.run import Run
-from workbench.runs.state import attempts
+from workbench.runs.state import attempts, whole
 
 if TYPE_CHECKING:
     from workbench.launch.waiting import Worker
@@ -65,6 +65,8 @@ class Supervisor:
         self.worker: subprocess.Popen[bytes] | None = None
         self.taken: list[lock.Lock] = []
         """The locks of its devices."""
+        self.names: list[str] = []
+        """And their names: one for each of its processes."""
         self._kills = [_oom_kills()] * 2
         self._looked = time.monotonic()
         self._signals = signalling.Watch(run, attempt)
@@ -102,7 +104,7 @@ class Supervisor:
         names = [name for name in self.devices or [recipe.compute.device] if name.startswith("cuda")]
         if not names:
             return
-        queue = DeviceQueue(names, run=self.run.id)
+        queue = DeviceQueue(names, recipe.compute.processes, self.run.id)
         inbox = commands.Inbox(self.run.control, self.offset, queueing=True)
         try:
             while not (taken := queue.take()):
@@ -122,7 +124,8 @@ class Supervisor:
         for name, held in taken:
             held.write({"run": self.run.id, "host": lock.host(), "device": name})
             self.taken.append(held)
-        name = taken[0][0]
+            self.names.append(name)
+        name = self.names[0]
         if name != recipe.compute.device:
             recipe = msgspec.structs.replace(recipe, compute=msgspec.structs.replace(recipe.compute, device=name))
             files.write(self.run.path / "recipe.yaml", dump_recipe(recipe).encode(), sync=False)
@@ -144,15 +147,23 @@ class Supervisor:
         os.set_blocking(report_end, False)
         report = {}
         with contextlib.suppress(BlockingIOError, ValueError):
-            report = json.loads(os.read(report_end, 1 << 16))
+            # Of several processes the first one that failed speaks first; the others only lost it.
+            report = json.loads(os.read(report_end, 1 << 16).partition(b"\n")[0])
         os.close(report_end)
         reported = {key: report[key] for key in ("state", "cause", "message", "hint", "step") if key in report}
+        if not reported and (count := whole(report.get("of"))):
+            return self._named(whole(report.get("code")) or code, last, f"Process {whole(report.get('rank')) + 1} of {count}")
         return reported or self._named(code, last)
 
     def _start_worker(self, handed: Mapping[str, int]) -> subprocess.Popen[bytes]:
         """Start the worker, or let the process that waits become it; `handed` are the files that it gets, by variable."""
-        environment = worker_environment(os.environ, self.run.recipe().compute.threads) | {"DLWB_CONTROL_OFFSET": str(self.offset)}
+        compute = self.run.recipe().compute
+        environment = worker_environment(os.environ, compute.threads) | {"DLWB_CONTROL_OFFSET": str(self.offset)}
         module, arguments = "workbench.training.worker", [str(self.run.path)]
+        if compute.processes > 1:
+            module = "workbench.training.torchrun"
+            arguments.append(str(compute.processes))
+            environment["DLWB_DEVICES"] = ",".join(self.names)
         if self.waiting:
             with contextlib.suppress(OSError):
                 self.waiting.become(module, arguments, environment, handed)
@@ -185,10 +196,10 @@ class Supervisor:
                 signalling.note(self.run.output, f"No signal can be given: {error}")
             self._mute = True
 
-    def _named(self, code: int, last: str) -> dict[str, Any]:
+    def _named(self, code: int, last: str, who: str = "") -> dict[str, Any]:
         """The ending of a worker that could not report it itself, from its exit code or signal."""
         if code >= 0:
-            message = f"{self.WORKER} ended with exit code {code}" + (f": {last}" if last else ".")
+            message = f"{who or self.WORKER} ended with exit code {code}" + (f": {last}" if last else ".")
             return {"state": "failed", "cause": "exception", "message": message, "hint": "`dlwb logs` shows more.", "code": code}
         if -code == signal.SIGTERM and self._got_sigterm:  # SIGTERM came before the worker could handle it
             cause = "person" if self._asked_to("stop") else "sigterm"
@@ -201,7 +212,11 @@ class Supervisor:
             if _oom_kills() > self._kills[0]:
                 return {**ending, "cause": "memory", **self._out_of_memory()}
         crashed = -code in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
-        return {**ending, "cause": "signal", "message": f"{f'{self.WORKER} crashed' if crashed else 'Killed from outside'}: {name}."}
+        if crashed:
+            text = f"{who or self.WORKER} crashed"
+        else:
+            text = f"{who} was killed from outside" if who else "Killed from outside"
+        return {**ending, "cause": "signal", "message": f"{text}: {name}."}
 
     def _out_of_memory(self) -> dict[str, str]:
         """What the kernel's kill says about the run: before its first step no batch was the reason."""

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import msgspec
 
 from workbench import files, paths
-from workbench.launch import estimate, group_process, learning_from, proposing
+from workbench.launch import devices, estimate, group_process, learning_from, proposing
 from workbench.launch import start as launch
+from workbench.launch.choose_device import ANY, Choice
 from workbench.problems import Problem, nearest
 from workbench.recipes import closure, search_space
 from workbench.recipes.find import project_source
@@ -51,8 +52,7 @@ def create(loaded: Loaded, device: str = "") -> tuple[Tuning, list[str]]:
         mirror=str(mirror) if mirror else "",
     )
     parents, remarks = learning_from.parents(plan, base.recipe)
-    if choice.warning:
-        remarks = [choice.warning, *remarks]
+    remarks = [*filter(None, [choice.warning, _at_once(tune, choice), _grid(tune)]), *remarks]
     name = f"{loaded.stem}_{time.strftime('%Y-%m-%d_%H%M%S')}"
     with directory.new(paths.tunings(), name, "The directory") as path:
         tuning = Tuning(path)
@@ -63,6 +63,21 @@ def create(loaded: Loaded, device: str = "") -> tuple[Tuning, list[str]]:
         # Written last: a directory counts as a tuning once it has a plan.
         files.write(path / "tuning.json", msgspec.json.encode(plan), sync=False)
     return tuning, remarks
+
+
+def _at_once(tune: Tune, choice: Choice) -> str:
+    """That fewer trials train at once than was asked for; "" where as many do."""
+    if not choice.name.startswith("cuda"):
+        return ""
+    count = len(devices.accelerators()) if choice.requested in ANY else 1
+    number = "One GPU" if count == 1 else f"{count} GPUs"
+    return f"{number} for {tune.parallel} trials at once: {count} at a time." if count < tune.parallel else ""
+
+
+def _grid(tune: Tune) -> str:
+    """That a grid has fewer points than there were to be trials; "" where it has not."""
+    count = trials_of(tune)
+    return f"The grid has {count:,} points, so there are {count:,} trials, not {tune.trials:,}." if count < tune.trials else ""
 
 
 def _refuse_goal(recipe: Recipe, tune: Tune) -> None:

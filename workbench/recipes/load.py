@@ -11,7 +11,7 @@ import msgspec
 
 from workbench import paths
 from workbench.problems import Problem, nearest, one_line
-from workbench.recipes import project_schemas, schema_check, search_space, trust, yaml_reader
+from workbench.recipes import processes, project_schemas, schema_check, search_space, trust, yaml_reader
 from workbench.recipes.find import find_recipe, near_file, shipped_projects, shown_path
 from workbench.recipes.project_schemas import ProjectSchema
 from workbench.recipes.recipe import Compute, Recipe, Train
@@ -106,6 +106,8 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), *, describe: bo
         faults += _explored(data, schema, owner, spellings)
     faults += _compared(data, path, overrides, describe)
     faults += _tuned(data, path, overrides, describe, faults)
+    if not faults:
+        faults += processes.faults(msgspec.convert(checked, Recipe), schema)
     faults = [_under_its_section(fault, data, schema) for fault in faults]
     bars = data.get("bar")
     for index, bar in enumerate(bars if isinstance(bars, list) else []):

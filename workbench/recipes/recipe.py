@@ -67,6 +67,15 @@ class Compute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ] = "float32"
     tf32: Annotated[bool, Meta(description="Let CUDA multiply float32 as TF32: faster, with 10 bits of mantissa.")] = False
     deterministic: Annotated[bool, Meta(description="Use only algorithms that give the same bits every time; some are slower.")] = False
+    processes: Annotated[
+        int,
+        Meta(
+            ge=1, le=64, description="Processes that share the rows of each batch: each has a GPU of its own, or a part of the CPU's cores."
+        ),
+    ] = 1
+    nodes: Annotated[
+        int, Meta(ge=1, le=1024, description="Machines of a cluster, with so many processes each; only for what `dlwb submit` writes.")
+    ] = 1
 
 
 Place = (

@@ -184,7 +184,8 @@ class Checkpoints:
         except FileNotFoundError:
             raise
         except OSError:  # another disk, or one that knows no second names
-            with os.fdopen(files.open_plain(source), "rb") as data, path.open("xb") as copy:
+            into = files.open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            with os.fdopen(into, "wb") as copy, os.fdopen(files.open_plain(source), "rb") as data:
                 shutil.copyfileobj(data, copy)
                 copy.flush()
                 os.fsync(copy.fileno())

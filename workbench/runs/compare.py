@@ -15,7 +15,7 @@ from workbench.events import split_tag
 from workbench.formatting import number, shown
 from workbench.problems import Problem, one_line
 from workbench.recipes.recipe import Recipe
-from workbench.runs import bars, family
+from workbench.runs import bars, family, own
 from workbench.runs.comparisons import Comparison, Standing, diverged
 from workbench.runs.folded import history_of
 from workbench.runs.history import History, Series
@@ -85,8 +85,9 @@ def names(runs: Sequence[Run]) -> list[str]:
 def settings(recipe: Recipe, history: History | None = None) -> dict[str, Any]:
     """A recipe's settings by dotted name; live changes by a person appear as `0.01 → 0.003 at step 400`."""
     tree = msgspec.to_builtins(recipe)
-    flat: dict[str, Any] = {"project": recipe.project, "seed": recipe.seed}
-    for section in ("config", "train", "compute"):
+    flat: dict[str, Any] = {"project": recipe.project} if own.is_own(recipe) else {"project": recipe.project, "seed": recipe.seed}
+    # A script of one's own has only what it said itself: the rest stands in its recipe because every recipe has it.
+    for section in ("config",) if own.is_own(recipe) else ("config", "train", "compute"):
         flat |= _flat(tree[section], section)
     for mark in history.marks if history else []:
         for name, value in mark.settings.items() if mark.command or set(mark.settings) != {"train.log_every"} else ():
@@ -266,12 +267,12 @@ def _rows(
 ) -> list[Arm]:
     first = next(iter(values.values()))
     rows = []
-    for place, (name, own) in enumerate(values.items()):
-        paired = [value - first[seed] for seed, value in own.items() if seed in first]
+    for place, (name, figures) in enumerate(values.items()):
+        paired = [value - first[seed] for seed, value in figures.items() if seed in first]
         difference = interval(paired) if place else None
         verdict = "" if not place else _verdict(recipe, metric, difference) + (f", {len(paired)} of {seeds} seeds" * (len(paired) < seeds))
         mean = statistics.fmean(seconds[name]) if seconds[name] else None
-        rows.append(Arm(name, own, mean, interval(list(own.values())), difference, verdict))
+        rows.append(Arm(name, figures, mean, interval(list(figures.values())), difference, verdict))
     return rows
 
 

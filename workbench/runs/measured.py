@@ -123,6 +123,8 @@ def measure(run: Run) -> Result:
     recipe, loaded = run.recipe(), load_recipe(find_recipe(run.stem))
     if state_of(run).state != "finished":
         raise Problem(f"{run.id} has not finished, so it is not a result.", f"It is {state_of(run).state}.")
+    if recipe.compute.processes * recipe.compute.nodes > 1:
+        raise Problem(f"{run.id} was trained by several processes, and results are those of one.", f"`dlwb run {run.stem}` measures it.")
     history = History()
     history.fold(Tail(run.events).read())
     if history.demo:

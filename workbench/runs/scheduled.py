@@ -162,7 +162,11 @@ def _moment(moment: float, now: float | None = None) -> str:
         return "some day"
     if moment - now < 86400 and then.tm_mday == today.tm_mday:
         return time.strftime("%H:%M", then)
-    return time.strftime("%a %H:%M", then) if moment - now < 6 * 86400 else f"{then.tm_mday} {time.strftime('%b', then)}"
+    return (
+        time.strftime("%a %H:%M", then)
+        if moment - now < 6 * 86400
+        else f"{then.tm_mday} {time.strftime('%b', then)}" + ("" if then.tm_year == today.tm_year else f" {then.tm_year}")
+    )
 
 
 RESUME = "`dlwb resume` submits it again; it goes on from its last checkpoint."
@@ -190,12 +194,12 @@ def ending(job: Job) -> dict[str, Any]:
         "NODE_FAIL": (f"Its node failed{where} (NODE_FAIL).", "node", RESUME),
         "BOOT_FAIL": (f"Its node did not start{where} (BOOT_FAIL).", "node", RESUME),
         "PREEMPTED": (f"Another job took its place{where} (PREEMPTED).", "preempted", RESUME),
-        FORGOTTEN: (f"Slurm no longer knows its job {job.id}, and nobody wrote how it ended.", "vanished", RESUME),
+        FORGOTTEN: (f"Slurm no longer knows its job {job.id}, and nobody wrote how it ended.", "forgotten", RESUME),
     }.get(
         state,
         (
             f"Its job {job.id} ended{where} before the run could write how: {one_line(state, 40)}{why_failed}.",
-            "vanished",
+            "job",
             "Its slurm.log may say why. Does the node see the folder of the run ($DLWB_HOME)?",
         ),
     )

@@ -15,6 +15,7 @@ class Span(NamedTuple):
     """By the monotonic clock, so that neither sleep nor a changed clock counts."""
     device: str = ""
     """On what, as `cuda:0 NVIDIA H200`; several as `cuda:0,cuda:1 NVIDIA H200`."""
+    attempt: int = 1
 
 
 class Spans:
@@ -42,4 +43,4 @@ class Spans:
         if self._open is None:
             return self._closed
         # Of one clock they cannot be negative; a damaged one must not make the sum infinite.
-        return [*self._closed, Span(self._open.time, max(0.0, min(clock - self._open.clock, 1e12)), self._device)]
+        return [*self._closed, Span(self._open.time, max(0.0, min(clock - self._open.clock, 1e12)), self._device, self._open.attempt)]

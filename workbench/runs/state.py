@@ -73,7 +73,7 @@ def state_of(run: Run) -> State:
     if not run.path.is_dir():
         return State(state="failed", cause="vanished", message="Its directory is gone.")
     ended = files.read_object(run.path / "exit.json")
-    if job and (state_by_job := _by_job(job, holder, attempt, ended)):
+    if job and (state_by_job := _by_job(run, job, holder, attempt, ended)):
         return state_by_job
     if not attempt:
         return State(state="created", message="never started")
@@ -95,13 +95,8 @@ def state_of(run: Run) -> State:
             host=elsewhere,
             message=f"on {elsewhere}, last line {_age(run)} ago",
         )
-    # The supervisor died before it could write the end, but the worker's last line may tell it.
-    try:
-        status = summary_of(run).status
-    except Problem:
-        status = None  # a log that cannot be read says nothing about the end
-    if status and status.state in ENDED and status.attempt == attempt:
-        return State(state=status.state, cause=status.cause, message=status.message, hint=status.hint, attempt=attempt)
+    if logged := _logged_end(run, attempt):
+        return logged
     # Nobody wrote an end: either the machine went down, or all processes were killed before one of them could.
     own = holder.get("own") is True
     if holder.get("boot") != lock.boot_id():
@@ -129,7 +124,18 @@ def state_of(run: Run) -> State:
     )
 
 
-def _by_job(job: scheduled.Job, holder: dict[str, Any], attempt: int, ended: dict[str, Any]) -> State | None:
+def _logged_end(run: Run, attempt: int) -> State | None:
+    """The end of an attempt whose supervisor died before it could write it, by the worker's last line; None where that tells none."""
+    try:
+        status = summary_of(run).status
+    except Problem:
+        return None  # a log that cannot be read says nothing about the end
+    if not (status and attempt and status.state in ENDED and status.attempt == attempt):
+        return None
+    return State(state=status.state, cause=status.cause, message=status.message, hint=status.hint, attempt=attempt)
+
+
+def _by_job(run: Run, job: scheduled.Job, holder: dict[str, Any], attempt: int, ended: dict[str, Any]) -> State | None:
     """What the scheduler says of a run whose lock nobody holds as far as can be seen from here; None where the run wrote its end itself.
 
     On another machine's disk a lock may be invisible, so a run is alive for as long as Slurm says that its job is.
@@ -162,6 +168,8 @@ def _by_job(job: scheduled.Job, holder: dict[str, Any], attempt: int, ended: dic
             job=job.id,
             attempt=attempt,
         )
+    if not written and (logged := _logged_end(run, attempt)):
+        return msgspec.structs.replace(logged, job=job.id)
     return State(job=job.id, attempt=attempt, **scheduled.ending(job))
 
 

@@ -17,7 +17,7 @@ from msgspec import Meta
 from workbench import files, paths, preferences
 from workbench.problems import Problem, cleaned, one_line
 from workbench.recipes.recipe import Recipe
-from workbench.runs import lock
+from workbench.runs import family, lock
 from workbench.runs.run import Run
 from workbench.runs.spans import Span
 from workbench.runs.summary import summary_of
@@ -105,8 +105,12 @@ def intervals(run: Run, spans: Sequence[Span], recipe: Recipe | None) -> list[Us
     """When a run used which device. Of several processes, of which the log names fewer devices, each one has a device of its own."""
     if not spans:
         return []
-    processes = getattr(recipe.compute, "processes", 1) if recipe else 1
-    tuning = one_line(str(run.about().get("tuning") or ""), 200)
+    processes = recipe.compute.processes if recipe else 1
+    about = run.about()
+    if "forked" in about and (origin := family.forked(run)):
+        # The log of a fork begins with its parent's: what was used until then is the parent's.
+        spans = [span for span in spans if span.attempt > origin.attempt]
+    tuning = one_line(str(about.get("tuning") or ""), 200)
     host = elsewhere(run.lock)
     return [
         use

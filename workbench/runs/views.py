@@ -3,8 +3,10 @@
 import contextlib
 import re
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from workbench import files, paths
 from workbench.problems import Problem, one_line
@@ -18,17 +20,17 @@ class Look(msgspec.Struct, kw_only=True):
     """How the curves of runs are drawn."""
 
     split: str = ""
-    axis: str = "step"
-    """What is along x: step, epoch or second."""
+    axis: Literal["step", "epoch", "second"] = "step"
+    """What is along x."""
     log_x: bool = False
     log_y: bool | None = None
     """None: each chart by its values."""
-    begin: float | None = None
+    begin: Annotated[float, Meta(ge=0)] | None = None
     """The first and the last x that are shown; None: all."""
     end: float | None = None
-    skip: float = 0.0
+    skip: Annotated[float, Meta(ge=0, le=0.9)] = 0.0
     """The share of the steps that is left out at the beginning."""
-    smooth: int = 0
+    smooth: Annotated[int, Meta(ge=0, le=5)] = 0
     """How far curves are smoothed, from 0."""
     color: str = ""
     """The setting that colours the runs; "": each run its own."""

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from workbench.problems import Problem, one_line
+from workbench.runs import family
 from workbench.runs.checkpoint import Checkpoints, Generation, Tree
 from workbench.runs.family import Forked
+from workbench.runs.run import Run
 from workbench.training.batches import planned
 from workbench.training.project import Project
 from workbench.training.resumable import Stateful
@@ -32,6 +34,12 @@ class Fitted(Checkpoints):
         if newest and newest[0].step <= self._forked.step:
             fit(self._project, newest[1], list(self._forked.fixed))
         return newest
+
+
+def checkpoints_of(run: Run, project: Project, keep_every: Callable[[], int]) -> Checkpoints:
+    """The checkpoints of a run, those of a fork with other settings fitted to them."""
+    folder, forked = run.path / "checkpoints", family.forked(run)
+    return Fitted(folder, keep_every, project, forked) if forked and forked.fixed else Checkpoints(folder, keep_every)
 
 
 def fit(project: Project, tree: Tree, changed: Sequence[str]) -> None:

@@ -9,9 +9,10 @@ import sys
 import time
 import traceback
 import types
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,7 +20,8 @@ from workbench import preparation
 from workbench.events import Answer, Status
 from workbench.preparation import Stage
 from workbench.problems import Problem, one_line
-from workbench.runs import commands, family, lock, resuming
+from workbench.recipes.recipe import Recipe
+from workbench.runs import commands, lock, resuming
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.commands import Inbox
 from workbench.runs.history import History
@@ -29,11 +31,15 @@ from workbench.runs.state import attempts
 from workbench.training.announcing import READING, Announcer
 from workbench.training.failures import named
 from workbench.training.find_project import make_project
-from workbench.training.fitting import Fitted
+from workbench.training.fitting import checkpoints_of
 from workbench.training.gpu_meters import GpuMeters
 from workbench.training.loop import Loop
 from workbench.training.project import Project
+from workbench.training.ranks import GRACE, Lost
 from workbench.training.sources import Sources
+
+if TYPE_CHECKING:
+    from workbench.training.ranks.group import Group
 
 
 class Stopped(BaseException):
@@ -68,6 +74,12 @@ class Worker:
             if any(command.verb == "stop" for command in Inbox(self.run.control, self.offset).poll()):
                 cause, message = "person", "Stopped by a person before its first step."
             ending = Status(state="stopped", cause=cause, message=message, attempt=self.attempt)
+        except Lost as error:
+            print(f"The first process lost another one: {error}", file=sys.stderr)
+            # Whoever watches them all ends this one too, and knows which one died, and of what.
+            time.sleep(GRACE)
+            problem = Problem("Another process of this run has ended.", "Its output may say why (`dlwb logs`).", cause="signal")
+            ending = Status(state="failed", cause=problem.cause, message=problem.message, hint=problem.hint, attempt=self.attempt)
         except BaseException as error:
             # A SIGTERM from here on must not interrupt the last line.
             self._ending = True
@@ -101,6 +113,7 @@ class Worker:
             logged(message, warning)
 
         starting(f"importing {recipe.project}", warning)
+        group = self._joined(recipe, starting)
         project = make_project(self.run, recipe)
         starting(READING)
         announcer = Announcer(partial(self._turn, "starting"), lambda stage: logged(stage.text, stage=stage))
@@ -112,10 +125,13 @@ class Worker:
         with announcer, preparation.listening(announcer, sources.met) as prepared:
             project.build()
         changed = sources.check(prepared.sources)
+        if group:
+            starting(f"waiting until {group.size} processes are ready")
+            group.all_built()
         # Whoever sent them may still be waiting.
         for command in self._unanswered(past):
             log.write(Answer(command=command.id, ok=False, message="The run ended before this could be done.", step=step))
-        self.loop = Loop(
+        self.loop = self._loop(group)(
             project,
             recipe,
             log,
@@ -131,14 +147,35 @@ class Worker:
             changed_data=changed,
             born=_born(),
         )
-        return self.loop.fit()
+        ending = self.loop.fit()
+        if group:
+            group.leave()
+        return ending
+
+    def _joined(self, recipe: Recipe, starting: Callable[[str], None]) -> "Group | None":
+        """The group of a run with several processes, as soon as all have come; this one leads."""
+        compute = recipe.compute
+        if compute.processes * compute.nodes == 1:
+            return None
+        from workbench.training.ranks.group import Group  # imports torch
+
+        starting(f"waiting for {compute.processes * compute.nodes} processes")
+        group = Group.join(compute.processes * compute.nodes)
+        self.holder["ranks"] = [{"pid": pid, "ticks": lock.start_ticks(pid)} for pid in group.processes]
+        return group
+
+    def _loop(self, group: "Group | None") -> Callable[..., Loop]:
+        if group is None:
+            return Loop
+        from workbench.training.ranks.leader import Leader
+
+        return partial(Leader, group)
 
     def _checkpoints(self, project: Project) -> Checkpoints:
         def keep_every() -> int:
             return self.loop.live.train.keep_every if self.loop else project.train.keep_every
 
-        folder, forked = self.run.path / "checkpoints", family.forked(self.run)
-        return Fitted(folder, keep_every, project, forked) if forked and forked.fixed else Checkpoints(folder, keep_every)
+        return checkpoints_of(self.run, project, keep_every)
 
     def _unanswered(self, past: History) -> list[commands.Command]:
         answered = {answer.command for answer in past.answers} | {mark.command for mark in past.marks}
@@ -223,8 +260,18 @@ class _Unbreakable:
             self._stream.flush()
 
 
+def several(path: Path) -> bool:
+    """Whether more than one process trains the run."""
+    compute = Run(path).recipe().compute
+    return compute.processes * compute.nodes > 1
+
+
 def train(path: Path) -> int:
     """Train a run; 0 when it ended as it should, 1 when it failed. The report goes to the supervisor's pipe."""
+    if several(path) and int(os.environ.get("RANK", "0")):
+        from workbench.training.ranks.follower import follow  # imports torch
+
+        return follow(path)
     report = _handed("DLWB_REPORT")
     # A crash in C code then leaves its Python stack in the output.
     faulthandler.enable()
@@ -237,7 +284,7 @@ def train(path: Path) -> int:
     if report is not None:
         # The supervisor may have been killed; the log has it, too.
         with contextlib.suppress(OSError):
-            os.write(report, msgspec.json.encode(ending))
+            os.write(report, msgspec.json.encode(ending) + b"\n")
     if ending.state != "failed":
         return 0
     print(f"{ending.message} {ending.hint}".strip(), file=sys.stderr)

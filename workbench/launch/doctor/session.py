@@ -88,7 +88,8 @@ def processors(root: Path) -> Finding:
     if paid < cores - 0.5:
         text = f"{cores} processors are visible, but this container or job gets the CPU time of {paid:.1f}."
         return Finding("processors", "warn", text, f"--set compute.threads={max(1, round(paid))} is faster than {cores} threads that wait.")
-    return Finding("processors", "ok", f"{cores} processor{'s' * (cores != 1)}.")
+    several = f"; up to {cores} processes can train one run (compute.processes)" if cores > 1 else ""
+    return Finding("processors", "ok", f"{cores} processor{'s' * (cores != 1)}{several}.")
 
 
 def _quota(group: Path) -> list[str]:

@@ -22,6 +22,7 @@ from workbench import __version__, files, paths
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure
 from workbench.recipes.find import project_source
+from workbench.recipes.processes import why_not_exact
 from workbench.recipes.recipe import Recipe, dump_recipe
 from workbench.runs import family, metric_stream, processor
 from workbench.runs.bundle import EXPECTED, Change, Expected, names_alone
@@ -57,9 +58,9 @@ another. The data is not part of this folder: {data}.
 def to_bundle(run: Run, folder: Path) -> Path:
     """Write the folder and the archive beside it; returns the folder. Problem where the run cannot be trained again as it was."""
     recipe = refuse(run, "bundle")
-    if recipe.compute.device != "cpu":
+    if why := why_not_exact(recipe):
         raise Problem(
-            f"{run.id} was trained on {one_line(recipe.compute.device, 20)}, and equal figures are promised for the CPU alone.",
+            f"{run.id} {why}",
             f"`dlwb run {run.stem} --device cpu` makes a run that can be bundled.",
         )
     code, places = _code(run, recipe), Places(run)

@@ -11,6 +11,7 @@ from workbench.events import CAUSES, split_tag
 from workbench.formatting import number
 from workbench.problems import clean, one_line
 from workbench.recipes import hints
+from workbench.recipes.processes import on
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars as verdict
 from workbench.runs import compare, family, notes
@@ -47,7 +48,7 @@ def to_html(run: Run) -> Iterator[str]:
             why=CAUSES.get(state.cause, state.cause),
             notes=notes.read(run),
             judged=verdict.is_judged(summary),
-            facts=_facts(history, state.attempt, family.forked(run)),
+            facts=_facts(history, state.attempt, recipe, family.forked(run)),
             figures=figures(recipe, summary),
             charts=charts(recipe, history, [mark.step for mark in marks]),
             marks=marks,
@@ -90,7 +91,7 @@ def templates() -> "jinja2.Environment":
     return environment
 
 
-def _facts(history: History, attempt: int, forked: Forked | None) -> dict[str, str]:
+def _facts(history: History, attempt: int, recipe: Recipe, forked: Forked | None) -> dict[str, str]:
     # What its log has of its parent were attempts at that one.
     attempt -= forked.attempt if forked else 0
     return {
@@ -101,7 +102,7 @@ def _facts(history: History, attempt: int, forked: Forked | None) -> dict[str, s
         "steps": formatting.count(history.step) + (f" of {formatting.count(history.steps)}" if history.steps > history.step else ""),
         "epochs": number(round(history.epoch, 2)),
         "speed": formatting.rate(history.step / history.seconds) if history.seconds > 0 else "",
-        "device": history.device,
+        "device": on(history.device, recipe),
         "attempts": str(attempt) if attempt > 1 else "",
     }
 

@@ -22,6 +22,7 @@ from workbench import __version__, files
 from workbench.formatting import count, duration
 from workbench.problems import Problem, clean, one_line
 from workbench.recipes import hints
+from workbench.recipes.processes import why_not_exact
 from workbench.recipes.project_schemas import describe
 from workbench.recipes.recipe import Recipe
 from workbench.runs import family, metric_stream
@@ -53,9 +54,9 @@ def to_notebook(run: Run, *, execute: bool = False) -> tuple[str, str]:
     if execute:
         for name in ("nbclient", "ipykernel"):
             _library(name)
-        if recipe.compute.device != "cpu":
+        if why := why_not_exact(recipe):
             raise Problem(
-                f"{run.id} was trained on {one_line(recipe.compute.device, 20)}, and equal figures are promised for the CPU alone.",
+                f"{run.id} {why}",
                 "Without --execute its notebook has the figures of the log.",
             )
     history = history_of(run.events)

@@ -73,6 +73,8 @@ def _not_finite(area: Area, columns: Columns) -> None:
     """Draw a cross where values are not finite: on the axis for NaN, at the top or bottom edge for infinity."""
     bottom = area.top + area.rows - 1
     for places, row in ((columns.missing, bottom + area.footer), (columns.above, area.top), (columns.below, bottom)):
+        if not places.any():
+            continue
         # Not np.unique: its first call imports numpy.ma, a tenth of the time to open a run.
         for column in sorted(set((np.flatnonzero(places) // 2).tolist())):
             area.cells.write(area.left + column, row, "×", BAD)

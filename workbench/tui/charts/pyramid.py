@@ -177,7 +177,8 @@ class Pyramid:
             first_x[filled], last_x[filled] = self._x[starts], self._x[ends]
         none = low == np.inf
         low[none] = high[none] = np.nan
-        odd = {kind: np.diff(np.searchsorted(places[:used], edges)) > 0 for kind, (places, used) in self._odd.items()}
+        none_odd = np.zeros(width, np.bool_)
+        odd = {kind: np.diff(np.searchsorted(places[:used], edges)) > 0 if used else none_odd for kind, (places, used) in self._odd.items()}
         return Columns(
             count, low, -high, first, last, first_x, last_x, odd["missing"], odd["above"], odd["below"],
             self._point(edges[0] - 1), self._point(edges[-1]),

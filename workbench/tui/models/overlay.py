@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from workbench.tui.charts import ramp
 from workbench.tui.charts.chart import Line
 from workbench.tui.charts.plot import SLOTS
 
-AXES = ("step", "epoch", "second")
+AXES: tuple[Literal["step", "epoch", "second"], ...] = ("step", "epoch", "second")
 """What the curves are drawn over. Of batches of several sizes, epochs compare what was seen, seconds what it cost."""
 SEED = "seed"
 """Groups the runs that differ in their seed alone."""
@@ -48,6 +48,7 @@ class Overlay:
         self.chosen: int | None = None
         """The place of the run under the line cursor."""
         self._known: tuple[object, ...] = ()
+        self._differing: list[Setting] = []
         self._shifted: dict[int, tuple[tuple[object, ...], Series]] = {}
         """By the identity of a series the same over another axis, with what it was made from."""
         self._spreads: dict[tuple[str, str], tuple[tuple[object, ...], compare.Spread]] = {}
@@ -62,7 +63,7 @@ class Overlay:
             return
         # The settings cost a look at each run's files, so only what changes them asks for them again.
         if not self._known or self._known[0] != marks:
-            self._differing = compare.differing(self.sides)
+            self._differing = compare.differing(self.sides) if self.fixed is None else []
         self._known = known
         self.effects = effects(self.sides, self._differing, metric_of(self.sides))
         self.settings = [effect.setting for effect in self.effects.ranked]

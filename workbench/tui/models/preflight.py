@@ -70,6 +70,8 @@ def outlook(loaded: Loaded, machine: Machine, past: Sequence[Past]) -> Outlook:
     try:
         # The same function as the start itself uses, so that the form promises what happens.
         name = choose_device.best_device(kinds, wanted, accelerators)
+        if crowded := choose_device.crowd(loaded.recipe.compute, name, wanted, accelerators):
+            warnings.append((crowded, False))
     except Problem as problem:
         return Outlook(cpu, Estimate(), ((str(problem), True),))
     if name != "cpu" and machine.torch:
@@ -84,7 +86,11 @@ def outlook(loaded: Loaded, machine: Machine, past: Sequence[Past]) -> Outlook:
     if name in machine.refused:
         warnings.append((f"torch cannot use {name}: {machine.refused[name]}. Use another device.", True))
     device = next(machine_device for machine_device in machine.devices if machine_device.name == name)
-    if device.busy:
+    processes, free = loaded.recipe.compute.processes, [one for one in accelerators if not one.busy]
+    if name != "cpu" and len(free) < processes and processes > 1:
+        text = f"{len(free)} of {len(accelerators)} GPUs are free: this run would wait until {processes} are, and take them at once."
+        warnings.append((text, False))
+    elif device.busy:
         holder = f"{device.name} is in use by {device.run or 'another run'}: this run would wait until that one ends."
         every = f"All {len(accelerators)} GPUs are in use by runs: this run would wait for the first one that is free."
         warnings.append((every if wanted in choose_device.ANY and len(accelerators) > 1 else holder, False))

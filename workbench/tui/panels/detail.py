@@ -1,11 +1,12 @@
 """The pane of the lists: a recipe's text, numbers, hints and past runs; a run's state, the reason of its end, and its results."""
 
+from typing import TYPE_CHECKING
+
 from textual.strip import Strip
 
 from workbench import formatting
 from workbench.launch import estimate, slurm
 from workbench.launch.devices import Device
-from workbench.launch.queueing import Waiting
 from workbench.problems import one_line
 from workbench.recipes import hints
 from workbench.recipes.load import Loaded
@@ -13,6 +14,9 @@ from workbench.runs import bars, standing
 from workbench.runs.page import data_lines
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.library import Entry, Library, Shelved
+
+if TYPE_CHECKING:
+    from workbench.launch.queueing import Waiting
 
 # "watch for" and a space.
 LABEL = 10
@@ -161,7 +165,7 @@ def run_lines(entry: Entry, width: int) -> list[Strip]:
     return lines
 
 
-def waiting_lines(waiting: Waiting, width: int) -> list[Strip]:
+def waiting_lines(waiting: "Waiting", width: int) -> list[Strip]:
     """The place of a run in the queue for devices: what it waits for, and about when it starts."""
     if waiting.held:
         text, keys_ = "A person holds it: it takes no device, and nobody waits for it.", "h releases it"

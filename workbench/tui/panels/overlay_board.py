@@ -169,7 +169,7 @@ class OverlayBoard(Container):
     def turn_axis(self) -> None:
         """Draw over another x; a zoom was in the units of the one before."""
         look = self.look
-        look.axis = AXES[(AXES.index(look.axis) + 1) % len(AXES)] if look.axis in AXES else AXES[0]
+        look.axis = AXES[(AXES.index(look.axis) + 1) % len(AXES)]
         look.begin = look.end = self.cursor = None
 
     def turn_skip(self) -> None:

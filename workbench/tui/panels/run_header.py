@@ -9,6 +9,7 @@ from textual.strip import Strip
 from workbench import formatting
 from workbench.events import CAUSES
 from workbench.problems import one_line
+from workbench.recipes.processes import on
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars, family, own, slowdowns
 from workbench.runs.family import Forked
@@ -75,7 +76,7 @@ def title_line(feed: Feed, recipe: Recipe, width: int, forked: Forked | None = N
         text = f"{text}: {feed.state.reason or one_line(feed.state.message, 60)}"
     elif not feed.state.alive and feed.state.state != "away":
         text = feed.state.state
-    device = one_line(history.device or recipe.compute.device, 40)
+    device = on(one_line(history.device or recipe.compute.device, 40), recipe)
     right: list[strips.Part] = [(f" {device}", palette.dim), ("  ", palette.plain), (f"{symbol} {text} ", style)]
     if feed.state.state == "running":
         used = sum(cell_len(part) for part, _ in [*left, *right])

@@ -8,6 +8,7 @@ from textual.strip import Strip
 
 from workbench import formatting
 from workbench.problems import one_line
+from workbench.recipes.processes import on_briefly
 from workbench.runs import bars, family, own
 from workbench.tui.drawing import palette, states, strips
 from workbench.tui.models.library import Compared, Entry, Library, Tuned
@@ -224,12 +225,11 @@ def _value(entry: Entry, column: str) -> Any:
 
 
 def run_title(entry: Entry) -> str:
-    """A run's title, with DEMO or the variant of its data; of a fork with the step where it began; or that dlwb did not train it."""
+    """A run's title, with DEMO or the variant of its data; or that dlwb did not train it."""
     summary = entry.summary
     if entry.recipe and own.is_own(entry.recipe):
         return f"{entry.title} ({entry.recipe.project})"
-    fork = f" (fork at step {formatting.count(entry.forked.step)})" if entry.forked else ""
-    return entry.title + fork + (" DEMO" if summary.demo else f" ({summary.variant})" if summary.variant else "")
+    return entry.title + (" DEMO" if summary.demo else f" ({summary.variant})" if summary.variant else "")
 
 
 def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
@@ -255,12 +255,13 @@ def _run_cells(entry: Entry) -> dict[str, tuple[str, Style]]:
     value = bars.figure(recipe, summary, metric) if recipe and metric else None
     judged = bars.judge(recipe, summary) if recipe else []
     passed = [verdict.passed for verdict in judged if verdict.passed is not None]
-    title = run_title(entry)
+    # Where its parent is not above it; first, as the end is what a narrow list cuts.
+    title = (f"fork at step {formatting.count(entry.forked.step)}: " if entry.forked else "") + run_title(entry)
     return {
         "state": (f"{symbol} {text}", style),
         "recipe": (title, palette.plain),
         "tags": (" ".join(entry.notes.tags), palette.violet),
-        "device": (summary.device.partition(" ")[0] or (recipe.compute.device if recipe else ""), quiet),
+        "device": (on_briefly(summary.device or (recipe.compute.device if recipe else ""), recipe), quiet),
         "step": (steps, quiet),
         "time": (formatting.duration(summary.seconds) if summary.size > 0 else "", quiet),
         "figure": (formatting.number(value) if value is not None else "", quiet),

@@ -99,7 +99,8 @@ class CompareScreen(KeyScreen):
         self.samples = SideBySide(id="samples")
         self.sides: list[Side] = []
         self._drawn: tuple[object, ...] = ()
-        self._asked = self._drawn_at = 0.0
+        self._colors: dict[int, Style] = {}
+        self._asked = self._drawn_at = self._cost = 0.0
 
     def make_board(self) -> OverlayBoard:
         """The place of the curves."""
@@ -143,9 +144,11 @@ class CompareScreen(KeyScreen):
             if time.monotonic() > now + READING:
                 break
         caught_up = all(feed.caught_up for feed in self.feeds)
-        if caught_up or now > self._drawn_at + DRAWING:
+        # While the logs are read drawing takes a tenth of the time, however slow the machine is.
+        if caught_up or now > self._drawn_at + max(DRAWING, 10 * self._cost):
             self.draw()
             self._drawn_at = time.monotonic()
+            self._cost = self._drawn_at - now
         self.set_timer(LOOK if caught_up else READ, self.look)
 
     def ask(self) -> None:
@@ -198,9 +201,16 @@ class CompareScreen(KeyScreen):
 
     def color(self, slot: int) -> Style:
         """The colour of a slot."""
-        for chart in self.query(Chart):  # any chart: it knows the colours of series in this theme
-            return chart.style_for(SERIES + slot) + Style(bgcolor=palette.plain.bgcolor)
-        return palette.plain
+        if slot not in self._colors:
+            # Any chart: it knows the colours of series in this theme.
+            if not (charts := self.query(Chart)):
+                return palette.plain
+            self._colors[slot] = charts.first().style_for(SERIES + slot) + Style(bgcolor=palette.plain.bgcolor)
+        return self._colors[slot]
+
+    def restyle(self) -> None:
+        self._colors.clear()
+        super().restyle()
 
     def name_lines(self, width: int) -> list[Strip]:
         """The lines at the top: what is compared."""
@@ -226,7 +236,7 @@ class CompareScreen(KeyScreen):
             return "All curves are of one split."
         if name in ("color", "color_back") and not self.overlay.settings:
             return "No setting differs, so there is nothing to colour the runs by."
-        if name == "samples" and not SideBySide.kinds(self.sides):
+        if name == "samples" and not any(side.history.samples for side in self.sides):
             return "None of the runs has samples or matrices."
         if name == "open" and self.overlay.chosen is None:
             return "First choose a line with n, or with a click on it."
