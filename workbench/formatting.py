@@ -100,6 +100,5 @@ def shown(value: Any) -> str:
 
     if isinstance(value, str):
         return one_line(value) or '""'
-    import msgspec  # completion in a shell formats nothing, and does not wait for it
 
     return f"{value:g}" if isinstance(value, float) else one_line(msgspec.json.encode(value).decode())
