@@ -9,10 +9,8 @@ import ctypes
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable
@@ -93,11 +91,8 @@ def train(path: str, pids: Any) -> int:
 def main(path: str, processes: int) -> NoReturn:
     """Run the processes to their end; how one died goes to the supervisor's pipe, behind what it may have said itself."""
     report = int(os.environ.get("DLWB_REPORT", "-1"))
-    # torchrun leaves its folder behind.
-    folder = tempfile.mkdtemp(prefix="dlwb-torchrun-")
 
     def end(code: int) -> NoReturn:
-        shutil.rmtree(folder, ignore_errors=True)
         # At once: to part from a rendezvous with nobody takes torchrun seconds.
         os._exit(code)
 
@@ -125,7 +120,8 @@ def main(path: str, processes: int) -> NoReturn:
         max_restarts=0,
         monitor_interval=LOOK_EVERY,
         start_method="fork",
-        logs_specs=DefaultLogsSpecs(log_dir=folder),
+        # Else it leaves a folder behind.
+        logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
     )
     pids = multiprocessing.get_context("fork").Array("i", processes)
     Watch(pids, died).start()
