@@ -152,7 +152,11 @@ async def test_it_gets_out_as_a_page_and_its_table_as_text(monkeypatch: pytest.M
         assert "95 % interval" in page.read_text() and copied[0].endswith(page.name)
         await pilot.press("p")
         assert "Its runs are exported one by one." in seen(pilot.app)
-        for key, name, words in (("c", "csv", "none,3/3,0.8000"), ("l", "tex", r"none & 3/3 & 0.8000"), ("m", "md", "| none | 3/3 | 0.8000")):
+        for key, name, words in (
+            ("c", "csv", "none,3/3,0.8000"),
+            ("l", "tex", r"none & 3/3 & 0.8000"),
+            ("m", "md", "| none | 3/3 | 0.8000"),
+        ):
             await pilot.press(key)
             assert words in (paths.home() / "exports" / f"{comparison.id}.{name}").read_text()
         await pilot.press("s")
