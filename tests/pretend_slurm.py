@@ -2,8 +2,17 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from workbench.launch import slurm
+from workbench.runs import scheduled
+from workbench.runs.run import Run
+from workbench.runs.scheduled import Job, Seen
+
+NOW = 1_800_000_000.0
+"""A time at which Slurm says something."""
 
 
 class Programs:
@@ -49,3 +58,15 @@ def row(
 ) -> str:
     """A line of squeue as `workbench.launch.slurm` asks for it."""
     return "|".join([job, state, str(restarts), node, start, end, why, name, ""]) + "\n"
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
+    monkeypatch.setattr(slurm, "_looked", -slurm.EVERY)
+    return Programs(tmp_path / "bin", monkeypatch)
+
+
+def noted(run: Run, **seen_: Any) -> Job:
+    job = Job(id="12", options=[("job-name", "line")], seen=Seen(**{"time": NOW, **seen_}))
+    scheduled.write(run.path, job)
+    return job

@@ -100,7 +100,7 @@ def cluster() -> Iterator[Path]:
             (folder / name).mkdir(mode=0o755)
         (folder / "munge" / "key").write_bytes(os.urandom(1024))
         (folder / "munge" / "key").chmod(0o400)
-        ports = [_free_port(), _free_port()]
+        ports = [free_port(), free_port()]
         conf = folder / "slurm.conf"
         conf.write_text(CONF.format(host=socket.gethostname().partition(".")[0], folder=folder, port=ports[0], node_port=ports[1]))
         munge = folder / "munge"
@@ -140,7 +140,8 @@ def _node_state() -> str:
     return done.stdout
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from lines import created, folded, write
 from made_runs import RECIPE, finish, make_run
-from pretend_slurm import Programs, row
+from pretend_slurm import Programs, programs, row
 from short_runs import paths_of_this_machine
 from test_cli import dlwb
 
@@ -20,6 +20,8 @@ from workbench.problems import Problem
 from workbench.recipes.load import load_recipe
 from workbench.runs.run import Run, list_runs
 from workbench.runs.state import state_of
+
+__all__ = ["programs"]
 
 # docs.skypilot.co/en/latest/reference/yaml-spec.html, as of 2026: the top level, and `resources`.
 SKYPILOT = {"name", "workdir", "num_nodes", "resources", "envs", "secrets", "file_mounts", "setup", "run", "config", "service"}
@@ -95,11 +97,6 @@ def test_the_commands_train_and_go_on_where_a_machine_was_taken_away(
         subprocess.run(["sh", "-eu", "-c", text], cwd=tmp_path / "out", check=True)
         (tmp_path / "there" / "runs").mkdir(parents=True, exist_ok=True)
     assert programs.calls("dlwb") == ["run digits-mlp.yaml --follow", "resume digits-mlp --follow"]
-
-
-@pytest.fixture
-def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
-    return Programs(tmp_path / "bin", monkeypatch)
 
 
 def test_the_batch_script_trains_once_for_each_job(tmp_path: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ CONTRACTS = [each["id"] for each in tomllib.loads((ROOT / "pyproject.toml").read
 BREAKS = {
     "layers": ("datasets/points.py", "import workbench.runs.log"),
     "light": ("recipes/trust.py", "def late():\n    import torch"),
+    "own-script": ("elsewhere/values.py", "def late():\n    import torch"),
     "screens": ("tui/keys.py", "def late():\n    import pydantic"),
     "no-screen": ("torchkit/layers.py", "def late():\n    import rich.text"),
     "projects": ("projects/{project}.py", "import workbench.runs.log"),

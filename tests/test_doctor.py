@@ -67,7 +67,9 @@ def test_a_gpu_that_works_is_well() -> None:
         (Torch(error="ImportError: libcudart.so.12"), HERE, [GPU], {}, "unknown", "could not be asked"),
     ],
 )
-def test_why_a_run_would_not_train_on_the_gpu(said, here, found, environment, level, words) -> None:
+def test_why_a_run_would_not_train_on_the_gpu(said, here, found, environment, level, words, monkeypatch) -> None:
+    # A machine with Slurm's commands gets another hint.
+    monkeypatch.setenv("PATH", "/nowhere")
     finding = accelerators.gpu(said, here, found, environment)
     assert finding.level == level and words in finding.text
     assert bool(finding.mend) == (level != "ok")

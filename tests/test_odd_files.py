@@ -109,6 +109,8 @@ def test_nothing_in_the_room_of_runs_opens_a_file_in_another_way() -> None:
         'processor.py: for line in cpuinfo.read_text(errors="replace").splitlines():',
         # A pipe or a device that a person names for an export, the folder of checkpoints, and what is no file of a run.
         "export/formats.py: file.write_bytes(data)  # a pipe or a device: nothing to replace",
+        'folded.py: code = b"".join((root / name).read_bytes() for name in SOURCES)',
+        "ending.py: return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)",
         "checkpoint.py: folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)",
         "measured.py: return msgspec.json.decode(path.read_bytes(), type=list[Result])",
         'lock.py: stat = Path(f"/proc/{pid}/stat").read_bytes()',

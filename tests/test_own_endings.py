@@ -15,6 +15,8 @@ from workbench.runs import lock
 from workbench.runs.run import Run, list_runs
 from workbench.runs.state import State, state_of
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
 UNSEEN = ("failed", "unseen", "Its process was killed, crashed in C code")
 SAYS = {
     "ordinary": ("finished", "", ""),

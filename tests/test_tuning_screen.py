@@ -16,7 +16,7 @@ from workbench.problems import Problem
 from workbench.recipes import copy_recipe
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Dimension
-from workbench.runs import lock, tunings
+from workbench.runs import lock, signals, tunings
 from workbench.runs.run import list_runs
 from workbench.runs.tunings import Asked, Ended, Started, Trial, Tuning, list_tunings
 from workbench.tui.app import DlwbApp
@@ -80,6 +80,10 @@ async def test_enter_starts_a_real_tuning_and_the_list_of_runs_leads_to_it(size:
         screen = pilot.app.screen
         await settle(pilot, lambda: "✓ finished" in head(pilot.app))
         await settle(pilot, lambda: screen.feed.caught_up and "on 1 new seed:" in seen(pilot.app))
+        # To those who are away its end is one signal, and not those of four runs.
+        [signal] = [one for _, one in signals.unsent()]
+        assert signal.what == "end" and signal.run == screen.tuning.id and "3 of 3 trials ended" in signal.text
+        assert set(signal.figures) == {"valid/loss", "valid/loss on new seeds"}
         text = seen(pilot.app)
         assert "3 of 3 trials ended" in text and "✓ best" in text and "learning_rate" in text and "batch_size" in text
         best = screen.feed.standing.best

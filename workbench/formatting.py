@@ -96,8 +96,9 @@ def rate(per_second: float) -> str:
 
 def shown(value: Any) -> str:
     """A setting's value on one line, as a recipe writes it."""
+    import msgspec  # completion in the shell does without
+
     if isinstance(value, str):
         return one_line(value) or '""'
-    import msgspec  # the answers to a shell's tab key need it not
 
     return f"{value:g}" if isinstance(value, float) else one_line(msgspec.json.encode(value).decode())

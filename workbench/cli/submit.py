@@ -47,9 +47,9 @@ def submit(
     request = submitting.Request(partition, time, gpus, cpus, memory, account, qos, tuple(option or ()), grace)
     run = submitting.submit(loaded, request)
     job = scheduled.job_of(run.path)
-    nodes = getattr(loaded.recipe.compute, "nodes", 1)
+    nodes = loaded.recipe.compute.nodes
     if nodes > 1:
-        tell("! More than one node is written as Slurm documents it, and has not been tried.")
+        tell("! More than one node is untested: two were played on one machine, with the CPU alone.")
     if not (follow and as_json):
         print_json({"run": run.id, "job": job.id if job else ""}) if as_json else put(run.id)
     if not as_json:

@@ -259,7 +259,7 @@ class Run:
         return whole
 
     def _numbers(self, given: Mapping[Any, Any], step: int) -> dict[str, float]:
-        """The numbers of a call, as they are now: a tensor may be changed in place later. Events are logged; the rest is left out."""
+        """The numbers of a call as they are now, since a tensor may change in place; events are logged, what is neither is left out."""
         numbers = {}
         for key, value in given.items():
             values.key_of(key)

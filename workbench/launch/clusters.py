@@ -36,7 +36,7 @@ def to_folder(run: Run, form: str, out: Path | None = None) -> str:
     recipe, places = run.recipe(), Places(run)
     stem = re.sub(r"[^A-Za-z0-9_-]", "-", run.stem).strip("-_") or "recipe"
     own = recipe.project.endswith(".py")
-    gpus = getattr(recipe.compute, "processes", 1) if recipe.compute.device.startswith("cuda") else 0
+    gpus = recipe.compute.processes if recipe.compute.device.startswith("cuda") else 0
     compute = msgspec.structs.replace(recipe.compute, device="cuda" if gpus else "cpu")
     recipe = msgspec.structs.replace(recipe, config=portable_config(recipe.config, places), compute=compute)
     remarks = []
@@ -50,7 +50,7 @@ def to_folder(run: Run, form: str, out: Path | None = None) -> str:
         text, start = _dstack(recipe, stem, gpus, own), f"cd {folder} && dstack apply -f .dstack.yml"
     if form != "sbatch":
         remarks.append(f"{FORMS[form]} was not run here. $DLWB_PACKAGE in it says where dlwb is installed from.")
-    if getattr(recipe.compute, "nodes", 1) > 1:
+    if recipe.compute.nodes > 1:
         remarks.append("More than one node has not been tried.")
     if places.own:
         remarks.append(f"Put your own data beside the recipe: {', '.join(places.own)}.")
@@ -99,7 +99,7 @@ def _skypilot(recipe: Recipe, stem: str, gpus: int, own: bool, device: str) -> t
     """A task, by SkyPilot's reference (docs.skypilot.co/en/latest/reference/yaml-spec.html); and "guess" where its GPU has no name."""
     flat = re.sub(r"[^A-Za-z0-9]", "", device).upper()
     known = next((name for name in GPUS if name.replace("-", "").upper() in flat), "") if gpus else ""
-    nodes = getattr(recipe.compute, "nodes", 1)
+    nodes = recipe.compute.nodes
     resources: dict[str, Any] = {"cpus": f"{_cores(recipe, gpus)}+"}
     if gpus:
         resources["accelerators"] = f"{known or COMMON}:{gpus}"
@@ -118,7 +118,7 @@ def _skypilot(recipe: Recipe, stem: str, gpus: int, own: bool, device: str) -> t
 def _dstack(recipe: Recipe, stem: str, gpus: int, own: bool) -> str:
     """A task, by dstack's reference (dstack.ai/docs/reference/dstack.yml/task); its `setup` has no effect since 0.18.31."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    nodes = getattr(recipe.compute, "nodes", 1)
+    nodes = recipe.compute.nodes
     task = {
         "type": "task",
         "name": re.sub(r"[^a-z0-9-]", "-", f"dlwb-{stem}".lower())[:40].rstrip("-"),
@@ -133,7 +133,7 @@ def _dstack(recipe: Recipe, stem: str, gpus: int, own: bool) -> str:
 
 
 def _cores(recipe: Recipe, gpus: int) -> int:
-    return max(1, recipe.compute.threads) * getattr(recipe.compute, "processes", 1)
+    return max(1, recipe.compute.threads) * recipe.compute.processes
 
 
 def _yaml(command: str, value: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from workbench import files
 from workbench.launch import choose_device, devices, slurm, start, submit, supervisor
+from workbench.launch.surroundings import worker_environment
 from workbench.problems import Problem, one_line
 from workbench.recipes.load import load_recipe
 from workbench.runs import commands, scheduled
@@ -174,9 +175,13 @@ def main(words: list[str]) -> int:
     if state_of(run).state == "finished":
         return 0
     if int(os.environ.get("SLURM_PROCID") or 0) > 0:
-        # Another node of a run of several: the first one holds the lock and the log. Not tried.
-        processes = str(getattr(run.recipe().compute, "processes", 1))
-        os.execv(sys.executable, [sys.executable, "-P", "-m", "workbench.training.ranks.torchrun", str(run.path), processes])
+        # Another node of a run of several: the first one holds the lock and the log.
+        compute = run.recipe().compute
+        environment = worker_environment(os.environ, compute.threads)
+        if compute.device.startswith("cuda"):
+            environment["DLWB_DEVICES"] = ",".join(device.name for device in devices.accelerators()[: compute.processes])
+        module = ["-P", "-m", "workbench.training.torchrun", str(run.path), str(compute.processes)]
+        os.execve(sys.executable, [sys.executable, *module], environment)
     job = own_job(run)
     os.environ["DLWB_ANYWAY"] = "1" if job.anyway else ""
     code, message, keeper = supervisor.begin(run, commands.size_of(run.control), [], kind=partial(JobSupervisor, job=job))

@@ -51,7 +51,7 @@ def limit(text: str) -> str:
 def device(loaded: Loaded, request: Request) -> tuple[str, int]:
     """cpu or cuda, and the number of GPUs of a node. Problem where the recipe and what was asked for do not fit."""
     compute, kinds = loaded.recipe.compute, loaded.schema.devices if loaded.schema else ("cpu",)
-    processes = getattr(compute, "processes", 1)
+    processes = compute.processes
     wanted = request.gpus
     if wanted is None:
         wanted = processes if compute.device.startswith("cuda") or (processes > 1 and compute.device == "auto" and "cuda" in kinds) else 0
@@ -72,7 +72,7 @@ def device(loaded: Loaded, request: Request) -> tuple[str, int]:
 
 def options(stem: str, recipe: Recipe, gpus: int, request: Request) -> list[tuple[str, str]]:
     """The options of sbatch but the folder, as names and values. Problem for a value that sbatch could read as something else."""
-    processes, nodes = getattr(recipe.compute, "processes", 1), getattr(recipe.compute, "nodes", 1)
+    processes, nodes = recipe.compute.processes, recipe.compute.nodes
     chosen = [
         ("job-name", re.sub(r"[^A-Za-z0-9._-]", "-", stem)[:60] or "dlwb"),
         ("output", "slurm.log"),
@@ -117,8 +117,12 @@ def script(listed: Sequence[tuple[str, str]], folder: Path) -> str:
     command = shlex.join([sys.executable, "-P", "-m", "workbench.launch.slurm_job", str(folder)])
     nodes = dict(listed).get("nodes", "1")
     if nodes != "1":
-        # Not tried: dlwb was never run on several nodes.
-        exports += [f"export DLWB_NODES={nodes}", 'export MASTER_ADDR="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"']
+        # Tried with two on one machine.
+        exports += [
+            f"export DLWB_NODES={nodes}",
+            'export MASTER_ADDR="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"',
+            "export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))",
+        ]
         command = f"srun --kill-on-bad-exit=1 {command}"
     return "\n".join(
         [
@@ -143,7 +147,7 @@ def submit(loaded: Loaded, request: Request) -> Run:
     kind, gpus = device(loaded, request)
     compute = loaded.recipe.compute
     # Fixed now: 1 and 2 threads give different bits, and after a requeue another node may have more cores.
-    threads = compute.threads or max(1, request.cpus // getattr(compute, "processes", 1))
+    threads = compute.threads or max(1, request.cpus // compute.processes)
     recipe = msgspec.structs.replace(loaded.recipe, compute=msgspec.structs.replace(compute, threads=threads))
     loaded = msgspec.structs.replace(loaded, recipe=recipe)
     listed = options(loaded.stem, recipe, gpus, request)

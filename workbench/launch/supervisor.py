@@ -160,7 +160,7 @@ class Supervisor:
         compute = self.run.recipe().compute
         environment = worker_environment(os.environ, compute.threads) | {"DLWB_CONTROL_OFFSET": str(self.offset)}
         module, arguments = "workbench.training.worker", [str(self.run.path)]
-        if compute.processes > 1:
+        if compute.processes * compute.nodes > 1:
             module = "workbench.training.torchrun"
             arguments.append(str(compute.processes))
             environment["DLWB_DEVICES"] = ",".join(self.names)

@@ -12,6 +12,7 @@ import msgspec
 from workbench import files
 from workbench.formatting import count, shown
 from workbench.problems import Problem, one_line
+from workbench.runs import own
 from workbench.runs.checkpoint import Checkpoints, Generation
 from workbench.runs.history import History, higher_is_better
 from workbench.runs.run import Run
@@ -133,6 +134,8 @@ def nearest(run: Run, step: int | None = None) -> Branch:
     """The newest checkpoint at or before a step, without one the last. Problem where there is none."""
     generations = kept(run)
     if not generations:
+        if own.is_own_run(run):
+            raise Problem(f"This is a run of your own script: its training is not dlwb's, so it cannot {own.ACTIONS['branch']}.")
         raise Problem(f"{run.id} has no checkpoint yet, so nothing can go on from it.", f"`dlwb checkpoint {run.id}` saves one.")
     before = [generation for generation in generations if step is None or generation.step <= step]
     if not before:

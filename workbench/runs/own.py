@@ -22,7 +22,7 @@ ACTIONS = {
     "explore": "be explored",
     "serve": "be served",
     "edit": "be edited as a lesson",
-    "fork": "be forked",
+    "branch": "be forked or rolled back",
     "bundle": "be bundled",
     "notebook": "be written as a notebook",
 }

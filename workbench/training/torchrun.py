@@ -9,10 +9,8 @@ import ctypes
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable
@@ -52,7 +50,8 @@ class Watch(threading.Thread):
             self._asked |= signal.sigtimedwait({signal.SIGTERM}, LOOK_EVERY) is not None
             # Held, since multiprocessing forgets those that have ended.
             self._processes.update((process.pid or 0, process) for process in multiprocessing.active_children())
-            if self._asked and self._pids[0]:
+            # The leader is on the first node; the processes of the others end with it.
+            if self._asked and self._pids[0] and not node():
                 self._asked = False
                 _send(self._pids[0], signal.SIGTERM)
             # A minus is a signal: that one died first, where another one has ended because of it.
@@ -67,6 +66,11 @@ class Watch(threading.Thread):
                 self._end(list(self._pids).index(pid) if pid in self._pids else 0, code)
 
 
+def node() -> int:
+    """Which node of a cluster this is; 0 where there is one."""
+    return int(os.environ.get("SLURM_PROCID") or 0)
+
+
 def _send(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
@@ -75,7 +79,7 @@ def _send(pid: int, number: int) -> None:
 def train(path: str, pids: Any) -> int:
     """What each forked process does."""
     ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
-    pids[group.rank()] = os.getpid()
+    pids[int(os.environ.get("LOCAL_RANK", "0"))] = os.getpid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     code = worker.train(Path(path))
@@ -87,11 +91,8 @@ def train(path: str, pids: Any) -> int:
 def main(path: str, processes: int) -> NoReturn:
     """Run the processes to their end; how one died goes to the supervisor's pipe, behind what it may have said itself."""
     report = int(os.environ.get("DLWB_REPORT", "-1"))
-    # torchrun leaves its folder behind.
-    folder = tempfile.mkdtemp(prefix="dlwb-torchrun-")
 
     def end(code: int) -> NoReturn:
-        shutil.rmtree(folder, ignore_errors=True)
         # At once: to part from a rendezvous with nobody takes torchrun seconds.
         os._exit(code)
 
@@ -102,19 +103,25 @@ def main(path: str, processes: int) -> NoReturn:
 
     # Blocked here and in all threads: the one that watches takes it. Each process unblocks it for itself.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    os.environ |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo")}
+    # Of several nodes, which `dlwb submit` starts, the first one is where all meet. Tried with two on one machine.
+    nodes, master = int(os.environ.get("DLWB_NODES") or 1), os.environ.get("MASTER_ADDR", "")
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    if nodes == 1:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
+        min_nodes=nodes,
+        max_nodes=nodes,
         nproc_per_node=processes,
         run_id=Path(path).name,
-        rdzv_backend="c10d",
-        rdzv_endpoint="127.0.0.1:0",
-        local_addr="127.0.0.1",
+        rdzv_backend="c10d" if nodes == 1 else "static",
+        rdzv_endpoint="127.0.0.1:0" if nodes == 1 else f"{master}:{os.environ.get('MASTER_PORT', '29500')}",
+        rdzv_configs={} if nodes == 1 else {"rank": node()},
+        local_addr="127.0.0.1" if nodes == 1 else master if not node() else None,
         max_restarts=0,
         monitor_interval=LOOK_EVERY,
         start_method="fork",
-        logs_specs=DefaultLogsSpecs(log_dir=folder),
+        # Else it leaves a folder behind.
+        logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
     )
     pids = multiprocessing.get_context("fork").Array("i", processes)
     Watch(pids, died).start()

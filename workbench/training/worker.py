@@ -262,7 +262,10 @@ class _Unbreakable:
 
 def several(path: Path) -> bool:
     """Whether more than one process trains the run."""
-    compute = Run(path).recipe().compute
+    try:
+        compute = Run(path).recipe().compute
+    except Problem:
+        return False  # the worker says what is wrong with it
     return compute.processes * compute.nodes > 1
 
 

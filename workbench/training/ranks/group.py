@@ -63,7 +63,8 @@ class Group:
         if count != wanted:
             raise Problem(
                 f"This run is trained by {wanted} processes, and {count} {'was' if count == 1 else 'were'} started.",
-                "`dlwb resume` starts them; by hand: torchrun --nproc-per-node N -m workbench.training.worker RUN.",
+                "On one machine `dlwb run` and `dlwb resume` start them; on several nodes it is untested: "
+                "torchrun --nnodes … -m workbench.training.worker RUN.",
                 cause="ranks",
             )
         address, port = os.environ.get("MASTER_ADDR", "127.0.0.1"), int(os.environ.get("MASTER_PORT", "29500"))

@@ -151,9 +151,10 @@ def head_lines(feed: TuningFeed, width: int) -> list[Strip]:
     tune = plan.tune
     how = f"{tune.sampler}, {tune.pruner} pruning" if tune.pruner != "none" else tune.sampler
     left = f"  {how}, {tune.parallel} at once " if tune.parallel > 1 else f"  {how} "
-    lines = [
-        strips.line(width, [(f"{symbol} {text.partition(':')[0]}  ", style), (one_line(plan.title), palette.bold)], [(left, palette.faint)])
-    ]
+    title = one_line(plan.title)
+    # How it searches is in the recipe, too; the title goes first.
+    right = [(left, palette.faint)] if len(title) + len(left) + 14 < width else []
+    lines = [strips.line(width, [(f"{symbol} {text.partition(':')[0]}  ", style), (title, palette.bold)], right)]
     words = one_line(standing.state.message, 300)
     if (seconds := feed.left()) is not None and standing.state.alive:
         words += f"; about {formatting.short(seconds)} left"

@@ -66,7 +66,7 @@ def draw_curves(chart: Chart, feed: TuningFeed, chosen: Trial | None, log_y: boo
         if chosen and trial.number == chosen.number:
             bright.append((2, Line(name, series, CHOSEN)))
         elif best and trial.number == best.number:
-            bright.append((1, Line(f"best, {name}", series, BEST)))
+            bright.append((1, Line("best", series, BEST)))
         elif not trial.ended:
             bright.append((0, Line(name, series, LIVE)))
         else:

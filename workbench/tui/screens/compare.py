@@ -37,7 +37,7 @@ READ, LOOK = 0.0005, 1.0
 """Seconds until the next slice while a log is not read to its end, and else until the next look at all logs."""
 READING = 0.02
 """Seconds of reading in one slice, of all runs together."""
-DRAWING = 0.5
+DRAWING = 1.0
 """Seconds between two drawings while the logs are being read."""
 
 
@@ -101,6 +101,8 @@ class CompareScreen(KeyScreen):
         self._drawn: tuple[object, ...] = ()
         self._colors: dict[int, Style] = {}
         self._asked = self._drawn_at = self._cost = 0.0
+        self._whole = 0
+        """How many logs are read to their ends."""
 
     def make_board(self) -> OverlayBoard:
         """The place of the curves."""
@@ -143,9 +145,11 @@ class CompareScreen(KeyScreen):
             feed.read()
             if time.monotonic() > now + READING:
                 break
-        caught_up = all(feed.caught_up for feed in self.feeds)
-        # While the logs are read drawing takes a tenth of the time, however slow the machine is.
-        if caught_up or now > self._drawn_at + max(DRAWING, 10 * self._cost):
+        whole = sum(feed.caught_up for feed in self.feeds)
+        caught_up, first = whole == len(self.feeds), whole > 0 and not self._whole
+        self._whole = whole
+        # The first whole curve at once. While the logs are read drawing takes a tenth of the time, however slow the machine is.
+        if caught_up or first or now > self._drawn_at + max(DRAWING, 10 * self._cost):
             self.draw()
             self._drawn_at = time.monotonic()
             self._cost = self._drawn_at - now

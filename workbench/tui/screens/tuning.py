@@ -54,9 +54,7 @@ class TuningScreen(KeyScreen, Walker):
     TuningScreen #side { width: 1fr; height: 1fr; layout: vertical; margin: 0 0 0 2; }
     TuningScreen #curves { margin: 0 0 0 2; }
     TuningScreen #importance { height: auto; }
-    TuningScreen #heat { margin: 1 0 0 0; }
     TuningScreen.one #side, TuningScreen.one #curves { margin: 0; }
-    TuningScreen.one #heat { margin: 0; }
     TuningScreen #trials { height: 12; padding: 0 1; border-top: solid $frame; }
     TuningScreen.one #trials { border-top: none; }
     TuningScreen #about { height: 1; padding: 0 1; }
