@@ -260,7 +260,7 @@ def test_a_living_run_goes_on_from_its_index_with_its_rate(home: Path) -> None:
         second = Feed(run)
         second.read()
         assert second.history.step == 600 and content(second.history) == content(first.history)
-        assert list(second._pace) == list(first._pace) and second.rate() == first.rate() > 0
+        assert list(second._pace.steps) == list(first._pace.steps) and second.rate() == first.rate() > 0
         log.write(Scalars({"train/loss": 0.5}, step=610))
         second.read()
         assert second.history.step == 610 and content(second.history) == content(read_whole(run.events))

@@ -23,6 +23,7 @@ from workbench.files import Stamp, stamp
 from workbench.runs.history import History, Samples, Series
 from workbench.runs.log import Tail
 from workbench.runs.rows import Row
+from workbench.runs.spans import Spans
 
 LEAST = 1 << 20
 """Bytes of log that are worth an index: fewer are read in the time of a frame or two."""
@@ -30,11 +31,11 @@ MOST = 1 << 30
 """Most bytes of all indexes together, and of one; those that were used longest ago go first."""
 PIECE = 1 << 20
 """Bytes that are hashed at a time."""
-SOURCES = ("events.py", "problems.py", "runs/folded.py", "runs/history.py", "runs/log.py", "runs/rows.py")
+SOURCES = ("events.py", "problems.py", "runs/folded.py", "runs/history.py", "runs/log.py", "runs/rows.py", "runs/spans.py")
 """The code that a history depends on."""
 PLACE = ("_offset", "_rest", "_taken", "_types", "damaged", "unknown")
 """Where a Tail stands: what it has read, what it keeps of a last line, and its counts."""
-NUMBERS = tuple(name for name in vars(History()) if name not in ("answers", "marks", "samples", "series", "status", "statuses"))
+NUMBERS = tuple(name for name in vars(History()) if name not in ("_spans", "answers", "marks", "samples", "series", "status", "statuses"))
 """What a History holds besides events and series: numbers, words and flags."""
 
 _FAILURES = (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, msgspec.MsgspecError)
@@ -63,6 +64,7 @@ class _Head(msgspec.Struct, array_like=True):
     marks: list[Mark]
     answers: list[Answer]
     statuses: list[Status]
+    spans: Spans
     samples: dict[str, list[Tagged]]
     series: list[_Column]
     arrays: list[int]
@@ -171,6 +173,7 @@ def _write(reading: Reading, log: Stamp | None, digest: bytes) -> None:
         marks=history.marks,
         answers=history.answers,
         statuses=history.statuses,
+        spans=vars(history)["_spans"],
         samples={tag: samples.events for tag, samples in history.samples.items()},
         series=[_column(tag, series, arrays) for tag, series in history.series.items()],
         arrays=[],
@@ -214,6 +217,7 @@ def _history(head: _Head, pieces: Sequence[memoryview]) -> History:
     history = History()
     for name in NUMBERS:
         setattr(history, name, head.numbers[name])
+    vars(history)["_spans"] = head.spans
     history.marks, history.answers, history.statuses = head.marks, head.answers, head.statuses
     history.status = head.statuses[-1] if head.statuses else history.status
     for tag, events in head.samples.items():
