@@ -33,6 +33,8 @@ EVERY = 0.3
 """Seconds between two looks at the logs."""
 SILENCE = 600.0
 """Seconds without a new byte after which a log counts as ended, where its writer does not say it: wandb's own screen waits as long."""
+ASK_EVERY = 5.0
+"""Seconds between two looks at whether a log is silent."""
 LINES = 1 << 18
 """Bytes that are appended at once."""
 PATIENCE = 10.0
@@ -100,6 +102,7 @@ class Follower:
         self._inbox = commands.Inbox(run.control, commands.size_of(run.control))
         self._grew = 0.0
         """When it was last seen to grow, on this machine's clock: that of the files' machine may differ."""
+        self._asked = float("-inf")
         self._told = ""
         self.over = False
         self._restart()
@@ -134,7 +137,7 @@ class Follower:
         except (Problem, OSError) as problem:
             self.end(Status(state="failed", cause="log", message=one_line(str(problem), 500)))
         else:
-            if not self.over and self._silent() > SILENCE:
+            if not self.over and self._is_silent():
                 self.end(Status(state="stopped", message=f"Nothing new for {SILENCE / 60:.0f} minutes: its program has ended, or hangs."))
 
     def _take(self) -> None:
@@ -204,8 +207,12 @@ class Follower:
         times = [stamp[2] for stamp in _stamp(self.run)]
         return max(times) / 1e9 if times else time.time()
 
-    def _silent(self) -> float:
-        return time.time() - max(self._modified(), self._grew)
+    def _is_silent(self) -> bool:
+        # Not at every look: it asks for the times of all files.
+        if (now := time.monotonic()) < self._asked + ASK_EVERY:
+            return False
+        self._asked = now
+        return time.time() - max(self._modified(), self._grew) > SILENCE
 
     def end(self, status: Status) -> None:
         """Write the last line and how it ended, and free the run."""
