@@ -16,10 +16,11 @@ from made_logs import WandbLog, history
 from workbench.elsewhere import following, sources
 from workbench.launch import start
 from workbench.problems import Problem
-from workbench.runs import lock
+from workbench.runs import lock, usage
 from workbench.runs.history import history_of
 from workbench.runs.run import Run, list_runs
 from workbench.runs.state import state_of
+from workbench.runs.summary import summary_of
 
 
 def dlwb(*words: str) -> subprocess.CompletedProcess[str]:
@@ -93,6 +94,7 @@ def test_a_reader_that_was_killed_begins_again_and_shows_nothing_twice(tmp_path:
     until(lambda: state_of(run).state == "finished")
     assert losses(run) == [*map(float, range(2000)), 7.0]
     assert run.recipe().title == "named" and run.recipe().config == {"lr": 0.1}
+    assert summary_of(run).spans and not usage.of_run(run), "its hours are no use of this machine's devices"
     # Ended and unchanged: there is nothing to read.
     following.begin([run])
     assert not lock.is_held(run.lock)

@@ -18,6 +18,7 @@ from workbench import files, paths, preferences
 from workbench.problems import Problem, cleaned, one_line
 from workbench.recipes.recipe import Recipe
 from workbench.runs import family, lock
+from workbench.runs.own import FOREIGN
 from workbench.runs.run import Run
 from workbench.runs.spans import Span
 from workbench.runs.summary import summary_of
@@ -103,7 +104,8 @@ def of_run(run: Run) -> list[Use]:
 
 def intervals(run: Run, spans: Sequence[Span], recipe: Recipe | None) -> list[Use]:
     """When a run used which device. Of several processes, of which the log names fewer devices, each one has a device of its own."""
-    if not spans:
+    # What another program's log says of time was not used through dlwb, and perhaps on another machine.
+    if not spans or (recipe and recipe.project == FOREIGN):
         return []
     processes = recipe.compute.processes if recipe else 1
     about = run.about()
