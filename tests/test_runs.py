@@ -90,7 +90,9 @@ def test_a_damaged_summary_is_made_anew(run: Run, last: str) -> None:
 def test_a_summary_is_cleaned(run: Run) -> None:
     log(run, Scalars({"test/loss": 0.25}))
     status = run.events.stat()
-    (run.path / "summary.json").write_text(json.dumps({"size": status.st_size, "changed": status.st_mtime_ns, "device": ESCAPE + "cpu"}))
+    (run.path / "summary.json").write_text(
+        json.dumps({"size": status.st_size, "changed": status.st_mtime_ns, "device": ESCAPE + "cpu", "spans": []})
+    )
     assert summary_of(run).device == "cpu"
 
 

@@ -148,7 +148,7 @@ def shell() -> typer.Typer:
     served = typer.Typer(help="List, change and stop what is served.", no_args_is_help=True, **plain)
     _add(served, ENDPOINTS)
     app.add_typer(served, name="endpoint", rich_help_panel="Models")
-    waiting = typer.Typer(help="List what waits for a GPU; move a run to the front, hold or release it.", **plain)
+    waiting = typer.Typer(help="List what waits for a GPU; reorder, hold or release it.", **plain)
     waiting.callback(invoke_without_command=True)(queue.queue)
     _add(waiting, QUEUE)
     app.add_typer(waiting, name="queue", rich_help_panel="Steer")

@@ -185,7 +185,7 @@ def _make_sure(what: str, yes: bool) -> None:
 
 
 def delete(run: Ended) -> None:
-    """Move an ended run, or a comparison's or a tuning's, to the trash.
+    """Move ended runs, alone or of one group, to the trash.
 
     The trash is runs/.trash in dlwb's home.
     """
@@ -212,7 +212,7 @@ def restore(
 
 
 def preferences(preferred: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="None: show all.")] = None) -> None:
-    """Show or set what you prefer: theme, notice, warm, budget, notify.
+    """Show or set what you prefer: theme, budget, notices …
 
     An empty value takes one back: notify.webhook=
     """

@@ -60,7 +60,10 @@ def exec_(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print what it prints until it ends.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a command of your own in the background as a run: its output, its meters, and a name for how it ended."""
+    """Run a command of your own as a run, in the background.
+
+    It has its output, its meters, and a name for how it ended.
+    """
     from workbench.cli import follow as following
     from workbench.elsewhere import executing
 

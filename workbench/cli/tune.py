@@ -28,7 +28,7 @@ def tune(
     follow: Follow = False,
     as_json: AsJson = False,
 ) -> None:
-    """Search for better settings in the background; prints the tuning's id.
+    """Search for better settings; prints the tuning's id.
 
     The recipe's `tune:` block says which settings, and what judges them. Each trial is a run like any other. At the end the best is
     trained again with new seeds: their mean is the result.

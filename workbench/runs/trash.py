@@ -54,7 +54,9 @@ def delete_group(group: Comparison | Tuning) -> list[Run]:
         held = lock.Lock.take(group.lock)
         if held is None:
             raise Problem(f"{group.id} is running.", f"`dlwb stop {group.id}` first.")
-        moved += [delete(run) for name in group.runs() if (run := place_of(name))]
+        for name in group.runs():
+            if run := place_of(name):
+                moved.append(delete(run))  # one by one: those before a refusal go back
     except (OSError, Problem) as error:
         for run in moved:
             _move(run, paths.runs())

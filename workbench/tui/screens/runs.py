@@ -338,10 +338,10 @@ class RunsScreen(ListScreen):
     def do_delete(self) -> None:
         deleted: list[Run] = []
         try:
-            if self.group and not self.chosen_or_marked:
-                deleted += trash.delete_group(self.group)
-                self.library.comparisons.pop(self.group.id, None)
-                self.library.tunings.pop(self.group.id, None)
+            if (group := self.group) and not self.chosen_or_marked:
+                deleted += trash.delete_group(group)
+                self.library.comparisons.pop(group.id, None)
+                self.library.tunings.pop(group.id, None)
             for run in self.chosen_or_marked:
                 deleted.append(trash.delete(run))
                 self.marked.pop(run.id, None)
