@@ -121,8 +121,10 @@ def test_help_has_every_command_in_its_group_on_one_line() -> None:
     wanted["Data"].append("data")
     wanted["Compare and export"].append("results")
     wanted["Models"] += ["model", "endpoint"]
+    wanted["Start and look"].append("tuning")
+    wanted["Steer"].append("queue")
     assert sections == wanted
-    assert sections["Start and look"][:3] == ["list", "run", "explore"]
+    assert sections["Start and look"][:3] == ["list", "run", "tune"]
 
 
 def test_every_command_says_what_it_takes() -> None:

@@ -90,6 +90,9 @@ class Keeper(Supervisor):
     def _end_of(self, code: int, last: str) -> dict[str, Any]:
         """How it ended: as a `Run` in it says, where it could, else by its exit code or signal."""
         told = files.read_object(self.run.path / "exit.json")
+        # Its `Run` sees the signal alone where it comes before the next look for commands.
+        if told.get("cause") == "sigterm" and self._asked_to("stop"):
+            told |= {"cause": "person", "message": "Stopped by a person."}
         if code == 0:
             return told or ({"state": "stopped", "cause": "person"} if self._asked_to("stop") else {"state": "finished"})
         if code > 0 and told.get("state") == "failed":
