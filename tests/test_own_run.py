@@ -271,7 +271,7 @@ def test_a_name_is_made_a_directory_s() -> None:
         "../../etc/pass wd\x1b[1m": "etc-pass-wd",
         "digits-mlp": "digits-mlp-script",
         "é~" * 100: ("é-" * 30).strip("-"),
-        "": "__main__",
+        "": "__main__" if getattr(sys.modules["__main__"], "__file__", "") else "script",
     }
     for name, stem in names.items():
         own = Own(name)
