@@ -51,7 +51,7 @@ def stopped(home: Path) -> Iterator[None]:
 
 def opened(path: Path) -> Run:
     (source,) = sources.sources(path)
-    run = following.open_source(source)
+    (run,) = following.open_sources([source])
     following.begin([run])
     return run
 
@@ -105,7 +105,7 @@ def test_how_its_script_ended_is_how_it_ended(tmp_path: Path) -> None:
     log.append(history(1, loss=1.0), made_logs.ended(1))
     run = opened(tmp_path)
     until(lambda: not state_of(run).alive and state_of(run).state != "created")
-    assert state_of(run).words.startswith("failed") and "exit code 1" in state_of(run).message
+    assert state_of(run).words == "failed: an error in its code" and "exit code 1" in state_of(run).message
 
 
 def test_a_file_written_anew_replaces_what_was_shown(tmp_path: Path) -> None:
@@ -119,11 +119,12 @@ def test_a_file_written_anew_replaces_what_was_shown(tmp_path: Path) -> None:
 
 def test_an_old_log_has_ended(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
-    path.write_text("step,loss\n1,0.5\n")
+    path.write_text("step,loss\n1,0.5\n2,0.2")  # perhaps 0.25: it may be torn
     os.utime(path, (1.7e9, 1.7e9))
     run = opened(path)
     until(lambda: state_of(run).state == "stopped")
     assert "Nothing new for 10 minutes" in state_of(run).message and losses(run) == [0.5]
+    assert "Its last line has no end, and is left out." in state_of(run).message
 
 
 def test_a_log_that_is_none_after_all_is_named_in_the_run(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def open_(
     from workbench.elsewhere import following, sources
 
     found = [source for path in paths for source in sources.sources(path)]
-    runs = [following.open_source(source) for source in found]
+    runs = following.open_sources(found)
     watched = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
     with ThreadPoolExecutor(1) as background:
         begun = background.submit(following.begin, runs)

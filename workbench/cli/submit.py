@@ -49,7 +49,7 @@ def submit(
     job = scheduled.job_of(run.path)
     nodes = loaded.recipe.compute.nodes
     if nodes > 1:
-        tell("! More than one node is untested: two were played on one machine, with the CPU alone.")
+        tell("! More than one node was only tried on one machine, with the CPU; to stop or requeue it fails so far.")
     if not (follow and as_json):
         print_json({"run": run.id, "job": job.id if job else ""}) if as_json else put(run.id)
     if not as_json:

@@ -21,6 +21,7 @@ from workbench.elsewhere.found import Ending, Source, remark
 from workbench.elsewhere.growing import Replaced
 from workbench.elsewhere.sources import source_of
 from workbench.events import Answer, Event, Scalars, Status
+from workbench.launch import logind
 from workbench.problems import Problem, one_line
 from workbench.runs import commands, lock
 from workbench.runs.ending import Output, keep_room, write_exit
@@ -37,18 +38,19 @@ ASK_EVERY = 5.0
 """Seconds between two looks at whether a log is silent."""
 LINES = 1 << 18
 """Bytes that are appended at once."""
-PATIENCE = 10.0
-"""Seconds that the process may take to begin."""
 
 
-def open_source(source: Source) -> Run:
-    """The run that shows this log: the one that showed it before, or a new one. Problem where it cannot be made."""
-    path = source.path.resolve()
-    for run in list_runs():
-        if opened(run).get("path") == str(path):
-            return run
-    about = {"opened": {"path": str(path), "kind": source.kind}}
-    return folder.make(source.name, source.config, 0, None, ["dlwb", "open", str(path)], project=FOREIGN, more=about)
+def open_sources(sources: Sequence[Source]) -> list[Run]:
+    """The run that shows each log: the one that showed it before, or a new one. Problem where one cannot be made."""
+    known = {str(opened(run).get("path", "")): run for run in reversed(list_runs())}
+    runs = []
+    for source in sources:
+        path = str(source.path.resolve())
+        if path not in known:
+            about = {"opened": {"path": path, "kind": source.kind}}
+            known[path] = folder.make(source.name, source.config, 0, None, ["dlwb", "open", path], project=FOREIGN, more=about)
+        runs.append(known[path])
+    return runs
 
 
 def opened(run: Run) -> dict[str, Any]:
@@ -59,13 +61,11 @@ def opened(run: Run) -> dict[str, Any]:
 
 def begin(runs: Sequence[Run]) -> None:
     """Start the process that follows the logs of these runs; what another one follows, or has ended with nothing new, is left alone."""
-    import subprocess
-
     due = [run for run in runs if not lock.is_held(run.lock) and _has_news(run)]
     if not due:
         return
     command = [sys.executable, "-P", "-m", "workbench.elsewhere.following", *(str(run.path.absolute()) for run in due)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    done = logind.call(command, dict(os.environ))
     if done.returncode:
         reason = one_line(done.stderr.strip().rpartition("\n")[2]) or f"exit code {done.returncode}"
         raise Problem(f"{due[0].id} cannot be followed: {reason}.")
@@ -133,12 +133,14 @@ class Follower:
         except Ending as ending:
             failed = ending.code != 0
             message = f"Its script ended with exit code {ending.code}." if failed else ""
-            self.end(Status(state="failed" if failed else "finished", cause="exit" if failed else "", message=message))
+            self.end(Status(state="failed" if failed else "finished", cause="exception" if failed else "", message=message))
         except (Problem, OSError) as problem:
-            self.end(Status(state="failed", cause="log", message=one_line(str(problem), 500)))
+            self.end(Status(state="failed", cause="data", message=one_line(str(problem), 500)))
         else:
             if not self.over and self._is_silent():
-                self.end(Status(state="stopped", message=f"Nothing new for {SILENCE / 60:.0f} minutes: its program has ended, or hangs."))
+                torn = " Its last line has no end, and is left out." if self.source.unfinished else ""
+                message = f"Nothing new for {SILENCE / 60:.0f} minutes: its program has ended, or hangs.{torn}"
+                self.end(Status(state="stopped", message=message))
 
     def _take(self) -> None:
         lines = bytearray()

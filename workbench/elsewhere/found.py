@@ -36,6 +36,11 @@ class Source(Protocol):
     config: dict[str, Any]
     """Settings, by dotted names; known once the first events were read."""
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether its last line or record has no end yet."""
+        ...
+
     def events(self) -> Iterator[Event]:
         """The new events, with step and time, in the order of the file; stops where it is written to.
 

@@ -42,6 +42,11 @@ class MetricFile:
         self._rows = 0
         self._step = 0
 
+    @property
+    def unfinished(self) -> bool:
+        """See `found.Source`."""
+        return bool(self._growing.rest.strip())
+
     def printed(self) -> bytes:
         """A CSV file holds nothing that was printed."""
         return b""

@@ -15,7 +15,12 @@ MOST = 200
 DEPTH = 6
 SPLITS = {"train": "train", "validation": "valid", "val": "valid", "valid": "valid", "test": "test", "eval": "valid"}
 """Folders that hold the splits of one run, and what dlwb calls these."""
-KNOWN = "TensorBoard's event files, wandb's run-ID.wandb and CSV files with a header of metrics can be opened."
+TABLES = ("metrics.csv", "log.csv", "progress.csv")
+"""How the names of CSV files of metrics end: a folder may hold tables of other kinds."""
+KNOWN = (
+    "TensorBoard's event files, wandb's run-ID.wandb and CSV files with a header of metrics can be opened; "
+    f"in a folder, CSV files named {', '.join(TABLES)}: give another one's own path."
+)
 
 
 def sources(path: Path) -> list[Source]:
@@ -57,7 +62,7 @@ def _below(folder: Path, depth: int) -> Iterator[Source]:
         # wandb's latest-run is a link to a run that is found by its own name.
         if entry.is_symlink():
             continue
-        if entry.is_file() and (entry.name.endswith(".wandb") or entry.name.endswith(("metrics.csv", "log.csv", "progress.csv"))):
+        if entry.is_file() and (entry.name.endswith(".wandb") or entry.name.endswith(TABLES)):
             yield source_of(Path(entry.path))
         elif entry.is_dir() and entry.name not in splits and depth < DEPTH and not entry.name.startswith("."):
             yield from _below(Path(entry.path), depth + 1)

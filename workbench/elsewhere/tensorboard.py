@@ -41,6 +41,11 @@ class EventFiles:
         self._damaged: set[Path] = set()
         self._attempt = 1
 
+    @property
+    def unfinished(self) -> bool:
+        """See `found.Source`."""
+        return any(growing.rest for growing in self._files.values())
+
     def printed(self) -> bytes:
         """A TensorBoard log holds nothing that was printed."""
         return b""

@@ -58,6 +58,11 @@ class OfflineRun:
         self._started = 0.0
         self._step = 0
 
+    @property
+    def unfinished(self) -> bool:
+        """See `found.Source`."""
+        return bool(self._growing.rest)
+
     def printed(self) -> bytes:
         """See `found.Source`."""
         printed, self._output = b"".join(self._output), []
