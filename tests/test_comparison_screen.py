@@ -80,7 +80,7 @@ async def test_enter_starts_it_and_the_list_of_runs_leads_to_it(size: tuple[int,
         assert listed.compared and "3 of 3 runs finished" in seen(pilot.app)
         for key in ("space", "t"):
             await pilot.press(key)
-        assert "its runs are in this list" in told(pilot.app) and not listed.marked
+        assert "its runs stand below it" in told(pilot.app) and not listed.marked
         await pilot.press("enter")
         await settle(pilot, lambda: isinstance(pilot.app.screen, ComparisonScreen))
 

@@ -89,11 +89,11 @@ def test_forks_stand_below_their_parent_and_are_folded_where_they_are_many(home:
         "└ step 70: learning_rate 0.7",
         "└ step 90: dropout 0 → 0.5",
         "└ step 60: learning_rate 0.6",
-        "▸ 4 more forks: Enter shows them",
+        "▸ 4 more forks",
     ]
     # The family with the newest run comes first, though its root is the oldest run of all.
     assert len(shown) == 6 and not shown[0].startswith("└") and not shown[5].startswith("└")
-    assert len(words(unfolded={runs[0].id})) == 10 and "▴ Enter folds them" in words(unfolded={runs[0].id})
+    assert len(words(unfolded={runs[0].id})) == 10 and "▴ fewer" in words(unfolded={runs[0].id})
     found = words(filtered="dropout")
     assert len(found) == 1 and "fork at step 90" in found[0]
     # By another column a list is flat, as its order is that of the column.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lines import LINE, write
-from made_runs import alive
+from made_runs import alive, make_run
 from made_tuning import BATCH, MORE, RATE, SPACE, made_tuning
 from piloting import seen, settle, walk_to
 
@@ -27,6 +27,7 @@ from workbench.tui.charts.parallel import Axis, Way
 from workbench.tui.charts.plot import FAINT, SERIES
 from workbench.tui.models import trials
 from workbench.tui.panels import trial_rows, tuning_charts
+from workbench.tui.panels.run_rows import FOLD
 from workbench.tui.screens.export import ExportScreen
 from workbench.tui.screens.name import NameScreen
 from workbench.tui.screens.run import RunScreen
@@ -108,13 +109,43 @@ async def test_enter_starts_a_real_tuning_and_the_list_of_runs_leads_to_it(size:
         assert [row.key for row in listed.rows._rows][1:] == [tuning.id, *(run.id for run in list_runs())]
         await settle(pilot, lambda: listed.tuned == tuning and "minimize valid/loss over config.learning_rate" in seen(pilot.app))
         await pilot.press("space")
-        assert "its runs are in this list" in told(pilot.app)
+        assert "its runs stand below it" in told(pilot.app)
         await pilot.press("enter")
         await settle(pilot, lambda: isinstance(pilot.app.screen, TuningScreen))
         await pilot.press("escape", "d")
         await settle(pilot, lambda: not list_runs() and not listed.library.tunings)
         await pilot.press("u")
         await settle(pilot, lambda: "3/3 trials" in seen(pilot.app) and len(list_runs()) == 4)
+
+
+async def test_its_runs_stand_below_it_in_the_list_and_are_folded(home: Path) -> None:
+    tuning = made_tuning(9)
+    alone = make_run("alone", stamp="2026-11-30_000000")
+    trials = sorted((run for run in list_runs() if run != alone), key=lambda run: run.id, reverse=True)
+    fork = trials[-1]
+    (fork.path / "run.json").write_text(json.dumps({**fork.about(), "forked": {"run": alone.id, "step": 10}}))
+    async with DlwbApp().run_test(size=(120, 40)) as pilot:
+        await pilot.press("2")
+        await settle(pilot, lambda: "▸ 5 more runs" in seen(pilot.app))
+        listed = pilot.app.screen
+        assert isinstance(listed, RunsScreen)
+        fold = FOLD + tuning.id
+        # What was forked from another run stands with that one, whoever started it.
+        assert [row.key for row in listed.rows._rows][1:] == [tuning.id, *(run.id for run in trials[:3]), fold, alone.id, fork.id]
+        assert "└ trial 8: learning_rate " in seen(pilot.app)
+        listed.rows.select(fold)
+        await settle(pilot, lambda: "Runs of Learning rate and batch size, tuned. Enter shows them all" in seen(pilot.app))
+        await pilot.press("enter")
+        await settle(pilot, lambda: "▴ fewer" in seen(pilot.app))
+        assert [row.key for row in listed.rows._rows][1:] == [tuning.id, *(run.id for run in trials[:-1]), fold, alone.id, fork.id]
+        await pilot.press("enter")
+        await settle(pilot, lambda: "▸ 5 more runs" in seen(pilot.app))
+        # What the finder leads to is shown, however deep it is folded.
+        listed.rows.select(trials[-2].id)
+        await settle(pilot, lambda: listed.rows.key == trials[-2].id and "▴ fewer" in seen(pilot.app))
+        # By another column the list is flat.
+        await pilot.press("o")
+        await settle(pilot, lambda: len(listed.rows._rows) == 1 + 1 + 10 and "└" not in seen(pilot.app))
 
 
 async def test_it_is_stopped_and_resumed_from_the_screen(home: Path) -> None:

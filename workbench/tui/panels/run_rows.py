@@ -1,6 +1,6 @@
 """The rows of the list of runs: their columns, their order, their marks. Pure functions from the library to lines of cells."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.style import Style
@@ -16,10 +16,10 @@ from workbench.tui.panels.recipe_rows import TITLE_WIDTH, matches
 from workbench.tui.panels.rows import Row
 
 MARK = "◆"
-FAMILY = "family "
-"""What the key of a row that folds forks begins with; the rest is the run at their root."""
-MOST_FORKS, FIRST_FORKS = 5, 3
-"""A family with more forks shows only so many of them."""
+FOLD = "fold "
+"""What the key of a row that folds others begins with; the rest is what they stand below: a run, a comparison or a tuning."""
+MOST_BELOW, FIRST_BELOW = 5, 3
+"""Of more forks of a run, or runs of a comparison or a tuning, only so many are shown."""
 
 
 Column = tuple[str, int, str]
@@ -101,7 +101,8 @@ def run_rows(
 ) -> list[Row]:
     """The runs, sorted, below the names of the columns; marked runs have a sign.
 
-    By the time of their start, forks stand below their parent: of many the first ones, unless their root is among the `unfolded`.
+    By the time of their start, forks stand below their parent, and runs below the comparison or the tuning that started them: of many the
+    first ones, unless what they stand below is among the `unfolded`.
     """
     order = order or Order()
     entries = sorted(library.entries.values(), key=lambda entry: entry.run.id, reverse=True)
@@ -142,46 +143,68 @@ def _families(
     order: Order,
     unfolded: Collection[str] | None,
 ) -> list[tuple[str, Cells]]:
-    """Runs with their forks below them, and each comparison and tuning above its newest run; `unfolded` None shows all forks."""
+    """Runs with their forks below them, comparisons and tunings with their runs; `unfolded` None shows all of them."""
     by_id = {entry.run.id: (entry, cells) for entry, cells in listed}
-    families: list[list[family.Place]] = []
+    families: dict[str, list[family.Place]] = {}
     for place in family.tree({name: entry.forked for name, (entry, _) in by_id.items()}):
         if not place.depth:
-            families.append([])
-        families[-1].append(place)
+            families[place.id] = places = []
+        places.append(place)
     # A family stands where its newest run does: there a person looks for a fork of an old one.
-    newest_of = {place.id: max(one.id for one in places) for places in families for place in places}
-    groups = [(newest_of[places[0].id], False, _family_rows(places, by_id, unfolded)) for places in families]
-    cells_of = dict(compared)
-    members = {key: [part.run for part, _ in comparison.standing.parts] for key, comparison in library.comparisons.items()}
+    newest = {root: max(place.id for place in places) for root, places in families.items()}
+    roots = sorted(families, key=newest.__getitem__, reverse=order.falls)
+    blocks = []
+    members = {group: runs for group, runs in _members(library).items() if group in dict(compared)}
+    for group, cells in compared:
+        # A run that was forked from another one stands with that one, whoever started it.
+        of_group = [run for run in roots if run in members[group]]
+        below = [row for run in of_group for row in _family_rows(families[run], by_id, unfolded, title=members[group][run])]
+        rows = [(group, cells), *_folded(group, below, "run", unfolded)]
+        blocks.append((max((newest[run] for run in of_group), default=""), rows))
+    ours = {run for runs in members.values() for run in runs}
+    blocks += [(newest[run], _family_rows(families[run], by_id, unfolded)) for run in roots if run not in ours]
+    blocks.sort(key=lambda block: block[0], reverse=order.falls)
+    return [row for _, rows in blocks for row in rows]
+
+
+def _members(library: Library) -> dict[str, dict[str, str]]:
+    """The runs of each comparison and each tuning, and the words that tell one of them from the others."""
+    members = {
+        key: {part.run: part.variant + f", seed {part.seed}" * (len(compared.plan.seeds) > 1) for part, _ in compared.standing.parts}
+        for key, compared in library.comparisons.items()
+    }
     for key, tuned in library.tunings.items():
-        members[key] = [*(trial.run for trial in tuned.standing.trials), *(again.run for again in tuned.standing.again)]
-    for key, runs in members.items():
-        if key in cells_of:
-            newest = max(runs, default="")
-            groups.append((newest_of.get(newest, newest), True, [(key, cells_of[key])]))
-    groups.sort(key=lambda group: group[:2], reverse=order.falls)
-    return [row for _, _, rows in groups for row in rows]
+        trials = {trial.run: f"trial {trial.number}: {_settings(trial.params)}" for trial in tuned.standing.trials}
+        members[key] = trials | {again.run: f"trial {again.trial} again, seed {again.seed}" for again in tuned.standing.again}
+    return members
+
+
+def _settings(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{one_line(name.partition('.')[2] or name, 60)} {formatting.shown(value)}" for name, value in params.items())
 
 
 def _family_rows(
-    places: Sequence[family.Place], by_id: dict[str, tuple[Entry, Cells]], unfolded: Collection[str] | None
+    places: Sequence[family.Place], by_id: dict[str, tuple[Entry, Cells]], unfolded: Collection[str] | None, title: str = ""
 ) -> list[tuple[str, Cells]]:
-    root, forks = places[0], places[1:]
-    folds = len(forks) > MOST_FORKS
-    hidden = len(forks) - FIRST_FORKS if folds and unfolded is not None and root.id not in unfolded else 0
+    """A run and its forks; `title` where it stands below a comparison or a tuning: what tells it from that one's other runs."""
     rows = []
-    for place in places[: len(places) - hidden]:
+    for place in places:
         entry, cells = by_id[place.id]
         # Below its parent its own settings say more than the title that all of them have.
-        title = "  " * (place.depth - 1) + f"└ {_fork_words(entry)}" if place.depth else cells["recipe"][0]
-        rows.append((place.id, {**cells, "recipe": (title, cells["recipe"][1])}))
-    if folds and unfolded is not None:
-        text = f"▸ {hidden} more fork{'s' * (hidden != 1)}: Enter shows them" if hidden else "▴ Enter folds them"
-        rows.append(
-            (FAMILY + root.id, {**dict.fromkeys((name for name, *_ in COLUMNS), ("", palette.plain)), "recipe": (text, palette.dim)})
-        )
-    return rows
+        words = _fork_words(entry) if place.depth else title
+        depth = place.depth + bool(title)
+        rows.append((place.id, {**cells, "recipe": ("  " * (depth - 1) + f"└ {words}" if depth else cells["recipe"][0], palette.plain)}))
+    return rows[:1] + _folded(places[0].id, rows[1:], "fork", unfolded)
+
+
+def _folded(key: str, below: Sequence[tuple[str, Cells]], noun: str, unfolded: Collection[str] | None) -> list[tuple[str, Cells]]:
+    """The rows below another one: of many the first ones, and a row that shows or hides the others."""
+    if len(below) <= MOST_BELOW or unfolded is None:
+        return list(below)
+    hidden = len(below) - FIRST_BELOW if key not in unfolded else 0
+    text = f"▸ {hidden} more {noun}s" if hidden else "▴ fewer"
+    empty = dict.fromkeys((name for name, *_ in COLUMNS), ("", palette.plain))
+    return [*below[: len(below) - hidden], (FOLD + key, {**empty, "recipe": (text, palette.dim)})]
 
 
 def _fork_words(entry: Entry) -> str:
@@ -189,9 +212,15 @@ def _fork_words(entry: Entry) -> str:
     return f"step {formatting.count(origin.step)}: {origin.changes or 'nothing changed'}" if origin else ""
 
 
-def root_of(key: str) -> str:
-    """The run whose forks a row folds; "" for other rows."""
-    return key.removeprefix(FAMILY) if key.startswith(FAMILY) else ""
+def folded_below(key: str) -> str:
+    """What the rows stand below that this one folds; "" for other rows."""
+    return key.removeprefix(FOLD) if key.startswith(FOLD) else ""
+
+
+def hides(library: Library, run: str) -> set[str]:
+    """What a run may be folded below: the root of its family, and the comparison or the tuning that started that."""
+    root = library.relatives(library.entries[run].run)[0].id
+    return {root} | {group for group, runs in _members(library).items() if root in runs}
 
 
 def _text(entry: Entry, cells: dict[str, tuple[str, Style]]) -> str:
@@ -332,10 +361,15 @@ def tuning_lines(tuned: Tuned, width: int) -> list[Strip]:
     return lines + strips.paragraph(one_line(searched, 1000), width, palette.dim)
 
 
-def fold_lines(library: Library, root: str, width: int) -> list[Strip]:
-    """The pane about a row that folds forks."""
-    title = run_title(library.entries[root]) if root in library.entries else root
-    return strips.paragraph(f"Forks of {title}. Enter shows them all, or only the first ones.", width, palette.dim)
+def fold_lines(library: Library, key: str, width: int) -> list[Strip]:
+    """The pane about a row that folds the ones below a run, a comparison or a tuning."""
+    group = library.comparisons.get(key) or library.tunings.get(key)
+    words = (
+        f"Forks of {run_title(library.entries[key])}"
+        if key in library.entries
+        else f"Runs of {one_line(group.plan.title) if group else key}"
+    )
+    return strips.paragraph(f"{words}. Enter shows them all, or only the first ones.", width, palette.dim)
 
 
 def no_runs(width: int, filtered: bool) -> Sequence[Strip]:

@@ -79,7 +79,7 @@ class RunsScreen(ListScreen):
         self.marked: dict[str, None] = {}
         """Ids in the order of marking: a dict, because a set has no order."""
         self.unfolded: set[str] = set()
-        """The runs whose forks all stand in the list, however many they are."""
+        """What all rows below it stand in the list of, however many they are."""
         self._deleted: list[list[Run]] = []
         self._restored = ""
         """The id of a restored run until its row gets the cursor."""
@@ -128,8 +128,8 @@ class RunsScreen(ListScreen):
             return run_rows.comparison_lines(compared, width)
         if tuned := self.library.tunings.get(self.rows.key):
             return run_rows.tuning_lines(tuned, width)
-        if root := run_rows.root_of(self.rows.key):
-            return run_rows.fold_lines(self.library, root, width)
+        if key := run_rows.folded_below(self.rows.key):
+            return run_rows.fold_lines(self.library, key, width)
         return run_lines(chosen, width) if chosen else run_rows.no_runs(width, bool(self.library.entries))
 
     def rested(self) -> None:
@@ -150,7 +150,7 @@ class RunsScreen(ListScreen):
         chosen = self.chosen
         if self.group and name in ("try", "serve", "kill", "again", "branch", "mark", "tag", "note", "hold", "front", "stop", "resume"):
             if name not in ("stop", "resume"):
-                return f"This is a {'comparison' if self.compared else 'tuning'}: its runs are in this list, one by one."
+                return f"This is a {'comparison' if self.compared else 'tuning'}: its runs stand below it."
             if self.tuned:
                 return run_actions.tuning_refusal(self.library.tunings[self.rows.key].standing.state, name)
             return run_actions.comparison_refusal(self.library.comparisons[self.rows.key].standing.state, name)
@@ -171,7 +171,7 @@ class RunsScreen(ListScreen):
             return "First mark two or more runs with space; a run with forks is compared with its family."
         if name == "compare" and len(self.chosen_or_marked) > MOST:
             return f"At most {MOST} runs fit into one chart, and {len(self.chosen_or_marked)} are marked: space takes a mark away."
-        if (name in ("open", "export", "delete") and self.group) or (name == "open" and run_rows.root_of(self.rows.key)):
+        if (name in ("open", "export", "delete") and self.group) or (name == "open" and run_rows.folded_below(self.rows.key)):
             return ""
         if name == "branch" and not chosen:
             return "There is no run here to go on from."
@@ -180,8 +180,8 @@ class RunsScreen(ListScreen):
         return ""
 
     def do_open(self) -> None:
-        if root := run_rows.root_of(self.rows.key):
-            self.unfolded ^= {root}
+        if key := run_rows.folded_below(self.rows.key):
+            self.unfolded ^= {key}
             self.fill()
         elif self.compared:
             self.services.open_comparison(self.compared)
@@ -252,9 +252,9 @@ class RunsScreen(ListScreen):
         return self.library.relatives(self.chosen.run) if self.chosen and not self.marked else []
 
     def _reveal(self, key: str) -> None:
-        """Unfold the forks among which a run stands."""
+        """Unfold what a run stands below."""
         if key in self.library.entries:
-            self.unfolded.add(self.library.relatives(self.library.entries[key].run)[0].id)
+            self.unfolded |= run_rows.hides(self.library, key)
             self.fill()
 
     def do_export(self) -> None:
