@@ -23,6 +23,7 @@ from workbench.projects.gans.faces import Faces, discriminator, generator
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Compute, Train
 from workbench.torchkit.adversarial import frechet_distance, moments
+from workbench.torchkit.running_average import RunningAverage
 
 Make = Callable[..., Faces]
 
@@ -208,7 +209,7 @@ def test_the_distance_grows_with_what_is_done_to_real_faces(make: Make) -> None:
 
 def test_the_average_forgets_the_untrained_weights() -> None:
     def averaged(network: nn.Module, values: list[float]) -> float:
-        average = faces.RunningAverage(network, 0.9)
+        average = RunningAverage(network, 0.9)
         for value in values:
             nn.init.constant_(network.weight, value)
             average.update_parameters(network)

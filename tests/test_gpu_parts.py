@@ -13,13 +13,13 @@ from pretend_cuda import pretend_cuda
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from workbench.projects.gans.faces import RunningAverage
 from workbench.projects.recurrent_networks._word_network import Softmax
 from workbench.recipes.recipe import Compute, Recipe, Train
 from workbench.runs.checkpoint import Checkpoints
 from workbench.runs.log import EventLog
 from workbench.torchkit.batches import InMemory, sent
 from workbench.torchkit.project import TorchProject
+from workbench.torchkit.running_average import RunningAverage
 from workbench.training.cadence import Cadence
 from workbench.training.loop import Loop
 from workbench.training.project import Project

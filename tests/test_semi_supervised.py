@@ -93,6 +93,30 @@ def test_the_networks_of_the_recipe() -> None:
     assert not recipe.train.keep_best and not recipe.train.patience, "nothing is chosen by labels that count as none"
 
 
+def test_the_sums_of_a_new_classifier_keep_their_variance() -> None:
+    torch.manual_seed(0)
+    network = classifier([1000, 500, 250, 250, 250], 0.3, 0.5).eval()
+    inputs, squares = torch.rand(500, 1, 28, 28), []
+    for layer in network:
+        inputs = layer(inputs)
+        if isinstance(layer, torch.nn.Linear):
+            squares.append(inputs.detach().square().mean().item())
+    # PyTorch's own start would leave a sixth behind each layer, a 7,776th behind five.
+    assert 0.3 < squares[-2] / squares[0] < 3, squares
+
+
+@pytest.mark.parametrize("average", [0.9, 0.0])
+def test_the_average_of_the_weights_classifies(make: Make, average: float) -> None:
+    project = make(average=average)
+    train(project, 5)
+    project.discriminator.eval()
+    network = project.averaged.module.eval() if average else project.discriminator
+    digits = project.splits["test"][0]
+    with torch.no_grad():
+        assert torch.equal(project.logits(digits), network(digits)) and project.serving().graph is network
+        assert not average or not torch.equal(project.logits(digits), project.discriminator(digits))
+
+
 def test_the_comparison_changes_the_method_alone() -> None:
     alone = load_recipe(find_recipe("semi-supervised-gan")).recipe
     compared = variants(load_recipe(find_recipe("semi-supervised-compare")))

@@ -21,6 +21,7 @@ from workbench.torchkit.asked import answered
 from workbench.torchkit.batches import InMemory
 from workbench.torchkit.classification import Predictions
 from workbench.torchkit.optimization import step_size
+from workbench.torchkit.running_average import RunningAverage
 from workbench.training.figures import pictures
 from workbench.training.project import Field, only
 
@@ -57,6 +58,9 @@ class SemiSupervised(Adversarial):
         """Standard deviation of the noise that is added to the pixels in training; higher reduces overfitting and hides thin strokes."""
         hidden_noise: float = Field(0.5, ge=0, le=2)
         """Standard deviation of the noise that is added to each hidden unit in training; higher reduces overfitting and slows learning."""
+        average: float = Field(0.999, ge=0, lt=1)
+        """Decay of the running average of the discriminator's weights, which is what classifies; higher averages over more steps, and
+        follows later. 0 takes the weights of the last step."""
 
     class Request(Adversarial.Request):
         seed: int = Field(0, ge=0, lt=2**63)
@@ -83,6 +87,8 @@ class SemiSupervised(Adversarial):
         config = self.config
         self.generator = generator(config.noise_size, config.generator).to(self.device)
         self.discriminator = classifier(config.discriminator, config.input_noise, config.hidden_noise).to(self.device)
+        # A generator that moves on pulls the discriminator to and fro: the mean of many steps errs less than any of them.
+        self.averaged = RunningAverage(self.discriminator, config.average) if config.average else None
         self.make_optimizers(betas=(config.beta1, 0.999))
         self.fixed_noise = self.noise(SAMPLES)
 
@@ -102,7 +108,7 @@ class SemiSupervised(Adversarial):
             with self.autocast():
                 on_labelled = self.discriminator(labelled)
                 loss = cross_entropy(on_labelled, labels)
-            self.step_discriminator(loss)
+            self.learn_classes(loss)
             return {"loss/labelled": loss, "accuracy": share_right(on_labelled, labels), **rates}
 
         # The discriminator learns which class a labelled digit has, that an unlabelled one has any, and a drawn one none.
@@ -120,7 +126,7 @@ class SemiSupervised(Adversarial):
             }
             # Half each, so that real or drawn weighs as much as which class, as in the paper's code.
             loss = losses["loss/labelled"] + (losses["loss/unlabelled"] + losses["loss/drawn"]) / 2
-        self.step_discriminator(loss)
+        self.learn_classes(loss)
 
         # The generator learns to draw digits whose features are those of real ones, in the mean; or to be taken for real.
         with self.autocast():
@@ -136,6 +142,12 @@ class SemiSupervised(Adversarial):
         seen = mean_probabilities(real_logit(on_unlabelled), real_logit(on_drawn))
         return {**losses, "loss/generator": loss_of_generator, "accuracy": share_right(on_labelled, labels), **seen, **rates}
 
+    def learn_classes(self, loss: Tensor) -> None:
+        """One step of the discriminator, and of the average of its weights."""
+        self.step_discriminator(loss)
+        if self.averaged:
+            self.averaged.update_parameters(self.discriminator)
+
     def some_labelled(self, count: int) -> tuple[Tensor, Tensor]:
         """So many of the labelled digits, drawn with replacement: (count, 1, 28, 28) and (count,)."""
         places = torch.randint(len(self.labels), (count,), device=self.device)
@@ -148,9 +160,10 @@ class SemiSupervised(Adversarial):
         return features
 
     def logits(self, digits: Tensor) -> Tensor:
-        """(number, 1, 28, 28) → (number, 10), float32."""
+        """What classifies: (number, 1, 28, 28) → (number, 10), float32."""
+        network = self.averaged or self.discriminator
         with self.autocast():
-            return torch.cat([self.discriminator(piece) for piece in digits.split(PIECE)]).float()
+            return torch.cat([network(piece) for piece in digits.split(PIECE)]).float()
 
     def accuracy_of_labels_alone(self) -> dict[str, float]:
         """The baseline: accuracy, by split, of an equal network that is trained on the labelled digits and nothing else for ALONE steps."""
@@ -213,7 +226,7 @@ class SemiSupervised(Adversarial):
         digits, labels = self.splits["test"]
         return Serving(
             Coding(Picture(shape=(1, 28, 28), like="mnist", light=False), Classes(), self.classes),
-            graph=self.discriminator,
+            graph=self.averaged.module if self.averaged else self.discriminator,
             examples=lambda count: sent_pictures(digits[:count].cpu().numpy()),
             truths=lambda count: [self.classes[label] for label in labels[:count].tolist()],
         )
@@ -278,7 +291,12 @@ def classifier(hidden: list[int], input_noise: float, hidden_noise: float) -> nn
     """Fully connected layers with noise before each: (batch, 1, 28, 28) → (batch, 10) logits."""
     layers: list[nn.Module] = [nn.Flatten(), GaussianNoise(input_noise)]
     for sizes in pairwise([PIXELS, *hidden]):
-        layers += [nn.Linear(*sizes), nn.ReLU(), GaussianNoise(hidden_noise)]
+        linear = nn.Linear(*sizes)
+        # He and others 2015: the sums keep their variance from layer to layer. PyTorch's own start has a sixth of it behind each, so that
+        # after two layers the noise is louder than what it is added to.
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        nn.init.zeros_(linear.bias)
+        layers += [linear, nn.ReLU(), GaussianNoise(hidden_noise)]
     return nn.Sequential(*layers, nn.Linear(hidden[-1], CLASSES))
 
 
