@@ -37,7 +37,17 @@ def written(table: Table, width: int = 60) -> list[str]:
 def test_a_dash_or_a_blank_among_numbers_is_aligned_as_they_are() -> None:
     heading, *rows = written(Table(tag="t", columns=["name", "a", "b"], rows=[["x", 0.5, 1.25], ["y", "—", ""], ["z", 0.25, 10.5]]))
     assert [len(row) for row in (rows[0], rows[2])] == [len(heading)] * 2
-    assert rows[1].index("—") == rows[0].index("0.5000") + 5
+    assert rows[1].index("—") == rows[0].index("0.50") + 3
+
+
+def test_a_column_has_the_decimals_that_its_rounded_numbers_have() -> None:
+    rows = [["wall", 30.2, 0.123456, 12.0], ["door", 1.7, 1.5, 3.0], ["blind", 0.0, 22.25, 7.0]]
+    _, *lines = written(Table(tag="t", columns=["label", "%", "score", "count"], rows=rows))
+    assert [line.split() for line in lines] == [
+        ["wall", "30.2", "0.1235", "12"],
+        ["door", "1.7", "1.5000", "3"],
+        ["blind", "0.0", "22.25", "7"],
+    ]
 
 
 def test_a_table_needs_exactly_what_it_writes() -> None:

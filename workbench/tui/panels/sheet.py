@@ -103,13 +103,23 @@ def cell_texts(table: Table) -> list[list[str]]:
     columns = _columns(table)
     numeric = [all(isinstance(value, float) or value in NONE for value in column) for column in columns]
     whole = [all(value % 1 == 0 for value in column if isinstance(value, float)) for column in columns]
+    decimals = [_decimals([value for value in column if isinstance(value, float)]) for column in columns]
 
     def cell(value: str | float, place: int) -> str:
         if isinstance(value, str):
             return one_line(value, 2000)
+        if numeric[place] and not whole[place] and decimals[place]:
+            return f"{value:,.{decimals[place]}f}"
         return f"{value:.4f}" if numeric[place] and not whole[place] and 1e-2 <= abs(value) < 10 else formatting.number(value)
 
     return [[cell(value, place) for place, value in enumerate(row[: len(columns)])] for row in table.rows]
+
+
+def _decimals(values: Sequence[float]) -> int:
+    """The decimals behind which none of these numbers has more, as they were rounded by who logged them; 0 where there are over three."""
+    if not all(abs(value) < 1e6 for value in values):
+        return 0
+    return next((places for places in (1, 2, 3) if all(value == round(value, places) for value in values)), 0)
 
 
 def _table(table: Table, width: int, height: int) -> list[Strip]:
