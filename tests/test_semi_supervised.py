@@ -17,6 +17,7 @@ from workbench.events import Curve, Images, Matrix, Table
 from workbench.problems import Problem
 from workbench.projects.gans import semi_supervised
 from workbench.projects.gans.semi_supervised import (
+    NormedLinear,
     SemiSupervised,
     classifier,
     drawn_loss,
@@ -85,24 +86,29 @@ def test_equal_features_cost_the_generator_nothing() -> None:
 def test_the_networks_of_the_recipe() -> None:
     recipe = load_recipe(find_recipe("semi-supervised-gan")).recipe
     config = SemiSupervised.Config.model_validate(recipe.config)
-    networks = classifier(config.discriminator, 0.3, 0.5), generator(config.noise_size, config.generator)
-    assert [sum(weight.numel() for weight in network.parameters()) for network in networks] == [1_538_760, 694_784]
+    networks = classifier(config.discriminator, 0.3, 0.5, torch.rand(50, 1, 28, 28)), generator(config.noise_size, config.generator)
+    assert [sum(weight.numel() for weight in network.parameters()) for network in networks] == [1_538_770, 694_784]
     drawn = networks[1](torch.rand(3, 100))
     assert drawn.shape == (3, 1, 28, 28) and drawn.min() >= 0 and drawn.max() <= 1
     assert networks[0](drawn).shape == (3, 10)
     assert not recipe.train.keep_best and not recipe.train.patience, "nothing is chosen by labels that count as none"
 
 
-def test_the_sums_of_a_new_classifier_keep_their_variance() -> None:
+def test_a_new_units_sums_have_mean_0_and_deviation_1_and_its_weights_length_is_without_effect(digits: ImageData) -> None:
     torch.manual_seed(0)
-    network = classifier([1000, 500, 250, 250, 250], 0.3, 0.5).eval()
-    inputs, squares = torch.rand(500, 1, 28, 28), []
-    for layer in network:
-        inputs = layer(inputs)
-        if isinstance(layer, torch.nn.Linear):
-            squares.append(inputs.detach().square().mean().item())
-    # PyTorch's own start would leave a sixth behind each layer, a 7,776th behind five.
-    assert 0.3 < squares[-2] / squares[0] < 3, squares
+    inputs = torch.from_numpy(digits.train.images[:500])
+    network = classifier([1000, 500, 250, 250, 250], 0.0, 0.0, inputs).eval()
+    with torch.no_grad():
+        answer = network(inputs)
+        for layer in network:
+            inputs = layer(inputs)
+            if isinstance(layer, NormedLinear):
+                assert inputs.mean(0).abs().max() < 1e-3 and (inputs.std(0) - 1).abs().quantile(0.9) < 1e-3
+                layer.direction *= 7
+        again = network(torch.from_numpy(digits.train.images[:500]))
+    assert torch.allclose(again, answer, atol=1e-3)
+    # What the optimizer moves are directions, not lengths; the last layer alone learns how sure it is.
+    assert [name for name, _ in network.named_parameters() if name.endswith("scale")] == ["17.scale"]
 
 
 @pytest.mark.parametrize("average", [0.9, 0.0])
