@@ -50,10 +50,10 @@ def generate(
 def blocks() -> Iterator[tuple[str, str]]:
     """Name and content of each generated part of the README."""
     from workbench import paths
-    from workbench.runs import measured
+    from workbench.runs import measured, measured_tables
 
     yield "tree of files", f"```\n{tree(paths.projects().parent)}\n```"
-    yield "table of results", measured.markdown(measured.read())
+    yield "table of results", measured_tables.markdown(measured.read())
 
 
 def between(text: str, name: str, content: str) -> str:

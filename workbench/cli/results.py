@@ -19,7 +19,7 @@ def _show(as_json: bool) -> None:
     """Print a heading for each recipe and device, and a row for each metric: mean and range over seeds, bars, the course's result."""
     from workbench.recipes.find import shipped_and_own
     from workbench.recipes.load import load_recipe
-    from workbench.runs import measured
+    from workbench.runs import bars, measured, measured_tables
 
     committed = measured.read()
     if as_json:
@@ -31,14 +31,16 @@ def _show(as_json: bool) -> None:
             loaded = load_recipe(path)
         except Problem:
             continue  # `dlwb list` says what is wrong with it
-        groups = measured.groups([result for result in committed if result.recipe == path.stem])
+        groups = measured_tables.groups([result for result in committed if result.recipe == path.stem])
         for seeds in groups:
-            about = [measured.wall_time(seeds), measured.machine(seeds[0])]
-            about += [f"{len(seeds)} seeds"] if len(seeds) > 1 else []
+            compares = bool(loaded.recipe.compare)
+            about = [measured_tables.wall_time(loaded.recipe, seeds), measured_tables.machine(seeds[0])]
+            about += [f"{len(seeds)} {'runs' if compares else 'seeds'}"] if len(seeds) > 1 else []
+            about += [measured_tables.plain_name(bars.compared(loaded.recipe))] if compares else []
             about += [f"with {seeds[0].variant}"] if seeds[0].variant else []
             about += [stale] if (stale := measured.stale(seeds, loaded)) else []
             rows.append(f"{path.stem}: {', '.join(about)}")
-            for figure in measured.figures(loaded.recipe, seeds):
+            for figure in measured_tables.figures(loaded.recipe, seeds):
                 rows.append([f"  {figure.name}", figure.mean, figure.range, figure.bars, figure.course])
         if not groups:
             rows.append(f"{path.stem}: not measured")

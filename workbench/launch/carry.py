@@ -16,8 +16,7 @@ from workbench.events import Filed, Tagged
 from workbench.launch import start
 from workbench.problems import Problem, one_line
 from workbench.recipes import trust, yaml_reader
-from workbench.recipes.find import find_recipe
-from workbench.recipes.load import Loaded, load_recipe
+from workbench.recipes.load import Loaded
 from workbench.recipes.recipe import Recipe
 from workbench.runs import measured
 from workbench.runs.checkpoint import Checkpoints
@@ -51,7 +50,7 @@ def code_of(run: Run) -> str:
 def _carry(run: Run, path: Path | None) -> str:
     if state_of(run).state != "finished":
         raise Problem(f"{run.id} has not finished, so it cannot be compared.", f"It is {state_of(run).state}.")
-    loaded = load_recipe(find_recipe(run.stem))
+    stem, arm, loaded, _ = measured.asked(run)
     before, after = code_of(run), measured.code_of(loaded)
     if before == after:
         raise Problem(f"{run.id} was trained by the present code, so there is nothing to carry over.")
@@ -61,15 +60,15 @@ def _carry(run: Run, path: Path | None) -> str:
         measured.settings_of(loaded.recipe),
         measured.settings_of(msgspec.structs.replace(_as_written(run), train=loaded.recipe.train)),
     }
-    mine = [result for result in results if (result.recipe, result.code) == (run.stem, before) and result.settings in settings]
+    mine = [result for result in results if (result.recipe, result.arm, result.code) == (stem, arm, before) and result.settings in settings]
     if not mine:
-        raise Problem(f"No result of {run.stem} was measured with the code and the settings of {run.id}.", "`dlwb results` lists them.")
+        raise Problem(f"No result of {stem} was measured with the code and the settings of {run.id}.", "`dlwb results` lists them.")
     _refuse_other_settings(run, loaded)
     with replayed(run, loaded) as replay:
         if text := difference(run, replay):
             raise Problem(
-                f"The present code trains {run.stem} otherwise than {run.id}: {text}.",
-                f"Its results cannot be carried over; `dlwb run {run.stem}` measures it anew.",
+                f"The present code trains {stem} otherwise than {run.id}: {text}.",
+                f"Its results cannot be carried over; `dlwb run {stem}` measures it anew.",
             )
         record = Carried(before=before, after=after, steps=history_of(replay.events).step, run=run.id)
     present = {"code": after, "settings": measured.settings_of(loaded.recipe)}
@@ -78,7 +77,7 @@ def _carry(run: Run, path: Path | None) -> str:
     ]
     measured.write(carried, path)
     count = f"{len(mine)} result{'s' if len(mine) > 1 else ''}"
-    return f"{run.stem}: {count} carried over from code {before} to {after}; {record.steps:,} steps are equal bit for bit."
+    return f"{stem}: {count} carried over from code {before} to {after}; {record.steps:,} steps are equal bit for bit."
 
 
 def _as_written(run: Run) -> Recipe:

@@ -82,10 +82,10 @@ def estimate(recipe: Recipe, device: Device, past: Sequence[Past], live: Sequenc
 def elsewhere(stem: str) -> str:
     """The time that the recipe took where its committed results were measured, as text; "" where there are none."""
     from workbench.problems import Problem
-    from workbench.runs import measured
+    from workbench.runs import measured, measured_tables
 
     try:
-        results = [result for result in measured.read() if result.recipe == stem]
+        results = [result for result in measured.read() if result.recipe == stem and not result.arm]
     except Problem:
         return ""
     if not results:
@@ -93,7 +93,7 @@ def elsewhere(stem: str) -> str:
     best = min(results, key=lambda result: result.seconds)
     alike = [result for result in results if (result.device, result.processor) == (best.device, best.processor)]
     where = best.device.partition(" ")[2] or best.processor or best.device
-    return f"not known here; {measured.whole_time(alike)} on {where}"
+    return f"not known here; {measured_tables.whole_time(alike)} on {where}"
 
 
 def _place(device: str) -> str:

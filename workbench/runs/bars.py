@@ -64,6 +64,13 @@ class Best(NamedTuple):
     """The stand-in data it was measured on, which no bar applies to; "" for the recipe's own data."""
 
 
+def compared(recipe: Recipe) -> str:
+    """What a comparison compares; "" for other recipes."""
+    if not recipe.compare:
+        return ""
+    return recipe.compare.metric or next((bar.metric for bar in recipe.bar), "") or recipe.train.keep_best or headline(recipe)
+
+
 def best_of(recipe: Recipe, summaries: list[Summary]) -> Best | None:
     """The best figure for the headline metric: of the runs that are judged; else of the runs on the same stand-in data as the first."""
     real = [summary for summary in summaries if not summary.demo]

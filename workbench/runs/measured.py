@@ -1,26 +1,27 @@
-"""Measured results of the recipes: runs in data/results.json, one per line, and the README's table, which is generated from them.
+"""Measured results of the recipes: runs in data/results.json, one per line.
 
 A result is valid for the code and the settings that it was measured with. If either has changed since, it is stale, unless it was carried
 over to new code after a replay showed the same bits.
 """
 
 import hashlib
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from workbench import files, paths
-from workbench.formatting import duration, number
 from workbench.problems import Problem, one_line
 from workbench.recipes import closure
 from workbench.recipes.find import find_recipe, project_source
-from workbench.recipes.load import Loaded, load_recipe
+from workbench.recipes.load import Loaded, load_recipe, variants
 from workbench.recipes.recipe import Recipe
 from workbench.runs import bars as verdict
 from workbench.runs import family
+from workbench.runs.comparisons import Comparison
 from workbench.runs.history import History
 from workbench.runs.log import Tail
 from workbench.runs.run import Run, find_run, list_runs
@@ -46,6 +47,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """One finished run of a recipe with the recipe's present settings, none changed."""
 
     recipe: str
+    arm: str = ""
+    """Of a comparison: the variant that was trained."""
     seed: int
     figures: dict[str, float]
     """By metric, of the weights that it kept: metrics of the bars and of the course, keep_best, and all test metrics."""
@@ -95,9 +98,9 @@ def read(path: Path | None = None) -> list[Result]:
 
 def write(results: Sequence[Result], path: Path | None = None) -> None:
     """Write one result per line, sorted by recipe and seed, so that branches that measure different recipes rarely conflict."""
-    ordered = sorted(results, key=lambda result: (result.recipe, result.device, result.seed))
+    ordered = sorted(results, key=lambda result: (result.recipe, result.device, result.arm, result.seed))
     # A field that few results have is left out of the lines of all others.
-    few = ("carried", "ready", "cold")
+    few = ("arm", "carried", "ready", "cold")
     plain = [{key: value for key, value in msgspec.to_builtins(result).items() if key not in few or value} for result in ordered]
     lines = [msgspec.json.encode(entry) for entry in plain]
     files.write(path or file(), b"[\n" + b",\n".join(lines) + b"\n]\n")
@@ -116,32 +119,59 @@ def settings_of(recipe: Recipe) -> str:
     return hashlib.sha256(b"[%b,%b]" % (config, msgspec.json.encode(train))).hexdigest()[:16]
 
 
+class Asked(NamedTuple):
+    """What a run may be a result of."""
+
+    stem: str
+    arm: str
+    """Of a comparison: the variant."""
+    loaded: Loaded
+    """The recipe as it is now, of a comparison that of the variant."""
+    metric: str
+    """What a comparison compares."""
+
+
+def asked(run: Run) -> Asked:
+    """What a run may be a result of; Problem where there is no such recipe, or no such variant any more."""
+    arm = str(run.about().get("variant") or "")
+    stem = _started_by(run)
+    loaded = load_recipe(find_recipe(stem))
+    if not loaded.recipe.compare:
+        return Asked(stem, "", loaded, "")  # several seeds of a recipe that compares nothing are its results as others are
+    if arm not in (known := variants(loaded)):
+        words = f"has no variant {one_line(arm, 60)} now" if arm else "is a comparison, of which it is no part"
+        raise Problem(f"{run.id} is no result: {stem} {words}.", f"`dlwb run {stem}` trains {', '.join(known)}.")
+    return Asked(stem, arm, known[arm], verdict.compared(loaded.recipe))
+
+
 def measure(run: Run) -> Result:
     """The run as a result; Problem where it did not finish, is a demo, or does not match the present recipe."""
     if (origin := family.forked(run)) and origin.fixed:
         raise Problem(f"{run.id} was forked with other settings, so it is not a result.", f"It is a {origin.words}.")
-    recipe, loaded = run.recipe(), load_recipe(find_recipe(run.stem))
+    stem, arm, loaded, metric = asked(run)
+    recipe = run.recipe()
     if state_of(run).state != "finished":
         raise Problem(f"{run.id} has not finished, so it is not a result.", f"It is {state_of(run).state}.")
     if recipe.compute.processes * recipe.compute.nodes > 1:
-        raise Problem(f"{run.id} was trained by several processes, and results are those of one.", f"`dlwb run {run.stem}` measures it.")
+        raise Problem(f"{run.id} was trained by several processes, and results are those of one.", f"`dlwb run {stem}` measures it.")
     history = History()
     history.fold(Tail(run.events).read())
     if history.demo:
         raise Problem(f"{run.id} is a demo, which is not a result: {history.demo}.")
     if (code := run.about().get("code")) != code_of(loaded):
-        raise Problem(f"{run.id} was trained by code that has changed since.", f"`dlwb run {run.stem}` measures it again.")
+        raise Problem(f"{run.id} was trained by code that has changed since.", f"`dlwb run {stem}` measures it again.")
     # log_every only changes what is logged, not what is computed.
     other = [*differences(recipe, loaded.recipe), *(name for name in history.settings() if name != "train.log_every")]
     if other:
-        raise Problem(f"{run.id} does not match the present recipe {run.stem}: {', '.join(other)} differ.", "Only the seed may differ.")
+        raise Problem(f"{run.id} does not match the present recipe {stem}: {', '.join(other)} differ.", "Only the seed may differ.")
     summary = summarize(history, 0)
     judged = verdict.judge(recipe, summary)
     machine = run.about()
     return Result(
-        recipe=run.stem,
+        recipe=stem,
+        arm=arm,
         seed=recipe.seed,
-        figures=_figures(recipe, summary),
+        figures=_figures(recipe, summary, metric),
         passed={outcome.bar.metric: outcome.passed for outcome in judged if outcome.passed is not None},
         seconds=round(history.seconds - summary.ready, 3),
         ready=round(summary.ready, 3) if summary.cache in ("", "warm") else None,
@@ -169,14 +199,17 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
     return different
 
 
-def _figures(recipe: Recipe, summary: Summary) -> dict[str, float]:
-    """By metric, the most important first: of bars and of the course, test metrics, keep_best; else the last training losses."""
-    named = [*_named(recipe), *(tag for tag in summary.last if tag.startswith("test/")), recipe.train.keep_best]
-    named = [tag for tag in dict.fromkeys(named) if tag in summary.last] or [tag for tag in summary.last if tag.startswith("train/")]
-    return {tag: value for tag in named if (value := verdict.figure(recipe, summary, tag)) is not None}
+def _figures(recipe: Recipe, summary: Summary, compared: str) -> dict[str, float]:
+    """By metric, the most important first: what is compared, of bars and of the course, test metrics, keep_best; else training losses."""
+    tags = [compared, *named(recipe), *(tag for tag in summary.last if tag.startswith("test/")), recipe.train.keep_best]
+    tags = [tag for tag in dict.fromkeys(tags) if tag in summary.last] or [tag for tag in summary.last if tag.startswith("train/")]
+    found = {tag: verdict.figure(recipe, summary, tag) for tag in tags}
+    # Of a run that went on after it diverged the loss is NaN, which JSON cannot say; the accuracy is that of guessing, and stays.
+    return {tag: value for tag, value in found.items() if value is not None and math.isfinite(value)}
 
 
-def _named(recipe: Recipe) -> list[str]:
+def named(recipe: Recipe) -> list[str]:
+    """The metrics of its bars and of its references."""
     return list(dict.fromkeys([*(bar.metric for bar in recipe.bar), *(reference.metric for reference in recipe.reference)]))
 
 
@@ -193,7 +226,7 @@ def collect(references: Sequence[str], recipe: str = "", path: Path | None = Non
     measured, sentences = [measure(find_run(reference)) for reference in references], []
     if recipe:
         stem = find_recipe(recipe).stem
-        for run in [run for run in list_runs() if run.stem == stem and state_of(run).state == "finished"]:
+        for run in [run for run in list_runs() if _started_by(run) == stem and state_of(run).state == "finished"]:
             try:
                 measured.append(measure(run))
             except Problem as problem:
@@ -217,8 +250,13 @@ def collect(references: Sequence[str], recipe: str = "", path: Path | None = Non
     return sentences
 
 
+def _started_by(run: Run) -> str:
+    comparison = str(run.about().get("comparison") or "")
+    return Comparison(paths.comparisons() / comparison).stem if comparison else run.stem
+
+
 def _replaced(old: Result, new: Result) -> bool:
-    if (old.recipe, old.device, old.threads) != (new.recipe, new.device, new.threads):
+    if (old.recipe, old.arm, old.device, old.threads) != (new.recipe, new.arm, new.device, new.threads):
         return False
     return old.seed == new.seed or (old.code, old.settings) != (new.code, new.settings)
 
@@ -234,112 +272,8 @@ def drop(names: Sequence[str], path: Path | None = None) -> None:
 
 def stale(results: Sequence[Result], loaded: Loaded) -> str:
     """Why these results are not valid for the present recipe; "" if they are."""
-    if any(result.settings != settings_of(loaded.recipe) for result in results):
+    arms = variants(loaded) if loaded.recipe.compare else {"": loaded}
+    if any(result.arm not in arms or result.settings != settings_of(arms[result.arm].recipe) for result in results):
         return "stale: settings changed"
-    return "stale: code changed" if any(result.code != code_of(loaded) for result in results) else ""
-
-
-def groups(results: Sequence[Result]) -> list[list[Result]]:
-    """Groups of results that may be averaged: seeds of one recipe on one device with the same data."""
-    grouped: dict[Any, list[Result]] = {}
-    for result in results:
-        grouped.setdefault((result.recipe, result.device, result.threads, result.variant), []).append(result)
-    return list(grouped.values())
-
-
-class Figure(NamedTuple):
-    """What the seeds of a recipe reached in one metric, as tables show it; "" where there is nothing to say."""
-
-    name: str
-    mean: str
-    range: str
-    """From the lowest to the highest of its seeds."""
-    seeds: int
-    bars: str
-    course: str
-
-
-def figures(recipe: Recipe, seeds: list[Result]) -> list[Figure]:
-    """The metrics of one group that its recipe names, else the first that was measured."""
-    shown = [metric for metric in _named(recipe) if metric in seeds[0].figures] or list(seeds[0].figures)[:1]
-    rows = []
-    for metric in shown:
-        values = [result.figures[metric] for result in seeds if metric in result.figures]
-        bars = []
-        for bar in recipe.bar:
-            if bar.metric == metric:
-                count = sum(map(bar.passed, values))
-                how = f"passed by {count} of {len(values)}" if len(values) > 1 else "passed" if count else "missed"
-                bars.append(f"{verdict.wanted(bar)} {'not judged' if seeds[0].variant else how}")
-        course = [
-            number(reference.value) + " (others)" * (reference.whose != "course")
-            for reference in recipe.reference
-            if reference.metric == metric
-        ]
-        spread = f"{number(min(values))}–{number(max(values))}" if len(values) > 1 else ""
-        name = verdict.short_name(metric).replace("_", " ")
-        rows.append(Figure(name, number(statistics.fmean(values)), spread, len(values), "; ".join(bars), "; ".join(course)))
-    return rows
-
-
-def whole_time(seeds: Sequence[Result]) -> str:
-    """The median time from the process's start to the last test, `0:14 (25:02 cold)`; `0:11 + preparation` where that was not recorded."""
-    training = statistics.median(result.seconds for result in seeds)
-    warm, cold = [result.ready for result in seeds if result.ready], [result.cold for result in seeds if result.cold]
-    first_time = f"{duration(training + statistics.median(cold))} cold" if cold else ""
-    if warm:
-        return duration(training + statistics.median(warm)) + (f" ({first_time})" if first_time else "")
-    return first_time or f"{duration(training)} + preparation"
-
-
-def wall_time(seeds: list[Result]) -> str:
-    """`whole_time`; for runs on the CPU of 10 s or more also the median CPU time, which other work on the machine affects less."""
-    took = whole_time(seeds)
-    shares = [result.seconds * result.cpu / 100 for result in seeds if result.cpu and result.seconds >= 10 and result.device == "cpu"]
-    return f"{took} (CPU {duration(statistics.median(shares))})" if shares else took
-
-
-def machine(result: Result) -> str:
-    """What it was trained on, and with how many threads."""
-    return result.device if result.device != "cpu" else f"CPU, {result.threads} thread{'s' if result.threads > 1 else ''}"
-
-
-def markdown(results: Sequence[Result]) -> str:
-    """The README's table of these results, and a sentence on the machine."""
-    folder = paths.shipped("recipes")
-    explored: list[str] = []
-    lines = ["| recipe | what | here | bar | time | on | course |", "|---|---|---|---|---|---|---|"]
-    for path in sorted(folder.rglob("*.yaml"), key=lambda source: source.relative_to(folder).parts):
-        loaded = load_recipe(path, describe=False)
-        recipe = loaded.recipe
-        if not loaded.trains:
-            explored.append(f"`{path.stem}` ({recipe.title})")
-            continue
-        mine = groups([result for result in results if result.recipe == path.stem])
-        for seeds in mine:
-            rows = figures(recipe, seeds)
-            reached = [f"{row.name} {row.mean}" + (f" ({row.range}, {row.seeds} seeds)" if row.range else "") for row in rows]
-            reached += [f"with {seeds[0].variant}"] if seeds[0].variant else []
-            cells = ["; ".join(reached), "; ".join(row.bars for row in rows if row.bars), wall_time(seeds), machine(seeds[0])]
-            cells.append("; ".join(row.course for row in rows if row.course))
-            lines.append(f"| `{path.stem}` | {recipe.title} | {' | '.join(cells)} |")
-        if not mine:
-            lines.append(f"| `{path.stem}` | {recipe.title} | not measured | | | | |")
-    answers = f"Explored, with nothing to train: {', '.join(explored)}."
-    return "\n".join([*lines, "", answers, "", _conditions(results)])
-
-
-def _conditions(results: Sequence[Result]) -> str:
-    """Sentences on the machine, from what the runs recorded."""
-    if not results:
-        return "Nothing is measured yet."
-    machines = sorted({result.processor for result in results if result.processor})
-    loads = [result.load for result in results if result.load is not None]
-    versions = sorted({result.versions["torch"] for result in results if "torch" in result.versions})
-    sentence = f"Measured on {' and '.join(machines) or 'machines unknown'}"
-    sentence += f" with PyTorch {' and '.join(versions)}" if versions else ""
-    sentence += f", other work beside it (load average {min(loads):.1f} to {max(loads):.1f})" if loads else ""
-    sentence += ". Time is from the start of the process to the last test, the median of the seeds; cold is the first time, when data is"
-    sentence += " fetched and features are computed that later runs find; where the time before the first step was not recorded, it says"
-    sentence += " `+ preparation`; CPU is what the run had of the processors from its first step on."
-    return f"{sentence} Each run stands in `data/results.json`."
+    codes = {name: code_of(arm) for name, arm in arms.items()}
+    return "stale: code changed" if any(result.code != codes[result.arm] for result in results) else ""
