@@ -16,7 +16,21 @@ from workbench.runs.log import Tail
 from workbench.runs.rows import Row
 from workbench.runs.spans import Span, Spans
 
-BETTER_HIGH = ("accuracy", "auc", "f1", "precision", "recall", "r2", "bleu", "chrf", "exact_match", "score")
+BETTER_HIGH = (
+    "accuracy",
+    "auc",
+    "f1",
+    "precision",
+    "recall",
+    "r2",
+    "bleu",
+    "chrf",
+    "exact_match",
+    "score",
+    "similarity",
+    "analogies",
+    "_right",
+)
 BETTER_LOW = ("loss", "error", "mse", "mae", "perplexity", "bits", "frechet")
 
 
