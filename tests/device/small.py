@@ -17,6 +17,8 @@ MOST: dict[str, Any] = {
     "picture_size": 32,
     "size": 64,
     "channels": 8,
+    "generator": 32,
+    "discriminator": 32,
     "generator_width": 8,
     "discriminator_width": 8,
     "maps": 16,
