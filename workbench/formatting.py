@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from workbench.problems import one_line
@@ -92,6 +93,11 @@ def rate(per_second: float) -> str:
     if per_second >= 0.95:
         return f"{count(per_second) if per_second >= 10 else f'{per_second:.1f}'} steps/s"
     return f"{short(1 / per_second)}/step" if per_second > 0 else ""
+
+
+def settings(values: Mapping[str, Any]) -> str:
+    """`learning_rate 0.01, batch_size 32`: settings by dotted names, which lose their section here."""
+    return ", ".join(f"{one_line(name.partition('.')[2] or name, 60)} {shown(value)}" for name, value in values.items())
 
 
 def shown(value: Any) -> str:

@@ -171,10 +171,9 @@ def follow_tuning(tuning: "Tuning") -> int:
 
 
 def _line(plan: "Plan", trial: "Trial") -> str:
-    from workbench.formatting import shown
+    from workbench.formatting import settings
 
-    params = ", ".join(f"{name.partition('.')[2]} {shown(value)}" for name, value in trial.params.items())
-    return f"trial {trial.number}: {_reached(plan, trial)}  ({params})"
+    return f"trial {trial.number}: {_reached(plan, trial)}  ({settings(trial.params)})"
 
 
 def _reached(plan: "Plan", one: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from workbench import files
-from workbench.formatting import count, shown
+from workbench.formatting import count, settings, shown
 from workbench.problems import Problem, one_line
 from workbench.runs import own
 from workbench.runs.checkpoint import Checkpoints, Generation
@@ -36,17 +36,13 @@ class Forked(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def changes(self) -> str:
         """`learning_rate 0.01, dropout 0.2 → 0.5`: what it changed there, the live settings by their new value alone."""
-        parts = [f"{_short(name)} {shown(value)}" for name, value in self.live.items()]
-        return ", ".join([*parts, *(f"{_short(name)} {shown(pair[0])} → {shown(pair[-1])}" for name, pair in self.fixed.items() if pair)])
+        fixed = [f"{settings({name: pair[0]})} → {shown(pair[-1])}" for name, pair in self.fixed.items() if pair]
+        return ", ".join(filter(None, [settings(self.live), *fixed]))
 
     @property
     def words(self) -> str:
         """`fork of RUN at step 400 with dropout 0.2 → 0.5`."""
         return f"fork of {one_line(self.run, 100)} at step {count(self.step)}" + f" with {self.changes}" * bool(self.changes)
-
-
-def _short(name: str) -> str:
-    return one_line(name.partition(".")[2] or name, 60)
 
 
 def forked(run: Run) -> Forked | None:

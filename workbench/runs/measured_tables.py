@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from workbench import paths
+from workbench.events import split_tag
 from workbench.formatting import duration, number
 from workbench.recipes.load import load_recipe
 from workbench.recipes.recipe import Recipe
@@ -33,7 +34,7 @@ class Figure(NamedTuple):
 
 
 def figures(recipe: Recipe, seeds: list[Result]) -> list[Figure]:
-    """The metrics of one group that its recipe names, else the first that was measured; of a comparison each variant's one."""
+    """The metrics of one group that its recipe names, else what the weights were chosen by, tested; of a comparison each variant's one."""
     if metric := verdict.compared(recipe):
         assert recipe.compare
         by_arm = {
@@ -41,7 +42,9 @@ def figures(recipe: Recipe, seeds: list[Result]) -> list[Figure]:
             for name in recipe.compare.variants
         }
         return [_figure(name, values, "", "") for name, values in by_arm.items() if values]
-    shown = [metric for metric in named(recipe) if metric in seeds[0].figures] or list(seeds[0].figures)[:1]
+    tested = f"test/{split_tag(recipe.train.keep_best)[1]}"
+    shown = [metric for metric in named(recipe) if metric in seeds[0].figures]
+    shown = shown or [tested if tested in seeds[0].figures else next(iter(seeds[0].figures))]
     rows = []
     for metric in shown:
         values = [result.figures[metric] for result in seeds if metric in result.figures]

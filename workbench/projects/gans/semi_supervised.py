@@ -30,7 +30,7 @@ SAMPLES = 16
 PIECE = 2_000
 """Pictures that go through the discriminator at once outside training."""
 ALONE = 300
-"""Steps of the network that has the labels alone, so that a run need not wait for it: 960 steps give seed 1 2.4 percent more."""
+"""Steps of the network that has the labels alone, so that no run waits for it: 960 steps give 0.1 to 0.4 points more, seeds 1 to 3."""
 FIRST = 500
 """Digits by which the scales of the discriminator's units are chosen."""
 GAN = ("features", "fooling")
@@ -89,7 +89,7 @@ class SemiSupervised(Adversarial):
         config = self.config
         self.generator = generator(config.noise_size, config.generator).to(self.device)
         self.discriminator = classifier(config.discriminator, config.input_noise, config.hidden_noise, self.unlabelled[:FIRST])
-        # A generator that moves on pulls the discriminator to and fro: the mean of many steps errs less than any of them.
+        # A generator that moves on pulls the discriminator to and fro: the mean of many steps is steadier than one of them.
         self.averaged = RunningAverage(self.discriminator, config.average) if config.average else None
         self.make_optimizers(betas=(config.beta1, 0.999))
         self.fixed_noise = self.noise(SAMPLES)
@@ -292,8 +292,8 @@ class GaussianNoise(nn.Module):
 class NormedLinear(nn.Module):
     """A linear layer whose units have weights of length 1, times a scale that stays as it begins, or is learned: weight normalisation.
 
-    Salimans and Kingma 2016. A unit cannot outgrow the noise that is added to it. Without this the discriminator is soon so sure of its
-    answers that digits which it has put into a wrong class stay there.
+    Salimans and Kingma 2016. A unit cannot outgrow the noise that is added to it. With plain layers and PyTorch's start seed 1 ended at
+    90.3 % of the validation digits, with these at 96.7 %.
     """
 
     scale: Tensor

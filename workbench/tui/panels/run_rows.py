@@ -1,6 +1,6 @@
 """The rows of the list of runs: their columns, their order, their marks. Pure functions from the library to lines of cells."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from rich.style import Style
@@ -154,13 +154,15 @@ def _families(
     newest = {root: max(place.id for place in places) for root, places in families.items()}
     roots = sorted(families, key=newest.__getitem__, reverse=order.falls)
     blocks = []
-    members = {group: runs for group, runs in _members(library).items() if group in dict(compared)}
+    everyone = _members(library)
+    members = {group: everyone[group] for group, _ in compared}
     for group, cells in compared:
         # A run that was forked from another one stands with that one, whoever started it.
         of_group = [run for run in roots if run in members[group]]
         below = [row for run in of_group for row in _family_rows(families[run], by_id, unfolded, title=members[group][run])]
         rows = [(group, cells), *_folded(group, below, "run", unfolded)]
-        blocks.append((max((newest[run] for run in of_group), default=""), rows))
+        # Without a run in this list, it stands where its newest one would.
+        blocks.append((max((newest[run] for run in of_group), default=max(members[group], default="")), rows))
     ours = {run for runs in members.values() for run in runs}
     blocks += [(newest[run], _family_rows(families[run], by_id, unfolded)) for run in roots if run not in ours]
     blocks.sort(key=lambda block: block[0], reverse=order.falls)
@@ -174,13 +176,9 @@ def _members(library: Library) -> dict[str, dict[str, str]]:
         for key, compared in library.comparisons.items()
     }
     for key, tuned in library.tunings.items():
-        trials = {trial.run: f"trial {trial.number}: {_settings(trial.params)}" for trial in tuned.standing.trials}
+        trials = {trial.run: f"trial {trial.number}: {formatting.settings(trial.params)}" for trial in tuned.standing.trials}
         members[key] = trials | {again.run: f"trial {again.trial} again, seed {again.seed}" for again in tuned.standing.again}
     return members
-
-
-def _settings(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{one_line(name.partition('.')[2] or name, 60)} {formatting.shown(value)}" for name, value in params.items())
 
 
 def _family_rows(
@@ -191,7 +189,7 @@ def _family_rows(
     for place in places:
         entry, cells = by_id[place.id]
         # Below its parent its own settings say more than the title that all of them have.
-        words = _fork_words(entry) if place.depth else title
+        words = _fork_words(entry) if place.depth else title + " DEMO" * bool(title and entry.summary.demo)
         depth = place.depth + bool(title)
         rows.append((place.id, {**cells, "recipe": ("  " * (depth - 1) + f"└ {words}" if depth else cells["recipe"][0], palette.plain)}))
     return rows[:1] + _folded(places[0].id, rows[1:], "fork", unfolded)
@@ -363,12 +361,10 @@ def tuning_lines(tuned: Tuned, width: int) -> list[Strip]:
 
 def fold_lines(library: Library, key: str, width: int) -> list[Strip]:
     """The pane about a row that folds the ones below a run, a comparison or a tuning."""
-    group = library.comparisons.get(key) or library.tunings.get(key)
-    words = (
-        f"Forks of {run_title(library.entries[key])}"
-        if key in library.entries
-        else f"Runs of {one_line(group.plan.title) if group else key}"
-    )
+    if group := library.comparisons.get(key) or library.tunings.get(key):
+        words = f"Runs of {one_line(group.plan.title)}"
+    else:
+        words = f"Forks of {run_title(library.entries[key]) if key in library.entries else key}"
     return strips.paragraph(f"{words}. Enter shows them all, or only the first ones.", width, palette.dim)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workbench.formatting import settings
 from workbench.problems import Problem, one_line
-from workbench.tui.models.trials import short, shown
 from workbench.tui.screens.key_screen import KeyScreen
 from workbench.tui.screens.name import NameScreen
 
@@ -52,8 +52,7 @@ def promote(screen: KeyScreen, tuning: Tuning, best: Trial | None) -> None:
                 f"{copies[0].recipe.name} is yours, with the settings of trial {best.number}: the list of recipes starts it."
             )
 
-    settings = ", ".join(f"{short(name)} {shown(value)}" for name, value in best.params.items())
-    text = f"A recipe of your own, with the settings of trial {best.number}: {settings}"
+    text = f"A recipe of your own, with the settings of trial {best.number}: {settings(best.params)}"
     screen.app.push_screen(NameScreen("Keep the best settings", one_line(text, 400), f"{one_line(tuning.stem, 40)}-best", take), copied)
 
 
